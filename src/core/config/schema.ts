@@ -1,0 +1,115 @@
+import { z } from 'zod';
+
+const absolutePath = z
+  .string()
+  .regex(/^\/[^\0\n\r]*$/, 'must be an absolute path on one line, such as "/var/lib/proxmox-lxcri"');
+
+const seconds = z.number().min(0).max(86_400);
+
+const mirror = z.strictObject({
+  registry: z.string().min(1).describe('registry host as it stands in image names, such as "docker.io"'),
+  endpoints: z
+    .array(z.url({ protocol: /^https?$/ }))
+    .min(1)
+    .describe('tried in order before the registry itself; "http://…" for one without TLS'),
+});
+
+/**
+ * The whole configuration. `.describe()` texts become the comments of `config default`, so they are written for the
+ * operator. Every table and key has a default; unknown keys are refused.
+ */
+export const configSchema = z.strictObject({
+  version: z.literal(1).default(1).describe('format of this file'),
+  root: absolutePath.default('/var/lib/proxmox-lxcri').describe('durable data: records, images, root file systems'),
+  state: absolutePath
+    .default('/run/proxmox-lxcri')
+    .describe('what a reboot may forget: sockets, bundles, exit files. Put it on a tmpfs'),
+  grpc: z
+    .strictObject({
+      listen: z
+        .string()
+        .regex(/^unix:\/\/\/[^\0\n\r]+$/, 'must be "unix:///absolute/path.sock"')
+        .default('unix:///run/proxmox-lxcri/proxmox-lxcri.sock')
+        .describe('where the kubelet and crictl connect; the socket has mode 0660'),
+      group: z.number().int().min(0).default(0).describe('numeric group that owns the socket'),
+      max_message_bytes: z
+        .number()
+        .int()
+        .min(4_194_304)
+        .default(16_777_216)
+        .describe('largest message in and out; the kubelet uses 16 MiB'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('read again on SIGHUP'),
+      format: z
+        .enum(['auto', 'text', 'json'])
+        .default('auto')
+        .describe('auto: text with colours on a terminal, JSON lines otherwise'),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      listen: z
+        .string()
+        .regex(/^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$/, 'must be "ADDRESS:PORT" or "" to switch metrics off')
+        .default('127.0.0.1:9090')
+        .describe('address of the Prometheus page /metrics; "" switches it off'),
+    })
+    .prefault({}),
+  runtime: z
+    .strictObject({
+      default_handler: z
+        .enum(['lxc', 'crun'])
+        .default('lxc')
+        .describe('handler of pods that name no RuntimeClass: "lxc" or "crun"'),
+      oci_runtime: z.string().min(1).default('crun').describe('OCI runtime: a name on PATH or a path'),
+      conmon: z.string().min(1).default('conmon').describe('container monitor: a name on PATH or a path'),
+      cgroup_parent: absolutePath
+        .default('/proxmox-lxcri')
+        .describe('cgroup of pods whose request names no parent (the kubelet always names one)'),
+      log_line_bytes: z
+        .number()
+        .int()
+        .min(1024)
+        .default(16_384)
+        .describe('longer log lines are written in parts, marked P'),
+      exec_drain_seconds: seconds
+        .default(1)
+        .describe('how long ExecSync waits for output that background processes hold open'),
+      pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
+    })
+    .prefault({}),
+  network: z
+    .strictObject({
+      config_dir: absolutePath.default('/etc/cni/net.d').describe('CNI configuration lists; the first by name is used'),
+      plugin_dirs: z
+        .array(absolutePath)
+        .min(1)
+        .default(['/opt/cni/bin', '/usr/lib/cni'])
+        .describe('where CNI plugins are looked for, in order'),
+    })
+    .prefault({}),
+  images: z
+    .strictObject({
+      platform: z
+        .string()
+        .regex(/^$|^linux\/[a-z0-9]+(\/v\d+)?$/, 'must look like "linux/amd64"')
+        .default('')
+        .describe('platform chosen from multi-platform images; "" is this machine\'s'),
+      default_registry: z.string().min(1).default('docker.io').describe('registry of image names that name none'),
+      mirrors: z.array(mirror).default([]).describe('other places to fetch a registry\'s images from'),
+      insecure_registries: z
+        .array(z.string())
+        .default([])
+        .describe('registry hosts (HOST:PORT) spoken to by plain HTTP; 127.0.0.1 and localhost always may be'),
+      max_concurrent_downloads: z.number().int().min(1).max(32).default(3).describe('layers fetched at once per pull'),
+      stall_seconds: seconds.default(60).describe('a transfer without a byte for so long is given up; 0: never'),
+      pinned: z.array(z.string()).default([]).describe('images that the kubelet must not collect'),
+    })
+    .prefault({}),
+});
+
+/** The checked configuration with every default filled in. */
+export type Config = z.output<typeof configSchema>;

@@ -1,0 +1,88 @@
+/**
+ * gRPC status codes this server answers with (numbers of the gRPC specification), kept here so that no room but `cri/`
+ * needs to know gRPC.
+ */
+export const StatusCode = {
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const;
+export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
+
+/**
+ * The one error type that crosses rooms: a gRPC status code and a sentence for the operator that names what is wrong
+ * and, where there is one, the remedy. `cri/` maps it to the wire; every other error becomes INTERNAL or UNKNOWN there.
+ */
+export class CriError extends Error {
+  readonly code: StatusCode;
+
+  constructor(code: StatusCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'CriError';
+    this.code = code;
+  }
+}
+
+/** INVALID_ARGUMENT: `field` is the path of the offending request field, `problem` says what is wrong and what to write. */
+export function invalidArgument(field: string, problem: string): CriError {
+  return new CriError(StatusCode.INVALID_ARGUMENT, `${field}: ${problem}`);
+}
+
+/** NOT_FOUND for an object of kind `kind` ("container", "pod sandbox", "image"). */
+export function notFound(kind: string, id: string): CriError {
+  return new CriError(StatusCode.NOT_FOUND, `${kind} ${JSON.stringify(id)} not found`);
+}
+
+/** FAILED_PRECONDITION: the object is in a state that does not allow the call. */
+export function failedPrecondition(message: string, cause?: unknown): CriError {
+  return new CriError(StatusCode.FAILED_PRECONDITION, message, { cause });
+}
+
+/** UNAVAILABLE: a part this server needs is missing or not ready; the caller may try again. */
+export function unavailable(message: string, cause?: unknown): CriError {
+  return new CriError(StatusCode.UNAVAILABLE, message, { cause });
+}
+
+/** UNIMPLEMENTED: the request asks for `what`, which this server does not do. */
+export function unimplemented(what: string): CriError {
+  return new CriError(StatusCode.UNIMPLEMENTED, `${what} is not implemented`);
+}
+
+/** UNKNOWN, the code the kubelet shows to users verbatim and searches for the magic prefixes of cri-api/pkg/errors. */
+export function unknown(message: string, cause?: unknown): CriError {
+  return new CriError(StatusCode.UNKNOWN, message, { cause });
+}
+
+/** DEADLINE_EXCEEDED: the time the caller allowed is over. */
+export function deadlineExceeded(message: string): CriError {
+  return new CriError(StatusCode.DEADLINE_EXCEEDED, message);
+}
+
+/** True for a {@link CriError} with NOT_FOUND. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof CriError && error.code === StatusCode.NOT_FOUND;
+}
+
+/** True for a Node.js system error with the given code, such as `ENOENT`. */
+export function isErrno(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
+}
+
+/** The message of anything thrown, never empty. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message || error.name;
+  return String(error);
+}

@@ -1,0 +1,100 @@
+import type { Readable } from 'node:stream';
+
+/** What a registry's name for an image says: `host/repository[:tag][@digest]`, with Docker's defaults filled in. */
+export interface ImageReference {
+  /** Host with port, such as `docker.io` or `127.0.0.1:5000`. */
+  registry: string;
+  repository: string;
+  tag: string | undefined;
+  digest: string | undefined;
+}
+
+/** The process defaults and the layers an image's configuration declares (OCI image specification, config.md). */
+export interface ImageConfig {
+  architecture: string;
+  os: string;
+  config: {
+    User: string;
+    Env: string[];
+    Entrypoint: string[];
+    Cmd: string[];
+    WorkingDir: string;
+    Volumes: string[];
+    StopSignal: string;
+    Labels: Record<string, string>;
+    ExposedPorts: string[];
+  };
+  diffIds: string[];
+}
+
+/** The durable record of an image, the file `<root>/images/<hex of the id>.json`. */
+export interface ImageRecord {
+  /** Digest of the configuration, `sha256:<hex>`: CRI's Image.id. */
+  id: string;
+  /** `registry/repository:tag`, sorted. */
+  repoTags: string[];
+  /** `registry/repository@sha256:…`, sorted; the digest is that of what was asked for (the index where there is one). */
+  repoDigests: string[];
+  /** Size in bytes of what was fetched (compressed layers and configuration); never 0. */
+  size: bigint;
+  /** Digest of the platform's own manifest. */
+  manifestDigest: string;
+  config: ImageConfig;
+  /** Chain id of the whole image, undefined for an image without layers. */
+  chainId: string | undefined;
+  /** Nanoseconds since 1970. */
+  pulledAt: bigint;
+  pinned: boolean;
+}
+
+/** Credentials of a pull (CRI AuthConfig, or an auth.json entry). Never logged. */
+export interface Credentials {
+  username?: string;
+  password?: string;
+  /** Sent as the bearer token as it is. */
+  registryToken?: string;
+  identityToken?: string;
+}
+
+export interface LayerDescriptor {
+  digest: string;
+  size: number;
+  mediaType: string;
+}
+
+/** An image found at a source, its documents verified against their digests; layers not yet fetched. */
+export interface SourceImage {
+  /** Digest of what the reference named (an index or a manifest). */
+  digest: string;
+  manifestDigest: string;
+  manifest: Buffer;
+  /** Digest of `config`. */
+  configDigest: string;
+  config: Buffer;
+  /** Lowest layer first. */
+  layers: LayerDescriptor[];
+  /** Names the source itself gives the image (archives); empty for a registry. */
+  names: string[];
+  /** The blob's bytes as stored (compressed); fails when they do not match the digest or the size. */
+  openLayer(layer: LayerDescriptor, signal?: AbortSignal): Promise<Readable>;
+  close(): Promise<void>;
+}
+
+/** A registry, as pulls see it. */
+export interface ImageRegistry {
+  /**
+   * Resolves a reference to this machine's platform.
+   * @throws CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix.
+   */
+  resolve(
+    reference: ImageReference,
+    credentials: Credentials | undefined,
+    signal?: AbortSignal,
+  ): Promise<SourceImage>;
+}
+
+/** Reads images from a file or folder: OCI layouts, docker and oci archives. */
+export interface ImageArchiveReader {
+  /** The images in it, for this machine's platform. @throws CriError INVALID_ARGUMENT when it is none of the known formats. */
+  open(path: string, signal?: AbortSignal): Promise<SourceImage[]>;
+}

@@ -1,0 +1,63 @@
+import type { Readable } from 'node:stream';
+
+/** Bytes and inodes used by something on a file system. */
+export interface Usage {
+  bytes: bigint;
+  inodes: bigint;
+}
+
+/** One layer to apply. Digests are written `sha256:<64 hex>`. */
+export interface LayerApply {
+  /** Chain id of the layers below (OCI image specification), undefined for the lowest. */
+  parent: string | undefined;
+  chainId: string;
+  /** Digest of the uncompressed tar; the bytes are held against it. */
+  diffId: string;
+  /** The uncompressed tar. */
+  tar: Readable;
+  signal?: AbortSignal | undefined;
+}
+
+/** A container's writable root file system, mounted. */
+export interface Rootfs {
+  /** Mount point, absolute. */
+  path: string;
+}
+
+/**
+ * Keeps image layers as snapshots in a chain and gives containers writable copies of them.
+ * Every call may be repeated; what a killed process left half done is removed by `recover`.
+ */
+export interface RootfsStore {
+  /** overlayfs, zfs. */
+  readonly name: string;
+
+  hasLayer(chainId: string): Promise<boolean>;
+
+  /** Applies a layer; nothing of it stays when it fails. @throws CriError INVALID_ARGUMENT for a hostile or broken archive. */
+  applyLayer(layer: LayerApply): Promise<Usage>;
+
+  /** Chain ids present. */
+  listLayers(): Promise<string[]>;
+
+  /** Removes a layer that no other layer and no rootfs builds on; no error when it is not there. */
+  removeLayer(chainId: string): Promise<void>;
+
+  /** A writable copy on top of `chainId` (undefined: empty), mounted. Repeating gives the same one. */
+  prepare(id: string, chainId: string | undefined): Promise<Rootfs>;
+
+  /** Unmounts and removes the copy; no error when there is none. */
+  remove(id: string): Promise<void>;
+
+  /** Ids of the copies present. */
+  list(): Promise<string[]>;
+
+  /** What the copy holds beyond its image; undefined when it does not exist. */
+  usage(id: string): Promise<Usage | undefined>;
+
+  /** Use of the whole store, and a path on its file system. */
+  fsUsage(): Promise<Usage & { mountpoint: string }>;
+
+  /** Run once at start: removes half-applied layers, mounts the copies in `keep` again where needed. */
+  recover(keep: ReadonlySet<string>): Promise<void>;
+}

@@ -1,0 +1,76 @@
+/** Whose namespace a pod or container uses: its own pod's, a fresh one a container, or the node's. */
+export type NamespaceScope = 'pod' | 'container' | 'node';
+
+/**
+ * What a provider must know to make a sandbox, and to find it again: it is derived from the record alone, so that the
+ * same values come out after a restart.
+ */
+export interface SandboxSpec {
+  /** 64 hexadecimal digits. */
+  id: string;
+  /** An RFC 1123 name of at most 64 characters; empty with the node's UTS namespace (host network). */
+  hostname: string;
+  network: 'pod' | 'node';
+  ipc: 'pod' | 'node';
+  /** `pod`: one PID namespace for all containers, held by the sandbox. */
+  pid: NamespaceScope;
+  /** Namespaced kernel parameters, dotted names; already checked to belong to a namespace that the pod owns. */
+  sysctls: Record<string, string>;
+  /** The cgroup under which the pod's own is made, absolute below the hierarchy's root: `/kubepods/burstable/pod…`. */
+  cgroupParent: string;
+  /** A folder of this sandbox alone, mode 0700, on a file system that a reboot empties. It exists. */
+  runDir: string;
+}
+
+/**
+ * Where the containers of a running sandbox go. Paths are valid where the container runner runs: on this host, or inside
+ * the VM. A namespace that is absent is the node's (network, ipc, uts) or a container's own (pid).
+ */
+export interface Placement {
+  namespaces: { network?: string; ipc?: string; uts?: string; pid?: string };
+  /** The sandbox's cgroup; containers live in `<cgroup>/<container id>`. */
+  cgroup: string;
+  /** The cgroup for the containers' monitors, outside `cgroup`, so that ending the pod does not end those who report it. */
+  monitorCgroup: string;
+}
+
+/** What a handler can do, told in Status.runtime_handlers. */
+export interface HandlerFeatures {
+  recursiveReadOnlyMounts: boolean;
+  userNamespaces: boolean;
+}
+
+/** Says what a pod is for one handler: makes, finds, ends and removes sandboxes. Every call may be repeated. */
+export interface SandboxProvider {
+  /** The RuntimeClass handler it serves. */
+  readonly handler: string;
+  readonly features: HandlerFeatures;
+
+  /** Why the provider cannot work on this machine (a missing program, …), or undefined when it can. */
+  unavailableBecause(): Promise<string | undefined>;
+
+  /**
+   * Makes and starts the sandbox: namespaces and cgroup exist when it returns, the network namespace has its loopback up
+   * and nothing else. Undoes its own steps when it fails.
+   * @throws CriError INVALID_ARGUMENT for a value it cannot pass on safely, UNAVAILABLE, INTERNAL.
+   */
+  start(spec: SandboxSpec, signal?: AbortSignal): Promise<Placement>;
+
+  /** The placement of a sandbox that runs, or undefined when it does not (ended, lost with a reboot, never made). */
+  inspect(spec: SandboxSpec): Promise<Placement | undefined>;
+
+  /** Facts for people in PodSandboxStatus(verbose).info; values are JSON-serialisable. */
+  describe(spec: SandboxSpec): Promise<Record<string, unknown>>;
+
+  /** Ends the sandbox and whatever still runs in it. No error when it has ended already. */
+  stop(spec: SandboxSpec): Promise<void>;
+
+  /** Removes all that is left of it: cgroups, files outside `runDir`, pinned namespaces. No error when nothing is left. */
+  remove(spec: SandboxSpec): Promise<void>;
+
+  /** Ids of sandboxes this provider has on the machine below its own state, whether or not a record knows them. */
+  list(): Promise<string[]>;
+
+  /** Calls `listener` with the id when a sandbox that was started or adopted ends by itself. Returns the unsubscriber. */
+  onExit(listener: (sandboxId: string) => void): () => void;
+}

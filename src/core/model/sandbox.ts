@@ -1,0 +1,25 @@
+import type { PodSandboxConfig } from '../../../api/gen/cri.ts';
+import type { NetworkAttachment } from './network.ts';
+
+/**
+ * Where a pod stands. `creating`: RunPodSandbox has not finished, invisible to callers. `ready`: holds its namespaces and
+ * network. `stopped`: CRI's NOTREADY; resources are given back or being given back.
+ */
+export type SandboxPhase = 'creating' | 'ready' | 'stopped';
+
+/** The durable record of a pod sandbox, the file `<root>/sandboxes/<id>.json`. */
+export interface SandboxRecord {
+  /** 64 lower-case hexadecimal digits. */
+  id: string;
+  /** The handler that made it, never empty. */
+  handler: string;
+  /** The request's configuration as it came. */
+  config: PodSandboxConfig;
+  phase: SandboxPhase;
+  /** Nanoseconds since 1970. */
+  createdAt: bigint;
+  /** What the network gave; kept until it has been given back. */
+  network?: NetworkAttachment;
+  /** /proc/sys/kernel/random/boot_id of the boot it ran in. */
+  bootId: string;
+}
