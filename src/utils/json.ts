@@ -1,0 +1,32 @@
+/** Tags of the two kinds of value that JSON cannot hold. */
+const BIGINT = '$bigint';
+const BYTES = '$bytes';
+
+/** JSON text with bigint and Uint8Array values kept: `{"$bigint":"1"}`, `{"$bytes":"<base64>"}`. */
+export function toJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, encode, indent);
+}
+
+/** The inverse of {@link toJson}. @throws SyntaxError for text that is no JSON. */
+export function fromJson(text: string): unknown {
+  return JSON.parse(text, decode);
+}
+
+function encode(this: unknown, key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return { [BIGINT]: value.toString() };
+  // Buffer.toJSON has run already when `value` arrives, so the holder is asked for the original.
+  const original = (this as Record<string, unknown>)[key];
+  if (original instanceof Uint8Array) return { [BYTES]: Buffer.from(original).toString('base64') };
+  return value;
+}
+
+function decode(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value);
+  if (entries.length !== 1) return value;
+  const [tag, text] = entries[0] as [string, unknown];
+  if (typeof text !== 'string') return value;
+  if (tag === BIGINT && /^-?\d+$/.test(text)) return BigInt(text);
+  if (tag === BYTES) return Uint8Array.from(Buffer.from(text, 'base64'));
+  return value;
+}
