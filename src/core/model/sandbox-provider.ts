@@ -68,6 +68,12 @@ export interface SandboxProvider {
   /** Removes all that is left of it: cgroups, files outside `runDir`, pinned namespaces. No error when nothing is left. */
   remove(spec: SandboxSpec): Promise<void>;
 
+  /**
+   * Ends and removes a sandbox of which only the id is known, because {@link list} gave it and no record has it: what a
+   * crash between making it and recording it left. No error when nothing is left.
+   */
+  discard(sandboxId: string): Promise<void>;
+
   /** Ids of sandboxes this provider has on the machine below its own state, whether or not a record knows them. */
   list(): Promise<string[]>;
 
