@@ -1,5 +1,9 @@
-/** Facts that go with a log line; values are JSON-serialisable. */
+/** Facts that go with a log line; values are JSON-serialisable (bigint, Error and Map are too, here). */
 export type LogFields = Record<string, unknown>;
+
+/** Severities, the most talkative first. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** What rooms log through. Messages start with a capital letter; facts go into fields, never credentials. */
 export interface Logger {
@@ -9,4 +13,10 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
   /** A logger that adds `fields` to every line. */
   with(fields: LogFields): Logger;
+}
+
+/** The process's own logger, whose level follows the configuration while it runs. It governs every logger made from it. */
+export interface RootLogger extends Logger {
+  readonly level: LogLevel;
+  setLevel(level: LogLevel): void;
 }
