@@ -1,0 +1,114 @@
+// The import directions of the source rooms. Everyone may import core/model, core/logging and utils; only src/main.ts
+// and what it is made of under src/server wires. Type-only imports count like others unless a rule says otherwise.
+const shared = '^(src/(core/(model|logging)|utils)|api/gen)/';
+
+/** Modules of `room` may import their own room, `others`, the shared rooms and npm packages, and nothing else of ours. */
+function only(name, room, others = []) {
+  const own = others.map((path) => `^src/${path}(/|\\.ts$)`);
+  return {
+    name,
+    severity: 'error',
+    comment: `src/${room} may import ${['its own room', 'core/model', 'core/logging', 'utils', ...others].join(', ')}`,
+    from: { path: `^src/${room}/` },
+    to: { path: '^(src|test|api)/', pathNot: [`^src/${room}/`, shared, ...own] },
+  };
+}
+
+/** Like {@link only} where `room` holds rooms that must not know each other either. */
+function onlyOwnRoom(name, room) {
+  return {
+    name,
+    severity: 'error',
+    comment: `each room of src/${room} may import core/model, core/logging, utils and itself`,
+    from: { path: `^src/${room}/([^/]+)` },
+    to: { path: '^(src|test|api)/', pathNot: [`^src/${room}/$1(/|\\.ts$)`, shared] },
+  };
+}
+
+module.exports = {
+  forbidden: [
+    {
+      name: 'model-stands-alone',
+      severity: 'error',
+      comment: 'core/model imports itself, and types of api/gen and Node.js',
+      from: { path: '^src/core/model/' },
+      to: { pathNot: ['^src/core/model/', '^api/gen/'], dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'model-knows-no-room',
+      severity: 'error',
+      from: { path: '^src/core/model/' },
+      to: { path: '^(src|test)/', pathNot: '^src/core/model/' },
+    },
+    {
+      name: 'utils-stand-alone',
+      severity: 'error',
+      comment: 'utils may import itself and core/model',
+      from: { path: '^src/utils/' },
+      to: { path: '^(src|test|api)/', pathNot: ['^src/utils/', '^src/core/model/'] },
+    },
+    {
+      name: 'wire-types-only',
+      severity: 'error',
+      comment:
+        'cri and cli speak gRPC, core/lifecycle knows the values of CRI enums; the others import types of api/gen',
+      from: { path: '^src/', pathNot: ['^src/(cri|cli|core/lifecycle|server)/', '^src/(main|server)\\.ts$'] },
+      to: { path: '^api/gen/', dependencyTypesNot: ['type-only'] },
+    },
+    only('logging-stands-alone', 'core/logging'),
+    only('config-stands-alone', 'core/config'),
+    only('lifecycle-knows-ports-only', 'core/lifecycle'),
+    only('cri-knows-no-backend', 'cri', ['core/lifecycle']),
+    only('cli-is-a-client', 'cli', ['core/config']),
+    onlyOwnRoom('backends-know-ports-only', 'backends'),
+    onlyOwnRoom('integrations-know-ports-only', 'integrations'),
+    {
+      name: 'product-imports-no-test',
+      severity: 'error',
+      from: { path: '^(src|api)/' },
+      to: { path: '^(test|deploy)/' },
+    },
+    {
+      name: 'no-cycle',
+      severity: 'error',
+      from: { pathNot: '^api/gen/' },
+      to: { circular: true },
+    },
+    {
+      name: 'no-orphan',
+      severity: 'error',
+      comment: 'a module that nothing imports and that imports nothing',
+      from: { orphan: true, path: '^src/', pathNot: '^src/main\\.ts$' },
+      to: {},
+    },
+    {
+      name: 'unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'undeclared-package',
+      severity: 'error',
+      comment: 'a package that package.json does not name',
+      from: {},
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown'] },
+    },
+    {
+      name: 'product-needs-no-dev-package',
+      severity: 'error',
+      from: { path: '^(src|api)/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.js', '.cjs', '.mjs', '.json'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+      exportsFields: ['exports'],
+    },
+  },
+};
