@@ -1,0 +1,210 @@
+import { join } from 'node:path';
+import type { Clock } from '../../model/clock.ts';
+import type {
+  Credentials,
+  ImageArchiveReader,
+  ImageRecord,
+  ImageReference,
+  ImageRegistry,
+  SourceImage,
+} from '../../model/image.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { RootfsStore } from '../../model/rootfs.ts';
+import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../model/errors.ts';
+import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { ContentStore } from './content-store.ts';
+import { ImageCatalog } from './image-catalog.ts';
+import { chainIds, parseImageConfig } from './image-config.ts';
+import { LayerFetcher } from './layer-fetcher.ts';
+import { LayerUnpacker } from './layer-unpacker.ts';
+import { formatReference, parseReference, repositoryName } from './reference.ts';
+
+export interface ImageServiceOptions {
+  /** Folder of the server's durable data; images are kept below `images/` and `content/` in it. */
+  root: string;
+  registry: ImageRegistry;
+  archives: ImageArchiveReader;
+  store: RootfsStore;
+  clock: Clock;
+  logger: Logger;
+  /** Registry of names that name none; docker.io unless given. */
+  defaultRegistry?: string;
+  /** Layers fetched at once, over all pulls; 3 unless given. */
+  maxConcurrentDownloads?: number;
+  /** Image names, `*` standing for anything, whose images the kubelet must not collect. */
+  pinned?: readonly string[];
+}
+
+/** What images use of their file system (CRI ImageFsInfo). */
+export interface ImageFsInfo {
+  /** Nanoseconds since 1970 at which it was measured. */
+  timestamp: bigint;
+  /** A folder on the file system. */
+  mountpoint: string;
+  usedBytes: bigint;
+  inodesUsed: bigint;
+}
+
+/**
+ * The images of this node: pulls and imports them into the rootfs store, finds them by every name they have, and removes
+ * them with the layers that nothing else builds on. Call `load` once, after the rootfs store has recovered.
+ */
+export class ImageService {
+  readonly #options: ImageServiceOptions;
+  readonly #catalog: ImageCatalog;
+  readonly #content: ContentStore;
+  readonly #fetcher: LayerFetcher;
+  readonly #unpacker: LayerUnpacker;
+  readonly #locks = new KeyedLock();
+
+  constructor(options: ImageServiceOptions) {
+    this.#options = options;
+    const { root, store, logger, clock, defaultRegistry = 'docker.io' } = options;
+    this.#catalog = new ImageCatalog({
+      directory: join(root, 'images'),
+      defaultRegistry,
+      pinned: options.pinned ?? [],
+      logger,
+      clock,
+    });
+    this.#content = new ContentStore(join(root, 'content'));
+    this.#fetcher = new LayerFetcher(join(root, 'content', 'incoming'), options.maxConcurrentDownloads ?? 3);
+    this.#unpacker = new LayerUnpacker(store, this.#fetcher);
+  }
+
+  /** Reads the records, forgets images whose layers are gone, and removes what earlier processes left half done. */
+  async load(): Promise<void> {
+    await this.#fetcher.clear();
+    await this.#catalog.load();
+    const { store, logger } = this.#options;
+    for (const record of this.#catalog.list()) {
+      if (record.chainId === undefined || (await store.hasLayer(record.chainId))) continue;
+      logger.warn('Forgot an image whose layers are gone; it has to be pulled again', { image: record.id });
+      await this.#catalog.delete(record.id);
+    }
+    await this.collect();
+  }
+
+  /**
+   * Makes the image present and current, always asking the registry, and returns its id (CRI Image.id).
+   * @throws CriError INVALID_ARGUMENT for a malformed name or image, and whatever ImageRegistry.resolve throws; the
+   *   signal's reason when it is aborted.
+   */
+  async pull(image: string, credentials?: Credentials, signal?: AbortSignal): Promise<string> {
+    const reference = parseReference(image, { defaultRegistry: this.#options.defaultRegistry ?? 'docker.io' });
+    return this.#locks.run(`pull ${formatReference(reference)}`, async () => {
+      signal?.throwIfAborted();
+      const source = await this.#options.registry.resolve(reference, credentials, signal);
+      try {
+        const names = { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };
+        return await this.#store(source, [names], signal);
+      } finally {
+        await source.close();
+      }
+    });
+  }
+
+  /**
+   * Takes in the images of an archive or layout folder and returns their ids. They get the names the archive gives them,
+   * or `ref` in their place.
+   * @throws CriError INVALID_ARGUMENT when it cannot be read, or when `ref` is to name several images at once.
+   */
+  async import(path: string, options: { ref?: string; signal?: AbortSignal } = {}): Promise<string[]> {
+    const { ref, signal } = options;
+    const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
+    const given = ref === undefined ? undefined : parseReference(ref, { defaultRegistry, field: 'ref' });
+    const sources = await this.#options.archives.open(path, signal);
+    try {
+      if (given !== undefined && sources.length > 1) {
+        throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} holds ${sources.length}; leave it out`);
+      }
+      const ids: string[] = [];
+      for (const source of sources) {
+        const references = given
+          ? [given]
+          : source.names.map((name) => parseReference(name, { defaultRegistry, field: `${path}: image name` }));
+        ids.push(await this.#store(source, references.map(tagOf), signal));
+      }
+      return ids;
+    } finally {
+      await Promise.all(sources.map((source) => source.close()));
+    }
+  }
+
+  /** The image of a name, repository digest, id, `sha256:` id or unique beginning of an id; undefined when there is none. */
+  status(image: string): ImageRecord | undefined {
+    return this.#catalog.find(image);
+  }
+
+  /** All images, or the one that `filter` names as in {@link status}. Newest first. */
+  list(filter = ''): ImageRecord[] {
+    if (filter === '') return this.#catalog.list();
+    const found = this.#catalog.find(filter);
+    return found ? [found] : [];
+  }
+
+  /** Removes the image with all its names; no error when there is none. Layers in use by a rootfs stay until {@link collect}. */
+  async remove(image: string): Promise<void> {
+    const record = this.#catalog.find(image);
+    if (!record) return;
+    await this.#catalog.delete(record.id);
+    await this.collect();
+    this.#options.logger.info('Removed image', { image: record.id, names: [...record.repoTags, ...record.repoDigests] });
+  }
+
+  /** Removes layers and documents that no image, no pull in progress and no rootfs needs. Call it after removing a rootfs. */
+  async collect(): Promise<void> {
+    await this.#locks.run('collect', async () => {
+      const records = this.#catalog.list();
+      const keep = new Set(records.flatMap((record) => chainIds(record.config.diffIds)));
+      await this.#unpacker.collect(keep);
+      await this.#content.collect(() => this.#catalog.list().flatMap((record) => [record.id, record.manifestDigest]));
+    });
+  }
+
+  async fsInfo(): Promise<ImageFsInfo> {
+    const usage = await this.#options.store.fsUsage();
+    const { mountpoint, bytes, inodes } = usage;
+    return { timestamp: this.#options.clock.now(), mountpoint, usedBytes: bytes, inodesUsed: inodes };
+  }
+
+  async #store(source: SourceImage, names: { tag?: string; digest?: string }[], signal?: AbortSignal): Promise<string> {
+    const config = parseImageConfig(source.config);
+    const { layers } = source;
+    if (layers.length !== config.diffIds.length) {
+      throw invalidArgument(
+        'image.image',
+        `the manifest lists ${layers.length} layers, the image configuration ${config.diffIds.length}; the image is broken`,
+      );
+    }
+    const chain = chainIds(config.diffIds);
+    const hold = this.#unpacker.hold(chain);
+    const documents = this.#content.hold([source.configDigest, source.manifestDigest]);
+    try {
+      await this.#unpacker.unpack(source, config.diffIds, signal);
+      await this.#content.put(source.configDigest, source.config);
+      await this.#content.put(source.manifestDigest, source.manifest);
+      signal?.throwIfAborted();
+      const size = layers.reduce((sum, layer) => sum + BigInt(layer.size), BigInt(source.config.length));
+      const facts = { manifestDigest: source.manifestDigest, config, size, chainId: chain.at(-1) };
+      await this.#catalog.name(source.configDigest, facts, names);
+    } catch (error) {
+      throw fullDisk(error) ?? error;
+    } finally {
+      documents();
+      hold();
+    }
+    this.#options.logger.info('Image is present', { image: source.configDigest, names });
+    return source.configDigest;
+  }
+}
+
+function tagOf(reference: ImageReference): { tag?: string } {
+  const { digest, tag } = reference;
+  return digest === undefined && tag !== undefined ? { tag: `${repositoryName(reference)}:${tag}` } : {};
+}
+
+function fullDisk(error: unknown): CriError | undefined {
+  if (!isErrno(error, 'ENOSPC', 'EDQUOT')) return undefined;
+  return new CriError(StatusCode.RESOURCE_EXHAUSTED, `no space left for the image: ${messageOf(error)}`, { cause: error });
+}
