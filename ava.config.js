@@ -1,5 +1,7 @@
+// Which of these run is said on the command line; `test/run` does it.
 export default {
   extensions: { ts: 'module' },
-  files: ['test/unit/**/*.test.ts'],
+  files: ['test/unit/**/*.test.ts', 'test/integration/**/*.test.ts'],
+  timeout: '2m',
   workerThreads: false,
 };
