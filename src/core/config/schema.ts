@@ -39,25 +39,31 @@ export const configSchema = z.strictObject({
         .default(16_777_216)
         .describe('largest message in and out; the kubelet uses 16 MiB'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('the socket that speaks CRI'),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('read again on SIGHUP'),
       format: z
         .enum(['auto', 'text', 'json'])
         .default('auto')
-        .describe('auto: text with colours on a terminal, JSON lines otherwise'),
+        .describe('"auto" is text with colours on a terminal, JSON lines otherwise'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('messages of the server, written to standard error'),
   metrics: z
     .strictObject({
       listen: z
         .string()
-        .regex(/^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$/, 'must be "ADDRESS:PORT" or "" to switch metrics off')
+        .regex(
+          /^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$/,
+          'must be "ADDRESS:PORT" or "" to switch metrics off',
+        )
         .default('127.0.0.1:9090')
         .describe('address of the Prometheus page /metrics; "" switches it off'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('figures for Prometheus'),
   runtime: z
     .strictObject({
       default_handler: z
@@ -80,7 +86,8 @@ export const configSchema = z.strictObject({
         .describe('how long ExecSync waits for output that background processes hold open'),
       pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('how containers are run'),
   network: z
     .strictObject({
       config_dir: absolutePath.default('/etc/cni/net.d').describe('CNI configuration lists; the first by name is used'),
@@ -90,7 +97,8 @@ export const configSchema = z.strictObject({
         .default(['/opt/cni/bin', '/usr/lib/cni'])
         .describe('where CNI plugins are looked for, in order'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('the pod network, made by CNI plugins'),
   images: z
     .strictObject({
       platform: z
@@ -99,7 +107,11 @@ export const configSchema = z.strictObject({
         .default('')
         .describe('platform chosen from multi-platform images; "" is this machine\'s'),
       default_registry: z.string().min(1).default('docker.io').describe('registry of image names that name none'),
-      mirrors: z.array(mirror).default([]).describe('other places to fetch a registry\'s images from'),
+      mirrors: z
+        .array(mirror)
+        .default([])
+        .describe("other places to fetch a registry's images from")
+        .meta({ examples: [[{ registry: 'docker.io', endpoints: ['https://mirror.example'] }]] }),
       insecure_registries: z
         .array(z.string())
         .default([])
@@ -108,7 +120,8 @@ export const configSchema = z.strictObject({
       stall_seconds: seconds.default(60).describe('a transfer without a byte for so long is given up; 0: never'),
       pinned: z.array(z.string()).default([]).describe('images that the kubelet must not collect'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('where images come from'),
 });
 
 /** The checked configuration with every default filled in. */

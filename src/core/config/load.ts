@@ -1,0 +1,95 @@
+import { dirname, join } from 'node:path';
+import { nearest } from './nearest.ts';
+import { ConfigError } from './config-error.ts';
+import { CONFIG_FLAGS, type FlagValues, flagTable } from './flags.ts';
+import { locateKey } from './locate.ts';
+import { problemsOf } from './problems.ts';
+import { listDropIns, readConfigFile } from './read-file.ts';
+import { type Config, configSchema } from './schema.ts';
+import { type KeyPath, type Table, mergeTables, valueAt } from './tables.ts';
+
+/** Where the configuration is looked for when no file is named. */
+export const DEFAULT_CONFIG_FILE = '/etc/proxmox-lxcri/config.toml';
+
+export interface LoadOptions {
+  /** The main file; it must exist when it is named here. Default: {@link DEFAULT_CONFIG_FILE}, which need not. */
+  file?: string | undefined;
+  /** Command-line overrides by the names in CONFIG_FLAGS. */
+  flags?: FlagValues;
+}
+
+export interface LoadedConfig {
+  config: Config;
+  /** The files that were read, in the order they apply. */
+  files: string[];
+}
+
+interface Source {
+  /** A file's path or a flag. */
+  name: string;
+  text?: string;
+  table: Table;
+}
+
+/**
+ * Reads the main file, then `conf.d/*.toml` beside it by name, then the flags, each laid over what came before, and checks
+ * the result. @throws ConfigError that tells every problem with file, line, key and remedy.
+ */
+export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
+  const path = options.file ?? DEFAULT_CONFIG_FILE;
+  const main = await readConfigFile(path);
+  if (main === undefined && options.file !== undefined) {
+    throw new ConfigError([`${path}: does not exist; "proxmox-lxcri config default" prints one to start from`]);
+  }
+  const files = main === undefined ? [] : [main];
+  for (const name of await listDropIns(join(dirname(path), 'conf.d'))) {
+    const dropIn = await readConfigFile(name);
+    if (dropIn === undefined) throw new ConfigError([`${name}: points to a file that does not exist; remove it`]);
+    files.push(dropIn);
+  }
+  const sources = files.map(({ path: name, text, table }): Source => ({ name, text, table }));
+  return {
+    config: checkConfig([...sources, ...flagSources(options.flags ?? {})]),
+    files: files.map((file) => file.path),
+  };
+}
+
+function flagSources(flags: FlagValues): Source[] {
+  const sources: Source[] = [];
+  for (const [name, value] of Object.entries(flags)) {
+    if (value === undefined) continue;
+    const flag = CONFIG_FLAGS.find((known) => known.name === name);
+    if (flag === undefined) {
+      const suggestion = nearest(
+        name,
+        CONFIG_FLAGS.map((known) => known.name),
+      );
+      throw new ConfigError([
+        `--${name}: unknown flag${suggestion === undefined ? '' : `; did you mean "--${suggestion}"?`}`,
+      ]);
+    }
+    sources.push({ name: `--${name}`, table: flagTable(flag, value) });
+  }
+  return sources;
+}
+
+/** Merges and checks. @throws ConfigError */
+function checkConfig(sources: readonly Source[]): Config {
+  const merged = sources.reduce<Table>((below, { table }) => mergeTables(below, table), {});
+  const result = configSchema.safeParse(merged);
+  if (result.success) return result.data;
+  const problems = result.error.issues.flatMap((issue) => problemsOf(issue, merged));
+  throw new ConfigError(problems.map(({ path, sentence }) => `${placeOf(sources, path)}: ${sentence}`));
+}
+
+/** The source that has the last word on `path` (or on what lies around it), with the line. */
+function placeOf(sources: readonly Source[], path: KeyPath): string {
+  for (let length = path.length; length > 0; length--) {
+    const part = path.slice(0, length);
+    const source = sources.findLast(({ table }) => valueAt(table, part) !== undefined);
+    if (source === undefined) continue;
+    const line = source.text === undefined ? undefined : locateKey(source.text, path);
+    return line === undefined ? source.name : `${source.name}:${String(line)}`;
+  }
+  return 'configuration';
+}

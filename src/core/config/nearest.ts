@@ -1,0 +1,29 @@
+/** The candidate that `word` is most likely a slip of, or undefined when none is near. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  const wanted = fold(word);
+  let best: { candidate: string; distance: number } | undefined;
+  for (const candidate of candidates) {
+    const distance = editDistance(wanted, fold(candidate));
+    if (distance < (best?.distance ?? Infinity)) best = { candidate, distance };
+  }
+  const limit = Math.max(1, Math.floor(word.length / 3));
+  return best && best.distance <= limit ? best.candidate : undefined;
+}
+
+function fold(word: string): string {
+  return word.slice(0, 100).toLowerCase().replaceAll('-', '_');
+}
+
+/** Levenshtein's distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,103 @@
+import { z } from 'zod';
+import { configSchema } from './schema.ts';
+import { tomlValue } from './toml-value.ts';
+
+/** One key of the configuration as the schema describes it, for the comments, the page and the messages. */
+export interface OutlineKey {
+  name: string;
+  description: string;
+  /** "whole number, at least 1024". */
+  type: string;
+  default: unknown;
+  /** A telling value, where the default is not one. */
+  example: unknown;
+  /** What the entries of a list of tables hold. */
+  entries?: OutlineKey[];
+}
+
+/** One table; the first one, named "", holds the keys before any table header. */
+export interface OutlineTable {
+  name: string;
+  description: string;
+  keys: OutlineKey[];
+}
+
+interface Node {
+  type?: string;
+  description?: string;
+  default?: unknown;
+  examples?: unknown[];
+  const?: unknown;
+  enum?: unknown[];
+  minimum?: number;
+  maximum?: number;
+  minItems?: number;
+  items?: Node;
+  properties?: Record<string, Node>;
+}
+
+let outline: OutlineTable[] | undefined;
+
+/** The configuration's tables and keys in the schema's order. */
+export function configOutline(): OutlineTable[] {
+  outline ??= build();
+  return outline;
+}
+
+function build(): OutlineTable[] {
+  const schema = z.toJSONSchema(configSchema, { io: 'input' }) as Node;
+  const top: OutlineTable = { name: '', description: '', keys: [] };
+  const tables = [top];
+  for (const [name, node] of Object.entries(schema.properties ?? {})) {
+    if (node.properties === undefined) top.keys.push(keyOf(name, node));
+    else tables.push({ name, description: sentence(node.description), keys: keysOf(node) });
+  }
+  return tables;
+}
+
+function keysOf(node: Node): OutlineKey[] {
+  return Object.entries(node.properties ?? {}).map(([name, child]) => keyOf(name, child));
+}
+
+function keyOf(name: string, node: Node): OutlineKey {
+  const key: OutlineKey = {
+    name,
+    description: sentence(node.description),
+    type: typeOf(node),
+    default: node.default,
+    example: node.examples?.[0],
+  };
+  if (node.items?.properties !== undefined) key.entries = keysOf(node.items);
+  return key;
+}
+
+function typeOf(node: Node): string {
+  if (node.const !== undefined) return `always ${tomlValue(node.const)}`;
+  if (node.enum !== undefined) return node.enum.map(tomlValue).join(' or ');
+  switch (node.type) {
+    case 'integer':
+      return `whole number${limitsOf(node)}`;
+    case 'number':
+      return `number${limitsOf(node)}`;
+    case 'boolean':
+      return 'true or false';
+    case 'array':
+      return node.items?.properties === undefined ? 'list of texts' : 'list of tables';
+    default:
+      return 'text';
+  }
+}
+
+function limitsOf(node: Node): string {
+  const limits: string[] = [];
+  if (node.minimum !== undefined && node.minimum > Number.MIN_SAFE_INTEGER)
+    limits.push(`at least ${String(node.minimum)}`);
+  if (node.maximum !== undefined && node.maximum < Number.MAX_SAFE_INTEGER)
+    limits.push(`at most ${String(node.maximum)}`);
+  return limits.length === 0 ? '' : `, ${limits.join(', ')}`;
+}
+
+/** Descriptions are written as halves of sentences; what starts with a letter gets a large one. */
+function sentence(text = ''): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { isSecretName } from '../logging/redact.ts';
+import { nearest } from './nearest.ts';
+import { configOutline } from './outline.ts';
+import { type KeyPath, formatPath, valueAt } from './tables.ts';
+import { tomlValue } from './toml-value.ts';
+
+/** A problem with one key: where it is in the configuration, and the sentence about it. */
+export interface Problem {
+  path: KeyPath;
+  sentence: string;
+}
+
+const KINDS: Record<string, string> = {
+  string: 'text in quotes',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list in brackets',
+  object: 'a table',
+};
+
+/** Says in the operator's words what zod found wrong with `input`. An issue about several unknown keys gives several. */
+export function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
+  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key]));
+  const value = valueAt(input, path);
+  if (value === undefined) return [{ path, sentence: `${formatPath(path)}: is missing` }];
+  const fallback = defaultOf(path);
+  const remedy = fallback === undefined ? '' : `; the default is ${tomlValue(fallback)}`;
+  return [{ path, sentence: `${formatPath(path)}: ${demand(issue)}, not ${show(path, value)}${remedy}` }];
+}
+
+function unknownKey(path: KeyPath): Problem {
+  const known = knownKeys(path.slice(0, -1));
+  const suggestion = nearest(String(path.at(-1)), known);
+  const hint = suggestion === undefined ? `known here are ${known.join(', ')}` : `did you mean "${suggestion}"?`;
+  return { path, sentence: `${formatPath(path)}: unknown key; ${hint}` };
+}
+
+function demand(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${KINDS[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return `must be ${issue.values.map(tomlValue).join(' or ')}`;
+    case 'invalid_format':
+      return issue.format === 'url' ? 'must be a URL, such as "https://mirror.example"' : issue.message;
+    case 'too_small':
+      return bound(issue.origin, `at least ${String(issue.minimum)}`);
+    case 'too_big':
+      return bound(issue.origin, `at most ${String(issue.maximum)}`);
+    default:
+      return issue.message;
+  }
+}
+
+function bound(origin: string, limit: string): string {
+  if (origin !== 'string' && origin !== 'array') return `must be ${limit}`;
+  if (limit === 'at least 1') return 'must not be empty';
+  return `must have ${limit} ${origin === 'string' ? 'characters' : 'entries'}`;
+}
+
+function show(path: KeyPath, value: unknown): string {
+  if (path.some((key) => typeof key === 'string' && isSecretName(key))) return 'what it is';
+  if (value instanceof Date) return 'a date';
+  const text = tomlValue(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+function knownKeys(table: KeyPath): string[] {
+  const names = table.filter((key) => typeof key === 'string');
+  const outline = configOutline();
+  if (names.length === 0)
+    return outline.flatMap(({ name, keys }) => (name === '' ? keys.map((key) => key.name) : [name]));
+  const keys = outline.find(({ name }) => name === names[0])?.keys ?? [];
+  const below = names.length === 1 ? keys : (keys.find(({ name }) => name === names[1])?.entries ?? []);
+  return below.map(({ name }) => name);
+}
+
+function defaultOf(path: KeyPath): unknown {
+  if (path.length > 2) return undefined;
+  const [table, key] = path.length === 1 ? ['', path[0]] : path;
+  return configOutline()
+    .find(({ name }) => name === table)
+    ?.keys.find(({ name }) => name === key)?.default;
+}

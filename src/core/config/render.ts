@@ -1,0 +1,59 @@
+import { type OutlineKey, configOutline } from './outline.ts';
+import type { Config } from './schema.ts';
+import { tomlValue } from './toml-value.ts';
+
+const WIDTH = 100;
+
+/**
+ * The default configuration file: every key with its explanation and its default, commented out, so that a file made
+ * from it follows new defaults of later versions. Only `version` is set.
+ */
+export function defaultConfigToml(): string {
+  const introduction = [
+    '# Configuration of proxmox-lxcri. Every value shown is the default: remove the "#" before a key to change it.',
+    '# Files conf.d/*.toml beside this one are read after it, in the order of their names.',
+  ].join('\n');
+  return render(introduction, (key) => {
+    if (key.name === 'version') return `version = ${tomlValue(key.default)}`;
+    return `#${key.name} = ${tomlValue(key.default)}${example(key)}`;
+  });
+}
+
+/** A configuration as a file that gives exactly it again, on any version that knows its keys. */
+export function dumpConfigToml(config: Config): string {
+  const values = config as unknown as Record<string, unknown>;
+  return render('# The configuration of proxmox-lxcri in force.', (key, table) => {
+    const holder = table === '' ? values : (values[table] as Record<string, unknown>);
+    return `${key.name} = ${tomlValue(holder[key.name])}`;
+  });
+}
+
+function render(introduction: string, line: (key: OutlineKey, table: string) => string): string {
+  const blocks = [introduction];
+  for (const { name, description, keys } of configOutline()) {
+    if (name !== '') blocks.push(`${comment(description)}[${name}]`);
+    for (const key of keys) blocks.push(comment(explain(key)) + line(key, name));
+  }
+  return `${blocks.join('\n\n')}\n`;
+}
+
+function explain(key: OutlineKey): string {
+  return key.type === 'text' ? key.description : `${key.description} (${key.type})`;
+}
+
+function example(key: OutlineKey): string {
+  return key.example === undefined ? '' : `\n#${key.name} = ${tomlValue(key.example)}`;
+}
+
+function comment(text: string): string {
+  const lines: string[] = [];
+  let line = '#';
+  for (const word of text.split(/\s+/).filter(Boolean)) {
+    if (line.length + word.length + 1 > WIDTH) {
+      lines.push(line);
+      line = '#';
+    }
+    line += ` ${word}`;
+  }
+  return line === '#' ? '' : `${[...lines, line].join('\n')}\n`;
+}

@@ -1,0 +1,40 @@
+/** Keys and list positions from the root of the configuration to a value. */
+export type KeyPath = readonly (string | number)[];
+
+/** A TOML table as the parser gives it. */
+export type Table = Record<string, unknown>;
+
+/** True for a table; lists and dates are none. */
+export function isTable(value: unknown): value is Table {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** Lays `over` on `base`: tables are merged key by key, everything else (lists too) is replaced. Neither is changed. */
+export function mergeTables(base: Table, over: Table): Table {
+  const result: Table = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const below = Object.hasOwn(base, key) ? base[key] : undefined;
+    result[key] = isTable(below) && isTable(value) ? mergeTables(below, value) : value;
+  }
+  return result;
+}
+
+/** The value at `path`, undefined where there is none. */
+export function valueAt(root: unknown, path: KeyPath): unknown {
+  let value = root;
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return value;
+}
+
+/** `images.mirrors[0].endpoints`, keys quoted where TOML wants it. */
+export function formatPath(path: KeyPath): string {
+  let text = '';
+  for (const key of path) {
+    if (typeof key === 'number') text += `[${String(key)}]`;
+    else text += (text && '.') + (/^[\w-]+$/.test(key) ? key : JSON.stringify(key));
+  }
+  return text;
+}

@@ -1,0 +1,248 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { ConfigError } from '../../../../src/core/config/config-error.ts';
+import { CONFIG_FLAGS, describeFlag } from '../../../../src/core/config/flags.ts';
+import { loadConfig } from '../../../../src/core/config/load.ts';
+import { locateKey } from '../../../../src/core/config/locate.ts';
+import { nearest } from '../../../../src/core/config/nearest.ts';
+import { configOutline } from '../../../../src/core/config/outline.ts';
+import { defaultConfigToml, dumpConfigToml } from '../../../../src/core/config/render.ts';
+import { type Config, configSchema } from '../../../../src/core/config/schema.ts';
+import { tomlValue } from '../../../../src/core/config/toml-value.ts';
+import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+
+const DEFAULTS = configSchema.parse({});
+
+async function folder(t: ExecutionContext, files: Record<string, string | Uint8Array> = {}): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'config-test-'));
+  t.teardown(() => rm(path, { recursive: true }));
+  await mkdir(join(path, 'conf.d'));
+  for (const [name, content] of Object.entries(files)) await writeFile(join(path, name), content);
+  return path;
+}
+
+async function problems(t: ExecutionContext, content: string | Uint8Array, flags = {}): Promise<string[]> {
+  const path = join(await folder(t, { 'config.toml': content }), 'config.toml');
+  const error = await t.throwsAsync(loadConfig({ file: path, flags }), { instanceOf: ConfigError });
+  t.true(error instanceof CriError && error.code === StatusCode.INVALID_ARGUMENT);
+  return (error?.problems ?? []).map((problem) => problem.replaceAll(path, 'FILE'));
+}
+
+test('A file that is named must exist; an empty one gives the defaults', async (t) => {
+  const path = await folder(t, { 'empty.toml': '' });
+  const file = join(path, 'empty.toml');
+  t.deepEqual(await loadConfig({ file }), { config: DEFAULTS, files: [file] });
+  const error = await t.throwsAsync(loadConfig({ file: join(path, 'none.toml') }), { instanceOf: ConfigError });
+  t.regex(error?.message ?? '', /none\.toml: does not exist.*config default/);
+});
+
+test('Drop-ins lie over the main file by name, tables merged and lists replaced, flags above all', async (t) => {
+  const path = await folder(t, {
+    'config.toml': '[log]\nlevel = "warn"\nformat = "json"\n[images]\npinned = ["a", "b"]\n[grpc]\ngroup = 7\n',
+    'conf.d/20-b.toml': '[images]\npinned = ["d"]\n[log]\nlevel = "debug"\n',
+    'conf.d/10-a.toml': '[images]\npinned = ["c"]\nmax_concurrent_downloads = 9\n[log]\nlevel = "error"\n',
+    'conf.d/ignored.txt': 'not toml',
+    'conf.d/.hidden.toml': 'not toml',
+  });
+  const file = join(path, 'config.toml');
+  const { config, files } = await loadConfig({
+    file,
+    flags: { listen: 'unix:///tmp/x.sock', root: '/r', state: undefined },
+  });
+  t.deepEqual(files, [file, join(path, 'conf.d/10-a.toml'), join(path, 'conf.d/20-b.toml')]);
+  t.deepEqual(config, {
+    ...DEFAULTS,
+    root: '/r',
+    log: { level: 'debug', format: 'json' },
+    grpc: { ...DEFAULTS.grpc, group: 7, listen: 'unix:///tmp/x.sock' },
+    images: { ...DEFAULTS.images, pinned: ['d'], max_concurrent_downloads: 9 },
+  });
+});
+
+test('Problems name the file that has the last word, the line, the key, what is wrong and what to write', async (t) => {
+  const text = [
+    'root = "relative"',
+    '[log]',
+    'levl = "x"',
+    'format = 3',
+    '[grpc]',
+    'max_message_bytes = 12',
+    'frob = 1',
+    '[images]',
+    'default_registry = ""',
+    'platform = 1979-05-27',
+    'max_concurrent_downloads = 99',
+    '[[images.mirrors]]',
+    'registry = "docker.io"',
+    '[[images.mirrors]]',
+    'registry = "docker.io"',
+    'endpoints = ["nope"]',
+    'endpoint = "x"',
+    '[network]',
+    'plugin_dirs = []',
+    '[nework]',
+  ].join('\n');
+  t.deepEqual(
+    (await problems(t, text, { 'metrics-listen': 'x', 'default-handler': 'kata' })).sort(),
+    [
+      '--default-handler: runtime.default_handler: must be "lxc" or "crun", not "kata"; the default is "lxc"',
+      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT" or "" to switch metrics off, not "x"; the default is "127.0.0.1:9090"',
+      'FILE:10: images.platform: must be text in quotes, not a date; the default is ""',
+      'FILE:11: images.max_concurrent_downloads: must be at most 32, not 99; the default is 3',
+      'FILE:12: images.mirrors[0].endpoints: is missing',
+      'FILE:16: images.mirrors[1].endpoints[0]: must be a URL, such as "https://mirror.example", not "nope"',
+      'FILE:17: images.mirrors[1].endpoint: unknown key; did you mean "endpoints"?',
+      'FILE:19: network.plugin_dirs: must not be empty, not []; the default is ["/opt/cni/bin", "/usr/lib/cni"]',
+      'FILE:1: root: must be an absolute path on one line, such as "/var/lib/proxmox-lxcri", not "relative"; the default is "/var/lib/proxmox-lxcri"',
+      'FILE:20: nework: unknown key; did you mean "network"?',
+      'FILE:3: log.levl: unknown key; did you mean "level"?',
+      'FILE:4: log.format: must be "auto" or "text" or "json", not 3; the default is "auto"',
+      'FILE:6: grpc.max_message_bytes: must be at least 4194304, not 12; the default is 16777216',
+      'FILE:7: grpc.frob: unknown key; known here are listen, group, max_message_bytes',
+      'FILE:9: images.default_registry: must not be empty, not ""; the default is "docker.io"',
+    ].sort(),
+  );
+});
+
+test('A drop-in that is wrong is blamed, not the main file', async (t) => {
+  const path = await folder(t, { 'config.toml': 'log.level = "info"\n', 'conf.d/a.toml': '\nlog.level = "loud"\n' });
+  const error = await t.throwsAsync(loadConfig({ file: join(path, 'config.toml') }), { instanceOf: ConfigError });
+  t.regex(error?.message ?? '', /conf\.d\/a\.toml:2: log\.level: must be/);
+  await rm(join(path, 'conf.d/a.toml'));
+  await symlink('/nowhere', join(path, 'conf.d/b.toml'));
+  await t.throwsAsync(loadConfig({ file: join(path, 'config.toml') }), {
+    instanceOf: ConfigError,
+    message: /b\.toml: points/,
+  });
+  await mkdir(join(path, 'folder.toml'));
+  await t.throwsAsync(loadConfig({ file: join(path, 'folder.toml') }), {
+    instanceOf: ConfigError,
+    message: /cannot be read/,
+  });
+});
+
+test('What is not TOML is told with line and column; so are bytes that are not text', async (t) => {
+  t.regex((await problems(t, 'root = "/a"\nlog = [1,\n'))[0] ?? '', /^FILE:\d+:\d+: is not valid TOML: /);
+  t.deepEqual(await problems(t, Uint8Array.of(0x61, 0xff)), ['FILE: is not UTF-8 text; save it in that encoding']);
+  t.regex((await problems(t, 'x'.repeat(1_100_000)))[0] ?? '', /larger than 1 MiB/);
+  t.regex((await problems(t, '__proto__ = 1'))[0] ?? '', /^FILE/);
+  t.regex((await problems(t, 'constructor = 1'))[0] ?? '', /^FILE/);
+  t.deepEqual(await problems(t, '', { 'log-levl': 'x' }), ['--log-levl: unknown flag; did you mean "--log-level"?']);
+});
+
+test('The default file parses to the defaults, as it is and with every key switched on', async (t) => {
+  const text = defaultConfigToml();
+  const on = text.replaceAll(/^#(\w+ = )/gm, '$1').replace(/^mirrors = \[\{.*\n/m, '');
+  const path = await folder(t, { 'a.toml': text, 'b.toml': on });
+  for (const name of ['a.toml', 'b.toml']) {
+    t.deepEqual((await loadConfig({ file: join(path, name) })).config, DEFAULTS);
+  }
+  t.is(on.match(/^\w+ = /gm)?.length, configOutline().flatMap((table) => table.keys).length);
+  t.true(text.split('\n').every((line) => line.length <= 120));
+});
+
+test('Every table and key explains itself, and every flag sets a key that exists', (t) => {
+  for (const table of configOutline()) {
+    if (table.name !== '') t.not(table.description, '', table.name);
+    for (const key of table.keys) t.not(key.description, '', `${table.name}.${key.name}`);
+  }
+  for (const flag of CONFIG_FLAGS) t.not(describeFlag(flag), '', flag.name);
+});
+
+test('A dumped configuration loads as itself', async (t) => {
+  const path = await folder(t);
+  const file = join(path, 'dump.toml');
+  const line = fc.string({ unit: 'grapheme', minLength: 1 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(line),
+      fc.array(fc.tuple(line, fc.webUrl())),
+      fc.double({ min: 0, max: 86_400, noNaN: true }),
+      async (pinned, mirrors, stall) => {
+        const config: Config = {
+          ...DEFAULTS,
+          images: {
+            ...DEFAULTS.images,
+            pinned,
+            stall_seconds: stall + 0,
+            mirrors: mirrors.map(([registry, url]) => ({ registry, endpoints: [url] })),
+          },
+        };
+        await writeFile(file, dumpConfigToml(config));
+        t.deepEqual((await loadConfig({ file })).config, config);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+test('Whatever the bytes and flags, loading gives a configuration or a ConfigError', async (t) => {
+  const path = await folder(t);
+  const file = join(path, 'fuzz.toml');
+  const names = configOutline().flatMap(({ name, keys }) => [name, ...keys.map((key) => key.name)]);
+  const word = fc.oneof(fc.constantFrom(...names, '__proto__', 'constructor', '"a b"'), fc.string());
+  const value = fc.oneof(
+    fc.anything().map((any) => {
+      try {
+        return tomlValue(any);
+      } catch {
+        return '1';
+      }
+    }),
+    fc.constantFrom(
+      'nan',
+      '-inf',
+      '1979-05-27',
+      '07:32:00',
+      '9223372036854775807',
+      '[[[]]]',
+      '{a={b={}}}',
+      "'''x\ny'''",
+    ),
+    fc.string(),
+  );
+  const line = fc.oneof(
+    fc.tuple(word, value).map(([key, text]) => `${key} = ${text}`),
+    word.map((name) => `[${name}]`),
+    word.map((name) => `[[${name}]]`),
+  );
+  const content = fc.oneof(
+    fc.uint8Array(),
+    fc.array(line).map((lines) => Buffer.from(lines.join('\n'))),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      content,
+      fc.dictionary(fc.constantFrom(...CONFIG_FLAGS.map(({ name }) => name), 'x'), fc.string()),
+      async (bytes, flags) => {
+        await writeFile(file, bytes);
+        try {
+          const { config } = await loadConfig({ file, flags });
+          t.deepEqual(configSchema.parse(config), config);
+        } catch (error) {
+          if (!(error instanceof ConfigError)) throw error;
+        }
+      },
+    ),
+    { numRuns: 1500 },
+  );
+  t.is(({} as Record<string, unknown>)['polluted'], undefined);
+});
+
+test('locateKey reads dotted keys, quoted keys and tables in lists', (t) => {
+  const text = 'a.b = 1\n[c."d e"]\nf = 1\n[[g]]\n[[g]]\nh = { i = 1 } # x\n';
+  t.is(locateKey(text, ['a', 'b']), 1);
+  t.is(locateKey(text, ['c', 'd e', 'f']), 3);
+  t.is(locateKey(text, ['g', 1, 'h', 'i']), 6);
+  t.is(locateKey(text, ['g', 0, 'h']), 4);
+  t.is(locateKey(text, ['z']), undefined);
+});
+
+test('nearest suggests slips and nothing far off', (t) => {
+  t.is(nearest('levl', ['format', 'level']), 'level');
+  t.is(nearest('log-level', ['log_level']), 'log_level');
+  t.is(nearest('zzz', ['level', 'format']), undefined);
+});
