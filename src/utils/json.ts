@@ -2,7 +2,7 @@
 const BIGINT = '$bigint';
 const BYTES = '$bytes';
 
-/** JSON text with bigint and Uint8Array values kept: `{"$bigint":"1"}`, `{"$bytes":"<base64>"}`. */
+/** JSON text with bigint and byte values kept (bytes come back as Buffer): `{"$bigint":"1"}`, `{"$bytes":"<base64>"}`. */
 export function toJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, encode, indent);
 }
@@ -27,6 +27,6 @@ function decode(_key: string, value: unknown): unknown {
   const [tag, text] = entries[0] as [string, unknown];
   if (typeof text !== 'string') return value;
   if (tag === BIGINT && /^-?\d+$/.test(text)) return BigInt(text);
-  if (tag === BYTES) return Uint8Array.from(Buffer.from(text, 'base64'));
+  if (tag === BYTES) return Buffer.from(text, 'base64');
   return value;
 }

@@ -77,6 +77,9 @@ export interface ContainerRunner {
 
   inspect(id: string): Promise<RunnerState>;
 
+  /** The configuration a container was created with; undefined when the runner has none of it. */
+  spec(id: string): Promise<OciSpec | undefined>;
+
   /**
    * Runs a command in a running container and waits for it. Output that its descendants hold open after its end is waited
    * for briefly, not for ever. @throws CriError DEADLINE_EXCEEDED on timeout (the command is dead then), FAILED_PRECONDITION

@@ -86,11 +86,7 @@ export interface ImageRegistry {
    * Resolves a reference to this machine's platform.
    * @throws CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix.
    */
-  resolve(
-    reference: ImageReference,
-    credentials: Credentials | undefined,
-    signal?: AbortSignal,
-  ): Promise<SourceImage>;
+  resolve(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
 }
 
 /** Reads images from a file or folder: OCI layouts, docker and oci archives. */

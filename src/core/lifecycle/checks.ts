@@ -1,0 +1,24 @@
+import { posix } from 'node:path';
+import { invalidArgument } from '../model/errors.ts';
+
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f\u2028\u2029]/;
+
+/**
+ * Refuses control characters and line separators in a value that ends up on one line of a file, a name or a path.
+ * @throws CriError INVALID_ARGUMENT naming `field`.
+ */
+export function checkLine(field: string, value: string): void {
+  if (CONTROL.test(value)) throw invalidArgument(field, 'must hold no control character or line break');
+}
+
+/** Refuses what no execve(2) argument can hold. @throws CriError INVALID_ARGUMENT naming `field`. */
+export function checkNoNul(field: string, value: string): void {
+  if (value.includes('\0')) throw invalidArgument(field, 'must hold no NUL byte');
+}
+
+/** Refuses a path that is not absolute or holds control characters. @throws CriError INVALID_ARGUMENT naming `field`. */
+export function checkAbsolutePath(field: string, value: string): void {
+  if (!posix.isAbsolute(value)) throw invalidArgument(field, `${JSON.stringify(value)} must be an absolute path`);
+  checkLine(field, value);
+}

@@ -1,0 +1,284 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ContainerConfig, LinuxContainerResources } from '../../../../api/gen/cri.ts';
+import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { Undo } from '../../../utils/undo.ts';
+import type { Clock } from '../../model/clock.ts';
+import type { ContainerRecord } from '../../model/container.ts';
+import type { ContainerExit, ContainerRunner, ExecResult } from '../../model/container-runner.ts';
+import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
+import type { HostFacts } from '../../model/host-facts.ts';
+import type { ImageRecord } from '../../model/image.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { RootfsStore } from '../../model/rootfs.ts';
+import { checkNoNul } from '../checks.ts';
+import type { EventBus } from '../events.ts';
+import { findById, lookupById, newId } from '../ids.ts';
+import { ociResources } from '../oci/resources.ts';
+import type { PodService } from '../pods/pod-service.ts';
+import { ContainerStore, containerName } from './container-store.ts';
+import { createContainer } from './create-container.ts';
+import { exited, startFailed } from './outcome.ts';
+import { recoverContainer, removeOrphans } from './recover-containers.ts';
+import { validateContainerConfig } from './validate.ts';
+
+/** How long a killed container may take to be gone before the stop is reported as failed. */
+const KILL_WAIT_MS = 10_000;
+/** The kubelet's cap on each stream of ExecSync (CRI ExecSyncResponse). */
+const EXEC_OUTPUT_BYTES = 16 * 1024 * 1024;
+/** The longest wait setTimeout(3) of Node.js can do, in milliseconds. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What containers need to know of images. */
+export interface ContainerImages {
+  status(image: string): ImageRecord | undefined;
+  /** Drops layers that nothing builds on any more. */
+  collect(): Promise<void>;
+}
+
+export interface ContainerServiceOptions {
+  /** Folder of durable data. */
+  root: string;
+  pods: PodService;
+  images: ContainerImages;
+  runner: ContainerRunner;
+  rootfs: RootfsStore;
+  host: HostFacts;
+  /** Processes a container may have; -1 sets no limit. */
+  pidsLimit: number;
+  clock: Clock;
+  logger: Logger;
+  events: EventBus;
+}
+
+/** The life cycle of containers: create, start, stop, remove, exec, and take up again after a restart. */
+export class ContainerService {
+  readonly #options: ContainerServiceOptions;
+  readonly #store: ContainerStore;
+  readonly #locks = new KeyedLock();
+
+  constructor(options: ContainerServiceOptions) {
+    this.#options = options;
+    this.#store = new ContainerStore(options);
+    options.runner.onExit((exit) => void this.#onExit(exit));
+    options.pods.attachContainers({
+      endAll: async (sandboxId) => {
+        const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
+        await Promise.all(live.map((record) => this.stop(record.id, 0n)));
+      },
+      removeAll: async (sandboxId) => {
+        await Promise.all(this.#store.of(sandboxId).map((record) => this.remove(record.id)));
+      },
+    });
+  }
+
+  /** Visible containers: those whose CreateContainer has finished. */
+  list(): ContainerRecord[] {
+    return this.#store.visible();
+  }
+
+  /** @throws CriError NOT_FOUND, INVALID_ARGUMENT for an ambiguous prefix. */
+  get(id: string): ContainerRecord {
+    return findById('container', this.list(), id);
+  }
+
+  /**
+   * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeat of a request that succeeded gives
+   * the first attempt's container. Nothing stays when it fails.
+   * @throws CriError NOT_FOUND for the pod or the image, FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED,
+   *   ALREADY_EXISTS, UNKNOWN with the runtime's own words.
+   */
+  async create(sandboxId: string, config: ContainerConfig): Promise<string> {
+    validateContainerConfig(config);
+    const { pods, logger } = this.#options;
+    const { id: podId } = pods.get(sandboxId);
+    return pods.exclusive(podId, async () => {
+      const pod = pods.ready(podId);
+      const name = containerName(podId, config);
+      const earlier = this.#store.names.owner(name);
+      const existing = earlier === undefined ? undefined : this.#store.get(earlier);
+      if (existing?.phase === 'created' && isDeepStrictEqual(existing.config, config)) return existing.id;
+      const id = newId();
+      this.#store.names.reserve(name, id);
+      const undo = new Undo();
+      let left = false;
+      // The record goes last, and only when nothing is left that the next start would need it for.
+      undo.add('delete the record', async () => {
+        if (!left) await this.#store.delete(id);
+      });
+      try {
+        await this.#locks.run(id, () => createContainer(this.#options, this.#store, { id, pod, config }, undo));
+      } catch (error) {
+        await undo.rollback((what, failure) => {
+          left = true;
+          logger.error('Cannot undo a step of CreateContainer', { container: id, what, error: messageOf(failure) });
+        });
+        throw error;
+      }
+      this.#store.publish('created', { id, sandboxId: podId });
+      return id;
+    });
+  }
+
+  /**
+   * Starts a created container (CRI StartContainer).
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not in state CREATED, UNKNOWN with the runtime's own words;
+   *   the container is then EXITED with code 128 and reason StartError.
+   */
+  async start(id: string): Promise<void> {
+    const { runner, clock, pods } = this.#options;
+    const { id: fullId, sandboxId } = this.get(id);
+    await this.#locks.run(fullId, async () => {
+      const record = this.get(fullId);
+      if (record.phase !== 'created') {
+        throw failedPrecondition(`container ${fullId} is ${record.phase}: only a created one can be started`);
+      }
+      pods.ready(sandboxId);
+      const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: clock.now() };
+      await this.#store.put(starting);
+      try {
+        await runner.start(fullId);
+      } catch (error) {
+        await this.#store.finish(startFailed(starting, clock.now(), messageOf(error)));
+        await runner.killAll(fullId);
+        throw error;
+      }
+      await this.#store.put({ ...starting, phase: 'running' });
+    });
+    this.#store.publish('started', { id: fullId, sandboxId });
+  }
+
+  /**
+   * Ends a container (CRI StopContainer): its stop signal, `timeoutSeconds` of grace, then SIGKILL to all its processes.
+   * No error when it has ended or does not exist. @throws CriError DEADLINE_EXCEEDED when it outlives SIGKILL.
+   */
+  async stop(id: string, timeoutSeconds: bigint): Promise<void> {
+    if (timeoutSeconds < 0n) throw invalidArgument('timeout', 'must not be negative');
+    const found = lookupById('container', this.list(), id);
+    if (found === undefined) return;
+    // Waits for a start that is under way; the grace itself is not held under the lock, so that a remove can cut it short.
+    const record = await this.#locks.run(found.id, () => Promise.resolve(this.#store.get(found.id)));
+    if (record === undefined || record.phase === 'exited') return;
+    const graceMs = Math.min(Number(timeoutSeconds) * 1000, LONGEST_TIMER_MS);
+    if (record.phase === 'running' && graceMs > 0) {
+      await this.#options.runner.signal(record.id, record.stopSignal);
+      if (await this.#ended(record.id, graceMs)) return;
+    }
+    await this.#options.runner.killAll(record.id);
+    if (await this.#ended(record.id, KILL_WAIT_MS)) return;
+    throw new CriError(StatusCode.DEADLINE_EXCEEDED, `container ${record.id} still runs 10 s after SIGKILL`);
+  }
+
+  /** Removes a container, killing it first (CRI RemoveContainer). No error when it does not exist. */
+  async remove(id: string): Promise<void> {
+    const record = lookupById('container', this.#store.all(), id);
+    if (record === undefined) return;
+    await this.#locks.run(record.id, () => this.#remove(record));
+  }
+
+  async #remove(record: ContainerRecord): Promise<void> {
+    if (this.#store.get(record.id) === undefined) return;
+    const { runner, rootfs, images } = this.#options;
+    await runner.remove(record.id);
+    await rootfs.remove(record.id);
+    await this.#store.delete(record.id);
+    this.#store.publish('deleted', record);
+    if (images.status(record.imageId) === undefined) await images.collect();
+  }
+
+  /**
+   * Runs a command in a running container (CRI ExecSync) with the container's user, environment and directory.
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION, DEADLINE_EXCEEDED after `timeoutSeconds` (0: no limit), UNKNOWN.
+   */
+  async execSync(
+    id: string,
+    command: readonly string[],
+    timeoutSeconds: bigint,
+    signal?: AbortSignal,
+  ): Promise<ExecResult> {
+    if (timeoutSeconds < 0n) throw invalidArgument('timeout', 'must not be negative');
+    if (command.length === 0) throw invalidArgument('cmd', 'must not be empty');
+    for (const word of command) checkNoNul('cmd', word);
+    const { runner } = this.#options;
+    const record = this.#running(id);
+    const spec = await runner.spec(record.id);
+    if (spec === undefined) throw failedPrecondition(`container ${record.id} has no runtime configuration any more`);
+    return runner.exec(
+      record.id,
+      { ...spec.process, args: [...command], terminal: false },
+      {
+        timeoutMs: Math.min(Number(timeoutSeconds) * 1000, LONGEST_TIMER_MS),
+        maxOutputBytes: EXEC_OUTPUT_BYTES,
+        signal,
+      },
+    );
+  }
+
+  /** Opens the log anew after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
+  async reopenLog(id: string): Promise<void> {
+    const record = this.#running(id);
+    if (record.logPath !== '') await this.#options.runner.reopenLog(record.id);
+  }
+
+  /** Changes limits (CRI UpdateContainerResources); they show in the container's status from then on. */
+  async update(id: string, resources: LinuxContainerResources): Promise<void> {
+    const { id: fullId } = this.get(id);
+    await this.#locks.run(fullId, async () => {
+      const record = this.get(fullId);
+      if (record.phase === 'exited') {
+        throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
+      }
+      const limits = ociResources(resources, 'linux', this.#options.host.swapAccounting);
+      await this.#options.runner.update(fullId, limits);
+      const linux = { securityContext: undefined, ...record.config.linux, resources };
+      await this.#store.put({ ...record, config: { ...record.config, linux } });
+    });
+  }
+
+  /**
+   * Takes up what an earlier process left: loads the records and compares them with the root file systems and with what
+   * the runner has. Called between the two halves of PodService.
+   */
+  async recover(): Promise<void> {
+    const { rootfs, logger } = this.#options;
+    await this.#store.load();
+    await rootfs.recover(new Set(this.#store.all().map((record) => record.id)));
+    for (const record of this.#store.all()) {
+      try {
+        await this.#locks.run(record.id, () =>
+          recoverContainer(this.#options, this.#store, record, () => this.#remove(record)),
+        );
+      } catch (error) {
+        logger.error('Cannot put a container in order', { container: record.id, error: messageOf(error) });
+      }
+    }
+    await removeOrphans(this.#options, this.#store);
+  }
+
+  #running(id: string): ContainerRecord {
+    const record = this.get(id);
+    if (record.phase === 'running') return record;
+    throw failedPrecondition(`container ${record.id} is ${record.phase}, not running`);
+  }
+
+  async #ended(id: string, ms: number): Promise<boolean> {
+    // The end may have been reported before anybody waited, or its report may have been lost with a killed monitor.
+    const state = await this.#options.runner.inspect(id);
+    if (state.status === 'stopped' && state.exit !== undefined) await this.#onExit(state.exit);
+    return this.#store.waitForEnd(id, ms);
+  }
+
+  async #onExit(exit: ContainerExit): Promise<void> {
+    try {
+      await this.#locks.run(exit.id, async () => {
+        const record = this.#store.get(exit.id);
+        if (record === undefined || record.phase === 'creating' || record.phase === 'exited') return;
+        await this.#store.finish(exited(record, exit));
+      });
+    } catch (error) {
+      this.#options.logger.error('Cannot record the end of a container', {
+        container: exit.id,
+        error: messageOf(error),
+      });
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import { ContainerConfig } from '../../../../api/gen/cri.ts';
+import type { Clock } from '../../model/clock.ts';
+import type { ContainerRecord } from '../../model/container.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { ContainerEventKind, EventBus } from '../events.ts';
+import { NameRegistry } from '../names.ts';
+import { RecordStore } from '../records.ts';
+
+export interface ContainerStoreOptions {
+  root: string;
+  clock: Clock;
+  logger: Logger;
+  events: EventBus;
+}
+
+/** The containers' records and names, and those who wait for an end. */
+export class ContainerStore {
+  readonly names = new NameRegistry('container');
+  readonly #records: RecordStore<ContainerRecord>;
+  readonly #options: ContainerStoreOptions;
+  readonly #waiters = new Map<string, Set<() => void>>();
+
+  constructor(options: ContainerStoreOptions) {
+    this.#options = options;
+    this.#records = new RecordStore(join(options.root, 'containers'), { parse: parseRecord, logger: options.logger });
+  }
+
+  /** Reads the records and reserves their names. */
+  async load(): Promise<void> {
+    await this.#records.load();
+    for (const record of this.all()) this.names.reserve(containerName(record.sandboxId, record.config), record.id);
+  }
+
+  /** Every record, also of containers whose creation has not finished. */
+  all(): ContainerRecord[] {
+    return this.#records.list();
+  }
+
+  /** Containers whose creation has finished. */
+  visible(): ContainerRecord[] {
+    return this.all().filter((record) => record.phase !== 'creating');
+  }
+
+  of(sandboxId: string): ContainerRecord[] {
+    return this.all().filter((record) => record.sandboxId === sandboxId);
+  }
+
+  get(id: string): ContainerRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  put(record: ContainerRecord): Promise<void> {
+    return this.#records.put(record);
+  }
+
+  /** Records an end, wakes who waited for it and tells the world. */
+  async finish(record: ContainerRecord): Promise<void> {
+    await this.#records.put(record);
+    this.#wake(record.id);
+    this.publish('stopped', record);
+  }
+
+  /** Forgets a container and its name. */
+  async delete(id: string): Promise<void> {
+    await this.#records.delete(id);
+    this.names.release(id);
+    this.#wake(id);
+  }
+
+  /** Waits until the container's end is recorded or its record is gone; false when `ms` passed first. */
+  async waitForEnd(id: string, ms: number): Promise<boolean> {
+    const ended = () => (this.#records.get(id)?.phase ?? 'exited') === 'exited';
+    if (ended()) return true;
+    const waiters = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, waiters);
+    const timer = new AbortController();
+    let wake: () => void = () => undefined;
+    const end = new Promise<void>((resolve) => (wake = resolve));
+    waiters.add(wake);
+    const timeout = this.#options.clock.sleep(ms, timer.signal).catch(() => undefined);
+    await Promise.race([end, timeout]);
+    waiters.delete(wake);
+    timer.abort();
+    return ended();
+  }
+
+  publish(kind: ContainerEventKind, { id, sandboxId }: { id: string; sandboxId: string }): void {
+    this.#options.events.publish({ kind, containerId: id, sandboxId, at: this.#options.clock.now() });
+  }
+
+  #wake(id: string): void {
+    for (const resolve of this.#waiters.get(id) ?? []) resolve();
+    this.#waiters.delete(id);
+  }
+}
+
+/** What tells one container from another (CRI ContainerMetadata, within its pod). */
+export function containerName(sandboxId: string, config: ContainerConfig): string {
+  return [config.metadata?.name, String(config.metadata?.attempt ?? 0), sandboxId].join('\n');
+}
+
+function parseRecord(stored: Record<string, unknown> & { id: string }): ContainerRecord {
+  const record = stored as unknown as ContainerRecord;
+  return { ...record, config: ContainerConfig.fromPartial(record.config) };
+}

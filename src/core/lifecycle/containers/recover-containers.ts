@@ -1,0 +1,55 @@
+import type { ContainerRecord } from '../../model/container.ts';
+import { messageOf } from '../../model/errors.ts';
+import type { ContainerServiceOptions } from './container-service.ts';
+import type { ContainerStore } from './container-store.ts';
+import { exited, lost } from './outcome.ts';
+
+/**
+ * Brings one container's record in line with what the runner has: half-created ones are removed by `remove`, ends that
+ * happened meanwhile are recorded with their true code and time.
+ */
+export async function recoverContainer(
+  options: ContainerServiceOptions,
+  store: ContainerStore,
+  record: ContainerRecord,
+  remove: () => Promise<void>,
+): Promise<void> {
+  const { runner, clock, logger } = options;
+  if (record.phase === 'exited') return;
+  if (record.phase === 'creating') {
+    logger.info('Removing a container whose creation was interrupted', { container: record.id });
+    return remove();
+  }
+  const state = await runner.inspect(record.id);
+  switch (state.status) {
+    case 'absent':
+      return store.finish(lost(record, clock.now(), 'gone when the server started, as after a restart of the node'));
+    case 'stopped':
+      if (state.exit !== undefined) return store.finish(exited(record, state.exit));
+      return store.finish(lost(record, clock.now(), 'its monitor ended without reporting an exit code'));
+    case 'created':
+      if (record.phase !== 'created') await store.put({ ...record, phase: 'created', startedAt: 0n });
+      return;
+    case 'running':
+      if (record.phase !== 'running') await store.put({ ...record, phase: 'running' });
+      return;
+  }
+}
+
+/** Removes containers and root file systems that no record knows; failures are reported and tried again at the next start. */
+export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
+  const { runner, rootfs, logger } = options;
+  const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
+    for (const id of await part.list()) {
+      if (store.get(id) !== undefined) continue;
+      logger.warn(`Removing a ${what} that no record knows`, { container: id });
+      try {
+        await part.remove(id);
+      } catch (error) {
+        logger.error(`Cannot remove a ${what}`, { container: id, error: messageOf(error) });
+      }
+    }
+  };
+  await sweep('container', runner);
+  await sweep('root file system', rootfs);
+}

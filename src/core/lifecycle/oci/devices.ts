@@ -1,0 +1,102 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Device } from '../../../../api/gen/cri.ts';
+import { invalidArgument, isErrno } from '../../model/errors.ts';
+import type { OciDevice, OciResources } from '../../model/oci-runtime.ts';
+import { checkAbsolutePath } from '../checks.ts';
+
+/** Devices to make in the container and the rules that let it use them. */
+export interface ContainerDevices {
+  devices: OciDevice[];
+  rules: NonNullable<OciResources['devices']>;
+}
+
+const DENY_ALL = { allow: false, access: 'rwm' };
+/** What a container may use without asking: null, zero, full, random, urandom, tty, ptmx and pseudo terminals. */
+const BASIC: readonly [number, number | undefined][] = [
+  [1, 3],
+  [1, 5],
+  [1, 7],
+  [1, 8],
+  [1, 9],
+  [5, 0],
+  [5, 2],
+  [136, undefined],
+];
+
+/**
+ * A privileged container sees every device of the node; another one those it asks for. A folder stands for the devices
+ * in it. @throws CriError INVALID_ARGUMENT for a path that is no device or permissions that are not made of r, w and m.
+ */
+export async function containerDevices(requested: readonly Device[], privileged: boolean): Promise<ContainerDevices> {
+  if (privileged) return { devices: await devicesBelow('/dev', '/dev', true), rules: [{ allow: true, access: 'rwm' }] };
+  const devices: OciDevice[] = [];
+  const rules: ContainerDevices['rules'] = [
+    DENY_ALL,
+    ...BASIC.map(([major, minor]) => ({
+      allow: true,
+      type: 'c',
+      major,
+      access: 'rwm',
+      ...(minor !== undefined && { minor }),
+    })),
+  ];
+  for (const [index, request] of requested.entries()) {
+    const field = `config.devices[${String(index)}]`;
+    checkAbsolutePath(`${field}.host_path`, request.hostPath);
+    checkAbsolutePath(`${field}.container_path`, request.containerPath);
+    if (!/^[rwm]{1,3}$/.test(request.permissions))
+      throw invalidArgument(`${field}.permissions`, 'must be made of r, w and m');
+    const found = await devicesAt(request.hostPath, request.containerPath, `${field}.host_path`);
+    devices.push(...found);
+    rules.push(
+      ...found.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: request.permissions })),
+    );
+  }
+  return { devices, rules };
+}
+
+async function devicesAt(hostPath: string, containerPath: string, field: string): Promise<OciDevice[]> {
+  try {
+    const facts = await stat(hostPath);
+    if (facts.isDirectory()) return await devicesBelow(hostPath, containerPath, false);
+    const device = toDevice(containerPath, facts);
+    if (device !== undefined) return [device];
+  } catch (error) {
+    if (isErrno(error, 'ENOENT'))
+      throw invalidArgument(field, `${JSON.stringify(hostPath)} does not exist on the node`);
+    throw error;
+  }
+  throw invalidArgument(field, `${JSON.stringify(hostPath)} is no device`);
+}
+
+/** Device nodes below a folder; those the runtime makes itself (pts, shm, the console) are left out of /dev. */
+async function devicesBelow(folder: string, target: string, skipRuntimeOwn: boolean): Promise<OciDevice[]> {
+  const own = ['pts', 'shm', 'mqueue', 'fd', 'console', 'ptmx'];
+  const devices: OciDevice[] = [];
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (skipRuntimeOwn && own.includes(entry.name)) continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) devices.push(...(await devicesBelow(path, join(target, entry.name), false)));
+    else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
+      const device = toDevice(join(target, entry.name), await stat(path));
+      if (device !== undefined) devices.push(device);
+    }
+  }
+  return devices;
+}
+
+function toDevice(path: string, facts: Awaited<ReturnType<typeof stat>>): OciDevice | undefined {
+  if (!facts.isCharacterDevice() && !facts.isBlockDevice()) return undefined;
+  const rdev = BigInt(facts.rdev);
+  return {
+    path,
+    type: facts.isBlockDevice() ? 'b' : 'c',
+    // The layout of dev_t in glibc's makedev(3).
+    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
+    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
+    fileMode: Number(facts.mode) & 0o777,
+    uid: Number(facts.uid),
+    gid: Number(facts.gid),
+  };
+}

@@ -1,0 +1,88 @@
+import type { LinuxContainerResources } from '../../../../api/gen/cri.ts';
+import { invalidArgument } from '../../model/errors.ts';
+import type { OciResources } from '../../model/oci-runtime.ts';
+
+const CPU_LIST = /^(\d+(-\d+)?)(,\d+(-\d+)?)*$/;
+const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+
+/**
+ * CRI's limits as `linux.resources`. Zero means "not given", as in CRI; oom_score_adj belongs to the process and is not
+ * here.
+ * @param field path of the message, for errors.
+ * @param swapAccounting whether the kernel can limit swap.
+ * @throws CriError INVALID_ARGUMENT naming the field.
+ */
+export function ociResources(
+  request: LinuxContainerResources | undefined,
+  field: string,
+  swapAccounting: boolean,
+): OciResources {
+  const resources: OciResources = {};
+  if (request === undefined) return resources;
+  const number = (name: string, value: bigint) => {
+    if (value > MAX_SAFE || value < -MAX_SAFE) throw invalidArgument(`${field}.${name}`, 'is out of range');
+    return Number(value);
+  };
+  const cpu: NonNullable<OciResources['cpu']> = {};
+  if (request.cpuShares < 0n) throw invalidArgument(`${field}.cpu_shares`, 'must not be negative');
+  // Below 2 the kernel has no share; Kubernetes sends 2 as the least, Docker rounds up as well.
+  if (request.cpuShares > 0n) cpu.shares = Math.max(2, number('cpu_shares', request.cpuShares));
+  if (request.cpuPeriod !== 0n) {
+    if (request.cpuPeriod < 1000n || request.cpuPeriod > 1_000_000n) {
+      throw invalidArgument(`${field}.cpu_period`, 'must be from 1000 to 1000000 microseconds');
+    }
+    cpu.period = number('cpu_period', request.cpuPeriod);
+  }
+  if (request.cpuQuota !== 0n) {
+    if (request.cpuQuota > 0n && request.cpuQuota < 1000n) {
+      throw invalidArgument(`${field}.cpu_quota`, 'must be at least 1000 microseconds, or -1 for no limit');
+    }
+    cpu.quota = request.cpuQuota < 0n ? -1 : number('cpu_quota', request.cpuQuota);
+  }
+  for (const [name, key, value] of [
+    ['cpuset_cpus', 'cpus', request.cpusetCpus],
+    ['cpuset_mems', 'mems', request.cpusetMems],
+  ] as const) {
+    if (value === '') continue;
+    if (!CPU_LIST.test(value))
+      throw invalidArgument(`${field}.${name}`, `${JSON.stringify(value)} must look like "0-3,6"`);
+    cpu[key] = value;
+  }
+  if (Object.keys(cpu).length > 0) resources.cpu = cpu;
+
+  const memory: NonNullable<OciResources['memory']> = {};
+  if (request.memoryLimitInBytes < 0n) throw invalidArgument(`${field}.memory_limit_in_bytes`, 'must not be negative');
+  if (request.memoryLimitInBytes > 0n) memory.limit = number('memory_limit_in_bytes', request.memoryLimitInBytes);
+  if (request.memorySwapLimitInBytes > 0n) {
+    if (request.memorySwapLimitInBytes < request.memoryLimitInBytes) {
+      throw invalidArgument(
+        `${field}.memory_swap_limit_in_bytes`,
+        'is memory plus swap: not below memory_limit_in_bytes',
+      );
+    }
+    memory.swap = number('memory_swap_limit_in_bytes', request.memorySwapLimitInBytes);
+  } else if (memory.limit !== undefined && swapAccounting) {
+    // Kubernetes without LimitedSwap: a container swaps nothing.
+    memory.swap = memory.limit;
+  }
+  if (Object.keys(memory).length > 0) resources.memory = memory;
+
+  if (request.hugepageLimits.length > 0) {
+    resources.hugepageLimits = request.hugepageLimits.map((limit, index) => {
+      const at = `${field}.hugepage_limits[${String(index)}]`;
+      if (!/^\d+[KMG]B$/.test(limit.pageSize)) throw invalidArgument(`${at}.page_size`, 'must look like "2MB"');
+      return { pageSize: limit.pageSize, limit: number('hugepage_limits', BigInt(limit.limit)) };
+    });
+  }
+  if (Object.keys(request.unified).length > 0) {
+    for (const [key, value] of Object.entries(request.unified)) {
+      if (!/^[a-z_]+(\.[a-zA-Z0-9_]+)+$/.test(key)) {
+        throw invalidArgument(`${field}.unified[${JSON.stringify(key)}]`, 'must be the name of a cgroup v2 file');
+      }
+      if (/[\0]/.test(value))
+        throw invalidArgument(`${field}.unified[${JSON.stringify(key)}]`, 'must hold no NUL byte');
+    }
+    resources.unified = request.unified;
+  }
+  return resources;
+}

@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { SecurityProfile_ProfileType } from '../../../../api/gen/cri.ts';
+import type { LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
+import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
+import { checkAbsolutePath } from '../checks.ts';
+
+const CONTEXT = 'config.linux.security_context';
+
+/**
+ * The seccomp filter of `linux.seccomp`: none without a profile or with Unconfined (CRI: nil means unconfined), the
+ * OCI document of a Localhost profile. Privileged containers have none, as with containerd.
+ * @throws CriError UNIMPLEMENTED for RuntimeDefault, INVALID_ARGUMENT for a profile file that cannot be used.
+ */
+export async function seccompFilter(context: LinuxContainerSecurityContext | undefined): Promise<object | undefined> {
+  const profile = context?.seccomp;
+  if (context === undefined || context.privileged || profile === undefined) return undefined;
+  if (profile.profileType === SecurityProfile_ProfileType.Unconfined) return undefined;
+  if (profile.profileType === SecurityProfile_ProfileType.RuntimeDefault) {
+    throw unimplemented(`${CONTEXT}.seccomp: the RuntimeDefault profile (use Unconfined, or Localhost with a file)`);
+  }
+  const field = `${CONTEXT}.seccomp.localhost_ref`;
+  checkAbsolutePath(field, profile.localhostRef);
+  try {
+    const document: unknown = JSON.parse(await readFile(profile.localhostRef, 'utf8'));
+    if (typeof document !== 'object' || document === null || !('defaultAction' in document)) {
+      throw invalidArgument(field, `${profile.localhostRef} holds no seccomp profile: "defaultAction" is missing`);
+    }
+    return document;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) throw invalidArgument(field, `${profile.localhostRef} does not exist on the node`);
+    if (error instanceof SyntaxError)
+      throw invalidArgument(field, `${profile.localhostRef} is no JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+/**
+ * Refuses the security settings that are not built, so that nobody believes a container confined which is not.
+ * @throws CriError UNIMPLEMENTED naming the field.
+ */
+export function refuseUnbuilt(context: LinuxContainerSecurityContext | undefined): void {
+  const selinux = context?.selinuxOptions;
+  if (selinux !== undefined && [selinux.user, selinux.role, selinux.type, selinux.level].some((part) => part !== '')) {
+    throw unimplemented(`${CONTEXT}.selinux_options: SELinux`);
+  }
+  const localhost = context?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost;
+  if (localhost || (context?.apparmorProfile ?? '').startsWith('localhost/')) {
+    throw unimplemented(`${CONTEXT}.apparmor: an AppArmor profile`);
+  }
+}

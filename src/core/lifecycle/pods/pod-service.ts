@@ -1,0 +1,343 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { join } from 'node:path';
+import { PodSandboxConfig } from '../../../../api/gen/cri.ts';
+import { mountTmpfs, unmount } from '../../../utils/fs/mount.ts';
+import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { Undo } from '../../../utils/undo.ts';
+import type { Clock } from '../../model/clock.ts';
+import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
+import type { HostFacts } from '../../model/host-facts.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { Network, NetworkAttachment } from '../../model/network.ts';
+import type { SandboxRecord } from '../../model/sandbox.ts';
+import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
+import type { EventBus } from '../events.ts';
+import { findById, lookupById, newId } from '../ids.ts';
+import { NameRegistry } from '../names.ts';
+import { RecordStore } from '../records.ts';
+import { podFiles, writePodFiles } from './files.ts';
+import type { PodFiles } from './files.ts';
+import { networkRequest, sandboxSpec } from './sandbox-spec.ts';
+import { validatePodConfig } from './validate.ts';
+
+/** Kubernetes' size of a pod's /dev/shm. */
+const SHM_BYTES = 64 * 1024 * 1024;
+
+export interface PodServiceOptions {
+  /** Folder of durable data and folder that a reboot empties. */
+  root: string;
+  state: string;
+  providers: readonly SandboxProvider[];
+  defaultHandler: string;
+  cgroupParent: string;
+  network: Network;
+  host: HostFacts;
+  clock: Clock;
+  logger: Logger;
+  events: EventBus;
+}
+
+/** What pods must be able to ask of their containers. */
+export interface PodContainers {
+  /** Kills every container of the pod and waits until their ends are recorded. */
+  endAll(sandboxId: string): Promise<void>;
+  /** Removes every container of the pod. */
+  removeAll(sandboxId: string): Promise<void>;
+}
+
+/** A running pod, as containers are placed in it. */
+export interface ReadyPod {
+  record: SandboxRecord;
+  placement: Placement;
+  files: PodFiles;
+}
+
+/** The life cycle of pod sandboxes: run, stop, remove, find, and take up again after a restart. */
+export class PodService {
+  readonly #options: PodServiceOptions;
+  readonly #records: RecordStore<SandboxRecord>;
+  readonly #names = new NameRegistry('pod sandbox');
+  readonly #locks = new KeyedLock();
+  readonly #placements = new Map<string, Placement>();
+  readonly #providers: ReadonlyMap<string, SandboxProvider>;
+  readonly #logger: Logger;
+  #containers: PodContainers | undefined;
+
+  constructor(options: PodServiceOptions) {
+    this.#options = options;
+    this.#logger = options.logger;
+    this.#providers = new Map(options.providers.map((provider) => [provider.handler, provider]));
+    this.#records = new RecordStore(join(options.root, 'sandboxes'), { parse: parseRecord, logger: options.logger });
+    for (const provider of options.providers) provider.onExit((id) => void this.#ended(id));
+  }
+
+  /** Names who looks after the containers; called once, before anything else. */
+  attachContainers(containers: PodContainers): void {
+    this.#containers = containers;
+  }
+
+  /** Visible pods: those whose RunPodSandbox has finished. */
+  list(): SandboxRecord[] {
+    return this.#records.list().filter((record) => record.phase !== 'creating');
+  }
+
+  /** @throws CriError NOT_FOUND, INVALID_ARGUMENT for an ambiguous prefix. */
+  get(id: string): SandboxRecord {
+    return findById('pod sandbox', this.list(), id);
+  }
+
+  /** Runs `task` while no other step of this pod runs. */
+  exclusive<T>(sandboxId: string, task: () => Promise<T>): Promise<T> {
+    return this.#locks.run(sandboxId, task);
+  }
+
+  /** The pod with everything a container needs of it. @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not READY. */
+  ready(id: string): ReadyPod {
+    const record = this.get(id);
+    const placement = this.#placements.get(record.id);
+    if (record.phase !== 'ready' || placement === undefined) {
+      throw failedPrecondition(`pod sandbox ${record.id} is not ready: its containers cannot be created or started`);
+    }
+    return { record, placement, files: podFiles(this.#runDir(record.id)) };
+  }
+
+  /** The provider's own facts about a pod, for people. */
+  async describe(record: SandboxRecord): Promise<Record<string, unknown>> {
+    const provider = this.#providers.get(record.handler);
+    return provider === undefined ? {} : provider.describe(this.#spec(record));
+  }
+
+  /**
+   * Makes and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or that is still
+   * under way, gives the first attempt's pod. Nothing stays when it fails.
+   * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE, NOT_FOUND for an unknown handler.
+   */
+  async run(config: PodSandboxConfig, handler: string): Promise<string> {
+    validatePodConfig(config);
+    const provider = this.#provider(handler || this.#options.defaultHandler);
+    const name = podName(config);
+    return this.#locks.run(`name:${name}`, async () => {
+      const earlier = this.#names.owner(name);
+      const existing = earlier === undefined ? undefined : this.#records.get(earlier);
+      if (
+        existing?.phase === 'ready' &&
+        existing.handler === provider.handler &&
+        isDeepStrictEqual(existing.config, config)
+      ) {
+        return existing.id;
+      }
+      const id = newId();
+      this.#names.reserve(name, id);
+      const record: SandboxRecord = {
+        id,
+        handler: provider.handler,
+        config,
+        phase: 'creating',
+        createdAt: this.#options.clock.now(),
+        bootId: this.#options.host.bootId,
+      };
+      const undo = new Undo();
+      let left = false;
+      undo.add('release the name', () => Promise.resolve(this.#names.release(id)));
+      // The record goes last, and only when nothing is left that the next start would need it for.
+      undo.add('delete the record', async () => {
+        if (!left) await this.#records.delete(id);
+      });
+      try {
+        await this.#locks.run(id, () => this.#create(record, provider, undo));
+      } catch (error) {
+        await undo.rollback((what, failure) => {
+          left = true;
+          this.#logger.error('Cannot undo a step of RunPodSandbox', { sandbox: id, what, error: messageOf(failure) });
+        });
+        throw error;
+      }
+      this.#publish('started', id);
+      return id;
+    });
+  }
+
+  async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
+    const { network } = this.#options;
+    const runDir = this.#runDir(record.id);
+    const spec = this.#spec(record);
+    await this.#records.put(record);
+    undo.add('remove the run folder', () => rm(runDir, { recursive: true, force: true }));
+    await mkdir(runDir, { recursive: true, mode: 0o700 });
+    undo.add('remove the sandbox', async () => {
+      await provider.stop(spec);
+      await provider.remove(spec);
+    });
+    const placement = await provider.start(spec);
+    let attachment: NetworkAttachment | undefined;
+    if (spec.network === 'pod') {
+      const netns = placement.namespaces.network;
+      if (netns === undefined)
+        throw new CriError(StatusCode.INTERNAL, `handler ${provider.handler} made no network namespace`);
+      const request = networkRequest(record, netns);
+      // Written before the first plugin runs: if this process dies meanwhile, recovery gives the addresses back.
+      const started = (intent: NetworkAttachment) => this.#records.put({ ...record, network: intent });
+      attachment = await network.attach({ ...request, netns }, started);
+      const attached = attachment;
+      undo.add('detach the network', () => network.detach(request, attached));
+    }
+    const files = await writePodFiles(runDir, {
+      config: record.config,
+      hostname: spec.hostname,
+      ips: attachment?.ips ?? [],
+      hostNetwork: spec.network === 'node',
+    });
+    if (spec.ipc === 'pod') {
+      undo.add('unmount /dev/shm', () => unmount(files.shm));
+      await mountTmpfs(files.shm, SHM_BYTES);
+    }
+    this.#placements.set(record.id, placement);
+    undo.add('forget the placement', () => Promise.resolve(this.#placements.delete(record.id)));
+    await this.#records.put({ ...record, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
+  }
+
+  /**
+   * Ends every container of the pod and gives its network and namespaces back (CRI StopPodSandbox). No error when it was
+   * stopped before or does not exist.
+   */
+  async stop(id: string): Promise<void> {
+    const record = lookupById('pod sandbox', this.#records.list(), id);
+    if (record === undefined) return;
+    await this.#locks.run(record.id, () => this.#stop(record.id));
+  }
+
+  async #stop(id: string): Promise<void> {
+    const record = this.#records.get(id);
+    if (record === undefined) return;
+    const wasReady = record.phase === 'ready';
+    await this.#containers?.endAll(id);
+    const provider = this.#provider(record.handler);
+    const spec = this.#spec(record);
+    if (record.network !== undefined) {
+      const netns = (await provider.inspect(spec))?.namespaces.network;
+      await this.#options.network.detach(networkRequest(record, netns), record.network);
+    }
+    await provider.stop(spec);
+    await unmount(podFiles(spec.runDir).shm);
+    this.#placements.delete(id);
+    if (record.phase === 'stopped' && record.network === undefined) return;
+    const { network: _given, ...rest } = record;
+    // The addresses stay readable in the status of a stopped pod only while the network holds them.
+    await this.#records.put({ ...rest, phase: 'stopped' });
+    if (wasReady) this.#publish('stopped', id);
+  }
+
+  /** Removes the pod with all its containers, stopping it first (CRI RemovePodSandbox). No error when it does not exist. */
+  async remove(id: string): Promise<void> {
+    const record = lookupById('pod sandbox', this.#records.list(), id);
+    if (record === undefined) return;
+    await this.#locks.run(record.id, async () => {
+      if (this.#records.get(record.id) === undefined) return;
+      await this.#remove(record.id);
+      this.#publish('deleted', record.id);
+    });
+  }
+
+  async #remove(id: string): Promise<void> {
+    await this.#stop(id);
+    await this.#containers?.removeAll(id);
+    const record = this.#records.get(id);
+    if (record === undefined) return;
+    const spec = this.#spec(record);
+    await this.#provider(record.handler).remove(spec);
+    await rm(spec.runDir, { recursive: true, force: true });
+    await this.#records.delete(id);
+    this.#names.release(id);
+  }
+
+  /**
+   * Takes up what an earlier process left: adopts pods that still run, finishes what was half made or half stopped, ends
+   * those a reboot took. Containers are recovered by their own service in between: `load`, then containers, then `recover`.
+   */
+  async load(): Promise<void> {
+    await this.#records.load();
+    for (const record of this.#records.list()) {
+      this.#names.reserve(podName(record.config), record.id);
+      const provider = this.#providers.get(record.handler);
+      if (record.phase !== 'ready' || provider === undefined) continue;
+      const placement = await provider.inspect(this.#spec(record));
+      if (placement !== undefined) this.#placements.set(record.id, placement);
+    }
+  }
+
+  /** The second half of taking up; see {@link load}. A pod that cannot be put in order is reported and left for a later try. */
+  async recover(): Promise<void> {
+    for (const record of this.#records.list()) {
+      try {
+        if (record.phase === 'creating') {
+          this.#logger.info('Removing a pod whose creation was interrupted', { sandbox: record.id });
+          await this.#locks.run(record.id, () => this.#remove(record.id));
+        } else if (record.phase === 'ready' && !this.#placements.has(record.id)) {
+          this.#logger.warn('A pod ended while the server was away', { sandbox: record.id });
+          await this.stop(record.id);
+        }
+      } catch (error) {
+        this.#logger.error('Cannot put a pod in order', { sandbox: record.id, error: messageOf(error) });
+      }
+    }
+    for (const provider of this.#providers.values()) await this.#discardOrphans(provider);
+  }
+
+  async #discardOrphans(provider: SandboxProvider): Promise<void> {
+    if ((await provider.unavailableBecause()) !== undefined) return;
+    for (const id of await provider.list()) {
+      if (this.#records.get(id) !== undefined) continue;
+      this.#logger.warn('Removing a sandbox that no record knows', { sandbox: id, handler: provider.handler });
+      try {
+        await provider.discard(id);
+        await rm(this.#runDir(id), { recursive: true, force: true });
+      } catch (error) {
+        this.#logger.error('Cannot remove a sandbox', { sandbox: id, error: messageOf(error) });
+      }
+    }
+  }
+
+  /** A sandbox ended by itself or by somebody else's hand. */
+  async #ended(id: string): Promise<void> {
+    try {
+      if (this.#records.get(id)?.phase !== 'ready') return;
+      this.#logger.warn('A pod ended without having been stopped', { sandbox: id });
+      await this.stop(id);
+    } catch (error) {
+      this.#logger.error('Cannot clean up a pod that ended', { sandbox: id, error: messageOf(error) });
+    }
+  }
+
+  #spec(record: SandboxRecord): SandboxSpec {
+    return sandboxSpec(record, { runDir: this.#runDir(record.id), defaultCgroupParent: this.#options.cgroupParent });
+  }
+
+  #runDir(id: string): string {
+    return join(this.#options.state, 'sandboxes', id);
+  }
+
+  #provider(handler: string): SandboxProvider {
+    const provider = this.#providers.get(handler);
+    if (provider === undefined) {
+      const known = [...this.#providers.keys()].join(', ');
+      throw invalidArgument('runtime_handler', `no handler ${JSON.stringify(handler)}: use one of ${known}`);
+    }
+    return provider;
+  }
+
+  #publish(kind: 'started' | 'stopped' | 'deleted', id: string): void {
+    this.#options.events.publish({ kind, containerId: id, sandboxId: id, at: this.#options.clock.now() });
+  }
+}
+
+/** What tells one pod from another (CRI PodSandboxMetadata). */
+function podName(config: PodSandboxConfig): string {
+  const metadata = config.metadata;
+  return [metadata?.name, metadata?.namespace, metadata?.uid, String(metadata?.attempt ?? 0)].join('\n');
+}
+
+function parseRecord(stored: Record<string, unknown> & { id: string }): SandboxRecord {
+  const record = stored as unknown as SandboxRecord;
+  return { ...record, config: PodSandboxConfig.fromPartial(record.config) };
+}

@@ -1,0 +1,11 @@
+/** What this machine lets containers have; read once at start. */
+export interface HostFacts {
+  /** Capability names without `CAP_` that this process may hand on. */
+  capabilities: ReadonlySet<string>;
+  /** The lowest oom_score_adj that may be given: the own one without CAP_SYS_RESOURCE, -1000 with it. */
+  minOomScoreAdj: number;
+  /** Whether the kernel can limit swap. */
+  swapAccounting: boolean;
+  /** /proc/sys/kernel/random/boot_id. */
+  bootId: string;
+}
