@@ -116,7 +116,10 @@ export class ImageService {
     const sources = await this.#options.archives.open(path, signal);
     try {
       if (given !== undefined && sources.length > 1) {
-        throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} holds ${sources.length}; leave it out`);
+        throw invalidArgument(
+          'ref',
+          `names one image, but ${JSON.stringify(path)} holds ${sources.length}; leave it out`,
+        );
       }
       const ids: string[] = [];
       for (const source of sources) {
@@ -149,7 +152,10 @@ export class ImageService {
     if (!record) return;
     await this.#catalog.delete(record.id);
     await this.collect();
-    this.#options.logger.info('Removed image', { image: record.id, names: [...record.repoTags, ...record.repoDigests] });
+    this.#options.logger.info('Removed image', {
+      image: record.id,
+      names: [...record.repoTags, ...record.repoDigests],
+    });
   }
 
   /** Removes layers and documents that no image, no pull in progress and no rootfs needs. Call it after removing a rootfs. */
@@ -206,5 +212,7 @@ function tagOf(reference: ImageReference): { tag?: string } {
 
 function fullDisk(error: unknown): CriError | undefined {
   if (!isErrno(error, 'ENOSPC', 'EDQUOT')) return undefined;
-  return new CriError(StatusCode.RESOURCE_EXHAUSTED, `no space left for the image: ${messageOf(error)}`, { cause: error });
+  return new CriError(StatusCode.RESOURCE_EXHAUSTED, `no space left for the image: ${messageOf(error)}`, {
+    cause: error,
+  });
 }

@@ -21,7 +21,8 @@ export function parseReference(
   { defaultRegistry = 'docker.io', field = 'image.image' }: { defaultRegistry?: string; field?: string } = {},
 ): ImageReference {
   const bad = (problem: string) => invalidArgument(field, `${JSON.stringify(text.slice(0, 300))} ${problem}`);
-  if (text === '') throw invalidArgument(field, 'is empty; write an image name such as "docker.io/library/busybox:latest"');
+  if (text === '')
+    throw invalidArgument(field, 'is empty; write an image name such as "docker.io/library/busybox:latest"');
   if (ID.test(text)) throw bad('is an image id, not a name');
 
   const at = text.indexOf('@');
@@ -33,7 +34,9 @@ export function parseReference(
   const colon = named.indexOf(':', named.lastIndexOf('/') + 1);
   const tag = colon < 0 ? undefined : named.slice(colon + 1);
   if (tag !== undefined && !TAG.test(tag)) {
-    throw bad('has a malformed tag; at most 128 letters, digits, "_", "." and "-" are allowed, the first no "." or "-"');
+    throw bad(
+      'has a malformed tag; at most 128 letters, digits, "_", "." and "-" are allowed, the first no "." or "-"',
+    );
   }
   const { registry, repository } = splitName(colon < 0 ? named : named.slice(0, colon), defaultRegistry);
   if (!HOST.test(registry)) throw bad(`names a malformed registry host ${JSON.stringify(registry)}`);

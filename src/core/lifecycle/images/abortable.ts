@@ -1,0 +1,38 @@
+import type { KeyedLock } from '../../../utils/keyed-lock.ts';
+
+/** Settles as `promise` does, or rejects with the signal's reason if that comes first; `promise` goes on by itself then. */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    const done = () => {
+      signal.removeEventListener('abort', abort);
+    };
+    promise
+      .then(resolve, reject)
+      .finally(done)
+      .catch(() => undefined);
+  });
+}
+
+/** `lock.run` whose waiting ends with the signal. A task that has begun is waited for: it watches the signal itself. */
+export async function runLocked<T>(
+  lock: KeyedLock,
+  key: string,
+  signal: AbortSignal | undefined,
+  task: () => Promise<T>,
+): Promise<T> {
+  const begun = Promise.withResolvers<undefined>();
+  const result = lock.run(key, () => {
+    signal?.throwIfAborted();
+    begun.resolve(undefined);
+    return task();
+  });
+  const settled = result.catch(() => undefined);
+  await abortable(Promise.race([begun.promise, settled]), signal);
+  return result;
+}

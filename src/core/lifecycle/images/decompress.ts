@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { pipeline, Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { CriError, StatusCode } from '../../model/errors.ts';
+
+const GZIP = Buffer.from([0x1f, 0x8b]);
+const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+
+/**
+ * The uncompressed tar in a file. What the bytes begin with decides, as in Docker: images exist whose media types say
+ * otherwise, and the result is held against the layer's diff id anyway. Corrupt data is an error of the stream.
+ */
+export async function openTar(path: string): Promise<Readable> {
+  const file = await open(path, 'r');
+  let passedOn = false;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
+    const head = buffer.subarray(0, bytesRead);
+    if (isZstd(head)) return unzstd(file);
+    passedOn = true;
+    const bytes = createReadStream(path, { fd: file, start: 0, highWaterMark: 262_144 });
+    if (!head.subarray(0, 2).equals(GZIP)) return bytes;
+    // The reader of the result sees the error; there is nobody else to tell.
+    return pipeline(bytes, createGunzip({ chunkSize: 131_072 }), () => undefined);
+  } finally {
+    if (!passedOn) await file.close();
+  }
+}
+
+/** A frame or a skippable frame (RFC 8878, 3.1): zstd:chunked layers hold both kinds. */
+function isZstd(head: Buffer): boolean {
+  if (head.equals(ZSTD)) return true;
+  return head.length === 4 && (head.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50;
+}
+
+/** By the zstd command: the decoder of Node.js 24 ends with the first frame, and layers are made of many. */
+function unzstd(file: FileHandle): Readable {
+  const child = spawn('zstd', ['--decompress', '--stdout', '--quiet'], { stdio: [file.fd, 'pipe', 'pipe'] });
+  let words = '';
+  child.stderr?.on('data', (chunk: Buffer) => (words = (words + chunk.toString('utf8')).slice(-500)));
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once('error', (cause) => {
+      const hint = 'cannot run zstd, which unpacks this layer; install the package zstd';
+      reject(new CriError(StatusCode.UNAVAILABLE, hint, { cause }));
+    });
+    child.once('close', (code) => {
+      if (code === 0) resolve();
+      else reject(new CriError(StatusCode.INVALID_ARGUMENT, `corrupt zstd data: ${words.trim() || 'zstd was ended'}`));
+    });
+  });
+  ended.catch(() => undefined);
+  return Readable.from(unpack(child, ended), { objectMode: false, highWaterMark: 262_144 });
+}
+
+async function* unpack(child: ChildProcess, ended: Promise<void>): AsyncGenerator<Buffer> {
+  try {
+    if (child.stdout) yield* child.stdout as AsyncIterable<Buffer>;
+    await ended;
+  } finally {
+    child.kill('SIGKILL');
+  }
+}

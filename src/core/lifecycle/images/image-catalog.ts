@@ -1,0 +1,160 @@
+import { z } from 'zod';
+import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import type { Clock } from '../../model/clock.ts';
+import type { ImageRecord } from '../../model/image.ts';
+import type { Logger } from '../../model/logger.ts';
+import { RecordStore } from '../records.ts';
+import { formatReference, parseReference } from './reference.ts';
+
+const text = z.string();
+const texts = z.array(text);
+const digest = text.regex(/^sha256:[0-9a-f]{64}$/);
+
+const storedImage: z.ZodType<ImageRecord> = z.object({
+  id: digest,
+  repoTags: texts,
+  repoDigests: texts,
+  size: z.bigint().positive(),
+  manifestDigest: digest,
+  config: z.object({
+    architecture: text,
+    os: text,
+    config: z.object({
+      User: text,
+      Env: texts,
+      Entrypoint: texts,
+      Cmd: texts,
+      WorkingDir: text,
+      Volumes: texts,
+      StopSignal: text,
+      Labels: z.record(text, text),
+      ExposedPorts: texts,
+    }),
+    diffIds: z.array(digest),
+  }),
+  chainId: digest.optional().transform((value) => value),
+  pulledAt: z.bigint(),
+  pinned: z.boolean(),
+});
+
+/** What a pull or an import learned about an image, beside its names. */
+export type ImageFacts = Pick<ImageRecord, 'manifestDigest' | 'config' | 'size' | 'chainId'>;
+
+/** A name to give: `registry/repository:tag`, `registry/repository@digest`, or both. */
+export interface ImageNames {
+  tag?: string;
+  digest?: string;
+}
+
+export interface ImageCatalogOptions {
+  directory: string;
+  defaultRegistry: string;
+  pinned: readonly string[];
+  logger: Logger;
+  clock: Clock;
+}
+
+/** The image records and the names that lead to them. A name leads to one image at a time. */
+export class ImageCatalog {
+  readonly #records: RecordStore<ImageRecord>;
+  readonly #lock = new KeyedLock();
+  readonly #clock: Clock;
+  readonly #defaultRegistry: string;
+  readonly #pinned: RegExp[];
+
+  constructor({ directory, defaultRegistry, pinned, logger, clock }: ImageCatalogOptions) {
+    this.#records = new RecordStore(directory, { parse: (stored) => storedImage.parse(stored), logger });
+    this.#clock = clock;
+    this.#defaultRegistry = defaultRegistry;
+    this.#pinned = pinned.map((pattern) => pinnedPattern(pattern, defaultRegistry));
+  }
+
+  /** Reads the records; a tag that a crash left on two images stays with the one that got it last. */
+  async load(): Promise<void> {
+    await this.#records.load();
+    const seen = new Set<string>();
+    for (const record of this.list()) {
+      const repoTags = record.repoTags.filter((tag) => !seen.has(tag));
+      if (repoTags.length < record.repoTags.length) await this.#records.put({ ...record, repoTags });
+      for (const tag of repoTags) seen.add(tag);
+    }
+  }
+
+  /** Newest first. */
+  list(): ImageRecord[] {
+    return this.#records
+      .list()
+      .sort((a, b) => (a.pulledAt < b.pulledAt ? 1 : a.pulledAt > b.pulledAt ? -1 : 0))
+      .map((record) => this.#view(record));
+  }
+
+  /** By id, `sha256:` id, name (`latest` where it has no tag), repository digest, or unique beginning of an id. */
+  find(image: string): ImageRecord | undefined {
+    const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(image)?.[1];
+    const record =
+      hex?.length === 64 ? this.#records.get(`sha256:${hex}`) : (this.#findByName(image) ?? this.#findByPrefix(hex));
+    return record && this.#view(record);
+  }
+
+  /** Creates or refreshes the record of `id` and gives it these names, which other images lose. */
+  async name(id: string, facts: ImageFacts, names: readonly ImageNames[]): Promise<void> {
+    const tags = names.flatMap(({ tag }) => tag ?? []);
+    const digests = names.flatMap((name) => name.digest ?? []);
+    await this.#lock.run('names', async () => {
+      const before = this.#records.get(id);
+      const record: ImageRecord = {
+        id,
+        repoTags: union(before?.repoTags, tags),
+        repoDigests: union(before?.repoDigests, digests),
+        ...facts,
+        pulledAt: this.#clock.now(),
+        pinned: false,
+      };
+      await this.#records.put({ ...record, pinned: this.#view(record).pinned });
+      for (const other of this.#records.list()) {
+        if (other.id === id || !other.repoTags.some((tag) => tags.includes(tag))) continue;
+        await this.#records.put({ ...other, repoTags: other.repoTags.filter((tag) => !tags.includes(tag)) });
+      }
+    });
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.#lock.run('names', () => this.#records.delete(id));
+  }
+
+  #findByName(image: string): ImageRecord | undefined {
+    let name: string;
+    try {
+      name = formatReference(parseReference(image, { defaultRegistry: this.#defaultRegistry }));
+    } catch {
+      return undefined; // what is no name names no image
+    }
+    return this.#records
+      .list()
+      .find(({ repoTags, repoDigests }) => repoTags.includes(name) || repoDigests.includes(name));
+  }
+
+  #findByPrefix(hex: string | undefined): ImageRecord | undefined {
+    if (hex === undefined) return undefined;
+    const found = this.#records.list().filter(({ id }) => id.startsWith(`sha256:${hex}`));
+    return found.length === 1 ? found[0] : undefined;
+  }
+
+  #view(record: ImageRecord): ImageRecord {
+    const names = [...record.repoTags, ...record.repoDigests];
+    return { ...record, pinned: names.some((name) => this.#pinned.some((pattern) => pattern.test(name))) };
+  }
+}
+
+function union(before: readonly string[] = [], added: readonly string[]): string[] {
+  return [...new Set([...before, ...added])].sort();
+}
+
+/** `*` stands for anything; a pattern without it is completed like any image name. */
+function pinnedPattern(pattern: string, defaultRegistry: string): RegExp {
+  const whole = pattern.includes('*')
+    ? pattern
+    : formatReference(parseReference(pattern, { defaultRegistry, field: 'images.pinned' }));
+  const literal = (part: string) => part.replaceAll(/[^\w]/g, '\\$&');
+  return new RegExp(`^${whole.split('*').map(literal).join('.*')}$`);
+}

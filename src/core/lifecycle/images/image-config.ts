@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { CriError, StatusCode } from '../../model/errors.ts';
+import type { ImageConfig } from '../../model/image.ts';
+
+// None of these can be passed to execve(2) with a NUL inside.
+const text = z.string().refine((value) => !value.includes('\0'), 'must not hold a NUL byte');
+const optionalText = text.nullish().transform((value) => value ?? '');
+const texts = z
+  .array(text)
+  .nullish()
+  .transform((value) => value ?? []);
+const keys = z
+  .record(text, z.unknown())
+  .nullish()
+  .transform((value) => Object.keys(value ?? {}).sort());
+
+const processConfig = z.object({
+  User: optionalText,
+  Env: texts,
+  Entrypoint: texts,
+  Cmd: texts,
+  WorkingDir: optionalText,
+  Volumes: keys,
+  StopSignal: optionalText,
+  Labels: z
+    .record(z.string(), z.string())
+    .nullish()
+    .transform((value) => value ?? {}),
+  ExposedPorts: keys,
+});
+
+const imageConfig = z.object({
+  architecture: optionalText,
+  os: optionalText,
+  config: processConfig.nullish().transform((value) => value ?? processConfig.parse({})),
+  rootfs: z.object({
+    type: z.literal('layers'),
+    diff_ids: z
+      .array(z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be a sha256 digest'))
+      .nullish()
+      .transform((value) => value ?? []),
+  }),
+});
+
+/**
+ * Reads an image configuration (OCI image specification, config.md; Docker's is the same in what is read here).
+ * @throws CriError INVALID_ARGUMENT that names what is wrong in it.
+ */
+export function parseImageConfig(document: Buffer): ImageConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(document.toString('utf8'));
+  } catch (cause) {
+    throw new CriError(StatusCode.INVALID_ARGUMENT, 'image configuration: is no JSON document', { cause });
+  }
+  const parsed = imageConfig.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const where = issue?.path.join('.') || 'document';
+    throw new CriError(
+      StatusCode.INVALID_ARGUMENT,
+      `image configuration: ${where}: ${issue?.message ?? 'is malformed'}`,
+    );
+  }
+  const { architecture, os, config, rootfs } = parsed.data;
+  return { architecture, os, config, diffIds: rootfs.diff_ids };
+}
+
+/** Chain ids of the layers, lowest first (OCI image specification, "Layer ChainID"). */
+export function chainIds(diffIds: readonly string[]): string[] {
+  const chain: string[] = [];
+  for (const diffId of diffIds) {
+    const parent = chain.at(-1);
+    chain.push(
+      parent === undefined ? diffId : `sha256:${createHash('sha256').update(`${parent} ${diffId}`).digest('hex')}`,
+    );
+  }
+  return chain;
+}

@@ -1,0 +1,100 @@
+import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { CriError, messageOf, StatusCode } from '../../model/errors.ts';
+import type { LayerDescriptor, SourceImage } from '../../model/image.ts';
+import type { RootfsStore } from '../../model/rootfs.ts';
+import { abortable, runLocked } from './abortable.ts';
+import { openTar } from './decompress.ts';
+import { Holds } from './holds.ts';
+import { chainIds } from './image-config.ts';
+import type { LayerFetcher, LayerLease } from './layer-fetcher.ts';
+
+/** Brings an image's layers into the rootfs store, fetching only those that are missing. */
+export class LayerUnpacker {
+  readonly #store: RootfsStore;
+  readonly #fetcher: LayerFetcher;
+  readonly #locks = new KeyedLock();
+  readonly #holds = new Holds();
+
+  constructor(store: RootfsStore, fetcher: LayerFetcher) {
+    this.#store = store;
+    this.#fetcher = fetcher;
+  }
+
+  /** Keeps these chain ids from {@link collect} until the returned function is called. */
+  hold(chain: readonly string[]): () => void {
+    return this.#holds.add(chain);
+  }
+
+  /**
+   * Applies every missing layer, while the later ones are being fetched. The caller holds the chain.
+   * @throws CriError INVALID_ARGUMENT for a broken or hostile layer; the signal's reason.
+   */
+  async unpack(source: SourceImage, diffIds: readonly string[], signal?: AbortSignal): Promise<void> {
+    const chain = chainIds(diffIds);
+    const leases: (LayerLease | undefined)[] = [];
+    const lease = (index: number, layer: LayerDescriptor) =>
+      (leases[index] ??= this.#fetcher.lease(layer.digest, (abort) => source.openLayer(layer, abort)));
+    try {
+      for (const [index, layer] of source.layers.entries()) {
+        if (!(await this.#store.hasLayer(chain[index] ?? ''))) lease(index, layer);
+      }
+      for (const [index, layer] of source.layers.entries()) {
+        const chainId = chain[index];
+        const diffId = diffIds[index];
+        if (chainId === undefined || diffId === undefined) break;
+        await runLocked(this.#locks, chainId, signal, async () => {
+          if (await this.#store.hasLayer(chainId)) return;
+          const file = await abortable(lease(index, layer).file, signal);
+          await this.#apply(file, { parent: chain[index - 1], chainId, diffId, digest: layer.digest }, signal);
+        });
+        await leases[index]?.release();
+      }
+    } finally {
+      await Promise.all(leases.map((claimed) => claimed?.release()));
+    }
+  }
+
+  /** Removes layers that are neither in `keep`, nor held, nor below something the store still uses. */
+  async collect(keep: ReadonlySet<string>): Promise<void> {
+    // A layer can go only after those on top of it, whose order the store knows: repeat while it gets anywhere.
+    for (let removed = true; removed;) {
+      removed = false;
+      for (const chainId of await this.#store.listLayers()) {
+        if (keep.has(chainId)) continue;
+        removed = (await this.#locks.run(chainId, () => this.#tryRemove(chainId))) || removed;
+      }
+    }
+  }
+
+  async #tryRemove(chainId: string): Promise<boolean> {
+    if (this.#holds.has(chainId)) return false;
+    try {
+      await this.#store.removeLayer(chainId);
+      return true;
+    } catch (error) {
+      if (error instanceof CriError && error.code === StatusCode.FAILED_PRECONDITION) return false;
+      throw error;
+    }
+  }
+
+  async #apply(
+    file: string,
+    layer: { parent: string | undefined; chainId: string; diffId: string; digest: string },
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { parent, chainId, diffId, digest } = layer;
+    const tar = await openTar(file);
+    try {
+      await this.#store.applyLayer({ parent, chainId, diffId, tar, signal });
+    } catch (error) {
+      if (!isCorruptStream(error)) throw error;
+      throw new CriError(StatusCode.INVALID_ARGUMENT, `layer ${digest}: ${messageOf(error)}`, { cause: error });
+    } finally {
+      tar.destroy();
+    }
+  }
+}
+
+function isCorruptStream(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^(Z_|ZSTD_)/.test(String(error.code));
+}

@@ -1,0 +1,47 @@
+import { TarError } from './header.ts';
+
+const XATTR = 'SCHILY.xattr.';
+
+/** The records of a pax extended header (POSIX pax, "pax Extended Header"). Values are bytes: extended attributes hold any. */
+export function parsePax(data: Buffer): Map<string, Buffer> {
+  const records = new Map<string, Buffer>();
+  let offset = 0;
+  while (offset < data.length && data[offset] !== 0) {
+    const space = data.indexOf(0x20, offset);
+    const digits = space < 0 ? '' : data.toString('latin1', offset, space);
+    const length = /^[1-9]\d{0,8}$/.test(digits) ? parseInt(digits, 10) : 0;
+    const end = offset + length;
+    const equals = data.indexOf(0x3d, space);
+    if (length === 0 || end > data.length || equals < 0 || equals >= end || data[end - 1] !== 0x0a) {
+      throw new TarError('a pax header is malformed');
+    }
+    records.set(data.toString('latin1', space + 1, equals), data.subarray(equals + 1, end - 1));
+    offset = end;
+  }
+  return records;
+}
+
+/** Formats a pax extended header's content. Keys are Latin-1 strings. */
+export function formatPax(records: Iterable<[string, Buffer]>): Buffer {
+  return Buffer.concat([...records].map(([key, value]) => formatRecord(Buffer.from(`${key}=`, 'latin1'), value)));
+}
+
+/** The extended attributes among pax records, by name. */
+export function xattrsOf(records: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
+  const xattrs = new Map<string, Buffer>();
+  for (const [key, value] of records) if (key.startsWith(XATTR)) xattrs.set(key.slice(XATTR.length), value);
+  return xattrs;
+}
+
+/** Extended attributes as pax records. */
+export function xattrRecords(xattrs: ReadonlyMap<string, Buffer>): [string, Buffer][] {
+  return [...xattrs].map(([name, value]) => [XATTR + name, value]);
+}
+
+/** `length key=value\n`, where the length counts its own digits. */
+function formatRecord(key: Buffer, value: Buffer): Buffer {
+  const rest = 1 + key.length + value.length + 1;
+  let length = rest + 1;
+  while (String(length).length + rest !== length) length = String(length).length + rest;
+  return Buffer.concat([Buffer.from(`${length} `), key, value, Buffer.from('\n')]);
+}
