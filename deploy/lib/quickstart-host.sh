@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # set by the caller
+# Sourced by deploy/quickstart: what it changes on the host outside its folders, and how each is taken back.
+# Uses $data, $run, $bridge and $cgroup of the caller.
+
+# hybrid: true where a cgroup v2 tree stands beside v1 controllers; crun refuses such a host as it is.
+hybrid() { grep -qE '^[^ ]+ /sys/fs/cgroup/unified cgroup2 ' /proc/self/mounts; }
+
+# free_subnet: prints "10.N.77", such that no route but a default one touches 10.N.77.0/24.
+free_subnet() {
+  local n
+  for n in {99..250}; do
+    if [[ -z $(ip -4 route show root "10.$n.77.0/24") && -z $(ip -4 route show match "10.$n.77.0/24" | grep -v '^default') ]]; then
+      echo "10.$n.77"
+      return
+    fi
+  done
+  echo 'every subnet from 10.99.77.0/24 to 10.250.77.0/24 is in use on this host' >&2
+  return 1
+}
+
+# start_time PID: the kernel's start time of the process, which tells it from a later one with the same number.
+start_time() { [[ -r /proc/$1/stat ]] && sed 's/^.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# server_pid: prints the server's process id if it is the very process that was started, else fails.
+server_pid() {
+  local pid started
+  [[ -f $run/server.pid ]] && read -r pid started <"$run/server.pid" && [[ $(start_time "$pid") == "$started" ]] && echo "$pid"
+}
+
+# stop_server: SIGTERM, 20 seconds, SIGKILL. Containers go on: they do not depend on the server.
+stop_server() {
+  local pid i
+  pid=$(server_pid) || return 0
+  kill -TERM "$pid"
+  for ((i = 0; i < 200; i++)); do
+    server_pid >/dev/null || return 0
+    sleep 0.1
+  done
+  echo "the server (process $pid) did not end on SIGTERM" >&2
+  kill -KILL "$pid"
+}
+
+# end_processes: kills what still runs in this quickstart's cgroups and removes those, in every hierarchy.
+end_processes() {
+  local round directory
+  local -a directories
+  for ((round = 0; round < 50; round++)); do
+    mapfile -t directories < <(find /sys/fs/cgroup -maxdepth 3 -type d -name "${cgroup#/}*" -prune 2>/dev/null)
+    [[ ${#directories[@]} -gt 0 ]] || return 0
+    for directory in "${directories[@]}"; do
+      find "$directory" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs -r kill -KILL 2>/dev/null
+      find "$directory" -depth -type d -exec rmdir {} + 2>/dev/null
+    done
+    sleep 0.1
+  done
+  echo "cgroups stay: ${directories[*]}" >&2
+  return 1
+}
+
+# unmount_all: takes away every mount at or below the two folders, the innermost first.
+unmount_all() {
+  local target
+  while read -r target; do
+    umount -l -- "$target"
+  done < <(awk -v a="$data" -v b="$run" '{ m = $5 } m == a || m == b || index(m, a "/") == 1 || index(m, b "/") == 1 { print m }' /proc/self/mountinfo | tac)
+}
+
+# note_host: writes down what a later --down puts back: whether packets were forwarded, which CNI chains were there.
+note_host() {
+  [[ -f $data/before/ip_forward ]] && return
+  mkdir -p "$data/before"
+  cni_chains >"$data/before/chains"
+  cat /proc/sys/net/ipv4/ip_forward >"$data/before/ip_forward"
+}
+
+# cni_chains: prints "TABLE CHAIN" for each chain of CNI plugins.
+cni_chains() {
+  local table
+  for table in nat filter; do
+    iptables-save -t "$table" 2>/dev/null | sed -n "s/^:\(CNI-[^ ]*\) .*/$table \1/p"
+  done
+}
+
+# restore_host: puts back what note_host wrote down. A chain is removed only if it is new and no pod uses it:
+# CNI-HOSTPORT-DNAT is empty then, and the others only serve that one.
+restore_host() {
+  local table chain
+  local -a rule
+  ip link delete "$bridge" 2>/dev/null
+  [[ -f $data/before/ip_forward ]] || return 0
+  if [[ -z $(iptables-save -t nat 2>/dev/null | grep -E '^-A CNI-HOSTPORT-DNAT ') ]]; then
+    while read -r table chain; do
+      while read -ra rule; do
+        iptables -w -t "$table" -D "${rule[@]:1}"
+      done < <(iptables-save -t "$table" | grep -E -- "^-A .* -j $chain\$" | tr -d '"')
+      iptables -w -t "$table" -F "$chain" && iptables -w -t "$table" -X "$chain"
+    done < <(cni_chains | grep -E '^nat CNI-HOSTPORT-' | grep -vxFf "$data/before/chains")
+  fi
+  cat "$data/before/ip_forward" >/proc/sys/net/ipv4/ip_forward
+}
