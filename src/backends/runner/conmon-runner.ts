@@ -1,3 +1,7 @@
+import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import type { Clock } from '../../core/model/clock.ts';
 import type {
   ContainerExit,
@@ -8,9 +12,33 @@ import type {
   ExecResult,
   RunnerState,
 } from '../../core/model/container-runner.ts';
-import { unimplemented } from '../../core/model/errors.ts';
+import {
+  failedPrecondition,
+  invalidArgument,
+  isErrno,
+  messageOf,
+  notFound,
+  unavailable,
+} from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { OciProcess, OciResources } from '../../core/model/oci-runtime.ts';
+import type { OciProcess, OciResources, OciSpec } from '../../core/model/oci-runtime.ts';
+import { Undo } from '../../utils/undo.ts';
+import { readUsage } from './cgroup-figures.ts';
+import { killCgroup } from './cgroup-processes.ts';
+import { readOom, readState } from './container-state.ts';
+import { createContainer } from './create.ts';
+import { execCommand } from './exec.ts';
+import { ExitWatcher } from './exit-watcher.ts';
+import { exists, readHierarchies } from './hierarchies.ts';
+import type { Hierarchy } from './hierarchies.ts';
+import { reopenLog } from './log-reopen.ts';
+import { RunnerPaths, isContainerId } from './paths.ts';
+import { isAlive, sendSignal } from './process-table.ts';
+import { findProgram } from './programs.ts';
+import { readRecord } from './record.ts';
+import type { RunnerRecord } from './record.ts';
+import { callRuntime, parseVersion, runtimeError } from './runtime-command.ts';
+import { endProcesses, removeTraces } from './teardown.ts';
 
 export interface ConmonRunnerOptions {
   /** Absolute, at most 80 bytes long; on a file system that a reboot empties. Made when missing. */
@@ -25,55 +53,280 @@ export interface ConmonRunnerOptions {
   clock: Clock;
 }
 
-/** Runs containers on this host: an OCI runtime below one conmon a container, which outlives this process. */
+interface Prepared {
+  runtime: string;
+  conmon: string;
+  hierarchies: readonly Hierarchy[];
+}
+
+/** The longest state folder that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
+const STATE_DIR_LIMIT = 80;
+
+/**
+ * Runs containers on this host: an OCI runtime below one conmon a container, which outlives this process. All it knows is
+ * in `stateDir`, so a second runner on the same folder carries on where the first was killed. Calls for one id must not
+ * overlap; that is the caller's lock.
+ */
 export class ConmonRunner implements ContainerRunner {
-  readonly options: ConmonRunnerOptions;
+  readonly #options: ConmonRunnerOptions;
+  readonly #paths: RunnerPaths;
+  readonly #listeners = new Set<(exit: ContainerExit) => void>();
+  /** Ids whose exit was told, or happened before anybody listened. */
+  readonly #told = new Set<string>();
+  /** Ids whose dead monitor was complained about. */
+  readonly #unmonitored = new Set<string>();
+  #prepared: Promise<Prepared> | undefined;
+  #version: Promise<{ name: string; version: string }> | undefined;
+  #watcher: ExitWatcher | undefined;
 
   constructor(options: ConmonRunnerOptions) {
-    this.options = options;
+    this.#options = options;
+    this.#paths = new RunnerPaths(options.stateDir);
   }
 
   version(): Promise<{ name: string; version: string }> {
-    throw unimplemented('the container runner');
+    this.#version ??= this.#askVersion().catch((error: unknown) => {
+      this.#version = undefined;
+      throw error;
+    });
+    return this.#version;
   }
-  create(_request: CreateContainerSpec): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async create(request: CreateContainerSpec): Promise<void> {
+    const { runtime, conmon, hierarchies } = await this.#prepare(request.id);
+    const undo = new Undo();
+    const remove = (id: string) => this.remove(id);
+    try {
+      await createContainer({ paths: this.#paths, hierarchies, runtime, conmon, remove }, request, undo);
+    } catch (error) {
+      await undo.rollback((what, failure) => {
+        this.#options.logger.error('Undoing a failed create failed', {
+          id: request.id,
+          what,
+          error: messageOf(failure),
+        });
+      });
+      throw error;
+    }
+    // It may have been killed before the record was there.
+    if (this.#watcher !== undefined && (await exists(this.#paths.exit(request.id)))) await this.#tell(request.id);
   }
-  start(_id: string): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async start(id: string): Promise<void> {
+    const { runtime } = await this.#prepare(id);
+    try {
+      await callRuntime(runtime, this.#paths.runtimeRoot, ['start', id]);
+    } catch (error) {
+      throw runtimeError(`cannot start container ${id}`, error);
+    }
   }
-  signal(_id: string, _signal: number): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async signal(id: string, signal: number): Promise<void> {
+    await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record !== undefined && (await isAlive(record.container))) sendSignal(record.container.pid, signal);
   }
-  killAll(_id: string): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async killAll(id: string): Promise<void> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) return;
+    await killCgroup(hierarchies, record.cgroup);
+    if (this.#watcher !== undefined && !(await isAlive(record.monitor))) await this.#tell(id);
   }
-  inspect(_id: string): Promise<RunnerState> {
-    throw unimplemented('the container runner');
+
+  async inspect(id: string): Promise<RunnerState> {
+    const { hierarchies } = await this.#prepare(id);
+    return readState(this.#paths, hierarchies, id);
   }
-  exec(_id: string, _process: OciProcess, _options: ExecOptions): Promise<ExecResult> {
-    throw unimplemented('the container runner');
+
+  async spec(id: string): Promise<OciSpec | undefined> {
+    await this.#prepare(id);
+    try {
+      return JSON.parse(await readFile(this.#paths.config(id), 'utf8')) as OciSpec;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw error;
+    }
   }
-  reopenLog(_id: string): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult> {
+    const { runtime } = await this.#prepare(id);
+    if (process.terminal) throw invalidArgument('process.terminal', 'must be false: the output of exec is two pipes');
+    const { status } = await this.inspect(id);
+    if (status !== 'running') throw failedPrecondition(`container ${id} is not running, it is ${status}`);
+    const { runtimeRoot } = this.#paths;
+    const folder = this.#paths.bundle(id);
+    return execCommand({ ...options, runtime, runtimeRoot, id, process, folder, drainMs: this.#options.execDrainMs });
   }
-  update(_id: string, _resources: OciResources): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async reopenLog(id: string): Promise<void> {
+    const record = await this.#record(id);
+    if (record.logPath === undefined) return;
+    await reopenLog(this.#paths.control(id), record.logPath, record.monitor.pid);
   }
-  usage(_id: string): Promise<ContainerUsage | undefined> {
-    throw unimplemented('the container runner');
+
+  async update(id: string, resources: OciResources): Promise<void> {
+    const { runtime } = await this.#prepare(id);
+    await this.#record(id);
+    const file = join(this.#paths.bundle(id), `resources-${randomUUID()}.json`);
+    try {
+      await writeFile(file, JSON.stringify(resources), { mode: 0o600, flag: 'wx' });
+      await callRuntime(runtime, this.#paths.runtimeRoot, ['update', '--resources', file, id]);
+    } catch (error) {
+      throw runtimeError(`cannot update container ${id}`, error);
+    } finally {
+      await rm(file, { force: true });
+    }
   }
-  remove(_id: string): Promise<void> {
-    throw unimplemented('the container runner');
+
+  async usage(id: string): Promise<ContainerUsage | undefined> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    return record && readUsage(hierarchies, record.cgroup, this.#options.clock.now());
   }
-  list(): Promise<string[]> {
-    throw unimplemented('the container runner');
+
+  async remove(id: string): Promise<void> {
+    const { hierarchies, runtime } = await this.#prepare(id);
+    await endProcesses(this.#paths, hierarchies, id);
+    if (this.#watcher !== undefined) await this.#tell(id);
+    await removeTraces(this.#paths, hierarchies, runtime, id);
+    this.#told.delete(id);
+    this.#unmonitored.delete(id);
   }
-  onExit(_listener: (exit: ContainerExit) => void): () => void {
-    throw unimplemented('the container runner');
+
+  async list(): Promise<string[]> {
+    const { containers, exits, runtimeRoot } = this.#paths;
+    const names = await Promise.all([containers, exits, runtimeRoot].map((folder) => namesIn(folder)));
+    return [...new Set(names.flat().filter((name) => isContainerId(name)))].sort();
   }
-  /** Ends the watching of exits; containers run on. */
+
+  onExit(listener: (exit: ContainerExit) => void): () => void {
+    this.#watcher ??= this.#watch();
+    // Wrapped, so that the same function given twice is two subscriptions.
+    const subscription = (exit: ContainerExit) => {
+      listener(exit);
+    };
+    this.#listeners.add(subscription);
+    return () => {
+      this.#listeners.delete(subscription);
+    };
+  }
+
+  /** Ends the watching for exits, for good; containers run on. */
   close(): void {
-    throw unimplemented('the container runner');
+    this.#listeners.clear();
+    this.#watcher?.close();
+  }
+
+  #watch(): ExitWatcher {
+    const folder = this.#paths.exits;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const watcher = new ExitWatcher({
+      folder,
+      appeared: (id) => this.#tell(id),
+      scan: () => this.#scan(),
+      logger: this.#options.logger,
+    });
+    for (const id of readdirSync(folder)) this.#told.add(id);
+    return watcher;
+  }
+
+  async #scan(): Promise<void> {
+    for (const id of await this.list()) {
+      if (!this.#told.has(id)) await this.#tell(id);
+    }
+  }
+
+  /** Tells the listeners when the container has ended and they do not know. */
+  async #tell(id: string): Promise<void> {
+    if (this.#told.has(id)) return;
+    this.#told.add(id); // before the first await, for inotify reports a file more than once
+    let exit: ContainerExit | undefined;
+    try {
+      exit = await this.#exitOf(id);
+    } finally {
+      if (exit === undefined) this.#told.delete(id);
+    }
+    if (exit === undefined) return;
+    for (const listener of this.#listeners) {
+      try {
+        listener(exit);
+      } catch (error) {
+        this.#options.logger.error('A listener for exits failed', { id, error: messageOf(error) });
+      }
+    }
+  }
+
+  async #exitOf(id: string): Promise<ContainerExit | undefined> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) return undefined;
+    const state = await readState(this.#paths, hierarchies, id);
+    if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
+    if (!(await isAlive(record.monitor)) && !this.#unmonitored.has(id)) {
+      this.#unmonitored.add(id);
+      this.#options.logger.warn('The monitor of a container was killed; its output and exit code are lost', { id });
+    }
+    return undefined;
+  }
+
+  /** What listeners hear of a container whose monitor died before it: nobody knows its code. */
+  async #lostExit(id: string, record: RunnerRecord, hierarchies: readonly Hierarchy[]): Promise<ContainerExit> {
+    const oomKilled = await readOom(this.#paths, hierarchies, id, record.cgroup);
+    return { id, exitCode: 255, finishedAt: this.#options.clock.now(), oomKilled };
+  }
+
+  async #record(id: string): Promise<RunnerRecord> {
+    await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) throw notFound('container', id);
+    return record;
+  }
+
+  async #askVersion(): Promise<{ name: string; version: string }> {
+    const { runtime } = await this.#prepare();
+    try {
+      return parseVersion(await callRuntime(runtime, this.#paths.runtimeRoot, ['--version']));
+    } catch (error) {
+      throw unavailable(`runtime.oci_runtime: ${messageOf(error)}`, error);
+    }
+  }
+
+  /** Folders, programs and hierarchies, looked for once. Every id that reaches a path or an argument passes here. */
+  #prepare(id?: string): Promise<Prepared> {
+    if (id !== undefined && !isContainerId(id)) return Promise.reject(notFound('container', id));
+    this.#prepared ??= this.#lookAround().catch((error: unknown) => {
+      this.#prepared = undefined;
+      throw error;
+    });
+    return this.#prepared;
+  }
+
+  async #lookAround(): Promise<Prepared> {
+    const { stateDir, ociRuntime, conmon } = this.#options;
+    if (Buffer.byteLength(stateDir) > STATE_DIR_LIMIT) {
+      throw unavailable(
+        `state: ${stateDir} is too long for the sockets in it; use at most ${String(STATE_DIR_LIMIT)} bytes`,
+      );
+    }
+    const { containers, exits, runtimeRoot, temporary } = this.#paths;
+    for (const folder of [containers, exits, runtimeRoot, temporary]) {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    }
+    return {
+      runtime: await findProgram(ociRuntime, 'runtime.oci_runtime'),
+      conmon: await findProgram(conmon, 'runtime.conmon'),
+      hierarchies: await readHierarchies(),
+    };
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
   }
 }

@@ -1,0 +1,62 @@
+import { watch } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
+import { messageOf } from '../../core/model/errors.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import { isContainerId } from './paths.ts';
+
+/** Milliseconds between two looks at everything: what inotify lost, and containers whose monitor died. */
+const SCAN_INTERVAL_MS = 10_000;
+
+export interface ExitWatcherOptions {
+  /** The folder of the exit files; it exists. */
+  folder: string;
+  /** Called with the id whose exit file has appeared; calls for one id may repeat. */
+  appeared: (id: string) => Promise<void>;
+  /** Called from time to time to look at every container. */
+  scan: () => Promise<void>;
+  logger: Logger;
+}
+
+/** Notices exit files at once by inotify, and all else within ten seconds. Does not keep the process alive. */
+export class ExitWatcher {
+  readonly #options: ExitWatcherOptions;
+  readonly #watch: FSWatcher;
+  readonly #timer: NodeJS.Timeout;
+  #scanning = false;
+
+  /** Watches from here on. @throws Error of the system when the folder cannot be watched. */
+  constructor(options: ExitWatcherOptions) {
+    this.#options = options;
+    this.#watch = watch(options.folder, { persistent: false }, (_event, name) => {
+      if (name === null) this.#guard(this.#scan());
+      else if (isContainerId(name)) this.#guard(options.appeared(name));
+    });
+    this.#watch.on('error', (error) => {
+      options.logger.warn('Watching for exits failed; they are now noticed by scanning', { error: messageOf(error) });
+    });
+    this.#timer = setInterval(() => {
+      this.#guard(this.#scan());
+    }, SCAN_INTERVAL_MS).unref();
+  }
+
+  close(): void {
+    this.#watch.close();
+    clearInterval(this.#timer);
+  }
+
+  async #scan(): Promise<void> {
+    if (this.#scanning) return;
+    this.#scanning = true;
+    try {
+      await this.#options.scan();
+    } finally {
+      this.#scanning = false;
+    }
+  }
+
+  #guard(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      this.#options.logger.error('Looking at an exit failed; it is tried again', { error: messageOf(error) });
+    });
+  }
+}

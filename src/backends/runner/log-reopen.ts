@@ -1,0 +1,65 @@
+import { constants } from 'node:fs';
+import { open, readdir, stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CriError, StatusCode, failedPrecondition, isErrno } from '../../core/model/errors.ts';
+import { exists } from './hierarchies.ts';
+
+/** conmon's control message 2, "reopen the log"; the two numbers belong to message 1, "resize the terminal". */
+const REOPEN = '2 0 0\n';
+/** conmon syncs the old file to disk first, which a busy disk makes slow. */
+const LIMIT_MS = 30_000;
+
+/**
+ * Makes conmon open its log anew and returns when the new file is there. Lines before go to the renamed file, lines after
+ * to the new one, none is lost. When nobody has renamed the file there is nothing to do: conmon would replace it by an
+ * empty one.
+ * @throws CriError FAILED_PRECONDITION when conmon is gone or the path holds a file that is not conmon's;
+ * DEADLINE_EXCEEDED when conmon does not answer.
+ */
+export async function reopenLog(control: string, logPath: string, monitorPid: number): Promise<void> {
+  if (await exists(logPath)) {
+    if (await holdsOpen(monitorPid, logPath)) return;
+    throw failedPrecondition(`${logPath} is not this container's log file; move it away, then ask again`);
+  }
+  await sendControl(control, REOPEN);
+  for (let waited = 0; !(await exists(logPath)); waited += 5) {
+    if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not open ${logPath} anew`);
+    await sleep(5);
+  }
+}
+
+async function sendControl(control: string, message: string): Promise<void> {
+  try {
+    const fifo = await open(control, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      await fifo.writeFile(message);
+    } finally {
+      await fifo.close();
+    }
+  } catch (error) {
+    if (!isErrno(error, 'ENXIO', 'ENOENT')) throw error;
+    throw failedPrecondition('the container does not run, or its conmon has died: nobody writes the log', error);
+  }
+}
+
+/** True when the process has the file at `path` open, by device and inode. */
+async function holdsOpen(pid: number, path: string): Promise<boolean> {
+  const folder = `/proc/${String(pid)}/fd`;
+  try {
+    const target = await stat(path, { bigint: true });
+    const files = await Promise.all((await readdir(folder)).map((name) => statOrNothing(`${folder}/${name}`)));
+    return files.some((file) => file?.ino === target.ino && file.dev === target.dev);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return false;
+    throw error;
+  }
+}
+
+async function statOrNothing(path: string) {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,30 @@
+import { access, constants } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { unavailable } from '../../core/model/errors.ts';
+
+/** The environment of conmon and the OCI runtime: nothing of this server's own (LISTEN_*, NOTIFY_SOCKET, secrets) reaches them. */
+export const programEnv: NodeJS.ProcessEnv = {
+  PATH: process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+};
+
+/**
+ * The absolute path of a program given as a name on PATH or as a path; conmon takes its runtime as a path only.
+ * @throws CriError UNAVAILABLE when there is no such executable file; `setting` names the key to correct.
+ */
+export async function findProgram(program: string, setting: string): Promise<string> {
+  const candidates = isAbsolute(program)
+    ? [program]
+    : (programEnv['PATH'] ?? '')
+        .split(':')
+        .filter((folder) => isAbsolute(folder))
+        .map((folder) => join(folder, program));
+  for (const candidate of candidates) {
+    try {
+      await access(candidate, constants.X_OK);
+      return candidate;
+    } catch {
+      continue;
+    }
+  }
+  throw unavailable(`${setting}: no program ${JSON.stringify(program)} was found; install it or name another`);
+}
