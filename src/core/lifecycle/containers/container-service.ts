@@ -234,21 +234,27 @@ export class ContainerService {
     });
   }
 
+  /** Loads the records and readies their root file systems; comes before the images are loaded, which look at those. */
+  async load(): Promise<void> {
+    await this.#store.load();
+    await this.#options.rootfs.recover(new Set(this.#store.all().map((record) => record.id)));
+  }
+
   /**
-   * Takes up what an earlier process left: loads the records and compares them with the root file systems and with what
-   * the runner has. Called between the two halves of PodService.
+   * Compares the records with what the runner has, finishes what an earlier process left half done and removes what no
+   * record knows. Called after {@link load} and before PodService.recover.
    */
   async recover(): Promise<void> {
-    const { rootfs, logger } = this.#options;
-    await this.#store.load();
-    await rootfs.recover(new Set(this.#store.all().map((record) => record.id)));
     for (const record of this.#store.all()) {
       try {
         await this.#locks.run(record.id, () =>
           recoverContainer(this.#options, this.#store, record, () => this.#remove(record)),
         );
       } catch (error) {
-        logger.error('Cannot put a container in order', { container: record.id, error: messageOf(error) });
+        this.#options.logger.error('Cannot put a container in order', {
+          container: record.id,
+          error: messageOf(error),
+        });
       }
     }
     await removeOrphans(this.#options, this.#store);
@@ -261,9 +267,12 @@ export class ContainerService {
   }
 
   async #ended(id: string, ms: number): Promise<boolean> {
-    // The end may have been reported before anybody waited, or its report may have been lost with a killed monitor.
-    const state = await this.#options.runner.inspect(id);
-    if (state.status === 'stopped' && state.exit !== undefined) await this.#onExit(state.exit);
+    // The end may have come before anybody waited, or nobody reported it because its monitor was killed.
+    await this.#locks.run(id, async () => {
+      const record = this.#store.get(id);
+      if (record === undefined || record.phase === 'creating') return;
+      await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
+    });
     return this.#store.waitForEnd(id, ms);
   }
 

@@ -1,0 +1,24 @@
+import { access, readFile } from 'node:fs/promises';
+import type { HostFacts } from '../model/host-facts.ts';
+import { capabilitiesOfMask } from './oci/capabilities.ts';
+
+/** Reads what this machine and this process's own rights allow; see proc(5). */
+export async function readHostFacts(): Promise<HostFacts> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  const mask = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  const capabilities = capabilitiesOfMask(mask);
+  const ownScore = Number(await readFile('/proc/self/oom_score_adj', 'utf8'));
+  return {
+    capabilities,
+    minOomScoreAdj: capabilities.has('SYS_RESOURCE') ? -1000 : ownScore,
+    swapAccounting: await hasSwapAccounting(),
+    bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+  };
+}
+
+/** cgroup v2 always has it; v1 only with `swapaccount=1`. */
+async function hasSwapAccounting(): Promise<boolean> {
+  const either = ['/sys/fs/cgroup/cgroup.controllers', '/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes'];
+  const found = await Promise.allSettled(either.map((path) => access(path)));
+  return found.some((result) => result.status === 'fulfilled');
+}

@@ -1,0 +1,74 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+const PREFIX = 'proxmox_lxcri_';
+
+/** Where the gauges of what exists come from: objects counted by their state at the time of the scrape. */
+export interface InventorySource {
+  podsByState(): Record<string, number>;
+  containersByState(): Record<string, number>;
+  images(): number;
+}
+
+/** All Prometheus metrics of the server, declared in one place. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly rpcRequests: Counter<'method' | 'code'>;
+  readonly rpcDuration: Histogram<'method'>;
+  readonly rpcInFlight: Gauge<'method'>;
+  readonly events: Counter<'kind'>;
+
+  constructor() {
+    const registers = [this.registry];
+    this.rpcRequests = new Counter({
+      name: `${PREFIX}rpc_requests_total`,
+      help: 'CRI calls answered, by method and gRPC status code.',
+      labelNames: ['method', 'code'],
+      registers,
+    });
+    this.rpcDuration = new Histogram({
+      name: `${PREFIX}rpc_duration_seconds`,
+      help: 'Seconds from the arrival of a CRI call to its answer.',
+      labelNames: ['method'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
+    });
+    this.rpcInFlight = new Gauge({
+      name: `${PREFIX}rpc_in_flight`,
+      help: 'CRI calls that have arrived and are not answered.',
+      labelNames: ['method'],
+      registers,
+    });
+    this.events = new Counter({
+      name: `${PREFIX}container_events_total`,
+      help: 'Pods and containers created, started, stopped and deleted.',
+      labelNames: ['kind'],
+      registers,
+    });
+    collectDefaultMetrics({ register: this.registry, prefix: PREFIX });
+  }
+
+  /** Adds the gauges of pods, containers and images, read from `source` at each scrape. */
+  watchInventory(source: InventorySource): void {
+    const registers = [this.registry];
+    const byState = (name: string, help: string, read: () => Record<string, number>) =>
+      new Gauge({
+        name: `${PREFIX}${name}`,
+        help,
+        labelNames: ['state'],
+        registers,
+        collect() {
+          for (const [state, count] of Object.entries(read())) this.set({ state }, count);
+        },
+      });
+    byState('pods', 'Pod sandboxes by state.', () => source.podsByState());
+    byState('containers', 'Containers by state.', () => source.containersByState());
+    new Gauge({
+      name: `${PREFIX}images`,
+      help: 'Images present.',
+      registers,
+      collect() {
+        this.set(source.images());
+      },
+    });
+  }
+}

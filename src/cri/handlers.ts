@@ -1,0 +1,163 @@
+import type {
+  handleUnaryCall,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { messageOf, unimplemented } from '../core/model/errors.ts';
+import type { Logger } from '../core/model/logger.ts';
+import type { Metrics } from '../core/metrics/metrics.ts';
+import { codeName, toServiceError } from './error-map.ts';
+
+/** What a handler knows of its call. */
+export interface CallContext {
+  /** Aborted when the caller cancels, its deadline passes or the server shuts down. */
+  signal: AbortSignal;
+}
+
+interface MethodShape {
+  path: string;
+  responseStream: boolean;
+  requestDeserialize: (bytes: Buffer) => unknown;
+  responseDeserialize: (bytes: Buffer) => unknown;
+}
+
+/** Handlers of a generated service definition: promises for unary calls, async iterables for server streams. */
+export type Handlers<D> = {
+  [K in keyof D]?: D[K] extends {
+    responseStream: infer S;
+    requestDeserialize: (bytes: Buffer) => infer Q;
+    responseDeserialize: (bytes: Buffer) => infer R;
+  }
+    ? (request: Q, context: CallContext) => S extends true ? AsyncIterable<R> : Promise<R>
+    : never;
+};
+
+/** Calls that the kubelet makes every few seconds; they are logged at debug only. */
+const POLLED =
+  /^(List|Stream|Version|Status|ImageFsInfo|ImageStatus|RuntimeConfig|PodSandboxStatus|ContainerStatus|ContainerStats|PodSandboxStats|GetContainerEvents)/;
+
+/**
+ * Makes a gRPC implementation of `handlers`. Every call goes through the same steps: metrics, log, abort signal and error
+ * map; a method without a handler answers UNIMPLEMENTED.
+ */
+export function implement<D extends Record<keyof D, MethodShape>>(
+  definition: D,
+  handlers: Handlers<D>,
+  parts: { logger: Logger; metrics: Metrics; shutdown: AbortSignal },
+): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
+  const implementation: UntypedServiceImplementation = {};
+  for (const key of Object.keys(definition) as (keyof D & string)[]) {
+    const method = definition[key].path.split('/').at(-1) ?? key;
+    type Any = (request: unknown, context: CallContext) => Promise<unknown> & AsyncIterable<unknown>;
+    const handler = handlers[key] as Any | undefined;
+    const call = new InstrumentedMethod(method, parts);
+    implementation[key] = definition[key].responseStream ? call.stream(handler) : call.unary(handler);
+  }
+  return { definition: definition as unknown as ServiceDefinition, implementation };
+}
+
+class InstrumentedMethod {
+  readonly #method: string;
+  readonly #parts: { logger: Logger; metrics: Metrics; shutdown: AbortSignal };
+
+  constructor(method: string, parts: { logger: Logger; metrics: Metrics; shutdown: AbortSignal }) {
+    this.#method = method;
+    this.#parts = parts;
+  }
+
+  unary(
+    handler: ((request: unknown, context: CallContext) => Promise<unknown>) | undefined,
+  ): handleUnaryCall<unknown, unknown> {
+    return (call, callback) => {
+      void this.#observe(call, async (signal) => {
+        if (handler === undefined) throw unimplemented(this.#method);
+        return handler(call.request, { signal });
+      }).then(
+        (response) => {
+          callback(null, response);
+        },
+        (error: unknown) => {
+          callback(toServiceError(error));
+        },
+      );
+    };
+  }
+
+  stream(handler: ((request: unknown, context: CallContext) => AsyncIterable<unknown>) | undefined) {
+    return (call: ServerWritableStream<unknown, unknown>) => {
+      void this.#observe(call, async (signal) => {
+        if (handler === undefined) throw unimplemented(this.#method);
+        for await (const message of handler(call.request, { signal })) {
+          if (signal.aborted) return;
+          if (!call.write(message)) await drained(call, signal);
+        }
+      }).then(
+        () => {
+          call.end();
+        },
+        (error: unknown) => {
+          call.emit('error', toServiceError(error));
+        },
+      );
+    };
+  }
+
+  async #observe<T>(
+    call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { logger, metrics, shutdown } = this.#parts;
+    const method = this.#method;
+    const cancelled = new AbortController();
+    call.on('cancelled', () => {
+      cancelled.abort();
+    });
+    const level = POLLED.test(method) ? 'debug' : 'info';
+    const fields = { method, ...idsOf(call.request) };
+    const stopTimer = metrics.rpcDuration.startTimer({ method });
+    metrics.rpcInFlight.inc({ method });
+    try {
+      const result = await work(AbortSignal.any([cancelled.signal, shutdown]));
+      logger[level]('Answered a call', { ...fields, milliseconds: Math.round(stopTimer() * 1000) });
+      metrics.rpcRequests.inc({ method, code: 'OK' });
+      return result;
+    } catch (error) {
+      const code = codeName(toServiceError(error).code);
+      logger.warn('A call failed', {
+        ...fields,
+        code,
+        milliseconds: Math.round(stopTimer() * 1000),
+        error: messageOf(error),
+      });
+      metrics.rpcRequests.inc({ method, code });
+      throw error;
+    } finally {
+      metrics.rpcInFlight.dec({ method });
+    }
+  }
+}
+
+/** The ids a request names; nothing else of it is logged, as requests hold environments and credentials. */
+function idsOf(request: unknown): Record<string, string> {
+  if (typeof request !== 'object' || request === null) return {};
+  return Object.fromEntries(
+    Object.entries(request).filter(
+      (entry): entry is [string, string] =>
+        (entry[0] === 'podSandboxId' || entry[0] === 'containerId') && typeof entry[1] === 'string' && entry[1] !== '',
+    ),
+  );
+}
+
+function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      call.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    call.on('drain', done);
+    signal.addEventListener('abort', done);
+  });
+}

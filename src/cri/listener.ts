@@ -1,0 +1,94 @@
+import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { failedPrecondition, isErrno } from '../core/model/errors.ts';
+
+/** The first file descriptor that systemd hands over (sd_listen_fds(3)). */
+const FIRST_ACTIVATED_FD = 3;
+/** sun_path of a unix socket holds 108 bytes with the closing NUL (unix(7)). */
+const LONGEST_SOCKET_PATH = 107;
+
+export interface ListenOptions {
+  path: string;
+  /** Group that owns the socket. */
+  group: number;
+  onConnection: (socket: Socket) => void;
+}
+
+/**
+ * Listens on a unix socket with mode 0660, or on the one systemd passed in by socket activation. A socket file that nobody
+ * answers on is taken over.
+ * @throws CriError FAILED_PRECONDITION when another server answers there, or something else is in its place.
+ */
+export async function listen(options: ListenOptions): Promise<Server> {
+  const server = createServer({ allowHalfOpen: false }, options.onConnection);
+  if (isActivated()) {
+    await started(server, () => server.listen({ fd: FIRST_ACTIVATED_FD }));
+    return server;
+  }
+  const { path } = options;
+  if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) {
+    throw failedPrecondition(
+      `grpc.listen: ${path} is longer than the ${String(LONGEST_SOCKET_PATH)} bytes a socket path may have`,
+    );
+  }
+  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
+  await removeStale(path);
+  const umask = process.umask(0o117);
+  try {
+    await started(server, () => server.listen({ path }));
+  } finally {
+    process.umask(umask);
+  }
+  await chown(path, 0, options.group);
+  await chmod(path, 0o660);
+  return server;
+}
+
+/** Whether systemd passed this very process a listening socket (sd_listen_fds(3): LISTEN_PID and LISTEN_FDS). */
+function isActivated(): boolean {
+  return process.env['LISTEN_PID'] === String(process.pid) && Number(process.env['LISTEN_FDS'] ?? 0) >= 1;
+}
+
+async function removeStale(path: string): Promise<void> {
+  try {
+    if (!(await stat(path)).isSocket()) {
+      throw failedPrecondition(`grpc.listen: ${path} exists and is no socket: move it away or listen elsewhere`);
+    }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return;
+    throw error;
+  }
+  if (await answers(path)) {
+    throw failedPrecondition(`grpc.listen: another server answers on ${path}: stop it first or listen elsewhere`);
+  }
+  await rm(path, { force: true });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const done = (alive: boolean) => {
+      socket.destroy();
+      resolve(alive);
+    };
+    socket.once('connect', () => {
+      done(true);
+    });
+    socket.once('error', () => {
+      done(false);
+    });
+  });
+}
+
+function started(server: Server, start: () => unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    start();
+  });
+}

@@ -1,0 +1,117 @@
+import { Container, ContainerState, ContainerStats, ContainerStatus } from '../../../api/gen/cri.ts';
+import type { ContainerFilter, ContainerStatsFilter } from '../../../api/gen/cri.ts';
+import type { ContainerPhase, ContainerRecord } from '../../core/model/container.ts';
+import type { ContainerUsage } from '../../core/model/container-runner.ts';
+import type { Usage } from '../../core/model/rootfs.ts';
+import { criSignal } from '../../core/lifecycle/oci/signals.ts';
+import { matchesLabels } from './filter.ts';
+
+const STATE: Record<ContainerPhase, ContainerState> = {
+  creating: ContainerState.CONTAINER_UNKNOWN,
+  created: ContainerState.CONTAINER_CREATED,
+  starting: ContainerState.CONTAINER_CREATED,
+  running: ContainerState.CONTAINER_RUNNING,
+  exited: ContainerState.CONTAINER_EXITED,
+};
+
+/** The record as ListContainers shows it. */
+export function toContainer(record: ContainerRecord): Container {
+  const { metadata, image, labels, annotations } = record.config;
+  return Container.create({
+    id: record.id,
+    podSandboxId: record.sandboxId,
+    ...(metadata !== undefined && { metadata }),
+    ...(image !== undefined && { image }),
+    imageRef: record.imageRef,
+    imageId: record.imageId,
+    state: STATE[record.phase],
+    createdAt: record.createdAt,
+    labels,
+    annotations,
+  });
+}
+
+/**
+ * The record as ContainerStatus shows it.
+ * @param imageName a name of the image for people; the request's own words without one.
+ */
+export function toContainerStatus(record: ContainerRecord, imageName: string | undefined): ContainerStatus {
+  const { metadata, image, labels, annotations, mounts, linux } = record.config;
+  const { uid, gid, supplementalGroups } = record.user;
+  return ContainerStatus.create({
+    id: record.id,
+    ...(metadata !== undefined && { metadata }),
+    state: STATE[record.phase],
+    createdAt: record.createdAt,
+    startedAt: record.phase === 'created' || record.phase === 'starting' ? 0n : record.startedAt,
+    finishedAt: record.finishedAt,
+    exitCode: record.exitCode,
+    image: { ...image, image: imageName ?? image?.image ?? '' },
+    imageRef: record.imageRef,
+    imageId: record.imageId,
+    reason: record.reason,
+    message: record.message,
+    labels,
+    annotations,
+    mounts,
+    logPath: record.logPath,
+    ...(linux?.resources !== undefined && { resources: { linux: linux.resources } }),
+    user: { linux: { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: supplementalGroups.map(BigInt) } },
+    stopSignal: criSignal(record.stopSignal),
+  });
+}
+
+/** The figures of a container; what the kernel does not offer stays absent. */
+export function toContainerStats(
+  record: ContainerRecord,
+  usage: ContainerUsage | undefined,
+  layer: Usage | undefined,
+  facts: { timestamp: bigint; mountpoint: string },
+): ContainerStats {
+  const { metadata, labels, annotations } = record.config;
+  const value = (number: bigint | undefined) => (number === undefined ? undefined : { value: number });
+  const defined = <T extends object>(fields: T) =>
+    Object.fromEntries(Object.entries(fields).filter(([, field]) => field !== undefined)) as Partial<{
+      [K in keyof T]: NonNullable<T[K]>;
+    }>;
+  return ContainerStats.create({
+    attributes: { id: record.id, ...(metadata !== undefined && { metadata }), labels, annotations },
+    ...(usage !== undefined && {
+      cpu: { timestamp: usage.timestamp, ...defined({ usageCoreNanoSeconds: value(usage.cpuNanoseconds) }) },
+      memory: {
+        timestamp: usage.timestamp,
+        ...defined({
+          workingSetBytes: value(usage.memoryWorkingSetBytes),
+          usageBytes: value(usage.memoryUsageBytes),
+          rssBytes: value(usage.memoryRssBytes),
+          pageFaults: value(usage.pageFaults),
+          majorPageFaults: value(usage.majorPageFaults),
+        }),
+      },
+    }),
+    ...(layer !== undefined && {
+      writableLayer: {
+        timestamp: facts.timestamp,
+        fsId: { mountpoint: facts.mountpoint },
+        usedBytes: { value: layer.bytes },
+        inodesUsed: { value: layer.inodes },
+      },
+    }),
+  });
+}
+
+/** Whether ListContainers shows a record: all given conditions must hold; ids may be the beginnings of some. */
+export function matchesContainer(record: ContainerRecord, filter: ContainerFilter | undefined): boolean {
+  if (filter === undefined) return true;
+  return matchesStats(record, filter) && (filter.state === undefined || filter.state.state === STATE[record.phase]);
+}
+
+/** The same for ListContainerStats, which knows no state. */
+export function matchesStats(record: ContainerRecord, filter: ContainerStatsFilter | undefined): boolean {
+  if (filter === undefined) return true;
+  return (
+    record.id.startsWith(filter.id) &&
+    record.sandboxId.startsWith(filter.podSandboxId) &&
+    matchesLabels(record.config.labels, filter.labelSelector)
+  );
+}

@@ -1,0 +1,40 @@
+import { Image } from '../../../api/gen/cri.ts';
+import type { AuthConfig } from '../../../api/gen/cri.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import type { Credentials, ImageRecord } from '../../core/model/image.ts';
+
+/** The record as ListImages and ImageStatus show it. */
+export function toImage(record: ImageRecord): Image {
+  // "uid", "name", each with an optional ":group" that CRI does not show.
+  const user = record.config.config.User.split(':')[0] ?? '';
+  const isUid = /^\d+$/.test(user);
+  return Image.create({
+    id: record.id,
+    repoTags: record.repoTags,
+    repoDigests: record.repoDigests,
+    size: record.size,
+    ...(user === '' ? { uid: { value: 0n } } : isUid ? { uid: { value: BigInt(user) } } : { username: user }),
+    pinned: record.pinned,
+  });
+}
+
+/**
+ * The credentials of a pull; undefined without any. `auth` is base64 of `user:password` (CRI AuthConfig).
+ * @throws CriError INVALID_ARGUMENT for an `auth` that is not; the value is never repeated.
+ */
+export function toCredentials(auth: AuthConfig | undefined): Credentials | undefined {
+  if (auth === undefined) return undefined;
+  const credentials: Credentials = {};
+  if (auth.auth !== '') {
+    const text = Buffer.from(auth.auth, 'base64').toString('utf8').replace(/\0+$/, '');
+    const colon = text.indexOf(':');
+    if (colon < 0) throw invalidArgument('auth.auth', 'must be base64 of "user:password"');
+    credentials.username = text.slice(0, colon);
+    credentials.password = text.slice(colon + 1);
+  }
+  if (auth.username !== '') credentials.username = auth.username;
+  if (auth.password !== '') credentials.password = auth.password;
+  if (auth.identityToken !== '') credentials.identityToken = auth.identityToken;
+  if (auth.registryToken !== '') credentials.registryToken = auth.registryToken;
+  return Object.keys(credentials).length === 0 ? undefined : credentials;
+}

@@ -1,0 +1,49 @@
+import { NamespaceMode, PodSandbox, PodSandboxState, PodSandboxStatus } from '../../../api/gen/cri.ts';
+import type { PodSandboxFilter } from '../../../api/gen/cri.ts';
+import type { SandboxRecord } from '../../core/model/sandbox.ts';
+import { matchesLabels } from './filter.ts';
+
+/** The record as ListPodSandbox shows it. */
+export function toPodSandbox(record: SandboxRecord): PodSandbox {
+  const { metadata, labels, annotations } = record.config;
+  return PodSandbox.create({
+    id: record.id,
+    ...(metadata !== undefined && { metadata }),
+    state: stateOf(record),
+    createdAt: record.createdAt,
+    labels,
+    annotations,
+    runtimeHandler: record.handler,
+  });
+}
+
+/** The record as PodSandboxStatus shows it; the primary address first, others as additional ones. */
+export function toPodSandboxStatus(record: SandboxRecord): PodSandboxStatus {
+  const { metadata, labels, annotations, linux } = record.config;
+  const [ip = '', ...more] = record.network?.ips ?? [];
+  return PodSandboxStatus.create({
+    id: record.id,
+    ...(metadata !== undefined && { metadata }),
+    state: stateOf(record),
+    createdAt: record.createdAt,
+    network: { ip, additionalIps: more.map((address) => ({ ip: address })) },
+    linux: { namespaces: { options: linux?.securityContext?.namespaceOptions ?? { pid: NamespaceMode.POD } } },
+    labels,
+    annotations,
+    runtimeHandler: record.handler,
+  });
+}
+
+/** Whether ListPodSandbox shows a record: all given conditions must hold; an id may be the beginning of one. */
+export function matchesSandbox(record: SandboxRecord, filter: PodSandboxFilter | undefined): boolean {
+  if (filter === undefined) return true;
+  return (
+    record.id.startsWith(filter.id) &&
+    (filter.state === undefined || filter.state.state === stateOf(record)) &&
+    matchesLabels(record.config.labels, filter.labelSelector)
+  );
+}
+
+function stateOf(record: SandboxRecord): PodSandboxState {
+  return record.phase === 'ready' ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
+}

@@ -1,0 +1,81 @@
+import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
+import type { ContainerRecord } from '../../core/model/container.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import type { Handlers } from '../handlers.ts';
+import { matchesContainer, toContainer, toContainerStatus } from '../map/container.ts';
+import { chunks, info } from './services.ts';
+import type { Services } from './services.ts';
+
+/** The calls about one container's life, and its lists. */
+export function containerCalls(services: Services): Handlers<typeof RuntimeServiceService> {
+  const { containers, images } = services;
+  const list = (filter: Parameters<typeof matchesContainer>[1]) =>
+    containers
+      .list()
+      .filter((record) => matchesContainer(record, filter))
+      .sort((a, b) => Number(b.createdAt - a.createdAt))
+      .map(toContainer);
+  return {
+    createContainer: async ({ podSandboxId, config }) => {
+      if (config === undefined) throw invalidArgument('config', 'is required');
+      return { containerId: await containers.create(podSandboxId, config) };
+    },
+
+    startContainer: async ({ containerId }) => {
+      await containers.start(containerId);
+      return {};
+    },
+
+    stopContainer: async ({ containerId, timeout }) => {
+      await containers.stop(containerId, timeout);
+      return {};
+    },
+
+    removeContainer: async ({ containerId }) => {
+      await containers.remove(containerId);
+      return {};
+    },
+
+    listContainers: ({ filter }) => Promise.resolve({ containers: list(filter) }),
+
+    // eslint-disable-next-line @typescript-eslint/require-await -- the stream's shape is that of an async generator
+    streamContainers: async function* ({ filter }) {
+      for (const part of chunks(list(filter))) yield { containers: part };
+    },
+
+    containerStatus: async ({ containerId, verbose }) => {
+      const record = containers.get(containerId);
+      const imageName = images.status(record.imageId)?.repoTags[0];
+      return {
+        status: toContainerStatus(record, imageName),
+        info: verbose ? info(await details(services, record)) : {},
+      };
+    },
+
+    updateContainerResources: async ({ containerId, linux }) => {
+      if (linux === undefined) throw invalidArgument('linux', 'is required');
+      await containers.update(containerId, linux);
+      return {};
+    },
+
+    reopenContainerLog: async ({ containerId }) => {
+      await containers.reopenLog(containerId);
+      return {};
+    },
+  };
+}
+
+/** The keys that crictl inspect and its users read. */
+async function details({ runner }: Services, record: ContainerRecord): Promise<Record<string, unknown>> {
+  const state = await runner.inspect(record.id);
+  const pid = 'pid' in state ? state.pid : 0;
+  return {
+    sandboxID: record.sandboxId,
+    pid,
+    config: {
+      ...record.config,
+      envs: record.config.envs.map(({ key, value }) => ({ key, value: value.toString('utf8') })),
+    },
+    runtimeSpec: await runner.spec(record.id),
+  };
+}

@@ -1,0 +1,47 @@
+import { EventEmitter, on } from 'node:events';
+import { ContainerEventType } from '../../../api/gen/cri.ts';
+import type { ContainerEventResponse, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import type { ContainerEvent, ContainerEventKind } from '../../core/lifecycle/events.ts';
+import type { Handlers } from '../handlers.ts';
+import { toContainerStatus } from '../map/container.ts';
+import { toPodSandboxStatus } from '../map/sandbox.ts';
+import type { Services } from './services.ts';
+
+const TYPE: Record<ContainerEventKind, ContainerEventType> = {
+  created: ContainerEventType.CONTAINER_CREATED_EVENT,
+  started: ContainerEventType.CONTAINER_STARTED_EVENT,
+  stopped: ContainerEventType.CONTAINER_STOPPED_EVENT,
+  deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
+};
+
+/** GetContainerEvents: what happens from the call on, each with the whole pod's status as it is then. */
+export function eventCalls(services: Services): Handlers<typeof RuntimeServiceService> {
+  return {
+    getContainerEvents: async function* (_request, { signal }) {
+      const emitter = new EventEmitter();
+      const unsubscribe = services.events.subscribe((event) => {
+        emitter.emit('event', toResponse(services, event));
+      });
+      try {
+        for await (const [event] of on(emitter, 'event', { signal }) as AsyncIterable<[ContainerEventResponse]>)
+          yield event;
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      } finally {
+        unsubscribe();
+      }
+    },
+  };
+}
+
+function toResponse({ pods, containers }: Services, event: ContainerEvent): ContainerEventResponse {
+  const pod = pods.list().find((record) => record.id === event.sandboxId);
+  const records = containers.list().filter((record) => record.sandboxId === event.sandboxId);
+  return {
+    containerId: event.containerId,
+    containerEventType: TYPE[event.kind],
+    createdAt: event.at,
+    podSandboxStatus: pod === undefined ? undefined : toPodSandboxStatus(pod),
+    containersStatuses: records.map((record) => toContainerStatus(record, undefined)),
+  };
+}

@@ -1,0 +1,57 @@
+import { ImageFsInfoResponse } from '../../../api/gen/cri.ts';
+import type { ImageServiceService, ImageSpec } from '../../../api/gen/cri.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import type { Handlers } from '../handlers.ts';
+import { toCredentials, toImage } from '../map/image.ts';
+import { chunks, info } from './services.ts';
+import type { Services } from './services.ts';
+
+/** The whole ImageService. */
+export function imageCalls({ images }: Services): Handlers<typeof ImageServiceService> {
+  const list = (filter: { image: ImageSpec | undefined } | undefined) => images.list(filter?.image?.image).map(toImage);
+  return {
+    pullImage: async ({ image, auth }, { signal }) => ({
+      imageRef: await images.pull(nameOf(image), toCredentials(auth), signal),
+    }),
+
+    // An image that is not there is no error here: the answer has no image (CRI ImageStatus).
+    imageStatus: ({ image, verbose }) => {
+      const record = images.status(nameOf(image));
+      return Promise.resolve({
+        image: record === undefined ? undefined : toImage(record),
+        info:
+          record !== undefined && verbose
+            ? info({ chainID: record.chainId ?? '', manifestDigest: record.manifestDigest, imageSpec: record.config })
+            : {},
+      });
+    },
+
+    listImages: ({ filter }) => Promise.resolve({ images: list(filter) }),
+
+    // eslint-disable-next-line @typescript-eslint/require-await -- the stream's shape is that of an async generator
+    streamImages: async function* ({ filter }) {
+      for (const part of chunks(list(filter))) yield { images: part };
+    },
+
+    removeImage: async ({ image }) => {
+      await images.remove(nameOf(image));
+      return {};
+    },
+
+    imageFsInfo: async () => {
+      const { timestamp, mountpoint, usedBytes, inodesUsed } = await images.fsInfo();
+      const usage = {
+        timestamp,
+        fsId: { mountpoint },
+        usedBytes: { value: usedBytes },
+        inodesUsed: { value: inodesUsed },
+      };
+      return ImageFsInfoResponse.create({ imageFilesystems: [usage], containerFilesystems: [usage] });
+    },
+  };
+}
+
+function nameOf(image: ImageSpec | undefined): string {
+  if (image === undefined || image.image === '') throw invalidArgument('image.image', 'must not be empty');
+  return image.image;
+}

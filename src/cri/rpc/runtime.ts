@@ -1,0 +1,67 @@
+import { CgroupDriver, StatusResponse } from '../../../api/gen/cri.ts';
+import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
+import type { Handlers } from '../handlers.ts';
+import type { Services } from './services.ts';
+
+/** The only value of VersionResponse.version that the kubelet accepts. */
+const KUBELET_API_VERSION = '0.1.0';
+
+/** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
+export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
+  const { config, network, providers, runner, logger, version } = services;
+  return {
+    version: () =>
+      Promise.resolve({
+        version: KUBELET_API_VERSION,
+        runtimeName: 'proxmox-lxcri',
+        runtimeVersion: version,
+        runtimeApiVersion: 'v1',
+      }),
+
+    status: async ({ verbose }) => {
+      const problem = await runtimeProblem(services);
+      const { ready, reason, message } = await network.readiness();
+      const handlers = providers.map(({ handler, features }) => ({ name: handler, features }));
+      const standard = providers.find(({ handler }) => handler === config.runtime.default_handler);
+      return StatusResponse.create({
+        status: {
+          conditions: [
+            {
+              type: 'RuntimeReady',
+              status: problem === undefined,
+              reason: problem === undefined ? '' : 'RuntimeNotReady',
+              message: problem ?? '',
+            },
+            { type: 'NetworkReady', status: ready, reason, message },
+          ],
+        },
+        // The empty name stands for the handler of pods that name none.
+        runtimeHandlers: [...(standard === undefined ? [] : [{ name: '', features: standard.features }]), ...handlers],
+        features: { supplementalGroupsPolicy: true, mountOptions: true },
+        info: verbose ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await runner.version()) } : {},
+      });
+    },
+
+    runtimeConfig: () => Promise.resolve({ linux: { cgroupDriver: CgroupDriver.CGROUPFS } }),
+
+    updateRuntimeConfig: ({ runtimeConfig }) => {
+      // The CNI configuration is the operator's or the network add-on's, which learn the range from the node object.
+      const podCidr = runtimeConfig?.networkConfig?.podCidr ?? '';
+      logger.info('The kubelet told the range of pod addresses; the CNI configuration decides', { podCidr });
+      return Promise.resolve({});
+    },
+  };
+}
+
+/** Why pods cannot be run now, or undefined. */
+async function runtimeProblem({ config, providers, runner }: Services): Promise<string | undefined> {
+  const standard = providers.find(({ handler }) => handler === config.runtime.default_handler);
+  const problem = await standard?.unavailableBecause();
+  if (problem !== undefined) return problem;
+  try {
+    await runner.version();
+    return undefined;
+  } catch (error) {
+    return String(error);
+  }
+}

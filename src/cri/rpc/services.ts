@@ -1,0 +1,40 @@
+import type { Config } from '../../core/config/schema.ts';
+import type { ContainerService } from '../../core/lifecycle/containers/container-service.ts';
+import type { EventBus } from '../../core/lifecycle/events.ts';
+import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
+import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
+import type { Clock } from '../../core/model/clock.ts';
+import type { ContainerRunner } from '../../core/model/container-runner.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import type { Network } from '../../core/model/network.ts';
+import type { RootfsStore } from '../../core/model/rootfs.ts';
+import type { SandboxProvider } from '../../core/model/sandbox-provider.ts';
+
+/** Everything the RPC groups call. */
+export interface Services {
+  pods: PodService;
+  containers: ContainerService;
+  images: ImageService;
+  runner: ContainerRunner;
+  rootfs: RootfsStore;
+  network: Network;
+  providers: readonly SandboxProvider[];
+  events: EventBus;
+  config: Config;
+  clock: Clock;
+  logger: Logger;
+  /** The version of this program. */
+  version: string;
+}
+
+/** Free-form details for people: CRI wants a map of strings, crictl expects JSON in them. */
+export function info(details: Record<string, unknown>): Record<string, string> {
+  return {
+    info: JSON.stringify(details, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)),
+  };
+}
+
+/** Hands a list out in messages of bounded size (CRI streaming lists: each item once, no empty message). */
+export function* chunks<T>(items: readonly T[], size = 100): Generator<T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
+}

@@ -1,0 +1,35 @@
+import type { ContainerStats, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import type { ContainerRecord } from '../../core/model/container.ts';
+import type { Handlers } from '../handlers.ts';
+import { matchesStats, toContainerStats } from '../map/container.ts';
+import { chunks } from './services.ts';
+import type { Services } from './services.ts';
+
+/** ContainerStats, ListContainerStats, StreamContainerStats. */
+export function statsCalls({
+  containers,
+  runner,
+  images,
+  rootfs,
+  clock,
+}: Services): Handlers<typeof RuntimeServiceService> {
+  const statsOf = async (record: ContainerRecord, mountpoint: string): Promise<ContainerStats> => {
+    const usage = record.phase === 'running' ? await runner.usage(record.id) : undefined;
+    return toContainerStats(record, usage, await rootfs.usage(record.id), { timestamp: clock.now(), mountpoint });
+  };
+  const list = async (filter: Parameters<typeof matchesStats>[1]) => {
+    const { mountpoint } = await images.fsInfo();
+    const records = containers.list().filter((record) => record.phase !== 'exited' && matchesStats(record, filter));
+    return Promise.all(records.map((record) => statsOf(record, mountpoint)));
+  };
+  return {
+    containerStats: async ({ containerId }) => {
+      const { mountpoint } = await images.fsInfo();
+      return { stats: await statsOf(containers.get(containerId), mountpoint) };
+    },
+    listContainerStats: async ({ filter }) => ({ stats: await list(filter) }),
+    streamContainerStats: async function* ({ filter }) {
+      for (const containerStats of chunks(await list(filter))) yield { containerStats };
+    },
+  };
+}

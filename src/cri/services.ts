@@ -1,0 +1,31 @@
+import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
+import type { Metrics } from '../core/metrics/metrics.ts';
+import { implement } from './handlers.ts';
+import { containerCalls } from './rpc/containers.ts';
+import { eventCalls } from './rpc/events.ts';
+import { execCalls } from './rpc/exec.ts';
+import { imageStoreCalls } from './rpc/image-store.ts';
+import { imageCalls } from './rpc/images.ts';
+import { runtimeCalls } from './rpc/runtime.ts';
+import { sandboxCalls } from './rpc/sandboxes.ts';
+import type { Services } from './rpc/services.ts';
+import { statsCalls } from './rpc/stats.ts';
+
+/** The gRPC services of this server, every call instrumented; `shutdown` ends streams that never end by themselves. */
+export function criServices(services: Services, metrics: Metrics, shutdown: AbortSignal) {
+  const parts = { logger: services.logger, metrics, shutdown };
+  const runtime = {
+    ...runtimeCalls(services),
+    ...sandboxCalls(services),
+    ...containerCalls(services),
+    ...execCalls(services),
+    ...statsCalls(services),
+    ...eventCalls(services),
+  };
+  return [
+    implement(RuntimeServiceService, runtime, parts),
+    implement(ImageServiceService, imageCalls(services), parts),
+    implement(ImageStoreService, imageStoreCalls(services), parts),
+  ];
+}

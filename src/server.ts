@@ -1,0 +1,208 @@
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { CrunSandboxProvider } from './backends/crun/crun-sandbox-provider.ts';
+import { LxcSandboxProvider } from './backends/lxc/lxc-sandbox-provider.ts';
+import { ConmonRunner } from './backends/runner/conmon-runner.ts';
+import type { Serve } from './cli/command.ts';
+import { versionInfo } from './cli/version-info.ts';
+import type { Config } from './core/config/schema.ts';
+import { ContainerService } from './core/lifecycle/containers/container-service.ts';
+import { EventBus } from './core/lifecycle/events.ts';
+import { readHostFacts } from './core/lifecycle/host-facts.ts';
+import { ImageService } from './core/lifecycle/images/image-service.ts';
+import { PodService } from './core/lifecycle/pods/pod-service.ts';
+import { createLogger } from './core/logging/logger.ts';
+import { serveMetrics } from './core/metrics/http-server.ts';
+import { Metrics } from './core/metrics/metrics.ts';
+import { failedPrecondition, messageOf } from './core/model/errors.ts';
+import type { Logger, RootLogger } from './core/model/logger.ts';
+import { CriServer } from './cri/server.ts';
+import type { Services } from './cri/rpc/services.ts';
+import { criServices } from './cri/services.ts';
+import { CniNetwork } from './integrations/cni/cni-network.ts';
+import { ArchiveReader } from './integrations/oci/archive-reader.ts';
+import { RegistryClient } from './integrations/oci/registry-client.ts';
+import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
+import { systemClock } from './utils/time/system-clock.ts';
+
+/** Runs the server until SIGTERM or SIGINT; containers stay. Resolves after an orderly shutdown. */
+export const serve: Serve = async ({ config, files, reload }) => {
+  const logger = createLogger(config.log);
+  endOnUncaught(logger);
+  logger.info('Starting', { version: versionInfo().version, files, root: config.root, state: config.state });
+  await takeRoot(config.root);
+  for (const folder of [config.root, config.state]) await mkdir(folder, { recursive: true, mode: 0o711 });
+
+  const metrics = new Metrics();
+  const services = await build(config, logger, metrics);
+  await recover(services);
+  metrics.watchInventory(inventory(services));
+
+  const shutdown = new AbortController();
+  const server = new CriServer({
+    path: config.grpc.listen.slice('unix://'.length),
+    group: config.grpc.group,
+    maxMessageBytes: config.grpc.max_message_bytes,
+    services: criServices(services, metrics, shutdown.signal),
+    logger,
+  });
+  await server.start();
+  const page = config.metrics.listen === '' ? undefined : await serveMetrics(config.metrics.listen, metrics, logger);
+  reloadOnHangup(logger, reload);
+  logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
+
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+  });
+  logger.info('Shutting down; containers stay', { signal });
+  shutdown.abort(new Error('the server is shutting down'));
+  page?.close();
+  await server.stop();
+};
+
+/** Wires every part to the ports it is used through. */
+async function build(config: Config, logger: RootLogger, metrics: Metrics): Promise<Services> {
+  const clock = systemClock;
+  const host = await readHostFacts();
+  const events = new EventBus((error) => {
+    logger.error('A listener of events failed', { error: messageOf(error) });
+  });
+  events.subscribe(({ kind }) => {
+    metrics.events.inc({ kind });
+  });
+  const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), clock, logger });
+  const images = new ImageService({
+    root: config.root,
+    registry: new RegistryClient({
+      mirrors: config.images.mirrors,
+      insecureRegistries: config.images.insecure_registries,
+      stallMs: config.images.stall_seconds * 1000,
+      ...(config.images.platform !== '' && { platform: config.images.platform }),
+      logger,
+    }),
+    archives: new ArchiveReader({
+      temporary: join(config.root, 'import'),
+      ...(config.images.platform !== '' && { platform: config.images.platform }),
+    }),
+    store: rootfs,
+    clock,
+    logger,
+    defaultRegistry: config.images.default_registry,
+    maxConcurrentDownloads: config.images.max_concurrent_downloads,
+    pinned: config.images.pinned,
+  });
+  const runner = new ConmonRunner({
+    stateDir: join(config.state, 'runner'),
+    ociRuntime: config.runtime.oci_runtime,
+    conmon: config.runtime.conmon,
+    execDrainMs: config.runtime.exec_drain_seconds * 1000,
+    logger,
+    clock,
+  });
+  const network = new CniNetwork({
+    configDir: config.network.config_dir,
+    pluginDirs: config.network.plugin_dirs,
+    logger,
+  });
+  const providers = [
+    new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
+    new CrunSandboxProvider({ stateDir: config.state, logger }),
+  ];
+  const pods = new PodService({
+    root: config.root,
+    state: config.state,
+    providers,
+    defaultHandler: config.runtime.default_handler,
+    cgroupParent: config.runtime.cgroup_parent,
+    network,
+    host,
+    clock,
+    logger,
+    events,
+  });
+  const containers = new ContainerService({
+    root: config.root,
+    pods,
+    images,
+    runner,
+    rootfs,
+    host,
+    pidsLimit: config.runtime.pids_limit,
+    clock,
+    logger,
+    events,
+  });
+  const version = versionInfo().version;
+  return { pods, containers, images, runner, rootfs, network, providers, events, config, clock, logger, version };
+}
+
+/** Brings the records in line with what runs; nothing is served before. */
+async function recover({ pods, containers, images }: Services): Promise<void> {
+  await pods.load();
+  await containers.load();
+  await images.load();
+  await containers.recover();
+  await pods.recover();
+}
+
+function inventory({ pods, containers, images }: Services) {
+  const count = (states: string[], of: string[]) =>
+    Object.fromEntries(states.map((state) => [state, of.filter((one) => one === state).length]));
+  return {
+    podsByState: () =>
+      count(
+        ['ready', 'stopped'],
+        pods.list().map(({ phase }) => phase),
+      ),
+    containersByState: () => {
+      const phases = containers.list().map(({ phase }) => (phase === 'starting' ? 'created' : phase));
+      return count(['created', 'running', 'exited'], phases);
+    },
+    images: () => images.list().length,
+  };
+}
+
+/**
+ * Makes sure that no other server writes the same data: an abstract socket named after the folder is held for the life of
+ * the process, and the kernel gives it up even when the process is killed (unix(7)).
+ */
+async function takeRoot(root: string): Promise<void> {
+  const guard = createServer();
+  await new Promise<void>((resolve, reject) => {
+    guard.once('error', (cause) => {
+      reject(
+        failedPrecondition(`root: another server uses ${root}: stop it, or give this one a folder of its own`, cause),
+      );
+    });
+    // The name is hashed because a socket's name holds no more than 107 bytes.
+    guard.listen({ path: `\0proxmox-lxcri-${createHash('sha256').update(root).digest('hex')}` }, resolve);
+  });
+  guard.unref();
+}
+
+function reloadOnHangup(logger: RootLogger, reload: () => Promise<Config>): void {
+  process.on('SIGHUP', () => {
+    reload().then(
+      ({ log }) => {
+        logger.setLevel(log.level);
+        logger.info('Read the configuration again; the log level is in force', { level: log.level });
+      },
+      (error: unknown) => {
+        logger.error('The configuration cannot be read; the old one stays in force', { error: messageOf(error) });
+      },
+    );
+  });
+}
+
+/** An error nobody expected leaves unknown state behind: the process ends, the unit starts it again, and recovery tidies up. */
+function endOnUncaught(logger: Logger): void {
+  const end = (error: unknown) => {
+    logger.error('Ending after an unexpected error', { error: error instanceof Error ? error.stack : String(error) });
+    process.exitCode = 70;
+    setImmediate(() => process.exit());
+  };
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
+}
