@@ -37,5 +37,10 @@ need_node_modules() {
   if [[ -x $root/node_modules/.bin/node && ! $root/package-lock.json -nt $root/node_modules/.package-lock.json ]]; then return 0; fi
   command -v npm >/dev/null || need_packages node@nodejs npm@npm
   echo "npm ci $*" >&2
-  (cd "$root" && npm ci --no-fund --no-audit --loglevel=error "$@" && touch node_modules/.package-lock.json) >&2
+  (
+    cd "$root" && npm ci --no-fund --no-audit --loglevel=error "$@" || exit
+    # The npm of Debian 12 forgets to link the programs of optional dependencies.
+    [[ -x node_modules/.bin/node ]] || npm rebuild --loglevel=error || exit
+    touch node_modules/.package-lock.json
+  ) >&2
 }

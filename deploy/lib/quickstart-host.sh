@@ -10,7 +10,7 @@ hybrid() { grep -qE '^[^ ]+ /sys/fs/cgroup/unified cgroup2 ' /proc/self/mounts; 
 free_subnet() {
   local n
   for n in {99..250}; do
-    if [[ -z $(ip -4 route show root "10.$n.77.0/24") && -z $(ip -4 route show match "10.$n.77.0/24" | grep -v '^default') ]]; then
+    if ! { ip -4 route show root "10.$n.77.0/24"; ip -4 route show match "10.$n.77.0/24"; } | grep -qv '^default'; then
       echo "10.$n.77"
       return
     fi
@@ -82,20 +82,32 @@ cni_chains() {
   done
 }
 
-# restore_host: puts back what note_host wrote down. A chain is removed only if it is new and no pod uses it:
+# rules_of_pods: prints what iptables-restore needs to remove the masquerading of pods that the server could not detach.
+rules_of_pods() {
+  iptables-save -t nat | grep -F -- '--comment "name: \"proxmox-lxcri-quickstart\"' | grep '^-A POSTROUTING ' | while read -r rule; do
+    printf -- '-D%s\n-F %s\n-X %s\n' "${rule#-A}" "${rule##* }" "${rule##* }"
+  done
+}
+
+# rules_of_portmap: the same for the chains of the plugin portmap, if they are new and no pod uses them:
 # CNI-HOSTPORT-DNAT is empty then, and the others only serve that one.
+rules_of_portmap() {
+  local table chain rules
+  rules=$(iptables-save -t nat)
+  if grep -qE '^-A CNI-HOSTPORT-DNAT ' <<<"$rules"; then return; fi
+  while read -r table chain; do
+    grep -E -- " -j $chain\$" <<<"$rules" | sed 's/^-A/-D/'
+    printf -- '-F %s\n-X %s\n' "$chain" "$chain"
+  done < <(cni_chains | grep '^nat CNI-HOSTPORT-' | grep -vxFf "$data/before/chains")
+}
+
+# restore_host: removes the bridge and puts back what note_host wrote down.
 restore_host() {
-  local table chain
-  local -a rule
-  ip link delete "$bridge" 2>/dev/null
-  [[ -f $data/before/ip_forward ]] || return 0
-  if [[ -z $(iptables-save -t nat 2>/dev/null | grep -E '^-A CNI-HOSTPORT-DNAT ') ]]; then
-    while read -r table chain; do
-      while read -ra rule; do
-        iptables -w -t "$table" -D "${rule[@]:1}"
-      done < <(iptables-save -t "$table" | grep -E -- "^-A .* -j $chain\$" | tr -d '"')
-      iptables -w -t "$table" -F "$chain" && iptables -w -t "$table" -X "$chain"
-    done < <(cni_chains | grep -E '^nat CNI-HOSTPORT-' | grep -vxFf "$data/before/chains")
-  fi
-  cat "$data/before/ip_forward" >/proc/sys/net/ipv4/ip_forward
+  local rc=0 rules
+  if ip link show "$bridge" >/dev/null 2>&1; then ip link delete "$bridge" || rc=1; fi
+  [[ -f $data/before/ip_forward ]] || return "$rc"
+  rules=$(rules_of_pods; rules_of_portmap)
+  if [[ -n $rules ]]; then printf '*nat\n%s\nCOMMIT\n' "$rules" | iptables-restore --wait --noflush || rc=1; fi
+  cat "$data/before/ip_forward" >/proc/sys/net/ipv4/ip_forward || rc=1
+  return "$rc"
 }
