@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { nearest } from './nearest.ts';
 import { ConfigError } from './config-error.ts';
-import { CONFIG_FLAGS, type FlagValues, flagTable } from './flags.ts';
+import { CONFIG_FLAGS, type ConfigFlag, type FlagValues } from './flag-names.ts';
 import { locateKey } from './locate.ts';
 import { problemsOf } from './problems.ts';
 import { listDropIns, readConfigFile } from './read-file.ts';
@@ -71,6 +71,10 @@ function flagSources(flags: FlagValues): Source[] {
     sources.push({ name: `--${name}`, table: flagTable(flag, value) });
   }
   return sources;
+}
+
+function flagTable({ table, key }: ConfigFlag, value: string): Table {
+  return table === '' ? { [key]: value } : { [table]: { [key]: value } };
 }
 
 /** Merges and checks. @throws ConfigError */

@@ -1,5 +1,5 @@
 import { type OutlineKey, configOutline } from './outline.ts';
-import { CONFIG_FLAGS } from './flags.ts';
+import { CONFIG_FLAGS } from './flag-names.ts';
 import { DEFAULT_CONFIG_FILE } from './load.ts';
 import { tomlValue } from './toml-value.ts';
 

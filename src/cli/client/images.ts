@@ -1,0 +1,66 @@
+import { resolve } from 'node:path';
+import {
+  type Image,
+  ImageServiceService,
+  ImageStoreService,
+  ImportRequest,
+  ListImagesRequest,
+  PullImageRequest,
+  RemoveImageRequest,
+} from '../../../api/gen/cri.ts';
+import { printable } from '../../core/logging/escape.ts';
+import type { CliContext, Input } from '../command.ts';
+import { formatJson } from '../output/json.ts';
+import { formatTable } from '../output/table.ts';
+import { formatBytes, shortId } from '../output/units.ts';
+import type { ServerClient } from './server.ts';
+
+/** Prints the images, one line for each of their names. */
+export async function listImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
+  const { images } = await server.call(ImageServiceService.listImages, ListImagesRequest.create());
+  if (input.has('quiet')) {
+    context.stdout.write(images.map(({ id }) => `${id}\n`).join(''));
+  } else if (input.has('names')) {
+    context.stdout.write(images.flatMap(({ repoTags }) => repoTags.map((name) => `${printable(name)}\n`)).join(''));
+  } else if (input.text('output') === 'json') {
+    context.stdout.write(formatJson({ images }));
+  } else {
+    const rows = images.flatMap((image) => imageRows(image, input.has('no-trunc')));
+    rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1));
+    context.stdout.write(formatTable(['IMAGE', 'TAG', 'IMAGE ID', 'SIZE'], rows));
+  }
+}
+
+function imageRows(image: Image, full: boolean): string[][] {
+  const rest = [shortId(image.id, full), formatBytes(image.size)];
+  if (image.repoTags.length === 0) return [[image.repoDigests[0]?.split('@', 1)[0] ?? '', '', ...rest]];
+  return image.repoTags.map((name) => {
+    const colon = name.lastIndexOf(':');
+    return [name.slice(0, colon), name.slice(colon + 1), ...rest];
+  });
+}
+
+/** Pulls the images one after the other and prints their ids. */
+export async function pullImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
+  for (const image of names) {
+    const request = PullImageRequest.create({ image: { image } });
+    const { imageRef } = await server.call(ImageServiceService.pullImage, request, { timeoutMs: 0 });
+    context.stdout.write(`${imageRef}\n`);
+  }
+}
+
+/** Has the server read an archive, and prints the ids and names of the images in it. */
+export async function importImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
+  const request = ImportRequest.create({ path: resolve(input.args[0] ?? ''), reference: input.text('name') ?? '' });
+  const response = await server.call(ImageStoreService.import, request, { timeoutMs: 0 });
+  if (input.text('output') === 'json') context.stdout.write(formatJson(response));
+  else context.stdout.write([...response.imageIds, ...response.names].map((line) => `${line}\n`).join(''));
+}
+
+/** Removes the images. @throws CriError for the first that cannot be removed. */
+export async function removeImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
+  for (const image of names) {
+    await server.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image: { image } }));
+    context.stdout.write(`${image}\n`);
+  }
+}

@@ -1,0 +1,62 @@
+import {
+  type Container,
+  ContainerState,
+  ListContainersRequest,
+  ListPodSandboxRequest,
+  type PodSandbox,
+  PodSandboxState,
+  RuntimeServiceService,
+} from '../../../api/gen/cri.ts';
+import { invalidArgument, notFound } from '../../core/model/errors.ts';
+import type { ServerClient } from './server.ts';
+
+/** What a word on the command line can mean. */
+export type Found = { kind: 'container'; id: string } | { kind: 'pod'; id: string };
+
+interface Candidate {
+  found: Found;
+  name: string;
+  /** Runs, or is ready; of several with one name these are meant. */
+  alive: boolean;
+}
+
+/**
+ * Finds a container or pod by its id, the beginning of it, or its name. `kinds` says what is looked for.
+ * @throws CriError NOT_FOUND, or INVALID_ARGUMENT when more than one is meant.
+ */
+export async function resolve(server: ServerClient, word: string, kinds: readonly Found['kind'][]): Promise<Found> {
+  const candidates: Candidate[] = [];
+  if (kinds.includes('container')) {
+    const { containers } = await server.call(RuntimeServiceService.listContainers, ListContainersRequest.create());
+    candidates.push(...containers.map(containerCandidate));
+  }
+  if (kinds.includes('pod')) {
+    const { items } = await server.call(RuntimeServiceService.listPodSandbox, ListPodSandboxRequest.create());
+    candidates.push(...items.map(podCandidate));
+  }
+  return choose(word, candidates, kinds.join(' or '));
+}
+
+function choose(word: string, candidates: readonly Candidate[], what: string): Found {
+  const whole = candidates.find(({ found }) => found.id === word);
+  if (whole !== undefined) return whole.found;
+  const byId = candidates.filter(({ found }) => word.length > 1 && found.id.startsWith(word));
+  const named = candidates.filter(({ name }) => name === word);
+  const alive = named.filter((candidate) => candidate.alive);
+  const matches = byId.length > 0 ? byId : alive.length > 0 ? alive : named;
+  const [first, ...others] = matches;
+  if (first === undefined) throw notFound(what, word);
+  if (others.length === 0) return first.found;
+  const ids = matches.map(({ found }) => `${found.kind} ${found.id.slice(0, 13)}`).join(', ');
+  throw invalidArgument(JSON.stringify(word), `means more than one: ${ids}; give more of the id`);
+}
+
+function containerCandidate({ id, metadata, state }: Container): Candidate {
+  const alive = state === ContainerState.CONTAINER_RUNNING;
+  return { found: { kind: 'container', id }, name: metadata?.name ?? '', alive };
+}
+
+function podCandidate({ id, metadata, state }: PodSandbox): Candidate {
+  const alive = state === PodSandboxState.SANDBOX_READY;
+  return { found: { kind: 'pod', id }, name: metadata?.name ?? '', alive };
+}

@@ -1,0 +1,140 @@
+import { connect } from 'node:net';
+import { Client, type ClientReadableStream, type ServiceError, credentials, status } from '@grpc/grpc-js';
+import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
+import { UsageError } from '../command.ts';
+
+/** A call as the generated service definitions describe it. */
+export interface Method<Request, Response> {
+  path: string;
+  requestSerialize: (value: Request) => Buffer;
+  responseDeserialize: (value: Buffer) => Response;
+}
+
+export interface CallOptions {
+  /** Milliseconds; default 30 s, 0: no limit. */
+  timeoutMs?: number;
+  signal?: AbortSignal | undefined;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+/** A connection to the running server. Errors of calls are CriErrors with the server's code and words. */
+export class ServerClient implements Disposable {
+  readonly #address: string;
+  readonly #path: string;
+  readonly #client: Client;
+
+  /** `address` is `unix:///absolute/path`; nothing is connected yet. @throws UsageError for another address. */
+  constructor(address: string) {
+    const path = /^unix:\/\/(\/.+)$/.exec(address)?.[1];
+    if (path === undefined)
+      throw new UsageError(`${JSON.stringify(address)}: the address must be unix:///absolute/path.sock`);
+    this.#address = address;
+    this.#path = path;
+    this.#client = new Client(`unix:${path}`, credentials.createInsecure(), {
+      // A path is no valid :authority, and servers may refuse it.
+      'grpc.default_authority': 'localhost',
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+      'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+    });
+  }
+
+  /** @throws CriError; UNAVAILABLE with the remedy when no server listens. */
+  async call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: CallOptions = {},
+  ): Promise<Response> {
+    signal?.throwIfAborted();
+    const deadline = timeoutMs === 0 ? Infinity : Date.now() + timeoutMs;
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    const call = this.#client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      { deadline },
+      (error, response) => {
+        if (error === null && response !== undefined) resolve(response);
+        else reject(error ?? new CriError(StatusCode.INTERNAL, 'the server answered without a message'));
+      },
+    );
+    const cancel = () => {
+      call.cancel();
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await promise;
+    } catch (error) {
+      throw await this.#explain(error);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** A stream of messages until `signal` or the server ends it. The caller listens for its 'error'. */
+  stream<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    signal: AbortSignal,
+  ): ClientReadableStream<Response> {
+    const call = this.#client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+    );
+    signal.addEventListener(
+      'abort',
+      () => {
+        call.cancel();
+      },
+      { once: true },
+    );
+    return call;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  async #explain(error: unknown): Promise<unknown> {
+    if (!isServiceError(error)) return error;
+    if (error.code === status.UNAVAILABLE) {
+      const reason = await whyUnreachable(this.#path);
+      if (reason !== undefined) return unavailable(reasonText(this.#address, reason), error);
+    }
+    return new CriError(error.code as StatusCode, error.details || `the call failed with code ${String(error.code)}`, {
+      cause: error,
+    });
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
+}
+
+/** The system's error code when nobody answers on the socket, undefined when somebody does. */
+function whyUnreachable(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code ?? error.message);
+    });
+  });
+}
+
+function reasonText(address: string, reason: string): string {
+  if (reason === 'EACCES') {
+    return `no permission for the socket ${address}; run as root or as a member of the group that owns it`;
+  }
+  return (
+    `no server listens on ${address} (${reason}); start it with "systemctl start proxmox-lxcri" ` +
+    'or "proxmox-lxcri serve", or name its socket with --address'
+  );
+}

@@ -1,0 +1,50 @@
+import type { Command } from '../command.ts';
+import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, configFlags } from '../options.ts';
+
+const options = [CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS];
+
+const printDefault: Command = {
+  name: 'default',
+  summary: 'print a commented configuration file with every default',
+  examples: ['config default > /etc/proxmox-lxcri/config.toml'],
+  async run(context) {
+    const { defaultConfigToml } = await import('../../core/config/render.ts');
+    context.stdout.write(defaultConfigToml());
+    return 0;
+  },
+};
+
+const check: Command = {
+  name: 'check',
+  summary: 'tell what is wrong with the configuration',
+  description: 'Exits with 0 when it is right, with 1 and one line a problem when it is not.',
+  options,
+  async run(context, input) {
+    const { loadConfig } = await import('../../core/config/load.ts');
+    const { files } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
+    const read = files.length === 0 ? 'no file, all defaults' : files.join(', ');
+    context.stdout.write(`The configuration is right (${read})\n`);
+    return 0;
+  },
+};
+
+const dump: Command = {
+  name: 'dump',
+  summary: 'print the configuration in force, all files merged',
+  options,
+  async run(context, input) {
+    const [{ loadConfig }, { dumpConfigToml }] = await Promise.all([
+      import('../../core/config/load.ts'),
+      import('../../core/config/render.ts'),
+    ]);
+    const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
+    context.stdout.write(dumpConfigToml(config));
+    return 0;
+  },
+};
+
+export const config: Command = {
+  name: 'config',
+  summary: 'print or check the configuration',
+  commands: [printDefault, check, dump],
+};

@@ -1,0 +1,22 @@
+import type { Command } from '../command.ts';
+import { OUTPUT_OPTION, SERVER_OPTIONS } from '../options.ts';
+
+export const importCommand: Command = {
+  name: 'import',
+  summary: 'bring in images from a file or folder',
+  description: 'Reads OCI image layouts, oci-archives and docker-archives. The path is on the host of the server.',
+  arguments: [{ name: 'PATH', description: 'the archive or layout', kind: 'file' }],
+  options: [
+    { name: 'name', value: 'REFERENCE', description: 'name to give the image (default: the names in the archive)' },
+    OUTPUT_OPTION,
+    ...SERVER_OPTIONS,
+  ],
+  examples: ['import busybox.tar --name localhost/busybox:test'],
+  async run(context, input) {
+    const { connectServer } = await import('../client/connect.ts');
+    const { importImages } = await import('../client/images.ts');
+    using server = await connectServer(input);
+    await importImages(context, server, input);
+    return 0;
+  },
+};

@@ -1,0 +1,21 @@
+import type { Command } from '../command.ts';
+import { SERVER_OPTIONS } from '../options.ts';
+
+export const logs: Command = {
+  name: 'logs',
+  summary: 'print what a container wrote',
+  description: "Reads the container's log file, which is on the host of the server.",
+  arguments: [{ name: 'CONTAINER', description: 'id, beginning of an id, or name', kind: 'container' }],
+  options: [
+    { name: 'follow', short: 'f', description: 'go on until the container ends' },
+    { name: 'timestamps', short: 't', description: 'with the time of each line' },
+    ...SERVER_OPTIONS,
+  ],
+  async run(context, input) {
+    const { connectServer } = await import('../client/connect.ts');
+    const { printContainerLog } = await import('../client/container-log.ts');
+    using server = await connectServer(input);
+    await printContainerLog(context, server, input);
+    return 0;
+  },
+};

@@ -1,0 +1,59 @@
+import type { Command } from '../command.ts';
+import { SERVER_OPTIONS } from '../options.ts';
+
+export const run: Command = {
+  name: 'run',
+  summary: 'run a command in a new container and wait for it',
+  description:
+    'Makes a pod with one container, passes its output on, exits with its exit code, and removes the pod. The first ' +
+    'SIGINT or SIGTERM asks the container to stop, the second kills it. Without COMMAND it runs what the image says; ' +
+    'with it, after the entry point of the image. It has no standard input. Where a kubelet uses the same ' +
+    'server, it ends pods that it does not know.',
+  arguments: [
+    { name: 'IMAGE', description: 'name or id of the image', kind: 'image' },
+    { name: 'COMMAND', description: 'what to run', optional: true, variadic: true },
+  ],
+  passThrough: true,
+  options: [
+    { name: 'name', value: 'NAME', description: 'name of the pod and the container (default: made up)' },
+    { name: 'handler', value: 'NAME', description: 'RuntimeClass handler (default: the configured one)' },
+    { name: 'env', short: 'e', value: 'KEY=VALUE', description: 'environment variable', repeat: true },
+    { name: 'env-file', value: 'FILE', description: 'file of KEY=VALUE lines', repeat: true, kind: 'file' },
+    {
+      name: 'mount',
+      short: 'v',
+      value: 'SRC:DST[:ro]',
+      description: 'file or folder of the host',
+      repeat: true,
+      kind: 'file',
+    },
+    { name: 'workdir', short: 'w', value: 'PATH', description: 'working directory in the container' },
+    { name: 'memory', value: 'SIZE', description: 'memory limit, such as 512M' },
+    { name: 'cpus', value: 'NUMBER', description: 'CPU limit, such as 0.5' },
+    { name: 'hostname', value: 'NAME', description: "the pod's host name (default: its name)" },
+    { name: 'host-network', description: "use the host's network" },
+    { name: 'label', value: 'KEY=VALUE', description: 'label of the pod and the container', repeat: true },
+    {
+      name: 'pull',
+      value: 'WHEN',
+      description: 'when to pull the image (default missing)',
+      choices: ['always', 'missing', 'never'],
+    },
+    { name: 'timeout', value: 'SECONDS', description: 'stop the container then, and exit with 124' },
+    { name: 'detach', short: 'd', description: 'print the id of the container and leave it running' },
+    { name: 'keep', description: 'do not remove the pod and the log in the end' },
+    ...SERVER_OPTIONS,
+  ],
+  examples: [
+    'run docker.io/library/busybox:latest -- echo hello',
+    'run -e WHO=world -v /srv/data:/data:ro --memory 256M debian:12 -- sh -c \'ls /data; echo "$WHO"\'',
+  ],
+  async run(context, input) {
+    const [{ connectServer }, { runForeground }] = await Promise.all([
+      import('../client/connect.ts'),
+      import('../run/foreground.ts'),
+    ]);
+    using server = await connectServer(input);
+    return runForeground(context, server, input);
+  },
+};

@@ -1,0 +1,19 @@
+import type { Command } from '../command.ts';
+import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, configFlags } from '../options.ts';
+
+export const serve: Command = {
+  name: 'serve',
+  summary: 'run the server in the foreground',
+  description:
+    'Serves the CRI to the kubelet until SIGTERM or SIGINT; containers run on without it. SIGHUP reads the configuration ' +
+    'again. The options override keys of the configuration.',
+  options: [CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
+  examples: ['serve', 'serve --root /tmp/try/root --state /tmp/try/state --listen unix:///tmp/try/cri.sock'],
+  async run(context, input) {
+    const { loadConfig } = await import('../../core/config/load.ts');
+    const load = () => loadConfig({ file: input.text('config'), flags: configFlags(input) });
+    const { config, files } = await load();
+    await context.serve({ config, files, reload: async () => (await load()).config });
+    return 0;
+  },
+};

@@ -1,0 +1,81 @@
+import { CommanderError } from 'commander';
+import { printable } from '../core/logging/escape.ts';
+import { redactText } from '../core/logging/redact.ts';
+import { isErrno, messageOf } from '../core/model/errors.ts';
+import { type CliSignal, type Serve, UsageError } from './command.ts';
+import { type ParserContext, buildProgram } from './program.ts';
+import { COMMANDS, PROGRAM } from './registry.ts';
+import { versionInfo } from './version-info.ts';
+
+const FAILED = 1;
+const USAGE = 2;
+
+/**
+ * Runs the command line `argv` (without program and script) and gives the exit code: the command's own, 1 for an error,
+ * 2 for a wrong command line. Errors are told on standard error, a line each, after the program's name. Never throws.
+ */
+export async function runCli(
+  argv: readonly string[],
+  { serve }: { serve: Serve },
+  outside: Partial<ParserContext> = {},
+): Promise<number> {
+  const context: ParserContext = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    onSignal: onProcessSignal,
+    ...outside,
+    serve,
+  };
+  let exitCode = 0;
+  const program = buildProgram(COMMANDS, context, versionInfo().version, (code) => {
+    exitCode = code;
+  });
+  // The reader of a pipe may leave early; a full disk is an error all the same.
+  let outputError: unknown;
+  context.stdout.on('error', (error: unknown) => {
+    if (!isErrno(error, 'EPIPE')) outputError = error;
+  });
+  context.stderr.on('error', () => undefined);
+  const tell = (error: unknown) => {
+    for (const line of linesOf(error)) context.stderr.write(`${PROGRAM}: ${printable(redactText(line))}\n`);
+  };
+  if (argv.length === 0) {
+    context.stdout.write(program.helpInformation());
+    return 0;
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    if (outputError === undefined) return exitCode;
+    tell(outputError);
+    return FAILED;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    if (error instanceof CommanderError && error.code === 'commander.help') return USAGE; // the help was printed
+    tell(error);
+    return error instanceof CommanderError || error instanceof UsageError ? USAGE : FAILED;
+  }
+}
+
+function linesOf(error: unknown): string[] {
+  if (!(error instanceof CommanderError)) return messageOf(error).split('\n');
+  return [error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')];
+}
+
+const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** Listens for the process's signals; a standard output that nobody reads any more counts as SIGPIPE. */
+function onProcessSignal(listener: (signal: CliSignal) => void): () => void {
+  const onSignal = (signal: NodeJS.Signals) => {
+    listener(signal as CliSignal);
+  };
+  const onBrokenPipe = () => {
+    listener('SIGPIPE');
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  process.stdout.once('error', onBrokenPipe);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
+    process.stdout.off('error', onBrokenPipe);
+  };
+}

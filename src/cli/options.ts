@@ -1,0 +1,48 @@
+import { CONFIG_FLAGS, type FlagValues } from '../core/config/flag-names.ts';
+import type { CommandOption, Input } from './command.ts';
+
+/** `--config`, of every command that reads the configuration. */
+export const CONFIG_OPTION: CommandOption = {
+  name: 'config',
+  value: 'FILE',
+  description: 'configuration file (default /etc/proxmox-lxcri/config.toml)',
+  kind: 'file',
+};
+
+/** How to reach the server, of every command that is its client. */
+export const SERVER_OPTIONS: readonly CommandOption[] = [
+  {
+    name: 'address',
+    value: 'URI',
+    description: "the server's socket, unix:///…; default: what the configuration says",
+  },
+  CONFIG_OPTION,
+];
+
+export const OUTPUT_OPTION: CommandOption = {
+  name: 'output',
+  short: 'o',
+  value: 'FORMAT',
+  description: 'how to print it (default table)',
+  choices: ['table', 'json'],
+};
+
+/** Of every command that lists objects. */
+export const LIST_OPTIONS: readonly CommandOption[] = [
+  OUTPUT_OPTION,
+  { name: 'quiet', short: 'q', description: 'print ids only' },
+  { name: 'no-trunc', description: 'print ids in full' },
+  ...SERVER_OPTIONS,
+];
+
+/** The flags that override keys of the configuration. */
+export const CONFIG_FLAG_OPTIONS: readonly CommandOption[] = CONFIG_FLAGS.map(({ name, value, description }) => ({
+  name,
+  value,
+  description,
+}));
+
+/** Those of them that were given. */
+export function configFlags(input: Input): FlagValues {
+  return Object.fromEntries(CONFIG_FLAGS.map(({ name }) => [name, input.text(name)]));
+}

@@ -1,0 +1,32 @@
+/** The first 13 characters of an id, with any `sha256:` before them left out. */
+export function shortId(id: string, full: boolean): string {
+  return full ? id : id.replace(/^sha256:/, '').slice(0, 13);
+}
+
+const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** `12.3 MiB`. */
+export function formatBytes(bytes: bigint): string {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < SIZES.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? String(value) : value.toFixed(1)} ${SIZES[unit] ?? ''}`;
+}
+
+const SPANS: [number, string][] = [
+  [86_400, 'd'],
+  [3600, 'h'],
+  [60, 'm'],
+  [1, 's'],
+];
+
+/** How long ago a time in nanoseconds since 1970 was, in its largest unit: `5m`. Empty for 0, which means "never". */
+export function formatAge(nanoseconds: bigint, now: number = Date.now()): string {
+  if (nanoseconds === 0n) return '';
+  const seconds = Math.max(0, Math.floor(now / 1000 - Number(nanoseconds / 1_000_000_000n)));
+  const [size, letter] = SPANS.find(([span]) => seconds >= span) ?? [1, 's'];
+  return `${String(Math.floor(seconds / size))}${letter}`;
+}

@@ -1,0 +1,48 @@
+import type { Command } from './command.ts';
+import { completion } from './commands/completion.ts';
+import { config } from './commands/config.ts';
+import { exec } from './commands/exec.ts';
+import { help } from './commands/help.ts';
+import { images } from './commands/images.ts';
+import { importCommand } from './commands/import.ts';
+import { inspect } from './commands/inspect.ts';
+import { logs } from './commands/logs.ts';
+import { pods } from './commands/pods.ts';
+import { ps } from './commands/ps.ts';
+import { pull } from './commands/pull.ts';
+import { rm } from './commands/rm.ts';
+import { rmi } from './commands/rmi.ts';
+import { run } from './commands/run.ts';
+import { serve } from './commands/serve.ts';
+import { stop } from './commands/stop.ts';
+import { version } from './commands/version.ts';
+
+/** The program's name on command lines and before its errors. */
+export const PROGRAM = 'proxmox-lxcri';
+
+/** What the program is, in one phrase. */
+export const PROGRAM_SUMMARY = 'Kubernetes container runtime (CRI v1) for LXC and Proxmox VE';
+
+/**
+ * The command table: parsing, help, completion and docs/cli.md are made from it. Modules of commands are light; what is
+ * heavy is imported by their `run`, so that `version` and `help` answer at once.
+ */
+export const COMMANDS: readonly Command[] = [
+  serve,
+  run,
+  ps,
+  pods,
+  images,
+  pull,
+  importCommand,
+  inspect,
+  logs,
+  exec,
+  stop,
+  rm,
+  rmi,
+  config,
+  version,
+  help,
+  completion,
+];

@@ -1,0 +1,30 @@
+import { ImageServiceService, ImageStatusRequest, PullImageRequest } from '../../../api/gen/cri.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import type { ServerClient } from '../client/server.ts';
+import type { CliContext } from '../command.ts';
+
+/** Makes sure that the server has an image. `policy`: always, missing or never. @throws CriError NOT_FOUND with never. */
+export async function ensureImage(
+  context: CliContext,
+  server: ServerClient,
+  image: string,
+  policy: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (policy !== 'always') {
+    const request = ImageStatusRequest.create({ image: { image } });
+    const found = await server.call(ImageServiceService.imageStatus, request, { signal });
+    if (found.image !== undefined) return;
+    if (policy === 'never') {
+      throw new CriError(
+        StatusCode.NOT_FOUND,
+        `image ${JSON.stringify(image)} is not here, and --pull never forbids to pull it`,
+      );
+    }
+  }
+  context.stderr.write(`Pulling ${image}\n`);
+  await server.call(ImageServiceService.pullImage, PullImageRequest.create({ image: { image } }), {
+    timeoutMs: 0,
+    signal,
+  });
+}

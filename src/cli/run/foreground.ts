@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CreateContainerRequest,
+  ListPodSandboxRequest,
+  RemovePodSandboxRequest,
+  RunPodSandboxRequest,
+  RuntimeServiceService,
+  StartContainerRequest,
+  StopContainerRequest,
+  StopPodSandboxRequest,
+} from '../../../api/gen/cri.ts';
+import { messageOf } from '../../core/model/errors.ts';
+import type { Method, ServerClient } from '../client/server.ts';
+import type { CliContext, Input } from '../command.ts';
+import { LogEnd, followLog } from '../logs/follow.ts';
+import { printLog } from '../logs/print.ts';
+import { wholeNumber } from '../values.ts';
+import { awaitExit } from './await-exit.ts';
+import { ensureImage } from './ensure-image.ts';
+import { Interrupted, Interruption } from './interruption.ts';
+import { LOG_FILE, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
+
+/** What timeout(1) exits with. */
+const TIMED_OUT = 124;
+/** What a timer of Node.js can hold. */
+const MAX_TIMEOUT_SECONDS = 2_000_000;
+const STOP_GRACE_SECONDS = 10;
+const SETUP_TIMEOUT_MS = 240_000;
+
+/**
+ * Runs a container in a pod of its own, gives its output and its exit code, and removes both, whatever happens.
+ * With `--detach` it prints the container's id and leaves both.
+ * @returns the container's exit code, 124 when its time was over, 128 plus the number of a signal that came before it ran.
+ */
+export async function runForeground(context: CliContext, server: ServerClient, input: Input): Promise<number> {
+  const timeout = input.text('timeout');
+  const seconds = timeout === undefined ? undefined : wholeNumber('timeout', timeout, 1, MAX_TIMEOUT_SECONDS);
+  const logDirectory = await mkdtemp(join(tmpdir(), 'proxmox-lxcri-run-'));
+  const uid = randomUUID();
+  let keep = false;
+  using interruption = new Interruption(context, STOP_GRACE_SECONDS);
+  try {
+    const requests = await runRequests(input, uid, logDirectory);
+    const id = await start(context, server, requests, input, interruption);
+    keep = input.has('keep') || input.has('detach');
+    if (input.has('detach')) {
+      context.stdout.write(`${id}\n`);
+      return 0;
+    }
+    if (keep) context.stderr.write(`Container ${id} is kept, with its log in ${logDirectory}\n`);
+    return await follow(context, server, id, join(logDirectory, LOG_FILE), interruption, seconds);
+  } catch (error) {
+    if (error instanceof Interrupted) return error.exitCode;
+    throw error;
+  } finally {
+    if (!keep) {
+      await removePods(context, server, uid);
+      await rm(logDirectory, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Makes pod and container and starts it. @returns the container's id. @throws Interrupted on a signal. */
+async function start(
+  context: CliContext,
+  server: ServerClient,
+  { image, handler, pod, container }: RunRequests,
+  input: Input,
+  { signal, impatient }: Interruption,
+): Promise<string> {
+  try {
+    await ensureImage(context, server, image, input.text('pull') ?? 'missing', signal);
+    const call = async <Q, A>(method: Method<Q, A>, request: Q): Promise<A> => {
+      signal.throwIfAborted();
+      return server.call(method, request, { timeoutMs: SETUP_TIMEOUT_MS, signal: impatient });
+    };
+    const sandbox = RunPodSandboxRequest.create({ config: pod, runtimeHandler: handler });
+    const { podSandboxId } = await call(RuntimeServiceService.runPodSandbox, sandbox);
+    const create = CreateContainerRequest.create({ podSandboxId, config: container, sandboxConfig: pod });
+    const { containerId } = await call(RuntimeServiceService.createContainer, create);
+    await call(RuntimeServiceService.startContainer, StartContainerRequest.create({ containerId }));
+    return containerId;
+  } catch (error) {
+    signal.throwIfAborted(); // the cancelled call's own error says less
+    throw error;
+  }
+}
+
+/** Gives the output of a started container until it has ended. @returns its exit code. */
+async function follow(
+  context: CliContext,
+  server: ServerClient,
+  id: string,
+  logFile: string,
+  interruption: Interruption,
+  timeoutSeconds: number | undefined,
+): Promise<number> {
+  const failed = new AbortController();
+  const stop = (graceSeconds: number) => {
+    const request = StopContainerRequest.create({ containerId: id, timeout: BigInt(graceSeconds) });
+    const timeoutMs = graceSeconds * 1000 + SETUP_TIMEOUT_MS;
+    server.call(RuntimeServiceService.stopContainer, request, { timeoutMs }).catch((error: unknown) => {
+      failed.abort(error);
+    });
+  };
+  interruption.handTo(stop);
+  let timedOut = false;
+  const expire = () => {
+    timedOut = true;
+    interruption.stop();
+  };
+  const timer = timeoutSeconds === undefined ? undefined : setTimeout(expire, timeoutSeconds * 1000);
+
+  const end = new LogEnd();
+  const printed = printLog(followLog(logFile, end), context);
+  printed.catch((error: unknown) => {
+    failed.abort(error);
+  });
+  try {
+    const { exitCode } = await awaitExit(server, id, failed.signal);
+    return timedOut ? TIMED_OUT : exitCode;
+  } finally {
+    clearTimeout(timer);
+    end.end();
+    await printed;
+  }
+}
+
+/** Removes every pod of this run; what goes wrong is told and does not hide the run's own outcome. */
+async function removePods(context: CliContext, server: ServerClient, uid: string): Promise<void> {
+  try {
+    const list = ListPodSandboxRequest.create({ filter: { labelSelector: { [RUN_LABEL]: uid } } });
+    const { items } = await server.call(RuntimeServiceService.listPodSandbox, list);
+    for (const { id: podSandboxId } of items) {
+      const options = { timeoutMs: SETUP_TIMEOUT_MS };
+      await server.call(RuntimeServiceService.stopPodSandbox, StopPodSandboxRequest.create({ podSandboxId }), options);
+      await server.call(
+        RuntimeServiceService.removePodSandbox,
+        RemovePodSandboxRequest.create({ podSandboxId }),
+        options,
+      );
+    }
+  } catch (error) {
+    context.stderr.write(`proxmox-lxcri: the pod could not be removed: ${messageOf(error)}\n`);
+  }
+}

@@ -1,0 +1,48 @@
+/** A command-line flag that overrides a key of the configuration. */
+export interface ConfigFlag {
+  /** Without dashes: `log-level`. */
+  name: string;
+  /** What the help calls its value. */
+  value: string;
+  description: string;
+  /** Table ("" for the top) and key it sets. */
+  table: string;
+  key: string;
+}
+
+/**
+ * The flags of `serve`. All set texts; what they may be is checked by the schema as in files. (Described here once more so
+ * that help and completion need not load the schema.)
+ */
+export const CONFIG_FLAGS: readonly ConfigFlag[] = [
+  { name: 'root', value: 'PATH', description: 'folder of durable data', table: '', key: 'root' },
+  { name: 'state', value: 'PATH', description: 'folder of what a reboot may forget', table: '', key: 'state' },
+  { name: 'listen', value: 'URI', description: 'socket of the CRI, unix:///…', table: 'grpc', key: 'listen' },
+  { name: 'log-level', value: 'LEVEL', description: 'debug, info, warn or error', table: 'log', key: 'level' },
+  { name: 'log-format', value: 'FORMAT', description: 'auto, text or json', table: 'log', key: 'format' },
+  {
+    name: 'metrics-listen',
+    value: 'ADDRESS',
+    description: 'ADDRESS:PORT of the Prometheus page, "" for none',
+    table: 'metrics',
+    key: 'listen',
+  },
+  {
+    name: 'default-handler',
+    value: 'NAME',
+    description: 'handler of pods that name no RuntimeClass',
+    table: 'runtime',
+    key: 'default_handler',
+  },
+  { name: 'oci-runtime', value: 'PROGRAM', description: 'OCI runtime', table: 'runtime', key: 'oci_runtime' },
+  {
+    name: 'cni-config-dir',
+    value: 'PATH',
+    description: 'folder of CNI configurations',
+    table: 'network',
+    key: 'config_dir',
+  },
+];
+
+/** Values of flags by their names. */
+export type FlagValues = Readonly<Record<string, string | undefined>>;
