@@ -1,0 +1,15 @@
+import { cgroupHierarchies } from './hierarchies.ts';
+import { cgroupDirectories } from './path.ts';
+
+/** `0` stands for the writer itself, in whatever PID namespace it is. */
+const script =
+  'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1/cgroup.procs" || exit 126; shift; n=$((n-1)); done; exec "$@"';
+
+/**
+ * A command line that first puts itself into an existing cgroup, in every hierarchy, and then becomes `argv`. It exits
+ * with 126 when it cannot. `path` has passed {@link checkCgroupPath}.
+ */
+export async function argvInCgroup(path: string, argv: readonly string[]): Promise<[string, ...string[]]> {
+  const directories = cgroupDirectories(path, await cgroupHierarchies());
+  return ['/bin/sh', '-c', script, 'sh', String(directories.length), ...directories, ...argv];
+}
