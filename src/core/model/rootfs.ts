@@ -40,7 +40,10 @@ export interface RootfsStore {
   /** Chain ids present. */
   listLayers(): Promise<string[]>;
 
-  /** Removes a layer that no other layer and no rootfs builds on; no error when it is not there. */
+  /**
+   * Removes a layer; no error when it is not there.
+   * @throws CriError FAILED_PRECONDITION while another layer or a rootfs builds on it.
+   */
   removeLayer(chainId: string): Promise<void>;
 
   /** A writable copy on top of `chainId` (undefined: empty), mounted. Repeating gives the same one. */

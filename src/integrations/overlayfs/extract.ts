@@ -1,0 +1,90 @@
+import { spawn } from 'node:child_process';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { CriError, messageOf, StatusCode } from '../../core/model/errors.ts';
+import { TarError } from '../../utils/tar/header.ts';
+
+/** Small pieces of an archive are written together: a write(2) for each header costs more than the header. */
+const BATCH = 262_144;
+
+const ARGUMENTS = [
+  '--extract',
+  '--file=-',
+  '--numeric-owner',
+  '--same-owner',
+  '--same-permissions',
+  '--delay-directory-restore',
+  '--xattrs',
+  '--xattrs-include=*',
+  '--warning=no-timestamp',
+];
+
+/**
+ * Writes an archive whose names have been checked into a folder, by GNU tar.
+ * @throws CriError INVALID_ARGUMENT when the archive is bad, RESOURCE_EXHAUSTED when the disk is full; the signal's reason.
+ */
+export async function extract(
+  archive: AsyncIterable<Buffer>,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  signal?.throwIfAborted();
+  const tar = spawn('tar', [...ARGUMENTS, `--directory=${directory}`], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+  });
+  let words = '';
+  tar.stderr.on('data', (chunk: Buffer) => {
+    if (words.length < 2000) words += chunk.toString('utf8');
+  });
+  const ended = new Promise<number | null>((resolve, reject) => {
+    tar.once('error', (cause) => {
+      reject(new CriError(StatusCode.UNAVAILABLE, 'cannot run tar, which unpacks images; install GNU tar', { cause }));
+    });
+    tar.once('close', resolve);
+  });
+  ended.catch(() => undefined);
+  try {
+    await pipeline(Readable.from(batches(archive), { objectMode: false, highWaterMark: BATCH }), tar.stdin, {
+      ...(signal ? { signal } : {}),
+    });
+  } catch (error) {
+    // A broken pipe says only that tar has ended; why, it says itself.
+    const tarEnded = error instanceof Error && 'code' in error && error.code === 'EPIPE';
+    if (!tarEnded) tar.kill('SIGKILL');
+    const code = await ended;
+    signal?.throwIfAborted();
+    if (!tarEnded || code === 0) throw asInvalid(error);
+  }
+  if ((await ended) !== 0) throw failure(words);
+}
+
+function asInvalid(error: unknown): unknown {
+  if (!(error instanceof TarError)) return error;
+  return new CriError(StatusCode.INVALID_ARGUMENT, `layer refused: ${messageOf(error)}`, { cause: error });
+}
+
+function failure(words: string): CriError {
+  const said = words
+    .trim()
+    .replaceAll(/\s*\n\s*/g, '; ')
+    .slice(0, 500);
+  const code = /No space left|Disk quota exceeded/.test(said)
+    ? StatusCode.RESOURCE_EXHAUSTED
+    : StatusCode.INVALID_ARGUMENT;
+  return new CriError(code, `layer cannot be unpacked: ${said || 'tar was ended'}`);
+}
+
+async function* batches(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let pending: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    pending.push(chunk);
+    size += chunk.length;
+    if (size < BATCH) continue;
+    yield Buffer.concat(pending, size);
+    pending = [];
+    size = 0;
+  }
+  if (size > 0) yield Buffer.concat(pending, size);
+}

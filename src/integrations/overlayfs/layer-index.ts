@@ -1,0 +1,141 @@
+import { lstat, mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf, notFound } from '../../core/model/errors.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import { fromJson } from '../../utils/json.ts';
+import type { DirectoryFacts } from './layer-filter.ts';
+
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+/** `layer.json` beside a layer's files. It is there when the layer is whole. */
+const layerSchema = z.object({
+  format: z.literal(1),
+  chainId: digest,
+  parent: digest.optional(),
+  diffId: digest,
+  /** Name in the folder of short links, by which mount options stay short. */
+  link: z.string().regex(/^[0-9a-z]{1,8}$/),
+  opaqueRoot: z.boolean(),
+  bytes: z.bigint(),
+  inodes: z.bigint(),
+});
+
+export type Layer = z.output<typeof layerSchema>;
+
+/** The layers on disk: `layers/<hex of the chain id>/{fs,layer.json}` and the links `l/<short> -> ../layers/<hex>/fs`. */
+export class LayerIndex {
+  readonly links: string;
+  readonly #directory: string;
+  readonly #logger: Logger;
+  readonly #layers = new Map<string, Layer>();
+  #lastLink = 0;
+
+  constructor(root: string, logger: Logger) {
+    this.#directory = join(root, 'layers');
+    this.links = join(root, 'l');
+    this.#logger = logger;
+  }
+
+  /** Reads what is there; a layer without a readable description is removed, links are made and removed as layers need. */
+  async load(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await mkdir(this.links, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.#directory)) {
+      try {
+        const layer = layerSchema.parse(fromJson(await readFile(join(this.#directory, name, 'layer.json'), 'utf8')));
+        if (hex(layer.chainId) !== name) throw new Error(`it describes ${layer.chainId}`);
+        this.#layers.set(layer.chainId, layer);
+        this.#lastLink = Math.max(this.#lastLink, parseInt(layer.link, 36));
+      } catch (error) {
+        this.#logger.warn('Removed an image layer that cannot be used', { layer: name, error: messageOf(error) });
+        await rm(join(this.#directory, name), { recursive: true, force: true });
+      }
+    }
+    const wanted = new Map([...this.#layers.values()].map((layer) => [layer.link, layer]));
+    for (const name of await readdir(this.links)) {
+      if (!wanted.delete(name)) await rm(join(this.links, name), { force: true });
+    }
+    for (const layer of wanted.values()) await this.link(layer);
+  }
+
+  get(chainId: string): Layer | undefined {
+    return this.#layers.get(chainId);
+  }
+
+  list(): Layer[] {
+    return [...this.#layers.values()];
+  }
+
+  /** Where the layer's folder is to be. */
+  folder(chainId: string): string {
+    return join(this.#directory, hex(chainId));
+  }
+
+  /** A short name that no other layer has. */
+  nextLink(): string {
+    return (++this.#lastLink).toString(36);
+  }
+
+  async link(layer: Layer): Promise<void> {
+    await symlink(`../layers/${hex(layer.chainId)}/fs`, join(this.links, layer.link));
+  }
+
+  /** Makes a layer known whose folder is in place. */
+  add(layer: Layer): void {
+    this.#layers.set(layer.chainId, layer);
+  }
+
+  async remove(layer: Layer): Promise<void> {
+    this.#layers.delete(layer.chainId);
+    await rm(join(this.links, layer.link), { force: true });
+  }
+
+  /** The layer and those below it, the top one first. @throws CriError NOT_FOUND when one is missing. */
+  chain(top: string | undefined): Layer[] {
+    const chain: Layer[] = [];
+    for (let id = top; id !== undefined;) {
+      const layer = this.#layers.get(id);
+      if (!layer) throw notFound('image layer', id);
+      chain.push(layer);
+      id = layer.parent;
+    }
+    return chain;
+  }
+
+  /** The layers that show in a file system on top of `top`: an opaque one hides those below. */
+  visible(top: string | undefined): Layer[] {
+    const chain = this.chain(top);
+    const opaque = chain.findIndex((layer) => layer.opaqueRoot);
+    return opaque < 0 ? chain : chain.slice(0, opaque + 1);
+  }
+
+  /** How the uppermost layer that has the directory `path` describes it. */
+  async describe(layers: readonly Layer[], path: string): Promise<DirectoryFacts | undefined> {
+    for (const layer of layers) {
+      const facts = await this.#lookUp(join(this.folder(layer.chainId), 'fs'), path);
+      if (facts !== 'absent') return facts;
+    }
+    return undefined;
+  }
+
+  /** Looks at each component by itself, so that no symlink inside the layer is followed. */
+  async #lookUp(fs: string, path: string): Promise<DirectoryFacts | undefined | 'absent'> {
+    let current = Buffer.from(fs);
+    let stat = await lstat(current);
+    for (const component of path === '' ? [] : path.split('/')) {
+      current = Buffer.concat([current, Buffer.from('/'), Buffer.from(component, 'latin1')]);
+      try {
+        stat = await lstat(current);
+      } catch {
+        return 'absent';
+      }
+      if (!stat.isDirectory()) return undefined;
+    }
+    return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: String(Math.floor(stat.mtimeMs / 1000)) };
+  }
+}
+
+function hex(chainId: string): string {
+  return chainId.replace(/^sha256:/, '');
+}

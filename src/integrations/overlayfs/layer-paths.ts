@@ -1,0 +1,77 @@
+import { TarError, type TarEntry } from '../../utils/tar/header.ts';
+
+/** Linux' own limits (path_resolution(7)): hops, PATH_MAX, NAME_MAX. */
+const MAX_LINKS = 40;
+const MAX_PATH = 4095;
+const MAX_NAME = 255;
+
+export type LayerNode =
+  { kind: 'directory'; entry: TarEntry } | { kind: 'symlink'; target: string } | { kind: 'other' };
+
+/**
+ * What a layer's archive has made so far, by path from the layer's root without slashes at the ends; the root is "". Paths
+ * come out with every symlink that the layer itself made before resolved as chroot would do it, so that whoever writes
+ * them never passes through one.
+ */
+export class LayerPaths {
+  readonly #nodes = new Map<string, LayerNode>();
+
+  get(path: string): LayerNode | undefined {
+    return this.#nodes.get(path);
+  }
+
+  set(path: string, node: LayerNode): void {
+    this.#nodes.set(path, node);
+  }
+
+  /** Splits an archive's name into components. @throws TarError for `..`, and for names no file can have. */
+  static split(name: string): string[] {
+    const components = name.split('/').filter((component) => component !== '' && component !== '.');
+    for (const component of components) {
+      if (component === '..') throw new TarError(`${quote(name)}: leads out of the image`);
+      if (component.includes('\0')) throw new TarError(`${quote(name)}: holds a NUL byte`);
+      if (component.length > MAX_NAME)
+        throw new TarError(`${quote(name)}: a component is longer than ${MAX_NAME} bytes`);
+    }
+    return components;
+  }
+
+  /** The real path of an entry: its directory resolved, its last component as it is. @throws TarError when it has none. */
+  resolve(components: readonly string[]): string {
+    const last = components.at(-1);
+    if (last === undefined) return '';
+    const directory = this.resolveDirectory(components.slice(0, -1));
+    const path = directory === '' ? last : `${directory}/${last}`;
+    if (path.length > MAX_PATH) throw new TarError(`${quote(path)}: the path is longer than ${MAX_PATH} bytes`);
+    return path;
+  }
+
+  /** The real path of a directory, all symlinks resolved. @throws TarError below a file, or in a loop of symlinks. */
+  resolveDirectory(components: readonly string[]): string {
+    const plain = components.join('/');
+    if (this.#nodes.get(plain)?.kind === 'directory') return plain;
+    const pending = components.toReversed();
+    const current: string[] = [];
+    let links = 0;
+    for (let component = pending.pop(); component !== undefined; component = pending.pop()) {
+      if (component === '' || component === '.') continue;
+      if (component === '..') {
+        current.pop();
+        continue;
+      }
+      current.push(component);
+      const node = this.#nodes.get(current.join('/'));
+      if (node?.kind === 'other') throw new TarError(`${quote(plain)}: ${quote(current.join('/'))} is no directory`);
+      if (node?.kind !== 'symlink') continue;
+      if (++links > MAX_LINKS) throw new TarError(`${quote(plain)}: too many symbolic links`);
+      current.pop();
+      if (node.target.startsWith('/')) current.length = 0;
+      pending.push(...node.target.split('/').reverse());
+    }
+    return current.join('/');
+  }
+}
+
+export function quote(name: string): string {
+  return JSON.stringify(name.slice(0, 300));
+}

@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CriError, failedPrecondition, messageOf, StatusCode } from '../../core/model/errors.ts';
+import type { Clock } from '../../core/model/clock.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import type { LayerApply, Rootfs, RootfsStore, Usage } from '../../core/model/rootfs.ts';
+import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { toJson } from '../../utils/json.ts';
+import { KeyedLock } from '../../utils/keyed-lock.ts';
+import { run } from '../../utils/process/run.ts';
+import { extract } from './extract.ts';
+import { LayerFilter, type LayerLimits } from './layer-filter.ts';
+import { type Layer, LayerIndex } from './layer-index.ts';
+import { WritableCopies } from './writable-copies.ts';
+
+export interface OverlayStoreOptions {
+  /** Folder of the store, on a file system that overlayfs can write to (ext4, xfs). Made when missing. */
+  root: string;
+  clock: Clock;
+  logger: Logger;
+  /** What one layer may hold; 2 million entries and 64 GiB unless given. */
+  limits?: LayerLimits;
+}
+
+/** How old the sum of what the writable copies use may be. */
+const USAGE_AGE = 10_000_000_000n;
+
+/** The rootfs store on overlayfs: a folder a layer, and a mount with an upper folder a copy. */
+export class OverlayStore implements RootfsStore {
+  readonly name = 'overlayfs';
+  readonly #root: string;
+  readonly #clock: Clock;
+  readonly #limits: LayerLimits;
+  readonly #layers: LayerIndex;
+  readonly #copies: WritableCopies;
+  /** One key a layer that is being applied; the key "layers" for what changes who builds on whom. */
+  readonly #locks = new KeyedLock();
+  #loaded: Promise<void> | undefined;
+  #copiesUsage: { at: bigint; usage: Promise<Usage> } | undefined;
+
+  constructor({ root, clock, logger, limits }: OverlayStoreOptions) {
+    this.#root = root;
+    this.#clock = clock;
+    this.#limits = limits ?? { maxEntries: 2_000_000, maxBytes: 64 * 2 ** 30 };
+    this.#layers = new LayerIndex(root, logger);
+    this.#copies = new WritableCopies(root, this.#layers, logger);
+  }
+
+  async hasLayer(chainId: string): Promise<boolean> {
+    await this.#load();
+    return this.#layers.get(chainId) !== undefined;
+  }
+
+  async applyLayer(request: LayerApply): Promise<Usage> {
+    await this.#load();
+    return this.#locks.run(request.chainId, async () => {
+      const present = this.#layers.get(request.chainId);
+      if (present) return usageOf(present);
+      const below = this.#layers.visible(request.parent);
+      await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+      const folder = await mkdtemp(join(this.#temporary, 'layer-'));
+      try {
+        const layer = await this.#extract(request, folder, below);
+        await this.#publish(layer, folder);
+        return usageOf(layer);
+      } catch (error) {
+        await rm(folder, { recursive: true, force: true });
+        throw error;
+      }
+    });
+  }
+
+  async listLayers(): Promise<string[]> {
+    await this.#load();
+    return this.#layers.list().map((layer) => layer.chainId);
+  }
+
+  async removeLayer(chainId: string): Promise<void> {
+    await this.#load();
+    await this.#locks.run('layers', async () => {
+      const layer = this.#layers.get(chainId);
+      if (!layer) return;
+      if (this.#layers.list().some(({ parent }) => parent === chainId)) {
+        throw failedPrecondition(`layer ${chainId} has another layer on top of it`);
+      }
+      if (await this.#copies.isUsed(chainId)) throw failedPrecondition(`layer ${chainId} is in use by a container`);
+      await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+      // Out of sight in one step: a layer half removed must not look whole after a crash.
+      const grave = join(this.#temporary, `removed-${layer.link}`);
+      await rename(this.#layers.folder(chainId), grave);
+      await this.#layers.remove(layer);
+      await rm(grave, { recursive: true, force: true });
+    });
+  }
+
+  async prepare(id: string, chainId: string | undefined): Promise<Rootfs> {
+    await this.#load();
+    return this.#locks.run('layers', () => this.#copies.prepare(id, chainId));
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#load();
+    const files = await this.#locks.run('layers', () => this.#copies.detach(id));
+    await rm(files, { recursive: true, force: true });
+  }
+
+  async list(): Promise<string[]> {
+    return this.#copies.list();
+  }
+
+  async usage(id: string): Promise<Usage | undefined> {
+    return this.#copies.usage(id);
+  }
+
+  async fsUsage(): Promise<Usage & { mountpoint: string }> {
+    await this.#load();
+    const now = this.#clock.now();
+    if (!this.#copiesUsage || now - this.#copiesUsage.at > USAGE_AGE) {
+      this.#copiesUsage = { at: now, usage: this.#sumCopies() };
+      // A failure is told once, and not remembered.
+      this.#copiesUsage.usage.catch(() => (this.#copiesUsage = undefined));
+    }
+    const total = add([...this.#layers.list(), await this.#copiesUsage.usage]);
+    return { ...total, mountpoint: this.#root };
+  }
+
+  async recover(keep: ReadonlySet<string>): Promise<void> {
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    await rm(this.#temporary, { recursive: true, force: true });
+    await this.#load();
+    await this.#locks.run('layers', () => this.#copies.recover(keep));
+  }
+
+  get #temporary(): string {
+    return join(this.#root, 'tmp');
+  }
+
+  #load(): Promise<void> {
+    this.#loaded ??= this.#layers.load().catch((error: unknown) => {
+      this.#loaded = undefined;
+      throw error;
+    });
+    return this.#loaded;
+  }
+
+  async #extract(request: LayerApply, folder: string, below: readonly Layer[]): Promise<Layer> {
+    const { parent, chainId, diffId, tar, signal } = request;
+    const fs = join(folder, 'fs');
+    await mkdir(fs, { mode: 0o755 });
+    const filter = new LayerFilter({
+      limits: this.#limits,
+      inherit: (path) => this.#layers.describe(below, path),
+    });
+    const hash = createHash('sha256');
+    await extract(filter.run(hashed(tar, hash)), fs, signal);
+    const actual = `sha256:${hash.digest('hex')}`;
+    if (actual !== diffId) {
+      throw new CriError(
+        StatusCode.INVALID_ARGUMENT,
+        `layer refused: its content has the digest ${actual}, the image configuration says ${diffId}`,
+      );
+    }
+    const { bytes, inodes } = filter.facts.usage;
+    const { opaqueRoot } = filter.facts;
+    const base = { format: 1 as const, chainId, diffId, link: this.#layers.nextLink(), opaqueRoot, bytes, inodes };
+    return parent === undefined ? base : { ...base, parent };
+  }
+
+  /** Makes the layer durable, then visible: its files, its description, its name. */
+  async #publish(layer: Layer, folder: string): Promise<void> {
+    await writeFileAtomic(join(folder, 'layer.json'), toJson(layer, 2) + '\n');
+    await run('sync', ['--file-system', '--', folder]);
+    await this.#locks.run('layers', async () => {
+      this.#layers.chain(layer.parent); // the layers below must still be there
+      const target = this.#layers.folder(layer.chainId);
+      await rename(folder, target);
+      await this.#layers.link(layer).catch(async (error: unknown) => {
+        await rm(target, { recursive: true, force: true });
+        throw new Error(`cannot name layer ${layer.chainId}: ${messageOf(error)}`, { cause: error });
+      });
+      await syncDirectory(join(this.#root, 'layers'));
+      this.#layers.add(layer);
+    });
+  }
+
+  async #sumCopies(): Promise<Usage> {
+    const usages: Usage[] = [];
+    for (const id of await this.#copies.list())
+      usages.push((await this.#copies.usage(id)) ?? { bytes: 0n, inodes: 0n });
+    return add(usages);
+  }
+}
+
+async function* hashed(tar: AsyncIterable<Buffer>, hash: { update(data: Buffer): unknown }): AsyncGenerator<Buffer> {
+  for await (const chunk of tar) {
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
+function usageOf({ bytes, inodes }: Usage): Usage {
+  return { bytes, inodes };
+}
+
+function add(usages: readonly Usage[]): Usage {
+  return usages.reduce<Usage>((sum, { bytes, inodes }) => ({ bytes: sum.bytes + bytes, inodes: sum.inodes + inodes }), {
+    bytes: 0n,
+    inodes: 0n,
+  });
+}

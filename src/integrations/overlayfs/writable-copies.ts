@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { invalidArgument, isErrno, messageOf } from '../../core/model/errors.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import type { Rootfs, Usage } from '../../core/model/rootfs.ts';
+import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { isMountPoint, unmount } from '../../utils/fs/mount.ts';
+import { toJson } from '../../utils/json.ts';
+import { run } from '../../utils/process/run.ts';
+import { diskUsage } from './disk-usage.ts';
+import { setFacts } from './directory-facts.ts';
+import type { LayerIndex } from './layer-index.ts';
+
+/** `rootfs.json` of a copy. It is there before anything that needs undoing. */
+const copySchema = z.object({ format: z.literal(1), chainId: z.string().optional() });
+
+/** A file name, and safe between the commas and colons of a mount option. */
+const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+/** Containers' writable file systems: `containers/<id>/{rootfs.json,upper,work,merged}`. The caller serialises changes. */
+export class WritableCopies {
+  readonly #root: string;
+  readonly #layers: LayerIndex;
+  readonly #logger: Logger;
+
+  constructor(root: string, layers: LayerIndex, logger: Logger) {
+    this.#root = root;
+    this.#layers = layers;
+    this.#logger = logger;
+  }
+
+  /** @throws CriError NOT_FOUND when a layer is missing, INVALID_ARGUMENT for a malformed id. */
+  async prepare(id: string, chainId: string | undefined): Promise<Rootfs> {
+    if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is no plain name`);
+    const folder = this.#folder(id);
+    const path = join(folder, 'merged');
+    const existing = await this.#read(id);
+    if (existing) {
+      if (existing.chainId !== chainId) throw invalidArgument('rootfs id', `${id} exists with another image`);
+      await this.#mount(id, chainId);
+      return { path };
+    }
+    const layers = this.#layers.visible(chainId);
+    try {
+      await mkdir(join(folder, 'upper'), { recursive: true, mode: 0o700 });
+      await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
+      await mkdir(path, { recursive: true, mode: 0o700 });
+      // The mounted root shows the upper folder's owner and mode.
+      const facts = await this.#layers.describe(layers, '');
+      await setFacts(join(folder, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
+      await writeFileAtomic(join(folder, 'rootfs.json'), toJson({ format: 1, chainId }) + '\n');
+      await this.#mount(id, chainId);
+      return { path };
+    } catch (error) {
+      await rm(await this.detach(id), { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /**
+   * Unmounts the copy and takes it out of sight. Returns the folder of its files for the caller to remove, which may take
+   * long; it does not exist when there was no copy.
+   */
+  async detach(id: string): Promise<string> {
+    const temporary = join(this.#root, 'tmp');
+    const grave = join(temporary, `copy-${randomUUID()}`);
+    if (!ID.test(id)) return grave;
+    await unmount(join(this.#folder(id), 'merged'));
+    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    try {
+      await rename(this.#folder(id), grave);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error;
+    }
+    return grave;
+  }
+
+  list(): Promise<string[]> {
+    return names(join(this.#root, 'containers'));
+  }
+
+  /** What was written to the copy. undefined when there is none. */
+  async usage(id: string): Promise<Usage | undefined> {
+    if (!ID.test(id) || !(await this.#read(id))) return undefined;
+    return diskUsage(join(this.#folder(id), 'upper'));
+  }
+
+  async isUsed(chainId: string): Promise<boolean> {
+    for (const id of await this.list()) if ((await this.#read(id))?.chainId === chainId) return true;
+    return false;
+  }
+
+  /** Removes copies half made; mounts those in `keep`. One that cannot be mounted is reported and left as it is. */
+  async recover(keep: ReadonlySet<string>): Promise<void> {
+    for (const id of await this.list()) {
+      const copy = await this.#read(id);
+      if (!copy) {
+        await rm(await this.detach(id), { recursive: true, force: true });
+        continue;
+      }
+      if (!keep.has(id)) continue;
+      try {
+        await this.#mount(id, copy.chainId);
+      } catch (error) {
+        this.#logger.error('Cannot mount the file system of a container', { container: id, error: messageOf(error) });
+      }
+    }
+  }
+
+  /** Does nothing when it is mounted. Paths are relative to the folder of links: the kernel takes one page of options. */
+  async #mount(id: string, chainId: string | undefined): Promise<void> {
+    const merged = join(this.#folder(id), 'merged');
+    if (await isMountPoint(merged)) return;
+    const lower = this.#layers.visible(chainId).map((layer) => layer.link);
+    if (lower.length === 0) {
+      await mkdir(join(this.#root, 'empty'), { recursive: true, mode: 0o755 });
+      lower.push('../empty');
+    }
+    const copy = `../containers/${id}`;
+    const options = `lowerdir=${lower.join(':')},upperdir=${copy}/upper,workdir=${copy}/work`;
+    await run('mount', ['-t', 'overlay', '-o', options, '--', 'overlay', merged], {
+      cwd: this.#layers.links,
+      // The newer system calls, which later util-linux prefers, take only 255 bytes of lowerdir.
+      env: { PATH: process.env['PATH'], LC_ALL: 'C', LIBMOUNT_FORCE_MOUNT2: 'always' },
+    });
+  }
+
+  async #read(id: string): Promise<z.output<typeof copySchema> | undefined> {
+    try {
+      return copySchema.parse(JSON.parse(await readFile(join(this.#folder(id), 'rootfs.json'), 'utf8')));
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw error;
+    }
+  }
+
+  #folder(id: string): string {
+    return join(this.#root, 'containers', id);
+  }
+}
+
+async function names(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
