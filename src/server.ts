@@ -108,7 +108,7 @@ async function build(config: Config, logger: RootLogger, metrics: Metrics): Prom
   });
   const providers = [
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
-    new CrunSandboxProvider({ stateDir: config.state, logger }),
+    new CrunSandboxProvider({ statePath: join(config.state, 'crun-sandboxes'), logger }),
   ];
   const pods = new PodService({
     root: config.root,

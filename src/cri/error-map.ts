@@ -20,7 +20,7 @@ export function codeName(code: number): string {
   return status[code] ?? String(code);
 }
 
-function codeOf(error: unknown): number {
+function codeOf(error: unknown): status {
   if (error instanceof CriError) return error.code;
   if (error instanceof Error && error.name === 'TimeoutError') return status.DEADLINE_EXCEEDED;
   if (error instanceof Error && error.name === 'AbortError') return status.CANCELLED;

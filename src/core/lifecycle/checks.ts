@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { invalidArgument } from '../model/errors.ts';
 
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+ 
 const CONTROL = /[\u0000-\u001f\u007f\u2028\u2029]/;
 
 /**

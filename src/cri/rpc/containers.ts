@@ -38,7 +38,7 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 
     listContainers: ({ filter }) => Promise.resolve({ containers: list(filter) }),
 
-    // eslint-disable-next-line @typescript-eslint/require-await -- the stream's shape is that of an async generator
+     
     streamContainers: async function* ({ filter }) {
       for (const part of chunks(list(filter))) yield { containers: part };
     },

@@ -28,7 +28,7 @@ export function imageCalls({ images }: Services): Handlers<typeof ImageServiceSe
 
     listImages: ({ filter }) => Promise.resolve({ images: list(filter) }),
 
-    // eslint-disable-next-line @typescript-eslint/require-await -- the stream's shape is that of an async generator
+     
     streamImages: async function* ({ filter }) {
       for (const part of chunks(list(filter))) yield { images: part };
     },

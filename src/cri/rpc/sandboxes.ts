@@ -42,7 +42,7 @@ export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeService
 
     listPodSandbox: ({ filter }) => Promise.resolve({ items: list(filter) }),
 
-    // eslint-disable-next-line @typescript-eslint/require-await -- the stream's shape is that of an async generator
+     
     streamPodSandboxes: async function* ({ filter }) {
       for (const podSandboxes of chunks(list(filter))) yield { podSandboxes };
     },

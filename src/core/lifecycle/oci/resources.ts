@@ -71,7 +71,7 @@ export function ociResources(
     resources.hugepageLimits = request.hugepageLimits.map((limit, index) => {
       const at = `${field}.hugepage_limits[${String(index)}]`;
       if (!/^\d+[KMG]B$/.test(limit.pageSize)) throw invalidArgument(`${at}.page_size`, 'must look like "2MB"');
-      return { pageSize: limit.pageSize, limit: number('hugepage_limits', BigInt(limit.limit)) };
+      return { pageSize: limit.pageSize, limit: number('hugepage_limits', limit.limit) };
     });
   }
   if (Object.keys(request.unified).length > 0) {

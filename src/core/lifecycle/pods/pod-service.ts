@@ -222,9 +222,10 @@ export class PodService {
     await unmount(podFiles(spec.runDir).shm);
     this.#placements.delete(id);
     if (record.phase === 'stopped' && record.network === undefined) return;
-    const { network: _given, ...rest } = record;
+    const stopped: SandboxRecord = { ...record, phase: 'stopped' };
     // The addresses stay readable in the status of a stopped pod only while the network holds them.
-    await this.#records.put({ ...rest, phase: 'stopped' });
+    delete stopped.network;
+    await this.#records.put(stopped);
     if (wasReady) this.#publish('stopped', id);
   }
 

@@ -1,0 +1,174 @@
+import { Client, credentials, status } from '@grpc/grpc-js';
+import type { ServiceError } from '@grpc/grpc-js';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CheckpointPodRequest,
+  CreateContainerRequest,
+  RuntimeServiceClient,
+  RuntimeServiceService,
+} from '../../../api/gen/cri.ts';
+import { Metrics } from '../../../src/core/metrics/metrics.ts';
+import { notFound } from '../../../src/core/model/errors.ts';
+import type { Logger } from '../../../src/core/model/logger.ts';
+import { implement } from '../../../src/cri/handlers.ts';
+import type { Handlers } from '../../../src/cri/handlers.ts';
+import { CriServer } from '../../../src/cri/server.ts';
+
+const lines: { message: string; fields: Record<string, unknown> }[] = [];
+const note = (message: string, fields: Record<string, unknown> = {}) => {
+  lines.push({ message, fields });
+};
+const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
+
+async function folder(t: ExecutionContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cri-'));
+  t.teardown(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+async function serve(t: ExecutionContext, path: string, handlers: Handlers<typeof RuntimeServiceService>) {
+  const metrics = new Metrics();
+  const shutdown = new AbortController();
+  const services = [implement(RuntimeServiceService, handlers, { logger, metrics, shutdown: shutdown.signal })];
+  const server = new CriServer({ path, group: 0, maxMessageBytes: 16_777_216, services, logger });
+  await server.start();
+  const client = new RuntimeServiceClient(`unix://${path}`, credentials.createInsecure(), {
+    'grpc.default_authority': 'localhost',
+    'grpc.max_receive_message_length': 16_777_216,
+    'grpc.max_send_message_length': -1,
+  });
+  const stop = async () => {
+    shutdown.abort();
+    await server.stop();
+  };
+  t.teardown(async () => {
+    client.close();
+    await stop();
+  });
+  return { client, metrics, stop };
+}
+
+function failure<Q>(
+  call: (request: Q, callback: (error: ServiceError | null) => void) => unknown,
+  request: Q,
+): Promise<ServiceError | null> {
+  return new Promise((resolve) => {
+    call(request, resolve);
+  });
+}
+
+test('the socket has mode 0660; what is not built answers UNIMPLEMENTED; errors keep their code and message', async (t) => {
+  const path = join(await folder(t), 'cri.sock');
+  const { client, metrics } = await serve(t, path, {
+    podSandboxStatus: ({ podSandboxId }) => Promise.reject(notFound('pod sandbox', podSandboxId)),
+    listContainers: () => Promise.reject(new Error('broken\ninside')),
+  });
+  t.is((await stat(path)).mode & 0o777, 0o660);
+  const missing = await failure(client.podSandboxStatus.bind(client), { podSandboxId: 'x', verbose: false });
+  t.is(missing?.code, status.NOT_FOUND);
+  t.is(missing?.details, 'pod sandbox "x" not found');
+  t.is((await failure(client.listContainers.bind(client), { filter: undefined }))?.code, status.UNKNOWN);
+  t.is((await failure(client.checkpointPod.bind(client), CheckpointPodRequest.create()))?.code, status.UNIMPLEMENTED);
+  const text = await metrics.registry.metrics();
+  t.regex(text, /rpc_requests_total\{method="PodSandboxStatus",code="NOT_FOUND"\} 1/);
+  t.regex(text, /rpc_duration_seconds_count\{method="CheckpointPod"\} 1/);
+});
+
+test('a stale socket is taken over, a live one and a plain file are refused', async (t) => {
+  const path = join(await folder(t), 'cri.sock');
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(path, resolve));
+  const other = () => new CriServer({ path, group: 0, maxMessageBytes: 4_194_304, services: [], logger }).start();
+  await t.throwsAsync(other(), { message: /another server answers/ });
+  // Node.js unlinks on close; a killed process does not, so the file is put back as it would leave it.
+  const stale = join(await folder(t), 'stale.sock');
+  const code = `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', code]);
+  t.true((await stat(stale)).isSocket());
+  const { client } = await serve(t, stale, {
+    version: () =>
+      Promise.resolve({ version: '0.1.0', runtimeName: 'n', runtimeVersion: 'v', runtimeApiVersion: 'v1' }),
+  });
+  t.is(await failure(client.version.bind(client), { version: '' }), null);
+  await new Promise((resolve) => holder.close(resolve));
+  await writeFile(path, 'not a socket');
+  await t.throwsAsync(other(), { message: /is no socket/ });
+});
+
+test('a cancelled call aborts its handler, and shutting down does not wait for an idle client or an endless stream', async (t) => {
+  const path = join(await folder(t), 'cri.sock');
+  let aborted: () => void = () => undefined;
+  const whenAborted = new Promise<void>((resolve) => (aborted = resolve));
+  const { client, stop } = await serve(t, path, {
+    execSync: (_request, { signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          aborted();
+          reject(new Error('aborted'));
+        });
+      }),
+    async *getContainerEvents(_request, { signal }) {
+      await new Promise((resolve) => {
+        signal.addEventListener('abort', resolve);
+      });
+      yield* [];
+    },
+  });
+  const call = client.execSync({ containerId: 'c', cmd: ['x'], timeout: 0n }, () => undefined);
+  setTimeout(() => {
+    call.cancel();
+  }, 100);
+  await whenAborted;
+  const events = client.getContainerEvents({});
+  const ended = new Promise((resolve) => {
+    events.on('end', resolve);
+    events.on('error', resolve);
+    events.resume();
+  });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const before = process.hrtime.bigint();
+  await stop();
+  await ended;
+  t.true(process.hrtime.bigint() - before < 5_000_000_000n);
+});
+
+test('messages up to 16 MiB pass and larger ones are refused; the log names ids, never the rest of a request', async (t) => {
+  const path = join(await folder(t), 'cri.sock');
+  const { client } = await serve(t, path, { createContainer: () => Promise.resolve({ containerId: 'c' }) });
+  const request = (bytes: number) =>
+    CreateContainerRequest.create({
+      podSandboxId: 'pod-id',
+      config: { envs: [{ key: 'PASSWORD', value: Buffer.alloc(bytes, 'hunter2') }] },
+    });
+  const create = (bytes: number) => failure(client.createContainer.bind(client), request(bytes));
+  t.is(await create(5_000_000), null);
+  t.is((await create(17_000_000))?.code, status.RESOURCE_EXHAUSTED);
+  const text = JSON.stringify(lines);
+  t.true(text.includes('pod-id'));
+  t.false(text.includes('hunter2'));
+});
+
+test('an unknown service is answered, not hung', async (t) => {
+  const path = join(await folder(t), 'cri.sock');
+  await serve(t, path, {});
+  const client = new Client(`unix://${path}`, credentials.createInsecure(), { 'grpc.default_authority': 'localhost' });
+  t.teardown(() => {
+    client.close();
+  });
+  const error = await new Promise<ServiceError | null>((resolve) => {
+    client.makeUnaryRequest(
+      '/runtime.v1alpha2.RuntimeService/Version',
+      (x: Buffer) => x,
+      (x: Buffer) => x,
+      Buffer.alloc(0),
+      resolve,
+    );
+  });
+  t.is(error?.code, status.UNIMPLEMENTED);
+});

@@ -1,0 +1,93 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { writeFileAtomic } from '../../../src/utils/fs/atomic.ts';
+import { fromJson, toJson } from '../../../src/utils/json.ts';
+import { KeyedLock } from '../../../src/utils/keyed-lock.ts';
+import { CommandError, run } from '../../../src/utils/process/run.ts';
+import { Undo } from '../../../src/utils/undo.ts';
+
+test('JSON keeps integers beyond 2^53 and bytes, and leaves everything else alone', (t) => {
+  const scalar = fc.oneof(
+    fc.bigInt(),
+    fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    fc.string(),
+    fc.integer(),
+    fc.boolean(),
+  );
+  const record = fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.oneof(scalar, fc.array(scalar)));
+  fc.assert(
+    fc.property(record, (value) => {
+      t.deepEqual(fromJson(toJson(value)), { ...value });
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('an object that only looks like a tagged value comes back as it was', (t) => {
+  for (const value of [{ $bigint: 'twelve' }, { $bytes: 1 }, { $bigint: '1', other: '2' }]) {
+    t.deepEqual(fromJson(toJson(value)), value);
+  }
+});
+
+test('a lock runs tasks of one key in order, of different keys side by side, and survives a failing task', async (t) => {
+  const lock = new KeyedLock();
+  const order: string[] = [];
+  const first = lock.run('a', async () => {
+    await delay(20);
+    order.push('a1');
+    throw new Error('task failed');
+  });
+  const second = lock.run('a', () => Promise.resolve(order.push('a2')));
+  const other = lock.run('b', () => Promise.resolve(order.push('b1')));
+  await t.throwsAsync(first, { message: 'task failed' });
+  await Promise.all([second, other]);
+  t.deepEqual(order, ['b1', 'a1', 'a2']);
+});
+
+test('undoing runs in reverse order, goes on after a failure, and reports it', async (t) => {
+  const done: string[] = [];
+  const undo = new Undo();
+  undo.add('first', () => Promise.resolve(done.push('first')));
+  undo.add('broken', () => Promise.reject(new Error('stuck')));
+  undo.add('last', () => Promise.resolve(done.push('last')));
+  const failures: string[] = [];
+  await undo.rollback((what, error) => failures.push(`${what}: ${String(error)}`));
+  t.deepEqual(done, ['last', 'first']);
+  t.deepEqual(failures, ['broken: Error: stuck']);
+});
+
+test('a file is written whole with mode 0600 and no temporary file stays, also when it cannot be put in place', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'atomic-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'file');
+  await writeFileAtomic(path, 'one');
+  await writeFileAtomic(path, 'two');
+  t.is(await readFile(path, 'utf8'), 'two');
+  t.is((await stat(path)).mode & 0o777, 0o600);
+  await t.throwsAsync(writeFileAtomic(join(folder, 'missing', 'file'), 'x'), { code: 'ENOENT' });
+  t.deepEqual(await readdir(folder), ['file']);
+});
+
+test('a command gets its arguments exactly, and its failure tells code and last words but no arguments', async (t) => {
+  const hostile = ['-n', 'a b', "it's", '$(id)', 'line\nbreak', ''];
+  const { stdout } = await run('printf', ['%s|', ...hostile]);
+  t.is(stdout, hostile.map((word) => `${word}|`).join(''));
+  const error = await t.throwsAsync(run('sh', ['-c', 'echo bad luck >&2; exit 7', 'secret-argument']), {
+    instanceOf: CommandError,
+  });
+  t.is(error.exitCode, 7);
+  t.true(error.message.includes('bad luck') && !error.message.includes('secret-argument'));
+  await t.throwsAsync(run('/no/such/program', []), { instanceOf: CommandError, message: /cannot run/ });
+});
+
+test('a command that leaves a process behind with its output open is not waited for', async (t) => {
+  const started = process.hrtime.bigint();
+  const { stdout } = await run('sh', ['-c', 'sleep 30 & echo $!']);
+  const pid = Number(stdout.trim());
+  t.teardown(() => process.kill(pid, 'SIGKILL'));
+  t.true(process.hrtime.bigint() - started < 20_000_000_000n);
+});
