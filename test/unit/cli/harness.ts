@@ -1,0 +1,47 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import type { CliSignal, Serve } from '../../../src/cli/command.ts';
+import { runCli } from '../../../src/cli/main.ts';
+
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command line in this process. `signals` receives a function that sends it signals. */
+export async function cli(
+  argv: readonly string[],
+  outside: {
+    serve?: Serve;
+    signals?: (send: (signal: CliSignal) => void) => void;
+    onStdout?: (text: string) => void;
+  } = {},
+): Promise<Outcome> {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  stdout.on('data', (chunk: Buffer) => outside.onStdout?.(chunk.toString()));
+  const texts = Promise.all([text(stdout), text(stderr)]);
+  const listeners = new Set<(signal: CliSignal) => void>();
+  outside.signals?.((signal) => {
+    for (const listener of listeners) listener(signal);
+  });
+  const serve: Serve = outside.serve ?? (() => Promise.reject(new Error('serve was not expected')));
+  const code = await runCli(
+    argv,
+    { serve },
+    {
+      stdout,
+      stderr,
+      env: {},
+      onSignal: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    },
+  );
+  stdout.end();
+  stderr.end();
+  const [out, err] = await texts;
+  return { code, stdout: out, stderr: err };
+}

@@ -1,0 +1,162 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { completionScript } from '../../../src/cli/completion/index.ts';
+import { allCommands } from '../../../src/cli/completion/outline.ts';
+import { cliMarkdown } from '../../../src/cli/reference.ts';
+import { COMMANDS } from '../../../src/cli/registry.ts';
+import { configurationMarkdown } from '../../../src/core/config/reference.ts';
+import { configSchema } from '../../../src/core/config/schema.ts';
+import { cli } from './harness.ts';
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
+async function folder(t: ExecutionContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cli-test-'));
+  t.teardown(() => rm(path, { recursive: true }));
+  return path;
+}
+
+const page = (name: string) => readFile(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
+
+test('docs/cli.md and docs/configuration.md are what "npm run docs" makes', async (t) => {
+  t.is(await page('cli.md'), cliMarkdown());
+  t.is(await page('configuration.md'), configurationMarkdown());
+});
+
+test('Help, completion and pages know every command and option of the table', async (t) => {
+  const markdown = cliMarkdown();
+  for (const { path, command } of allCommands(COMMANDS)) {
+    const help = await cli(['help', ...path]);
+    t.is(help.code, 0);
+    t.deepEqual(await cli([...path, '--help']), help);
+    t.regex(markdown, new RegExp(`^#+ ${path.join(' ')}$`, 'm'));
+    for (const option of command.options ?? []) {
+      t.true(help.stdout.includes(`--${option.name}`), `${path.join(' ')} --${option.name}`);
+      for (const shell of SHELLS) {
+        t.regex(completionScript(shell, COMMANDS), new RegExp(`(--| -l )${option.name}\\b`), `${shell} ${option.name}`);
+      }
+    }
+    for (const name of path) for (const shell of SHELLS) t.true(completionScript(shell, COMMANDS).includes(name));
+  }
+  const names = allCommands(COMMANDS).map(({ path }) => path.join(' '));
+  t.is(new Set(names).size, names.length);
+});
+
+test('Options of a command have different names and letters, and none takes those of the help', (t) => {
+  for (const { path, command } of allCommands(COMMANDS)) {
+    const flags = (command.options ?? []).flatMap(({ name, short }) => (short === undefined ? [name] : [name, short]));
+    t.is(new Set([...flags, 'h', 'help']).size, flags.length + 2, path.join(' '));
+  }
+});
+
+for (const shell of SHELLS) {
+  const present = spawnSync(shell, ['--version']).status === 0;
+  const title = `The completion script is right for ${shell}${present ? '' : ' (not installed here)'}`;
+  (present ? test : test.skip)(title, async (t) => {
+    const script = join(await folder(t), 'script');
+    await writeFile(script, completionScript(shell, COMMANDS));
+    t.is(execFileSync(shell, ['-n', script], { encoding: 'utf8' }), '');
+  });
+}
+
+test('bash completes commands, subcommands, options, choices and what the server lists', async (t) => {
+  const bin = await folder(t);
+  const script = join(bin, 'completion.bash');
+  await writeFile(script, completionScript('bash', COMMANDS));
+  await writeFile(
+    join(bin, 'proxmox-lxcri'),
+    '#!/bin/sh\ncase "$*" in "ps --all --quiet") echo abc1; echo abd2;; "images --names") echo docker.io/a:1; echo docker.io/a:2;; esac\n',
+    { mode: 0o755 },
+  );
+  const complete = (line: string) => {
+    const program = '. "$1"; COMP_LINE=$2; COMP_POINT=${#2}; _proxmox_lxcri; printf "%s\\n" "${COMPREPLY[@]}"';
+    const env = { ...process.env, PATH: `${bin}:${String(process.env['PATH'])}` };
+    const out = execFileSync('bash', ['-c', program, 'bash', script, line], { env, encoding: 'utf8' });
+    return out.split('\n').filter(Boolean);
+  };
+  t.deepEqual(complete('proxmox-lxcri pu'), ['pull']);
+  t.deepEqual(complete('proxmox-lxcri config '), ['default', 'check', 'dump']);
+  t.deepEqual(complete('proxmox-lxcri config dump --roo'), ['--root']);
+  t.deepEqual(complete('proxmox-lxcri run --pull '), ['always', 'missing', 'never']);
+  t.deepEqual(complete('proxmox-lxcri completion f'), ['fish']);
+  t.deepEqual(complete('proxmox-lxcri stop ab'), ['abc1', 'abd2']);
+  t.deepEqual(complete('proxmox-lxcri rmi docker.io/a:'), ['1', '2']);
+  t.deepEqual(complete('proxmox-lxcri run --memory '), []);
+  t.deepEqual(complete('proxmox-lxcri help pul'), ['pull']);
+  t.deepEqual(complete(`proxmox-lxcri import ${bin}/compl`), [`${bin}/completion.bash`]);
+});
+
+test('A wrong command line is told in one line, with exit code 2', async (t) => {
+  const wrong: [string[], RegExp][] = [
+    [['nope'], /unknown command 'nope'/],
+    [['confg'], /Did you mean config\?/],
+    [['ps', '--frob'], /unknown option '--frob'/],
+    [['run'], /missing required argument 'IMAGE'/],
+    [['ps', '-o', 'yaml'], /Allowed choices are table, json/],
+    [['ps', 'extra'], /too many arguments/],
+    [['ps', '--address', 'localhost:80'], /must be unix:\/\//],
+    [['help', 'nope'], /no command "nope"/],
+    [['run', '--timeout', 'x', 'image'], /--timeout: must be a whole number from 1 to/],
+    [['run', '--address', 'unix:///nowhere.sock', '--memory', '10Q', 'image'], /--memory: must be a size such as/],
+    [['run', '--address', 'unix:///nowhere.sock', '-v', 'a:b', 'image'], /--mount: must be SOURCE:\/DESTINATION/],
+    [['run', '--address', 'unix:///nowhere.sock', '-e', '=x', 'image'], /--env: must be KEY=VALUE/],
+  ];
+  for (const [argv, expected] of wrong) {
+    const { code, stdout, stderr } = await cli(argv);
+    t.is(code, 2, argv.join(' '));
+    t.is(stdout, '');
+    t.regex(stderr, expected);
+    t.regex(stderr.split('\n')[0] ?? '', /^proxmox-lxcri: /);
+  }
+});
+
+test('Without arguments it explains itself; a holder of commands does so as an error', async (t) => {
+  t.regex((await cli([])).stdout, /^Usage: proxmox-lxcri/);
+  t.is((await cli([])).code, 0);
+  const config = await cli(['config']);
+  t.is(config.code, 2);
+  t.regex(config.stderr, /config default|default {2}/);
+});
+
+test('version prints what runs here', async (t) => {
+  t.regex((await cli(['version'])).stdout, /^proxmox-lxcri \d+\.\d+\.\d+.*, Node\.js 24\.[\d.]+\n$/);
+  const json = JSON.parse((await cli(['version', '--json'])).stdout) as Record<string, unknown>;
+  t.is(json['node'], process.versions.node);
+  t.regex((await cli(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('config default, check and dump; serve gets the configuration and can read it again', async (t) => {
+  const file = join(await folder(t), 'config.toml');
+  await writeFile(file, (await cli(['config', 'default'])).stdout);
+  t.is((await cli(['config', 'check', '--config', file])).stdout, `The configuration is right (${file})\n`);
+  const dump = await cli(['config', 'dump', '--config', file, '--root', '/elsewhere']);
+  t.regex(dump.stdout, /^root = "\/elsewhere"$/m);
+
+  let reloaded: unknown;
+  const serve = await cli(['serve', '--config', file, '--log-level', 'warn'], {
+    serve: async ({ config, files, reload }) => {
+      t.deepEqual(files, [file]);
+      t.is(config.log.level, 'warn');
+      await writeFile(file, 'root = "/changed"\n');
+      reloaded = await reload();
+      await writeFile(file, 'root = 1\nlog.level = "loud"\n');
+      await t.throwsAsync(reload());
+    },
+  });
+  t.deepEqual(serve, { code: 0, stdout: '', stderr: '' });
+  t.deepEqual(reloaded, configSchema.parse({ root: '/changed', log: { level: 'warn' } }));
+
+  const broken = await cli(['config', 'check', '--config', file]);
+  t.is(broken.code, 1);
+  t.deepEqual(broken.stderr.match(/^proxmox-lxcri: .*config\.toml:\d: /gm)?.length, 2);
+});
+
+test('An error of serve is told without its credentials and control characters', async (t) => {
+  const { code, stderr } = await cli(['serve'], {
+    serve: () => Promise.reject(new Error('cannot reach https://me:hunter2@host/\u001b[31m')),
+  });
+  t.is(code, 1);
+  t.is(stderr, 'proxmox-lxcri: cannot reach https://[redacted]@host/\\e[31m\n');
+});
