@@ -19,9 +19,9 @@ function onlyOwnRoom(name, room) {
   return {
     name,
     severity: 'error',
-    comment: `each room of src/${room} may import core/model, core/logging, utils and itself`,
+    comment: `each room of src/${room} may import core/model, core/logging, utils, itself and files beside the rooms`,
     from: { path: `^src/${room}/([^/]+)` },
-    to: { path: '^(src|test|api)/', pathNot: [`^src/${room}/$1(/|\\.ts$)`, shared] },
+    to: { path: '^(src|test|api)/', pathNot: [`^src/${room}/$1/`, `^src/${room}/[^/]+\\.ts$`, shared] },
   };
 }
 
