@@ -1,10 +1,7 @@
 import { join } from 'node:path';
 import type { ContainerUsage } from '../../core/model/container-runner.ts';
-import { findCgroup, readCgroupFile } from './hierarchies.ts';
+import { readCgroupFile } from './hierarchies.ts';
 import type { Hierarchy } from './hierarchies.ts';
-
-/** Reads files of one cgroup, whichever hierarchy has them. */
-type Reader = (file: string) => Promise<string | undefined>;
 
 /** Usage of `cgroup` and everything below it, or undefined when it is not there. `timestamp` is passed through. */
 export async function readUsage(
@@ -12,38 +9,34 @@ export async function readUsage(
   cgroup: string,
   timestamp: bigint,
 ): Promise<ContainerUsage | undefined> {
-  const folders = await findCgroup(hierarchies, cgroup);
-  if (folders.length === 0) return undefined;
-  const read = readerOf(folders);
-  const memory = parseFlatKeyed(await read('memory.stat'));
-  const [cpuV1, cpuV2, memoryV1, memoryV2, processes] = await Promise.all([
-    read('cpuacct.usage'),
-    read('cpu.stat'),
-    read('memory.usage_in_bytes'),
-    read('memory.current'),
-    read('pids.current'),
+  const read = (controller: string, v1File: string, v2File: string) =>
+    readFigure(hierarchies, cgroup, controller, v1File, v2File);
+  const [cpu, memory, used, processes] = await Promise.all([
+    read('cpuacct', 'cpuacct.usage', 'cpu.stat'),
+    read('memory', 'memory.stat', 'memory.stat').then(parseFlatKeyed),
+    read('memory', 'memory.usage_in_bytes', 'memory.current').then(parseCount),
+    read('pids', 'pids.current', 'pids.current').then(parseCount),
   ]);
-  const microseconds = parseFlatKeyed(cpuV2).get('usage_usec');
-  const used = parseCount(memoryV1 ?? memoryV2);
+  if (cpu === undefined && memory.size === 0 && processes === undefined) return undefined;
+  const microseconds = parseFlatKeyed(cpu).get('usage_usec');
   // v1 counts a cgroup's own pages under the plain names and those of its whole tree under total_.
   const inactive = memory.get('total_inactive_file') ?? memory.get('inactive_file');
   return {
     timestamp,
-    cpuNanoseconds: parseCount(cpuV1) ?? (microseconds === undefined ? undefined : microseconds * 1000n),
+    cpuNanoseconds: microseconds === undefined ? parseCount(cpu) : microseconds * 1000n,
     memoryUsageBytes: used,
     memoryWorkingSetBytes: workingSet(used, inactive),
     memoryRssBytes: memory.get('total_rss') ?? memory.get('anon'),
     pageFaults: memory.get('total_pgfault') ?? memory.get('pgfault'),
     majorPageFaults: memory.get('total_pgmajfault') ?? memory.get('pgmajfault'),
-    processes: parseCount(processes),
+    processes,
   };
 }
 
 /** True when the kernel has killed a process of `cgroup` for want of memory; false also when the cgroup is gone. */
 export async function wasOomKilled(hierarchies: readonly Hierarchy[], cgroup: string): Promise<boolean> {
-  const read = readerOf(await findCgroup(hierarchies, cgroup));
-  const counters = await Promise.all([read('memory.oom_control'), read('memory.events')]);
-  return counters.some((text) => (parseFlatKeyed(text).get('oom_kill') ?? 0n) > 0n);
+  const text = await readFigure(hierarchies, cgroup, 'memory', 'memory.oom_control', 'memory.events');
+  return (parseFlatKeyed(text).get('oom_kill') ?? 0n) > 0n;
 }
 
 /** Lines of `key number`, as in memory.stat and cpu.stat (cgroups(7)); other lines are passed over. */
@@ -67,12 +60,16 @@ function workingSet(used: bigint | undefined, inactive: bigint | undefined): big
   return used > inactive ? used - inactive : 0n;
 }
 
-function readerOf(folders: readonly { path: string }[]): Reader {
-  return async (file) => {
-    for (const { path } of folders) {
-      const text = await readCgroupFile(join(path, file));
-      if (text !== undefined) return text;
-    }
-    return undefined;
-  };
+/** A file of a controller: in its own hierarchy (v1), else in the one of v2. */
+async function readFigure(
+  hierarchies: readonly Hierarchy[],
+  cgroup: string,
+  controller: string,
+  v1File: string,
+  v2File: string,
+): Promise<string | undefined> {
+  const v1 = hierarchies.find(({ controllers }) => controllers.includes(controller));
+  if (v1 !== undefined) return readCgroupFile(join(v1.mountPoint, cgroup, v1File));
+  const v2 = hierarchies.find(({ version }) => version === 2);
+  return v2 && readCgroupFile(join(v2.mountPoint, cgroup, v2File));
 }

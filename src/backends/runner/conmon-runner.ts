@@ -73,6 +73,8 @@ export class ConmonRunner implements ContainerRunner {
   readonly #listeners = new Set<(exit: ContainerExit) => void>();
   /** Ids whose exit was told, or happened before anybody listened. */
   readonly #told = new Set<string>();
+  /** Looks at exits that are under way, by id. */
+  readonly #telling = new Map<string, Promise<void>>();
   /** Ids whose dead monitor was complained about. */
   readonly #unmonitored = new Set<string>();
   #prepared: Promise<Prepared> | undefined;
@@ -190,7 +192,7 @@ export class ConmonRunner implements ContainerRunner {
     const { hierarchies, runtime } = await this.#prepare(id);
     await endProcesses(this.#paths, hierarchies, id);
     if (this.#watcher !== undefined) await this.#tell(id);
-    await removeTraces(this.#paths, hierarchies, runtime, id);
+    await removeTraces(this.#paths, hierarchies, runtime, id, this.#options.logger);
     this.#told.delete(id);
     this.#unmonitored.delete(id);
   }
@@ -238,17 +240,18 @@ export class ConmonRunner implements ContainerRunner {
     }
   }
 
-  /** Tells the listeners when the container has ended and they do not know. */
-  async #tell(id: string): Promise<void> {
+  /** Tells the listeners when the container has ended and they do not know. Calls for one id that overlap are one. */
+  #tell(id: string): Promise<void> {
+    const current = this.#telling.get(id) ?? this.#tellOnce(id).finally(() => this.#telling.delete(id));
+    this.#telling.set(id, current);
+    return current;
+  }
+
+  async #tellOnce(id: string): Promise<void> {
     if (this.#told.has(id)) return;
-    this.#told.add(id); // before the first await, for inotify reports a file more than once
-    let exit: ContainerExit | undefined;
-    try {
-      exit = await this.#exitOf(id);
-    } finally {
-      if (exit === undefined) this.#told.delete(id);
-    }
+    const exit = await this.#exitOf(id);
     if (exit === undefined) return;
+    this.#told.add(id);
     for (const listener of this.#listeners) {
       try {
         listener(exit);

@@ -6,6 +6,8 @@ import { isContainerId } from './paths.ts';
 
 /** Milliseconds between two looks at everything: what inotify lost, and containers whose monitor died. */
 const SCAN_INTERVAL_MS = 10_000;
+/** The same where the machine has no inotify instance left (fs.inotify.max_user_instances). */
+const SCAN_INTERVAL_WITHOUT_INOTIFY_MS = 500;
 
 export interface ExitWatcherOptions {
   /** The folder of the exit files; it exists. */
@@ -20,28 +22,43 @@ export interface ExitWatcherOptions {
 /** Notices exit files at once by inotify, and all else within ten seconds. Does not keep the process alive. */
 export class ExitWatcher {
   readonly #options: ExitWatcherOptions;
-  readonly #watch: FSWatcher;
-  readonly #timer: NodeJS.Timeout;
+  #watch: FSWatcher | undefined;
+  #timer: NodeJS.Timeout;
   #scanning = false;
 
-  /** Watches from here on. @throws Error of the system when the folder cannot be watched. */
+  /** Watches from here on. */
   constructor(options: ExitWatcherOptions) {
     this.#options = options;
-    this.#watch = watch(options.folder, { persistent: false }, (_event, name) => {
-      if (name === null) this.#guard(this.#scan());
-      else if (isContainerId(name)) this.#guard(options.appeared(name));
-    });
-    this.#watch.on('error', (error) => {
-      options.logger.warn('Watching for exits failed; they are now noticed by scanning', { error: messageOf(error) });
-    });
-    this.#timer = setInterval(() => {
-      this.#guard(this.#scan());
-    }, SCAN_INTERVAL_MS).unref();
+    this.#timer = this.#scanEvery(SCAN_INTERVAL_MS);
+    try {
+      this.#watch = watch(options.folder, { persistent: false }, (_event, name) => {
+        if (name === null) this.#guard(this.#scan());
+        else if (isContainerId(name)) this.#guard(options.appeared(name));
+      });
+      this.#watch.on('error', (error) => {
+        this.#goWithoutInotify(error);
+      });
+    } catch (error) {
+      this.#goWithoutInotify(error);
+    }
   }
 
   close(): void {
-    this.#watch.close();
+    this.#watch?.close();
     clearInterval(this.#timer);
+  }
+
+  #goWithoutInotify(error: unknown): void {
+    const problem = { folder: this.#options.folder, error: messageOf(error) };
+    this.#options.logger.warn('Exits cannot be watched by inotify and are looked for twice a second', problem);
+    clearInterval(this.#timer);
+    this.#timer = this.#scanEvery(SCAN_INTERVAL_WITHOUT_INOTIFY_MS);
+  }
+
+  #scanEvery(ms: number): NodeJS.Timeout {
+    return setInterval(() => {
+      this.#guard(this.#scan());
+    }, ms).unref();
   }
 
   async #scan(): Promise<void> {

@@ -6,13 +6,17 @@ import type { ProcessRef } from './process-table.ts';
 
 const SIGKILL = 9;
 
-/** Kills every conmon of a container, also one that had no time to write its pid file, and returns when they are gone. */
+/**
+ * Kills every conmon of a container, also one that had no time to write its pid file, and returns when they are gone.
+ * conmon forks and ends its first process while it starts: one look at the process table can miss both, two cannot.
+ */
 export async function killMonitors(id: string): Promise<void> {
-  for (;;) {
+  for (let looksWithout = 0; looksWithout < 2; looksWithout += 1) {
     const found = await Promise.all((await listProcesses()).map(({ pid }) => isMonitorOf(pid, id)));
-    const monitors = found.filter((pid) => pid !== undefined);
-    if (monitors.length === 0) return;
-    for (const pid of monitors) sendSignal(pid, SIGKILL);
+    for (const pid of found.filter((pid) => pid !== undefined)) {
+      sendSignal(pid, SIGKILL);
+      looksWithout = -1;
+    }
     await sleep(10);
   }
 }

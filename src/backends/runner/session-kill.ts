@@ -29,7 +29,7 @@ export async function killSession(session: number): Promise<void> {
   }
 }
 
-/** The processes of `table` in the session, among `known`, or descended from such. */
+/** The processes of `table` in the session, among `known`, descended from such, or in a session that such a one leads. */
 export function membersOf(
   session: number,
   known: ReadonlyMap<number, { startTime: number }>,
@@ -40,7 +40,8 @@ export function membersOf(
     before = found.size;
     for (const stat of table) {
       const isKnown = known.get(stat.pid)?.startTime === stat.startTime;
-      if (stat.session === session || isKnown || found.has(stat.parent)) found.set(stat.pid, stat);
+      const isRelated = found.has(stat.parent) || found.has(stat.session);
+      if (stat.session === session || isKnown || isRelated) found.set(stat.pid, stat);
     }
   }
   return [...found.values()];

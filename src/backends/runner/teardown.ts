@@ -1,5 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../core/model/errors.ts';
+import type { Logger } from '../../core/model/logger.ts';
 import { killCgroup, removeCgroup } from './cgroup-processes.ts';
 import { exists, isCgroupPath } from './hierarchies.ts';
 import type { Hierarchy } from './hierarchies.ts';
@@ -35,10 +36,16 @@ export async function removeTraces(
   hierarchies: readonly Hierarchy[],
   runtime: string,
   id: string,
+  logger: Logger,
 ): Promise<void> {
   const cgroup = (await readRecord(paths.record(id)))?.cgroup ?? (await configuredCgroup(paths, id));
   if (await exists(paths.runtimeState(id))) {
-    await callRuntime(runtime, paths.runtimeRoot, ['delete', '--force', id]);
+    try {
+      await callRuntime(runtime, paths.runtimeRoot, ['delete', '--force', id]);
+    } catch (error) {
+      // It knows nothing of a container whose creation was cut off; what it would remove is removed below.
+      logger.debug('The OCI runtime could not delete a container', { id, error: messageOf(error) });
+    }
   }
   if (cgroup !== undefined) await removeCgroup(hierarchies, cgroup);
   await rm(paths.runtimeState(id), { recursive: true, force: true });

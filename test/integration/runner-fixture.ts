@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { ConmonRunner } from '../../src/backends/runner/conmon-runner.ts';
+import type { ContainerExit } from '../../src/core/model/container-runner.ts';
+import type { Logger } from '../../src/core/model/logger.ts';
+import type { OciProcess, OciResources, OciSpec } from '../../src/core/model/oci-runtime.ts';
+import { systemClock } from '../../src/utils/time/system-clock.ts';
+
+const APPLETS = 'sh cat dd echo head kill ls mkdir pgrep ps readlink seq setsid sleep tail true usleep yes'.split(' ');
+
+/** The cgroup that test/sandbox removes in the end; undefined outside of it. */
+export const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
+
+/** An init that waits for its children, so that killed ones do not stay as zombies. */
+export const IDLE = 'while :; do usleep 50000; done';
+
+export interface NewContainer {
+  resources?: OciResources;
+  log?: boolean;
+  terminal?: boolean;
+  stdin?: boolean;
+  stdinOnce?: boolean;
+  change?: (spec: OciSpec) => void;
+}
+
+/** A runner on a folder and a cgroup of its own, with a busybox root file system; all of it goes with the test. */
+export class RunnerFixture {
+  readonly folder: string;
+  readonly cgroup: string;
+  readonly warnings: string[] = [];
+  readonly exits: ContainerExit[] = [];
+  runner: ConmonRunner;
+
+  private constructor(folder: string, cgroup: string) {
+    this.folder = folder;
+    this.cgroup = cgroup;
+    this.runner = this.newRunner();
+  }
+
+  static async make(t: ExecutionContext): Promise<RunnerFixture> {
+    if (testCgroup === undefined) throw new Error('run this below test/sandbox');
+    const folder = await mkdtemp('/tmp/runner-');
+    const fixture = new RunnerFixture(folder, `${testCgroup}/${folder.slice(5)}`);
+    t.teardown(async () => {
+      for (const id of await fixture.runner.list()) await fixture.runner.remove(id);
+      fixture.runner.close();
+      await rm(folder, { recursive: true, force: true });
+    });
+    const rootfs = join(folder, 'rootfs');
+    for (const name of ['bin', 'proc', 'dev', 'tmp']) await mkdir(join(rootfs, name), { recursive: true });
+    await copyFile('/bin/busybox', join(rootfs, 'bin/busybox'));
+    for (const applet of APPLETS) await symlink('busybox', join(rootfs, 'bin', applet));
+    fixture.runner.onExit((exit) => fixture.exits.push(exit));
+    return fixture;
+  }
+
+  /** Another runner on the same folder, as after a restart of the server. */
+  newRunner(): ConmonRunner {
+    const log = (message: string) => void this.warnings.push(message);
+    const logger: Logger = { debug: () => undefined, info: () => undefined, warn: log, error: log, with: () => logger };
+    const stateDir = join(this.folder, 'state');
+    return new ConmonRunner({
+      stateDir,
+      ociRuntime: 'crun',
+      conmon: 'conmon',
+      execDrainMs: 300,
+      logger,
+      clock: systemClock,
+    });
+  }
+
+  bundle(id: string): string {
+    return join(this.folder, 'state/containers', id);
+  }
+
+  log(id: string): string {
+    return join(this.folder, `${id}.log`);
+  }
+
+  process(...args: string[]): OciProcess {
+    const user = { uid: 0, gid: 0 };
+    return { terminal: false, user, args, env: ['PATH=/bin'], cwd: '/', noNewPrivileges: true };
+  }
+
+  spec(id: string, args: string[], options: NewContainer = {}): OciSpec {
+    const spec: OciSpec = {
+      ociVersion: '1.0.2',
+      root: { path: join(this.folder, 'rootfs'), readonly: false },
+      process: { ...this.process(...args), terminal: options.terminal ?? false },
+      mounts: [
+        { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+        { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+        { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['newinstance', 'ptmxmode=0666'] },
+      ],
+      linux: {
+        namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }],
+        cgroupsPath: `${this.cgroup}/${id}`,
+        resources: options.resources ?? {},
+      },
+    };
+    options.change?.(spec);
+    return spec;
+  }
+
+  /** Creates a container that runs these arguments and returns its id. */
+  async create(args: string[], options: NewContainer = {}): Promise<string> {
+    const id = randomBytes(32).toString('hex');
+    await this.runner.create({
+      id,
+      spec: this.spec(id, args, options),
+      placement: { namespaces: {}, cgroup: this.cgroup, monitorCgroup: `${this.cgroup}-monitors` },
+      logPath: (options.log ?? true) ? this.log(id) : undefined,
+      stdin: options.stdin ?? false,
+      stdinOnce: options.stdinOnce ?? false,
+    });
+    return id;
+  }
+
+  async run(args: string[], options: NewContainer = {}): Promise<string> {
+    const id = await this.create(args, options);
+    await this.runner.start(id);
+    return id;
+  }
+
+  shell(script: string, options: NewContainer = {}): Promise<string> {
+    return this.run(['sh', '-c', script], options);
+  }
+
+  exec(id: string, script: string, timeoutMs = 0, maxOutputBytes = 1_000_000) {
+    return this.runner.exec(id, this.process('sh', '-c', script), { timeoutMs, maxOutputBytes });
+  }
+
+  /** How the container ended, as the listener heard it. */
+  async exit(id: string, limitMs = 30_000): Promise<ContainerExit> {
+    return until(() => this.exits.find((exit) => exit.id === id), limitMs, `the exit of ${id}`);
+  }
+
+  async logLines(id: string): Promise<LogLine[]> {
+    return parseLog(await readFile(this.log(id)));
+  }
+
+  /** The pid of the container's conmon. */
+  async monitor(id: string): Promise<number> {
+    return Number(await readFile(join(this.bundle(id), 'conmon.pid'), 'utf8'));
+  }
+
+  /** Folders of cgroups with this name, in every hierarchy. */
+  async cgroups(name: string): Promise<string[]> {
+    const found: string[] = [];
+    for (const hierarchy of await readdir('/sys/fs/cgroup')) {
+      // crun makes plain folders where the sandbox hides the v2 tree beside v1.
+      if (hierarchy === 'unified') continue;
+      const path = join('/sys/fs/cgroup', hierarchy, this.cgroup, name);
+      if ((await readdir(path).catch(() => [])).length > 0) found.push(path);
+    }
+    return found;
+  }
+}
+
+export interface LogLine {
+  stream: string;
+  tag: string;
+  content: Buffer;
+}
+
+/** Lines of a CRI log; throws for a line that is none. */
+export function parseLog(text: Buffer): LogLine[] {
+  const lines: LogLine[] = [];
+  for (let start = 0; start < text.length;) {
+    const end = text.indexOf(10, start);
+    if (end < 0) throw new Error('the log ends in the middle of a line');
+    const line = text.subarray(start, end);
+    const head = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d (stdout|stderr) ([PF]) /.exec(
+      line.subarray(0, 60).toString('latin1'),
+    );
+    if (head?.[1] === undefined || head[2] === undefined) throw new Error(`no log line: ${line.toString()}`);
+    lines.push({ stream: head[1], tag: head[2], content: line.subarray(head[0].length) });
+    start = end + 1;
+  }
+  return lines;
+}
+
+/** What the process wrote to a stream: partial lines joined, a line break after whole ones. */
+export function outputOf(lines: LogLine[], stream: string): Buffer {
+  const own = lines.filter((line) => line.stream === stream);
+  return Buffer.concat(own.flatMap(({ tag, content }) => (tag === 'F' ? [content, Buffer.from('\n')] : [content])));
+}
+
+/** Polls until `look` finds something. */
+export async function until<T>(look: () => T | undefined | Promise<T | undefined>, limitMs: number, what: string) {
+  for (let waited = 0; ; waited += 10) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (waited > limitMs) throw new Error(`waited in vain for ${what}`);
+    await sleep(10);
+  }
+}
+
+/** Command lines of all processes that hold this word among their arguments. */
+export async function processesWith(word: string): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(word)).map((line) => line.replaceAll('\0', ' '));
+}
