@@ -1,48 +1,189 @@
-import { unimplemented } from '../../core/model/errors.ts';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { CriError, StatusCode, failedPrecondition, isErrno, messageOf } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import { createCgroup } from '../../utils/cgroup/create.ts';
+import { findNamespaceInit } from '../../utils/cgroup/namespace-init.ts';
+import { killCgroup } from '../../utils/cgroup/processes.ts';
+import { removeCgroup } from '../../utils/cgroup/remove.ts';
+import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { run } from '../../utils/process/run.ts';
+import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
+import { guestCgroups, innerCgroup } from './guest-cgroups.ts';
+import type { GuestCgroups } from './guest-cgroups.ts';
+import { guestConfig } from './guest-config.ts';
+import { GuestWatch } from './guest-watch.ts';
+import { prepareHolder } from './holder.ts';
+import type { Holder } from './holder.ts';
+import { endMonitor } from './monitor-end.ts';
+import { startGuest } from './start-guest.ts';
 
 export interface LxcSandboxProviderOptions {
   /** liblxc's own folder (`-P`), such as `<state>/lxc`; made when missing, mode 0700. */
   lxcPath: string;
   logger: Logger;
+  /** The program lxc-start, by default the one on PATH. */
+  lxcStart?: string;
+  /** A statically linked init with a pause mode `-P`; by default Debian's catatonit. */
+  init?: string;
 }
 
-/** The handler `lxc`: a pod is one LXC container that holds the pod's namespaces and cgroup. */
+/**
+ * The handler `lxc`: a pod is one LXC container that holds the pod's namespaces and cgroup. `lxc-ls`, `lxc-info` and
+ * `lxc-stop` with `-P <lxcPath>` see it under the sandbox's id, and ending it by any of them ends the pod's containers too.
+ */
 export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
   readonly features: HandlerFeatures = { recursiveReadOnlyMounts: false, userNamespaces: false };
-  readonly options: LxcSandboxProviderOptions;
+  readonly #lxcPath: string;
+  readonly #logger: Logger;
+  readonly #lxcStart: string;
+  readonly #init: string;
+  readonly #watch: GuestWatch;
+  #holder: Promise<Holder> | undefined;
 
+  /** @throws CriError FAILED_PRECONDITION when `lxcPath` has characters that liblxc's hook lines cannot carry. */
   constructor(options: LxcSandboxProviderOptions) {
-    this.options = options;
+    for (const path of [options.lxcPath, options.init ?? '/']) {
+      if (!/^\/[\w.@%+=:,/-]*$/.test(path)) {
+        throw failedPrecondition(
+          `${JSON.stringify(path)} must be an absolute path of letters, digits and . _ @ % + = : , - only`,
+        );
+      }
+    }
+    this.#lxcPath = options.lxcPath.replace(/\/+$/, '');
+    this.#logger = options.logger;
+    this.#lxcStart = options.lxcStart ?? 'lxc-start';
+    this.#init = options.init ?? '/usr/bin/catatonit';
+    this.#watch = new GuestWatch(this.#lxcPath, options.logger);
   }
 
-  unavailableBecause(): Promise<string | undefined> {
-    throw unimplemented('handler lxc');
+  async unavailableBecause(): Promise<string | undefined> {
+    try {
+      await run(this.#lxcStart, ['--version'], { timeoutMs: 10_000 });
+      await this.#prepare();
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
+    }
   }
-  start(_spec: SandboxSpec, _signal?: AbortSignal): Promise<Placement> {
-    throw unimplemented('handler lxc');
+
+  async start(spec: SandboxSpec, signal?: AbortSignal): Promise<Placement> {
+    checkSandboxSpec(spec);
+    const running = await this.inspect(spec);
+    if (running !== undefined) return running;
+    await this.remove(spec);
+    const holder = await this.#prepare();
+    const cgroups = await guestCgroups(spec);
+    const logFile = `${spec.runDir}/lxc.log`;
+    const config = guestConfig(spec, cgroups, holder, logFile);
+    try {
+      await mkdir(this.#directory(spec.id), { mode: 0o700 });
+      await rm(logFile, { force: true });
+      await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
+      await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
+      await startGuest(this.#lxcStart, this.#lxcPath, spec.id, logFile, signal);
+      // Where liblxc put the guest's elsewhere, containers still need the pod's own; see guestCgroups.
+      await createCgroup(cgroups.pod);
+      await createCgroup(cgroups.monitor);
+      const placement = await this.inspect(spec);
+      if (placement === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
+      return placement;
+    } catch (error) {
+      await this.remove(spec).catch((failure: unknown) => {
+        this.#logger.warn('Cannot remove a guest that did not start', { sandbox: spec.id, error: messageOf(failure) });
+      });
+      throw error;
+    }
   }
-  inspect(_spec: SandboxSpec): Promise<Placement | undefined> {
-    throw unimplemented('handler lxc');
+
+  async inspect(spec: SandboxSpec): Promise<Placement | undefined> {
+    checkSandboxId(spec.id);
+    const cgroups = await guestCgroups(spec);
+    const pid = await initOf(cgroups);
+    if (pid === undefined) return undefined;
+    this.#watch.watch(spec.id, async () => (await initOf(cgroups)) !== undefined);
+    const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
+    return {
+      namespaces: {
+        ...(spec.network === 'pod' && { network: namespace('net'), uts: namespace('uts') }),
+        ...(spec.ipc === 'pod' && { ipc: namespace('ipc') }),
+        ...(spec.pid === 'pod' && { pid: namespace('pid') }),
+      },
+      cgroup: cgroups.pod,
+      monitorCgroup: cgroups.monitor,
+    };
   }
-  describe(_spec: SandboxSpec): Promise<Record<string, unknown>> {
-    throw unimplemented('handler lxc');
+
+  async describe(spec: SandboxSpec): Promise<Record<string, unknown>> {
+    const cgroups = await guestCgroups(spec);
+    const pid = await initOf(cgroups);
+    return {
+      provider: 'lxc',
+      lxcPath: this.#lxcPath,
+      lxcName: spec.id,
+      running: pid !== undefined,
+      ...(pid !== undefined && { pid }),
+      cgroup: cgroups.pod,
+      monitorCgroup: cgroups.monitor,
+    };
   }
-  stop(_spec: SandboxSpec): Promise<void> {
-    throw unimplemented('handler lxc');
+
+  async stop(spec: SandboxSpec): Promise<void> {
+    checkSandboxId(spec.id);
+    this.#watch.forget(spec.id);
+    const cgroups = await guestCgroups(spec);
+    await killCgroup(cgroups.podDirectories);
+    await endMonitor(this.#lxcPath, spec.id, cgroups);
   }
-  remove(_spec: SandboxSpec): Promise<void> {
-    throw unimplemented('handler lxc');
+
+  async remove(spec: SandboxSpec): Promise<void> {
+    await this.stop(spec);
+    const { podDirectories, monitorDirectories, pivotDirectories } = await guestCgroups(spec);
+    await killCgroup([...monitorDirectories, ...pivotDirectories]);
+    await removeCgroup([...podDirectories, ...monitorDirectories, ...pivotDirectories]);
+    await rm(this.#directory(spec.id), { recursive: true, force: true });
   }
-  discard(_sandboxId: string): Promise<void> {
-    throw unimplemented('handler lxc');
+
+  async discard(sandboxId: string): Promise<void> {
+    checkSandboxId(sandboxId);
+    const text = await readFile(`${this.#directory(sandboxId)}/sandbox.json`, 'utf8').catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    });
+    // The file is written before liblxc is called, so without it there is nothing but the folder.
+    if (text !== undefined) await this.remove(JSON.parse(text) as SandboxSpec);
+    await rm(this.#directory(sandboxId), { recursive: true, force: true });
   }
-  list(): Promise<string[]> {
-    throw unimplemented('handler lxc');
+
+  async list(): Promise<string[]> {
+    const names = await readdir(this.#lxcPath).catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT')) return [];
+      throw error;
+    });
+    return names.filter(isSandboxId);
   }
-  onExit(_listener: (sandboxId: string) => void): () => void {
-    throw unimplemented('handler lxc');
+
+  onExit(listener: (sandboxId: string) => void): () => void {
+    return this.#watch.onExit(listener);
   }
+
+  #directory(id: string): string {
+    return `${this.#lxcPath}/${id}`;
+  }
+
+  #prepare(): Promise<Holder> {
+    this.#holder ??= (async () => {
+      await mkdir(this.#lxcPath, { recursive: true, mode: 0o700 });
+      return prepareHolder(`${this.#lxcPath}/.holder`, this.#init);
+    })().catch((error: unknown) => {
+      this.#holder = undefined;
+      throw error;
+    });
+    return this.#holder;
+  }
+}
+
+function initOf(cgroups: GuestCgroups): Promise<number | undefined> {
+  return findNamespaceInit(cgroups.podDirectories.map((directory) => `${directory}/${innerCgroup}`));
 }

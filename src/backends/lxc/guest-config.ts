@@ -1,0 +1,51 @@
+import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import type { GuestCgroups } from './guest-cgroups.ts';
+import { innerCgroup } from './guest-cgroups.ts';
+import type { Holder } from './holder.ts';
+import { formatLxcConfig } from './lxc-config.ts';
+
+/**
+ * The LXC configuration of a pod's guest: a first process without rights in an empty root, which holds the pod's
+ * namespaces. The spec has passed {@link checkSandboxSpec}.
+ */
+export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Holder, logFile: string): string {
+  const settings: [key: string, value: string, field?: string][] = [
+    ['lxc.rootfs.path', `dir:${holder.rootfs}`],
+    ['lxc.rootfs.options', 'ro'],
+    ['lxc.init.cmd', '/init -P'],
+    ['lxc.mount.entry', `${holder.init} init none bind,ro 0 0`],
+    ['lxc.mount.entry', '/dev/null dev/null none bind,ro 0 0'],
+    ['lxc.autodev', '0'],
+    ['lxc.console.path', 'none'],
+    ['lxc.tty.max', '0'],
+    ['lxc.pty.max', '0'],
+    ['lxc.cap.keep', 'none'],
+    ['lxc.no_new_privs', '1'],
+    // The containers have AppArmor profiles of their own; this process has no rights to take away.
+    ['lxc.apparmor.profile', 'unconfined'],
+    ['lxc.signal.halt', 'SIGTERM'],
+    ['lxc.cgroup.relative', '0'],
+    ['lxc.cgroup.dir.container', cgroups.pod.slice(1), 'linux.cgroup_parent'],
+    ['lxc.cgroup.dir.container.inner', innerCgroup],
+    ['lxc.cgroup.dir.monitor', cgroups.monitor.slice(1), 'linux.cgroup_parent'],
+    ['lxc.cgroup.dir.monitor.pivot', cgroups.pivot.slice(1), 'linux.cgroup_parent'],
+    ['lxc.hook.version', '1'],
+    ['lxc.hook.stop', ['/bin/sh', holder.hook, 'stop', ...cgroups.podDirectories].join(' ')],
+    ['lxc.hook.post-stop', `/bin/sh ${holder.hook} post-stop`],
+    ['lxc.log.file', logFile],
+    ['lxc.log.level', 'WARN'],
+  ];
+  const keep = [spec.network === 'node' && 'net', spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'uts'];
+  const kept = keep.filter((name) => name !== false);
+  // liblxc makes every namespace that this key does not name, a user namespace included.
+  if (kept.length > 0) settings.push(['lxc.namespace.keep', ['user', ...kept].join(' ')]);
+  if (spec.network === 'pod') {
+    // With `up`, liblxc sets the loopback up.
+    settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);
+    if (spec.hostname !== '') settings.push(['lxc.uts.name', spec.hostname, 'hostname']);
+  }
+  for (const [name, value] of Object.entries(spec.sysctls)) {
+    settings.push([`lxc.sysctl.${name}`, value, `linux.sysctls[${name}]`]);
+  }
+  return formatLxcConfig(settings.map(([key, value, field = key]) => ({ key, value, field })));
+}

@@ -1,0 +1,54 @@
+import { invalidArgument } from '../../core/model/errors.ts';
+
+/** One line of an LXC configuration file (lxc.container.conf(5)). `field` names where the value came from, for errors. */
+export interface LxcSetting {
+  key: string;
+  value: string;
+  field: string;
+}
+
+/**
+ * Writes settings as the text of an LXC configuration file: the only writer of such files, for liblxc runs the hooks of
+ * whatever line it reads as root. liblxc reads line by line, trims blanks, and takes one pair of quotes off a value that
+ * starts and ends with the same one; so a value with blanks or quotes at its ends is put into a pair of its own.
+ *
+ * | value | outcome |
+ * |---|---|
+ * | newline, carriage return, NUL, any control character but the tab | refused |
+ * | half of a surrogate pair (no UTF-8 for it) | refused |
+ * | empty (liblxc takes it as "forget this key") | refused |
+ * | longer than 64 KiB | refused |
+ * | blanks or quotes at its ends | kept, in quotes |
+ * | `#`, `=`, backslash, inner quotes, option-like words, U+2028, U+2029 | kept as they are |
+ * @throws CriError INVALID_ARGUMENT naming the field.
+ */
+export function formatLxcConfig(settings: readonly LxcSetting[]): string {
+  return settings.map(formatLine).join('');
+}
+
+function formatLine({ key, value, field }: LxcSetting): string {
+  if (!/^lxc(\.[a-z0-9_-]+)+$/.test(key)) throw invalidArgument(field, `${JSON.stringify(key)} is not an LXC key`);
+  if (value === '') throw invalidArgument(field, 'is empty');
+  if (Buffer.byteLength(value) > 65_536) throw invalidArgument(field, 'is longer than 65536 bytes');
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value) || !value.isWellFormed()) {
+    throw invalidArgument(field, `${JSON.stringify(value.slice(0, 80))} holds a control character or is not Unicode`);
+  }
+  return `${key} = ${/^[\s'"]|[\s'"]$/.test(value) ? `"${value}"` : value}\n`;
+}
+
+/** Reads such a file the way liblxc does: comments and empty lines dropped, blanks trimmed, one pair of quotes taken off. */
+export function parseLxcConfig(text: string): { key: string; value: string }[] {
+  const settings: { key: string; value: string }[] = [];
+  for (const raw of text.split('\n')) {
+    const line = raw.replace(/^[ \t]+/, '');
+    const equals = line.indexOf('=');
+    if (line === '' || line.startsWith('#') || equals < 0) continue;
+    const key = line.slice(0, equals).replace(/[ \t]+$/, '');
+    let value = line.slice(equals + 1).replace(/^[ \t]+|[ \t]+$/g, '');
+    const first = value[0];
+    if (value.length > 1 && (first === '"' || first === "'") && value.endsWith(first)) value = value.slice(1, -1);
+    settings.push({ key, value });
+  }
+  return settings;
+}

@@ -1,0 +1,51 @@
+import { invalidArgument } from '../core/model/errors.ts';
+import type { SandboxSpec } from '../core/model/sandbox-provider.ts';
+import { checkCgroupPath } from '../utils/cgroup/path.ts';
+
+const sysctlName = /^[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)+$/;
+
+/** Bytes that a kernel parameter takes in one write. */
+const sysctlLimit = 4095;
+
+/**
+ * Checks every value of a spec that ends in a configuration file, a command line or a path.
+ * @throws CriError INVALID_ARGUMENT naming CRI's field; UNIMPLEMENTED for a systemd cgroup parent.
+ */
+export function checkSandboxSpec(spec: SandboxSpec): void {
+  checkSandboxId(spec.id);
+  checkCgroupPath(spec.cgroupParent, 'linux.cgroup_parent');
+  if (spec.hostname.length > 64 || !/^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$/.test(spec.hostname)) {
+    throw invalidArgument(
+      'hostname',
+      `${JSON.stringify(spec.hostname)} is not an RFC 1123 name of at most 64 characters`,
+    );
+  }
+  for (const [name, value] of Object.entries(spec.sysctls)) {
+    if (!sysctlName.test(name) || name.length > 253) {
+      throw invalidArgument('linux.sysctls', `${JSON.stringify(name)} is not a dotted kernel parameter name`);
+    }
+    if (value === '' || Buffer.byteLength(value) > sysctlLimit || !/^[\t\x20-\x7e]*$/.test(value)) {
+      throw invalidArgument(
+        'linux.sysctls',
+        `the value of ${name} must be 1 to ${String(sysctlLimit)} printable ASCII characters`,
+      );
+    }
+  }
+}
+
+/** @throws CriError INVALID_ARGUMENT unless `id` is 64 lower-case hexadecimal digits. */
+export function checkSandboxId(id: string): void {
+  if (!isSandboxId(id)) throw invalidArgument('pod_sandbox_id', `${JSON.stringify(id)} is not 64 hexadecimal digits`);
+}
+
+/** Whether `name` is 64 lower-case hexadecimal digits. */
+export function isSandboxId(name: string): boolean {
+  return /^[0-9a-f]{64}$/.test(name);
+}
+
+/** The cgroups of a sandbox, siblings below the pod's parent, so that ending the pod leaves its monitors alive. */
+export function sandboxCgroups(spec: SandboxSpec): { pod: string; monitor: string } {
+  const parent = checkCgroupPath(spec.cgroupParent, 'linux.cgroup_parent');
+  const pod = `${parent === '/' ? '' : parent}/${spec.id}`;
+  return { pod, monitor: `${pod}.monitor` };
+}
