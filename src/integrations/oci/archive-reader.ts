@@ -1,0 +1,96 @@
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../core/model/errors.ts';
+import type { ImageArchiveReader, SourceImage } from '../../core/model/image.ts';
+import { TarError } from '../../utils/tar/header.ts';
+import { readDockerSave } from './archive/docker-save.ts';
+import { readLayout } from './archive/layout.ts';
+import { unpackArchive } from './archive/unpack.ts';
+import { parsePlatform, type Platform } from './platform.ts';
+
+export interface ArchiveReaderOptions {
+  /** Folder for what archives hold while they are read; made when missing. */
+  temporary: string;
+  /** `linux/amd64`; this machine's when empty. */
+  platform?: string;
+}
+
+/** Reads OCI image layouts (a folder, or a tar of one) and archives of `docker save`; the tars may be gzip-compressed. */
+export class ArchiveReader implements ImageArchiveReader {
+  readonly #temporary: string;
+  readonly #platform: Platform;
+  #prepared: Promise<unknown> | undefined;
+
+  constructor({ temporary, platform }: ArchiveReaderOptions) {
+    this.#temporary = temporary;
+    this.#platform = parsePlatform(platform);
+  }
+
+  async open(path: string, signal?: AbortSignal): Promise<SourceImage[]> {
+    if (!isAbsolute(path)) throw invalidArgument('path', `${JSON.stringify(path)} must be absolute`);
+    if (!(await isDirectory(path))) return this.#openFile(path, signal);
+    const images = await readLayout(path, this.#platform, () => Promise.resolve());
+    if (!images) throw unknownFormat(path);
+    return images;
+  }
+
+  /** Empties the folder once: what is in it then, an earlier process left. */
+  async #prepare(): Promise<void> {
+    this.#prepared ??= rm(this.#temporary, { recursive: true, force: true });
+    await this.#prepared;
+    await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+  }
+
+  async #openFile(path: string, signal: AbortSignal | undefined): Promise<SourceImage[]> {
+    await this.#prepare();
+    const folder = await mkdtemp(join(this.#temporary, 'archive-'));
+    let open = 0;
+    const remove = () => rm(folder, { recursive: true, force: true });
+    // The images share the folder: the last one that is closed takes it along.
+    const close = async () => {
+      if (--open <= 0) await remove();
+    };
+    try {
+      const members = await unpackArchive(path, folder, signal);
+      const images =
+        (await readLayout(folder, this.#platform, close)) ??
+        (await readDockerSave((name) => members.path(name), signal, close));
+      if (!images) throw unknownFormat(path);
+      open = images.length;
+      if (open === 0) await remove();
+      return images;
+    } catch (error) {
+      await remove();
+      signal?.throwIfAborted();
+      throw asInvalid(path, error);
+    }
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    const found = await stat(path);
+    // A device or FIFO may have no end.
+    if (!found.isDirectory() && !found.isFile()) throw invalidArgument('path', `${JSON.stringify(path)} is no file`);
+    return found.isDirectory();
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT', 'ENOTDIR', 'EACCES')) {
+      throw new CriError(StatusCode.INVALID_ARGUMENT, `path: ${JSON.stringify(path)} cannot be read`, { cause });
+    }
+    throw cause;
+  }
+}
+
+function unknownFormat(path: string): CriError {
+  return invalidArgument(
+    'path',
+    `${JSON.stringify(path)} is neither an OCI image layout nor an archive of docker save`,
+  );
+}
+
+/** Damage of any kind is the caller's to know. */
+function asInvalid(path: string, error: unknown): unknown {
+  const isDamage =
+    error instanceof TarError || (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'));
+  return isDamage ? invalidArgument('path', `${JSON.stringify(path)}: ${messageOf(error)}`) : error;
+}

@@ -1,0 +1,85 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline as chain, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { TarError, type TarEntry } from '../../../utils/tar/header.ts';
+import { readTar } from '../../../utils/tar/reader.ts';
+
+/** What an archive of images may hold. */
+const MAX_MEMBERS = 100_000;
+const MAX_BYTES = 256 * 2 ** 30;
+const MAX_LINKS = 8;
+
+/** The members of an archive, found by name. Files have names of our own making: nothing in the archive decides a path. */
+export interface Unpacked {
+  /** The file of a member, symlinks inside the archive followed; undefined when there is none. */
+  path(name: string): string | undefined;
+}
+
+/**
+ * Reads a tar, plain or gzip-compressed, into a folder: regular files only, `blobs/sha256/<hex>`, `oci-layout` and
+ * `index.json` under their own names, everything else numbered.
+ * @throws TarError, or an error of zlib, for what is no tar or too large.
+ */
+export async function unpackArchive(path: string, folder: string, signal: AbortSignal | undefined): Promise<Unpacked> {
+  const files = new Map<string, string>();
+  const links = new Map<string, string>();
+  let members = 0;
+  let bytes = 0;
+  for await (const { entry, content } of readTar(await openArchive(path, signal))) {
+    signal?.throwIfAborted();
+    if (++members > MAX_MEMBERS) throw new TarError(`the archive has more than ${MAX_MEMBERS} members`);
+    bytes += entry.size;
+    if (bytes > MAX_BYTES) throw new TarError('the archive is too large');
+    const name = normalise(entry.name);
+    if (entry.type === 'symlink' || entry.type === 'hardlink') links.set(name, linkTarget(entry, name));
+    if (entry.type !== 'file' || files.has(name)) continue;
+    const file = join(folder, isLayoutName(name) ? name : `member-${members}`);
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await pipeline(content, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { ...(signal ? { signal } : {}) });
+    files.set(name, file);
+  }
+  return {
+    path: (wanted) => {
+      let name = normalise(wanted);
+      for (let hops = 0; hops < MAX_LINKS && !files.has(name); hops++) name = links.get(name) ?? name;
+      return files.get(name);
+    },
+  };
+}
+
+async function openArchive(path: string, signal: AbortSignal | undefined): Promise<Readable> {
+  const file = await open(path, 'r');
+  const head = Buffer.alloc(2);
+  try {
+    await file.read(head, 0, 2, 0);
+  } finally {
+    await file.close();
+  }
+  const bytes = createReadStream(path, { highWaterMark: 262_144, ...(signal ? { signal } : {}) });
+  if (!head.equals(Buffer.from([0x1f, 0x8b]))) return bytes;
+  // The reader of the result sees the error; there is nobody else to tell.
+  return chain(bytes, createGunzip({ chunkSize: 131_072 }), () => undefined);
+}
+
+/** Names that are safe because they can be no others. */
+function isLayoutName(name: string): boolean {
+  return name === 'oci-layout' || name === 'index.json' || /^blobs\/sha256\/[0-9a-f]{64}$/.test(name);
+}
+
+/** A name without `.`, empty components and `..` (which cannot leave a map of names). */
+function normalise(name: string): string {
+  const parts: string[] = [];
+  for (const part of name.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return parts.join('/');
+}
+
+/** docker save writes a repeated layer as a symlink to the first one's layer.tar. */
+function linkTarget({ type, linkName }: TarEntry, name: string): string {
+  return normalise(type === 'symlink' && !linkName.startsWith('/') ? `${dirname(name)}/${linkName}` : linkName);
+}

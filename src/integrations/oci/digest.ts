@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+
+/** `sha256:<hex>` of bytes in memory. */
+export function digestOf(data: Buffer): string {
+  return `sha256:${createHash('sha256').update(data).digest('hex')}`;
+}
+
+/** DATA_LOSS: what arrived is not what was announced. `what` names the document or blob. */
+export function corrupt(what: string, problem: string): CriError {
+  return new CriError(StatusCode.DATA_LOSS, `${what}: ${problem}`);
+}
+
+/** @throws CriError DATA_LOSS unless the bytes have this digest. */
+export function verifyDigest(what: string, data: Buffer, digest: string): void {
+  const actual = digestOf(data);
+  if (actual !== digest) throw corrupt(what, `its content has the digest ${actual}, ${digest} was announced`);
+}
+
+/**
+ * Passes a blob's bytes through and holds them against its descriptor.
+ * @throws CriError DATA_LOSS as soon as there are too many bytes, or at the end.
+ */
+export async function* verified(
+  chunks: AsyncIterable<Buffer>,
+  { digest, size }: { digest: string; size: number },
+): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256');
+  let seen = 0;
+  for await (const chunk of chunks) {
+    seen += chunk.length;
+    if (seen > size) throw corrupt(`blob ${digest}`, `is longer than the ${size} bytes announced`);
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (seen < size) throw corrupt(`blob ${digest}`, `ends after ${seen} of ${size} bytes`);
+  const actual = `sha256:${hash.digest('hex')}`;
+  if (actual !== digest) throw corrupt(`blob ${digest}`, `its content has the digest ${actual}`);
+}

@@ -1,0 +1,115 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CriError, messageOf, StatusCode } from '../../../core/model/errors.ts';
+import type { LayerDescriptor } from '../../../core/model/image.ts';
+import type { Logger } from '../../../core/model/logger.ts';
+import { corrupt, verified } from '../digest.ts';
+import { unreachable } from './failure.ts';
+import type { Session } from './session.ts';
+import { type HttpResponse, readBody } from './transport.ts';
+
+/** How often a transfer that breaks again and again is taken up, and what counts as having come forward in between. */
+const MAX_RESUMES = 4;
+const PROGRESS = 1_048_576;
+
+/** One repository at all its endpoints, the one that answered last first. */
+export class Repository {
+  #sessions: readonly Session[];
+  readonly #retryMs: number;
+  readonly #logger: Logger;
+
+  constructor(sessions: readonly Session[], retryMs: number, logger: Logger) {
+    this.#sessions = sessions;
+    this.#retryMs = retryMs;
+    this.#logger = logger;
+  }
+
+  /** A document of at most `limit` bytes. @throws as {@link Session.get} of the last endpoint. */
+  async document(path: string, accept: string, limit: number, signal?: AbortSignal): Promise<Buffer> {
+    return this.#anywhere(async (session) => {
+      const response = await session.get(path, { accept }, signal);
+      return readBody(response, limit, path).catch((error: unknown) => {
+        signal?.throwIfAborted();
+        throw error instanceof CriError ? error : unreachable(session.endpoint.base.host, error);
+      });
+    }, signal);
+  }
+
+  /** A blob's bytes, verified; a transfer that breaks is taken up where it broke. */
+  blob(layer: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    return verified(this.#blob(layer, signal), layer);
+  }
+
+  async *#blob({ digest, size }: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    let offset = 0;
+    let failures = 0;
+    while (offset < size || (size === 0 && failures === 0)) {
+      const from = offset;
+      let problem: unknown = new Error(`the transfer ended after ${from} of ${size} bytes`);
+      try {
+        const response = await this.#open(`blobs/${digest}`, from, signal);
+        for await (const chunk of continued(response, from)) {
+          offset += chunk.length;
+          yield chunk;
+        }
+        if (offset >= size) return;
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (from === 0 && offset === 0 && failures === 0) throw error;
+        problem = error;
+      }
+      failures = offset - from >= PROGRESS ? 1 : failures + 1;
+      if (failures > MAX_RESUMES) throw unreachable(`blob ${digest}`, problem);
+      this.#logger.debug('Transfer broke, taking it up again', { blob: digest, offset, error: messageOf(problem) });
+      await delay(this.#retryMs * failures, undefined, { signal });
+    }
+  }
+
+  #open(path: string, offset: number, signal?: AbortSignal): Promise<HttpResponse> {
+    const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+    return this.#anywhere((session) => session.get(path, headers, signal), signal);
+  }
+
+  /** Tries endpoint after endpoint; when none helps, the most telling error is thrown. */
+  async #anywhere<T>(task: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    let worst = { weight: -1, error: new Error('the registry has no endpoint') as unknown };
+    for (const session of this.#sessions) {
+      try {
+        const result = await task(session);
+        this.#sessions = [session, ...this.#sessions.filter((other) => other !== session)];
+        return result;
+      } catch (error) {
+        signal?.throwIfAborted();
+        const weight = weightOf(error, session);
+        if (weight >= worst.weight) worst = { weight, error };
+        const endpoint = session.endpoint.base.host;
+        this.#logger.debug('Endpoint did not help', { endpoint, error: messageOf(error) });
+      }
+    }
+    throw worst.error;
+  }
+}
+
+/** What the registry itself says counts more than what a mirror says, an answer more than none. */
+function weightOf(error: unknown, { endpoint }: Session): number {
+  const answered = error instanceof CriError && error.code !== StatusCode.UNKNOWN;
+  return (endpoint.isMirror ? 0 : 2) + (answered ? 1 : 0);
+}
+
+/** The bytes from `offset` on, also from a server that ignores ranges. @throws CriError DATA_LOSS for a wrong range. */
+async function* continued(response: HttpResponse, offset: number): AsyncGenerator<Buffer> {
+  let skip = 0;
+  if (response.statusCode === 206) {
+    const start = /^bytes (\d+)-/.exec(String(response.headers['content-range']))?.[1];
+    if (Number(start) !== offset) throw corrupt('range', `asked for bytes from ${offset}, got ${start ?? 'none'}`);
+  } else {
+    skip = offset;
+  }
+  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    if (skip >= chunk.length) {
+      skip -= chunk.length;
+      continue;
+    }
+    yield skip > 0 ? chunk.subarray(skip) : chunk;
+    skip = 0;
+  }
+}

@@ -1,0 +1,70 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Credentials } from '../../../core/model/image.ts';
+import { Authenticator } from './authenticator.ts';
+import type { Endpoint } from './endpoints.ts';
+import { refused, wordsOf } from './failure.ts';
+import { type HttpResponse, readBody, type Transport } from './transport.ts';
+
+const MAX_ERROR_BODY = 65_536;
+/** Answers that a second attempt may improve. */
+const TRANSIENT = [429, 502, 503, 504];
+const MAX_WAIT_MS = 10_000;
+
+export interface SessionOptions {
+  transport: Transport;
+  endpoint: Endpoint;
+  repository: string;
+  credentials: Credentials | undefined;
+  /** Milliseconds before a second attempt, doubled for the third. */
+  retryMs: number;
+}
+
+/** One repository at one endpoint, for the time of a pull. */
+export class Session {
+  readonly endpoint: Endpoint;
+  readonly #options: SessionOptions;
+  readonly #authenticator: Authenticator;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.endpoint = options.endpoint;
+    const { transport, endpoint, repository } = options;
+    // A mirror is somebody else: what was given for the registry is not shown to it.
+    const credentials = endpoint.isMirror ? undefined : options.credentials;
+    this.#authenticator = new Authenticator({ transport, base: endpoint.base, repository, credentials });
+  }
+
+  /**
+   * GETs `<base>/<repository>/<path>`; resolves with the answer once it is 200 or 206.
+   * @throws CriError by the registry's answer (401 UNAUTHENTICATED, 403 PERMISSION_DENIED, 404 NOT_FOUND, 429
+   *   RESOURCE_EXHAUSTED, 5xx UNKNOWN "RegistryUnavailable: …"), or as Transport.send.
+   */
+  async get(path: string, headers: Record<string, string>, signal?: AbortSignal): Promise<HttpResponse> {
+    const { transport, repository, retryMs } = this.#options;
+    const { base } = this.endpoint;
+    const url = new URL(`${repository}/${path}`, base);
+    let answered = false;
+    for (let attempt = 0; ;) {
+      const response = await transport.send(url, { headers: { ...headers, ...this.#authenticator.headers() }, signal });
+      const { statusCode } = response;
+      if (statusCode === 200 || statusCode === 206) return response;
+      const body = await readBody(response, MAX_ERROR_BODY, `answer of ${base.host}`).catch(() => Buffer.alloc(0));
+      if (statusCode === 401 && !answered) {
+        answered = true;
+        if (await this.#authenticator.answer(response, signal)) continue;
+      }
+      if (TRANSIENT.includes(statusCode) && attempt < 2) {
+        await delay(waitMs(response, retryMs * 2 ** attempt++), undefined, { signal });
+        continue;
+      }
+      const words = wordsOf(body.toString('utf8'), this.#authenticator.secrets());
+      throw refused(base.host, `${repository} ${path}`, statusCode, words);
+    }
+  }
+}
+
+/** What the registry asks for in Retry-After (seconds), within reason. */
+function waitMs(response: HttpResponse, otherwise: number): number {
+  const asked = Number(response.headers['retry-after']) * 1000;
+  return Math.min(Number.isFinite(asked) && asked > 0 ? asked : otherwise, MAX_WAIT_MS);
+}

@@ -1,0 +1,47 @@
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import type { SourceImage } from '../../core/model/image.ts';
+import { digestOf, verifyDigest } from './digest.ts';
+import { type Descriptor, MAX_DOCUMENT, parseManifest } from './manifest.ts';
+import { choosePlatform, type Platform } from './platform.ts';
+
+/** An index may name indexes; nobody nests deeper. */
+const MAX_DEPTH = 3;
+
+/** Fetches a document by its descriptor; verification is the caller's. */
+export type FetchDocument = (descriptor: Descriptor, kind: 'manifest' | 'blob') => Promise<Buffer>;
+
+/** What a top-level document leads to on a platform, all of it verified. */
+export type ResolvedImage = Pick<
+  SourceImage,
+  'digest' | 'manifestDigest' | 'manifest' | 'configDigest' | 'config' | 'layers'
+>;
+
+/**
+ * Goes from what a reference named to one platform's manifest and configuration.
+ * @throws CriError DATA_LOSS for a document that is not what its digest says, and what parseManifest and choosePlatform throw.
+ */
+export async function resolveImage(top: Buffer, platform: Platform, fetch: FetchDocument): Promise<ResolvedImage> {
+  const digest = digestOf(top);
+  let manifestDigest = digest;
+  let manifest = top;
+  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+    const parsed = parseManifest(manifest, `manifest ${manifestDigest}`);
+    if (parsed.kind === 'image') {
+      const config = await fetchVerified(parsed.config, 'blob', fetch);
+      const layers = parsed.layers.map(({ mediaType, size, digest }) => ({ mediaType, size, digest }));
+      return { digest, manifestDigest, manifest, configDigest: parsed.config.digest, config, layers };
+    }
+    const chosen = choosePlatform(parsed.manifests, platform);
+    manifest = await fetchVerified(chosen, 'manifest', fetch);
+    manifestDigest = chosen.digest;
+  }
+  throw new CriError(StatusCode.INVALID_ARGUMENT, `manifest ${digest}: indexes are nested too deeply`);
+}
+
+async function fetchVerified(descriptor: Descriptor, kind: 'manifest' | 'blob', fetch: FetchDocument): Promise<Buffer> {
+  const what = `${kind} ${descriptor.digest}`;
+  if (descriptor.size > MAX_DOCUMENT) throw new CriError(StatusCode.INVALID_ARGUMENT, `${what}: is larger than 4 MiB`);
+  const data = await fetch(descriptor, kind);
+  verifyDigest(what, data, descriptor.digest);
+  return data;
+}

@@ -1,0 +1,125 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, readlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { isErrno } from '../../core/model/errors.ts';
+
+/** O_PATH of open(2), which Node.js does not name; the number is that of x86 and ARM. */
+const O_PATH = 0o10000000;
+const MAX_LINKS = 40;
+
+/** A file that is larger than allowed, no regular file, or behind a loop of symlinks. */
+export class ScopedFileError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ScopedFileError';
+  }
+}
+
+/**
+ * Resolves `path` as a process would whose root directory is `root`: absolute symlinks and `..` stay inside. Returns the
+ * absolute path on this side, without symlinks, `root` itself resolved by the caller; what does not exist is kept as it is
+ * written. It is true for the moment only: where somebody can change the tree meanwhile, use {@link readFileScoped}.
+ * @throws ScopedFileError in a loop of symlinks.
+ */
+export async function resolveScoped(root: string, path: string): Promise<string> {
+  const base = resolve(root);
+  const pending = path.split('/').reverse();
+  const current: string[] = [];
+  let links = 0;
+  for (let component = pending.pop(); component !== undefined; component = pending.pop()) {
+    if (component === '' || component === '.') continue;
+    if (component === '..') {
+      current.pop();
+      continue;
+    }
+    const target = await linkTarget(join(base, ...current, component));
+    if (target === undefined) {
+      current.push(component);
+      continue;
+    }
+    if (++links > MAX_LINKS) throw new ScopedFileError(`${path}: too many symbolic links`);
+    if (target.startsWith('/')) current.length = 0;
+    pending.push(...target.split('/').reverse());
+  }
+  return join(base, ...current);
+}
+
+/**
+ * Reads a regular file below `root`, resolving its path as {@link resolveScoped} does, one component at a time on open
+ * directories: whoever changes the tree meanwhile cannot lead it outside. undefined when the file does not exist.
+ * @throws ScopedFileError for more than `maxBytes` bytes, another kind of file, or a loop of symlinks.
+ */
+export async function readFileScoped(root: string, path: string, maxBytes: number): Promise<Buffer | undefined> {
+  const opened: FileHandle[] = [];
+  try {
+    const found = await walk(root, path, opened);
+    if (!found) return undefined;
+    if (!(await found.stat()).isFile()) throw new ScopedFileError(`${path}: is no regular file`);
+    const file = await open(fdPath(found), constants.O_RDONLY);
+    opened.push(file);
+    return await readAtMost(file, maxBytes, path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  } finally {
+    for (const handle of opened) await handle.close();
+  }
+}
+
+/** Opens what `path` names, without reading it. Everything opened on the way is appended to `opened`. */
+async function walk(root: string, path: string, opened: FileHandle[]): Promise<FileHandle | undefined> {
+  const openAt = async (where: string, flags: number) => {
+    const handle = await open(where, O_PATH | flags);
+    opened.push(handle);
+    return handle;
+  };
+  const stack = [await openAt(root, constants.O_DIRECTORY)];
+  const pending = path.split('/').reverse();
+  let links = 0;
+  for (let component = pending.pop(); component !== undefined; component = pending.pop()) {
+    const directory = stack.at(-1);
+    if (!directory) return undefined;
+    if (component === '' || component === '.') continue;
+    if (component === '..') {
+      if (stack.length > 1) stack.pop();
+      continue;
+    }
+    const where = `${fdPath(directory)}/${component}`;
+    const next = await openAt(where, constants.O_NOFOLLOW);
+    if (!(await next.stat()).isSymbolicLink()) {
+      stack.push(next);
+      continue;
+    }
+    if (++links > MAX_LINKS) throw new ScopedFileError(`${path}: too many symbolic links`);
+    const target = await readlink(where);
+    if (target.startsWith('/')) stack.length = 1;
+    pending.push(...target.split('/').reverse());
+  }
+  return stack.at(-1);
+}
+
+/** The file system's own name of an open file: a path through it starts there, whatever happened to its name. */
+function fdPath(handle: FileHandle): string {
+  return `/proc/self/fd/${handle.fd}`;
+}
+
+async function readAtMost(file: FileHandle, maxBytes: number, path: string): Promise<Buffer> {
+  const buffer = Buffer.alloc(maxBytes + 1);
+  let length = 0;
+  while (length < buffer.length) {
+    const { bytesRead } = await file.read(buffer, length, buffer.length - length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  if (length > maxBytes) throw new ScopedFileError(`${path}: is larger than ${maxBytes} bytes`);
+  return buffer.subarray(0, length);
+}
+
+async function linkTarget(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    if (isErrno(error, 'EINVAL', 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
