@@ -11,6 +11,7 @@ import {
 } from '../../../api/gen/cri.ts';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import type { CliContext, Input } from '../command.ts';
+import { leftByRun, removeRunLog } from '../run/left-over.ts';
 import { wholeNumber } from '../values.ts';
 import { type Found, resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
@@ -30,15 +31,21 @@ export async function stopObjects(context: CliContext, server: ServerClient, inp
   }
 }
 
-/** Removes containers and pods and prints their ids. @throws CriError FAILED_PRECONDITION for what runs, without --force. */
+/**
+ * Removes containers and pods and prints their ids; a container that `run` left goes with its pod and its log.
+ * @throws CriError FAILED_PRECONDITION for what runs, without --force.
+ */
 export async function removeObjects(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   for (const word of input.args) {
     const found = await resolve(server, word, ['container', 'pod']);
-    if (input.has('force')) await stop(server, found, STOP_GRACE_SECONDS);
-    else if (await alive(server, found)) {
+    const run = await leftByRun(server, found);
+    if (!input.has('force') && (await alive(server, found))) {
       throw failedPrecondition(`${found.kind} ${found.id} runs; stop it first, or use --force`);
     }
-    await remove(server, found);
+    const whole = run?.pod ?? found;
+    if (run !== undefined || input.has('force')) await stop(server, whole, STOP_GRACE_SECONDS);
+    await remove(server, whole);
+    if (run !== undefined) await removeRunLog(run.logPath);
     context.stdout.write(`${found.id}\n`);
   }
 }

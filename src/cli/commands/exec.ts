@@ -20,6 +20,6 @@ export const exec: Command = {
     const { connectServer } = await import('../client/connect.ts');
     const { execSync } = await import('../client/exec-sync.ts');
     using server = await connectServer(input);
-    return execSync(context, server, input);
+    return await execSync(context, server, input);
   },
 };

@@ -54,6 +54,6 @@ export const run: Command = {
       import('../run/foreground.ts'),
     ]);
     using server = await connectServer(input);
-    return runForeground(context, server, input);
+    return await runForeground(context, server, input);
   },
 };

@@ -21,7 +21,7 @@ import { wholeNumber } from '../values.ts';
 import { awaitExit } from './await-exit.ts';
 import { ensureImage } from './ensure-image.ts';
 import { Interrupted, Interruption } from './interruption.ts';
-import { LOG_FILE, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
+import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
 
 /** What timeout(1) exits with. */
 const TIMED_OUT = 124;
@@ -38,7 +38,7 @@ const SETUP_TIMEOUT_MS = 240_000;
 export async function runForeground(context: CliContext, server: ServerClient, input: Input): Promise<number> {
   const timeout = input.text('timeout');
   const seconds = timeout === undefined ? undefined : wholeNumber('timeout', timeout, 1, MAX_TIMEOUT_SECONDS);
-  const logDirectory = await mkdtemp(join(tmpdir(), 'proxmox-lxcri-run-'));
+  const logDirectory = await mkdtemp(join(tmpdir(), LOG_FOLDER_PREFIX));
   const uid = randomUUID();
   let keep = false;
   using interruption = new Interruption(context, STOP_GRACE_SECONDS);

@@ -15,6 +15,9 @@ export const RUN_LABEL = 'proxmox-lxcri/run';
 /** Name of the log file in the pod's log folder. */
 export const LOG_FILE = 'container.log';
 
+/** Folders of logs are named so; what is named otherwise is not `run`'s to remove. */
+export const LOG_FOLDER_PREFIX = 'proxmox-lxcri-run-';
+
 const CPU_PERIOD = 100_000;
 
 /** What `run` asks the server for, made from its command line. */

@@ -1,0 +1,58 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import type { ExecutionContext } from 'ava';
+import { ImageServiceService, ImageStoreService, RuntimeServiceService } from '../../../api/gen/cri.ts';
+
+/** Answers one kind of call. What it throws with a `code` is the call's status. */
+export type Answer = (request: never) => unknown;
+
+interface Call {
+  method: string;
+  request: unknown;
+}
+
+/** A server on a socket of its own that answers as the test says; calls it has no answer for are UNIMPLEMENTED. */
+export async function scriptedServer(
+  t: ExecutionContext,
+  answers: Record<string, Answer>,
+): Promise<{ address: string; folder: string; calls: Call[]; methods: () => string[] }> {
+  const folder = await mkdtemp(join(tmpdir(), 'scripted-server-'));
+  const path = join(folder, 'cri.sock');
+  const server = new Server();
+  const calls: Call[] = [];
+  for (const service of [RuntimeServiceService, ImageServiceService, ImageStoreService]) {
+    const handlers = Object.entries(service).map(([method, definition]) => {
+      const unary = (call: { request: unknown }, callback: (error: unknown, value?: unknown) => void) => {
+        calls.push({ method, request: call.request });
+        const answer = answers[method];
+        if (answer === undefined) {
+          callback({ code: status.UNIMPLEMENTED, details: `${method} is not scripted` });
+          return;
+        }
+        Promise.resolve()
+          .then(() => answer(call.request as never))
+          .then((value) => {
+            // An empty message has every field.
+            callback(null, Object.assign(definition.responseDeserialize(Buffer.alloc(0)), value));
+          }, callback);
+      };
+      const stream = (call: { emit: (event: string, error: unknown) => void }) =>
+        call.emit('error', { code: status.UNIMPLEMENTED, details: 'no streams' });
+      return [method, definition.responseStream ? stream : unary];
+    });
+    server.addService(service as never, Object.fromEntries(handlers) as never);
+  }
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+  t.teardown(async () => {
+    server.forceShutdown();
+    await rm(folder, { recursive: true });
+  });
+  return { address: `unix://${path}`, folder, calls, methods: () => calls.map(({ method }) => method) };
+}
