@@ -361,7 +361,7 @@ test('A container whose conmon was killed is still there, can be ended, and ends
 test('Half-created containers are removed, whatever there is of them', async (t) => {
   const f = await RunnerFixture.make(t);
   const ids = await Promise.all([f.create(['true']), f.shell(IDLE), f.shell(`${IDLE} & ${IDLE}`)]);
-  const [unstarted, running, noConfig] = ids as [string, string, string];
+  const [unstarted, running, noConfig] = ids;
   for (const id of [unstarted, running]) await rm(join(f.bundle(id), 'runner.json'));
   await rm(join(f.bundle(running), 'conmon.pid'));
   await rm(join(f.bundle(noConfig), 'config.json'));
