@@ -22,7 +22,10 @@ export interface ContainerExit {
   oomKilled: boolean;
 }
 
-/** What the runner knows of a container now. `pid` is the first process's, in the runner's PID namespace. */
+/**
+ * What the runner knows of a container now. `pid` is the first process's, in the runner's PID namespace. `exit` is
+ * undefined when nobody saw the end.
+ */
 export type RunnerState =
   | { status: 'absent' }
   | { status: 'created' | 'running'; pid: number }
@@ -101,6 +104,9 @@ export interface ContainerRunner {
   /** Ids of the containers this runner has files of, whether or not a record knows them. */
   list(): Promise<string[]>;
 
-  /** Calls `listener` once for each container that ends from now on. Returns the unsubscriber. */
+  /**
+   * Calls `listener` once for each container that ends from now on. An end whose code nobody saw, because the monitor was
+   * killed, is told with code 255; `inspect` then has no exit. Returns the unsubscriber.
+   */
   onExit(listener: (exit: ContainerExit) => void): () => void;
 }
