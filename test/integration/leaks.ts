@@ -1,0 +1,86 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run } from '../../src/utils/process/run.ts';
+
+/** Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. */
+export async function inventory(fixture: { folder: string; cgroup: string }): Promise<string[]> {
+  const lines = [
+    ...(await processes()),
+    ...(await mounts()),
+    ...(await interfaces()),
+    ...(await cgroups(fixture.cgroup)),
+    ...(await namespaces()),
+    ...(await firewall()),
+    ...(await files(fixture.folder)),
+  ];
+  return lines.sort();
+}
+
+/** Lines of `after` that `before` lacks, and the other way round. */
+export function difference(before: readonly string[], after: readonly string[]): string[] {
+  const count = (lines: readonly string[]) => {
+    const counts = new Map<string, number>();
+    for (const line of lines) counts.set(line, (counts.get(line) ?? 0) + 1);
+    return counts;
+  };
+  const [old, now] = [count(before), count(after)];
+  return [...new Set([...before, ...after])].flatMap((line) => {
+    const change = (now.get(line) ?? 0) - (old.get(line) ?? 0);
+    return change === 0 ? [] : [`${change > 0 ? '+' : ''}${String(change)} ${line}`];
+  });
+}
+
+async function processes(): Promise<string[]> {
+  const { stdout } = await run('ps', ['-eo', 'comm=']);
+  // ps itself, and helpers of the test runner that come and go.
+  return stdout
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((name) => name !== '' && name !== 'ps' && name !== 'node' && name !== 'MainThread')
+    .map((name) => `process ${name}`);
+}
+
+async function mounts(): Promise<string[]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  return text.split('\n').flatMap((line) => {
+    const point = line.split(' ')[4];
+    return point === undefined ? [] : [`mount ${point}`];
+  });
+}
+
+async function interfaces(): Promise<string[]> {
+  return (await readdir('/sys/class/net')).map((name) => `interface ${name}`);
+}
+
+async function namespaces(): Promise<string[]> {
+  const found = new Set<string>();
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    for (const kind of ['net', 'ipc', 'uts', 'pid', 'mnt']) {
+      const link = await readlink(`/proc/${pid}/ns/${kind}`).catch(() => undefined);
+      if (link !== undefined) found.add(link);
+    }
+  }
+  return [...found].map((name) => `namespace ${name}`);
+}
+
+async function cgroups(parent: string): Promise<string[]> {
+  const { stdout } = await run('find', ['/sys/fs/cgroup', '-type', 'd', '-path', `*${parent}/*`]);
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => `cgroup ${line}`);
+}
+
+async function firewall(): Promise<string[]> {
+  const { stdout } = await run('iptables-save', []).catch(() => ({ stdout: '' }));
+  return stdout
+    .split('\n')
+    .filter((line) => line.startsWith('-A') || line.startsWith(':'))
+    .map((line) => `rule ${line.replace(/ \[\d+:\d+\]$/, '')}`);
+}
+
+/** Files and folders of the server, its log and the pods' own logs apart. */
+async function files(folder: string): Promise<string[]> {
+  const names = await readdir(folder, { recursive: true });
+  return names.filter((name) => !name.startsWith('logs')).map((name) => `file ${join(folder, name)}`);
+}

@@ -1,0 +1,217 @@
+import type { ExecutionContext } from 'ava';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ContainerConfig,
+  ContainerState,
+  CreateContainerRequest,
+  ExecSyncRequest,
+  ListContainersRequest,
+  ListPodSandboxRequest,
+  PodSandboxConfig,
+  RunPodSandboxRequest,
+  RuntimeServiceService,
+} from '../../api/gen/cri.ts';
+import type { ContainerStatus } from '../../api/gen/cri.ts';
+import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
+import { ServerClient } from '../../src/cli/client/server.ts';
+import { run } from '../../src/utils/process/run.ts';
+
+/** Name of the image every fixture has: Debian's static busybox. */
+export const IMAGE = 'localhost/tiny:test';
+
+/** The cgroup that test/sandbox removes in the end; undefined outside of it. */
+const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
+let subnets = 0;
+
+/** The real server as a process of its own, with folders, a bridge and a cgroup of its own; all of it goes with the test. */
+export class ServerFixture {
+  readonly folder: string;
+  readonly cgroup: string;
+  readonly socket: string;
+  readonly #extra: string;
+  #bridge = '';
+  #process: ChildProcess | undefined;
+  #attempt = 0;
+  client: ServerClient;
+
+  private constructor(folder: string, cgroup: string, extra: string) {
+    this.folder = folder;
+    this.cgroup = cgroup;
+    this.socket = join(folder, 'cri.sock');
+    this.#extra = extra;
+    this.client = new ServerClient(`unix://${this.socket}`);
+  }
+
+  /** Starts a server; `extra` is more TOML for its configuration. The image {@link IMAGE} is there. */
+  static async make(t: ExecutionContext, extra = ''): Promise<ServerFixture> {
+    if (testCgroup === undefined) throw new Error('run this below test/sandbox');
+    const folder = await mkdtemp('/tmp/cri-');
+    const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra);
+    t.teardown(() => fixture.destroy(t));
+    await fixture.#configure();
+    await fixture.start();
+    const archive = join(folder, 'tiny.tar');
+    await run('deploy/lib/pack-busybox', ['/bin/busybox', archive, IMAGE]);
+    await fixture.client.call(ImageStoreService.import, { path: archive, reference: '' });
+    return fixture;
+  }
+
+  async #configure(): Promise<void> {
+    // Fixtures of one run share a network namespace: each has a bridge and a range of its own.
+    const number = process.pid % 200;
+    subnets += 1;
+    this.#bridge = `t${String(process.pid)}n${String(subnets)}`.slice(0, 15);
+    await mkdir(join(this.folder, 'cni'));
+    const ipam = {
+      type: 'host-local',
+      dataDir: join(this.folder, 'ipam'),
+      ranges: [[{ subnet: `10.${String(20 + number)}.${String(subnets)}.0/24` }]],
+      routes: [{ dst: '0.0.0.0/0' }],
+    };
+    const plugins = [
+      { type: 'bridge', bridge: this.#bridge, isGateway: true, ipMasq: true, ipam },
+      { type: 'portmap', capabilities: { portMappings: true } },
+    ];
+    const list = { cniVersion: '1.0.0', name: `net-${this.#bridge}`, plugins };
+    await writeFile(join(this.folder, 'cni', '10-test.conflist'), JSON.stringify(list));
+    const toml = `
+root = "${this.folder}/root"
+state = "${this.folder}/state"
+[grpc]
+listen = "unix://${this.socket}"
+[log]
+level = "debug"
+[metrics]
+listen = ""
+[network]
+config_dir = "${this.folder}/cni"
+[runtime]
+cgroup_parent = "${this.cgroup}"
+${this.#extra}`;
+    await writeFile(join(this.folder, 'config.toml'), toml);
+  }
+
+  /** Starts the server process and waits until it answers. */
+  async start(): Promise<void> {
+    const log = createWriteStream(join(this.folder, 'server.log'), { flags: 'a' });
+    const child = spawn(process.execPath, ['src/main.ts', 'serve', '--config', join(this.folder, 'config.toml')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
+    child.stderr.pipe(log);
+    this.#process = child;
+    for (let i = 0; i < 300 && child.exitCode === null; i++) {
+      if (await this.client.call(RuntimeServiceService.version, { version: '' }).catch(() => undefined)) return;
+      await sleep(100);
+    }
+    throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
+  }
+
+  /** Ends the server process; containers stay. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    return ended;
+  }
+
+  log(): Promise<string> {
+    return readFile(join(this.folder, 'server.log'), 'utf8');
+  }
+
+  /** Runs a pod and gives its id. */
+  async pod(name: string, config: Parameters<typeof PodSandboxConfig.create>[0] = {}, handler = ''): Promise<string> {
+    const request = RunPodSandboxRequest.create({ config: this.podConfig(name, config), runtimeHandler: handler });
+    return (await this.client.call(RuntimeServiceService.runPodSandbox, request)).podSandboxId;
+  }
+
+  podConfig(name: string, config: Parameters<typeof PodSandboxConfig.create>[0] = {}): PodSandboxConfig {
+    this.#attempt += 1;
+    const metadata = { name, namespace: 'test', uid: `${name}-${String(this.#attempt)}`, attempt: 0 };
+    return PodSandboxConfig.create({ metadata, logDirectory: join(this.folder, 'logs', name), ...config });
+  }
+
+  /** Creates a container that logs to `<name>.log`, and gives its id. */
+  async create(
+    podSandboxId: string,
+    name: string,
+    config: Parameters<typeof ContainerConfig.create>[0],
+  ): Promise<string> {
+    const container = { metadata: { name, attempt: 0 }, image: { image: IMAGE }, logPath: `${name}.log`, ...config };
+    const request = CreateContainerRequest.create({ podSandboxId, config: container });
+    return (await this.client.call(RuntimeServiceService.createContainer, request)).containerId;
+  }
+
+  /** Creates and starts a container that runs `script` in a shell. */
+  async sh(
+    pod: string,
+    name: string,
+    script: string,
+    config: Parameters<typeof ContainerConfig.create>[0] = {},
+  ): Promise<string> {
+    const id = await this.create(pod, name, { command: ['sh', '-c', script], ...config });
+    await this.client.call(RuntimeServiceService.startContainer, { containerId: id });
+    return id;
+  }
+
+  async status(containerId: string): Promise<ContainerStatus> {
+    const { status } = await this.client.call(RuntimeServiceService.containerStatus, { containerId, verbose: false });
+    if (status === undefined) throw new Error('no status');
+    return status;
+  }
+
+  /** Waits until a container has ended. */
+  async exit(containerId: string): Promise<ContainerStatus> {
+    for (let i = 0; i < 600; i++) {
+      const status = await this.status(containerId);
+      if (status.state === ContainerState.CONTAINER_EXITED) return status;
+      await sleep(50);
+    }
+    throw new Error(`container ${containerId} did not end`);
+  }
+
+  exec(containerId: string, ...cmd: string[]) {
+    return this.client.call(RuntimeServiceService.execSync, ExecSyncRequest.create({ containerId, cmd, timeout: 30n }));
+  }
+
+  /** What a container wrote to one stream, from its CRI log. */
+  async output(pod: string, name: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<string> {
+    const text = await readFile(join(this.folder, 'logs', pod, `${name}.log`), 'utf8');
+    return text
+      .split('\n')
+      .map((line) => /^\S+ (stdout|stderr) ([PF]) (.*)$/s.exec(line))
+      .map((match) => (match?.[1] === stream ? `${match[3] ?? ''}${match[2] === 'F' ? '\n' : ''}` : ''))
+      .join('');
+  }
+
+  /** Removes all pods with their containers. */
+  async clear(): Promise<void> {
+    const { items } = await this.client.call(RuntimeServiceService.listPodSandbox, ListPodSandboxRequest.create());
+    await Promise.all(
+      items.map(({ id }) => this.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: id })),
+    );
+  }
+
+  containers() {
+    return this.client.call(RuntimeServiceService.listContainers, ListContainersRequest.create());
+  }
+
+  async destroy(t: ExecutionContext): Promise<void> {
+    try {
+      if (this.#process?.exitCode === null && this.#process.signalCode === null) await this.clear();
+    } catch (error) {
+      t.log('cannot remove the pods', error);
+    }
+    await this.end('SIGTERM');
+    this.client[Symbol.dispose]();
+    if (!t.passed) t.log((await this.log().catch(() => '')).slice(-4000));
+    await run('ip', ['link', 'delete', this.#bridge]).catch(() => undefined);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

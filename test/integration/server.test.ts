@@ -1,0 +1,315 @@
+import test from 'ava';
+import { readFile, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ContainerConfig,
+  ContainerState,
+  CreateContainerRequest,
+  ExecSyncRequest,
+  ImageServiceService,
+  ListContainerStatsRequest,
+  PodSandboxState,
+  RunPodSandboxRequest,
+  RuntimeServiceService,
+} from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { difference, inventory } from './leaks.ts';
+import { IMAGE, ServerFixture } from './server-fixture.ts';
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(
+    `${handler}: a pod runs a container: log, exit code, times, address, exec, limits, removal`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      const { client } = server;
+      const before = await inventory(server);
+      const dnsConfig = { servers: ['10.10.10.10'], searches: ['google.com'], options: ['ndots:8'] };
+      const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '81', 'kernel.shm_rmid_forced': '1' };
+      const pod = await server.pod('web', { hostname: 'web-1', dnsConfig, linux: { sysctls } }, handler);
+      const { status } = await client.call(RuntimeServiceService.podSandboxStatus, {
+        podSandboxId: pod,
+        verbose: true,
+      });
+      t.is(status?.state, PodSandboxState.SANDBOX_READY);
+      t.regex(status?.network?.ip ?? '', /^10\.\d+\.\d+\.\d+$/);
+      t.is(status?.runtimeHandler, handler);
+
+      const script =
+        'hostname; cat /etc/resolv.conf /proc/sys/net/ipv4/ip_unprivileged_port_start; echo oops >&2; pwd; echo "$GREETING"; exit 7';
+      const id = await server.sh(pod, 'main', script, {
+        workingDir: '/tmp',
+        envs: [{ key: 'GREETING', value: Buffer.from('hello world') }],
+      });
+      const ended = await server.exit(id);
+      t.is(ended.exitCode, 7);
+      t.is(ended.reason, 'Error');
+      t.true(ended.createdAt > 0n && ended.startedAt >= ended.createdAt && ended.finishedAt >= ended.startedAt);
+      t.is(
+        await server.output('web', 'main'),
+        'web-1\nsearch google.com\nnameserver 10.10.10.10\noptions ndots:8\n81\n/tmp\nhello world\n',
+      );
+      t.is(await server.output('web', 'main', 'stderr'), 'oops\n');
+
+      const service = await server.sh(pod, 'service', 'trap "exit 3" TERM; while :; do sleep 0.1; done', {
+        linux: { resources: { memoryLimitInBytes: 64n * 1024n * 1024n, cpuQuota: 50_000n, cpuPeriod: 100_000n } },
+        mounts: [{ containerPath: '/data', hostPath: server.folder, readonly: true }],
+      });
+      const answer = await server.exec(service, 'sh', '-c', 'echo out; echo err >&2; exit 5');
+      t.deepEqual([answer.stdout.toString(), answer.stderr.toString(), answer.exitCode], ['out\n', 'err\n', 5]);
+      const limit = await server.exec(
+        service,
+        'sh',
+        '-c',
+        'cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max',
+      );
+      t.is(limit.stdout.toString().trim(), '67108864');
+      const write = await server.exec(service, 'touch', '/data/x');
+      t.not(write.exitCode, 0);
+      t.regex(write.stderr.toString(), /Read-only/);
+      const peer = await server.exec(service, 'ping', '-c', '1', '-W', '2', status?.network?.ip ?? '');
+      t.is(peer.exitCode, 0, peer.stderr.toString());
+      const timeout = client.call(
+        RuntimeServiceService.execSync,
+        ExecSyncRequest.create({ containerId: service, cmd: ['sleep', '60'], timeout: 1n }),
+      );
+      await t.throwsAsync(timeout, { code: StatusCode.DEADLINE_EXCEEDED } as object);
+      t.not((await server.exec(service, 'pidof', 'sleep60')).exitCode, 0);
+
+      const { stats } = await client.call(
+        RuntimeServiceService.listContainerStats,
+        ListContainerStatsRequest.create({ filter: { id: service } }),
+      );
+      t.is(stats.length, 1);
+      t.true((stats[0]?.memory?.workingSetBytes?.value ?? 0n) > 0n);
+      t.true((stats[0]?.cpu?.usageCoreNanoSeconds?.value ?? 0n) > 0n);
+
+      await client.call(RuntimeServiceService.stopContainer, { containerId: service, timeout: 20n });
+      t.is((await server.status(service)).exitCode, 3);
+      const stubborn = await server.sh(pod, 'stubborn', 'trap "" TERM; while :; do sleep 0.1; done');
+      await client.call(RuntimeServiceService.stopContainer, { containerId: stubborn, timeout: 1n });
+      t.is((await server.status(stubborn)).exitCode, 137);
+
+      for (let i = 0; i < 2; i++) {
+        await client.call(RuntimeServiceService.removeContainer, { containerId: stubborn });
+        await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+      }
+      const stopped = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId: pod, verbose: false });
+      t.is(stopped.status?.state, PodSandboxState.SANDBOX_NOTREADY);
+      for (let i = 0; i < 2; i++) await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
+      await sleep(200);
+      const left = difference(before, await inventory(server)).filter(
+        (line) => !/ (interface|mount|file) .*(t\d+n\d+|ipam)/.test(line),
+      );
+      t.deepEqual(
+        left.filter((line) => line.startsWith('+') && !line.includes('rule :')),
+        [],
+      );
+    },
+  );
+}
+
+test.serial('what goes wrong is told with the right code and leaves nothing behind', async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  const pod = await server.pod('errors');
+  const before = await inventory(server);
+  const create = (config: Parameters<typeof ContainerConfig.create>[0]) => server.create(pod, 'bad', config);
+  const refusals: [Parameters<typeof ContainerConfig.create>[0], StatusCode, RegExp][] = [
+    [{ image: { image: 'localhost/none:1' } }, StatusCode.NOT_FOUND, /image/],
+    [
+      { mounts: [{ containerPath: '/x', hostPath: '/no/such/path' }] },
+      StatusCode.INVALID_ARGUMENT,
+      /mounts\[0\]\.host_path/,
+    ],
+    [{ logPath: '../../escape.log' }, StatusCode.INVALID_ARGUMENT, /log_path/],
+    [{ linux: { securityContext: { runAsUsername: 'nobody-here' } } }, StatusCode.INVALID_ARGUMENT, /run_as_username/],
+    [{ linux: { securityContext: { seccomp: { profileType: 0 } } } }, StatusCode.UNIMPLEMENTED, /seccomp/],
+  ];
+  for (const [config, code, message] of refusals) {
+    await t.throwsAsync(create({ command: ['true'], ...config }), { code, message } as object, message.source);
+  }
+  await t.throwsAsync(server.sh(pod, 'missing', '', { command: ['/no/such/program'] }), {
+    code: StatusCode.UNKNOWN,
+    message: /no\/such\/program/,
+  } as object);
+  const failed = (await server.containers()).containers.map(({ id }) => id);
+  for (const id of failed) {
+    const status = await server.status(id);
+    t.deepEqual([status.state, status.exitCode, status.reason], [ContainerState.CONTAINER_EXITED, 128, 'StartError']);
+    await client.call(RuntimeServiceService.removeContainer, { containerId: id });
+  }
+  await t.throwsAsync(server.pod('x', {}, 'unknown-handler'), {
+    code: StatusCode.INVALID_ARGUMENT,
+    message: /lxc, crun/,
+  } as object);
+  await t.throwsAsync(client.call(RuntimeServiceService.containerStatus, { containerId: 'nothing', verbose: false }), {
+    code: StatusCode.NOT_FOUND,
+  } as object);
+  await t.throwsAsync(server.exec('nothing', 'true'), { code: StatusCode.NOT_FOUND } as object);
+  for (const call of [
+    client.call(RuntimeServiceService.stopContainer, { containerId: 'nothing', timeout: 0n }),
+    client.call(RuntimeServiceService.removeContainer, { containerId: 'nothing' }),
+    client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: 'nothing' }),
+    client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: 'nothing' }),
+  ]) {
+    await t.notThrowsAsync(call);
+  }
+  t.deepEqual(difference(before, await inventory(server)), []);
+});
+
+test.serial('a repeated request finds the first attempt; another one with the same name is refused', async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  const config = server.podConfig('twice');
+  const request = RunPodSandboxRequest.create({ config });
+  const ids = await Promise.all([1, 2, 3].map(() => client.call(RuntimeServiceService.runPodSandbox, request)));
+  t.is(new Set(ids.map(({ podSandboxId }) => podSandboxId)).size, 1);
+  const podSandboxId = ids[0]?.podSandboxId ?? '';
+  const other = RunPodSandboxRequest.create({ config: { ...config, hostname: 'other' } });
+  await t.throwsAsync(client.call(RuntimeServiceService.runPodSandbox, other), {
+    code: StatusCode.ALREADY_EXISTS,
+  } as object);
+  const container = CreateContainerRequest.create({
+    podSandboxId,
+    config: { metadata: { name: 'c' }, image: { image: IMAGE }, command: ['true'] },
+  });
+  const made = await Promise.all([1, 2].map(() => client.call(RuntimeServiceService.createContainer, container)));
+  t.is(made[0]?.containerId, made[1]?.containerId);
+});
+
+test.serial('the calls of a starting kubelet get what it needs', async (t) => {
+  const { client } = await ServerFixture.make(t);
+  const version = await client.call(RuntimeServiceService.version, { version: '' });
+  t.deepEqual([version.version, version.runtimeApiVersion], ['0.1.0', 'v1']);
+  t.true(version.runtimeName !== '' && version.runtimeVersion !== '');
+  const { imageFilesystems } = await client.call(ImageServiceService.imageFsInfo, {});
+  t.true((imageFilesystems[0]?.fsId?.mountpoint ?? '').startsWith('/'));
+  t.true((imageFilesystems[0]?.usedBytes?.value ?? 0n) > 0n);
+  t.is((await client.call(RuntimeServiceService.runtimeConfig, {})).linux?.cgroupDriver, 1);
+  const { status, runtimeHandlers } = await client.call(RuntimeServiceService.status, { verbose: true });
+  t.deepEqual(
+    status?.conditions.map(({ type, status: holds, message }) => [type, holds, message]),
+    [
+      ['RuntimeReady', true, ''],
+      ['NetworkReady', true, ''],
+    ],
+  );
+  t.deepEqual(
+    runtimeHandlers.map(({ name }) => name),
+    ['', 'lxc', 'crun'],
+  );
+});
+
+test.serial(
+  'SIGKILL to the server with 20 writing containers: none restarted, no line lost or doubled, true exits',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    const ids: { id: string; name: string; lines: number; code: number }[] = [];
+    const pods = await Promise.all(
+      [0, 1, 2, 3].map((number) => server.pod(`p${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun')),
+    );
+    for (const [index, pod] of pods.entries()) {
+      for (let i = 0; i < 5; i++) {
+        const name = `c${String(i)}`;
+        const lines = i < 2 ? 400 : 1500;
+        const script = `i=0; while [ $i -lt ${String(lines)} ]; do i=$((i+1)); echo "line $i"; usleep 4000; done; exit ${String(i + 10)}`;
+        ids.push({ id: await server.sh(pod, name, script), name: `p${String(index)}/${name}`, lines, code: i + 10 });
+      }
+    }
+    const before = new Map(await Promise.all(ids.map(async ({ id }) => [id, await server.status(id)] as const)));
+    await server.end('SIGKILL');
+    await sleep(3000);
+    const restarted = process.hrtime.bigint();
+    await server.start();
+    t.log(`took ${String((process.hrtime.bigint() - restarted) / 1_000_000n)} ms to serve again`);
+    for (const { id, name, lines, code } of ids) {
+      const now = await server.status(id);
+      t.is(now.startedAt, before.get(id)?.startedAt ?? -1n, name);
+      const ended = await server.exit(id);
+      t.is(ended.exitCode, code, name);
+      const log = await readFile(ended.logPath, 'utf8');
+      const numbers = [...log.matchAll(/ stdout F line (\d+)$/gm)].map((match) => Number(match[1]));
+      t.deepEqual(
+        numbers,
+        Array.from({ length: lines }, (_, at) => at + 1),
+        name,
+      );
+      const last = /^(\S+) stdout F line \d+$/.exec(log.trimEnd().split('\n').at(-1) ?? '')?.[1];
+      const distance = Number(ended.finishedAt / 1_000_000n) - Date.parse(last ?? '');
+      t.true(distance > -50 && distance < 2000, `${name} ended ${String(distance)} ms after its last line`);
+    }
+  },
+);
+
+test.serial('SIGKILL in the middle of creating pods and containers leaves nothing that is not shown', async (t) => {
+  const server = await ServerFixture.make(t);
+  const warm = await server.pod('warm');
+  await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: warm });
+  const before = await inventory(server);
+  for (const delay of [5, 40, 90, 160, 250]) {
+    const storm = [0, 1, 2, 3].map(async (number) => {
+      const pod = await server.pod(`s${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun');
+      await server.sh(pod, 'c', 'sleep 100');
+    });
+    const settled = Promise.allSettled(storm);
+    await sleep(delay);
+    await server.end('SIGKILL');
+    await settled;
+    await server.start();
+    await server.clear();
+    await rm(join(server.folder, 'logs'), { recursive: true, force: true });
+    await sleep(300);
+    t.deepEqual(difference(before, await inventory(server)), [], `killed after ${String(delay)} ms`);
+  }
+});
+
+test.serial('50 pods, 8 at a time: afterwards everything is as before', async (t) => {
+  const server = await ServerFixture.make(t);
+  const cycle = async (number: number) => {
+    const pod = await server.pod(
+      `p${String(number)}`,
+      { portMappings: [{ containerPort: 80, hostPort: 21_000 + number }] },
+      number % 2 === 0 ? 'lxc' : 'crun',
+    );
+    const id = await server.sh(pod, 'c', 'echo hello; sleep 100');
+    t.is((await server.exec(id, 'echo', 'hi')).stdout.toString(), 'hi\n');
+    await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+    await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
+  };
+  // The first pod makes the bridge and the plugins' own chains, which stay.
+  await cycle(99);
+  const before = await inventory(server);
+  let next = 0;
+  const worker = async () => {
+    while (next < 50) await cycle(next++);
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
+  await sleep(300);
+  t.deepEqual(difference(before, await inventory(server)), []);
+});
+
+test.serial(
+  'a pod whose guest is killed by hand is NOTREADY, its containers are ended and its address is free again',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    const pod = await server.pod('victim');
+    const id = await server.sh(pod, 'c', 'sleep 1000');
+    await run('lxc-stop', ['-k', '-P', join(server.folder, 'state', 'lxc'), '-n', pod]);
+    const ended = await server.exit(id);
+    t.is(ended.exitCode, 137);
+    for (let i = 0; i < 100; i++) {
+      const { status } = await server.client.call(RuntimeServiceService.podSandboxStatus, {
+        podSandboxId: pod,
+        verbose: false,
+      });
+      if (status?.state === PodSandboxState.SANDBOX_NOTREADY) break;
+      await sleep(50);
+    }
+    const leases = (await readdir(join(server.folder, 'ipam'), { recursive: true })).filter(
+      (name) => /\d+\.\d+\.\d+\.\d+$/.test(name) && !name.includes('last_reserved'),
+    );
+    t.deepEqual(leases, []);
+  },
+);
