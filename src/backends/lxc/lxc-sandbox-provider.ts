@@ -8,14 +8,16 @@ import { killCgroup } from '../../utils/cgroup/processes.ts';
 import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { run } from '../../utils/process/run.ts';
+import { ExitWatch } from '../exit-watch.ts';
+import { defaultInit } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
 import { guestCgroups, innerCgroup } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
-import { GuestWatch } from './guest-watch.ts';
 import { prepareHolder } from './holder.ts';
 import type { Holder } from './holder.ts';
 import { endMonitor } from './monitor-end.ts';
+import { connectToMonitor } from './monitor-socket.ts';
 import { startGuest } from './start-guest.ts';
 
 export interface LxcSandboxProviderOptions {
@@ -39,7 +41,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   readonly #logger: Logger;
   readonly #lxcStart: string;
   readonly #init: string;
-  readonly #watch: GuestWatch;
+  readonly #watch: ExitWatch;
   #holder: Promise<Holder> | undefined;
 
   /** @throws CriError FAILED_PRECONDITION when `lxcPath` has characters that liblxc's hook lines cannot carry. */
@@ -54,8 +56,8 @@ export class LxcSandboxProvider implements SandboxProvider {
     this.#lxcPath = options.lxcPath.replace(/\/+$/, '');
     this.#logger = options.logger;
     this.#lxcStart = options.lxcStart ?? 'lxc-start';
-    this.#init = options.init ?? '/usr/bin/catatonit';
-    this.#watch = new GuestWatch(this.#lxcPath, options.logger);
+    this.#init = options.init ?? defaultInit;
+    this.#watch = new ExitWatch(options.logger);
   }
 
   async unavailableBecause(): Promise<string | undefined> {
@@ -102,7 +104,10 @@ export class LxcSandboxProvider implements SandboxProvider {
     const cgroups = await guestCgroups(spec);
     const pid = await initOf(cgroups);
     if (pid === undefined) return undefined;
-    this.#watch.watch(spec.id, async () => (await initOf(cgroups)) !== undefined);
+    this.#watch.watch(spec.id, {
+      connect: () => connectToMonitor(this.#lxcPath, spec.id),
+      alive: async () => (await initOf(cgroups)) !== undefined,
+    });
     const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
     return {
       namespaces: {

@@ -1,0 +1,42 @@
+import type { OciSpec } from '../../core/model/oci-runtime.ts';
+
+export interface HolderBundle {
+  rootfs: string;
+  /** The program mounted at /init. */
+  init: string;
+  cgroup: string;
+  /** Files of namespaces to join; the others but PID and mount are the node's. */
+  namespaces: { network?: string; ipc?: string; uts?: string };
+}
+
+/**
+ * The OCI configuration of the process that is first in a shared PID namespace: without rights, in an empty root, since
+ * containers beside it may look at it through /proc.
+ */
+export function holderSpec({ rootfs, init, cgroup, namespaces }: HolderBundle): OciSpec {
+  const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
+  const joined = Object.entries(namespaces) as ['network' | 'ipc' | 'uts', string][];
+  return {
+    ociVersion: '1.0.2',
+    root: { path: rootfs, readonly: true },
+    process: {
+      terminal: false,
+      user: { uid: 0, gid: 0 },
+      args: ['/init', '-P'],
+      env: ['PATH=/'],
+      cwd: '/',
+      capabilities: none,
+      noNewPrivileges: true,
+    },
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'mode=755', 'size=64k'] },
+      { destination: '/init', type: 'bind', source: init, options: ['bind', 'ro', 'nosuid', 'nodev'] },
+    ],
+    linux: {
+      namespaces: [{ type: 'pid' }, { type: 'mount' }, ...joined.map(([type, path]) => ({ type, path }))],
+      cgroupsPath: cgroup,
+      resources: { devices: [{ allow: false, access: 'rwm' }] },
+    },
+  };
+}
