@@ -75,12 +75,6 @@ export const configSchema = z.strictObject({
       cgroup_parent: absolutePath
         .default('/proxmox-lxcri')
         .describe('cgroup of pods whose request names no parent (the kubelet always names one)'),
-      log_line_bytes: z
-        .number()
-        .int()
-        .min(1024)
-        .default(16_384)
-        .describe('longer log lines are written in parts, marked P'),
       exec_drain_seconds: seconds
         .default(1)
         .describe('how long ExecSync waits for output that background processes hold open'),

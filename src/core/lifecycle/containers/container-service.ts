@@ -17,7 +17,7 @@ import { ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import { createContainer } from './create-container.ts';
-import { exited, startFailed } from './outcome.ts';
+import { startFailed } from './outcome.ts';
 import { recoverContainer, removeOrphans } from './recover-containers.ts';
 import { validateContainerConfig } from './validate.ts';
 
@@ -267,27 +267,25 @@ export class ContainerService {
   }
 
   async #ended(id: string, ms: number): Promise<boolean> {
-    // The end may have come before anybody waited, or nobody reported it because its monitor was killed.
+    // The end may have come before anybody waited.
+    await this.#reconcile(id);
+    return this.#store.waitForEnd(id, ms);
+  }
+
+  async #onExit({ id }: ContainerExit): Promise<void> {
+    try {
+      await this.#reconcile(id);
+    } catch (error) {
+      this.#options.logger.error('Cannot record the end of a container', { container: id, error: messageOf(error) });
+    }
+  }
+
+  /** Brings one record in line with what the runner has now; it alone tells a true exit code from an unknown one. */
+  async #reconcile(id: string): Promise<void> {
     await this.#locks.run(id, async () => {
       const record = this.#store.get(id);
       if (record === undefined || record.phase === 'creating') return;
       await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
     });
-    return this.#store.waitForEnd(id, ms);
-  }
-
-  async #onExit(exit: ContainerExit): Promise<void> {
-    try {
-      await this.#locks.run(exit.id, async () => {
-        const record = this.#store.get(exit.id);
-        if (record === undefined || record.phase === 'creating' || record.phase === 'exited') return;
-        await this.#store.finish(exited(record, exit));
-      });
-    } catch (error) {
-      this.#options.logger.error('Cannot record the end of a container', {
-        container: exit.id,
-        error: messageOf(error),
-      });
-    }
   }
 }
