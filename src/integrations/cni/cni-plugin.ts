@@ -1,0 +1,83 @@
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
+import { CommandError, run } from '../../utils/process/run.ts';
+
+/** The parameters of one plugin call (CNI specification, section 2). */
+export interface CniCall {
+  command: 'ADD' | 'DEL';
+  containerId: string;
+  /** Path of the network namespace; undefined when it is gone (DEL only). */
+  netns: string | undefined;
+  ifName: string;
+  /** `KEY=VALUE` pairs for CNI_ARGS, checked. */
+  args: string;
+}
+
+/** A plugin that hangs holds its pod's lock; the kubelet gives up on a sandbox after four minutes. */
+const pluginTimeoutMs = 120_000;
+
+/** Runs CNI plugins found in a list of folders. */
+export class CniPlugins {
+  readonly #folders: readonly string[];
+
+  constructor(folders: readonly string[]) {
+    this.#folders = folders;
+  }
+
+  /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the folders searched. */
+  async find(type: string): Promise<string> {
+    for (const folder of this.#folders) {
+      const path = join(folder, type);
+      const executable = await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      );
+      if (executable) return path;
+    }
+    throw unavailable(`CNI plugin ${JSON.stringify(type)} is in none of ${this.#folders.join(', ')}`);
+  }
+
+  /**
+   * Calls a plugin with a configuration on its standard input and returns what it prints. It sees no environment but CNI's
+   * own and PATH.
+   * @throws CriError UNAVAILABLE with the plugin's own error.
+   */
+  async call(type: string, config: object, call: CniCall, signal: AbortSignal | undefined): Promise<string> {
+    const path = await this.find(type);
+    try {
+      const { stdout } = await run(path, [], {
+        input: JSON.stringify(config),
+        env: {
+          CNI_COMMAND: call.command,
+          CNI_CONTAINERID: call.containerId,
+          CNI_NETNS: call.netns ?? '',
+          CNI_IFNAME: call.ifName,
+          CNI_ARGS: call.args,
+          CNI_PATH: this.#folders.join(':'),
+          PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+        },
+        cwd: '/',
+        signal,
+        timeoutMs: pluginTimeoutMs,
+      });
+      return stdout;
+    } catch (cause) {
+      if (!(cause instanceof CommandError)) throw cause;
+      const words = pluginError(cause.stdout) ?? cause.message;
+      throw new CriError(StatusCode.UNAVAILABLE, `CNI plugin ${type} failed to ${call.command}: ${words}`, { cause });
+    }
+  }
+}
+
+/** The error object that a plugin prints on its standard output (CNI specification, section 5, "Error"). */
+function pluginError(stdout: string): string | undefined {
+  try {
+    const { code, msg, details } = JSON.parse(stdout) as { code?: unknown; msg?: unknown; details?: unknown };
+    if (typeof msg !== 'string') return undefined;
+    const more = typeof details === 'string' && details !== '' ? `; ${details}` : '';
+    return `${msg}${more} (code ${String(code)})`.slice(0, 1000);
+  } catch {
+    return undefined;
+  }
+}

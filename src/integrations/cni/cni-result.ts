@@ -1,0 +1,20 @@
+/**
+ * The addresses in an ADD result (CNI specification, section 5), without prefix length: those of the pod's interface
+ * first in the plugin's order. Addresses of interfaces outside the namespace are left out.
+ */
+export function addressesOf(result: unknown): string[] {
+  if (!isRecord(result) || !Array.isArray(result.ips)) return [];
+  const interfaces: unknown[] = Array.isArray(result.interfaces) ? result.interfaces : [];
+  const addresses: string[] = [];
+  for (const ip of result.ips as unknown[]) {
+    if (!isRecord(ip) || typeof ip.address !== 'string') continue;
+    const owner = typeof ip.interface === 'number' ? interfaces[ip.interface] : undefined;
+    if (isRecord(owner) && (typeof owner.sandbox !== 'string' || owner.sandbox === '')) continue;
+    addresses.push(ip.address.replace(/\/.*$/, ''));
+  }
+  return addresses;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
