@@ -39,7 +39,10 @@ export function parseReference(
     );
   }
   const { registry, repository } = splitName(colon < 0 ? named : named.slice(0, colon), defaultRegistry);
-  if (!HOST.test(registry)) throw bad(`names a malformed registry host ${JSON.stringify(registry)}`);
+  const port = /:(\d+)$/.exec(registry)?.[1] ?? '1';
+  if (!HOST.test(registry) || Number(port) < 1 || Number(port) > 65_535) {
+    throw bad(`names a malformed registry host ${JSON.stringify(registry)}`);
+  }
   if (repository !== repository.toLowerCase()) throw bad('has upper-case letters in the repository name');
   if (!REPOSITORY.test(repository)) throw bad('is not a valid image name; write [registry/]repository[:tag][@digest]');
   if (registry.length + 1 + repository.length > MAX_NAME) throw bad(`is longer than ${MAX_NAME} characters`);

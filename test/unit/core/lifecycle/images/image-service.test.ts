@@ -1,0 +1,333 @@
+import test, { type ExecutionContext } from 'ava';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { ImageService, type ImageServiceOptions } from '../../../../../src/core/lifecycle/images/image-service.ts';
+import { chainIds } from '../../../../../src/core/lifecycle/images/image-config.ts';
+import { formatReference } from '../../../../../src/core/lifecycle/images/reference.ts';
+import { CriError, failedPrecondition, StatusCode } from '../../../../../src/core/model/errors.ts';
+import type { ImageRegistry, SourceImage } from '../../../../../src/core/model/image.ts';
+import type { Logger } from '../../../../../src/core/model/logger.ts';
+import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
+import { systemClock } from '../../../../../src/utils/time/system-clock.ts';
+import { buildImage, sha256, tarOf, type BuiltImage } from '../../../integrations/oci/image-builder.ts';
+
+const drop = () => undefined;
+const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
+const none = { bytes: 0n, inodes: 0n };
+
+/** Layers in memory, held against their digests; `used` stands for rootfs copies. */
+class MemoryStore implements RootfsStore {
+  readonly name = 'memory';
+  readonly layers = new Map<string, string | undefined>();
+  readonly used = new Set<string>();
+  applied = 0;
+
+  hasLayer = async (chainId: string) => this.layers.has(chainId);
+  listLayers = async () => [...this.layers.keys()];
+  prepare = async () => ({ path: '/' });
+  remove = async () => undefined;
+  list = async () => [];
+  usage = async () => undefined;
+  fsUsage = async () => ({ ...none, mountpoint: '/' });
+  recover = async () => undefined;
+
+  async applyLayer({ parent, chainId, diffId, tar, signal }: LayerApply) {
+    const data = await buffer(tar);
+    signal?.throwIfAborted();
+    if (sha256(data) !== diffId) throw new CriError(StatusCode.INVALID_ARGUMENT, 'diff id');
+    if (parent !== undefined && !this.layers.has(parent)) throw new Error('parent is missing');
+    this.applied++;
+    this.layers.set(chainId, parent);
+    return none;
+  }
+
+  async removeLayer(chainId: string) {
+    const isParent = [...this.layers.values()].includes(chainId);
+    if (isParent || this.used.has(chainId)) throw failedPrecondition('in use');
+    this.layers.delete(chainId);
+  }
+}
+
+/** A registry in memory: canonical names to images. */
+class MemoryRegistry implements ImageRegistry {
+  readonly images = new Map<string, BuiltImage>();
+  fetched: string[] = [];
+  /** Runs before a layer is handed out. */
+  gate: (digest: string, signal?: AbortSignal) => Promise<void> = () => Promise.resolve();
+
+  async resolve(...[reference, , signal]: Parameters<ImageRegistry['resolve']>): Promise<SourceImage> {
+    signal?.throwIfAborted();
+    const image = this.images.get(formatReference(reference));
+    if (!image) throw new CriError(StatusCode.NOT_FOUND, 'manifest unknown');
+    return {
+      digest: image.indexDigest,
+      manifestDigest: image.manifestDigest,
+      manifest: image.manifest,
+      configDigest: image.configDigest,
+      config: image.config,
+      layers: image.layers,
+      names: [],
+      openLayer: async ({ digest }, abort) => {
+        this.fetched.push(digest);
+        await this.gate(digest, abort);
+        return Readable.from([image.blobs.get(digest)], { objectMode: false });
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  push(name: string, image: BuiltImage): BuiltImage {
+    const repository = name.slice(0, name.lastIndexOf(':'));
+    this.images.set(name, image).set(`${repository}@${image.indexDigest}`, image);
+    return image;
+  }
+}
+
+interface Fixture {
+  root: string;
+  store: MemoryStore;
+  registry: MemoryRegistry;
+  images: ImageService;
+  again(): Promise<ImageService>;
+}
+
+async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> = {}): Promise<Fixture> {
+  const root = await mkdtemp(join(tmpdir(), 'images-'));
+  t.teardown(() => rm(root, { recursive: true, force: true }));
+  const store = new MemoryStore();
+  const registry = new MemoryRegistry();
+  const again = async () => {
+    const archives = { open: () => Promise.reject(new Error('no archives here')) };
+    const base = { root, registry, store, archives, clock: systemClock, logger: silent };
+    const images = new ImageService({ ...base, ...options });
+    await images.load();
+    return images;
+  };
+  return { root, store, registry, images: await again(), again };
+}
+
+const layer = (name: string) => tarOf({ name, body: name });
+const A = buildImage([layer('base'), layer('a')], {
+  compress: gzipSync,
+  config: { User: '1002', StopSignal: 'SIGINT' },
+});
+const B = buildImage([layer('base'), layer('b')]);
+const C = buildImage([]);
+
+test('every name of an image leads to the same record, whose id is what the pull answered', async (t) => {
+  const { images, registry } = await setUp(t);
+  registry.push('r.io/app:v1', A);
+  const id = await images.pull('r.io/app:v1');
+  t.is(id, A.configDigest);
+  const record = images.status(id);
+  t.like(record, { id, repoTags: ['r.io/app:v1'], repoDigests: [`r.io/app@${A.indexDigest}`], pinned: false });
+  t.is(record?.config.config.User, '1002');
+  t.is(record?.config.config.StopSignal, 'SIGINT');
+  t.is(record?.chainId, chainIds(A.diffIds).at(-1));
+  t.true((record?.size ?? 0n) > 0n);
+  const hex = id.slice(7);
+  for (const name of [
+    hex,
+    hex.slice(0, 12),
+    `sha256:${hex.slice(0, 12)}`,
+    'r.io/app:v1',
+    `r.io/app@${A.indexDigest}`,
+    `r.io/app:any@${A.indexDigest}`,
+  ]) {
+    t.deepEqual(images.status(name), record, name);
+  }
+  for (const name of [
+    'r.io/app',
+    'r.io/other:v1',
+    `r.io/app@${A.manifestDigest}`,
+    '0'.repeat(64),
+    'Not A Name',
+    '',
+    hex.slice(0, 12).toUpperCase(),
+  ]) {
+    t.is(images.status(name), undefined, name);
+  }
+  t.deepEqual(images.list(), [record]);
+  t.deepEqual(images.list('r.io/app:v1'), [record]);
+  t.deepEqual(images.list('nothing'), []);
+});
+
+test('a pull by digest gives no tag and one repository digest', async (t) => {
+  const { images, registry } = await setUp(t);
+  registry.push('docker.io/library/app:latest', A);
+  const id = await images.pull(`app@${A.indexDigest}`);
+  t.like(images.status(id), { repoTags: [], repoDigests: [`docker.io/library/app@${A.indexDigest}`] });
+  await images.pull('app');
+  t.like(images.status('app'), { id, repoTags: ['docker.io/library/app:latest'] });
+});
+
+test('a tag that moves leaves the old image its digest; a restart finds the same', async (t) => {
+  const { images, registry, again } = await setUp(t);
+  registry.push('r.io/app:v1', A);
+  await images.pull('r.io/app:v1');
+  registry.push('r.io/app:v1', B);
+  await images.pull('r.io/app:v1');
+  for (const service of [images, await again()]) {
+    t.is(service.status('r.io/app:v1')?.id, B.configDigest);
+    t.like(service.status(A.configDigest), { repoTags: [], repoDigests: [`r.io/app@${A.indexDigest}`] });
+    t.deepEqual(
+      service.list().map(({ id }) => id),
+      [B.configDigest, A.configDigest],
+    );
+  }
+});
+
+test('an ambiguous beginning of an id leads nowhere', async (t) => {
+  const { images, registry } = await setUp(t);
+  const many = Array.from({ length: 17 }, (_, i) => buildImage([], { config: { User: String(i) } }));
+  for (const [i, image] of many.entries()) await images.pull((registry.push(`r.io/app:${i}`, image), `r.io/app:${i}`));
+  const digits = many.map(({ configDigest }) => configDigest[7]!);
+  const shared = digits.find((digit, i) => digits.indexOf(digit) !== i)!;
+  t.is(images.status(shared), undefined);
+});
+
+test('removing by one name removes the image, its other names and the layers only it had', async (t) => {
+  const { root, images, registry, store } = await setUp(t);
+  for (const name of ['r.io/app:v1', 'r.io/app:v2', 'q.io/app:v1']) await images.pull((registry.push(name, A), name));
+  await images.pull((registry.push('r.io/b:v1', B), 'r.io/b:v1'));
+  t.is(images.list().length, 2);
+  t.is(images.status('q.io/app:v1')?.repoTags.length, 3);
+  store.used.add(chainIds(A.diffIds)[1]!);
+  await Promise.all(Array.from({ length: 5 }, () => images.remove(A.configDigest)));
+  t.deepEqual(
+    images.list().map(({ id }) => id),
+    [B.configDigest],
+  );
+  t.is(images.status('r.io/app:v2'), undefined);
+  t.is(store.layers.size, 3, 'the rootfs keeps its layer');
+  store.used.clear();
+  await images.collect();
+  t.deepEqual([...store.layers.keys()].sort(), [...chainIds(B.diffIds)].sort());
+  t.deepEqual(
+    (await readdir(join(root, 'content', 'sha256'))).sort(),
+    [B.configDigest, B.manifestDigest].map((digest) => digest.slice(7)).sort(),
+  );
+  await images.remove('r.io/app:v1');
+  await images.remove('r.io/b:v1');
+  t.is(store.layers.size, 0);
+});
+
+test('what two pulls share is fetched and applied once', async (t) => {
+  const { images, registry, store } = await setUp(t);
+  registry.push('r.io/a:1', A);
+  registry.push('r.io/b:1', B);
+  // Compressed and uncompressed, the two base layers are different blobs: the chain is what they share.
+  const same = buildImage([layer('base'), layer('c')]);
+  registry.push('r.io/c:1', same);
+  await Promise.all(['r.io/b:1', 'r.io/c:1', 'r.io/a:1', 'r.io/b:1', 'r.io/a:1'].map((name) => images.pull(name)));
+  t.is(store.applied, 4);
+  t.is(registry.fetched.filter((digest) => digest === B.layers[0]?.digest).length, 1);
+  t.is(images.list().length, 3);
+});
+
+test('a pull whose caller leaves does not take others along, and nothing of it stays', async (t) => {
+  const { root, images, registry, store } = await setUp(t);
+  registry.push('r.io/a:1', B);
+  registry.push('r.io/b:1', B);
+  let open: () => void = drop;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  let asked = 0;
+  let bothAsked: () => void = drop;
+  const asking = new Promise<void>((resolve) => (bothAsked = resolve));
+  registry.gate = () => {
+    if (++asked === 2) bothAsked();
+    return opened;
+  };
+  const abort = new AbortController();
+  const leaving = images.pull('r.io/a:1', undefined, abort.signal);
+  const staying = images.pull('r.io/b:1');
+  await asking;
+  const reason = new Error('deadline');
+  abort.abort(reason);
+  t.is(await t.throwsAsync(leaving), reason);
+  open();
+  t.is(await staying, B.configDigest);
+  t.like(images.status(B.configDigest), { repoTags: ['r.io/b:1'] });
+  t.is(store.applied, 2);
+  t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
+});
+
+test("when another pull's fetch fails for its own reasons, the layer is fetched again", async (t) => {
+  const { images, registry } = await setUp(t);
+  registry.push('r.io/a:1', B);
+  registry.push('r.io/b:1', B);
+  let failures = 1;
+  registry.gate = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (failures-- > 0) throw new CriError(StatusCode.UNAUTHENTICATED, 'token expired');
+  };
+  const results = await Promise.allSettled([images.pull('r.io/a:1'), images.pull('r.io/b:1')]);
+  t.true(results.some(({ status }) => status === 'fulfilled'));
+  t.is(images.list().length, 1);
+});
+
+test('a pull that fails leaves nothing behind', async (t) => {
+  const { root, images, registry, store } = await setUp(t);
+  const broken = buildImage([layer('x'), layer('y')]);
+  broken.blobs.set(broken.layers[1]!.digest, Buffer.from('\x1f\x8bnot gzip'));
+  registry.push('r.io/x:1', broken);
+  const error = await t.throwsAsync(images.pull('r.io/x:1'));
+  t.is((error as CriError).code, StatusCode.INVALID_ARGUMENT);
+  t.deepEqual(images.list(), []);
+  await images.collect();
+  t.is(store.layers.size, 0);
+  t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
+  const lying = buildImage([layer('x')]);
+  registry.push('r.io/y:1', { ...lying, layers: [...lying.layers, ...lying.layers] });
+  t.regex((await t.throwsAsync(images.pull('r.io/y:1')))?.message ?? '', /2 layers.*1/);
+});
+
+test('an image without layers is an image', async (t) => {
+  const { images, registry } = await setUp(t);
+  registry.push('r.io/scratch:1', C);
+  const id = await images.pull('r.io/scratch:1');
+  t.is(images.status(id)?.chainId, undefined);
+});
+
+test('pinned images say so, whatever name pinned them', async (t) => {
+  const { images, registry } = await setUp(t, { pinned: ['pause', 'r.io/sys*', 'r.io/exact:1'] });
+  const pulled = async (name: string, image: BuiltImage) =>
+    images.status(await images.pull((registry.push(name, image), name)))?.pinned;
+  t.true(await pulled('docker.io/library/pause:latest', A));
+  t.true(await pulled('r.io/system/x:1', B));
+  t.false(await pulled('r.io/exact1:1', C));
+});
+
+test('a broken record is set aside, and an image whose layers are gone is forgotten', async (t) => {
+  const { root, images, registry, store, again } = await setUp(t);
+  for (const [name, image] of [
+    ['r.io/a:1', A],
+    ['r.io/b:1', B],
+    ['r.io/c:1', C],
+  ] as const)
+    await images.pull((registry.push(name, image), name));
+  const file = (image: BuiltImage) => join(root, 'images', `${image.configDigest.replace(':', '-')}.json`);
+  await writeFile(file(C), '{"format":1,');
+  store.layers.delete(chainIds(A.diffIds)[1]!);
+  const loaded = await again();
+  t.deepEqual(
+    loaded.list().map(({ id }) => id),
+    [B.configDigest],
+  );
+  t.true((await readdir(join(root, 'images'))).some((name) => name.endsWith('.corrupt')));
+  t.is(await loaded.pull('r.io/a:1'), A.configDigest);
+});
+
+test('what is asked for wrongly is refused before anything happens', async (t) => {
+  const { images, registry } = await setUp(t);
+  const error = await t.throwsAsync(images.pull('Not/Valid'));
+  t.is((error as CriError).code, StatusCode.INVALID_ARGUMENT);
+  t.is(((await t.throwsAsync(images.pull('r.io/none:1'))) as CriError).code, StatusCode.NOT_FOUND);
+  const reason = new Error('late');
+  t.is(await t.throwsAsync(images.pull('r.io/none:1', undefined, AbortSignal.abort(reason))), reason);
+  t.deepEqual(registry.fetched, []);
+});

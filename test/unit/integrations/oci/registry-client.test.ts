@@ -1,0 +1,347 @@
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { gzipSync } from 'node:zlib';
+import { buffer } from 'node:stream/consumers';
+import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import type { Credentials, ImageReference } from '../../../../src/core/model/image.ts';
+import type { Logger } from '../../../../src/core/model/logger.ts';
+import { RegistryClient, type RegistryClientOptions } from '../../../../src/integrations/oci/registry-client.ts';
+import { parseChallenges } from '../../../../src/integrations/oci/registry/challenge.ts';
+import { endpointsOf } from '../../../../src/integrations/oci/registry/endpoints.ts';
+import { wordsOf } from '../../../../src/integrations/oci/registry/failure.ts';
+import { buildImage, sha256, tarOf } from './image-builder.ts';
+import { serve } from './scripted-server.ts';
+
+const drop = () => undefined;
+const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
+const image = buildImage([tarOf({ name: 'a', body: 'x'.repeat(300_000) })], {
+  compress: (tar) => gzipSync(tar, { level: 0 }),
+  mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+});
+const [layer] = image.layers as [(typeof image.layers)[0]];
+const blob = image.blobs.get(layer.digest)!;
+
+function client(t: ExecutionContext, options: Partial<RegistryClientOptions> = {}): RegistryClient {
+  const made = new RegistryClient({ logger: silent, retryMs: 1, ...options });
+  t.teardown(() => made.close());
+  return made;
+}
+
+function ref(host: string, rest: Partial<ImageReference> = {}): ImageReference {
+  return { registry: host, repository: 'some/app', tag: 'v1', digest: undefined, ...rest };
+}
+
+async function failure(t: ExecutionContext, promise: Promise<unknown>): Promise<CriError> {
+  const error = await t.throwsAsync(promise);
+  t.true(error instanceof CriError, `${String(error)}`);
+  return error as CriError;
+}
+
+test("an index leads to this machine's image, verified, and its layer is what was pushed", async (t) => {
+  const server = await serve(t, image);
+  const found = await client(t).resolve(ref(server.host), undefined);
+  t.is(found.digest, image.indexDigest);
+  t.is(found.manifestDigest, image.manifestDigest);
+  t.is(found.configDigest, image.configDigest);
+  t.deepEqual(found.layers, image.layers);
+  t.deepEqual(await buffer(await found.openLayer(layer)), blob);
+});
+
+test('a digest reference is held against what comes', async (t) => {
+  const server = await serve(t, image);
+  const found = await client(t).resolve(ref(server.host, { tag: undefined, digest: image.indexDigest }), undefined);
+  t.is(found.digest, image.indexDigest);
+  server.intercept = (_, response) => {
+    response.end(Buffer.concat([image.index, Buffer.from(' ')]));
+    return true;
+  };
+  const error = await failure(
+    t,
+    client(t).resolve(ref(server.host, { tag: undefined, digest: image.indexDigest }), undefined),
+  );
+  t.is(error.code, StatusCode.DATA_LOSS);
+});
+
+test('a platform nobody built for is NOT_FOUND and the message says what there is', async (t) => {
+  const server = await serve(t, image);
+  const error = await failure(t, client(t, { platform: 'linux/s390x' }).resolve(ref(server.host), undefined));
+  t.is(error.code, StatusCode.NOT_FOUND);
+  t.regex(error.message, /linux\/s390x.*linux\/pdp11/);
+});
+
+for (const [status, code] of [
+  [400, StatusCode.INVALID_ARGUMENT],
+  [401, StatusCode.UNAUTHENTICATED],
+  [403, StatusCode.PERMISSION_DENIED],
+  [404, StatusCode.NOT_FOUND],
+  [429, StatusCode.RESOURCE_EXHAUSTED],
+  [500, StatusCode.UNKNOWN],
+  [503, StatusCode.UNKNOWN],
+] as const) {
+  test(`the registry's ${status} becomes code ${code} with its own words`, async (t) => {
+    const server = await serve(t);
+    server.intercept = (_, response) => {
+      response.writeHead(status).end('{"errors":[{"code":"TEAPOT","message":"short and\\nstout"}]}');
+      return true;
+    };
+    const error = await failure(t, client(t).resolve(ref(server.host), undefined));
+    t.is(error.code, code);
+    t.regex(error.message, /TEAPOT: short and stout/);
+    t.is(error.message.startsWith('RegistryUnavailable: '), status >= 500);
+  });
+}
+
+test('a registry that is not there is RegistryUnavailable, as the kubelet knows it', async (t) => {
+  const error = await failure(t, client(t).resolve(ref('127.0.0.1:1'), undefined));
+  t.is(error.code, StatusCode.UNKNOWN);
+  t.regex(error.message, /^RegistryUnavailable: 127\.0\.0\.1:1: .*ECONNREFUSED/);
+});
+
+test('a token is fetched from the realm with the credentials, and sent as a bearer', async (t) => {
+  const server = await serve(t, image);
+  let tokens = 0;
+  server.intercept = (request, response) => {
+    if (request.url?.startsWith('/token')) {
+      tokens++;
+      const basic = Buffer.from((request.headers.authorization ?? '').replace('Basic ', ''), 'base64').toString();
+      const { searchParams } = new URL(request.url, 'http://x');
+      const ok = basic === 'ann:s3cret' && searchParams.get('scope') === 'repository:some/app:pull';
+      response
+        .writeHead(ok ? 200 : 401)
+        .end(ok ? '{"token":"t0ken"}' : '{"errors":[{"code":"DENIED","message":"no s3cret"}]}');
+      return true;
+    }
+    if (request.headers.authorization === 'Bearer t0ken') return false;
+    const scope = 'scope="repository:some/app:pull"';
+    response.setHeader('www-authenticate', `Bearer realm="http://${server.host}/token",service="reg",${scope}`);
+    response.writeHead(401).end();
+    return true;
+  };
+  const found = await client(t).resolve(ref(server.host), { username: 'ann', password: 's3cret' });
+  t.deepEqual(await buffer(await found.openLayer(layer)), blob);
+  t.is(tokens, 1);
+  const error = await failure(t, client(t).resolve(ref(server.host), { username: 'bob', password: 's3cret' }));
+  t.is(error.code, StatusCode.UNAUTHENTICATED);
+  t.false(error.message.includes('s3cret'));
+});
+
+const basicCases: [string, Credentials | undefined, boolean][] = [
+  ['right', { username: 'ann', password: 'pw' }, true],
+  ['wrong', { username: 'ann', password: 'no' }, false],
+  ['no', undefined, false],
+];
+for (const [name, credentials, works] of basicCases) {
+  test(`Basic authentication with ${name} credentials`, async (t) => {
+    const server = await serve(t, image);
+    server.intercept = (request, response) => {
+      if (request.headers.authorization === `Basic ${Buffer.from('ann:pw').toString('base64')}`) return false;
+      response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
+      return true;
+    };
+    const pulling = client(t).resolve(ref(server.host), credentials);
+    if (works) t.is((await pulling).digest, image.indexDigest);
+    else t.is((await failure(t, pulling)).code, StatusCode.UNAUTHENTICATED);
+  });
+}
+
+test('a redirect to another host is followed without the credentials', async (t) => {
+  const store = await serve(t, image);
+  const server = await serve(t, image);
+  let leaked: string | undefined;
+  store.intercept = (request) => {
+    leaked ??= request.headers.authorization;
+    return false;
+  };
+  server.intercept = (request, response) => {
+    t.is(request.headers.authorization, 'Bearer given');
+    if (!request.url?.includes('/blobs/')) return false;
+    response.writeHead(307, { location: `http://${store.host}${request.url}` }).end();
+    return true;
+  };
+  const found = await client(t).resolve(ref(server.host), { registryToken: 'given' });
+  t.deepEqual(await buffer(await found.openLayer(layer)), blob);
+  t.is(leaked, undefined);
+  t.true(store.log.length >= 2);
+});
+
+test('a redirect loop ends', async (t) => {
+  const server = await serve(t);
+  server.intercept = (request, response) => {
+    response.writeHead(302, { location: request.url ?? '' }).end();
+    return true;
+  };
+  t.regex((await failure(t, client(t).resolve(ref(server.host), undefined))).message, /too many redirects/);
+});
+
+for (const honoursRange of [true, false]) {
+  test(`a transfer that breaks is taken up where it broke; ranges ${honoursRange ? 'honoured' : 'ignored'}`, async (t) => {
+    const server = await serve(t, image);
+    let breaks = 0;
+    server.intercept = (request, response) => {
+      if (!request.url?.endsWith(layer.digest)) return false;
+      const from = honoursRange ? Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0) : 0;
+      const end = ++breaks <= 3 ? from + 50_000 + (honoursRange ? 0 : breaks * 40_000) : blob.length;
+      if (from > 0) response.setHeader('content-range', `bytes ${from}-${blob.length - 1}/${blob.length}`);
+      response.writeHead(from > 0 ? 206 : 200, { 'content-length': blob.length - from });
+      response.write(blob.subarray(from, end), () => {
+        if (end < blob.length) response.destroy();
+        else response.end();
+      });
+      return true;
+    };
+    const found = await client(t).resolve(ref(server.host), undefined);
+    t.deepEqual(await buffer(await found.openLayer(layer)), blob);
+    t.is(breaks, 4);
+  });
+}
+
+test('a transfer that never comes forward is given up', async (t) => {
+  const server = await serve(t, image);
+  server.intercept = (request, response) => {
+    if (!request.url?.endsWith(layer.digest)) return false;
+    response.writeHead(200, { 'content-length': blob.length });
+    response.write(blob.subarray(0, 10), () => response.destroy());
+    return true;
+  };
+  const found = await client(t).resolve(ref(server.host), undefined);
+  const error = await failure(t, buffer(await found.openLayer(layer)));
+  t.regex(error.message, /^RegistryUnavailable: /);
+});
+
+for (const [what, change] of [
+  ['other bytes', (data: Buffer) => Buffer.concat([Buffer.from([data[0]! ^ 1]), data.subarray(1)])],
+  ['more bytes', (data: Buffer) => Buffer.concat([data, Buffer.from('x')])],
+] as const) {
+  test(`a blob of ${what} than announced is DATA_LOSS`, async (t) => {
+    const server = await serve(t, image);
+    server.intercept = (request, response) => {
+      if (!request.url?.endsWith(layer.digest)) return false;
+      response.end(change(blob));
+      return true;
+    };
+    const found = await client(t).resolve(ref(server.host), undefined);
+    t.is((await failure(t, buffer(await found.openLayer(layer)))).code, StatusCode.DATA_LOSS);
+  });
+}
+
+test('a server that stalls does not hold a pull for ever', async (t) => {
+  const server = await serve(t, image);
+  server.intercept = () => true;
+  const error = await failure(t, client(t, { stallMs: 200 }).resolve(ref(server.host), undefined));
+  t.regex(error.message, /^RegistryUnavailable: /);
+});
+
+test('an aborted pull ends with the reason it was aborted for', async (t) => {
+  const server = await serve(t, image);
+  const abort = new AbortController();
+  const reason = new Error('deadline');
+  server.intercept = () => {
+    setImmediate(() => {
+      abort.abort(reason);
+    });
+    return true;
+  };
+  t.is(await t.throwsAsync(client(t).resolve(ref(server.host), undefined, abort.signal)), reason);
+  const streaming = await serve(t, image);
+  const found = await client(t).resolve(ref(streaming.host), undefined);
+  const second = new AbortController();
+  streaming.intercept = (_, response) => {
+    response.writeHead(200, { 'content-length': blob.length });
+    response.write(blob.subarray(0, 10), () => {
+      second.abort(reason);
+    });
+    return true;
+  };
+  t.is(await t.throwsAsync(buffer(await found.openLayer(layer, second.signal))), reason);
+});
+
+test('mirrors are asked first, get no credentials, and may fail', async (t) => {
+  const broken = await serve(t);
+  const good = await serve(t, image);
+  const origin = await serve(t, image);
+  let seen: string | undefined;
+  good.intercept = (request) => {
+    seen = request.headers.authorization;
+    return false;
+  };
+  const mirrors = [
+    { registry: origin.host, endpoints: ['http://127.0.0.1:1', `http://${broken.host}`, `http://${good.host}/hub`] },
+  ];
+  const found = await client(t, { mirrors }).resolve(ref(origin.host), { registryToken: 'given' });
+  t.deepEqual(await buffer(await found.openLayer(layer)), blob);
+  t.is(seen, undefined);
+  t.deepEqual(origin.log, []);
+  t.true(broken.log.length > 0);
+  t.true(good.log.every((line) => line.startsWith('GET /hub/v2/some/app/')));
+});
+
+test('when mirrors and the registry fail, the registry is quoted', async (t) => {
+  const origin = await serve(t);
+  origin.intercept = (_, response) => {
+    response.writeHead(403).end('{"errors":[{"code":"DENIED","message":"not yours"}]}');
+    return true;
+  };
+  const mirrors = [{ registry: origin.host, endpoints: ['http://127.0.0.1:1'] }];
+  const error = await failure(t, client(t, { mirrors }).resolve(ref(origin.host), undefined));
+  t.is(error.code, StatusCode.PERMISSION_DENIED);
+  t.regex(error.message, /not yours/);
+});
+
+test('a manifest without end, of two meanings, or of no image is refused', async (t) => {
+  const server = await serve(t);
+  let document = Buffer.alloc(0);
+  server.intercept = (_, response) => {
+    response.end(document);
+    return true;
+  };
+  const refusal = async (data: string | Buffer) => {
+    document = Buffer.from(data);
+    return failure(t, client(t).resolve(ref(server.host), undefined));
+  };
+  t.is((await refusal(Buffer.alloc(5_000_000, 32))).code, StatusCode.DATA_LOSS);
+  t.is((await refusal('not json')).code, StatusCode.INVALID_ARGUMENT);
+  t.regex((await refusal('{"schemaVersion":1}')).message, /schema 1/);
+  const manifest = JSON.parse(image.manifest.toString()) as { config: object; layers: { mediaType: string }[] };
+  t.regex((await refusal(JSON.stringify({ ...manifest, manifests: [] }))).message, /at once/);
+  const artifact = {
+    ...manifest,
+    config: { ...manifest.config, mediaType: 'application/vnd.cncf.helm.config.v1+json' },
+  };
+  t.is((await refusal(JSON.stringify(artifact))).code, StatusCode.FAILED_PRECONDITION);
+  const encrypted = manifest.layers.map((each) => ({ ...each, mediaType: `${each.mediaType}+encrypted` }));
+  t.is((await refusal(JSON.stringify({ ...manifest, layers: encrypted }))).code, StatusCode.UNIMPLEMENTED);
+});
+
+test('only this machine and listed registries are spoken to in clear text', (t) => {
+  const bases = (host: string, insecure: string[] = []) => endpointsOf(host, [], insecure).map(({ base }) => base.href);
+  t.deepEqual(bases('docker.io'), ['https://registry-1.docker.io/v2/']);
+  t.deepEqual(bases('10.0.0.1:5000'), ['https://10.0.0.1:5000/v2/']);
+  t.deepEqual(bases('10.0.0.1:5000', ['10.0.0.1:5000']), ['http://10.0.0.1:5000/v2/']);
+  t.deepEqual(bases('localhost:5000'), ['https://localhost:5000/v2/', 'http://localhost:5000/v2/']);
+  t.deepEqual(bases('127.evil.example'), ['https://127.evil.example/v2/']);
+});
+
+test('challenges of any form are read without failing', (t) => {
+  t.deepEqual(parseChallenges('Bearer realm="https://a/t?x=1,2",service=reg, Basic realm="q\\"z"'), [
+    { scheme: 'bearer', parameters: { realm: 'https://a/t?x=1,2', service: 'reg' } },
+    { scheme: 'basic', parameters: { realm: 'q"z' } },
+  ]);
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[Ba ,="\\x]*$/)), (header) => {
+      t.true(Array.isArray(parseChallenges(header)));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('what a registry says is one printable line without secrets', (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.string({ minLength: 4 }), (noise, secret) => {
+      const words = wordsOf(JSON.stringify({ errors: [{ code: 'X', message: noise + secret + noise }] }), [secret]);
+      return /^[\x20-\x7e]{0,300}$/.test(words) && !words.replaceAll('[redacted]', '').includes(secret);
+    }),
+    { numRuns: 1000, examples: [['', 'aaaa']] },
+  );
+  t.is(wordsOf('<html>502</html>', []), '');
+  t.is(sha256('').length, 71);
+});
