@@ -41,14 +41,24 @@ stop_server() {
   kill -KILL "$pid"
 }
 
-# end_processes: kills what still runs in this quickstart's cgroups and removes those, in every hierarchy.
+# own_cgroups: this quickstart's cgroups in every hierarchy. liblxc makes some below the cgroup of process 1.
+own_cgroups() {
+  find /sys/fs/cgroup -type d \( -name "${cgroup#/}" -o -name "${cgroup#/}.*" \) -prune -print 2>/dev/null
+}
+
+# end_processes: kills what still runs in this quickstart's cgroups, and removes those.
 end_processes() {
   local round directory
   local -a directories
   for ((round = 0; round < 50; round++)); do
-    mapfile -t directories < <(find /sys/fs/cgroup -maxdepth 3 -type d -name "${cgroup#/}*" -prune 2>/dev/null)
+    mapfile -t directories < <(own_cgroups)
     [[ ${#directories[@]} -gt 0 ]] || return 0
     for directory in "${directories[@]}"; do
+      # What crun made where a hierarchy is hidden are plain files.
+      if [[ $(stat -f -c %T "$directory") == tmpfs ]]; then
+        rm -rf "$directory"
+        continue
+      fi
       find "$directory" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs -r kill -KILL 2>/dev/null
       find "$directory" -depth -type d -exec rmdir {} + 2>/dev/null
     done
@@ -66,11 +76,16 @@ unmount_all() {
   done < <(awk -v a="$data" -v b="$run" '{ m = $5 } m == a || m == b || index(m, a "/") == 1 || index(m, b "/") == 1 { print m }' /proc/self/mountinfo | tac)
 }
 
-# note_host: writes down what a later --down puts back: whether packets were forwarded, which CNI chains were there.
+# Folders that crun, liblxc, iproute2 and the CNI plugins make for themselves where they are missing.
+tool_folders=(/run/crun /run/lxc /run/netns /run/xtables.lock /var/lib/cni)
+
+# note_host: writes down what a later --down puts back: whether packets were forwarded, which CNI chains and folders of
+# other tools were there.
 note_host() {
   [[ -f $data/before/ip_forward ]] && return
   mkdir -p "$data/before"
   cni_chains >"$data/before/chains"
+  ls -d "${tool_folders[@]}" >"$data/before/folders" 2>/dev/null
   cat /proc/sys/net/ipv4/ip_forward >"$data/before/ip_forward"
 }
 
@@ -103,9 +118,14 @@ rules_of_portmap() {
 
 # restore_host: removes the bridge and puts back what note_host wrote down.
 restore_host() {
-  local rc=0 rules
+  local rc=0 rules folder
   if ip link show "$bridge" >/dev/null 2>&1; then ip link delete "$bridge" || rc=1; fi
   [[ -f $data/before/ip_forward ]] || return "$rc"
+  rm -rf "/run/lxc/lock$run"
+  for folder in "${tool_folders[@]}"; do
+    # Only what is new and has become empty again.
+    grep -qxF "$folder" "$data/before/folders" || find "$folder" -depth -empty -delete 2>/dev/null
+  done
   rules=$(rules_of_pods; rules_of_portmap)
   if [[ -n $rules ]]; then printf '*nat\n%s\nCOMMIT\n' "$rules" | iptables-restore --wait --noflush || rc=1; fi
   cat "$data/before/ip_forward" >/proc/sys/net/ipv4/ip_forward || rc=1
