@@ -21,7 +21,8 @@ interface Candidate {
 }
 
 /**
- * Finds a container or pod by its id, the beginning of it, or its name. `kinds` says what is looked for.
+ * Finds a container or pod by its id, the beginning of it, or its name; `kinds` says what is looked for. Of one name, a
+ * container goes before a pod, and what is alive before what is not.
  * @throws CriError NOT_FOUND, or INVALID_ARGUMENT when more than one is meant.
  */
 export async function resolve(server: ServerClient, word: string, kinds: readonly Found['kind'][]): Promise<Found> {
@@ -41,14 +42,20 @@ function choose(word: string, candidates: readonly Candidate[], what: string): F
   const whole = candidates.find(({ found }) => found.id === word);
   if (whole !== undefined) return whole.found;
   const byId = candidates.filter(({ found }) => word.length > 1 && found.id.startsWith(word));
-  const named = candidates.filter(({ name }) => name === word);
-  const alive = named.filter((candidate) => candidate.alive);
-  const matches = byId.length > 0 ? byId : alive.length > 0 ? alive : named;
+  const matches = byId.length > 0 ? byId : mostMeant(candidates.filter(({ name }) => name === word));
   const [first, ...others] = matches;
   if (first === undefined) throw notFound(what, word);
   if (others.length === 0) return first.found;
   const ids = matches.map(({ found }) => `${found.kind} ${found.id.slice(0, 13)}`).join(', ');
   throw invalidArgument(JSON.stringify(word), `means more than one: ${ids}; give more of the id`);
+}
+
+/** Containers rather than pods, and of those what is alive rather than what is not. */
+function mostMeant(named: readonly Candidate[]): readonly Candidate[] {
+  const containers = named.filter(({ found }) => found.kind === 'container');
+  const meant = containers.length > 0 ? containers : named;
+  const alive = meant.filter((candidate) => candidate.alive);
+  return alive.length > 0 ? alive : meant;
 }
 
 function containerCandidate({ id, metadata, state }: Container): Candidate {

@@ -1,0 +1,180 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import test, { type ExecutionContext } from 'ava';
+import { difference, inventory } from './leaks.ts';
+import { IMAGE, ServerFixture } from './server-fixture.ts';
+
+interface Running {
+  process: ChildProcessByStdio<null, Readable, Readable>;
+  done: Promise<{ code: number; stdout: string; stderr: string }>;
+}
+
+/** The command line as its own process, a client of the fixture's server. */
+class Cli {
+  readonly #address: string;
+  readonly #temporary: string;
+
+  constructor(server: ServerFixture, temporary: string) {
+    this.#address = `unix://${server.socket}`;
+    this.#temporary = temporary;
+  }
+
+  /** Log folders of runs. */
+  logFolders(): Promise<string[]> {
+    return readdir(this.#temporary);
+  }
+
+  start(command: string, ...args: string[]): Running {
+    const argv = ['src/main.ts', command, '--address', this.#address, ...args];
+    const child = spawn(process.execPath, argv, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TMPDIR: this.#temporary },
+    });
+    const done = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
+      ([stdout, stderr, [code]]) => ({ code: code as number, stdout, stderr }),
+    );
+    return { process: child, done };
+  }
+
+  /** Resolves when the command has written something more; fails when it ends instead. */
+  async output({ process: child, done }: Running): Promise<void> {
+    const ended = done.then((outcome) => Promise.reject(new Error(`it ended: ${JSON.stringify(outcome)}`)));
+    await Promise.race([once(child.stdout, 'data'), ended]);
+    ended.catch(() => undefined);
+  }
+
+  run(command: string, ...args: string[]) {
+    return this.start(command, ...args).done;
+  }
+}
+
+async function setUp(t: ExecutionContext) {
+  const server = await ServerFixture.make(t);
+  const temporary = join(server.folder, 'logs');
+  await mkdir(temporary);
+  return { server, cli: new Cli(server, temporary) };
+}
+
+test.serial('run passes both streams and the exit code on, and leaves nothing', async (t) => {
+  const { cli, server } = await setUp(t);
+  const warm = await cli.run('run', IMAGE, '--', 'true'); // makes the bridge, which stays
+  t.deepEqual(warm, { code: 0, stdout: '', stderr: '' });
+  const before = await inventory(server);
+  for (const handler of ['lxc', 'crun']) {
+    const script = 'printf "out\\nno newline"; echo err >&2; hostname; pwd; echo "$A"; exit 42';
+    const options = ['--handler', handler, '--hostname', 'box', '-w', '/tmp', '-e', 'A=b c'];
+    const outcome = await cli.run('run', ...options, IMAGE, '--', 'sh', '-c', script);
+    t.deepEqual(outcome, { code: 42, stdout: 'out\nno newlinebox\n/tmp\nb c\n', stderr: 'err\n' });
+  }
+  t.is((await cli.run('ps', '-aq')).stdout, '');
+  t.is((await cli.run('pods', '-q')).stdout, '');
+  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await cli.logFolders(), []);
+});
+
+test.serial('run loses no line of much output, up to the last one', async (t) => {
+  const { cli } = await setUp(t);
+  const { code, stdout, stderr } = await cli.run(
+    'run',
+    IMAGE,
+    'sh',
+    '-c',
+    'seq 1 50000; seq 1 500 >&2; head -c 100000 /dev/zero | tr "\\0" x',
+  );
+  const numbers = (end: number) => Array.from({ length: end }, (_, index) => `${String(index + 1)}\n`).join('');
+  t.is(code, 0);
+  t.is(stdout.length, numbers(50_000).length + 100_000);
+  t.true(stdout.startsWith(numbers(50_000)) && stdout.endsWith('x'.repeat(100_000)));
+  t.is(stderr, numbers(500));
+});
+
+test.serial('Signals stop the container, a second one kills it, and nothing is left', async (t) => {
+  const { cli } = await setUp(t);
+  const loop = 'echo up; while :; do sleep 0.1; done';
+  const polite = cli.start('run', IMAGE, 'sh', '-c', `trap "echo bye; exit 9" TERM; ${loop}`);
+  await cli.output(polite);
+  polite.process.kill('SIGINT');
+  t.like(await polite.done, { code: 9, stderr: '' });
+
+  const deaf = cli.start('run', IMAGE, 'sh', '-c', `trap "echo no" TERM; ${loop}`);
+  await cli.output(deaf);
+  deaf.process.kill('SIGTERM');
+  await cli.output(deaf);
+  deaf.process.kill('SIGTERM');
+  t.like(await deaf.done, { code: 137, stderr: '' });
+
+  const late = await cli.run('run', '--timeout', '1', IMAGE, 'sh', '-c', `trap exit TERM; ${loop}`);
+  t.is(late.code, 124);
+  t.is((await cli.run('pods', '-q')).stdout, '');
+  t.deepEqual(await cli.logFolders(), []);
+});
+
+test.serial('A container that cannot run is told, and nothing is left', async (t) => {
+  const { cli } = await setUp(t);
+  const absent = await cli.run('run', IMAGE, '--', '/no/such/program');
+  t.is(absent.code, 1);
+  t.regex(absent.stderr, /^proxmox-lxcri: .*no\/such\/program/);
+  const unknown = await cli.run('run', '--handler', 'nope', IMAGE, 'true');
+  t.is(unknown.code, 1);
+  t.regex(unknown.stderr, /nope/);
+  t.like(await cli.run('run', '--pull', 'never', 'localhost/none:x'), { code: 1 });
+  t.is((await cli.run('pods', '-q')).stdout, '');
+  t.deepEqual(await cli.logFolders(), []);
+});
+
+test.serial('A detached container is listed, read, entered, inspected, stopped and removed', async (t) => {
+  const { cli, server } = await setUp(t);
+  const mount = `${server.folder}/config.toml:/etc/there:ro`;
+  const script = 'echo one; echo two >&2; trap "exit 0" TERM; while :; do sleep 0.1; done';
+  const { stdout } = await cli.run('run', '-d', '--name', 'web', '-v', mount, IMAGE, '--', 'sh', '-c', script);
+  const id = stdout.trim();
+  t.regex(id, /^[0-9a-f]{64}$/);
+  t.regex((await cli.run('ps')).stdout, new RegExp(`${id.slice(0, 13)} .*${IMAGE} .*Running +web`));
+  t.regex((await cli.run('pods')).stdout, /Ready +web +default/);
+  t.like(await cli.run('exec', 'web', '--', 'sh', '-c', 'cat /etc/there | head -n 2; echo e >&2; exit 3'), {
+    code: 3,
+    stdout: `\nroot = "${server.folder}/root"\n`,
+    stderr: 'e\n',
+  });
+  t.like(await cli.run('logs', 'web'), { code: 0, stdout: 'one\n', stderr: 'two\n' });
+  const inspected = JSON.parse((await cli.run('inspect', id.slice(0, 8))).stdout) as { status: { id: string } };
+  t.is(inspected.status.id, id);
+  const following = cli.start('logs', '-f', 'web');
+  await cli.output(following);
+  t.like(await cli.run('rm', 'web'), { code: 1 });
+  t.is((await cli.run('stop', 'web')).stdout.trim(), id);
+  t.like(await following.done, { code: 0, stdout: 'one\n', stderr: 'two\n' });
+  t.is((await cli.run('ps', '-q')).stdout, '');
+  t.is((await cli.run('ps', '-aq')).stdout.trim(), id);
+  t.like(await cli.run('rm', 'web'), { code: 0, stderr: '' });
+  t.is((await cli.run('pods', '-q')).stdout, '');
+  t.deepEqual(await cli.logFolders(), []);
+});
+
+test.serial('Images are imported, listed, inspected and removed', async (t) => {
+  const { cli, server } = await setUp(t);
+  const archive = join(server.folder, 'tiny.tar');
+  const imported = await cli.run('import', archive, '--name', 'localhost/other:1', '-o', 'json');
+  t.like(imported, { code: 0, stderr: '' });
+  const { imageIds } = JSON.parse(imported.stdout) as { imageIds: string[]; names: string[] };
+  t.regex((await cli.run('images')).stdout, /localhost\/other +1 +[0-9a-f]{13} +\d/);
+  const inspected = JSON.parse((await cli.run('inspect', 'localhost/other:1')).stdout) as { image: { id: string } };
+  t.deepEqual([inspected.image.id], imageIds);
+  t.like(await cli.run('rmi', 'localhost/other:1'), { code: 0 });
+  t.is((await cli.run('images', '-q')).stdout, '');
+  const missing = await cli.run('import', '/no/such/archive.tar');
+  t.is(missing.code, 1);
+  t.regex(missing.stderr, /^proxmox-lxcri: .*\/no\/such\/archive\.tar/);
+});
+
+test.serial('serve tells what is wrong and exits; the socket of a server that is gone is explained', async (t) => {
+  const { cli, server } = await setUp(t);
+  await server.end('SIGTERM');
+  const { code, stderr } = await cli.run('ps');
+  t.is(code, 1);
+  t.regex(stderr, /no server listens on unix:.*systemctl start proxmox-lxcri/);
+});
