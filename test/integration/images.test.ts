@@ -1,85 +1,252 @@
-import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import anyTest from 'ava';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import anyTest, { type TestFn } from 'ava';
-import { buildImages } from '../fixtures/images/build.ts';
-import { type Descriptor, referenceAnnotation } from '../fixtures/images/layout.ts';
-import { startRegistry } from '../fixtures/registry.ts';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
+import { serve } from '../unit/integrations/oci/scripted-server.ts';
+import { isSandboxed, newService, skopeo, startRegistry, temporary, writeLayout } from './images-fixture.ts';
 
-const execute = promisify(execFile);
-const cache = process.env['PROXMOX_LXCRI_CACHE'] ?? '/var/cache/proxmox-lxcri-test';
-const test = anyTest as TestFn<{ folder: string; layout: string }>;
+const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
-test.before(async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'proxmox-lxcri-images-'));
-  t.context = { folder, layout: join(folder, 'layout') };
-  await execute('test/fixtures/images/build', [t.context.layout]);
-});
+const base = tarOf({ name: 'etc/passwd', body: 'root:x:0:0::/:/bin/sh\n' });
+const app = (name: string) =>
+  buildImage([base, tarOf({ name: `app/${name}`, body: name })], {
+    compress: gzipSync,
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    config: { User: 'root' },
+  });
 
-test.after.always(async (t) => {
-  await rm(t.context.folder, { recursive: true, force: true });
-});
-
-async function images(layout: string): Promise<Map<string, Descriptor>> {
-  const index = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as { manifests: Descriptor[] };
-  return new Map(index.manifests.map((image) => [image.annotations![referenceAnnotation]!, image]));
+/** Nothing of a fetch or an import is left lying about. */
+async function leftovers(root: string): Promise<string[]> {
+  const folders = ['content/incoming', 'overlay/tmp', 'import'].map((name) => join(root, name));
+  return (await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])))).flat();
 }
 
-async function unpack(layout: string, reference: string, root: string): Promise<void> {
-  const read = async <T>(of: Descriptor): Promise<T> =>
-    JSON.parse(await readFile(join(layout, 'blobs', ...of.digest.split(':')), 'utf8')) as T;
-  const index = await read<{ manifests: Descriptor[] }>((await images(layout)).get(reference)!);
-  const manifest = await read<{ layers: Descriptor[] }>(index.manifests[0]!);
-  await mkdir(root);
-  for (const layer of manifest.layers) {
-    await execute('tar', ['-xzpf', join(layout, 'blobs', ...layer.digest.split(':')), '-C', root]);
-  }
-}
+test('Images of a real registry are pulled by tag and digest, shown, used and removed', async (t) => {
+  const folder = await temporary(t);
+  const host = await startRegistry(t, folder);
+  const root = join(folder, 'data');
+  const { images, store } = await newService(t, root);
+  const image = app('one');
+  const layout = await writeLayout(join(folder, 'layout'), image);
+  await skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/team/one:v1`);
+  await skopeo('copy', '--dest-tls-verify=false', '--format=v2s2', `oci:${layout}`, `docker://${host}/team/docker:v1`);
 
-test('the same packages give the same digests', async (t) => {
-  const again = join(t.context.folder, 'again');
-  await buildImages(cache, again, ['busybox', 'e2e-test-images/nginx:1.14-2', 'tiny']);
-  const all = await images(t.context.layout);
-  for (const [reference, image] of await images(again)) t.is(all.get(reference)?.digest, image.digest);
+  const id = await images.pull(`${host}/team/one:v1`);
+  t.is(id, image.configDigest);
+  t.like(images.status(id), {
+    repoTags: [`${host}/team/one:v1`],
+    repoDigests: [`${host}/team/one@${image.manifestDigest}`],
+    manifestDigest: image.manifestDigest,
+  });
+  t.is(await images.pull(`${host}/team/one@${image.manifestDigest}`), id);
+  const dockerId = await images.pull(`${host}/team/docker:v1`);
+  const { path } = await store.prepare('c1', images.status(dockerId)?.chainId);
+  t.is(await readFile(join(path, 'app/one'), 'utf8'), 'one');
+  t.is((await store.listLayers()).length, 2);
+  t.true((await images.fsInfo()).usedBytes > 0n);
+
+  for (const each of images.list()) await images.remove(each.id);
+  t.deepEqual(images.list(), []);
+  t.is((await store.listLayers()).length, 2);
+  t.is(await readFile(join(path, 'etc/passwd'), 'utf8'), 'root:x:0:0::/:/bin/sh\n');
+  await store.remove('c1');
+  await images.collect();
+  t.deepEqual(await store.listLayers(), []);
+  t.deepEqual(await leftovers(root), []);
+
+  const error = await t.throwsAsync(images.pull(`${host}/team/none:v1`), { instanceOf: CriError });
+  t.is(error?.code, StatusCode.NOT_FOUND);
+  t.regex(error?.message ?? '', /MANIFEST_UNKNOWN|manifest unknown/i);
 });
 
-test('three tags name one image, other images differ', async (t) => {
-  const all = await images(t.context.layout);
-  const staging = 'k8s-staging-cri-tools';
-  const tags = ['1', '2', '3'].map((tag) => all.get(`${staging}/test-image-tags:${tag}`)!.digest);
-  t.is(new Set(tags).size, 1);
-  const apart = ['1', '2', '3'].map((name) => all.get(`${staging}/test-image-${name}:latest`)!.digest);
-  t.is(new Set(apart).size, 3);
+test('A mirror stands in for a registry that cannot be reached', async (t) => {
+  const folder = await temporary(t);
+  const host = await startRegistry(t, folder);
+  const image = app('mirrored');
+  const layout = await writeLayout(join(folder, 'layout'), image);
+  await skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/e2e/busybox:1.29-2`);
+  const mirrors = [{ registry: 'registry.invalid', endpoints: [`http://${host}`] }];
+  const { images } = await newService(t, join(folder, 'data'), { mirrors });
+  const id = await images.pull('registry.invalid/e2e/busybox:1.29-2');
+  t.deepEqual(images.status(id)?.repoTags, ['registry.invalid/e2e/busybox:1.29-2']);
+  const error = await t.throwsAsync(images.pull('127.0.0.1:1/e2e/busybox:1.29-2'), { instanceOf: CriError });
+  t.regex(error?.message ?? '', /^RegistryUnavailable: /);
 });
 
-test('the busybox image says what critest compares', async (t) => {
-  const root = join(t.context.folder, 'busybox');
-  await unpack(t.context.layout, 'e2e-test-images/busybox:1.29-2', root);
-  await rm(join(root, 'bin/ls'));
-  await writeFile(join(root, 'bin/ls'), '');
-  await chmod(join(root, 'bin/ls'), 0o644);
-  const failing = async (...command: string[]): Promise<string> =>
-    execute('chroot', [root, ...command]).then(
-      () => '',
-      (error: unknown) => (error as { stderr: string }).stderr,
-    );
-  t.is(await failing('/bin/sh', '-c', 'ls'), '/bin/sh: ls: Permission denied\n');
-  t.is(await failing('touch', '/missing/file'), 'touch: /missing/file: No such file or directory\n');
-  const { stdout } = await execute('chroot', [root, 'sh', '-c', 'ipcs -m >/dev/null; id -nu; pgrep -V; type brctl']);
-  t.regex(stdout, /^root\npgrep from procps.*\nbrctl is \/bin\/brctl\n$/);
+test('Layers that images share are fetched once, also when they are pulled at the same time', async (t) => {
+  const folder = await temporary(t);
+  const [one, two] = [app('one'), app('two')];
+  const server = await serve(t, one);
+  server.intercept = (request, response) => {
+    if (!request.url?.includes('/two/')) return false;
+    const [, kind, name = ''] = /\/(manifests|blobs)\/([^/]+)$/.exec(request.url) ?? [];
+    response.end(kind === 'manifests' && name === 'v1' ? two.index : two.blobs.get(name));
+    return true;
+  };
+  const { images, store } = await newService(t, join(folder, 'data'));
+  const names = ['one', 'two', 'one', 'two', 'one'].map((name) => `${server.host}/${name}:v1`);
+  const ids = await Promise.all(names.map((name) => images.pull(name)));
+  t.deepEqual(new Set(ids), new Set([one.configDigest, two.configDigest]));
+  t.is(server.log.filter((line) => line.endsWith(one.layers[0]!.digest)).length, 1);
+  t.is((await store.listLayers()).length, 3);
+  await images.remove(`${server.host}/one:v1`);
+  t.is((await store.listLayers()).length, 2);
 });
 
-test('the registry serves what the layout holds, and again after a restart', async (t) => {
-  const data = join(t.context.folder, 'registry');
-  const pause = (await images(t.context.layout)).get('pause:3.9')!;
-  for (const layout of [t.context.layout, undefined]) {
-    await using registry = await startRegistry(5073, data, layout);
-    const response = await fetch(`http://${registry.address}/v2/pause/manifests/3.9`, {
-      headers: { accept: pause.mediaType },
+test('zstd layers of several frames, as zstd:chunked has them, are applied whole', async (t) => {
+  const folder = await temporary(t);
+  const tar = tarOf({ name: 'big', body: 'x'.repeat(200_000) }, { name: 'last', body: 'last' });
+  const frames = (data: Buffer) => {
+    const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
+    const halves = [data.subarray(0, 70_000), data.subarray(70_000)].map((half) => zstdCompressSync(half));
+    return Buffer.concat([halves[0]!, skippable, halves[1]!, skippable]);
+  };
+  const image = buildImage([tar], { compress: frames, mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd' });
+  const server = await serve(t, image);
+  const { images, store } = await newService(t, join(folder, 'data'));
+  const id = await images.pull(`${server.host}/z:v1`);
+  const { path } = await store.prepare('c1', images.status(id)?.chainId);
+  t.is(await readFile(join(path, 'last'), 'utf8'), 'last');
+  await store.remove('c1');
+  const broken = buildImage([tar, base], {
+    compress: (data) => (data === base ? frames(data).subarray(0, -30) : frames(data)),
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  });
+  const bad = await serve(t, broken);
+  const error = await t.throwsAsync(images.pull(`${bad.host}/z:v2`), { instanceOf: CriError });
+  t.is(error?.code, StatusCode.INVALID_ARGUMENT);
+  t.is(images.list().length, 1);
+});
+
+test('A server killed in the middle of a pull leaves nothing that the next start does not clean', async (t) => {
+  const folder = await temporary(t);
+  const root = join(folder, 'data');
+  const image = app('killed');
+  const server = await serve(t, image);
+  let victim: ChildProcess | undefined;
+  let reached: () => void = () => undefined;
+  const midway = new Promise<void>((resolve) => (reached = resolve));
+  server.intercept = (request, response) => {
+    if (!request.url?.endsWith(image.layers[1]!.digest) || victim?.exitCode !== null || victim.signalCode !== null)
+      return false;
+    const blob = image.blobs.get(image.layers[1]!.digest)!;
+    response.writeHead(200, { 'content-length': blob.length });
+    response.write(blob.subarray(0, 20), () => {
+      reached();
     });
-    t.is(response.headers.get('docker-content-digest'), pause.digest);
-    t.is((await response.arrayBuffer()).byteLength, pause.size);
+    return true;
+  };
+  victim = spawn(process.execPath, [join(import.meta.dirname, 'images-victim.ts'), root, `${server.host}/k:v1`], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const ended = once(victim, 'exit');
+  t.teardown(() => victim?.kill('SIGKILL'));
+  await Promise.race([midway, ended]);
+  victim.kill('SIGKILL');
+  t.deepEqual(await ended, [null, 'SIGKILL']);
+  t.true((await leftovers(root)).length > 0);
+
+  const { images, store } = await newService(t, root);
+  t.deepEqual(images.list(), []);
+  t.deepEqual(await leftovers(root), []);
+  t.deepEqual(await store.listLayers(), []);
+  t.is(await images.pull(`${server.host}/k:v1`), image.configDigest);
+  t.is((await store.listLayers()).length, 2);
+});
+
+test('Archives of skopeo and layouts are imported under their names', async (t) => {
+  const folder = await temporary(t);
+  const root = join(folder, 'data');
+  const { images, store } = await newService(t, root);
+  const image = app('archived');
+  const layout = await writeLayout(join(folder, 'layout'), image, {
+    'org.opencontainers.image.ref.name': 'r.io/lay:v1',
+  });
+  t.deepEqual(await images.import(layout), [image.configDigest]);
+  t.like(images.status('r.io/lay:v1'), { id: image.configDigest, repoTags: ['r.io/lay:v1'], repoDigests: [] });
+
+  const docker = join(folder, 'docker.tar');
+  await skopeo('copy', `oci:${layout}`, `docker-archive:${docker}:r.io/docker:v2`);
+  const [dockerId] = await images.import(docker);
+  t.is(images.status('r.io/docker:v2')?.id, dockerId);
+  const oci = join(folder, 'oci.tar');
+  await skopeo('copy', `oci:${layout}`, `oci-archive:${oci}:r.io/oci:v3`);
+  await writeFile(`${oci}.gz`, gzipSync(await readFile(oci)));
+  const [ociId] = await images.import(`${oci}.gz`, { ref: 'given.io/name:v4' });
+  t.is(images.status('given.io/name:v4')?.id, ociId);
+  t.is(images.status('r.io/oci:v3'), undefined);
+  const { path } = await store.prepare('c1', images.status(dockerId!)?.chainId);
+  t.is(await readFile(join(path, 'app/archived'), 'utf8'), 'archived');
+  await store.remove('c1');
+  t.deepEqual(await leftovers(root), []);
+});
+
+test('Hostile archives are refused and write nowhere', async (t) => {
+  const folder = await temporary(t);
+  const root = join(folder, 'data');
+  const { images } = await newService(t, root);
+  const image = app('x');
+  const config = image.config.toString();
+  const manifest = (layer: string) =>
+    JSON.stringify([{ Config: 'config.json', RepoTags: ['r.io/x:1'], Layers: [layer] }]);
+  const blob = image.layers[0]!.digest.slice(7);
+  const archives: Record<string, Buffer> = {
+    empty: tarOf(),
+    'no tar': Buffer.from('hello'.repeat(500)),
+    'cut gzip': gzipSync(tarOf({ name: 'a', body: 'x'.repeat(10_000) })).subarray(0, 40),
+    'link to the host': tarOf(
+      { name: 'manifest.json', body: manifest('layer.tar') },
+      { name: 'config.json', body: config },
+      { name: 'layer.tar', type: 'symlink', linkName: '/etc/passwd' },
+    ),
+    'name of the host': tarOf(
+      { name: 'manifest.json', body: manifest('../../../../etc/passwd') },
+      { name: 'config.json', body: config },
+    ),
+    'manifest linked to the host': tarOf({ name: 'manifest.json', type: 'symlink', linkName: '/etc/passwd' }),
+    'climbing members': tarOf({ name: '../../../escaped', body: 'x' }, { name: '/escaped', body: 'x' }),
+    'large manifest': tarOf({ name: 'manifest.json', body: ' '.repeat(5_000_000) }),
+    'lying blob': tarOf(
+      { name: 'oci-layout', body: '{}' },
+      { name: 'index.json', body: image.index.toString() },
+      { name: `blobs/sha256/${blob}`, body: 'not it' },
+      { name: `blobs/sha256/${image.manifestDigest.slice(7)}`, body: '{}' },
+    ),
+  };
+  for (const [what, data] of Object.entries(archives)) {
+    const path = join(folder, 'hostile.tar');
+    await writeFile(path, data);
+    await t.throwsAsync(images.import(path), { instanceOf: CriError }, what);
+    t.deepEqual(await leftovers(root), [], what);
   }
+  t.deepEqual((await readdir(folder)).sort(), ['data', 'hostile.tar']);
+  t.deepEqual(images.list(), []);
+  for (const path of ['relative.tar', join(folder, 'missing'), '/dev/zero', folder]) {
+    await t.throwsAsync(images.import(path), { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT }, path);
+  }
+});
+
+test('An image of the size of real ones is pulled while the event loop stays free', async (t) => {
+  const folder = await temporary(t);
+  const files = Array.from({ length: 4000 }, (_, i) => ({ name: `usr/${i % 8}/${i}`, body: `${i} `.repeat(4000) }));
+  const image = buildImage([tarOf(...files)], {
+    compress: (tar) => gzipSync(tar, { level: 1 }),
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  });
+  const server = await serve(t, image);
+  const { images, store } = await newService(t, join(folder, 'data'));
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 5);
+  const id = await images.pull(`${server.host}/big:v1`);
+  clearInterval(timer);
+  t.true(ticks > 3, 'timers ran while layers were applied');
+  const { path } = await store.prepare('c1', images.status(id)?.chainId);
+  const { stdout } = await run('sh', ['-c', 'find "$1" -type f | wc -l', '-', path]);
+  t.is(stdout.trim(), '4000');
+  await store.remove('c1');
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { CriError, failedPrecondition, messageOf, StatusCode } from '../../core/model/errors.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -148,6 +149,8 @@ export class OverlayStore implements RootfsStore {
     const { parent, chainId, diffId, tar, signal } = request;
     const fs = join(folder, 'fs');
     await mkdir(fs, { mode: 0o755 });
+    // A source that waits for more bytes would not notice by itself.
+    if (signal) addAbortSignal(signal, tar);
     const filter = new LayerFilter({
       limits: this.#limits,
       inherit: (path) => this.#layers.describe(below, path),

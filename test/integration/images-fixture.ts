@@ -1,0 +1,120 @@
+import type { ExecutionContext } from 'ava';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chainIds } from '../../src/core/lifecycle/images/image-config.ts';
+import { ImageService, type ImageServiceOptions } from '../../src/core/lifecycle/images/image-service.ts';
+import type { Logger } from '../../src/core/model/logger.ts';
+import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
+import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
+import { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
+
+/** Whether this runs below test/sandbox, whose mounts are its own. */
+export const isSandboxed = process.env['PROXMOX_LXCRI_TEST_CGROUP'] !== undefined;
+
+const drop = () => undefined;
+export const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
+
+/** A folder that goes with the test, and what is mounted below it first. */
+export async function temporary(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp('/tmp/images-');
+  t.teardown(async () => {
+    const { stdout } = await run('findmnt', ['-rn', '-o', 'TARGET']);
+    for (const path of stdout.split('\n')) if (path.startsWith(`${folder}/`)) await run('umount', ['-l', '--', path]);
+    await rm(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+export async function newStore(root: string): Promise<OverlayStore> {
+  const store = new OverlayStore({ root, clock: systemClock, logger: silent });
+  await store.recover(new Set());
+  return store;
+}
+
+/** Applies these archives, each on the one before. Returns their chain ids. */
+export async function applyAll(store: OverlayStore, tars: readonly Buffer[]): Promise<string[]> {
+  const chain = chainIds(tars.map(sha256));
+  for (const [i, tar] of tars.entries()) {
+    const request = { parent: chain[i - 1], chainId: chain[i]!, diffId: sha256(tar) };
+    await store.applyLayer({ ...request, tar: Readable.from([tar], { objectMode: false }) });
+  }
+  return chain;
+}
+
+/** One layer a list of entries. */
+export const layers = (...specs: EntrySpec[][]) => specs.map((each) => tarOf(...each));
+
+/** An image service with all its real parts on `root`. */
+export async function newService(
+  t: ExecutionContext,
+  root: string,
+  options: Partial<RegistryClientOptions> = {},
+): Promise<{ images: ImageService; store: OverlayStore }> {
+  const registry = new RegistryClient({ logger: silent, retryMs: 10, ...options });
+  t.teardown(() => registry.close());
+  const store = await newStore(join(root, 'overlay'));
+  const archives = new ArchiveReader({ temporary: join(root, 'import') });
+  const wiring: ImageServiceOptions = { root, registry, archives, store, clock: systemClock, logger: silent };
+  const images = new ImageService(wiring);
+  await images.load();
+  return { images, store };
+}
+
+/** Writes an OCI image layout folder with one image. */
+export async function writeLayout(folder: string, image: BuiltImage, annotations: object = {}): Promise<string> {
+  await mkdir(join(folder, 'blobs/sha256'), { recursive: true });
+  for (const [digest, data] of image.blobs) await writeFile(join(folder, 'blobs/sha256', digest.slice(7)), data);
+  await writeFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const entry = { mediaType, digest: image.manifestDigest, size: image.manifest.length, annotations };
+  await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
+  return folder;
+}
+
+/** Debian's docker-registry on a free port of 127.0.0.1; resolves with `127.0.0.1:<port>`. */
+export async function startRegistry(t: ExecutionContext, folder: string): Promise<string> {
+  const host = `127.0.0.1:${await freePort()}`;
+  const config = {
+    version: 0.1,
+    log: { level: 'error' },
+    storage: { filesystem: { rootdirectory: join(folder, 'registry') }, delete: { enabled: true } },
+    http: { addr: host },
+  };
+  await writeFile(join(folder, 'registry.yml'), JSON.stringify(config));
+  const registry = spawn('docker-registry', ['serve', join(folder, 'registry.yml')], { stdio: 'ignore' });
+  t.teardown(() => end(registry));
+  for (let tries = 0; tries < 200; tries++) {
+    const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
+    if (answer?.ok) return host;
+    await sleep(50);
+  }
+  throw new Error('docker-registry does not answer');
+}
+
+export async function skopeo(...args: string[]): Promise<void> {
+  await run('skopeo', ['--insecure-policy', ...args], { env: { PATH: process.env['PATH'], HOME: '/nonexistent' } });
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

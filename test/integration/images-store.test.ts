@@ -1,0 +1,245 @@
+import anyTest from 'ava';
+import fc from 'fast-check';
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { isMountPoint, unmount } from '../../src/utils/fs/mount.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { readTar } from '../../src/utils/tar/reader.ts';
+import { sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
+import { hostileEntries } from '../unit/integrations/overlayfs/hostile.ts';
+import { applyAll, isSandboxed, layers, newStore, temporary } from './images-fixture.ts';
+
+const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
+
+/** Everything below a folder: mode, owner, size, time, device and link target by path. */
+async function snapshot(folder: string): Promise<string> {
+  const { stdout } = await run('find', [folder, '-printf', '%p %y %m %U:%G %s %T@ %l %i\n']);
+  return createHash('sha256').update(stdout.split('\n').sort().join('\n')).digest('hex');
+}
+
+test('Whiteouts, opaque folders and replacements show in the mounted file system', async (t) => {
+  const store = await newStore(await temporary(t));
+  const chain = await applyAll(
+    store,
+    layers(
+      [
+        { name: './', type: 'directory', mode: 0o755 },
+        { name: 'etc/', type: 'directory', mode: 0o750, uid: 3 },
+        { name: 'etc/old', body: 'old' },
+        { name: 'etc/kept', body: 'kept' },
+        { name: 'opaque/one' },
+        { name: 'opaque/sub/two' },
+        { name: 'gone/deep/file' },
+        { name: 'replaced/by/file' },
+        { name: 'link', type: 'symlink', linkName: 'etc' },
+      ],
+      [
+        { name: 'etc/.wh.old' },
+        { name: 'opaque/.wh..wh..opq' },
+        { name: 'opaque/three', body: '3' },
+        { name: '.wh.gone' },
+        { name: '.wh.replaced' },
+        { name: 'replaced', body: 'now a file' },
+        { name: 'link/', type: 'directory' },
+        { name: 'link/inside', body: 'i' },
+      ],
+    ),
+  );
+  const { path } = await store.prepare('c1', chain[1]);
+  t.deepEqual((await readdir(path)).sort(), ['etc', 'link', 'opaque', 'replaced']);
+  t.deepEqual((await readdir(join(path, 'etc'))).sort(), ['kept']);
+  t.deepEqual(await readdir(join(path, 'opaque')), ['three']);
+  t.is(await readFile(join(path, 'replaced'), 'utf8'), 'now a file');
+  t.is(await readFile(join(path, 'link/inside'), 'utf8'), 'i');
+  t.like(await lstat(join(path, 'etc')), { uid: 3 });
+  t.is((await lstat(join(path, 'etc'))).mode & 0o7777, 0o750);
+  const below = await store.prepare('c2', chain[0]);
+  t.is(await readFile(join(below.path, 'etc/old'), 'utf8'), 'old');
+
+  const cut = await applyAll(
+    store,
+    layers([{ name: 'a' }], [{ name: '.wh..wh..opq' }, { name: 'b' }], [{ name: 'c' }]),
+  );
+  t.deepEqual((await readdir((await store.prepare('c3', cut[2])).path)).sort(), ['b', 'c']);
+  t.deepEqual(await readdir((await store.prepare('c4', undefined)).path), []);
+  for (const id of await store.list()) await store.remove(id);
+});
+
+test('Owners, modes, times, devices, links and extended attributes come through', async (t) => {
+  const root = await temporary(t);
+  const store = await newStore(root);
+  const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
+  const [chainId] = await applyAll(
+    store,
+    layers([
+      { name: 'suid', mode: 0o4755, uid: 70_000, gid: 70_001, mtime: '1234567890.5' },
+      { name: 'tmp/', type: 'directory', mode: 0o1777, mtime: '1000000001' },
+      { name: 'tmp/x', body: 'x' },
+      { name: 'null', type: 'character', mode: 0o666, deviceMajor: 1, deviceMinor: 3 },
+      { name: 'disk', type: 'block', mode: 0o600, deviceMajor: 7, deviceMinor: 0 },
+      { name: 'pipe', type: 'fifo', mode: 0o600 },
+      { name: 'hard', type: 'hardlink', linkName: 'suid' },
+      { name: 'abs', type: 'symlink', linkName: '/etc/passwd' },
+      { name: 'ping', xattrs: new Map([['security.capability', capability]]) },
+      { name: 'caf\xc3\xa9 \xff', body: 'bytes' },
+      { name: `${'long/'.repeat(40)}name`, body: 'deep' },
+    ]),
+  );
+  const { path } = await store.prepare('c1', chainId);
+  const suid = await lstat(join(path, 'suid'));
+  t.is(suid.mode & 0o7777, 0o4755);
+  t.like(suid, { uid: 70_000, gid: 70_001, mtimeMs: 1_234_567_890_500, nlink: 2 });
+  t.is((await lstat(join(path, 'tmp'))).mode & 0o7777, 0o1777);
+  t.is((await lstat(join(path, 'tmp'))).mtimeMs, 1_000_000_001_000);
+  t.true((await lstat(join(path, 'null'))).isCharacterDevice());
+  t.is((await lstat(join(path, 'null'))).rdev, 0x103);
+  t.true((await lstat(join(path, 'disk'))).isBlockDevice());
+  t.true((await lstat(join(path, 'pipe'))).isFIFO());
+  t.is(await readlink(join(path, 'abs')), '/etc/passwd');
+  t.is(await readFile(join(path, 'long/'.repeat(40), 'name'), 'utf8'), 'deep');
+  const names = await readdir(Buffer.from(path), { encoding: 'buffer' });
+  t.true(names.some((name) => name.equals(Buffer.from('caf\xc3\xa9 \xff', 'latin1'))));
+  const { stdout } = await run('sh', [
+    '-c',
+    'tar -C "$1" --xattrs --xattrs-include="*" -cf - ping | base64',
+    '-',
+    path,
+  ]);
+  for await (const { entry } of readTar(Readable.from([Buffer.from(stdout, 'base64')], { objectMode: false }))) {
+    t.deepEqual(entry.xattrs.get('security.capability'), capability);
+  }
+  await store.remove('c1');
+});
+
+test('No hostile layer writes outside its folder', async (t) => {
+  const root = await temporary(t);
+  const canary = join(root, 'store/tmp/canary');
+  const store = await newStore(join(root, 'store'));
+  // Where a name that climbs two folders from a half-applied layer would arrive.
+  await mkdir(canary, { recursive: true });
+  for (const name of ['a', 'b', 'c']) await writeFile(join(canary, name), 'untouched');
+  const before = [await snapshot(canary), await snapshot('/etc')];
+  let applied = 0;
+  for (const specs of fc.sample(hostileEntries, { numRuns: 1200, seed: 20_263 })) {
+    const tar = tarOf(...specs);
+    const digest = sha256(tar);
+    try {
+      await store.applyLayer({ parent: undefined, chainId: digest, diffId: digest, tar: Readable.from([tar]) });
+      applied++;
+    } catch (error) {
+      t.true(error instanceof CriError && error.code === StatusCode.INVALID_ARGUMENT, String(error));
+    }
+  }
+  t.true(applied > 100, `${applied} layers were applied`);
+  t.deepEqual([await snapshot(canary), await snapshot('/etc')], before);
+  t.deepEqual((await readdir(root)).sort(), ['store']);
+  t.deepEqual((await readdir(join(root, 'store'))).sort(), ['l', 'layers', 'tmp']);
+  t.deepEqual(await readdir(join(root, 'store/tmp')), ['canary']);
+  t.is((await readdir(join(root, 'store/l'))).length, (await store.listLayers()).length);
+});
+
+test('A hundred and twenty layers make one file system', async (t) => {
+  const store = await newStore(await temporary(t));
+  const many = layers(...Array.from({ length: 120 }, (_, i) => [{ name: `f${i}` }, { name: 'top', body: String(i) }]));
+  const chain = await applyAll(store, many);
+  const { path } = await store.prepare('c1', chain.at(-1));
+  t.is((await readdir(path)).length, 121);
+  t.is(await readFile(join(path, 'top'), 'utf8'), '119');
+  await store.remove('c1');
+});
+
+test('A layer that is not what was announced leaves nothing, nor does one that is given up', async (t) => {
+  const root = await temporary(t);
+  const store = await newStore(root);
+  const tar = tarOf({ name: 'a', body: 'x'.repeat(100_000) });
+  const apply = (chunks: Iterable<Buffer> | AsyncIterable<Buffer>, signal?: AbortSignal, diffId = sha256(tar)) =>
+    store.applyLayer({ parent: undefined, chainId: sha256(tar), diffId, tar: Readable.from(chunks), signal });
+  const wrong = await t.throwsAsync(apply([tar], undefined, sha256('else')), { instanceOf: CriError });
+  t.is(wrong?.code, StatusCode.INVALID_ARGUMENT);
+  await t.throwsAsync(apply([tar.subarray(0, 5000)]), { instanceOf: CriError });
+  await t.throwsAsync(apply([Buffer.from('no tar at all'.repeat(100))]), { instanceOf: CriError });
+  const abort = new AbortController();
+  const reason = new Error('deadline');
+  const endless = async function* () {
+    yield tar.subarray(0, 60_000);
+    abort.abort(reason);
+    while (true) {
+      await setImmediate();
+      yield Buffer.alloc(1000);
+    }
+  };
+  t.is(await t.throwsAsync(apply(endless(), abort.signal)), reason);
+  t.deepEqual(await store.listLayers(), []);
+  t.deepEqual([await readdir(join(root, 'tmp')), await readdir(join(root, 'layers'))], [[], []]);
+  await apply([tar]);
+  t.deepEqual(await store.listLayers(), [sha256(tar)]);
+});
+
+test('Copies are repeatable, counted, and protect their layers until they go', async (t) => {
+  const root = await temporary(t);
+  const store = await newStore(root);
+  const chain = await applyAll(store, layers([{ name: 'a', body: 'lower' }], [{ name: 'b' }]));
+  const [first, second] = await Promise.all([store.prepare('c1', chain[1]), store.prepare('c1', chain[1])]);
+  t.deepEqual(first, second);
+  t.deepEqual(await store.usage('c1'), { bytes: 0n, inodes: 0n });
+  await writeFile(join(first.path, 'big'), Buffer.alloc(1_000_000, 1));
+  await run('ln', [join(first.path, 'big'), join(first.path, 'same')]);
+  const usage = await store.usage('c1');
+  t.is(usage?.inodes, 1n);
+  t.true(usage!.bytes >= 1_000_000n && usage!.bytes < 1_100_000n, String(usage?.bytes));
+  t.true((await store.fsUsage()).bytes >= 1_000_000n);
+  t.is(await store.usage('c2'), undefined);
+  t.deepEqual(await store.list(), ['c1']);
+  for (const chainId of chain) {
+    t.is(
+      (await t.throwsAsync(store.removeLayer(chainId), { instanceOf: CriError }))?.code,
+      StatusCode.FAILED_PRECONDITION,
+    );
+  }
+  t.is(
+    (await t.throwsAsync(store.prepare('c1', chain[0]), { instanceOf: CriError }))?.code,
+    StatusCode.INVALID_ARGUMENT,
+  );
+  t.is(
+    (await t.throwsAsync(store.prepare('../c', chain[0]), { instanceOf: CriError }))?.code,
+    StatusCode.INVALID_ARGUMENT,
+  );
+  t.is((await t.throwsAsync(store.prepare('c3', sha256('?')), { instanceOf: CriError }))?.code, StatusCode.NOT_FOUND);
+  // A process that still looks at it cannot keep a container from going.
+  await Promise.all([store.remove('c1'), store.remove('c1'), store.remove('never')]);
+  t.false(await isMountPoint(first.path));
+  t.deepEqual(await store.list(), []);
+  await store.removeLayer(chain[1]!);
+  await store.removeLayer(chain[1]!);
+  await store.removeLayer(chain[0]!);
+  t.deepEqual(await readdir(join(root, 'tmp')), []);
+  t.deepEqual(await readdir(join(root, 'l')), []);
+});
+
+test('After a reboot copies are mounted again with what was written; half-made things go', async (t) => {
+  const root = await temporary(t);
+  const before = await newStore(root);
+  const [chainId] = await applyAll(before, layers([{ name: 'a' }]));
+  const { path } = await before.prepare('kept', chainId);
+  await before.prepare('other', chainId);
+  await writeFile(join(path, 'written'), 'x');
+  await unmount(path);
+  await mkdir(join(root, 'containers/half/upper'), { recursive: true });
+  await mkdir(join(root, 'tmp/layer-half/fs'), { recursive: true });
+  await mkdir(join(root, 'layers', 'f'.repeat(64), 'fs'), { recursive: true });
+  await run('rm', ['-r', join(root, 'l')]);
+  const after = await newStore(root);
+  await after.recover(new Set(['kept', 'missing']));
+  t.is(await readFile(join(path, 'written'), 'utf8'), 'x');
+  t.true(await isMountPoint(path));
+  t.deepEqual((await after.list()).sort(), ['kept', 'other']);
+  t.deepEqual(await after.listLayers(), [chainId]);
+  t.deepEqual(await readdir(join(root, 'layers')), [chainId!.slice(7)]);
+  await after.remove('kept');
+  await after.remove('other');
+  await after.removeLayer(chainId!);
+});

@@ -1,0 +1,20 @@
+// Run by images.test.ts in a process of its own, to be killed while it pulls: ROOT IMAGE.
+import { join } from 'node:path';
+import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
+import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
+import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
+import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { newStore, silent } from './images-fixture.ts';
+
+const [, , root = '', image = ''] = process.argv;
+const store = await newStore(join(root, 'overlay'));
+const images = new ImageService({
+  root,
+  registry: new RegistryClient({ logger: silent }),
+  archives: new ArchiveReader({ temporary: join(root, 'import') }),
+  store,
+  clock: systemClock,
+  logger: silent,
+});
+await images.load();
+await images.pull(image);
