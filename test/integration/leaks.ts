@@ -65,10 +65,13 @@ async function namespaces(): Promise<string[]> {
 
 async function cgroups(parent: string): Promise<string[]> {
   const { stdout } = await run('find', ['/sys/fs/cgroup', '-type', 'd', '-path', `*${parent}/*`]);
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => `cgroup ${line}`);
+  return (
+    stdout
+      .split('\n')
+      // Below a hidden cgroup2 mount lie plain folders of crun's, which go with the sandbox.
+      .filter((line) => line !== '' && !line.startsWith('/sys/fs/cgroup/unified/'))
+      .map((line) => `cgroup ${line}`)
+  );
 }
 
 async function firewall(): Promise<string[]> {

@@ -33,7 +33,8 @@ export function connectToMonitor(lxcPath: string, name: string): Promise<Socket 
       resolve(socket);
     });
     socket.once('error', (error) => {
-      if (isErrno(error, 'ECONNREFUSED', 'ENOENT')) resolve(undefined);
+      // A reset: it ended while the connection waited to be taken.
+      if (isErrno(error, 'ECONNREFUSED', 'ECONNRESET', 'ENOENT')) resolve(undefined);
       else reject(error);
     });
   });

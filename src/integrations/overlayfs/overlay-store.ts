@@ -127,8 +127,8 @@ export class OverlayStore implements RootfsStore {
   }
 
   async recover(keep: ReadonlySet<string>): Promise<void> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
     await rm(this.#temporary, { recursive: true, force: true });
+    await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
     await this.#load();
     await this.#locks.run('layers', () => this.#copies.recover(keep));
   }
