@@ -36,7 +36,7 @@ export function holderSpec({ rootfs, init, cgroup, namespaces }: HolderBundle): 
     linux: {
       namespaces: [{ type: 'pid' }, { type: 'mount' }, ...joined.map(([type, path]) => ({ type, path }))],
       cgroupsPath: cgroup,
-      resources: { devices: [{ allow: false, access: 'rwm' }] },
+      resources: {},
     },
   };
 }

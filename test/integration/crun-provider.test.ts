@@ -1,0 +1,24 @@
+import test from 'ava';
+import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provider.ts';
+import { behavesAsProvider } from './sandbox-behaviour.ts';
+import { SandboxFixture, crun } from './sandbox-fixture.ts';
+
+behavesAsProvider(test, crun);
+
+test.serial('a sandbox without a shared PID namespace needs no process', async (t) => {
+  const fixture = await SandboxFixture.make(t, crun);
+  const placement = await fixture.provider.start(await fixture.spec());
+  t.deepEqual(await fixture.processes(placement.cgroup), []);
+  t.deepEqual(await fixture.processes(placement.monitorCgroup), []);
+});
+
+test.serial('a missing runtime or init makes the handler unavailable, with its name', async (t) => {
+  const fixture = await SandboxFixture.make(t, (statePath, logger) => {
+    return new CrunSandboxProvider({ statePath, logger, ociRuntime: '/nonexistent/crun' });
+  });
+  t.regex((await fixture.provider.unavailableBecause()) ?? '', /\/nonexistent\/crun/);
+  const other = await SandboxFixture.make(t, (statePath, logger) => {
+    return new CrunSandboxProvider({ statePath, logger, init: '/nonexistent/init' });
+  });
+  t.regex((await other.provider.unavailableBecause()) ?? '', /\/nonexistent\/init.*catatonit/);
+});

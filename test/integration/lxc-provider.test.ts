@@ -1,0 +1,119 @@
+import test from 'ava';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { difference, inventory } from './leaks.ts';
+import { until } from './runner-fixture.ts';
+import { behavesAsProvider, relevant } from './sandbox-behaviour.ts';
+import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
+
+behavesAsProvider(test, lxc);
+
+const endings: [how: string, end: (fixture: SandboxFixture, id: string, init: number) => Promise<unknown>][] = [
+  ['lxc-stop -k', (fixture, id) => run('lxc-stop', ['-P', `${fixture.folder}/state`, '-n', id, '-k'])],
+  ['lxc-stop', (fixture, id) => run('lxc-stop', ['-P', `${fixture.folder}/state`, '-n', id, '-t', '10'])],
+  ['SIGKILL to its init', async (_fixture, _id, init) => Promise.resolve(process.kill(init, 'SIGKILL'))],
+  // reboot(2) in a PID namespace that is not the first ends the namespace's init, and liblxc would start it again.
+  [
+    'a reboot from inside',
+    (_fixture, _id, init) => run('nsenter', ['-t', String(init), '-p', 'busybox', 'reboot', '-f']),
+  ],
+];
+for (const [how, end] of endings) {
+  test.serial(`ended by ${how}, a guest takes its containers along and does not come back`, async (t) => {
+    const fixture = await SandboxFixture.make(t, lxc);
+    const spec = await fixture.spec();
+    const placement = await fixture.provider.start(spec);
+    await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
+    const guest = `${placement.cgroup}/guest`;
+    const [init] = await fixture.processes(guest);
+    t.true(init !== undefined);
+    await end(fixture, spec.id, init ?? 0);
+    await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
+    // By the guest's own hook: nothing of the provider has been called.
+    await until(
+      async () => ((await fixture.processes(placement.cgroup)).length === 0 ? true : undefined),
+      5000,
+      'the containers',
+    );
+    await sleep(100);
+    t.is(await fixture.provider.inspect(spec), undefined);
+    t.deepEqual(fixture.exits, [spec.id]);
+    await fixture.provider.remove(spec);
+  });
+}
+
+test.serial('when the monitor is killed by hand, the end is told and stop ends what is left', async (t) => {
+  const fixture = await SandboxFixture.make(t, lxc);
+  const before = await inventory(fixture);
+  const spec = await fixture.spec();
+  const placement = await fixture.provider.start(spec);
+  await fixture.container(placement);
+  const [init] = await fixture.processes(`${placement.cgroup}/guest`);
+  process.kill(await parentOf(init ?? 0), 'SIGKILL');
+  await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
+  await fixture.provider.stop(spec);
+  t.deepEqual(await fixture.processes(placement.cgroup), []);
+  await fixture.provider.remove(spec);
+  t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+});
+
+test.serial('stop leaves the monitors of containers alone', async (t) => {
+  const fixture = await SandboxFixture.make(t, lxc);
+  const spec = await fixture.spec();
+  const placement = await fixture.provider.start(spec);
+  const { argvInCgroup } = await import('../../src/utils/cgroup/argv.ts');
+  const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '5']);
+  const monitor = run(command, args);
+  await until(
+    async () => ((await fixture.processes(placement.monitorCgroup)).length === 2 ? true : undefined),
+    5000,
+    'it',
+  );
+  await fixture.provider.stop(spec);
+  t.is((await fixture.processes(placement.monitorCgroup)).length, 1);
+  await fixture.provider.remove(spec);
+  await t.throwsAsync(monitor, { message: /SIGKILL/ });
+});
+
+test.serial('a state folder too long for a socket address works as well', async (t) => {
+  const parent = `/tmp/${'long-'.repeat(20)}`;
+  await mkdir(parent, { recursive: true });
+  const fixture = await SandboxFixture.make(t, lxc, parent);
+  const spec = await fixture.spec();
+  await fixture.provider.start(spec);
+  await run('lxc-stop', ['-P', `${fixture.folder}/state`, '-n', spec.id, '-k']);
+  await until(
+    () => (fixture.exits.includes(spec.id) ? true : undefined),
+    900,
+    'the exit by the socket, not by polling',
+  );
+  t.pass();
+});
+
+test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) => {
+  const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
+    return new LxcSandboxProvider({ lxcPath, logger, init: `${lxcPath}/../init` });
+  });
+  // A program that exists and is not one.
+  await writeFile(`${fixture.folder}/init`, 'nonsense');
+  await chmod(`${fixture.folder}/init`, 0o755);
+  await fixture.provider.unavailableBecause();
+  const before = await inventory(fixture);
+  const error = await t.throwsAsync(fixture.provider.start(await fixture.spec()), { instanceOf: CriError });
+  t.is(error?.code, StatusCode.INTERNAL);
+  t.log(error?.message);
+  t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+  t.deepEqual(await fixture.provider.list(), []);
+});
+
+test.serial('a missing lxc-start makes the handler unavailable, with its name', async (t) => {
+  const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
+    return new LxcSandboxProvider({ lxcPath, logger, lxcStart: '/nonexistent/lxc-start' });
+  });
+  t.regex((await fixture.provider.unavailableBecause()) ?? '', /\/nonexistent\/lxc-start/);
+  const error = await t.throwsAsync(fixture.provider.start(await fixture.spec()), { instanceOf: CriError });
+  t.is(error?.code, StatusCode.UNAVAILABLE);
+});

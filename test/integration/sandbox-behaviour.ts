@@ -1,0 +1,188 @@
+import type { TestFn } from 'ava';
+import { readFile } from 'node:fs/promises';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import type { Logger } from '../../src/core/model/logger.ts';
+import type { SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
+import { difference, inventory } from './leaks.ts';
+import { until } from './runner-fixture.ts';
+import { SandboxFixture, identity, inside, own } from './sandbox-fixture.ts';
+
+/** What every sandbox provider promises, as tests. */
+export function behavesAsProvider(test: TestFn, make: (state: string, logger: Logger) => SandboxProvider): void {
+  const serial = test.serial;
+
+  serial('a pod has its own host name, loopback, kernel parameters and cgroup, and no other interface', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    t.is(await fixture.provider.unavailableBecause(), undefined);
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '80', 'net.ipv4.ip_local_port_range': '2000\t3000' };
+    const spec = await fixture.spec({ hostname: 'web-0', sysctls: { ...sysctls, 'kernel.shm_rmid_forced': '1' } });
+    const placement = await fixture.provider.start(spec);
+    t.deepEqual(Object.keys(placement.namespaces).sort(), ['ipc', 'network', 'uts']);
+    t.is(await inside(placement, 'cat', '/proc/sys/kernel/hostname'), 'web-0');
+    const links = await inside(placement, 'ip', '-br', 'link');
+    t.regex(links, /^lo +UNKNOWN [^\n]*<LOOPBACK,UP,LOWER_UP>[^\n]*$/);
+    t.is(await inside(placement, 'cat', '/proc/sys/net/ipv4/ip_unprivileged_port_start'), '80');
+    t.is(await inside(placement, 'cat', '/proc/sys/net/ipv4/ip_local_port_range'), '2000\t3000');
+    t.is(await inside(placement, 'cat', '/proc/sys/kernel/shm_rmid_forced'), '1');
+    t.is(placement.cgroup, `${fixture.cgroup}/kubepods/besteffort/pod1/${spec.id}`);
+    t.not(await identity(placement.namespaces.ipc ?? ''), await own('ipc'));
+    t.deepEqual(await fixture.provider.start(spec), placement, 'a repeated start finds the first');
+  });
+
+  serial('host network, host IPC and a shared PID namespace', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const host = await fixture.provider.start(await fixture.spec({ network: 'node', ipc: 'node', hostname: '' }));
+    t.deepEqual(host.namespaces, {});
+    const hostNet = await fixture.provider.start(await fixture.spec({ network: 'node', hostname: '' }));
+    t.deepEqual(Object.keys(hostNet.namespaces), ['ipc']);
+    const shared = await fixture.provider.start(await fixture.spec({ pid: 'pod', ipc: 'node' }));
+    t.deepEqual(Object.keys(shared.namespaces).sort(), ['network', 'pid', 'uts']);
+    const [, init] = (/\/proc\/(\d+)\/ns\/pid$/.exec(shared.namespaces.pid ?? '') ?? []) as string[];
+    const status = await readFile(`/proc/${String(init)}/status`, 'utf8');
+    t.regex(status, /^NSpid:\t\d+\t1$/m);
+    t.regex(status, /^CapEff:\t0+$/m, 'containers may look at it, so it must have nothing to give');
+    t.regex(status, /^CapBnd:\t0+$/m);
+    t.regex(status, /^NoNewPrivs:\t1$/m);
+    // A process in the pod's PID namespace that loses its parent is waited for by the holder.
+    await fixture.container(shared, 'sleep 0.01 & exec sleep 1000');
+    await fixture.container(shared, '(sleep 0.01 &); while :; do sleep 1; done');
+    await until(
+      async () => {
+        const states = await Promise.all((await fixture.processes(shared.cgroup)).map(stateOf));
+        return states.includes('Z') ? undefined : true;
+      },
+      5000,
+      'orphans to be reaped',
+    );
+    t.pass();
+  });
+
+  serial('a container in the sandbox ends with stop, which may be repeated', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const spec = await fixture.spec();
+    const placement = await fixture.provider.start(spec);
+    await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
+    t.true((await fixture.processes(placement.cgroup)).length > 0);
+    await fixture.provider.stop(spec);
+    t.deepEqual(await fixture.processes(placement.cgroup), []);
+    t.is(await fixture.provider.inspect(spec), undefined);
+    await fixture.provider.stop(spec);
+    await fixture.provider.remove(spec);
+    await fixture.provider.stop(spec);
+    await fixture.provider.remove(spec);
+    t.deepEqual(await fixture.provider.list(), []);
+    t.deepEqual(fixture.exits, [], 'an end that was asked for is not told');
+    const anew = await fixture.provider.start(spec);
+    t.is(await inside(anew, 'cat', '/proc/sys/kernel/hostname'), 'pod-1', 'the same id can be started again');
+  });
+
+  serial('after a restart of the server a sandbox is found, and its end is noticed', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const spec = await fixture.spec({ pid: 'pod' });
+    const placement = await fixture.provider.start(spec);
+    const second = fixture.again();
+    t.deepEqual(await second.list(), [spec.id]);
+    t.deepEqual(await second.inspect(spec), placement);
+    const container = await fixture.container(placement);
+    process.kill(Number(placement.namespaces.pid?.split('/')[2]), 'SIGKILL');
+    await until(() => (fixture.exits.length >= 2 ? true : undefined), 5000, 'both providers to tell the exit');
+    t.deepEqual([...new Set(fixture.exits)], [spec.id]);
+    t.is(await second.inspect(spec), undefined);
+    t.deepEqual(await fixture.processes(`${placement.cgroup}/${container}`), [], 'it ended with its PID namespace');
+    await second.remove(spec);
+  });
+
+  serial('a sandbox that only its id tells of can be discarded', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const before = await inventory(fixture);
+    const spec = await fixture.spec({ pid: 'pod' });
+    await fixture.container(await fixture.provider.start(spec));
+    await fixture.again().discard(spec.id);
+    await fixture.provider.discard(spec.id);
+    t.deepEqual(await fixture.provider.list(), []);
+    t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+  });
+
+  serial('20 sandboxes at once leave nothing', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const before = await inventory(fixture);
+    const kinds: Partial<SandboxSpec>[] = [{}, { pid: 'pod' }, { network: 'node', hostname: '' }, { ipc: 'node' }];
+    const specs = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => fixture.spec(kinds[index % kinds.length])),
+    );
+    const placements = await Promise.all(specs.map((spec) => fixture.provider.start(spec)));
+    t.is((await fixture.provider.list()).length, 20);
+    t.is(new Set(placements.flatMap(({ namespaces }) => namespaces.network ?? [])).size, 15);
+    await Promise.all(specs.map((spec) => fixture.provider.stop(spec)));
+    await Promise.all(specs.map((spec) => fixture.provider.remove(spec)));
+    t.deepEqual(await fixture.provider.list(), []);
+    t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+    t.deepEqual(fixture.exits, []);
+    t.deepEqual(fixture.log, []);
+  });
+
+  const hostile: [what: string, change: Partial<SandboxSpec>, field: RegExp][] = [
+    ['a newline in the host name', { hostname: 'a\nlxc.hook.pre-start = /bin/touch /tmp/pwned' }, /^hostname: /],
+    ['an option as host name', { hostname: '--help' }, /^hostname: /],
+    ['NUL in the host name', { hostname: 'a\0b' }, /^hostname: /],
+    ['a host name of 65 characters', { hostname: 'a'.repeat(65) }, /^hostname: /],
+    ['a U+2028 in the host name', { hostname: 'a\u2028b' }, /^hostname: /],
+    ['a newline in a parameter', { sysctls: { 'kernel.shmmax': '1\nlxc.cap.keep = all' } }, /^linux\.sysctls: /],
+    ['an empty parameter', { sysctls: { 'kernel.shmmax': '' } }, /^linux\.sysctls: /],
+    ['a path as parameter name', { sysctls: { '../../etc/passwd': '1' } }, /^linux\.sysctls: /],
+    ['a line as parameter name', { sysctls: { 'a.b = 1\nlxc.x': '1' } }, /^linux\.sysctls: /],
+    ['a parameter the kernel lacks', { sysctls: { 'net.ipv4.nonsense': '1' } }, /^linux\.sysctls: /],
+    ['a value the kernel refuses', { sysctls: { 'kernel.shm_rmid_forced': 'abc' } }, /^linux\.sysctls: /],
+    ['a parameter of 5000 characters', { sysctls: { 'kernel.shmmax': '1'.repeat(5000) } }, /^linux\.sysctls: /],
+    ['a cgroup that climbs', { cgroupParent: '/a/../../b' }, /^linux\.cgroup_parent: /],
+    ['a cgroup for the shell', { cgroupParent: '/a;touch /tmp/pwned' }, /^linux\.cgroup_parent: /],
+  ];
+  serial('hostile values are refused and leave nothing', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    await fixture.provider.unavailableBecause();
+    const before = await inventory(fixture);
+    for (const [what, change, field] of hostile) {
+      const error = await t.throwsAsync(
+        fixture.provider.start(await fixture.spec(change)),
+        { instanceOf: CriError },
+        what,
+      );
+      t.is(error?.code, StatusCode.INVALID_ARGUMENT, what);
+      t.regex(error?.message ?? '', field, what);
+    }
+    const slice = await fixture.spec({ cgroupParent: 'kubepods-besteffort.slice' });
+    const error = await t.throwsAsync(fixture.provider.start(slice), { instanceOf: CriError });
+    t.is(error?.code, StatusCode.UNIMPLEMENTED);
+    t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+    t.deepEqual(await fixture.provider.list(), []);
+  });
+
+  serial('values that look dangerous and are not arrive as they are', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const spec = await fixture.spec({
+      hostname: 'N0.a--b.c',
+      sysctls: { 'kernel.domainname': '"#=\\ \'$(id);--help\'"' },
+    });
+    const placement = await fixture.provider.start(spec);
+    t.is(await inside(placement, 'cat', '/proc/sys/kernel/hostname'), 'N0.a--b.c');
+    t.is(await inside(placement, 'cat', '/proc/sys/kernel/domainname'), '"#=\\ \'$(id);--help\'"');
+  });
+}
+
+async function stateOf(pid: number): Promise<string> {
+  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8').catch(() => '');
+  return /^State:\t(.)/m.exec(status)?.[1] ?? '';
+}
+
+/**
+ * Leaves out what a provider keeps on purpose (parents of cgroups, files that all sandboxes share), what the test itself made
+ * (run folders, bundles), and the plain folders that crun makes where test/sandbox hides a v2 tree beside v1.
+ */
+export function relevant(lines: string[]): string[] {
+  const kept = [
+    /\/kubepods(\/besteffort(\/pod1)?)?$/,
+    /^\+\d+ file \S*\/(state(\/\.holder(\/.*)?)?|(run|bundles|crun)(\/.*)?)$/,
+    /^\+\d+ cgroup \/sys\/fs\/cgroup\/unified\//,
+  ];
+  return lines.filter((line) => !kept.some((pattern) => pattern.test(line)));
+}

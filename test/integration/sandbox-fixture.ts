@@ -1,0 +1,139 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provider.ts';
+import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
+import type { Logger } from '../../src/core/model/logger.ts';
+import type { Placement, SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
+import { cgroupHierarchies } from '../../src/utils/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../../src/utils/cgroup/path.ts';
+import { cgroupProcesses } from '../../src/utils/cgroup/processes.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { testCgroup } from './runner-fixture.ts';
+
+/** Sandboxes of one provider in a folder and a cgroup of their own; all of it goes with the test. */
+export class SandboxFixture {
+  readonly folder: string;
+  readonly cgroup: string;
+  readonly exits: string[] = [];
+  readonly log: string[] = [];
+  readonly provider: SandboxProvider;
+  readonly #make: (state: string, logger: Logger) => SandboxProvider;
+
+  private constructor(folder: string, cgroup: string, make: (state: string, logger: Logger) => SandboxProvider) {
+    this.folder = folder;
+    this.cgroup = cgroup;
+    this.#make = make;
+    this.provider = this.again();
+  }
+
+  static async make(
+    t: ExecutionContext,
+    make: (state: string, logger: Logger) => SandboxProvider,
+    parent = '/tmp',
+  ): Promise<SandboxFixture> {
+    if (testCgroup === undefined) throw new Error('run this below test/sandbox');
+    const folder = await mkdtemp(join(parent, 'sandbox-'));
+    const fixture = new SandboxFixture(folder, `${testCgroup}/${folder.slice(-6)}`, make);
+    t.teardown(async () => {
+      for (const id of await fixture.provider.list()) await fixture.provider.discard(id);
+      await rm(folder, { recursive: true, force: true });
+    });
+    const rootfs = join(folder, 'rootfs');
+    for (const name of ['bin', 'proc', 'dev']) await mkdir(join(rootfs, name), { recursive: true });
+    await copyFile('/bin/busybox', join(rootfs, 'bin/busybox'));
+    for (const applet of ['sh', 'sleep']) await symlink('busybox', join(rootfs, 'bin', applet));
+    return fixture;
+  }
+
+  /** A provider on the same state, as after a restart of the server. */
+  again(): SandboxProvider {
+    const note = (message: string) => void this.log.push(message);
+    const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
+    const provider = this.#make(join(this.folder, 'state'), logger);
+    provider.onExit((id) => this.exits.push(id));
+    return provider;
+  }
+
+  async spec(more: Partial<SandboxSpec> = {}): Promise<SandboxSpec> {
+    const id = more.id ?? randomBytes(32).toString('hex');
+    const runDir = join(this.folder, 'run', id);
+    await mkdir(runDir, { recursive: true, mode: 0o700 });
+    return {
+      id,
+      hostname: 'pod-1',
+      network: 'pod',
+      ipc: 'pod',
+      pid: 'container',
+      sysctls: {},
+      cgroupParent: `${this.cgroup}/kubepods/besteffort/pod1`,
+      runDir,
+      ...more,
+    };
+  }
+
+  /** Runs a shell script in a container of the sandbox, by crun alone; returns the container's id. */
+  async container(placement: Placement, script = 'while :; do sleep 1; done'): Promise<string> {
+    const id = randomBytes(32).toString('hex');
+    const bundle = join(this.folder, 'bundles', id);
+    await mkdir(bundle, { recursive: true });
+    const { network, ipc, uts, pid } = placement.namespaces;
+    const namespace = (type: string, path?: string) => ({ type, ...(path !== undefined && { path }) });
+    const namespaces = [namespace('mount'), namespace('pid', pid)];
+    if (network !== undefined) namespaces.push(namespace('network', network));
+    if (ipc !== undefined) namespaces.push(namespace('ipc', ipc));
+    if (uts !== undefined) namespaces.push(namespace('uts', uts));
+    const config = {
+      ociVersion: '1.0.2',
+      root: { path: join(this.folder, 'rootfs'), readonly: true },
+      process: { user: { uid: 0, gid: 0 }, args: ['sh', '-c', script], env: ['PATH=/bin'], cwd: '/' },
+      mounts: [
+        { destination: '/proc', type: 'proc', source: 'proc' },
+        { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+      ],
+      linux: { namespaces, cgroupsPath: `${placement.cgroup}/${id}`, resources: {} },
+    };
+    await writeFile(join(bundle, 'config.json'), JSON.stringify(config));
+    // Its output goes nowhere, or the container would hold this command's.
+    const start = 'exec crun "--root=$1" run --detach "--bundle=$2" "$3" </dev/null >/dev/null 2>&1';
+    await run('sh', ['-c', start, 'sh', join(this.folder, 'crun'), bundle, id]);
+    return id;
+  }
+
+  /** Processes below a cgroup, in whichever hierarchy. */
+  async processes(cgroup: string): Promise<number[]> {
+    return cgroupProcesses(cgroupDirectories(cgroup, await cgroupHierarchies()));
+  }
+}
+
+export const lxc = (state: string, logger: Logger) => new LxcSandboxProvider({ lxcPath: state, logger });
+
+export const crun = (state: string, logger: Logger) => new CrunSandboxProvider({ statePath: state, logger });
+
+/** Runs a command in the namespaces of a placement and returns what it prints, trimmed. */
+export async function inside(placement: Placement, ...command: string[]): Promise<string> {
+  const { network, ipc, uts } = placement.namespaces;
+  const flags = [
+    ...(network === undefined ? [] : [`--net=${network}`]),
+    ...(ipc === undefined ? [] : [`--ipc=${ipc}`]),
+    ...(uts === undefined ? [] : [`--uts=${uts}`]),
+  ];
+  return (await run('nsenter', [...flags, '--', ...command])).stdout.trim();
+}
+
+/** The identity of a namespace, to compare. */
+export async function identity(path: string): Promise<string> {
+  const { stdout } = await run('stat', ['-L', '-c', '%i', '--', path]);
+  return stdout.trim();
+}
+
+/** The identity of one of this process's own namespaces. */
+export async function own(kind: 'net' | 'ipc' | 'uts'): Promise<string> {
+  return /\d+/.exec(await readlink(`/proc/self/ns/${kind}`))?.[0] ?? '';
+}
+
+/** Parent of a process. */
+export async function parentOf(pid: number): Promise<number> {
+  return Number(/^PPid:\s*(\d+)/m.exec(await readFile(`/proc/${String(pid)}/status`, 'utf8'))?.[1]);
+}
