@@ -107,9 +107,9 @@ async function follow(
     });
   };
   interruption.handTo(stop);
-  let timedOut = false;
+  const expired = new AbortController();
   const expire = () => {
-    timedOut = true;
+    expired.abort();
     interruption.stop();
   };
   const timer = timeoutSeconds === undefined ? undefined : setTimeout(expire, timeoutSeconds * 1000);
@@ -121,7 +121,7 @@ async function follow(
   });
   try {
     const { exitCode } = await awaitExit(server, id, failed.signal);
-    return timedOut ? TIMED_OUT : exitCode;
+    return expired.signal.aborted ? TIMED_OUT : exitCode;
   } finally {
     clearTimeout(timer);
     end.end();

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { isSecretName } from '../logging/redact.ts';
 import { nearest } from './nearest.ts';
 import { configOutline } from './outline.ts';

@@ -52,7 +52,7 @@ function textValue(value: Plain): string {
 
 /** An Error as people read it: its stack where it has one, else the messages down the causes. */
 function errorText(error: Record<string, Plain>): string {
-  const own = String(error['stack'] ?? error['message']);
+  const own = [error['stack'], error['message']].find((text) => typeof text === 'string') ?? '';
   const cause = error['cause'];
   if (typeof cause !== 'object' || cause === null || Array.isArray(cause) || cause['message'] === undefined) return own;
   return `${own}, caused by: ${errorText(cause)}`;

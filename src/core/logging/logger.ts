@@ -83,7 +83,7 @@ class WinstonLogger implements RootLogger {
 
   #log(level: LogLevel, message: string, fields: LogFields | undefined): void {
     // winston spends microseconds on a line before it finds its level off.
-    if (LEVELS[level] > (LEVELS[this.level] as number)) return;
+    if (LEVELS[level] > LEVELS[this.level]) return;
     const entry: LogEntry = { time: new Date(), level, message, fields: { ...this.#fields, ...fields } };
     this.#backend.log({ level, message: '', entry });
   }

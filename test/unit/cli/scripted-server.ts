@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Server, ServerCredentials, status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js';
 import type { ExecutionContext } from 'ava';
 import { ImageServiceService, ImageStoreService, RuntimeServiceService } from '../../../api/gen/cri.ts';
 
@@ -22,7 +22,8 @@ export async function scriptedServer(
   const path = join(folder, 'cri.sock');
   const server = new Server();
   const calls: Call[] = [];
-  for (const service of [RuntimeServiceService, ImageServiceService, ImageStoreService]) {
+  const services: ServiceDefinition[] = [RuntimeServiceService, ImageServiceService, ImageStoreService];
+  for (const service of services) {
     const handlers = Object.entries(service).map(([method, definition]) => {
       const unary = (call: { request: unknown }, callback: (error: unknown, value?: unknown) => void) => {
         calls.push({ method, request: call.request });
@@ -35,14 +36,14 @@ export async function scriptedServer(
           .then(() => answer(call.request as never))
           .then((value) => {
             // An empty message has every field.
-            callback(null, Object.assign(definition.responseDeserialize(Buffer.alloc(0)), value));
+            callback(null, Object.assign(definition.responseDeserialize(Buffer.alloc(0)) as object, value));
           }, callback);
       };
       const stream = (call: { emit: (event: string, error: unknown) => void }) =>
         call.emit('error', { code: status.UNIMPLEMENTED, details: 'no streams' });
       return [method, definition.responseStream ? stream : unary];
     });
-    server.addService(service as never, Object.fromEntries(handlers) as never);
+    server.addService(service, Object.fromEntries(handlers) as never);
   }
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {

@@ -129,7 +129,7 @@ test('No message, field name or value makes a second line or reaches the termina
       (message, fields) => {
         logger.info(message, fields);
         const line = read();
-        // eslint-disable-next-line no-control-regex
+
         return line.endsWith('\n') && !/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]/.test(line.slice(0, -1));
       },
     ),
