@@ -76,16 +76,16 @@ unmount_all() {
   done < <(awk -v a="$data" -v b="$run" '{ m = $5 } m == a || m == b || index(m, a "/") == 1 || index(m, b "/") == 1 { print m }' /proc/self/mountinfo | tac)
 }
 
-# Folders that crun, liblxc, iproute2 and the CNI plugins make for themselves where they are missing.
-tool_folders=(/run/crun /run/lxc /run/netns /run/xtables.lock /var/lib/cni)
+# What crun, liblxc, iproute2, iptables and the CNI plugins make for themselves where it is missing.
+tool_files=(/run/crun /run/lxc /run/netns /run/xtables.lock /var/lib/cni)
 
-# note_host: writes down what a later --down puts back: whether packets were forwarded, which CNI chains and folders of
+# note_host: writes down what a later --down puts back: whether packets were forwarded, which CNI chains and files of
 # other tools were there.
 note_host() {
   [[ -f $data/before/ip_forward ]] && return
   mkdir -p "$data/before"
   cni_chains >"$data/before/chains"
-  ls -d "${tool_folders[@]}" >"$data/before/folders" 2>/dev/null
+  ls -d "${tool_files[@]}" >"$data/before/files" 2>/dev/null
   cat /proc/sys/net/ipv4/ip_forward >"$data/before/ip_forward"
 }
 
@@ -118,13 +118,13 @@ rules_of_portmap() {
 
 # restore_host: removes the bridge and puts back what note_host wrote down.
 restore_host() {
-  local rc=0 rules folder
+  local rc=0 rules file
   if ip link show "$bridge" >/dev/null 2>&1; then ip link delete "$bridge" || rc=1; fi
   [[ -f $data/before/ip_forward ]] || return "$rc"
   rm -rf "/run/lxc/lock$run"
-  for folder in "${tool_folders[@]}"; do
+  for file in "${tool_files[@]}"; do
     # Only what is new and has become empty again.
-    grep -qxF "$folder" "$data/before/folders" || find "$folder" -depth -empty -delete 2>/dev/null
+    grep -qxF "$file" "$data/before/files" || find "$file" -depth -empty -delete 2>/dev/null
   done
   rules=$(rules_of_pods; rules_of_portmap)
   if [[ -n $rules ]]; then printf '*nat\n%s\nCOMMIT\n' "$rules" | iptables-restore --wait --noflush || rc=1; fi
