@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { printable } from '../core/logging/escape.ts';
 import { redactText } from '../core/logging/redact.ts';
@@ -46,6 +47,7 @@ export async function runCli(
   }
   try {
     await program.parseAsync([...argv], { from: 'user' });
+    await flush(context.stdout);
     if (outputError === undefined) return exitCode;
     tell(outputError);
     return FAILED;
@@ -55,6 +57,16 @@ export async function runCli(
     tell(error);
     return error instanceof CommanderError || error instanceof UsageError ? USAGE : FAILED;
   }
+}
+
+/** Resolves when all that was written has gone out or failed. */
+function flush(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => {
+      // An 'error' event comes right after the callbacks.
+      setImmediate(resolve);
+    });
+  });
 }
 
 function linesOf(error: unknown): string[] {

@@ -160,3 +160,12 @@ test('An error of serve is told without its credentials and control characters',
   t.is(code, 1);
   t.is(stderr, 'proxmox-lxcri: cannot reach https://[redacted]@host/\\e[31m\n');
 });
+
+test('Output that cannot be written is an error; a reader that leaves is none', (t) => {
+  const command = `"${process.execPath}" src/main.ts config default`;
+  const full = spawnSync('sh', ['-c', `exec ${command} > /dev/full`], { encoding: 'utf8' });
+  t.is(full.status, 1);
+  t.regex(full.stderr, /^proxmox-lxcri: .*ENOSPC/);
+  const left = spawnSync('bash', ['-c', `${command} | true; echo "\${PIPESTATUS[0]}"`], { encoding: 'utf8' });
+  t.deepEqual([left.stdout, left.stderr], ['0\n', '']);
+});
