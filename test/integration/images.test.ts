@@ -1,7 +1,7 @@
 import anyTest from 'ava';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
@@ -128,12 +128,11 @@ test('A server killed in the middle of a pull leaves nothing that the next start
   const root = join(folder, 'data');
   const image = app('killed');
   const server = await serve(t, image);
-  let victim: ChildProcess | undefined;
+  let isDead = false;
   let reached: () => void = () => undefined;
   const midway = new Promise<void>((resolve) => (reached = resolve));
   server.intercept = (request, response) => {
-    if (!request.url?.endsWith(image.layers[1]!.digest) || victim?.exitCode !== null || victim.signalCode !== null)
-      return false;
+    if (!request.url?.endsWith(image.layers[1]!.digest) || isDead) return false;
     const blob = image.blobs.get(image.layers[1]!.digest)!;
     response.writeHead(200, { 'content-length': blob.length });
     response.write(blob.subarray(0, 20), () => {
@@ -141,14 +140,15 @@ test('A server killed in the middle of a pull leaves nothing that the next start
     });
     return true;
   };
-  victim = spawn(process.execPath, [join(import.meta.dirname, 'images-victim.ts'), root, `${server.host}/k:v1`], {
+  const victim = spawn(process.execPath, [join(import.meta.dirname, 'images-victim.ts'), root, `${server.host}/k:v1`], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const ended = once(victim, 'exit');
-  t.teardown(() => victim?.kill('SIGKILL'));
+  t.teardown(() => victim.kill('SIGKILL'));
   await Promise.race([midway, ended]);
   victim.kill('SIGKILL');
   t.deepEqual(await ended, [null, 'SIGKILL']);
+  isDead = true;
   t.true((await leftovers(root)).length > 0);
 
   const { images, store } = await newService(t, root);

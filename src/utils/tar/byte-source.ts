@@ -5,6 +5,7 @@ export class ByteSource {
   readonly #iterator: AsyncIterator<Buffer>;
   #chunk: Buffer = Buffer.alloc(0);
   #ended = false;
+  #offset = 0;
 
   constructor(chunks: AsyncIterable<Buffer>) {
     this.#iterator = chunks[Symbol.asyncIterator]();
@@ -24,6 +25,11 @@ export class ByteSource {
     return Buffer.concat(parts, count);
   }
 
+  /** How many bytes have been handed out or dropped so far. */
+  get offset(): number {
+    return this.#offset;
+  }
+
   /** The next `count` bytes as they come. @throws TarError when the stream ends within them. */
   async *chunks(count: number): AsyncGenerator<Buffer> {
     for (let missing = count; missing > 0;) {
@@ -31,6 +37,14 @@ export class ByteSource {
       const part = this.#take(Math.min(missing, this.#chunk.length));
       missing -= part.length;
       yield part;
+    }
+  }
+
+  /** Drops the next `count` bytes. @throws TarError when the stream ends before. */
+  async skip(count: number): Promise<void> {
+    for (let missing = count; missing > 0;) {
+      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('the archive ends in the middle');
+      missing -= this.#take(Math.min(missing, this.#chunk.length)).length;
     }
   }
 
@@ -48,15 +62,16 @@ export class ByteSource {
   #take(count: number): Buffer {
     const part = this.#chunk.subarray(0, count);
     this.#chunk = this.#chunk.subarray(count);
+    this.#offset += count;
     return part;
   }
 
   async #fill(): Promise<boolean> {
     while (!this.#ended) {
-      const { done, value } = await this.#iterator.next();
-      if (done === true) this.#ended = true;
-      else if (value.length > 0) {
-        this.#chunk = value;
+      const next = await this.#iterator.next();
+      if (next.done === true) this.#ended = true;
+      else if (next.value.length > 0) {
+        this.#chunk = next.value;
         return true;
       }
     }

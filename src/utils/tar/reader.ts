@@ -46,10 +46,10 @@ export async function* readTar(chunks: AsyncIterable<Buffer>): AsyncGenerator<Ta
       if (await readExtension(source, raw, extensions)) continue;
       const entry = combine(raw, extensions);
       extensions = { pax: new Map(), name: undefined, linkName: undefined };
-      const content = source.chunks(entry.size);
-      yield { entry, content };
-      for await (const _ of content); // what the consumer left
-      await source.read(padding(entry.size));
+      const end = source.offset + entry.size + padding(entry.size);
+      yield { entry, content: source.chunks(entry.size) };
+      // The padding, and what the consumer left.
+      await source.skip(end - source.offset);
     }
     // Blocks after the end mark belong to the layer's digest all the same.
     await source.drain();
@@ -64,7 +64,7 @@ async function readExtension(source: ByteSource, raw: RawHeader, extensions: Ext
   if (!['x', 'g', 'L', 'K'].includes(typeflag)) return false;
   if (size < 0 || size > MAX_EXTENSION) throw new TarError(`an extended header of ${size} bytes is too large`);
   const data = size === 0 ? Buffer.alloc(0) : await source.read(size);
-  await source.read(padding(size));
+  await source.skip(padding(size));
   if (!data) throw new TarError('the archive ends in the middle');
   if (typeflag === 'x') extensions.pax = parsePax(data);
   else if (typeflag === 'L') extensions.name = untilNul(data);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../model/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
@@ -22,16 +22,6 @@ export class ContentStore {
   async put(digest: string, document: Buffer): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await writeFileAtomic(this.#path(digest), document);
-  }
-
-  /** undefined when it is not there. */
-  async get(digest: string): Promise<Buffer | undefined> {
-    try {
-      return await readFile(this.#path(digest));
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw error;
-    }
   }
 
   /** Removes what is neither held nor among `needed`, which is asked anew for each document. */

@@ -12,6 +12,7 @@ import type { Logger } from '../../model/logger.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../model/errors.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { runLocked } from './abortable.ts';
 import { ContentStore } from './content-store.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
@@ -92,8 +93,7 @@ export class ImageService {
    */
   async pull(image: string, credentials?: Credentials, signal?: AbortSignal): Promise<string> {
     const reference = parseReference(image, { defaultRegistry: this.#options.defaultRegistry ?? 'docker.io' });
-    return this.#locks.run(`pull ${formatReference(reference)}`, async () => {
-      signal?.throwIfAborted();
+    return runLocked(this.#locks, `pull ${formatReference(reference)}`, signal, async () => {
       const source = await this.#options.registry.resolve(reference, credentials, signal);
       try {
         const names = { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };

@@ -48,16 +48,16 @@ export class LayerFetcher {
     const flight = this.#join(digest, open);
     let file = flight.file;
     let current = flight;
+    let held = true;
     if (flight.claims > 1) {
       // Another pull's fetch can fail for reasons of its own (its credentials, its deadline): then try it ourselves.
       file = flight.file.catch((error: unknown) => {
-        if (current !== flight) throw error;
+        if (!held) throw error;
         current = this.#join(digest, open);
         return this.#release(digest, flight).then(() => current.file);
       });
     }
     file.catch(() => undefined);
-    let held = true;
     return {
       file,
       release: async () => {

@@ -50,7 +50,7 @@ export class LayerUnpacker {
         await leases[index]?.release();
       }
     } finally {
-      await Promise.all(leases.map((claimed) => claimed?.release()));
+      for (const claimed of leases) await claimed?.release();
     }
   }
 

@@ -1,5 +1,5 @@
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
-import { CriError, invalidArgument } from '../../../core/model/errors.ts';
+import { type CriError, invalidArgument } from '../../../core/model/errors.ts';
 import { corrupt } from '../digest.ts';
 import { unreachable } from './failure.ts';
 
@@ -41,7 +41,7 @@ export class Transport {
   async send(url: URL, options: HttpRequest): Promise<HttpResponse> {
     const { method = 'GET', body, signal } = options;
     let target = url;
-    let headers = { 'user-agent': 'proxmox-lxcri', ...options.headers };
+    const headers: Record<string, string> = { 'user-agent': 'proxmox-lxcri', ...options.headers };
     for (let redirects = 0; ; redirects++) {
       signal?.throwIfAborted();
       const response = await this.#once(target, { method, headers, body: body ?? null, signal: signal ?? null });
@@ -50,10 +50,7 @@ export class Transport {
       await response.body.dump();
       if (redirects >= MAX_REDIRECTS) throw unreachable(url.host, new Error('too many redirects'));
       const next = redirected(target, location);
-      if (next.origin !== target.origin) {
-        const { authorization: _, ...others } = headers as Record<string, string>;
-        headers = others as typeof headers;
-      }
+      if (next.origin !== target.origin) delete headers['authorization'];
       target = next;
     }
   }

@@ -33,7 +33,7 @@ function ref(host: string, rest: Partial<ImageReference> = {}): ImageReference {
 
 async function failure(t: ExecutionContext, promise: Promise<unknown>): Promise<CriError> {
   const error = await t.throwsAsync(promise);
-  t.true(error instanceof CriError, `${String(error)}`);
+  t.true(error instanceof CriError, String(error));
   return error as CriError;
 }
 

@@ -3,8 +3,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { BuiltImage } from './image-builder.ts';
 
-export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
-
 export interface ScriptedServer {
   /** `127.0.0.1:<port>`. */
   host: string;

@@ -92,7 +92,7 @@ test('whiteouts hide what is below the layer and never what it brings', async (t
   const whiteouts = result.entries.filter(({ type }) => type === 'character');
   t.deepEqual(whiteouts.map(({ name }) => name).sort(), ['e/also', 'e/gone']);
   t.true(whiteouts.every(({ deviceMajor, deviceMinor }) => deviceMajor === 0 && deviceMinor === 0));
-  t.is(result.entries.filter(({ name }) => name === 'kept')[0]?.body, 'new');
+  t.is(result.entries.find(({ name }) => name === 'kept')?.body, 'new');
   t.false(result.entries.some(({ name }) => name.includes('.wh.')));
   t.true((await filtered(tarOf({ name: '.wh..wh..opq' }))).filter.facts.opaqueRoot);
 });

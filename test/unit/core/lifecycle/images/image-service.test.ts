@@ -92,7 +92,7 @@ interface Fixture {
   store: MemoryStore;
   registry: MemoryRegistry;
   images: ImageService;
-  again(): Promise<ImageService>;
+  again: () => Promise<ImageService>;
 }
 
 async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> = {}): Promise<Fixture> {
@@ -256,6 +256,29 @@ test('a pull whose caller leaves does not take others along, and nothing of it s
   t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
 });
 
+test('when all callers leave, the fetch ends and is not begun anew', async (t) => {
+  const { root, images, registry } = await setUp(t);
+  const image = buildImage([layer('only')]);
+  registry.push('r.io/a:1', image);
+  registry.push('r.io/b:1', image);
+  const abort = new AbortController();
+  const reason = new Error('deadline');
+  registry.gate = (_, signal) =>
+    new Promise((_resolve, reject) => {
+      signal?.addEventListener('abort', () => {
+        reject(signal.reason as Error);
+      });
+      setTimeout(() => {
+        abort.abort(reason);
+      }, 20);
+    });
+  const names = ['r.io/a:1', 'r.io/b:1', 'r.io/a:1'];
+  const results = await Promise.allSettled(names.map((name) => images.pull(name, undefined, abort.signal)));
+  for (const result of results) t.is((result as PromiseRejectedResult).reason, reason);
+  t.is(registry.fetched.length, 1);
+  t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
+});
+
 test("when another pull's fetch fails for its own reasons, the layer is fetched again", async (t) => {
   const { images, registry } = await setUp(t);
   registry.push('r.io/a:1', B);
@@ -324,9 +347,8 @@ test('a broken record is set aside, and an image whose layers are gone is forgot
 
 test('what is asked for wrongly is refused before anything happens', async (t) => {
   const { images, registry } = await setUp(t);
-  const error = await t.throwsAsync(images.pull('Not/Valid'));
-  t.is((error as CriError).code, StatusCode.INVALID_ARGUMENT);
-  t.is(((await t.throwsAsync(images.pull('r.io/none:1'))) as CriError).code, StatusCode.NOT_FOUND);
+  await t.throwsAsync(images.pull('Not/Valid'), { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT });
+  await t.throwsAsync(images.pull('r.io/none:1'), { instanceOf: CriError, code: StatusCode.NOT_FOUND });
   const reason = new Error('late');
   t.is(await t.throwsAsync(images.pull('r.io/none:1', undefined, AbortSignal.abort(reason))), reason);
   t.deepEqual(registry.fetched, []);

@@ -1,0 +1,118 @@
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readFileScoped, resolveScoped, ScopedFileError } from '../../../../src/utils/fs/scoped.ts';
+
+/** A root whose links try to leave it, beside a secret. */
+async function makeRoot(t: ExecutionContext): Promise<{ root: string; outside: string }> {
+  const outside = await mkdtemp(join(tmpdir(), 'scoped-'));
+  t.teardown(() => rm(outside, { recursive: true }));
+  const root = join(outside, 'root');
+  await mkdir(join(root, 'etc'), { recursive: true });
+  await writeFile(join(root, 'etc/passwd'), 'inside');
+  await writeFile(join(outside, 'secret'), 'SECRET');
+  const links = {
+    abs: '/etc/passwd',
+    up: '../../../../../../etc/passwd',
+    dir: '/etc',
+    'etc/self': 'passwd',
+    'etc/dot': '../etc/./passwd',
+    climb: '../secret',
+    host: outside,
+    loop: 'loop',
+    ping: 'pong',
+    pong: 'ping',
+  };
+  for (const [name, target] of Object.entries(links)) await symlink(target, join(root, name));
+  return { root, outside };
+}
+
+test('links are followed inside the root as chroot would', async (t) => {
+  const { root } = await makeRoot(t);
+  for (const path of [
+    'etc/passwd',
+    '/etc/passwd',
+    '//etc/../etc/passwd',
+    '../../etc/passwd',
+    'abs',
+    'up',
+    'dir/passwd',
+    'dir/../etc/self',
+    'etc/dot',
+  ]) {
+    t.is((await readFileScoped(root, path, 100))?.toString(), 'inside', path);
+    t.is(await resolveScoped(root, path), join(root, 'etc/passwd'), path);
+  }
+});
+
+test('what is not there is undefined; what is no small file is refused', async (t) => {
+  const { root } = await makeRoot(t);
+  for (const path of ['none', 'etc/passwd/x', 'climb', '../secret', 'host/secret', 'none/../../secret']) {
+    t.is(await readFileScoped(root, path, 100), undefined, path);
+  }
+  for (const path of ['etc', '', '/', 'dir', 'loop', 'ping']) {
+    await t.throwsAsync(readFileScoped(root, path, 100), { instanceOf: ScopedFileError }, path);
+  }
+  await t.throwsAsync(resolveScoped(root, 'loop/x'), { instanceOf: ScopedFileError });
+  await t.throwsAsync(readFileScoped(root, 'abs', 5), { instanceOf: ScopedFileError });
+  t.is((await readFileScoped(root, 'abs', 6))?.length, 6);
+});
+
+test('no path leads out', async (t) => {
+  const { root, outside } = await makeRoot(t);
+  const part = fc.constantFrom(
+    '..',
+    '.',
+    '',
+    'etc',
+    'dir',
+    'abs',
+    'up',
+    'climb',
+    'host',
+    'secret',
+    'passwd',
+    'self',
+    'root',
+    ...outside.split('/'),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(part, { maxLength: 8 }), async (parts) => {
+      const path = parts.join('/');
+      const resolved = await resolveScoped(root, path);
+      t.true(resolved === root || resolved.startsWith(`${root}/`), path);
+      const content = await readFileScoped(root, path, 100).catch((error: unknown) => {
+        if (!(error instanceof ScopedFileError)) throw error;
+        return undefined;
+      });
+      t.true(content === undefined || content.toString() === 'inside', path);
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+test('nor does a root that changes while it is read', async (t) => {
+  const { root, outside } = await makeRoot(t);
+  await mkdir(join(root, 'a/b'), { recursive: true });
+  await writeFile(join(root, 'a/b/secret'), 'inside');
+  await symlink(outside, join(root, 'evil'));
+  let running = true;
+  const swap = (async () => {
+    while (running) {
+      await rename(join(root, 'a'), join(root, 'moved'));
+      await rename(join(root, 'evil'), join(root, 'a'));
+      await rename(join(root, 'a'), join(root, 'evil'));
+      await rename(join(root, 'moved'), join(root, 'a'));
+    }
+  })();
+  for (let i = 0; i < 500; i++) {
+    for (const path of ['a/b/secret', 'a/secret']) {
+      const content = await readFileScoped(root, path, 100).catch(() => undefined);
+      t.not(content?.toString(), 'SECRET');
+    }
+  }
+  running = false;
+  await swap;
+});
