@@ -79,7 +79,7 @@ test.serial(
     const inspect = await json('inspect', id.slice(0, 13));
     t.like(inspect, { status: { id, state: 'CONTAINER_RUNNING' } });
     t.true((inspect['info'] as { pid: number }).pid > 0);
-    t.is(await crictl('exec', '-s', id, 'echo', 'hello there'), 'hello there\n');
+    t.regex(await crictl('exec', '-s', id, 'echo', 'hello there'), /^hello there\n/);
     const failing = await t.throwsAsync(crictl('exec', '-s', id, 'sh', '-c', 'exit 9'));
     t.regex(failing.message, /exit(ed)?.*9/);
 

@@ -1,7 +1,6 @@
 import { posix } from 'node:path';
 import { invalidArgument } from '../model/errors.ts';
 
- 
 const CONTROL = /[\u0000-\u001f\u007f\u2028\u2029]/;
 
 /**

@@ -3,20 +3,26 @@ import { SecurityProfile_ProfileType } from '../../../../api/gen/cri.ts';
 import type { LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
 import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
 import { checkAbsolutePath } from '../checks.ts';
+import { defaultSeccompFilter } from './seccomp-default.ts';
 
 const CONTEXT = 'config.linux.security_context';
 
 /**
- * The seccomp filter of `linux.seccomp`: none without a profile or with Unconfined (CRI: nil means unconfined), the
- * OCI document of a Localhost profile. Privileged containers have none, as with containerd.
- * @throws CriError UNIMPLEMENTED for RuntimeDefault, INVALID_ARGUMENT for a profile file that cannot be used.
+ * The seccomp filter of `linux.seccomp`: none without a profile or with Unconfined (CRI: nil means unconfined), the OCI
+ * document of a Localhost profile, or our own allow list for RuntimeDefault. Privileged containers have none, as with
+ * containerd.
+ * @param bounding the container's bounding set, which decides what RuntimeDefault allows.
+ * @throws CriError INVALID_ARGUMENT for a profile file that cannot be used.
  */
-export async function seccompFilter(context: LinuxContainerSecurityContext | undefined): Promise<object | undefined> {
+export async function seccompFilter(
+  context: LinuxContainerSecurityContext | undefined,
+  bounding: readonly string[],
+): Promise<object | undefined> {
   const profile = context?.seccomp;
   if (context === undefined || context.privileged || profile === undefined) return undefined;
   if (profile.profileType === SecurityProfile_ProfileType.Unconfined) return undefined;
   if (profile.profileType === SecurityProfile_ProfileType.RuntimeDefault) {
-    throw unimplemented(`${CONTEXT}.seccomp: the RuntimeDefault profile (use Unconfined, or Localhost with a file)`);
+    return defaultSeccompFilter(bounding);
   }
   const field = `${CONTEXT}.seccomp.localhost_ref`;
   checkAbsolutePath(field, profile.localhostRef);

@@ -45,7 +45,8 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
   refuseUnbuilt(context);
   if (config.CDIDevices.length > 0) throw unimplemented('config.CDI_devices: a CDI device');
   const pid = pidScope(config);
-  const seccomp = await seccompFilter(context);
+  const capabilities = capabilitySets(context?.capabilities, { privileged, available: host.capabilities });
+  const seccomp = await seccompFilter(context, capabilities.bounding);
   const devices = await containerDevices(config.devices, privileged);
   const resources = ociResources(config.linux?.resources, 'config.linux.resources', host.swapAccounting);
   const oomScoreAdj = Number(config.linux?.resources?.oomScoreAdj ?? 0n);
@@ -61,7 +62,7 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
       args: containerArgs(config, image.config),
       env: containerEnv(config, image.config, { hostname: pod.hostname, home: user.home }),
       cwd: containerCwd(config, image.config),
-      capabilities: capabilitySets(context?.capabilities, { privileged, available: host.capabilities }),
+      capabilities,
       noNewPrivileges: context?.noNewPrivs ?? false,
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
       oomScoreAdj: Math.max(oomScoreAdj, host.minOomScoreAdj),

@@ -60,11 +60,9 @@ function validateLinux(config: PodSandboxConfig): void {
   if (selinux !== undefined && [selinux.user, selinux.role, selinux.type, selinux.level].some((part) => part !== '')) {
     throw unimplemented('config.linux.security_context.selinux_options: SELinux');
   }
-  for (const key of ['seccomp', 'apparmor'] as const) {
-    // The sandbox runs nothing but its holder, so the default profile of the runtime has nothing to confine.
-    if (context?.[key]?.profileType === SecurityProfile_ProfileType.Localhost) {
-      throw unimplemented(`config.linux.security_context.${key}: a profile for the sandbox itself`);
-    }
+  // A seccomp profile of the sandbox has nothing to confine: no process of it runs what the request brings.
+  if (context?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost) {
+    throw unimplemented('config.linux.security_context.apparmor: a profile for the sandbox itself');
   }
   validateSysctls(linux.sysctls, {
     network: namespaces?.network === NamespaceMode.NODE,
