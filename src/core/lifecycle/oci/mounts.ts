@@ -2,7 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { MountPropagation } from '../../../../api/gen/cri.ts';
 import type { ContainerConfig, Mount } from '../../../../api/gen/cri.ts';
-import { invalidArgument, isErrno, unimplemented, unknown } from '../../model/errors.ts';
+import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
 import { checkAbsolutePath } from '../checks.ts';
 import type { PodFiles } from '../pods/files.ts';
@@ -16,7 +16,7 @@ const PROPAGATION: Record<number, string> = {
 /**
  * All mounts of a container, in the order they are made: the kernel's file systems, the pod's files where the request
  * mounts nothing of its own there, then the request's mounts.
- * @throws CriError INVALID_ARGUMENT, UNKNOWN with CRI's magic prefix, UNIMPLEMENTED.
+ * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED.
  */
 export async function containerMounts(
   config: ContainerConfig,
@@ -63,10 +63,7 @@ function systemMounts(privileged: boolean): OciMount[] {
 async function requestedMount(mount: Mount, field: string): Promise<OciMount> {
   checkAbsolutePath(`${field}.container_path`, mount.containerPath);
   if (mount.image !== undefined && mount.image.image !== '') throw unimplemented(`${field}.image: an image volume`);
-  if (mount.recursiveReadOnly)
-    throw unknown(
-      `RROUnsupported: ${field}.recursive_read_only: this handler cannot make mounts recursively read-only`,
-    );
+  if (mount.recursiveReadOnly) checkRecursiveReadOnly(mount, field);
   if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
     throw unimplemented(`${field}.uidMappings: an idmapped mount`);
   }
@@ -81,8 +78,16 @@ async function requestedMount(mount: Mount, field: string): Promise<OciMount> {
     destination: mount.containerPath,
     type: 'bind',
     source: await resolveHostPath(mount.hostPath, `${field}.host_path`),
-    options: ['rbind', propagation, mount.readonly ? 'ro' : 'rw', ...restrictions],
+    options: ['rbind', propagation, mount.recursiveReadOnly ? 'rro' : mount.readonly ? 'ro' : 'rw', ...restrictions],
   };
+}
+
+/** CRI Mount.recursive_read_only: only together with readonly and private propagation. */
+function checkRecursiveReadOnly(mount: Mount, field: string): void {
+  if (!mount.readonly) throw invalidArgument(`${field}.recursive_read_only`, 'needs readonly as well');
+  if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
+    throw invalidArgument(`${field}.recursive_read_only`, 'needs PROPAGATION_PRIVATE');
+  }
 }
 
 /** The kernel follows a link at mount time anyway; resolving here gives a clear error (CRI Mount.host_path: must exist). */

@@ -224,7 +224,7 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   );
   t.regex((await refused({ containerPath: 'm' }))?.message ?? '', /container_path.*absolute/);
   t.regex((await refused({ hostPath: '' }))?.message ?? '', /host_path/);
-  t.regex((await refused({ recursiveReadOnly: true }))?.message ?? '', /^RROUnsupported/);
+  t.regex((await refused({ recursiveReadOnly: true }))?.message ?? '', /recursive_read_only: needs readonly/);
   t.regex((await refused({ mountOptions: ['suid,exec'] }))?.message ?? '', /mount_options/);
 });
 
