@@ -35,7 +35,7 @@ const holderCgroup = 'holder';
  */
 export class CrunSandboxProvider implements SandboxProvider {
   readonly handler = 'crun';
-  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: false, userNamespaces: false };
+  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: false };
   readonly #statePath: string;
   readonly #logger: Logger;
   readonly #runtime: string;
@@ -70,14 +70,17 @@ export class CrunSandboxProvider implements SandboxProvider {
     const running = await this.inspect(spec);
     if (running !== undefined) return running;
     await this.remove(spec);
+    signal?.throwIfAborted();
     try {
       await mkdir(this.#directory(spec.id), { recursive: true, mode: 0o700 });
       await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
       const { pod, monitor } = sandboxCgroups(spec);
       await createCgroup(pod);
       await createCgroup(monitor);
-      await pinNamespaces(spec, signal);
-      if (spec.pid === 'pod') await this.#startHolder(spec, signal);
+      await pinNamespaces(spec);
+      signal?.throwIfAborted();
+      if (spec.pid === 'pod') await this.#startHolder(spec);
+      signal?.throwIfAborted();
       await writeFile(readyMark(spec), '');
       const placement = await this.inspect(spec);
       if (placement === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's namespaces were gone at once");
@@ -161,7 +164,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     return this.#watch.onExit(listener);
   }
 
-  async #startHolder(spec: SandboxSpec, signal: AbortSignal | undefined): Promise<void> {
+  async #startHolder(spec: SandboxSpec): Promise<void> {
     await prepareHolderRootfs(this.#rootfs, this.#init);
     const bundle = {
       rootfs: this.#rootfs,
@@ -169,7 +172,7 @@ export class CrunSandboxProvider implements SandboxProvider {
       cgroup: `${sandboxCgroups(spec).pod}/${holderCgroup}`,
       namespaces: joinable(spec),
     };
-    await this.#holders.start(spec.id, this.#directory(spec.id), bundle, signal);
+    await this.#holders.start(spec.id, this.#directory(spec.id), bundle);
   }
 
   get #rootfs(): string {

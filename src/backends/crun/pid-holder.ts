@@ -23,7 +23,7 @@ export class PidHolders {
   }
 
   /** Starts one; its files are in `directory`, which exists. @throws CriError INTERNAL with the runtime's words. */
-  async start(id: string, directory: string, bundle: HolderBundle, signal: AbortSignal | undefined): Promise<void> {
+  async start(id: string, directory: string, bundle: HolderBundle): Promise<void> {
     await mkdir(this.#stateRoot, { recursive: true, mode: 0o700 });
     await writeFile(`${directory}/config.json`, JSON.stringify(holderSpec(bundle)), { mode: 0o600 });
     const log = `${directory}/holder.log`;
@@ -31,7 +31,6 @@ export class PidHolders {
     const runtime = [this.#runtime, `--root=${this.#stateRoot}`, `--log=${log}`];
     try {
       await run('/bin/sh', ['-c', startScript, 'sh', fifoOf(directory), ...runtime, 'run', '-d', '-b', directory, id], {
-        signal,
         timeoutMs: 60_000,
       });
     } catch (cause) {

@@ -35,7 +35,7 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
  * kernel parameters inside. The spec has passed {@link checkSandboxSpec}. Undo with {@link unpinNamespaces}.
  * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the tool's words otherwise.
  */
-export async function pinNamespaces(spec: SandboxSpec, signal: AbortSignal | undefined): Promise<void> {
+export async function pinNamespaces(spec: SandboxSpec): Promise<void> {
   const pins = pinsOf(spec);
   await mkdir(`${spec.runDir}/ns`, { recursive: true, mode: 0o700 });
   if (pins.size === 0) return;
@@ -51,7 +51,7 @@ export async function pinNamespaces(spec: SandboxSpec, signal: AbortSignal | und
     spec.network === 'pod' ? 'net' : '',
   ];
   try {
-    await run('unshare', [...flags, '--', ...inside, ...sysctls], { signal, timeoutMs: 30_000 });
+    await run('unshare', [...flags, '--', ...inside, ...sysctls], { timeoutMs: 30_000 });
   } catch (cause) {
     if (!(cause instanceof CommandError)) throw cause;
     if (cause.exitCode === 3) {

@@ -36,7 +36,7 @@ export interface LxcSandboxProviderOptions {
  */
 export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
-  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: false, userNamespaces: false };
+  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: false };
   readonly #lxcPath: string;
   readonly #logger: Logger;
   readonly #lxcStart: string;
@@ -75,6 +75,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const running = await this.inspect(spec);
     if (running !== undefined) return running;
     await this.remove(spec);
+    signal?.throwIfAborted();
     const holder = await this.#prepare();
     const cgroups = await guestCgroups(spec);
     const logFile = `${spec.runDir}/lxc.log`;
@@ -84,7 +85,9 @@ export class LxcSandboxProvider implements SandboxProvider {
       await rm(logFile, { force: true });
       await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
       await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
-      await startGuest(this.#lxcStart, this.#lxcPath, spec.id, logFile, signal);
+      await startGuest(this.#lxcStart, this.#lxcPath, spec.id, logFile);
+      // Not interruptible: the daemon would go on starting.
+      signal?.throwIfAborted();
       // Where liblxc put the guest's elsewhere, containers still need the pod's own; see guestCgroups.
       await createCgroup(cgroups.pod);
       await createCgroup(cgroups.monitor);

@@ -11,16 +11,10 @@ const startTimeoutMs = 60_000;
  * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
  * INTERNAL otherwise, UNAVAILABLE when lxc-start is missing.
  */
-export async function startGuest(
-  lxcStart: string,
-  lxcPath: string,
-  id: string,
-  logFile: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+export async function startGuest(lxcStart: string, lxcPath: string, id: string, logFile: string): Promise<void> {
   const args = ['--lxcpath', lxcPath, '--name', id, '--daemon', '--close-all-fds'];
   try {
-    await run(lxcStart, args, { env: { PATH: process.env.PATH }, cwd: '/', signal, timeoutMs: startTimeoutMs });
+    await run(lxcStart, args, { env: { PATH: process.env.PATH }, cwd: '/', timeoutMs: startTimeoutMs });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     if (error.exitCode === undefined && error.signal === undefined) {

@@ -74,7 +74,7 @@ export class CniNetwork implements Network {
       // All are called whatever the others say, so that one broken plugin does not keep the rest's resources.
       for (const plugin of [...list.plugins].reverse()) {
         const input = pluginInput(list, plugin, request, prevResult);
-        await this.#plugins.call(plugin.type, input, call, undefined).catch((error: unknown) => failures.push(error));
+        await this.#plugins.call(plugin.type, input, call).catch((error: unknown) => failures.push(error));
       }
       if (failures.length > 0) {
         throw unavailable(
@@ -101,7 +101,7 @@ export class CniNetwork implements Network {
     let result: unknown;
     for (const plugin of list.plugins) {
       signal?.throwIfAborted();
-      const text = await this.#plugins.call(plugin.type, pluginInput(list, plugin, request, result), call, signal);
+      const text = await this.#plugins.call(plugin.type, pluginInput(list, plugin, request, result), call);
       // A plugin that changes nothing may print nothing.
       if (text.trim() === '') continue;
       try {

@@ -40,10 +40,10 @@ export class CniPlugins {
 
   /**
    * Calls a plugin with a configuration on its standard input and returns what it prints. It sees no environment but CNI's
-   * own and PATH.
+   * own and PATH. It is not interrupted, for what it has delegated to other plugins would go on.
    * @throws CriError UNAVAILABLE with the plugin's own error.
    */
-  async call(type: string, config: object, call: CniCall, signal: AbortSignal | undefined): Promise<string> {
+  async call(type: string, config: object, call: CniCall): Promise<string> {
     const path = await this.find(type);
     try {
       const { stdout } = await run(path, [], {
@@ -58,7 +58,6 @@ export class CniPlugins {
           PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
         },
         cwd: '/',
-        signal,
         timeoutMs: pluginTimeoutMs,
       });
       return stdout;

@@ -57,14 +57,17 @@ export function run(command: string, args: readonly string[], options: RunOption
       cwd: options.cwd,
       signal: options.signal,
       killSignal: 'SIGKILL',
-      timeout: options.timeoutMs,
     });
+    // Not spawn's own option: its timer goes on when the command cannot be started, and keeps the process alive.
+    const timer =
+      options.timeoutMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
     const limit = options.maxOutputBytes ?? 1_048_576;
     const stdout = collect(child.stdout, limit);
     const stderr = collect(child.stderr, limit);
     const output = () => ({ stdout: stdout(), stderr: stderr() });
 
     child.on('error', (cause) => {
+      clearTimeout(timer);
       const message = options.signal?.aborted ? `${command} was cancelled` : `cannot run ${command}: ${cause.message}`;
       reject(new CommandError(command, message, output(), { cause }));
     });
@@ -80,8 +83,11 @@ export function run(command: string, args: readonly string[], options: RunOption
     };
     child.on('close', settle);
     child.on('exit', (code, signal) => {
+      clearTimeout(timer);
       // What the pipes still hold arrives within this time; a background process may hold them open for ever.
-      setTimeout(() => { settle(code, signal); }, 200).unref();
+      setTimeout(() => {
+        settle(code, signal);
+      }, 200).unref();
     });
     child.stdin.on('error', () => undefined); // a command that does not read its input is no error
     child.stdin.end(options.input);
@@ -100,5 +106,8 @@ function collect(stream: Readable, limit: number): () => string {
 
 /** The end of a command's output on one line, at most 500 characters. */
 function lastWords(text: string): string {
-  return text.trim().replaceAll(/\s*\n\s*/g, '; ').slice(-500);
+  return text
+    .trim()
+    .replaceAll(/\s*\n\s*/g, '; ')
+    .slice(-500);
 }
