@@ -1,0 +1,86 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { formatLxcConfig, parseLxcConfig } from '../../../../src/backends/lxc/lxc-config.ts';
+import { monitorAddress } from '../../../../src/backends/lxc/monitor-socket.ts';
+import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+
+const write = (value: string, key = 'lxc.uts.name') => formatLxcConfig([{ key, value, field: 'the field' }]);
+
+const refused: [what: string, value: string][] = [
+  ['newline', 'a\nlxc.hook.pre-start = /bin/sh'],
+  ['newline at the end', 'a\n'],
+  ['carriage return', 'a\rb'],
+  ['NUL', 'a\0b'],
+  ['escape', 'a\x1b[2Jb'],
+  ['delete', 'a\x7fb'],
+  ['half a surrogate pair', 'a\ud800b'],
+  ['nothing', ''],
+  ['more than 64 KiB', 'a'.repeat(65_537)],
+];
+for (const [what, value] of refused) {
+  test(`a value with ${what} is refused, naming the field`, (t) => {
+    const error = t.throws(() => write(value), { instanceOf: CriError });
+    t.is(error?.code, StatusCode.INVALID_ARGUMENT);
+    t.true(error?.message.startsWith('the field: '));
+  });
+}
+
+const kept: [what: string, value: string][] = [
+  ['double quotes around it', '"a"'],
+  ['single quotes around it', "'a'"],
+  ['one quote', '"'],
+  ['different quotes at its ends', '"a\''],
+  ['blanks around it', '  a\t'],
+  ['a tab inside', '2000\t3000'],
+  ['nothing but a blank', ' '],
+  ['a comment sign', '#a # b'],
+  ['an equals sign', '= b = c'],
+  ['backslashes', '\\n\\\\ a\\'],
+  ['the look of an option', '--help'],
+  ['a shell command', '$(id); `id` | id'],
+  ['Unicode line separators', 'a\u2028b\u2029c\u0085d'],
+  ['64 KiB', 'a'.repeat(65_536)],
+];
+for (const [what, value] of kept) {
+  test(`a value with ${what} is passed on as it is`, (t) => {
+    const text = write(value);
+    t.is(text.indexOf('\n'), text.length - 1);
+    t.deepEqual(parseLxcConfig(text), [{ key: 'lxc.uts.name', value }]);
+  });
+}
+
+test('keys that are no LXC keys are refused', (t) => {
+  for (const key of ['', 'lxc', 'lxc.', 'uts.name', 'lxc.a\nlxc.b', 'lxc.a b', 'lxc.a=', '#lxc.a', 'lxc.A', 'lxc..a']) {
+    t.throws(() => write('a', key), { instanceOf: CriError }, key);
+  }
+});
+
+test('no value makes another line: each is read back as it was, or refused', (t) => {
+  const nasty = fc.string({
+    unit: fc.constantFrom('\n', '\r', '\0', '"', "'", ' ', '\t', '#', '=', '\\', 'lxc.', 'a', '\u2028'),
+  });
+  const values = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), nasty);
+  const key = fc.constantFrom('lxc.uts.name', 'lxc.sysctl.kernel.sem', 'lxc.net.0.type');
+  fc.assert(
+    fc.property(fc.array(fc.record({ key, value: values, field: fc.constant('f') }), { maxLength: 5 }), (settings) => {
+      let text: string;
+      try {
+        text = formatLxcConfig(settings);
+      } catch (error) {
+        return error instanceof CriError && error.code === StatusCode.INVALID_ARGUMENT;
+      }
+      t.deepEqual(
+        parseLxcConfig(text),
+        settings.map(({ key, value }) => ({ key, value })),
+      );
+      return true;
+    }),
+    { numRuns: 3000 },
+  );
+  t.pass();
+});
+
+test("a monitor's address is liblxc's own, a hash of it where it is too long", (t) => {
+  t.is(monitorAddress('/var/lib/lxc', '100'), '\0/var/lib/lxc/100/command');
+  t.regex(monitorAddress('/'.padEnd(60, 'x'), 'a'.repeat(64)), /^\0lxc\/[0-9a-f]{16}\/command$/);
+});
