@@ -93,7 +93,7 @@ test.serial(
     await crictl('stop', '-t', '1', id.slice(0, 13));
     await ended;
     t.regex(followed, /^tick 1\ntick 2\ntick 3\n/);
-    t.like(await json('inspect', id), { status: { state: 'CONTAINER_EXITED', exitCode: 137 } });
+    t.like(await json('inspect', id), { status: { state: 'CONTAINER_EXITED', exitCode: 143 } });
     t.regex(await readFile(join(folder, 'logs', 'main.log'), 'utf8'), /stdout F tick 1\n/);
 
     await crictl('rm', id.slice(0, 13));

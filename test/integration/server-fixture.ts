@@ -48,12 +48,12 @@ export class ServerFixture {
   }
 
   /** Starts a server; `extra` is more TOML for its configuration. The image {@link IMAGE} is there. */
-  static async make(t: ExecutionContext, extra = ''): Promise<ServerFixture> {
+  static async make(t: ExecutionContext, extra = '', { metrics = '' } = {}): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/cri-');
     const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra);
     t.teardown(() => fixture.destroy(t));
-    await fixture.#configure();
+    await fixture.#configure(metrics);
     await fixture.start();
     const archive = join(folder, 'tiny.tar');
     await run('deploy/lib/pack-busybox', ['/bin/busybox', archive, IMAGE]);
@@ -61,7 +61,7 @@ export class ServerFixture {
     return fixture;
   }
 
-  async #configure(): Promise<void> {
+  async #configure(metrics: string): Promise<void> {
     // Fixtures of one run share a network namespace: each has a bridge and a range of its own.
     const number = process.pid % 200;
     subnets += 1;
@@ -87,7 +87,7 @@ listen = "unix://${this.socket}"
 [log]
 level = "debug"
 [metrics]
-listen = ""
+listen = "${metrics}"
 [network]
 config_dir = "${this.folder}/cni"
 [runtime]
@@ -119,6 +119,10 @@ ${this.#extra}`;
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     return ended;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process?.kill(name);
   }
 
   log(): Promise<string> {

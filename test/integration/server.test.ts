@@ -1,5 +1,5 @@
 import test from 'ava';
-import { readFile, readdir, rm } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -307,3 +307,67 @@ test.serial(
     t.deepEqual(leases, []);
   },
 );
+
+test.serial('Prometheus reads calls and states, and SIGHUP changes the log level', async (t) => {
+  const server = await ServerFixture.make(t, '', { metrics: '127.0.0.1:19191' });
+  const pod = await server.pod('measured');
+  await server.exit(await server.sh(pod, 'c', 'true'));
+  await server.sh(pod, 'd', 'sleep 100');
+  await t.throwsAsync(server.exec('nothing', 'true'));
+  const text = await (await fetch('http://127.0.0.1:19191/metrics')).text();
+  for (const line of [
+    /^proxmox_lxcri_rpc_requests_total\{method="RunPodSandbox",code="OK"\} 1$/m,
+    /^proxmox_lxcri_rpc_requests_total\{method="ExecSync",code="NOT_FOUND"\} 1$/m,
+    /^proxmox_lxcri_rpc_duration_seconds_count\{method="StartContainer"\} 2$/m,
+    /^proxmox_lxcri_pods\{state="ready"\} 1$/m,
+    /^proxmox_lxcri_containers\{state="running"\} 1$/m,
+    /^proxmox_lxcri_containers\{state="exited"\} 1$/m,
+    /^proxmox_lxcri_images 1$/m,
+  ]) {
+    t.regex(text, line);
+  }
+  t.is((await fetch('http://127.0.0.1:19191/other')).status, 404);
+  const config = join(server.folder, 'config.toml');
+  await writeFile(config, (await readFile(config, 'utf8')).replace('level = "debug"', 'level = "error"'));
+  server.signal('SIGHUP');
+  await sleep(500);
+  const before = (await server.log()).length;
+  await server.containers();
+  await sleep(200);
+  t.is((await server.log()).length, before);
+});
+
+test.serial('a second server on the same folders or socket is refused, and the first goes on', async (t) => {
+  const server = await ServerFixture.make(t);
+  const second = run(process.execPath, ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml')], {
+    timeoutMs: 30_000,
+  });
+  await t.throwsAsync(second, { message: /another server uses/ });
+  const elsewhere = ['--root', join(server.folder, 'other-root'), '--state', join(server.folder, 'other-state')];
+  const third = run(
+    process.execPath,
+    ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml'), ...elsewhere],
+    { timeoutMs: 30_000 },
+  );
+  await t.throwsAsync(third, { message: /another server answers/ });
+  t.is((await server.containers()).containers.length, 0);
+});
+
+test.serial('SIGTERM ends the server with code 0 and leaves containers running', async (t) => {
+  const server = await ServerFixture.make(t);
+  const pod = await server.pod('stays');
+  const id = await server.sh(pod, 'c', 'i=0; while :; do i=$((i+1)); echo $i; usleep 50000; done');
+  const before = await server.status(id);
+  t.is(await server.end('SIGTERM'), 0);
+  await sleep(1000);
+  await server.start();
+  const after = await server.status(id);
+  t.is(after.state, ContainerState.CONTAINER_RUNNING);
+  t.is(after.startedAt, before.startedAt);
+  const numbers = (await server.output('stays', 'c')).trim().split('\n').map(Number);
+  t.deepEqual(
+    numbers,
+    Array.from({ length: numbers.length }, (_, at) => at + 1),
+  );
+  t.true(numbers.length > 15);
+});

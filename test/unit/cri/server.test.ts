@@ -2,9 +2,9 @@ import { Client, credentials, status } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { spawn, spawnSync } from 'node:child_process';
+import { link, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -99,6 +99,43 @@ test('a stale socket is taken over, a live one and a plain file are refused', as
   await new Promise((resolve) => holder.close(resolve));
   await writeFile(path, 'not a socket');
   await t.throwsAsync(other(), { message: /is no socket/ });
+});
+
+test('a socket that systemd passes in is used as it is', async (t) => {
+  const path = join(await folder(t), 'activated.sock');
+  const passed = createServer();
+  await new Promise<void>((resolve) => passed.listen(path, resolve));
+  const module = new URL('../../../src/cri/listener.ts', import.meta.url).href;
+  const script = `
+    const { listen } = await import(${JSON.stringify(module)});
+    await listen({ path: '/nowhere/cri.sock', group: 0, onConnection: (socket) => { socket.end('activated'); } });
+    console.log('listening');`;
+  const { fd } = (passed as unknown as { _handle: { fd: number } })._handle;
+  // The shell's process id stays the program's, as systemd's contract asks (sd_listen_fds(3)).
+  const shell = [
+    '-c',
+    'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"',
+    'sh',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    script,
+  ];
+  const child = spawn('sh', shell, { stdio: ['ignore', 'pipe', 'inherit', fd] });
+  t.teardown(() => child.kill());
+  await new Promise((resolve) => child.stdout?.once('data', resolve));
+  // This process accepts no more, so that only the other one can answer; closing takes the first name away.
+  const second = `${path}.2`;
+  await link(path, second);
+  passed.close();
+  const answer = await new Promise((resolve, reject) => {
+    connect(second)
+      .once('data', (data) => {
+        resolve(String(data));
+      })
+      .once('error', reject);
+  });
+  t.is(answer, 'activated');
 });
 
 test('a cancelled call aborts its handler, and shutting down does not wait for an idle client or an endless stream', async (t) => {
