@@ -1,6 +1,7 @@
 import test from 'ava';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/utils/process/run.ts';
@@ -116,4 +117,15 @@ test.serial('a missing lxc-start makes the handler unavailable, with its name', 
   t.regex((await fixture.provider.unavailableBecause()) ?? '', /\/nonexistent\/lxc-start/);
   const error = await t.throwsAsync(fixture.provider.start(await fixture.spec()), { instanceOf: CriError });
   t.is(error?.code, StatusCode.UNAVAILABLE);
+});
+
+test.serial('liblxc reads the values of the configuration writer as they were meant', async (t) => {
+  const fixture = await SandboxFixture.make(t, lxc);
+  const state = `${fixture.folder}/state`;
+  await mkdir(`${state}/probe`, { recursive: true });
+  for (const value of ['"a"', "'a'", '"', '"a\'', ' a b ', '#a', '= b', 'a\\', '--help', '$(id)', 'a\u2028b\u0085']) {
+    await writeFile(`${state}/probe/config`, formatLxcConfig([{ key: 'lxc.uts.name', value, field: 'f' }]));
+    const { stdout } = await run('lxc-info', ['-P', state, '-n', 'probe', '-c', 'lxc.uts.name']);
+    t.is(stdout, `lxc.uts.name = ${value}\n`);
+  }
 });

@@ -30,25 +30,8 @@ function formatLine({ key, value, field }: LxcSetting): string {
   if (!/^lxc(\.[a-z0-9_-]+)+$/.test(key)) throw invalidArgument(field, `${JSON.stringify(key)} is not an LXC key`);
   if (value === '') throw invalidArgument(field, 'is empty');
   if (Buffer.byteLength(value) > 65_536) throw invalidArgument(field, 'is longer than 65536 bytes');
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value) || !value.isWellFormed()) {
     throw invalidArgument(field, `${JSON.stringify(value.slice(0, 80))} holds a control character or is not Unicode`);
   }
   return `${key} = ${/^[\s'"]|[\s'"]$/.test(value) ? `"${value}"` : value}\n`;
-}
-
-/** Reads such a file the way liblxc does: comments and empty lines dropped, blanks trimmed, one pair of quotes taken off. */
-export function parseLxcConfig(text: string): { key: string; value: string }[] {
-  const settings: { key: string; value: string }[] = [];
-  for (const raw of text.split('\n')) {
-    const line = raw.replace(/^[ \t]+/, '');
-    const equals = line.indexOf('=');
-    if (line === '' || line.startsWith('#') || equals < 0) continue;
-    const key = line.slice(0, equals).replace(/[ \t]+$/, '');
-    let value = line.slice(equals + 1).replace(/^[ \t]+|[ \t]+$/g, '');
-    const first = value[0];
-    if (value.length > 1 && (first === '"' || first === "'") && value.endsWith(first)) value = value.slice(1, -1);
-    settings.push({ key, value });
-  }
-  return settings;
 }

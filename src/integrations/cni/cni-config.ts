@@ -50,7 +50,8 @@ function checkPlugin(plugin: unknown): CniPluginConfig {
   return plugin as CniPluginConfig;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+/** A JSON object, not null and no list. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

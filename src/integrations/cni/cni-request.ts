@@ -21,7 +21,6 @@ export function cniArgs(request: NetworkRequest): string {
     ['K8S_POD_UID', request.podUid, 'metadata.uid'],
   ];
   const pairs = entries.map(([key, value, field]) => {
-    // eslint-disable-next-line no-control-regex -- control characters are what is looked for
     if (/[;=\x00-\x1f\x7f]/.test(value))
       throw invalidArgument(field, `${JSON.stringify(value)} must not hold ";", "=" or control characters`);
     return `${key}=${value}`;

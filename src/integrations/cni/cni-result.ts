@@ -1,3 +1,5 @@
+import { isRecord } from './cni-config.ts';
+
 /**
  * The addresses in an ADD result (CNI specification, section 5), without prefix length: those of the pod's interface
  * first in the plugin's order. Addresses of interfaces outside the namespace are left out.
@@ -13,8 +15,4 @@ export function addressesOf(result: unknown): string[] {
     addresses.push(ip.address.replace(/\/.*$/, ''));
   }
   return addresses;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

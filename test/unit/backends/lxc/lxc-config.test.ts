@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { formatLxcConfig, parseLxcConfig } from '../../../../src/backends/lxc/lxc-config.ts';
+import { formatLxcConfig } from '../../../../src/backends/lxc/lxc-config.ts';
 import { monitorAddress } from '../../../../src/backends/lxc/monitor-socket.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
@@ -84,3 +84,19 @@ test("a monitor's address is liblxc's own, a hash of it where it is too long", (
   t.is(monitorAddress('/var/lib/lxc', '100'), '\0/var/lib/lxc/100/command');
   t.regex(monitorAddress('/'.padEnd(60, 'x'), 'a'.repeat(64)), /^\0lxc\/[0-9a-f]{16}\/command$/);
 });
+
+/** Reads such a file the way liblxc does: comments and empty lines dropped, blanks trimmed, one pair of quotes taken off. */
+function parseLxcConfig(text: string): { key: string; value: string }[] {
+  const settings: { key: string; value: string }[] = [];
+  for (const raw of text.split('\n')) {
+    const line = raw.replace(/^[ \t]+/, '');
+    const equals = line.indexOf('=');
+    if (line === '' || line.startsWith('#') || equals < 0) continue;
+    const key = line.slice(0, equals).replace(/[ \t]+$/, '');
+    let value = line.slice(equals + 1).replace(/^[ \t]+|[ \t]+$/g, '');
+    const first = value[0];
+    if (value.length > 1 && (first === '"' || first === "'") && value.endsWith(first)) value = value.slice(1, -1);
+    settings.push({ key, value });
+  }
+  return settings;
+}
