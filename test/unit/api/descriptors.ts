@@ -16,7 +16,7 @@ export interface Api {
   enums: DescEnum[];
 }
 
-/** Compiles the .proto files of api/cri. */
+/** Compiles the .proto files and gives those of api/cri; what lies beside it is this server's own. */
 export function compileApi(): Api {
   const cache = mkdtempSync(join(tmpdir(), 'buf-'));
   try {
@@ -26,9 +26,10 @@ export function compileApi(): Api {
       { cwd: join(root, 'api'), env: { ...process.env, BUF_CACHE_DIR: cache }, maxBuffer: 1 << 24 },
     );
     const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, set));
-    const types = [...registry];
+    const isCri = (file: DescFile) => file.name.startsWith('runtime/');
+    const types = [...registry].filter(({ file }) => isCri(file));
     return {
-      files: [...registry.files],
+      files: [...registry.files].filter(isCri),
       services: types.filter((type) => type.kind === 'service'),
       messages: types.filter((type) => type.kind === 'message'),
       enums: types.filter((type) => type.kind === 'enum'),
