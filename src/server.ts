@@ -78,6 +78,9 @@ async function build(config: Config, logger: RootLogger, metrics: Metrics): Prom
     registry: new RegistryClient({
       mirrors: config.images.mirrors,
       insecureRegistries: config.images.insecure_registries,
+      certsDirs: config.images.certs_dirs,
+      registriesConf: config.images.registries_conf,
+      authFiles: config.images.auth_files,
       stallMs: config.images.stall_seconds * 1000,
       ...(config.images.platform !== '' && { platform: config.images.platform }),
       logger,

@@ -110,6 +110,23 @@ export const configSchema = z.strictObject({
         .array(z.string())
         .default([])
         .describe('registry hosts (HOST:PORT) spoken to by plain HTTP; 127.0.0.1 and localhost always may be'),
+      certs_dirs: z
+        .array(absolutePath)
+        .default(['/etc/proxmox-lxcri/certs.d', '/etc/containerd/certs.d', '/etc/containers/certs.d'])
+        .describe(
+          'folders with HOST/hosts.toml (mirrors, authorities, headers) or HOST/*.crt; the first with HOST counts',
+        ),
+      registries_conf: z
+        .string()
+        .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
+        .default('/etc/containers/registries.conf')
+        .describe('mirrors, blocked and insecure registries as containers-registries.conf(5) has them; "" for none'),
+      auth_files: z
+        .array(absolutePath)
+        .default(['/etc/proxmox-lxcri/auth.json'])
+        .describe(
+          'credentials as containers-auth.json(5) has them, for pulls that bring none; the first that fits counts',
+        ),
       max_concurrent_downloads: z.number().int().min(1).max(32).default(3).describe('layers fetched at once per pull'),
       stall_seconds: seconds.default(60).describe('a transfer without a byte for so long is given up; 0: never'),
       pinned: z.array(z.string()).default([]).describe('images that the kubelet must not collect'),

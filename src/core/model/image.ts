@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { CriError, StatusCode } from './errors.ts';
 
 /** What a registry's name for an image says: `host/repository[:tag][@digest]`, with Docker's defaults filled in. */
 export interface ImageReference {
@@ -62,6 +63,14 @@ export interface LayerDescriptor {
   mediaType: string;
 }
 
+/** A layer's bytes were wrong, and its source has another place to fetch them from: open the layer again. */
+export class CorruptTransferError extends CriError {
+  constructor(message: string, options?: ErrorOptions) {
+    super(StatusCode.DATA_LOSS, message, options);
+    this.name = 'CorruptTransferError';
+  }
+}
+
 /** An image found at a source, its documents verified against their digests; layers not yet fetched. */
 export interface SourceImage {
   /** Digest of what the reference named (an index or a manifest). */
@@ -75,7 +84,8 @@ export interface SourceImage {
   layers: LayerDescriptor[];
   /** Names the source itself gives the image (archives); empty for a registry. */
   names: string[];
-  /** The blob's bytes as stored (compressed); fails when they do not match the digest or the size. */
+  /** The blob's bytes as stored (compressed); fails when they do not match the digest or the size, with
+   *  CorruptTransferError when opening the layer again may help. */
   openLayer(layer: LayerDescriptor, signal?: AbortSignal): Promise<Readable>;
   close(): Promise<void>;
 }

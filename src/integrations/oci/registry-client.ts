@@ -1,22 +1,18 @@
 import { Readable } from 'node:stream';
 import type { Credentials, ImageReference, ImageRegistry, SourceImage } from '../../core/model/image.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import { verifyDigest } from './digest.ts';
 import { MANIFEST_TYPES, MAX_DOCUMENT } from './manifest.ts';
 import { parsePlatform, type Platform } from './platform.ts';
 import { resolveImage } from './resolve.ts';
-import { endpointsOf, type Mirror } from './registry/endpoints.ts';
+import { placesOf, type RegistrySettings } from './registry/registry-settings.ts';
 import { Repository } from './registry/repository.ts';
 import { Session } from './registry/session.ts';
 import { Transport } from './registry/transport.ts';
 
-export interface RegistryClientOptions {
+export interface RegistryClientOptions extends RegistrySettings {
   logger: Logger;
   /** `linux/amd64`; this machine's when empty. */
   platform?: string;
-  mirrors?: readonly Mirror[];
-  /** Registry hosts spoken to by plain HTTP. */
-  insecureRegistries?: readonly string[];
   /** Milliseconds without a byte after which a transfer is given up; 0: never; 60,000 unless given. */
   stallMs?: number;
   /** Milliseconds before a failed request is repeated; 500 unless given. */
@@ -40,11 +36,10 @@ export class RegistryClient implements ImageRegistry {
     credentials: Credentials | undefined,
     signal?: AbortSignal,
   ): Promise<SourceImage> {
-    const repository = this.#repository(reference, credentials);
+    const repository = await this.#repository(reference, credentials);
     const accept = MANIFEST_TYPES.join(', ');
     const path = `manifests/${reference.digest ?? reference.tag ?? 'latest'}`;
     const top = await repository.document(path, accept, MAX_DOCUMENT, signal);
-    if (reference.digest !== undefined) verifyDigest(path, top, reference.digest);
     const image = await resolveImage(top, this.#platform, ({ digest }, kind) =>
       kind === 'manifest'
         ? repository.document(`manifests/${digest}`, accept, MAX_DOCUMENT, signal)
@@ -64,13 +59,12 @@ export class RegistryClient implements ImageRegistry {
     return this.#transport.close();
   }
 
-  #repository({ registry, repository }: ImageReference, credentials: Credentials | undefined): Repository {
-    const { mirrors = [], insecureRegistries = [], retryMs = 500, logger } = this.#options;
+  async #repository(reference: ImageReference, credentials: Credentials | undefined): Promise<Repository> {
+    const { retryMs = 500, logger } = this.#options;
+    const { registry, repository } = reference;
     const transport = this.#transport;
-    const endpoints = endpointsOf(registry, mirrors, insecureRegistries);
-    const sessions = endpoints.map(
-      (endpoint) => new Session({ transport, endpoint, repository, credentials, retryMs }),
-    );
+    const places = await placesOf(reference, credentials, this.#options);
+    const sessions = places.map((place) => new Session({ transport, retryMs, ...place }));
     return new Repository(sessions, retryMs, logger.with({ registry, repository }));
   }
 }

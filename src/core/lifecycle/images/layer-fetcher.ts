@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { CorruptTransferError } from '../../model/image.ts';
 import { Semaphore } from './semaphore.ts';
 
 /** Opens a layer's bytes; fails when they do not match its digest and size. */
@@ -81,9 +82,15 @@ export class LayerFetcher {
   #start(digest: string, open: OpenLayer): Flight {
     const path = join(this.#directory, `${digest.replace(':', '-')}.${this.#count++}`);
     const abort = new AbortController();
-    const fetch = async () => {
+    const fetch = async (): Promise<string> => {
       const source = await open(abort.signal);
-      await pipeline(source, createWriteStream(path, { flags: 'wx', mode: 0o600 }), { signal: abort.signal });
+      try {
+        await pipeline(source, createWriteStream(path, { flags: 'w', mode: 0o600 }), { signal: abort.signal });
+      } catch (error) {
+        // A source has only so many places, and leaves one out each time.
+        if (error instanceof CorruptTransferError) return fetch();
+        throw error;
+      }
       return path;
     };
     const flight: Flight = { path, claims: 0, abort, failed: false, file: this.#slots.run(fetch, abort.signal) };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { Credentials } from '../../../core/model/image.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';
+import type { Endpoint } from './endpoints.ts';
 import { refused, wordsOf } from './failure.ts';
 import { type HttpResponse, readBody, type Transport } from './transport.ts';
 
@@ -11,7 +12,7 @@ const tokenResponse = z.object({ token: z.string().optional(), access_token: z.s
 export interface AuthenticatorOptions {
   transport: Transport;
   /** The registry asked. */
-  base: URL;
+  endpoint: Endpoint;
   repository: string;
   credentials: Credentials | undefined;
 }
@@ -62,7 +63,8 @@ export class Authenticator {
   }
 
   async #fetchToken({ parameters }: Challenge, signal: AbortSignal | undefined): Promise<string> {
-    const { transport, base, repository, credentials } = this.#options;
+    const { transport, endpoint, repository, credentials } = this.#options;
+    const { base, tls } = endpoint;
     const realm = realmOf(parameters['realm'], base);
     const service = parameters['service'];
     const scope = parameters['scope'] ?? `repository:${repository}:pull`;
@@ -73,12 +75,12 @@ export class Authenticator {
       query.set('client_id', 'proxmox-lxcri');
       query.set('refresh_token', credentials.identityToken);
       const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-      response = await transport.send(realm, { method: 'POST', headers, body: query.toString(), signal });
+      response = await transport.send(realm, { method: 'POST', headers, body: query.toString(), tls, signal });
     } else {
       for (const [key, value] of query) realm.searchParams.set(key, value);
       const { username, password } = credentials ?? {};
       const headers = username === undefined ? {} : { authorization: basicAuthorization(username, password) };
-      response = await transport.send(realm, { headers, signal });
+      response = await transport.send(realm, { headers, tls, signal });
     }
     const body = (await readBody(response, MAX_TOKEN_RESPONSE, `answer of ${realm.host}`)).toString('utf8');
     if (response.statusCode !== 200) {

@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net';
+import type { TlsSettings } from './tls.ts';
 
 /** Other places to fetch a registry's images from. */
 export interface Mirror {
@@ -8,36 +9,55 @@ export interface Mirror {
   endpoints: string[];
 }
 
+/** One place to ask for a repository. */
 export interface Endpoint {
-  /** Base address, ending in `/v2/`. */
+  /** Base address, ending in `/`; below it `<repository>/manifests/…` is found. */
   base: URL;
   isMirror: boolean;
+  /** The repository's name there, when it has another one. */
+  repository?: string;
+  tls?: TlsSettings;
+  /** Sent with every request to this host, names in lower case. */
+  headers?: Record<string, string>;
+  /** Asked for what is named by digest only. */
+  digestOnly?: boolean;
+  /** Asked for what is named by tag only. */
+  tagOnly?: boolean;
+  /** Appended to addresses: tells a mirror of many registries which one is meant. */
+  namespace?: string;
+}
+
+/** The mirrors of the configuration for `registry`; plain HTTP is spoken to those whose address says so. */
+export function mirrorsOf(registry: string, mirrors: readonly Mirror[]): Endpoint[] {
+  const own = mirrors.filter((mirror) => mirror.registry === registry).flatMap((mirror) => mirror.endpoints);
+  return own.map((endpoint) => ({ base: versioned(endpoint), isMirror: true }));
 }
 
 /**
- * Where to ask for images of `registry`, in order: its mirrors, then itself. Plain HTTP is spoken to mirrors whose address
- * says so, to registries listed as insecure, and to this machine if it does not speak TLS.
+ * The registry itself. `http`: it speaks no TLS; `unverified`: its certificate is not checked, and it may speak none. Else
+ * plain HTTP is spoken to nobody but this machine, when it does not speak TLS.
  */
-export function endpointsOf(registry: string, mirrors: readonly Mirror[], insecure: readonly string[]): Endpoint[] {
-  const own = mirrors.filter((mirror) => mirror.registry === registry).flatMap((mirror) => mirror.endpoints);
+export function ownEndpoints(registry: string, insecure?: 'http' | 'unverified', tls?: TlsSettings): Endpoint[] {
   // Docker Hub's name is not its address.
   const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
-  const schemes = insecure.includes(registry) ? ['http'] : isLoopback(registry) ? ['https', 'http'] : ['https'];
-  return [
-    ...own.map((endpoint) => ({ base: versioned(endpoint), isMirror: true })),
-    ...schemes.map((scheme) => ({ base: versioned(`${scheme}://${host}`), isMirror: false })),
-  ];
+  const lax: TlsSettings = { ca: [], ...tls, host, skipVerify: true };
+  const secure: Endpoint = { base: versioned(`https://${host}`), isMirror: false };
+  const plain: Endpoint = { base: versioned(`http://${host}`), isMirror: false };
+  if (insecure === 'http') return [plain];
+  if (insecure === 'unverified') return [{ ...secure, tls: lax }, plain];
+  return [{ ...secure, ...(tls && { tls: { ...tls, host } }) }, ...(isLoopback(registry) ? [plain] : [])];
 }
 
 /** Appends `/v2/`, unless the address has it already, with a path below it. */
-function versioned(address: string): URL {
+export function versioned(address: string): URL {
   const url = new URL(address);
   const path = url.pathname.replace(/\/+$/, '');
-  url.pathname = path === '/v2' || path.startsWith('/v2/') ? `${path}/` : `${path}/v2/`;
+  url.pathname = path.endsWith('/v2') || path.includes('/v2/') ? `${path}/` : `${path}/v2/`;
   return url;
 }
 
-function isLoopback(registry: string): boolean {
+/** Whether a host (with port) is this machine. */
+export function isLoopback(registry: string): boolean {
   const host = registry.replace(/:\d+$/, '');
   return host === 'localhost' || host === '[::1]' || (isIPv4(host) && host.startsWith('127.'));
 }

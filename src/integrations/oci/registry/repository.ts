@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { CriError, messageOf, StatusCode } from '../../../core/model/errors.ts';
-import type { LayerDescriptor } from '../../../core/model/image.ts';
+import { CriError, failedPrecondition, messageOf, StatusCode } from '../../../core/model/errors.ts';
+import { CorruptTransferError, type LayerDescriptor } from '../../../core/model/image.ts';
 import type { Logger } from '../../../core/model/logger.ts';
-import { corrupt, verified } from '../digest.ts';
+import { corrupt, verified, verifyDigest } from '../digest.ts';
 import { unreachable } from './failure.ts';
 import type { Session } from './session.ts';
 import { type HttpResponse, readBody } from './transport.ts';
@@ -23,30 +23,50 @@ export class Repository {
     this.#logger = logger;
   }
 
-  /** A document of at most `limit` bytes. @throws as {@link Session.get} of the last endpoint. */
+  /**
+   * A document of at most `limit` bytes, held against its digest where `path` ends in one.
+   * @throws as {@link Session.get} of the last endpoint, CriError DATA_LOSS when none has what was asked for.
+   */
   async document(path: string, accept: string, limit: number, signal?: AbortSignal): Promise<Buffer> {
-    return this.#anywhere(async (session) => {
+    const digest = /sha256:[0-9a-f]{64}$/.exec(path)?.[0];
+    return this.#anywhere(digest !== undefined, signal, async (session) => {
       const response = await session.get(path, { accept }, signal);
-      return readBody(response, limit, path).catch((error: unknown) => {
+      const document = await readBody(response, limit, path).catch((error: unknown) => {
         signal?.throwIfAborted();
         throw error instanceof CriError ? error : unreachable(session.endpoint.base.host, error);
       });
-    }, signal);
+      if (digest !== undefined) verifyDigest(path, document, digest);
+      return document;
+    });
   }
 
-  /** A blob's bytes, verified; a transfer that breaks is taken up where it broke. */
-  blob(layer: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    return verified(this.#blob(layer, signal), layer);
+  /**
+   * A blob's bytes, verified; a transfer that breaks is taken up where it broke.
+   * @throws CorruptTransferError when they were wrong and another endpoint is left: that one is asked the next time.
+   */
+  async *blob(layer: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    const sources = new Set<Session>();
+    try {
+      yield* verified(this.#blob(layer, sources, signal), layer);
+    } catch (error) {
+      if (!(error instanceof CriError) || error.code !== StatusCode.DATA_LOSS) throw error;
+      const left = this.#sessions.filter((session) => !sources.has(session));
+      const endpoint = [...sources].map((session) => session.endpoint.base.host);
+      this.#logger.warn('An endpoint sent wrong bytes', { endpoint, error: error.message });
+      if (left.length === 0) throw error;
+      this.#sessions = left;
+      throw new CorruptTransferError(error.message, { cause: error });
+    }
   }
 
-  async *#blob({ digest, size }: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  async *#blob({ digest, size }: LayerDescriptor, sources: Set<Session>, signal?: AbortSignal): AsyncGenerator<Buffer> {
     let offset = 0;
     let failures = 0;
     while (offset < size || (size === 0 && failures === 0)) {
       const from = offset;
       let problem: unknown = new Error(`the transfer ended after ${from} of ${size} bytes`);
       try {
-        const response = await this.#open(`blobs/${digest}`, from, signal);
+        const response = await this.#open(`blobs/${digest}`, from, sources, signal);
         for await (const chunk of continued(response, from)) {
           offset += chunk.length;
           yield chunk;
@@ -64,15 +84,24 @@ export class Repository {
     }
   }
 
-  #open(path: string, offset: number, signal?: AbortSignal): Promise<HttpResponse> {
+  #open(path: string, offset: number, sources: Set<Session>, signal?: AbortSignal): Promise<HttpResponse> {
     const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
-    return this.#anywhere((session) => session.get(path, headers, signal), signal);
+    return this.#anywhere(true, signal, async (session) => {
+      const response = await session.get(path, headers, signal);
+      sources.add(session);
+      return response;
+    });
   }
 
   /** Tries endpoint after endpoint; when none helps, the most telling error is thrown. */
-  async #anywhere<T>(task: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    let worst = { weight: -1, error: new Error('the registry has no endpoint') as unknown };
+  async #anywhere<T>(
+    byDigest: boolean,
+    signal: AbortSignal | undefined,
+    task: (session: Session) => Promise<T>,
+  ): Promise<T> {
+    let worst = { weight: -1, error: failedPrecondition('no endpoint is configured for this image') as unknown };
     for (const session of this.#sessions) {
+      if (!byDigest && session.endpoint.digestOnly === true) continue;
       try {
         const result = await task(session);
         this.#sessions = [session, ...this.#sessions.filter((other) => other !== session)];

@@ -28,10 +28,8 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.endpoint = options.endpoint;
-    const { transport, endpoint, repository } = options;
-    // A mirror is somebody else: what was given for the registry is not shown to it.
-    const credentials = endpoint.isMirror ? undefined : options.credentials;
-    this.#authenticator = new Authenticator({ transport, base: endpoint.base, repository, credentials });
+    const { transport, endpoint, repository, credentials } = options;
+    this.#authenticator = new Authenticator({ transport, endpoint, repository, credentials });
   }
 
   /**
@@ -41,11 +39,13 @@ export class Session {
    */
   async get(path: string, headers: Record<string, string>, signal?: AbortSignal): Promise<HttpResponse> {
     const { transport, repository, retryMs } = this.#options;
-    const { base } = this.endpoint;
+    const { base, tls, namespace, headers: own = {} } = this.endpoint;
     const url = new URL(`${repository}/${path}`, base);
+    if (namespace !== undefined) url.searchParams.set('ns', namespace);
     let answered = false;
     for (let attempt = 0; ;) {
-      const response = await transport.send(url, { headers: { ...headers, ...this.#authenticator.headers() }, signal });
+      const sent = { ...own, ...headers, ...this.#authenticator.headers() };
+      const response = await transport.send(url, { headers: sent, tls, signal });
       const { statusCode } = response;
       if (statusCode === 200 || statusCode === 206) return response;
       const body = await readBody(response, MAX_ERROR_BODY, `answer of ${base.host}`).catch(() => Buffer.alloc(0));
@@ -57,7 +57,7 @@ export class Session {
         await delay(waitMs(response, retryMs * 2 ** attempt++), undefined, { signal });
         continue;
       }
-      const words = wordsOf(body.toString('utf8'), this.#authenticator.secrets());
+      const words = wordsOf(body.toString('utf8'), [...this.#authenticator.secrets(), ...Object.values(own)]);
       throw refused(base.host, `${repository} ${path}`, statusCode, words);
     }
   }

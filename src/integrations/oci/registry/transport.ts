@@ -2,14 +2,21 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import { type CriError, invalidArgument } from '../../../core/model/errors.ts';
 import { corrupt } from '../digest.ts';
 import { unreachable } from './failure.ts';
+import { settingsFor, tlsOptions, type TlsSettings } from './tls.ts';
 
 const MAX_REDIRECTS = 5;
 const CONNECT_MS = 15_000;
+/** Kinds of connections kept, by TLS settings; the oldest goes. */
+const MAX_DISPATCHERS = 32;
+/** What a host that was only redirected to may see. */
+const HARMLESS = ['user-agent', 'accept', 'range', 'content-type'];
 
 export interface HttpRequest {
   method?: 'GET' | 'POST';
   headers?: Record<string, string>;
   body?: string;
+  /** For the host of the address; another one, redirected to, gets only what {@link settingsFor} leaves. */
+  tls?: TlsSettings | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -17,21 +24,12 @@ export type HttpResponse = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers
 
 /** HTTP as registries need it: redirects that give no credentials away, and an end to transfers that stall. */
 export class Transport {
-  readonly #dispatcher: Dispatcher;
+  readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #stallMs: number;
 
   /** @param stallMs a transfer without a byte for so long fails; 0: never. */
   constructor(stallMs: number) {
     this.#stallMs = stallMs;
-    const connect = { timeout: CONNECT_MS };
-    const isProxied = ['http_proxy', 'https_proxy'].some(
-      (name) => process.env[name] ?? process.env[name.toUpperCase()],
-    );
-    // What is on this machine is never behind a proxy.
-    const noProxy = [process.env['no_proxy'] ?? process.env['NO_PROXY'], 'localhost', '127.0.0.1', '[::1]'];
-    this.#dispatcher = isProxied
-      ? new EnvHttpProxyAgent({ connect, noProxy: noProxy.filter(Boolean).join(',') })
-      : new Agent({ connect });
   }
 
   /**
@@ -39,34 +37,57 @@ export class Transport {
    * @throws CriError UNKNOWN "RegistryUnavailable: …" when there is none; the signal's reason.
    */
   async send(url: URL, options: HttpRequest): Promise<HttpResponse> {
-    const { method = 'GET', body, signal } = options;
+    const { method = 'GET', body, tls, signal } = options;
     let target = url;
-    const headers: Record<string, string> = { 'user-agent': 'proxmox-lxcri', ...options.headers };
+    let headers: Record<string, string> = { 'user-agent': 'proxmox-lxcri', ...options.headers };
     for (let redirects = 0; ; redirects++) {
       signal?.throwIfAborted();
-      const response = await this.#once(target, { method, headers, body: body ?? null, signal: signal ?? null });
+      const dispatcher = this.#dispatcher(settingsFor(tls, target.host));
+      const sent = { method, headers, body: body ?? null, signal: signal ?? null };
+      const response = await this.#once(target, dispatcher, sent);
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode) || typeof location !== 'string') return response;
       await response.body.dump();
       if (redirects >= MAX_REDIRECTS) throw unreachable(url.host, new Error('too many redirects'));
       const next = redirected(target, location);
-      if (next.origin !== target.origin) delete headers['authorization'];
+      if (next.origin !== target.origin) {
+        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.includes(name)));
+      }
       target = next;
     }
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher.destroy();
+    const all = [...this.#dispatchers.values()];
+    this.#dispatchers.clear();
+    await Promise.all(all.map((each) => each.destroy()));
+  }
+
+  /** Connections by TLS settings: one made for a host that need not prove who it is must serve no other. */
+  #dispatcher(tls: TlsSettings | undefined): Dispatcher {
+    const key = tls ? JSON.stringify(tls) : '';
+    const known = this.#dispatchers.get(key);
+    if (known) return known;
+    const made = newDispatcher(tls);
+    this.#dispatchers.set(key, made);
+    const [oldest] = this.#dispatchers;
+    if (oldest && this.#dispatchers.size > MAX_DISPATCHERS) {
+      this.#dispatchers.delete(oldest[0]);
+      // Ends when its last transfer has.
+      oldest[1].close().catch(() => undefined);
+    }
+    return made;
   }
 
   async #once(
     url: URL,
+    dispatcher: Dispatcher,
     options: Pick<Dispatcher.RequestOptions, 'method' | 'headers' | 'body' | 'signal'>,
   ): Promise<HttpResponse> {
     try {
       return await request(url, {
         ...options,
-        dispatcher: this.#dispatcher,
+        dispatcher,
         headersTimeout: this.#stallMs,
         bodyTimeout: this.#stallMs,
       });
@@ -75,6 +96,15 @@ export class Transport {
       throw unreachable(url.host, error);
     }
   }
+}
+
+function newDispatcher(tls: TlsSettings | undefined): Dispatcher {
+  const connect = { timeout: CONNECT_MS, ...tlsOptions(tls) };
+  const isProxied = ['http_proxy', 'https_proxy'].some((name) => process.env[name] ?? process.env[name.toUpperCase()]);
+  if (!isProxied) return new Agent({ connect });
+  // What is on this machine is never behind a proxy.
+  const noProxy = [process.env['no_proxy'] ?? process.env['NO_PROXY'], 'localhost', '127.0.0.1', '[::1]'];
+  return new EnvHttpProxyAgent({ connect, requestTls: connect, noProxy: noProxy.filter(Boolean).join(',') });
 }
 
 /** Reads a body of at most `limit` bytes. @throws CriError DATA_LOSS for a longer one. */

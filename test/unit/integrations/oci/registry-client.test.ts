@@ -7,7 +7,7 @@ import type { Credentials, ImageReference } from '../../../../src/core/model/ima
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../../../src/integrations/oci/registry-client.ts';
 import { parseChallenges } from '../../../../src/integrations/oci/registry/challenge.ts';
-import { endpointsOf } from '../../../../src/integrations/oci/registry/endpoints.ts';
+import { ownEndpoints } from '../../../../src/integrations/oci/registry/endpoints.ts';
 import { wordsOf } from '../../../../src/integrations/oci/registry/failure.ts';
 import { buildImage, sha256, tarOf } from './image-builder.ts';
 import { serve } from './scripted-server.ts';
@@ -313,10 +313,12 @@ test('a manifest without end, of two meanings, or of no image is refused', async
 });
 
 test('only this machine and listed registries are spoken to in clear text', (t) => {
-  const bases = (host: string, insecure: string[] = []) => endpointsOf(host, [], insecure).map(({ base }) => base.href);
+  const bases = (host: string, insecure?: 'http' | 'unverified') =>
+    ownEndpoints(host, insecure).map(({ base }) => base.href);
   t.deepEqual(bases('docker.io'), ['https://registry-1.docker.io/v2/']);
   t.deepEqual(bases('10.0.0.1:5000'), ['https://10.0.0.1:5000/v2/']);
-  t.deepEqual(bases('10.0.0.1:5000', ['10.0.0.1:5000']), ['http://10.0.0.1:5000/v2/']);
+  t.deepEqual(bases('10.0.0.1:5000', 'http'), ['http://10.0.0.1:5000/v2/']);
+  t.deepEqual(bases('10.0.0.1:5000', 'unverified'), ['https://10.0.0.1:5000/v2/', 'http://10.0.0.1:5000/v2/']);
   t.deepEqual(bases('localhost:5000'), ['https://localhost:5000/v2/', 'http://localhost:5000/v2/']);
   t.deepEqual(bases('127.evil.example'), ['https://127.evil.example/v2/']);
 });

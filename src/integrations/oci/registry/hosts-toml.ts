@@ -1,0 +1,125 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import { z } from 'zod';
+import { failedPrecondition, isErrno, messageOf } from '../../../core/model/errors.ts';
+import { type Endpoint, isLoopback, ownEndpoints, versioned } from './endpoints.ts';
+import { readCertificateFolder, readPems, type TlsSettings } from './tls.ts';
+
+const text = z.string();
+const oneOrMany = z.union([text, z.array(text)]).transform((value) => [value].flat());
+const host = z.object({
+  capabilities: z.array(text).default(['pull', 'resolve']),
+  ca: oneOrMany.default([]),
+  /** A file with certificate and key, or pairs of them. */
+  client: z.union([text, z.array(z.union([text, z.array(text).min(1).max(2)]))]).optional(),
+  skip_verify: z.boolean().default(false),
+  override_path: z.boolean().default(false),
+  header: z.record(text, oneOrMany).default({}),
+});
+const schema = host.extend({ server: text.optional(), host: z.record(text, host).default({}) });
+
+type HostSettings = z.output<typeof host>;
+
+/**
+ * What `<folder>/<registry>` (or `_default` in its place) says of a registry, in containerd's format: `hosts.toml` with the
+ * places to ask in order, or certificates alone as Docker has them. undefined when it says nothing.
+ * @throws CriError FAILED_PRECONDITION that names the file and what is wrong in it.
+ */
+export async function readCertsFolder(folder: string, registry: string): Promise<Endpoint[] | undefined> {
+  // `host_5000_` is how containerd writes a port where colons are not wanted.
+  const names = [registry, registry.replace(/:(\d+)$/, '_$1_'), '_default'];
+  for (const name of names) {
+    const own = join(folder, name);
+    if (!(await isFolder(own))) continue;
+    const file = join(own, 'hosts.toml');
+    const document = await readText(file);
+    if (document !== undefined) return fromToml(file, own, document, registry);
+    const tls = await readCertificateFolder(own, registry);
+    if (tls) return ownEndpoints(registry, undefined, tls);
+  }
+  return undefined;
+}
+
+async function fromToml(file: string, folder: string, document: string, registry: string): Promise<Endpoint[]> {
+  let settings: z.output<typeof schema>;
+  try {
+    settings = schema.parse(parse(document));
+  } catch (error) {
+    const [issue] = error instanceof z.ZodError ? error.issues : [];
+    const problem = issue ? `${issue.path.join('.')}: ${issue.message}` : messageOf(error).split('\n', 1)[0];
+    throw failedPrecondition(`${file}: ${problem ?? 'malformed'}`, error);
+  }
+  const { server, host: hosts, ...own } = settings;
+  const mirrors = await Promise.all(
+    Object.entries(hosts).map(([address, each]) => endpoint(file, folder, address, each, registry, true)),
+  );
+  if (server !== undefined) return [...mirrors.flat(), ...(await endpoint(file, folder, server, own, registry, false))];
+  const tls = await tlsOf(file, folder, registry, own);
+  return [...mirrors.flat(), ...ownEndpoints(registry, own.skip_verify ? 'unverified' : undefined, tls)];
+}
+
+async function endpoint(
+  file: string,
+  folder: string,
+  address: string,
+  settings: HostSettings,
+  registry: string,
+  isMirror: boolean,
+): Promise<Endpoint[]> {
+  const { capabilities, override_path: overridePath, header } = settings;
+  if (!capabilities.includes('pull')) return [];
+  const bare = /^[^/]*/.exec(address)?.[0] ?? '';
+  const whole = /^https?:\/\//.test(address) ? address : `${isLoopback(bare) ? 'http' : 'https'}://${address}`;
+  const url = URL.parse(whole);
+  if (!url) throw failedPrecondition(`${file}: ${JSON.stringify(address)} is no address of a registry`);
+  const base = overridePath ? new URL(url.href.replace(/\/*$/, '/')) : versioned(whole);
+  const headers = Object.fromEntries(
+    Object.entries(header).map(([name, values]) => [name.toLowerCase(), values.join(', ')]),
+  );
+  const tls = await tlsOf(file, folder, url.host, settings);
+  return [
+    {
+      base,
+      isMirror,
+      headers,
+      ...(tls && { tls }),
+      ...(!capabilities.includes('resolve') && { digestOnly: true }),
+      ...(isMirror && { namespace: registry }),
+    },
+  ];
+}
+
+async function tlsOf(
+  file: string,
+  folder: string,
+  ofHost: string,
+  { ca, client, skip_verify: skipVerify }: HostSettings,
+): Promise<TlsSettings | undefined> {
+  if (ca.length === 0 && client === undefined && !skipVerify) return undefined;
+  const settings: TlsSettings = { host: ofHost, ca: await readPems(folder, ca), skipVerify };
+  if (client === undefined) return settings;
+  const pairs = (typeof client === 'string' ? [client] : client).map((each) => [each].flat());
+  const [pair] = pairs;
+  if (pairs.length > 1) throw failedPrecondition(`${file}: client: more than one client certificate is not supported`);
+  const [cert = '', key = cert] = await readPems(folder, pair ?? []);
+  return { ...settings, cert, key };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false;
+    throw error;
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+import type { Credentials, ImageReference } from '../../../core/model/image.ts';
+import { readAuthFiles } from './auth-file.ts';
+import { type Endpoint, type Mirror, mirrorsOf, ownEndpoints } from './endpoints.ts';
+import { readCertsFolder } from './hosts-toml.ts';
+import { readRegistriesConf } from './registries-conf.ts';
+
+/** What the operator says of registries. Files are read at every pull, so that a change needs no restart. */
+export interface RegistrySettings {
+  mirrors?: readonly Mirror[];
+  /** Registry hosts spoken to by plain HTTP. */
+  insecureRegistries?: readonly string[];
+  /** Folders with a folder a registry: hosts.toml or certificates. The first that knows a registry counts. */
+  certsDirs?: readonly string[];
+  /** containers-registries.conf(5); "": none. */
+  registriesConf?: string;
+  /** containers-auth.json(5), the first that knows a registry counts. */
+  authFiles?: readonly string[];
+}
+
+/** Where to ask, and as whom. */
+export interface Place {
+  endpoint: Endpoint;
+  repository: string;
+  credentials: Credentials | undefined;
+}
+
+/**
+ * The places to ask for an image, in order: mirrors of the configuration, then what hosts.toml says; without one, what
+ * registries.conf says; without that, the registry itself. What the request gave is shown to the registry alone; what
+ * files hold for a host, to that host.
+ * @throws CriError FAILED_PRECONDITION for a file that cannot be used, PERMISSION_DENIED for a blocked registry.
+ */
+export async function placesOf(
+  reference: ImageReference,
+  given: Credentials | undefined,
+  settings: RegistrySettings,
+): Promise<Place[]> {
+  const { mirrors = [], insecureRegistries = [], certsDirs = [], registriesConf = '', authFiles = [] } = settings;
+  const { registry, repository } = reference;
+  const own =
+    (await firstCertsFolder(certsDirs, registry)) ??
+    (registriesConf === '' ? undefined : await readRegistriesConf(registriesConf, reference)) ??
+    ownEndpoints(registry, insecureRegistries.includes(registry) ? 'http' : undefined);
+  const all = [...mirrorsOf(registry, mirrors), ...own];
+  const endpoints = reference.digest === undefined ? all : all.filter((each) => each.tagOnly !== true);
+  return Promise.all(
+    endpoints.map(async (endpoint) => {
+      const there = endpoint.repository ?? repository;
+      const name = endpoint.isMirror ? `${endpoint.base.host}/${there}` : `${registry}/${repository}`;
+      const shown = endpoint.isMirror ? undefined : given;
+      return { endpoint, repository: there, credentials: shown ?? (await readAuthFiles(authFiles, name)) };
+    }),
+  );
+}
+
+async function firstCertsFolder(folders: readonly string[], registry: string): Promise<Endpoint[] | undefined> {
+  for (const folder of folders) {
+    const found = await readCertsFolder(folder, registry);
+    if (found) return found;
+  }
+  return undefined;
+}
