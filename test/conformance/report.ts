@@ -39,7 +39,10 @@ function toTap(report: string, known: string): { lines: string[]; failed: number
   for (const spec of specs) {
     const name = [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(' ').trim().replaceAll('#', '');
     const message = (spec.Failure?.Message ?? '').split('\n').map((line) => line.trim());
-    const first = message.filter((line) => line !== '').slice(0, 6).join(' ');
+    const first = message
+      .filter((line) => line !== '')
+      .slice(0, 6)
+      .join(' ');
     // Specs that the suite's own options leave out are not part of the run.
     if (spec.State === 'skipped' && first === '') continue;
     number += 1;

@@ -38,7 +38,6 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 
     listContainers: ({ filter }) => Promise.resolve({ containers: list(filter) }),
 
-     
     streamContainers: async function* ({ filter }) {
       for (const part of chunks(list(filter))) yield { containers: part };
     },

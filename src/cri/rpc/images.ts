@@ -28,7 +28,6 @@ export function imageCalls({ images }: Services): Handlers<typeof ImageServiceSe
 
     listImages: ({ filter }) => Promise.resolve({ images: list(filter) }),
 
-     
     streamImages: async function* ({ filter }) {
       for (const part of chunks(list(filter))) yield { images: part };
     },

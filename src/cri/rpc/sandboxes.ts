@@ -42,7 +42,6 @@ export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeService
 
     listPodSandbox: ({ filter }) => Promise.resolve({ items: list(filter) }),
 
-     
     streamPodSandboxes: async function* ({ filter }) {
       for (const podSandboxes of chunks(list(filter))) yield { podSandboxes };
     },
