@@ -1,0 +1,34 @@
+import test from 'ava';
+import { join } from 'node:path';
+import { CommandError, run } from '../../src/utils/process/run.ts';
+
+const CHART = 'charts/proxmox-lxcri';
+
+async function helm(...args: string[]): Promise<string> {
+  const tools = (await run('test/tools/build', [])).stdout.trim().split('\n').at(-1) ?? '';
+  return (await run(join(tools, 'helm'), args)).stdout;
+}
+
+const template = (...args: string[]) => helm('template', 'here', CHART, '--kube-version', '1.34.0', ...args);
+
+test('helm finds nothing wrong with the chart', async (t) => {
+  t.regex(
+    await helm('lint', '--strict', '--kube-version', '1.34.0', CHART),
+    /1 chart\(s\) linted, 0 chart\(s\) failed/,
+  );
+});
+
+test('the chart makes a RuntimeClass for each handler the server has', async (t) => {
+  const text = await template();
+  const handlers = [...text.matchAll(/^handler: (.*)$/gm)].map((match) => match[1]);
+  t.deepEqual(handlers, ['lxc', 'crun']);
+  t.is(text.match(/^kind: RuntimeClass$/gm)?.length, 2);
+  t.regex(text, /overhead:\n {2}podFixed:\n {4}cpu: 10m\n {4}memory: 8Mi\n/);
+  t.notRegex(text, /scheduling:/);
+});
+
+test('nodes can be chosen, and a handler that does not exist is refused', async (t) => {
+  t.regex(await template('--set', 'nodeSelector.pool=pve'), /scheduling:\n {2}nodeSelector:\n {4}pool: pve\n/);
+  const error = await t.throwsAsync(template('--set', 'runtimeClasses[0].handler=runc'), { instanceOf: CommandError });
+  t.regex(error.message, /handler/);
+});
