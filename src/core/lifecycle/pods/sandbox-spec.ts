@@ -4,6 +4,7 @@ import { invalidArgument } from '../../model/errors.ts';
 import type { NetworkRequest, PortMapping } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxSpec } from '../../model/sandbox-provider.ts';
+import { podBandwidth } from './bandwidth.ts';
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 
@@ -58,6 +59,7 @@ export function hostnameOf(config: PodSandboxConfig): string {
 /** What the network is asked for. Port mappings without a host port offer nothing on the host (CRI PortMapping). */
 export function networkRequest(record: SandboxRecord, netns: string | undefined): NetworkRequest {
   const { config } = record;
+  const bandwidth = podBandwidth(config.annotations);
   const protocols: Record<number, PortMapping['protocol']> = {
     [Protocol.TCP]: 'tcp',
     [Protocol.UDP]: 'udp',
@@ -69,6 +71,7 @@ export function networkRequest(record: SandboxRecord, netns: string | undefined)
     podNamespace: config.metadata?.namespace ?? '',
     podUid: config.metadata?.uid ?? '',
     netns,
+    ...(bandwidth !== undefined && { bandwidth }),
     portMappings: config.portMappings
       .filter((mapping) => mapping.hostPort > 0)
       .map((mapping) => ({

@@ -2,6 +2,7 @@ import { NamespaceMode, SecurityProfile_ProfileType } from '../../../../api/gen/
 import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { invalidArgument, unimplemented } from '../../model/errors.ts';
 import { checkAbsolutePath, checkLine } from '../checks.ts';
+import { podBandwidth } from './bandwidth.ts';
 
 const SYSCTL_NAME = /^[a-z0-9_]+([./][a-zA-Z0-9_-]+)+$/;
 
@@ -33,6 +34,7 @@ export function validatePodConfig(config: PodSandboxConfig): void {
       checkLine(`config.dns_config.${key}[${String(index)}]`, value);
     });
   }
+  podBandwidth(config.annotations);
   validateLinux(config);
 }
 

@@ -126,6 +126,16 @@ test('a port mapping without a host port offers nothing on the host', (t) => {
   ]);
 });
 
+test('bandwidth comes from the annotations Kubernetes documents, or is refused', (t) => {
+  const of = (ingress: string) =>
+    networkRequest(record(pod({ annotations: { 'kubernetes.io/ingress-bandwidth': ingress } })), '/ns').bandwidth;
+  t.is(networkRequest(record(pod()), '/ns').bandwidth, undefined);
+  t.deepEqual(of('10M'), { ingressRate: 10_000_000 });
+  t.deepEqual(of('1.5Ki'), { ingressRate: 1536 });
+  for (const bad of ['', '10', '1m', '10 M', '-1M', '1E', '2P', '1e3'])
+    t.throws(() => of(bad), { message: /bandwidth/ }, bad);
+});
+
 test("the pod's files say what the pod asked for", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'pod-'));
   t.teardown(() => rm(folder, { recursive: true }));

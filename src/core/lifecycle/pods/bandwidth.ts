@@ -1,0 +1,44 @@
+import { invalidArgument } from '../../model/errors.ts';
+import type { NetworkRequest } from '../../model/network.ts';
+
+const INGRESS = 'kubernetes.io/ingress-bandwidth';
+const EGRESS = 'kubernetes.io/egress-bandwidth';
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+};
+/** The limits Kubernetes documents for these annotations, bits a second. */
+const LEAST = 1e3;
+const MOST = 1e15;
+
+/**
+ * The limits of a pod's traffic, bits a second, from the annotations that Kubernetes documents for CNI's bandwidth plugin;
+ * undefined without any. @throws CriError INVALID_ARGUMENT for a value that is no quantity between 1k and 1P.
+ */
+export function podBandwidth(annotations: Record<string, string>): NetworkRequest['bandwidth'] {
+  const ingressRate = rate(annotations, INGRESS);
+  const egressRate = rate(annotations, EGRESS);
+  if (ingressRate === undefined && egressRate === undefined) return undefined;
+  return { ...(ingressRate !== undefined && { ingressRate }), ...(egressRate !== undefined && { egressRate }) };
+}
+
+function rate(annotations: Record<string, string>, name: string): number | undefined {
+  const text = annotations[name];
+  if (text === undefined) return undefined;
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/.exec(text) ?? [];
+  const bits = digits === undefined ? NaN : Math.floor(Number(digits) * (UNITS[unit] ?? NaN));
+  if (bits >= LEAST && bits <= MOST) return bits;
+  throw invalidArgument(
+    `config.annotations["${name}"]`,
+    `${JSON.stringify(text)} must be from "1k" to "1P" bits a second`,
+  );
+}
