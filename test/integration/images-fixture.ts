@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chainIds } from '../../src/core/lifecycle/images/image-config.ts';
 import { ImageService, type ImageServiceOptions } from '../../src/core/lifecycle/images/image-service.ts';
@@ -44,9 +43,20 @@ export async function applyAll(store: OverlayStore, tars: readonly Buffer[]): Pr
   const chain = chainIds(tars.map(sha256));
   for (const [i, tar] of tars.entries()) {
     const request = { parent: chain[i - 1], chainId: chain[i]!, diffId: sha256(tar) };
-    await store.applyLayer({ ...request, tar: Readable.from([tar], { objectMode: false }) });
+    await withBlob(tar, (blob) => store.applyLayer({ ...request, blob }));
   }
   return chain;
+}
+
+/** Runs the task with the path of a file that holds the bytes. */
+export async function withBlob<T>(data: Buffer, task: (blob: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp('/tmp/blob-');
+  try {
+    await writeFile(join(folder, 'blob'), data);
+    return await task(join(folder, 'blob'));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** One layer a list of entries. */

@@ -1,5 +1,3 @@
-import type { Readable } from 'node:stream';
-
 /** Bytes and inodes used by something on a file system. */
 export interface Usage {
   bytes: bigint;
@@ -13,8 +11,8 @@ export interface LayerApply {
   chainId: string;
   /** Digest of the uncompressed tar; the bytes are held against it. */
   diffId: string;
-  /** The uncompressed tar. */
-  tar: Readable;
+  /** Path of a file with the tar, plain or compressed by gzip, zstd or xz; what its bytes begin with decides. */
+  blob: string;
   signal?: AbortSignal | undefined;
 }
 
@@ -46,8 +44,11 @@ export interface RootfsStore {
    */
   removeLayer(chainId: string): Promise<void>;
 
-  /** A writable copy on top of `chainId` (undefined: empty), mounted. Repeating gives the same one. */
-  prepare(id: string, chainId: string | undefined): Promise<Rootfs>;
+  /**
+   * A copy on top of `chainId` (undefined: empty), mounted; writable, or with `readonly` a mere view that nothing can be
+   * written to. Repeating gives the same one.
+   */
+  prepare(id: string, chainId: string | undefined, options?: { readonly?: boolean }): Promise<Rootfs>;
 
   /** Unmounts and removes the copy; no error when there is none. */
   remove(id: string): Promise<void>;

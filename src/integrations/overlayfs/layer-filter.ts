@@ -16,6 +16,10 @@ export interface LayerLimits {
   maxEntries: number;
   /** Bytes of all its files together. */
   maxBytes: number;
+  /** Bytes of all its names together, which are kept in memory. */
+  maxNameBytes: number;
+  /** How many times its own size a compressed layer may unpack to, once it is larger than 1 GiB. */
+  maxRatio: number;
 }
 
 /** Owner, mode and time of a directory that the archive uses without describing it. */
@@ -47,6 +51,7 @@ export class LayerFilter {
   readonly #whiteouts: string[][] = [];
   readonly #opaque: string[][] = [];
   #entries = 0;
+  #nameBytes = 0;
 
   constructor(options: LayerFilterOptions) {
     this.#options = options;
@@ -55,6 +60,10 @@ export class LayerFilter {
   /** The rewritten archive. @throws TarError for what cannot be applied safely. */
   async *run(tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const { entry, content } of readTar(tar)) {
+      this.#nameBytes += entry.name.length + entry.linkName.length;
+      if (this.#nameBytes > this.#options.limits.maxNameBytes) {
+        throw new TarError(`the names in the layer take more than ${this.#options.limits.maxNameBytes} bytes`);
+      }
       const components = LayerPaths.split(entry.name);
       if (this.#isWhiteout(components)) continue;
       const checked = this.#check(entry, components);

@@ -1,10 +1,9 @@
-import { lstat, mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf, notFound } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { fromJson } from '../../utils/json.ts';
-import type { DirectoryFacts } from './layer-filter.ts';
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
@@ -110,29 +109,9 @@ export class LayerIndex {
     return opaque < 0 ? chain : chain.slice(0, opaque + 1);
   }
 
-  /** How the uppermost layer that has the directory `path` describes it. */
-  async describe(layers: readonly Layer[], path: string): Promise<DirectoryFacts | undefined> {
-    for (const layer of layers) {
-      const facts = await this.#lookUp(join(this.folder(layer.chainId), 'fs'), path);
-      if (facts !== 'absent') return facts;
-    }
-    return undefined;
-  }
-
-  /** Looks at each component by itself, so that no symlink inside the layer is followed. */
-  async #lookUp(fs: string, path: string): Promise<DirectoryFacts | undefined | 'absent'> {
-    let current = Buffer.from(fs);
-    let stat = await lstat(current);
-    for (const component of path === '' ? [] : path.split('/')) {
-      current = Buffer.concat([current, Buffer.from('/'), Buffer.from(component, 'latin1')]);
-      try {
-        stat = await lstat(current);
-      } catch {
-        return 'absent';
-      }
-      if (!stat.isDirectory()) return undefined;
-    }
-    return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: String(Math.floor(stat.mtimeMs / 1000)) };
+  /** Where the layers' files are, for {@link describeDirectory}. */
+  folders(layers: readonly Layer[]): string[] {
+    return layers.map((layer) => join(this.folder(layer.chainId), 'fs'));
   }
 }
 

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { addAbortSignal } from 'node:stream';
-import { CriError, failedPrecondition, messageOf, StatusCode } from '../../core/model/errors.ts';
+import { failedPrecondition, messageOf } from '../../core/model/errors.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsStore, Usage } from '../../core/model/rootfs.ts';
@@ -10,9 +8,9 @@ import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { toJson } from '../../utils/json.ts';
 import { KeyedLock } from '../../utils/keyed-lock.ts';
 import { run } from '../../utils/process/run.ts';
-import { extract } from './extract.ts';
-import { LayerFilter, type LayerLimits } from './layer-filter.ts';
+import type { LayerLimits } from './layer-filter.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
+import { LayerWorkers } from './layer-workers.ts';
 import { WritableCopies } from './writable-copies.ts';
 
 export interface OverlayStoreOptions {
@@ -20,9 +18,17 @@ export interface OverlayStoreOptions {
   root: string;
   clock: Clock;
   logger: Logger;
-  /** What one layer may hold; 2 million entries and 64 GiB unless given. */
-  limits?: LayerLimits;
+  /** What one layer may hold; {@link DEFAULT_LIMITS} unless given. */
+  limits?: Partial<LayerLimits>;
 }
+
+/** Far above what images have, far below what harms a node. */
+const DEFAULT_LIMITS: LayerLimits = {
+  maxEntries: 2_000_000,
+  maxBytes: 64 * 2 ** 30,
+  maxNameBytes: 256 * 2 ** 20,
+  maxRatio: 200,
+};
 
 /** How old the sum of what the writable copies use may be. */
 const USAGE_AGE = 10_000_000_000n;
@@ -35,6 +41,7 @@ export class OverlayStore implements RootfsStore {
   readonly #limits: LayerLimits;
   readonly #layers: LayerIndex;
   readonly #copies: WritableCopies;
+  readonly #workers = new LayerWorkers();
   /** One key a layer that is being applied; the key "layers" for what changes who builds on whom. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
@@ -43,7 +50,7 @@ export class OverlayStore implements RootfsStore {
   constructor({ root, clock, logger, limits }: OverlayStoreOptions) {
     this.#root = root;
     this.#clock = clock;
-    this.#limits = limits ?? { maxEntries: 2_000_000, maxBytes: 64 * 2 ** 30 };
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#layers = new LayerIndex(root, logger);
     this.#copies = new WritableCopies(root, this.#layers, logger);
   }
@@ -66,7 +73,7 @@ export class OverlayStore implements RootfsStore {
         await this.#publish(layer, folder);
         return usageOf(layer);
       } catch (error) {
-        await rm(folder, { recursive: true, force: true });
+        await rm(folder, { recursive: true, force: true, maxRetries: 5 });
         throw error;
       }
     });
@@ -95,9 +102,9 @@ export class OverlayStore implements RootfsStore {
     });
   }
 
-  async prepare(id: string, chainId: string | undefined): Promise<Rootfs> {
+  async prepare(id: string, chainId: string | undefined, options: { readonly?: boolean } = {}): Promise<Rootfs> {
     await this.#load();
-    return this.#locks.run('layers', () => this.#copies.prepare(id, chainId));
+    return this.#locks.run('layers', () => this.#copies.prepare(id, chainId, options.readonly ?? false));
   }
 
   async remove(id: string): Promise<void> {
@@ -146,27 +153,12 @@ export class OverlayStore implements RootfsStore {
   }
 
   async #extract(request: LayerApply, folder: string, below: readonly Layer[]): Promise<Layer> {
-    const { parent, chainId, diffId, tar, signal } = request;
+    const { parent, chainId, diffId, blob, signal } = request;
     const fs = join(folder, 'fs');
     await mkdir(fs, { mode: 0o755 });
-    // A source that waits for more bytes would not notice by itself.
-    if (signal) addAbortSignal(signal, tar);
-    const filter = new LayerFilter({
-      limits: this.#limits,
-      inherit: (path) => this.#layers.describe(below, path),
-    });
-    const hash = createHash('sha256');
-    await extract(filter.run(hashed(tar, hash)), fs, signal);
-    const actual = `sha256:${hash.digest('hex')}`;
-    if (actual !== diffId) {
-      throw new CriError(
-        StatusCode.INVALID_ARGUMENT,
-        `layer refused: its content has the digest ${actual}, the image configuration says ${diffId}`,
-      );
-    }
-    const { bytes, inodes } = filter.facts.usage;
-    const { opaqueRoot } = filter.facts;
-    const base = { format: 1 as const, chainId, diffId, link: this.#layers.nextLink(), opaqueRoot, bytes, inodes };
+    const task = { blob, diffId, directory: fs, below: this.#layers.folders(below), limits: this.#limits };
+    const { usage, opaqueRoot } = await this.#workers.run(task, signal);
+    const base = { format: 1 as const, chainId, diffId, link: this.#layers.nextLink(), opaqueRoot, ...usage };
     return parent === undefined ? base : { ...base, parent };
   }
 
@@ -192,13 +184,6 @@ export class OverlayStore implements RootfsStore {
     for (const id of await this.#copies.list())
       usages.push((await this.#copies.usage(id)) ?? { bytes: 0n, inodes: 0n });
     return add(usages);
-  }
-}
-
-async function* hashed(tar: AsyncIterable<Buffer>, hash: { update(data: Buffer): unknown }): AsyncGenerator<Buffer> {
-  for await (const chunk of tar) {
-    hash.update(chunk);
-    yield chunk;
   }
 }
 

@@ -10,11 +10,17 @@ import { isMountPoint, unmount } from '../../utils/fs/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { run } from '../../utils/process/run.ts';
 import { diskUsage } from './disk-usage.ts';
-import { setFacts } from './directory-facts.ts';
+import { describeDirectory, setFacts } from './directory-facts.ts';
 import type { LayerIndex } from './layer-index.ts';
 
 /** `rootfs.json` of a copy. It is there before anything that needs undoing. */
-const copySchema = z.object({ format: z.literal(1), chainId: z.string().optional() });
+const copySchema = z.object({
+  format: z.literal(1),
+  chainId: z.string().optional(),
+  /** A view: its upper folder stays empty and is not mounted. */
+  readonly: z.boolean().default(false),
+});
+type Copy = z.output<typeof copySchema>;
 
 /** A file name, and safe between the commas and colons of a mount option. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
@@ -32,26 +38,28 @@ export class WritableCopies {
   }
 
   /** @throws CriError NOT_FOUND when a layer is missing, INVALID_ARGUMENT for a malformed id. */
-  async prepare(id: string, chainId: string | undefined): Promise<Rootfs> {
+  async prepare(id: string, chainId: string | undefined, readonly: boolean): Promise<Rootfs> {
     if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is no plain name`);
     const folder = this.#folder(id);
     const path = join(folder, 'merged');
     const existing = await this.#read(id);
     if (existing) {
       if (existing.chainId !== chainId) throw invalidArgument('rootfs id', `${id} exists with another image`);
-      await this.#mount(id, chainId);
+      if (existing.readonly !== readonly) throw invalidArgument('rootfs id', `${id} exists with another access`);
+      await this.#mount(id, existing);
       return { path };
     }
+    const copy: Copy = { format: 1, readonly, ...(chainId !== undefined && { chainId }) };
     const layers = this.#layers.visible(chainId);
     try {
       await mkdir(join(folder, 'upper'), { recursive: true, mode: 0o700 });
       await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
       await mkdir(path, { recursive: true, mode: 0o700 });
       // The mounted root shows the upper folder's owner and mode.
-      const facts = await this.#layers.describe(layers, '');
+      const facts = await describeDirectory(this.#layers.folders(layers), '');
       await setFacts(join(folder, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
-      await writeFileAtomic(join(folder, 'rootfs.json'), toJson({ format: 1, chainId }) + '\n');
-      await this.#mount(id, chainId);
+      await writeFileAtomic(join(folder, 'rootfs.json'), toJson(copy) + '\n');
+      await this.#mount(id, copy);
       return { path };
     } catch (error) {
       await rm(await this.detach(id), { recursive: true, force: true });
@@ -102,7 +110,7 @@ export class WritableCopies {
       }
       if (!keep.has(id)) continue;
       try {
-        await this.#mount(id, copy.chainId);
+        await this.#mount(id, copy);
       } catch (error) {
         this.#logger.error('Cannot mount the file system of a container', { container: id, error: messageOf(error) });
       }
@@ -110,16 +118,17 @@ export class WritableCopies {
   }
 
   /** Does nothing when it is mounted. Paths are relative to the folder of links: the kernel takes one page of options. */
-  async #mount(id: string, chainId: string | undefined): Promise<void> {
+  async #mount(id: string, { chainId, readonly }: Copy): Promise<void> {
     const merged = join(this.#folder(id), 'merged');
     if (await isMountPoint(merged)) return;
     const lower = this.#layers.visible(chainId).map((layer) => layer.link);
-    if (lower.length === 0) {
-      await mkdir(join(this.#root, 'empty'), { recursive: true, mode: 0o755 });
-      lower.push('../empty');
-    }
+    await mkdir(join(this.#root, 'empty'), { recursive: true, mode: 0o755 });
+    if (lower.length === 0) lower.push('../empty');
     const copy = `../containers/${id}`;
-    const options = `lowerdir=${lower.join(':')},upperdir=${copy}/upper,workdir=${copy}/work`;
+    // Without a folder to write to, the kernel wants at least two below.
+    const options = readonly
+      ? `ro,lowerdir=${[...lower, '../empty'].join(':')}`
+      : `lowerdir=${lower.join(':')},upperdir=${copy}/upper,workdir=${copy}/work`;
     await run('mount', ['-t', 'overlay', '-o', options, '--', 'overlay', merged], {
       cwd: this.#layers.links,
       // The newer system calls, which later util-linux prefers, take only 255 bytes of lowerdir.
@@ -127,7 +136,7 @@ export class WritableCopies {
     });
   }
 
-  async #read(id: string): Promise<z.output<typeof copySchema> | undefined> {
+  async #read(id: string): Promise<Copy | undefined> {
     try {
       return copySchema.parse(JSON.parse(await readFile(join(this.#folder(id), 'rootfs.json'), 'utf8')));
     } catch (error) {

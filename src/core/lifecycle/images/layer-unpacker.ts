@@ -1,9 +1,8 @@
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
-import { CriError, messageOf, StatusCode } from '../../model/errors.ts';
+import { CriError, StatusCode } from '../../model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../model/image.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 import { abortable, runLocked } from './abortable.ts';
-import { openTar } from './decompress.ts';
 import { Holds } from './holds.ts';
 import { chainIds } from './image-config.ts';
 import type { LayerFetcher, LayerLease } from './layer-fetcher.ts';
@@ -83,18 +82,11 @@ export class LayerUnpacker {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { parent, chainId, diffId, digest } = layer;
-    const tar = await openTar(file);
     try {
-      await this.#store.applyLayer({ parent, chainId, diffId, tar, signal });
+      await this.#store.applyLayer({ parent, chainId, diffId, blob: file, signal });
     } catch (error) {
-      if (!isCorruptStream(error)) throw error;
-      throw new CriError(StatusCode.INVALID_ARGUMENT, `layer ${digest}: ${messageOf(error)}`, { cause: error });
-    } finally {
-      tar.destroy();
+      if (!(error instanceof CriError) || error.code !== StatusCode.INVALID_ARGUMENT) throw error;
+      throw new CriError(StatusCode.INVALID_ARGUMENT, `layer ${digest}: ${error.message}`, { cause: error });
     }
   }
-}
-
-function isCorruptStream(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^(Z_|ZSTD_)/.test(String(error.code));
 }

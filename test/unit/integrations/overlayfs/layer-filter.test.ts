@@ -24,7 +24,7 @@ async function filtered(
   }: { inherit?: (path: string) => DirectoryFacts | undefined; maxEntries?: number; maxBytes?: number } = {},
 ): Promise<Filtered> {
   const filter = new LayerFilter({
-    limits: { maxEntries, maxBytes },
+    limits: { maxEntries, maxBytes, maxNameBytes: 1e6, maxRatio: 200 },
     inherit: (path) => Promise.resolve(inherit(path)),
   });
   const bytes = await buffer(Readable.from(filter.run(Readable.from([tar], { objectMode: false }))));

@@ -12,6 +12,7 @@ import { CriError, failedPrecondition, StatusCode } from '../../../../../src/cor
 import type { ImageRegistry, SourceImage } from '../../../../../src/core/model/image.ts';
 import type { Logger } from '../../../../../src/core/model/logger.ts';
 import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
+import { openTar } from '../../../../../src/utils/tar/decompress.ts';
 import { systemClock } from '../../../../../src/utils/time/system-clock.ts';
 import { buildImage, sha256, tarOf, type BuiltImage } from '../../../integrations/oci/image-builder.ts';
 
@@ -35,8 +36,8 @@ class MemoryStore implements RootfsStore {
   fsUsage = async () => ({ ...none, mountpoint: '/' });
   recover = async () => undefined;
 
-  async applyLayer({ parent, chainId, diffId, tar, signal }: LayerApply) {
-    const data = await buffer(tar);
+  async applyLayer({ parent, chainId, diffId, blob, signal }: LayerApply) {
+    const data = await buffer(await openTar(blob));
     signal?.throwIfAborted();
     if (sha256(data) !== diffId) throw new CriError(StatusCode.INVALID_ARGUMENT, 'diff id');
     if (parent !== undefined && !this.layers.has(parent)) throw new Error('parent is missing');

@@ -3,22 +3,24 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { CriError, StatusCode } from '../../model/errors.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
 
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+const XZ = Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]);
 
 /**
- * The uncompressed tar in a file. What the bytes begin with decides, as in Docker: images exist whose media types say
+ * The uncompressed tar in a file that is plain or compressed by gzip, zstd or xz. What the bytes begin with decides, as in Docker: images exist whose media types say
  * otherwise, and the result is held against the layer's diff id anyway. Corrupt data is an error of the stream.
  */
 export async function openTar(path: string): Promise<Readable> {
   const file = await open(path, 'r');
   let passedOn = false;
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
     const head = buffer.subarray(0, bytesRead);
-    if (isZstd(head)) return unzstd(file);
+    if (isZstd(head.subarray(0, 4))) return filter('zstd', file);
+    if (head.equals(XZ)) return filter('xz', file);
     passedOn = true;
     const bytes = createReadStream(path, { fd: file, start: 0, highWaterMark: 262_144 });
     if (!head.subarray(0, 2).equals(GZIP)) return bytes;
@@ -35,19 +37,20 @@ function isZstd(head: Buffer): boolean {
   return head.length === 4 && (head.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50;
 }
 
-/** By the zstd command: the decoder of Node.js 24 ends with the first frame, and layers are made of many. */
-function unzstd(file: FileHandle): Readable {
-  const child = spawn('zstd', ['--decompress', '--stdout', '--quiet'], { stdio: [file.fd, 'pipe', 'pipe'] });
+/** By a command: Node.js 24 knows no xz, and its zstd decoder ends with the first frame, while layers are made of many. */
+function filter(command: 'zstd' | 'xz', file: FileHandle): Readable {
+  const child = spawn(command, ['--decompress', '--stdout', '--quiet'], { stdio: [file.fd, 'pipe', 'pipe'] });
   let words = '';
   child.stderr?.on('data', (chunk: Buffer) => (words = (words + chunk.toString('utf8')).slice(-500)));
   const ended = new Promise<void>((resolve, reject) => {
     child.once('error', (cause) => {
-      const hint = 'cannot run zstd, which unpacks this layer; install the package zstd';
+      const hint = `cannot run ${command}, which this archive needs; install ${command === 'xz' ? 'xz-utils' : 'zstd'}`;
       reject(new CriError(StatusCode.UNAVAILABLE, hint, { cause }));
     });
     child.once('close', (code) => {
       if (code === 0) resolve();
-      else reject(new CriError(StatusCode.INVALID_ARGUMENT, `corrupt zstd data: ${words.trim() || 'zstd was ended'}`));
+      else
+        reject(new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words.trim() || 'it was ended'}`));
     });
   });
   ended.catch(() => undefined);

@@ -1,0 +1,37 @@
+// The thread that unpacks layers: takes one task at a time from its parent, and the word "abort" to end it.
+import { parentPort } from 'node:worker_threads';
+import { CriError, messageOf, type StatusCode } from '../../core/model/errors.ts';
+import type { LayerFacts } from './layer-filter.ts';
+import { type UnpackTask, unpackLayer } from './unpack-layer.ts';
+
+export type WorkerRequest = { task: UnpackTask } | { abort: true };
+
+/** What became of a task. `code`: of a CriError; `errno`: of a system error. */
+export type WorkerAnswer = { facts: LayerFacts } | { message: string; code?: StatusCode; errno?: string };
+
+let abort = new AbortController();
+
+parentPort?.on('message', (request: WorkerRequest) => {
+  if ('abort' in request) {
+    abort.abort(new Error('given up'));
+    return;
+  }
+  abort = new AbortController();
+  unpackLayer(request.task, abort.signal).then(
+    (facts) => answer({ facts }),
+    (error: unknown) => answer(failure(error)),
+  );
+});
+
+function answer(message: WorkerAnswer): void {
+  parentPort?.postMessage(message);
+}
+
+function failure(error: unknown): WorkerAnswer {
+  const errno = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return {
+    message: messageOf(error),
+    ...(error instanceof CriError && { code: error.code }),
+    ...(errno !== undefined && { errno }),
+  };
+}

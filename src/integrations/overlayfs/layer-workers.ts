@@ -1,0 +1,112 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { CriError, isErrno, StatusCode } from '../../core/model/errors.ts';
+import type { LayerFacts } from './layer-filter.ts';
+import type { WorkerAnswer, WorkerRequest } from './layer-worker.ts';
+import type { UnpackTask } from './unpack-layer.ts';
+
+/** Layers unpacked at once. */
+const THREADS = Math.min(Math.max(availableParallelism() - 1, 1), 4);
+/** Milliseconds that a thread without work is kept: the next layer usually follows at once. */
+const IDLE_MS = 5000;
+/** Bound of a thread's heap; the names of the largest layer allowed fit. */
+const HEAP_MB = 1024;
+
+/**
+ * Threads that unpack layers, so that inflating, hashing and reading of archives never hold up the server's own. A layer
+ * that needs more memory than a thread has fails by itself.
+ */
+export class LayerWorkers {
+  readonly #idle: Worker[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #free = THREADS;
+
+  /** @throws as {@link unpackLayer}; CriError INVALID_ARGUMENT when the thread ran out of memory. */
+  async run(task: UnpackTask, signal?: AbortSignal): Promise<LayerFacts> {
+    signal?.throwIfAborted();
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      signal?.throwIfAborted();
+      return await this.#unpack(this.#idle.pop() ?? this.#start(), task, signal);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+
+  #start(): Worker {
+    const worker = newWorker();
+    // One that ends without work is only not used again.
+    worker.on('error', () => undefined);
+    worker.on('exit', () => {
+      const at = this.#idle.indexOf(worker);
+      if (at >= 0) this.#idle.splice(at, 1);
+    });
+    return worker;
+  }
+
+  async #unpack(worker: Worker, task: UnpackTask, signal: AbortSignal | undefined): Promise<LayerFacts> {
+    const send = (request: WorkerRequest) => {
+      worker.postMessage(request);
+    };
+    const abort = () => {
+      send({ abort: true });
+    };
+    const { promise, resolve, reject } = Promise.withResolvers<WorkerAnswer>();
+    const fail = (error: Error) => {
+      reject(asOutOfMemory(error));
+    };
+    const exit = (code: number) => {
+      reject(new Error(`the thread that unpacks layers ended with code ${code}`));
+    };
+    worker.on('message', resolve).on('error', fail).on('exit', exit);
+    worker.ref();
+    send({ task });
+    signal?.addEventListener('abort', abort, { once: true });
+    let answer: WorkerAnswer;
+    try {
+      answer = await promise;
+      this.#keep(worker);
+    } catch (error) {
+      await worker.terminate();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      worker.off('message', resolve).off('error', fail).off('exit', exit);
+    }
+    if ('facts' in answer) return answer.facts;
+    signal?.throwIfAborted();
+    const { message, code, errno } = answer;
+    throw code === undefined ? Object.assign(new Error(message), { code: errno }) : new CriError(code, message);
+  }
+
+  /** Keeps the thread for a while; it does not keep the process. */
+  #keep(worker: Worker): void {
+    worker.unref();
+    this.#idle.push(worker);
+    setTimeout(() => {
+      const at = this.#idle.indexOf(worker);
+      if (at < 0) return;
+      this.#idle.splice(at, 1);
+      void worker.terminate();
+    }, IDLE_MS).unref();
+  }
+}
+
+function newWorker(): Worker {
+  return new Worker(new URL('./layer-worker.ts', import.meta.url), {
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    execArgv: [],
+  });
+}
+
+function asOutOfMemory(error: Error): Error {
+  if (!isErrno(error, 'ERR_WORKER_OUT_OF_MEMORY')) return error;
+  return new CriError(
+    StatusCode.INVALID_ARGUMENT,
+    `layer refused: it has more entries than fit ${HEAP_MB} MiB of memory`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
+import { CriError, messageOf, StatusCode } from '../../core/model/errors.ts';
+import { openTar } from '../../utils/tar/decompress.ts';
+import { TarError } from '../../utils/tar/header.ts';
+import { describeDirectory } from './directory-facts.ts';
+import { extract } from './extract.ts';
+import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
+
+/** Below this size nothing is suspected of being a bomb. */
+const UNSUSPICIOUS = 2 ** 30;
+
+/** One layer to write into a folder. Everything in it can be passed to another thread. */
+export interface UnpackTask {
+  /** The layer's file, plain or compressed. */
+  blob: string;
+  /** Digest its uncompressed bytes must have. */
+  diffId: string;
+  /** An empty folder. */
+  directory: string;
+  /** Folders of the layers below, the top one first. */
+  below: string[];
+  limits: LayerLimits;
+}
+
+/**
+ * Inflates, hashes, checks and writes a layer.
+ * @throws CriError INVALID_ARGUMENT for a broken or hostile layer, RESOURCE_EXHAUSTED when the disk is full; the signal's
+ *   reason. What has been written then is the caller's to remove.
+ */
+export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promise<LayerFacts> {
+  const { blob, diffId, directory, below, limits } = task;
+  const maxInflated = Math.max(UNSUSPICIOUS, (await stat(blob)).size * limits.maxRatio);
+  const tar = await openTar(blob);
+  const hash = createHash('sha256');
+  const filter = new LayerFilter({ limits, inherit: (path) => describeDirectory(below, path) });
+  try {
+    // A source that waits for more bytes would not notice by itself.
+    addAbortSignal(signal, tar);
+    await extract(filter.run(hashed(tar, hash, maxInflated)), directory, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw isCorruptStream(error) ? refused(messageOf(error), error) : error;
+  } finally {
+    tar.destroy();
+  }
+  const actual = `sha256:${hash.digest('hex')}`;
+  if (actual !== diffId) {
+    throw refused(`its content has the digest ${actual}, the image configuration says ${diffId}`);
+  }
+  return filter.facts;
+}
+
+async function* hashed(
+  tar: AsyncIterable<Buffer>,
+  hash: { update(data: Buffer): unknown },
+  maxBytes: number,
+): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  for await (const chunk of tar) {
+    bytes += chunk.length;
+    if (bytes > maxBytes)
+      throw new TarError(`it unpacks to more than ${maxBytes} bytes, which its size does not explain`);
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
+/** Errors of zlib. */
+function isCorruptStream(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /^(Z_|ZSTD_)/.test(String(error.code));
+}
+
+function refused(problem: string, cause?: unknown): CriError {
+  return new CriError(StatusCode.INVALID_ARGUMENT, `layer refused: ${problem}`, { cause });
+}
