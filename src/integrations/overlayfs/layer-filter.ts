@@ -123,6 +123,9 @@ export class LayerFilter {
       }
       this.#paths.set(path, target);
     } else {
+      if ((entry.sparse?.realSize ?? 0) > this.#options.limits.maxBytes) {
+        throw new TarError(`${quote(path)}: is larger than ${this.#options.limits.maxBytes} bytes`);
+      }
       this.#paths.set(path, { kind: 'other' });
     }
     return checked;

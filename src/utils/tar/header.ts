@@ -1,3 +1,5 @@
+import type { SparseMap } from './sparse.ts';
+
 /** What kind of thing an entry is, by the names of stat(2). */
 export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'block' | 'fifo';
 
@@ -18,6 +20,8 @@ export interface TarEntry {
   deviceMajor: number;
   deviceMinor: number;
   xattrs: Map<string, Buffer>;
+  /** Of a sparse file: where the `size` bytes of content that follow belong. */
+  sparse?: SparseMap;
 }
 
 export const BLOCK = 512;
@@ -56,18 +60,18 @@ export function parseHeader(block: Buffer): RawHeader | undefined {
     typeflag: block.toString('latin1', 156, 157),
     name: prefix === '' ? name : `${prefix}/${name}`,
     linkName: text(block, 157, 100),
-    size: number(block, 124, 12, 'size'),
-    mode: number(block, 100, 8, 'mode') & 0o7777,
-    uid: number(block, 108, 8, 'owner'),
-    gid: number(block, 116, 8, 'group'),
-    mtime: number(block, 136, 12, 'time'),
-    deviceMajor: hasDevice ? number(block, 329, 8, 'device') : 0,
-    deviceMinor: hasDevice ? number(block, 337, 8, 'device') : 0,
+    size: parseNumber(block, 124, 12, 'size'),
+    mode: parseNumber(block, 100, 8, 'mode') & 0o7777,
+    uid: parseNumber(block, 108, 8, 'owner'),
+    gid: parseNumber(block, 116, 8, 'group'),
+    mtime: parseNumber(block, 136, 12, 'time'),
+    deviceMajor: hasDevice ? parseNumber(block, 329, 8, 'device') : 0,
+    deviceMinor: hasDevice ? parseNumber(block, 337, 8, 'device') : 0,
   };
 }
 
-/** A 512-byte header in GNU's format. @throws RangeError for a name that does not fit (GNU long names go before it). */
-export function formatHeader(header: RawHeader): Buffer {
+/** A 512-byte header in GNU's format, or under the mark of POSIX's. @throws RangeError for a name that does not fit (GNU long names go before it). */
+export function formatHeader(header: RawHeader, isPosix = false): Buffer {
   const block = Buffer.alloc(BLOCK);
   putText(block, 0, 100, header.name);
   putNumber(block, 100, 8, header.mode);
@@ -77,7 +81,7 @@ export function formatHeader(header: RawHeader): Buffer {
   putNumber(block, 136, 12, header.mtime);
   block.write(header.typeflag, 156, 'latin1');
   putText(block, 157, 100, header.linkName);
-  block.write('ustar  \0', 257, 'latin1');
+  block.write(isPosix ? 'ustar\x0000' : 'ustar  \0', 257, 'latin1');
   putNumber(block, 329, 8, header.deviceMajor);
   putNumber(block, 337, 8, header.deviceMinor);
   block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
@@ -111,7 +115,8 @@ function text(block: Buffer, offset: number, length: number): string {
   return end < 0 ? field : field.slice(0, end);
 }
 
-function number(block: Buffer, offset: number, length: number, what: string): number {
+/** A number of a header: octal digits, or base 256. @throws TarError for anything else. */
+export function parseNumber(block: Buffer, offset: number, length: number, what: string): number {
   const first = block[offset] ?? 0;
   if (first & 0x80) return base256(block, offset, length, what);
   const digits = text(block, offset, length).trim();

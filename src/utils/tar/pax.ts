@@ -5,6 +5,8 @@ const XATTR = 'SCHILY.xattr.';
 /** The records of a pax extended header (POSIX pax, "pax Extended Header"). Values are bytes: extended attributes hold any. */
 export function parsePax(data: Buffer): Map<string, Buffer> {
   const records = new Map<string, Buffer>();
+  // The one case of a key that is repeated: each pair is a piece of a sparse file (GNU tar, PAX version 0.0).
+  const pieces: string[] = [];
   let offset = 0;
   while (offset < data.length && data[offset] !== 0) {
     const space = data.indexOf(0x20, offset);
@@ -15,9 +17,13 @@ export function parsePax(data: Buffer): Map<string, Buffer> {
     if (length === 0 || end > data.length || equals < 0 || equals >= end || data[end - 1] !== 0x0a) {
       throw new TarError('a pax header is malformed');
     }
-    records.set(data.toString('latin1', space + 1, equals), data.subarray(equals + 1, end - 1));
+    const key = data.toString('latin1', space + 1, equals);
+    const value = data.subarray(equals + 1, end - 1);
+    if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') pieces.push(value.toString('latin1'));
+    else records.set(key, value);
     offset = end;
   }
+  if (pieces.length > 0) records.set('GNU.sparse.map', Buffer.from(pieces.join(',')));
   return records;
 }
 

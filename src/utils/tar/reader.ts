@@ -1,6 +1,7 @@
 import { ByteSource } from './byte-source.ts';
 import { BLOCK, padding, parseHeader, TarError, type RawHeader, type TarEntry, type TarEntryType } from './header.ts';
 import { parsePax, xattrsOf } from './pax.ts';
+import { checkSparse, readGnuSparse, readPaxSparse } from './sparse.ts';
 
 /** Largest pax header or GNU long name taken into memory; an xattr alone may have 64 KiB. */
 const MAX_EXTENSION = 1_048_576;
@@ -9,6 +10,7 @@ const TYPES: Record<string, TarEntryType> = {
   '0': 'file',
   '\0': 'file',
   '7': 'file',
+  S: 'file',
   '1': 'hardlink',
   '2': 'symlink',
   '3': 'character',
@@ -30,9 +32,9 @@ interface Extensions {
 }
 
 /**
- * Reads a tar archive (POSIX ustar and pax, GNU long names and large numbers) to the end of its stream. Global pax headers
+ * Reads a tar archive (POSIX ustar and pax; GNU long names, large numbers and sparse files) to the end of its stream. Global pax headers
  * are skipped, as container runtimes do.
- * @throws TarError for damage, and for sparse files and other types that container images do not use.
+ * @throws TarError for damage, and for types that container images do not use.
  */
 export async function* readTar(chunks: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
   const source = new ByteSource(chunks);
@@ -44,7 +46,7 @@ export async function* readTar(chunks: AsyncIterable<Buffer>): AsyncGenerator<Ta
       const raw = parseHeader(block);
       if (!raw) break;
       if (await readExtension(source, raw, extensions)) continue;
-      const entry = combine(raw, extensions);
+      const entry = await withSparseMap(combine(raw, extensions), raw, block, extensions.pax, source);
       extensions = { pax: new Map(), name: undefined, linkName: undefined };
       const end = source.offset + entry.size + padding(entry.size);
       yield { entry, content: source.chunks(entry.size) };
@@ -73,8 +75,7 @@ async function readExtension(source: ByteSource, raw: RawHeader, extensions: Ext
 }
 
 function combine(raw: RawHeader, { pax, name, linkName }: Extensions): TarEntry {
-  const path = paxText(pax, 'path') ?? name ?? raw.name;
-  if ([...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) throw new TarError(`${quote(path)}: sparse file`);
+  const path = paxText(pax, 'GNU.sparse.name') ?? paxText(pax, 'path') ?? name ?? raw.name;
   let type = TYPES[raw.typeflag];
   if (!type) throw new TarError(`${quote(path)}: entries of type ${quote(raw.typeflag)} are not understood`);
   // Archives older than POSIX mark directories so.
@@ -97,6 +98,23 @@ function combine(raw: RawHeader, { pax, name, linkName }: Extensions): TarEntry 
     deviceMinor: paxNumber(pax, 'SCHILY.devminor') ?? raw.deviceMinor,
     xattrs: xattrsOf(pax),
   };
+}
+
+/** Of a sparse file the size becomes that of the content that follows its map. */
+async function withSparseMap(
+  entry: TarEntry,
+  raw: RawHeader,
+  header: Buffer,
+  pax: Map<string, Buffer>,
+  source: ByteSource,
+): Promise<TarEntry> {
+  if (entry.type !== 'file') return entry;
+  const found =
+    raw.typeflag === 'S' ? { map: await readGnuSparse(header, source), mapBytes: 0 } : await readPaxSparse(pax, source);
+  if (!found) return entry;
+  const size = entry.size - found.mapBytes;
+  checkSparse(found.map, size);
+  return { ...entry, size, sparse: found.map };
 }
 
 function paxText(pax: Map<string, Buffer>, key: string): string | undefined {

@@ -1,5 +1,6 @@
 import { BLOCK, formatHeader, padding, type RawHeader, type TarEntry, type TarEntryType } from './header.ts';
 import { formatPax, xattrRecords } from './pax.ts';
+import { formatSparse } from './sparse.ts';
 
 const FLAGS: Record<TarEntryType, string> = {
   file: '0',
@@ -16,30 +17,40 @@ export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK);
 
 /**
  * The headers of one entry, to be followed by `entry.size` bytes of content and {@link padding}. Long names go into GNU
- * headers, which carry any bytes, extended attributes and fractions of seconds into a pax header; GNU tar reads both.
+ * headers, which carry any bytes; extended attributes, fractions of seconds and sparse files into a pax header. GNU tar
+ * reads both.
  */
 export function formatEntry(entry: TarEntry): Buffer {
   const { name, linkName, mtime } = entry;
   const parts: Buffer[] = [];
   const records = xattrRecords(entry.xattrs);
+  const map = entry.sparse ? formatSparse(entry.sparse) : Buffer.alloc(0);
+  if (entry.sparse) {
+    records.push(['GNU.sparse.major', Buffer.from('1')], ['GNU.sparse.minor', Buffer.from('0')]);
+    records.push(['GNU.sparse.name', Buffer.from(name, 'latin1')]);
+    records.push(['GNU.sparse.realsize', Buffer.from(String(entry.sparse.realSize))]);
+  }
   if (mtime.includes('.')) records.push(['mtime', Buffer.from(mtime)]);
   if (records.length > 0) parts.push(extension('x', formatPax(records)));
   if (linkName.length > 100) parts.push(extension('K', Buffer.from(`${linkName}\0`, 'latin1')));
   if (name.length > 100) parts.push(extension('L', Buffer.from(`${name}\0`, 'latin1')));
-  parts.push(
-    formatHeader({
+  const header = formatHeader(
+    {
       typeflag: FLAGS[entry.type],
       name: name.slice(0, 100),
       linkName: linkName.slice(0, 100),
-      size: entry.size,
+      size: map.length + entry.size,
       mode: entry.mode,
       uid: entry.uid,
       gid: entry.gid,
       mtime: Math.floor(Number(mtime)),
       deviceMajor: entry.deviceMajor,
       deviceMinor: entry.deviceMinor,
-    }),
+    },
+    // GNU tar looks for a sparse file's pax records behind no other mark.
+    entry.sparse !== undefined,
   );
+  parts.push(header, map);
   return Buffer.concat(parts);
 }
 

@@ -36,6 +36,7 @@ export async function unpackArchive(path: string, folder: string, signal: AbortS
     const name = normalise(entry.name);
     if (entry.type === 'symlink' || entry.type === 'hardlink') links.set(name, linkTarget(entry, name));
     if (entry.type !== 'file' || files.has(name)) continue;
+    if (entry.sparse) throw new TarError('an archive of images with sparse files is not understood');
     const file = join(folder, isLayoutName(name) ? name : `member-${members}`);
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
     await pipeline(content, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { ...(signal ? { signal } : {}) });
