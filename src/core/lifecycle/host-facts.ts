@@ -1,4 +1,5 @@
 import { access, readFile } from 'node:fs/promises';
+import { cgroupHierarchies, layoutOf } from '../../utils/cgroup/hierarchies.ts';
 import type { HostFacts } from '../model/host-facts.ts';
 import { capabilitiesOfMask } from './oci/capabilities.ts';
 
@@ -12,6 +13,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     capabilities,
     minOomScoreAdj: capabilities.has('SYS_RESOURCE') ? -1000 : ownScore,
     swapAccounting: await hasSwapAccounting(),
+    hugetlbController: await hasController('hugetlb'),
     bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
   };
 }
@@ -21,4 +23,12 @@ async function hasSwapAccounting(): Promise<boolean> {
   const either = ['/sys/fs/cgroup/cgroup.controllers', '/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes'];
   const found = await Promise.allSettled(either.map((path) => access(path)));
   return found.some((result) => result.status === 'fulfilled');
+}
+
+/** A v2 tree beside v1 controllers does not count: crun uses v1 alone then. */
+async function hasController(name: string): Promise<boolean> {
+  const hierarchies = await cgroupHierarchies();
+  if (layoutOf(hierarchies) !== 'unified') return hierarchies.some(({ controllers }) => controllers.includes(name));
+  const root = hierarchies[0]?.mountPoint ?? '';
+  return (await readFile(`${root}/cgroup.controllers`, 'utf8')).trim().split(' ').includes(name);
 }

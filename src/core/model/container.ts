@@ -6,6 +6,15 @@ import type { ContainerConfig } from '../../../api/gen/cri.ts';
  */
 export type ContainerPhase = 'creating' | 'created' | 'starting' | 'running' | 'exited';
 
+/** An image that a container has mounted beside its own (CRI Mount.image). */
+export interface MountedImage {
+  /** Index of the mount in the request. */
+  mount: number;
+  imageId: string;
+  /** A repository digest of the image, or its id where it has none. */
+  imageRef: string;
+}
+
 /** The durable record of a container, the file `<root>/containers/<id>.json`. */
 export interface ContainerRecord {
   /** 64 lower-case hexadecimal digits. */
@@ -16,6 +25,8 @@ export interface ContainerRecord {
   imageId: string;
   /** A repository digest of the image, or its id where it has none. */
   imageRef: string;
+  /** Its image volumes; absent without any. */
+  mountedImages?: MountedImage[];
   phase: ContainerPhase;
   /** Absolute path of the log file, empty when the request named none. */
   logPath: string;

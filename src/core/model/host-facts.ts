@@ -6,6 +6,8 @@ export interface HostFacts {
   minOomScoreAdj: number;
   /** Whether the kernel can limit swap. */
   swapAccounting: boolean;
+  /** Whether the kernel can limit huge pages: its hugetlb controller is there. */
+  hugetlbController: boolean;
   /** /proc/sys/kernel/random/boot_id. */
   bootId: string;
 }

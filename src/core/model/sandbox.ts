@@ -1,4 +1,4 @@
-import type { PodSandboxConfig } from '../../../api/gen/cri.ts';
+import type { LinuxContainerResources, PodSandboxConfig } from '../../../api/gen/cri.ts';
 import type { NetworkAttachment } from './network.ts';
 
 /**
@@ -20,6 +20,8 @@ export interface SandboxRecord {
   createdAt: bigint;
   /** What the network gave; kept until it has been given back. */
   network?: NetworkAttachment;
+  /** What UpdatePodSandboxResources told last; absent before, when the configuration's own hold. */
+  resources?: { overhead?: LinuxContainerResources; resources?: LinuxContainerResources };
   /** /proc/sys/kernel/random/boot_id of the boot it ran in. */
   bootId: string;
 }

@@ -53,7 +53,11 @@ export function toContainerStatus(record: ContainerRecord, imageName: string | u
     message: record.message,
     labels,
     annotations,
-    mounts,
+    mounts: mounts.map((mount, index) => {
+      const mounted = record.mountedImages?.find((one) => one.mount === index);
+      if (mounted === undefined || mount.image === undefined) return mount;
+      return { ...mount, image: { ...mount.image, imageRef: mounted.imageRef } };
+    }),
     logPath: record.logPath,
     ...(linux?.resources !== undefined && { resources: { linux: linux.resources } }),
     user: { linux: { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: supplementalGroups.map(BigInt) } },

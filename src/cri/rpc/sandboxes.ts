@@ -5,7 +5,7 @@ import { matchesSandbox, toPodSandbox, toPodSandboxStatus } from '../map/sandbox
 import { chunks, info } from './services.ts';
 import type { Services } from './services.ts';
 
-/** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, ListPodSandbox, StreamPodSandboxes. */
+/** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, UpdatePodSandboxResources, and the lists. */
 export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeServiceService> {
   const list = (filter: Parameters<typeof matchesSandbox>[1]) =>
     pods
@@ -33,11 +33,21 @@ export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeService
       const record = pods.get(podSandboxId);
       return {
         status: toPodSandboxStatus(record),
-        info: verbose ? info({ ...(await pods.describe(record)), config: record.config }) : {},
+        info: verbose
+          ? info({ ...(await pods.describe(record)), config: record.config, resources: record.resources })
+          : {},
         containersStatuses: [],
         // Zero tells the kubelet that the containers are not in this answer.
         timestamp: 0n,
       };
+    },
+
+    updatePodSandboxResources: async ({ podSandboxId, overhead, resources }) => {
+      await pods.updateResources(podSandboxId, {
+        ...(overhead !== undefined && { overhead }),
+        ...(resources !== undefined && { resources }),
+      });
+      return {};
     },
 
     listPodSandbox: ({ filter }) => Promise.resolve({ items: list(filter) }),

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isErrno } from '../../core/model/errors.ts';
@@ -63,6 +63,35 @@ export async function readFileScoped(root: string, path: string, maxBytes: numbe
     throw error;
   } finally {
     for (const handle of opened) await handle.close();
+  }
+}
+
+/**
+ * Opens what `path` names below `root`, resolved one component at a time as {@link readFileScoped} does, and hands `use`
+ * what it is and a path that leads to it whatever happens to the tree meanwhile, also for programs that `use` starts.
+ * undefined when it does not exist. @throws ScopedFileError for a loop of symlinks; whatever `use` throws.
+ */
+export async function withScoped<T>(
+  root: string,
+  path: string,
+  use: (found: { path: string; stats: Stats }) => Promise<T>,
+): Promise<T | undefined> {
+  const opened: FileHandle[] = [];
+  try {
+    const found = await absent(walk(root, path, opened));
+    if (!found) return undefined;
+    return await use({ path: `/proc/${process.pid}/fd/${found.fd}`, stats: await found.stat() });
+  } finally {
+    for (const handle of opened) await handle.close();
+  }
+}
+
+async function absent<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
   }
 }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ContainerConfig, LinuxContainerResources } from '../../../../api/gen/cri.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
@@ -17,6 +18,8 @@ import { ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import { createContainer } from './create-container.ts';
+import { DeclaredVolumes } from './declared-volumes.ts';
+import { rootfsIds, unmountImageVolumes } from './image-volumes.ts';
 import { startFailed } from './outcome.ts';
 import { recoverContainer, removeOrphans } from './recover-containers.ts';
 import { validateContainerConfig } from './validate.ts';
@@ -50,14 +53,19 @@ export interface ContainerServiceOptions {
   events: EventBus;
 }
 
+/** The options and what the service makes itself: everything that the steps of its calls work with. */
+export interface ContainerParts extends ContainerServiceOptions {
+  volumes: DeclaredVolumes;
+}
+
 /** The life cycle of containers: create, start, stop, remove, exec, and take up again after a restart. */
 export class ContainerService {
-  readonly #options: ContainerServiceOptions;
+  readonly #options: ContainerParts;
   readonly #store: ContainerStore;
   readonly #locks = new KeyedLock();
 
   constructor(options: ContainerServiceOptions) {
-    this.#options = options;
+    this.#options = { ...options, volumes: new DeclaredVolumes(join(options.root, 'volumes')) };
     this.#store = new ContainerStore(options);
     options.runner.onExit((exit) => void this.#onExit(exit));
     options.pods.attachContainers({
@@ -177,12 +185,15 @@ export class ContainerService {
 
   async #remove(record: ContainerRecord): Promise<void> {
     if (this.#store.get(record.id) === undefined) return;
-    const { runner, rootfs, images } = this.#options;
+    const { runner, rootfs, images, volumes } = this.#options;
     await runner.remove(record.id);
+    await volumes.remove(record.id);
+    await unmountImageVolumes(rootfs, record);
     await rootfs.remove(record.id);
     await this.#store.delete(record.id);
     this.#store.publish('deleted', record);
-    if (images.status(record.imageId) === undefined) await images.collect();
+    const used = [record.imageId, ...(record.mountedImages ?? []).map(({ imageId }) => imageId)];
+    if (used.some((id) => images.status(id) === undefined)) await images.collect();
   }
 
   /**
@@ -227,7 +238,7 @@ export class ContainerService {
       if (record.phase === 'exited') {
         throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
       }
-      const limits = ociResources(resources, 'linux', this.#options.host.swapAccounting);
+      const limits = ociResources(resources, 'linux', this.#options.host);
       await this.#options.runner.update(fullId, limits);
       const linux = { securityContext: undefined, ...record.config.linux, resources };
       await this.#store.put({ ...record, config: { ...record.config, linux } });
@@ -237,7 +248,7 @@ export class ContainerService {
   /** Loads the records and readies their root file systems; comes before the images are loaded, which look at those. */
   async load(): Promise<void> {
     await this.#store.load();
-    await this.#options.rootfs.recover(new Set(this.#store.all().map((record) => record.id)));
+    await this.#options.rootfs.recover(new Set(this.#store.all().flatMap(rootfsIds)));
   }
 
   /**

@@ -12,8 +12,11 @@ import { containerSpec } from '../oci/spec.ts';
 import { resolveUser } from '../oci/users.ts';
 import type { ReadyPod } from '../pods/pod-service.ts';
 import { hostnameOf, namespaceOptions } from '../pods/sandbox-spec.ts';
-import type { ContainerServiceOptions } from './container-service.ts';
+import type { ContainerParts } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
+import { findMountedImages, mountImageVolumes, unmountImageVolumes } from './image-volumes.ts';
+import { mountTargets } from './mount-targets.ts';
+import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './validate.ts';
 
 const USER_FILE_BYTES = 4 * 1024 * 1024;
@@ -24,21 +27,30 @@ const USER_FILE_BYTES = 4 * 1024 * 1024;
  * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's own words.
  */
 export async function createContainer(
-  options: ContainerServiceOptions,
+  options: ContainerParts,
   store: ContainerStore,
   request: { id: string; pod: ReadyPod; config: ContainerConfig },
   undo: Undo,
 ): Promise<void> {
-  const { rootfs, runner, clock, host, pidsLimit } = options;
+  const { rootfs, runner, clock, host, pidsLimit, volumes } = options;
   const { id, pod, config } = request;
   const image = findImage(options, config);
+  const mounted = findMountedImages(config, (name) => options.images.status(name));
+  const pidTarget = await targetPidNamespace(store, runner, pod.record.id, config);
   const logPath = containerLogPath(pod.record.config, config);
   const record: ContainerRecord = {
     id,
     sandboxId: pod.record.id,
     config,
     imageId: image.id,
-    imageRef: image.repoDigests[0] ?? image.id,
+    imageRef: refOf(image),
+    ...(mounted.length > 0 && {
+      mountedImages: mounted.map((each) => ({
+        mount: each.mount,
+        imageId: each.image.id,
+        imageRef: refOf(each.image),
+      })),
+    }),
     phase: 'creating',
     logPath,
     user: { uid: 0, gid: 0, supplementalGroups: [] },
@@ -53,6 +65,14 @@ export async function createContainer(
   await store.put(record);
   undo.add('remove the root file system', () => rootfs.remove(id));
   const { path } = await rootfs.prepare(id, image.chainId);
+  const targets = await mountTargets(path, config);
+  undo.add('remove the image volumes', () => unmountImageVolumes(rootfs, record));
+  const images = await mountImageVolumes(rootfs, id, config, mounted);
+  undo.add('remove the volumes', () => volumes.remove(id));
+  const declared = await volumes.make(id, path, {
+    volumes: image.config.config.Volumes,
+    requested: targets,
+  });
   const user = resolveUser(config.linux?.securityContext, image.config.config.User, {
     passwd: await userFile(path, '/etc/passwd'),
     group: await userFile(path, '/etc/group'),
@@ -65,6 +85,8 @@ export async function createContainer(
     rootfs: path,
     user,
     placement: pod.placement,
+    targetPidNamespace: pidTarget,
+    mounts: { targets, declared, images },
     host,
     pidsLimit,
     pod: {
@@ -89,11 +111,15 @@ export async function createContainer(
   await store.put({ ...record, phase: 'created', user: { uid, gid, supplementalGroups } });
 }
 
-function findImage(options: ContainerServiceOptions, config: ContainerConfig): ImageRecord {
+function findImage(options: ContainerParts, config: ContainerConfig): ImageRecord {
   const name = config.image?.image ?? '';
   const image = options.images.status(name);
   if (image === undefined) throw notFound('image', name);
   return image;
+}
+
+function refOf(image: ImageRecord): string {
+  return image.repoDigests[0] ?? image.id;
 }
 
 /** Annotations of the OCI configuration that tools which look at it know from containerd and CRI-O. */

@@ -1,7 +1,8 @@
 import type { ContainerRecord } from '../../model/container.ts';
 import { messageOf } from '../../model/errors.ts';
-import type { ContainerServiceOptions } from './container-service.ts';
+import type { ContainerParts } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
+import { ownerOf } from './image-volumes.ts';
 import { exited, lost } from './outcome.ts';
 
 /**
@@ -9,7 +10,7 @@ import { exited, lost } from './outcome.ts';
  * happened meanwhile are recorded with their true code and time.
  */
 export async function recoverContainer(
-  options: ContainerServiceOptions,
+  options: ContainerParts,
   store: ContainerStore,
   record: ContainerRecord,
   remove: () => Promise<void>,
@@ -36,12 +37,12 @@ export async function recoverContainer(
   }
 }
 
-/** Removes containers and root file systems that no record knows; failures are reported and tried again at the next start. */
-export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
-  const { runner, rootfs, logger } = options;
+/** Removes containers, root file systems and volumes that no record knows; failures are reported and tried again at the next start. */
+export async function removeOrphans(options: ContainerParts, store: ContainerStore): Promise<void> {
+  const { runner, rootfs, volumes, logger } = options;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     for (const id of await part.list()) {
-      if (store.get(id) !== undefined) continue;
+      if (store.get(ownerOf(id)) !== undefined) continue;
       logger.warn(`Removing a ${what} that no record knows`, { container: id });
       try {
         await part.remove(id);
@@ -52,4 +53,5 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
   };
   await sweep('container', runner);
   await sweep('root file system', rootfs);
+  await sweep('volume', volumes);
 }

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { ContainerConfig, PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { invalidArgument, unimplemented } from '../../model/errors.ts';
 import { checkLine } from '../checks.ts';
+import { checkImageVolumes } from './image-volumes.ts';
 
 /**
  * Refuses a container configuration that is malformed, before anything is made. What needs the image or the pod is
@@ -17,6 +18,7 @@ export function validateContainerConfig(config: ContainerConfig): void {
     throw invalidArgument('config.image.image', 'must not be empty');
   if (config.windows !== undefined) throw unimplemented('config.windows: a Windows container');
   checkLine('config.log_path', config.logPath);
+  checkImageVolumes(config);
 }
 
 /**

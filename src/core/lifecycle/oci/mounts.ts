@@ -1,5 +1,4 @@
 import { realpath } from 'node:fs/promises';
-import { posix } from 'node:path';
 import { MountPropagation } from '../../../../api/gen/cri.ts';
 import type { ContainerConfig, Mount } from '../../../../api/gen/cri.ts';
 import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
@@ -13,33 +12,52 @@ const PROPAGATION: Record<number, string> = {
   [MountPropagation.PROPAGATION_BIDIRECTIONAL]: 'rshared',
 };
 
+/** What was found out or made for a container's mounts before. */
+export interface PreparedMounts {
+  /** Where the request's mounts go, in its order. */
+  targets: readonly string[];
+  /** Directories that the image declares. */
+  declared: readonly OciMount[];
+  /** Where the content of an image volume is, by the index of its mount in the request. */
+  images: ReadonlyMap<number, string>;
+}
+
 /**
- * All mounts of a container, in the order they are made: the kernel's file systems, the pod's files where the request
- * mounts nothing of its own there, then the request's mounts.
+ * All mounts of a container, in the order they are made: the kernel's file systems; then, upper folders before what lies in
+ * them, the pod's files where the request mounts nothing of its own there, the volumes the image declares, and the request's.
  * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED.
  */
 export async function containerMounts(
   config: ContainerConfig,
-  pod: { files: PodFiles; hostIpc: boolean; hostPid: boolean },
+  pod: { files: PodFiles; hostIpc: boolean },
+  prepared: PreparedMounts,
 ): Promise<OciMount[]> {
   const privileged = config.linux?.securityContext?.privileged ?? false;
-  const requested = new Set(config.mounts.map((mount) => posix.normalize(mount.containerPath)));
+  const requested = new Set(prepared.targets);
   const bind = (source: string, destination: string, readonly: boolean): OciMount[] =>
     requested.has(destination)
       ? []
       : [{ destination, type: 'bind', source, options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'] }];
   const readonlyRootfs = config.linux?.securityContext?.readonlyRootfs ?? false;
   const shm = pod.hostIpc ? '/dev/shm' : pod.files.shm;
-  return [
-    ...systemMounts(privileged),
+  const wanted = await Promise.all(
+    config.mounts.map((mount, index) => {
+      const field = `config.mounts[${String(index)}]`;
+      const target = prepared.targets[index] ?? mount.containerPath;
+      return requestedMount(mount, field, target, prepared.images.get(index));
+    }),
+  );
+  const binds = [
     ...bind(shm, '/dev/shm', false),
     ...bind(pod.files.resolvConf, '/etc/resolv.conf', readonlyRootfs),
     ...bind(pod.files.hostname, '/etc/hostname', readonlyRootfs),
     ...bind(pod.files.hosts, '/etc/hosts', readonlyRootfs),
-    ...(await Promise.all(
-      config.mounts.map((mount, index) => requestedMount(mount, `config.mounts[${String(index)}]`)),
-    )),
+    ...prepared.declared,
+    ...wanted,
   ];
+  // The other way round, a folder would hide what was mounted in it. Among equals the order stays.
+  const depth = ({ destination }: OciMount) => destination.split('/').length;
+  return [...systemMounts(privileged), ...binds.sort((a, b) => depth(a) - depth(b))];
 }
 
 function systemMounts(privileged: boolean): OciMount[] {
@@ -60,14 +78,18 @@ function systemMounts(privileged: boolean): OciMount[] {
   ];
 }
 
-async function requestedMount(mount: Mount, field: string): Promise<OciMount> {
-  checkAbsolutePath(`${field}.container_path`, mount.containerPath);
-  if (mount.image !== undefined && mount.image.image !== '') throw unimplemented(`${field}.image: an image volume`);
+/** @param imageSource where the content of an image volume is; undefined for a mount of a host path. */
+async function requestedMount(
+  mount: Mount,
+  field: string,
+  target: string,
+  imageSource: string | undefined,
+): Promise<OciMount> {
   if (mount.recursiveReadOnly) checkRecursiveReadOnly(mount, field);
   if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
     throw unimplemented(`${field}.uidMappings: an idmapped mount`);
   }
-  checkAbsolutePath(`${field}.host_path`, mount.hostPath);
+  if (imageSource === undefined) checkAbsolutePath(`${field}.host_path`, mount.hostPath);
   const propagation = PROPAGATION[mount.propagation];
   if (propagation === undefined) throw invalidArgument(`${field}.propagation`, 'is no MountPropagation');
   const restrictions = mount.mountOptions.map((option) => {
@@ -75,9 +97,9 @@ async function requestedMount(mount: Mount, field: string): Promise<OciMount> {
     throw invalidArgument(`${field}.mount_options`, `${JSON.stringify(option)} must be noexec, nodev or nosuid`);
   });
   return {
-    destination: mount.containerPath,
+    destination: target,
     type: 'bind',
-    source: await resolveHostPath(mount.hostPath, `${field}.host_path`),
+    source: imageSource ?? (await resolveHostPath(mount.hostPath, `${field}.host_path`)),
     options: ['rbind', propagation, mount.recursiveReadOnly ? 'rro' : mount.readonly ? 'ro' : 'rw', ...restrictions],
   };
 }

@@ -1,5 +1,6 @@
 import type { LinuxContainerResources } from '../../../../api/gen/cri.ts';
-import { invalidArgument } from '../../model/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
+import type { HostFacts } from '../../model/host-facts.ts';
 import type { OciResources } from '../../model/oci-runtime.ts';
 
 const CPU_LIST = /^(\d+(-\d+)?)(,\d+(-\d+)?)*$/;
@@ -9,13 +10,13 @@ const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
  * CRI's limits as `linux.resources`. Zero means "not given", as in CRI; oom_score_adj belongs to the process and is not
  * here.
  * @param field path of the message, for errors.
- * @param swapAccounting whether the kernel can limit swap.
- * @throws CriError INVALID_ARGUMENT naming the field.
+ * @param machine what the kernel can limit.
+ * @throws CriError INVALID_ARGUMENT naming the field, FAILED_PRECONDITION for a limit that this machine cannot keep.
  */
 export function ociResources(
   request: LinuxContainerResources | undefined,
   field: string,
-  swapAccounting: boolean,
+  machine: Pick<HostFacts, 'swapAccounting' | 'hugetlbController'>,
 ): OciResources {
   const resources: OciResources = {};
   if (request === undefined) return resources;
@@ -61,19 +62,22 @@ export function ociResources(
       );
     }
     memory.swap = number('memory_swap_limit_in_bytes', request.memorySwapLimitInBytes);
-  } else if (memory.limit !== undefined && swapAccounting) {
+  } else if (memory.limit !== undefined && machine.swapAccounting) {
     // Kubernetes without LimitedSwap: a container swaps nothing.
     memory.swap = memory.limit;
   }
   if (Object.keys(memory).length > 0) resources.memory = memory;
 
-  if (request.hugepageLimits.length > 0) {
-    resources.hugepageLimits = request.hugepageLimits.map((limit, index) => {
-      const at = `${field}.hugepage_limits[${String(index)}]`;
-      if (!/^\d+[KMG]B$/.test(limit.pageSize)) throw invalidArgument(`${at}.page_size`, 'must look like "2MB"');
-      return { pageSize: limit.pageSize, limit: number('hugepage_limits', limit.limit) };
-    });
-  }
+  const hugepageLimits = request.hugepageLimits.map((limit, index) => {
+    const at = `${field}.hugepage_limits[${String(index)}]`;
+    if (!/^\d+[KMG]B$/.test(limit.pageSize)) throw invalidArgument(`${at}.page_size`, 'must look like "2MB"');
+    if (limit.limit > 0n && !machine.hugetlbController) {
+      throw failedPrecondition(`${at}: this machine has no hugetlb cgroup controller, so no limit can be kept`);
+    }
+    return { pageSize: limit.pageSize, limit: number(`hugepage_limits[${String(index)}].limit`, limit.limit) };
+  });
+  // The kubelet sends a zero for every size of the node, which without the controller cannot be written anywhere.
+  if (hugepageLimits.length > 0 && machine.hugetlbController) resources.hugepageLimits = hugepageLimits;
   if (Object.keys(request.unified).length > 0) {
     for (const [key, value] of Object.entries(request.unified)) {
       if (!/^[a-z_]+(\.[a-zA-Z0-9_]+)+$/.test(key)) {

@@ -9,6 +9,7 @@ import type { PodFiles } from '../pods/files.ts';
 import { capabilitySets } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts } from './mounts.ts';
+import type { PreparedMounts } from './mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from './process.ts';
 import { ociResources } from './resources.ts';
 import { refuseUnbuilt, seccompFilter } from './security.ts';
@@ -22,6 +23,9 @@ export interface SpecInputs {
   rootfs: string;
   user: ContainerUser;
   placement: Placement;
+  /** The PID namespace to join when the request asks for another container's (NamespaceMode TARGET). */
+  targetPidNamespace: string | undefined;
+  mounts: PreparedMounts;
   host: HostFacts;
   /** -1 for no limit. */
   pidsLimit: number;
@@ -48,7 +52,7 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
   const capabilities = capabilitySets(context?.capabilities, { privileged, available: host.capabilities });
   const seccomp = await seccompFilter(context, capabilities.bounding);
   const devices = await containerDevices(config.devices, privileged);
-  const resources = ociResources(config.linux?.resources, 'config.linux.resources', host.swapAccounting);
+  const resources = ociResources(config.linux?.resources, 'config.linux.resources', host);
   const oomScoreAdj = Number(config.linux?.resources?.oomScoreAdj ?? 0n);
   if (oomScoreAdj < -1000 || oomScoreAdj > 1000) {
     throw invalidArgument('config.linux.resources.oom_score_adj', 'must be from -1000 to 1000');
@@ -67,10 +71,10 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
       oomScoreAdj: Math.max(oomScoreAdj, host.minOomScoreAdj),
     },
-    mounts: await containerMounts(config, { files: pod.files, hostIpc: pod.ipc === 'node', hostPid: pid === 'node' }),
+    mounts: await containerMounts(config, { files: pod.files, hostIpc: pod.ipc === 'node' }, inputs.mounts),
     annotations: { ...pod.annotations, ...config.annotations },
     linux: {
-      namespaces: namespaces(pid, inputs.placement),
+      namespaces: namespaces(pid, inputs.placement, inputs.targetPidNamespace),
       devices: devices.devices,
       cgroupsPath: `${inputs.placement.cgroup}/${inputs.containerId}`,
       resources: {
@@ -86,25 +90,28 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
 }
 
 /** CRI NamespaceOption.pid of the container; its zero value is POD. */
-function pidScope(config: ContainerConfig): NamespaceScope {
+function pidScope(config: ContainerConfig): NamespaceScope | 'target' {
   const options = config.linux?.securityContext?.namespaceOptions;
   if (options?.usernsOptions !== undefined && options.usernsOptions.mode !== NamespaceMode.NODE) {
     throw unimplemented('config.linux.security_context.namespace_options.userns_options: a user namespace');
   }
   const mode = options?.pid ?? NamespaceMode.POD;
-  if (mode === NamespaceMode.TARGET) {
-    throw unimplemented("config.linux.security_context.namespace_options.pid: another container's PID namespace");
-  }
+  if (mode === NamespaceMode.TARGET) return 'target';
   return mode === NamespaceMode.NODE ? 'node' : mode === NamespaceMode.CONTAINER ? 'container' : 'pod';
 }
 
-function namespaces(pid: NamespaceScope, placement: Placement): OciLinux['namespaces'] {
+function namespaces(
+  pid: NamespaceScope | 'target',
+  placement: Placement,
+  target: string | undefined,
+): OciLinux['namespaces'] {
   const shared = placement.namespaces;
   const list: OciLinux['namespaces'] = [{ type: 'mount' }];
   if (shared.network !== undefined) list.push({ type: 'network', path: shared.network });
   if (shared.ipc !== undefined) list.push({ type: 'ipc', path: shared.ipc });
   if (shared.uts !== undefined) list.push({ type: 'uts', path: shared.uts });
   if (pid === 'container') list.push({ type: 'pid' });
+  if (pid === 'target' && target !== undefined) list.push({ type: 'pid', path: target });
   if (pid === 'pod') {
     if (shared.pid === undefined) {
       const problem = 'POD needs a pod whose own namespace_options.pid is POD too; ask for CONTAINER';

@@ -15,6 +15,7 @@ import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbo
 import type { EventBus } from '../events.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
+import { ociResources } from '../oci/resources.ts';
 import { RecordStore } from '../records.ts';
 import { podFiles, writePodFiles } from './files.ts';
 import type { PodFiles } from './files.ts';
@@ -227,6 +228,21 @@ export class PodService {
     delete stopped.network;
     await this.#records.put(stopped);
     if (wasReady) this.#publish('stopped', id);
+  }
+
+  /**
+   * Notes the limits of a whole pod (CRI UpdatePodSandboxResources). The pod's own cgroup, which is the parent of the one
+   * made here, belongs to the kubelet, and it has written the limits there itself: they must not be written twice.
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY, INVALID_ARGUMENT for malformed limits.
+   */
+  async updateResources(id: string, told: NonNullable<SandboxRecord['resources']>): Promise<void> {
+    const { host } = this.#options;
+    for (const key of ['overhead', 'resources'] as const) ociResources(told[key], key, host);
+    const { id: fullId } = this.get(id);
+    await this.#locks.run(fullId, async () => {
+      const { record } = this.ready(fullId);
+      await this.#records.put({ ...record, resources: { ...record.resources, ...told } });
+    });
   }
 
   /** Removes the pod with all its containers, stopping it first (CRI RemovePodSandbox). No error when it does not exist. */

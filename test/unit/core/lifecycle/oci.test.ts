@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -11,6 +11,7 @@ import {
 } from '../../../../api/gen/cri.ts';
 import { capabilitiesOfMask, capabilitySets } from '../../../../src/core/lifecycle/oci/capabilities.ts';
 import { containerDevices } from '../../../../src/core/lifecycle/oci/devices.ts';
+import { mountTargets } from '../../../../src/core/lifecycle/containers/mount-targets.ts';
 import { containerMounts } from '../../../../src/core/lifecycle/oci/mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from '../../../../src/core/lifecycle/oci/process.ts';
 import { ociResources } from '../../../../src/core/lifecycle/oci/resources.ts';
@@ -151,8 +152,8 @@ test('users: any bytes in passwd and group give ids or a clear refusal', (t) => 
 });
 
 test('resources: zero means not given, swap follows memory, nonsense is refused', (t) => {
-  const limits = (partial: Parameters<typeof LinuxContainerResources.create>[0], swap = true) =>
-    ociResources(LinuxContainerResources.create(partial), 'r', swap);
+  const limits = (partial: Parameters<typeof LinuxContainerResources.create>[0], able = true) =>
+    ociResources(LinuxContainerResources.create(partial), 'r', { swapAccounting: able, hugetlbController: able });
   t.deepEqual(limits({}), {});
   t.deepEqual(limits({ cpuShares: 1n, cpuQuota: -1n, cpuPeriod: 100_000n, cpusetCpus: '0-1,3' }).cpu, {
     shares: 2,
@@ -172,9 +173,14 @@ test('resources: zero means not given, swap follows memory, nonsense is refused'
     { memoryLimitInBytes: 64n, memorySwapLimitInBytes: 1n },
     { memoryLimitInBytes: 2n ** 60n },
     { unified: { '../memory.max': '1' } },
+    { hugepageLimits: [{ pageSize: '2M', limit: 0n }] },
   ]) {
     t.throws(() => limits(bad), invalid, JSON.stringify(Object.keys(bad)));
   }
+  const pages = (limit: bigint) => ({ hugepageLimits: [{ pageSize: '2MB', limit }] });
+  t.deepEqual(limits(pages(4n)).hugepageLimits, [{ pageSize: '2MB', limit: 4 }]);
+  t.deepEqual(limits(pages(0n), false), {});
+  t.throws(() => limits(pages(4n), false), { message: /hugepage_limits\[0\].*no hugetlb/ });
 });
 
 test("signals by every name, number and real-time offset; CRI's own numbers there and back", (t) => {
@@ -204,10 +210,13 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   const pod = {
     files: { resolvConf: '/p/resolv.conf', hostname: '/p/hostname', hosts: '/p/hosts', shm: '/p/shm' },
     hostIpc: false,
-    hostPid: false,
   };
-  const mounts = (mount: Parameters<typeof ContainerConfig.create>[0]) =>
-    containerMounts(ContainerConfig.create(mount), pod);
+  const root = join(folder, 'root');
+  await mkdir(root);
+  const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
+    const config = ContainerConfig.create(partial);
+    return containerMounts(config, pod, { targets: await mountTargets(root, config), declared: [], images: new Map() });
+  };
   const made = await mounts({
     mounts: [{ containerPath: '/etc/hosts', hostPath: join(folder, 'link'), readonly: true, propagation: 1 }],
   });
@@ -223,9 +232,26 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
     /mounts\[0\]\.host_path.*does not exist/,
   );
   t.regex((await refused({ containerPath: 'm' }))?.message ?? '', /container_path.*absolute/);
+  for (const containerPath of ['/', '/x/..', '//']) {
+    t.regex((await refused({ containerPath }))?.message ?? '', /container_path: cannot be the root/);
+  }
   t.regex((await refused({ hostPath: '' }))?.message ?? '', /host_path/);
   t.regex((await refused({ recursiveReadOnly: true }))?.message ?? '', /recursive_read_only: needs readonly/);
   t.regex((await refused({ mountOptions: ['suid,exec'] }))?.message ?? '', /mount_options/);
+});
+
+test('the targets of mounts follow the links of the root, but not those below another mount', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'targets-'));
+  t.teardown(() => rm(root, { recursive: true }));
+  for (const [name, target] of Object.entries({ run: '/var/../none', out: '../../etc', loop: 'loop' })) {
+    await symlink(target, join(root, name));
+  }
+  const targets = (...paths: string[]) =>
+    mountTargets(root, ContainerConfig.create({ mounts: paths.map((containerPath) => ({ containerPath })) }));
+  t.deepEqual(await targets('/run/x/', '/out/./y', '//a'), ['/none/x', '/etc/y', '/a']);
+  t.deepEqual(await targets('/out', '/out/inner'), ['/etc', '/out/inner']);
+  await t.throwsAsync(targets('/loop/x'), { ...invalid, message: /mounts\[0\]\.container_path/ });
+  await t.throwsAsync(targets('/a', '/out/../..'), { ...invalid, message: /mounts\[1\].*root directory/ });
 });
 
 test('devices: a given one is allowed with its own permissions, what is no device is refused', async (t) => {

@@ -1,0 +1,81 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { withScoped } from '../../../utils/fs/scoped.ts';
+import { run } from '../../../utils/process/run.ts';
+import { invalidArgument, isErrno, messageOf, unknown } from '../../model/errors.ts';
+import type { OciMount } from '../../model/oci-runtime.ts';
+import { resolveInRoot } from './mount-targets.ts';
+
+/** What belongs to the kernel: a folder mounted over it would take away what keeps the container in. */
+const KERNEL = ['/proc', '/sys', '/dev'];
+
+/**
+ * The writable directories that an image declares (`Volumes` of the OCI image configuration): one folder a container and
+ * path, `<folder>/<container id>/<number>`, filled with what the image has there.
+ */
+export class DeclaredVolumes {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /**
+   * Makes the directories of a container and gives their mounts. Owners, modes and extended attributes are the image's.
+   * @param volumes paths as the image's configuration has them.
+   * @param requested targets of the request's own mounts, links resolved; they win.
+   * @throws CriError INVALID_ARGUMENT for a path that no volume can have.
+   */
+  async make(
+    containerId: string,
+    rootfs: string,
+    { volumes, requested }: { volumes: readonly string[]; requested: readonly string[] },
+  ): Promise<OciMount[]> {
+    const taken = new Set(requested);
+    const mounts: OciMount[] = [];
+    for (const volume of volumes) {
+      const field = `the image's Volumes: ${JSON.stringify(volume)}`;
+      const destination = await resolveInRoot(rootfs, volume, field);
+      if (destination === '/') throw invalidArgument(field, 'cannot be the root directory itself');
+      if (KERNEL.some((path) => destination === path || destination.startsWith(`${path}/`))) {
+        throw invalidArgument(field, 'belongs to the kernel');
+      }
+      if (taken.has(destination)) continue;
+      taken.add(destination);
+      const source = join(this.#folder, containerId, String(mounts.length));
+      await mkdir(join(this.#folder, containerId), { recursive: true, mode: 0o700 });
+      await fill(source, rootfs, destination, field);
+      mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] });
+    }
+    return mounts;
+  }
+
+  /** Removes the directories of a container with their content; no error when there are none. */
+  async remove(containerId: string): Promise<void> {
+    await rm(join(this.#folder, containerId), { recursive: true, force: true });
+  }
+
+  /** Ids of the containers that have any. */
+  async list(): Promise<string[]> {
+    try {
+      return await readdir(this.#folder);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return [];
+      throw error;
+    }
+  }
+}
+
+/** Copies what the image has at `path`, through an open directory, so that no link can lead the copying outside. */
+async function fill(target: string, rootfs: string, path: string, field: string): Promise<void> {
+  const found = await withScoped(rootfs, path, async ({ path: source, stats }) => {
+    if (!stats.isDirectory()) throw invalidArgument(field, 'is no directory in the image');
+    try {
+      await run('cp', ['--archive', '--no-target-directory', '--', `${source}/.`, target]);
+    } catch (error) {
+      throw unknown(`${field}: cannot be copied for the container: ${messageOf(error)}`, error);
+    }
+    return true;
+  });
+  if (found === undefined) await mkdir(target, { mode: 0o755 });
+}

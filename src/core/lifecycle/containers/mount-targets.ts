@@ -1,0 +1,40 @@
+import { posix } from 'node:path';
+import type { ContainerConfig } from '../../../../api/gen/cri.ts';
+import { ScopedFileError, resolveScoped } from '../../../utils/fs/scoped.ts';
+import { invalidArgument } from '../../model/errors.ts';
+import { checkAbsolutePath } from '../checks.ts';
+
+/**
+ * Where the request's mounts go when links in the container's root are followed, in the request's order. crun follows them
+ * too, but fails at one that leads to nothing, where a folder can be made. What lies below another mount of the request is
+ * left as it is written: the links there are the other mount's.
+ * @throws CriError INVALID_ARGUMENT for a path that is not absolute, the root itself, or behind a loop of links.
+ */
+export async function mountTargets(rootfs: string, config: ContainerConfig): Promise<string[]> {
+  const written = config.mounts.map(({ containerPath }, index) => {
+    checkAbsolutePath(`config.mounts[${String(index)}].container_path`, containerPath);
+    return posix.join(containerPath, '/').slice(0, -1);
+  });
+  return Promise.all(
+    written.map(async (path, index) => {
+      const field = `config.mounts[${String(index)}].container_path`;
+      const isBelow = written.some((other) => other !== '' && path.startsWith(`${other}/`));
+      const target = isBelow ? path : await resolveInRoot(rootfs, path, field);
+      if (target === '/') throw invalidArgument(field, 'cannot be the root directory itself');
+      return target;
+    }),
+  );
+}
+
+/**
+ * A path as the container sees it when links inside its root are followed; nothing runs in the root yet that could change
+ * it. @throws CriError INVALID_ARGUMENT for a loop of links, naming `field`.
+ */
+export async function resolveInRoot(rootfs: string, path: string, field: string): Promise<string> {
+  try {
+    return posix.join('/', (await resolveScoped(rootfs, path)).slice(rootfs.length));
+  } catch (error) {
+    if (error instanceof ScopedFileError) throw invalidArgument(field, error.message);
+    throw error;
+  }
+}

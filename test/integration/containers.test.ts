@@ -1,0 +1,272 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ImageServiceService, NamespaceMode, RemoveImageRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import type { ContainerConfig } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { importImage } from './image-fixture.ts';
+import { difference, inventory } from './leaks.ts';
+import { IMAGE, ServerFixture } from './server-fixture.ts';
+
+type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
+
+const pid = (mode: NamespaceMode, targetId = '') => ({
+  linux: { securityContext: { namespaceOptions: { pid: mode, targetId } } },
+});
+
+/** What a shell in a running container prints, without the last line break. */
+async function told(server: ServerFixture, id: string, script: string): Promise<string> {
+  const { stdout, stderr, exitCode } = await server.exec(id, 'sh', '-c', script);
+  return exitCode === 0 ? stdout.toString().trimEnd() : `failed: ${stderr.toString().trimEnd()}`;
+}
+
+async function remove(server: ServerFixture, ...ids: string[]): Promise<void> {
+  for (const containerId of ids) await server.client.call(RuntimeServiceService.removeContainer, { containerId });
+}
+
+function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCode, message: RegExp) {
+  return t.throwsAsync(attempt, { code, message } as object, message.source);
+}
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(`${handler}: an ephemeral container joins the processes of its target and ends with them`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const pod = await server.pod('debug', pid(NamespaceMode.CONTAINER), handler);
+    const target = await server.sh(pod, 'target', 'exec sleep 4711', pid(NamespaceMode.CONTAINER));
+    const debug = await server.sh(pod, 'debug', 'exec sleep 4712', pid(NamespaceMode.TARGET, target));
+    t.is(await told(server, debug, 'tr "\\0" " " </proc/1/cmdline'), 'sleep 4711');
+    t.is(
+      await told(server, debug, 'readlink /proc/self/ns/pid'),
+      await told(server, target, 'readlink /proc/1/ns/pid'),
+    );
+    t.regex(await told(server, target, 'cat /proc/[0-9]*/cmdline | tr "\\0" " "'), /sleep 4712/);
+    const own = await server.sh(pod, 'own', 'exec sleep 4713', pid(NamespaceMode.CONTAINER));
+    t.not(await told(server, own, 'readlink /proc/self/ns/pid'), await told(server, target, 'readlink /proc/1/ns/pid'));
+
+    const other = await server.pod('other', {}, handler);
+    const stranger = await server.sh(other, 'stranger', 'exec sleep 100');
+    const done = await server.sh(pod, 'done', 'true', pid(NamespaceMode.CONTAINER));
+    await server.exit(done);
+    const created = await server.create(pod, 'waiting', { command: ['true'], ...pid(NamespaceMode.CONTAINER) });
+    const ask = (targetId: string) =>
+      server.create(pod, 'bad', { command: ['true'], ...pid(NamespaceMode.TARGET, targetId) });
+    await refused(t, ask(''), StatusCode.INVALID_ARGUMENT, /target_id: is required/);
+    await refused(t, ask('f00'), StatusCode.INVALID_ARGUMENT, /no container "f00"/);
+    await refused(t, ask(stranger), StatusCode.INVALID_ARGUMENT, /another pod/);
+    await refused(t, ask(done), StatusCode.FAILED_PRECONDITION, /is stopped/);
+    await refused(t, ask(created), StatusCode.FAILED_PRECONDITION, /is created/);
+
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: target, timeout: 0n });
+    t.is((await server.exit(debug)).exitCode, 137);
+  });
+}
+
+test.serial(
+  'volumes that an image declares: content, owners and modes of the image, one for each container',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    await importImage(
+      server,
+      'localhost/volumes:1',
+      {
+        '/data': { mode: 0o1750, owner: 33 },
+        '/data/sub': { mode: 0o700, owner: 44 },
+        '/data/file': { mode: 0o4640, owner: 55, text: 'from the image' },
+        '/data/link': '-> ../../../../etc/shadow',
+        '/real/folder/inner': 'through a link',
+        '/linked': '-> /real/folder',
+        '/climb': '-> ../../../../../../tmp/host',
+        '/given': 'x',
+      },
+      { config: { Volumes: { '/data': {}, '/linked': {}, '/new/place': {}, '/climb': {}, '/asked/': {} } } },
+    );
+    await server.warm();
+    const image = { image: { image: 'localhost/volumes:1' } };
+    const pod = await server.pod('volumes');
+    const before = await inventory(server);
+    const host = join(server.folder, 'host');
+    await mkdir(host);
+    await writeFile(join(host, 'mine'), 'of the request');
+    const config: Container = {
+      ...image,
+      linux: { securityContext: { readonlyRootfs: true } },
+      mounts: [{ containerPath: '/asked', hostPath: host }],
+    };
+    const id = await server.sh(pod, 'a', 'exec sleep 1000', config);
+    const second = await server.sh(pod, 'b', 'exec sleep 1000', config);
+    const list =
+      'cd / && stat -c "%n %a %u %g %F" data data/sub data/file data/link real/folder/inner new/place climb/';
+    t.deepEqual((await told(server, id, list)).split('\n'), [
+      'data 1750 33 33 directory',
+      'data/sub 700 44 44 directory',
+      'data/file 4640 55 55 regular file',
+      'data/link 777 0 0 symbolic link',
+      'real/folder/inner 644 0 0 regular file',
+      'new/place 755 0 0 directory',
+      'climb/ 755 0 0 directory',
+    ]);
+    t.is(
+      await told(server, id, 'cat /data/file /linked/inner /asked/mine'),
+      'from the imagethrough a linkof the request',
+    );
+    t.is(
+      await told(server, id, 'for d in data real/folder new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
+      '',
+    );
+    t.regex(await told(server, id, 'touch /x'), /Read-only/);
+    t.is(await told(server, second, 'ls /data/new /new/place'), 'failed: ls: /data/new: No such file or directory');
+    t.is((await readdir(join(server.folder, 'root', 'volumes', id))).length, 4);
+
+    await server.end('SIGKILL');
+    await mkdir(join(server.folder, 'root', 'volumes', 'f'.repeat(64)));
+    await server.start();
+    t.is(await told(server, id, 'cat /data/new'), '1');
+    t.deepEqual((await readdir(join(server.folder, 'root', 'volumes'))).sort(), [id, second].sort());
+    await remove(server, id, second);
+    t.deepEqual(
+      difference(before, await inventory(server)).filter((line) => !/\/(host|root\/volumes$)/.test(line)),
+      [],
+    );
+
+    for (const [path, problem] of [
+      ['/given', /is no directory/],
+      ['/proc/self', /belongs to the kernel/],
+      ['/x/../..', /root directory itself/],
+      ['/to-sys/fs', /belongs to the kernel/],
+    ] as const) {
+      const files = { '/given': 'x', '/to-sys': '-> ../sys' };
+      await importImage(server, 'localhost/bad:1', files, { config: { Volumes: { [path]: {} } } });
+      const attempt = server.create(pod, 'bad', { image: { image: 'localhost/bad:1' } });
+      await refused(t, attempt, StatusCode.INVALID_ARGUMENT, problem);
+    }
+    t.deepEqual(await readdir(join(server.folder, 'root', 'volumes')), []);
+  },
+);
+
+test.serial('image volumes: read-only, executable, sub paths, told in the status, kept while in use', async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  await importImage(
+    server,
+    'localhost/content:1',
+    {
+      '/model/weights': 'heavy',
+      '/model/tool': { mode: 0o755, owner: 0, text: '#!/bin/sh\necho tool runs\n' },
+      '/inner': '-> model',
+      '/escape': '-> ../../../../etc',
+    },
+    { busybox: false },
+  );
+  await server.warm();
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`images-${handler}`, {}, handler);
+    const before = await inventory(server);
+    const mount = (containerPath: string, more: object = {}) => ({
+      containerPath,
+      readonly: true,
+      image: { image: 'localhost/content:1' },
+      ...more,
+    });
+    const id = await server.sh(pod, 'c', 'exec sleep 1000', {
+      mounts: [
+        mount('/all'),
+        mount('/sub', { imageSubPath: 'inner' }),
+        mount('/file', { imageSubPath: 'model/weights' }),
+        mount('/noexec', { mountOptions: ['noexec'] }),
+        // The kubelet fills in a sub path for other volumes as well.
+        { containerPath: '/host', hostPath: server.folder, readonly: true, imageSubPath: 'no/such' },
+      ],
+    });
+    t.is(await told(server, id, 'cat /all/model/weights /sub/weights /file'), 'heavyheavyheavy');
+    t.is(await told(server, id, '/all/model/tool'), 'tool runs');
+    t.regex(await told(server, id, '/noexec/model/tool'), /denied/);
+    for (const path of ['/all/x', '/sub/x']) t.regex(await told(server, id, `touch ${path}`), /Read-only/);
+    t.regex(await told(server, id, 'mount -o remount,rw /all'), /denied|permitted/);
+    const { mounts } = await server.status(id);
+    t.regex(mounts[0]?.image?.imageRef ?? '', /^(.*@)?sha256:[0-9a-f]{64}$/);
+    t.is(mounts[0]?.image?.image, 'localhost/content:1');
+    t.deepEqual(
+      mounts.map(({ imageSubPath }) => imageSubPath),
+      ['', 'inner', 'model/weights', '', 'no/such'],
+    );
+    t.is(mounts[4]?.image, undefined);
+
+    // The image goes, its content stays until the container goes.
+    const image = { image: 'localhost/content:1' };
+    const layers = async () => (await readdir(join(server.folder, 'root', 'overlay', 'layers'))).length;
+    if (handler === 'crun') await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image }));
+    t.is(await layers(), 2);
+    await server.end('SIGKILL');
+    await server.start();
+    t.is(await told(server, id, 'cat /sub/weights'), 'heavy');
+    const bad = (more: object) => server.create(pod, 'bad', { command: ['true'], mounts: [mount('/x', more)] });
+    await refused(t, bad({ readonly: false }), StatusCode.INVALID_ARGUMENT, /readonly: must be true/);
+    await refused(t, bad({ hostPath: '/tmp' }), StatusCode.INVALID_ARGUMENT, /host_path: must be empty/);
+    await refused(t, bad({ propagation: 2 }), StatusCode.INVALID_ARGUMENT, /BIDIRECTIONAL/);
+    const failing: object[] = [{ image: { image: 'localhost/none:1' } }];
+    if (handler === 'lxc') {
+      failing.push(
+        ...['none', '/model', '../x', 'model/..', 'escape/passwd'].map((imageSubPath) => ({ imageSubPath })),
+      );
+    }
+    for (const more of failing) {
+      await refused(t, bad(more), StatusCode.UNKNOWN, /^ImageVolumeMountFailed: config\.mounts\[0\]\.image: /);
+    }
+    await remove(server, id);
+    t.is(await layers(), handler === 'crun' ? 1 : 2);
+    const left = difference(before, await inventory(server)).filter(
+      (line) => !/\/root\/(overlay\/l|images|content)/.test(line),
+    );
+    t.deepEqual(left, []);
+  }
+});
+
+test.serial(
+  'a request that mounts /dev/shm or a file of the pod gets its own there; folders come before what is in them',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    await importImage(server, 'localhost/links:1', {
+      '/real/deep': null,
+      '/link': '-> /real',
+      '/up': '-> ../../../../../../real',
+      '/dangling': '-> /made/up',
+    });
+    const folder = (name: string) => join(server.folder, 'mounts', name);
+    for (const name of ['outer', 'outer/inner', 'inner', 'shm', 'linked', 'up', 'dangling']) {
+      await mkdir(folder(name), { recursive: true });
+      await writeFile(join(folder(name), 'name'), name);
+    }
+    const mount = (containerPath: string, name: string) => ({ containerPath, hostPath: folder(name) });
+    for (const handler of ['lxc', 'crun']) {
+      const pod = await server.pod(`mounts-${handler}`, {}, handler);
+      const id = await server.sh(pod, 'c', 'exec sleep 1000', {
+        image: { image: 'localhost/links:1' },
+        mounts: [
+          mount('/outer/inner', 'inner'),
+          mount('/outer', 'outer'),
+          mount('/dev/shm/', 'shm'),
+          mount('/link/deep', 'linked'),
+          mount('/up/other', 'up'),
+          mount('/dangling', 'dangling'),
+          { containerPath: '/etc/./hosts', hostPath: join(folder('outer'), 'name') },
+        ],
+      });
+      const expected: Record<string, string> = {
+        '/outer': 'outer',
+        '/outer/inner': 'inner',
+        '/dev/shm': 'shm',
+        '/real/deep': 'linked',
+        '/real/other': 'up',
+        '/made/up': 'dangling',
+      };
+      for (const [path, name] of Object.entries(expected)) t.is(await told(server, id, `cat ${path}/name`), name, path);
+      t.is(await told(server, id, 'cat /etc/hosts'), 'outer');
+      t.is(await told(server, id, 'grep -c " /dev/shm " /proc/mounts'), '1');
+      const plain = await server.sh(pod, 'plain', 'exec sleep 1000');
+      t.regex(await told(server, plain, 'grep " /dev/shm " /proc/mounts'), /^shm \/dev\/shm tmpfs rw,.*size=65536k/);
+      const root = server.create(pod, 'root', { image: { image: IMAGE }, mounts: [mount('/x/..', 'outer')] });
+      await refused(t, root, StatusCode.INVALID_ARGUMENT, /container_path: cannot be the root/);
+    }
+  },
+);

@@ -1,0 +1,87 @@
+import test from 'ava';
+import { NamespaceMode, RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../api/gen/cri.ts';
+import type { ContainerConfig } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { readHostFacts } from '../../src/core/lifecycle/host-facts.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+type Resources = NonNullable<NonNullable<Parameters<typeof ContainerConfig.create>[0]>['linux']>['resources'];
+
+test.serial("a pod's limits are noted, told again and kept over a restart; bad ones are refused", async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  const update = (podSandboxId: string, told: object) =>
+    client.call(
+      RuntimeServiceService.updatePodSandboxResources,
+      UpdatePodSandboxResourcesRequest.create({ podSandboxId, ...told }),
+    );
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`resized-${handler}`, {}, handler);
+    const id = await server.sh(pod, 'c', 'exec sleep 1000');
+    const told = async () => {
+      const request = { podSandboxId: pod, verbose: true };
+      const { info } = await client.call(RuntimeServiceService.podSandboxStatus, request);
+      return (JSON.parse(info['info'] ?? '') as { resources?: unknown }).resources;
+    };
+    t.is(await told(), undefined);
+    await update(pod, { overhead: { cpuShares: 10n } });
+    await update(pod, { resources: { memoryLimitInBytes: 1n << 30n, cpuQuota: 50_000n, cpuPeriod: 100_000n } });
+    const expected = { overhead: { cpuShares: '10' }, resources: { memoryLimitInBytes: '1073741824' } };
+    t.like(await told(), expected);
+    await server.end('SIGKILL');
+    await server.start();
+    t.like(await told(), expected);
+    t.is((await server.exec(id, 'true')).exitCode, 0);
+    const refused = { code: StatusCode.INVALID_ARGUMENT, message: /^resources\.cpu_period/ } as object;
+    await t.throwsAsync(update(pod, { resources: { cpuPeriod: 5n } }), refused);
+    await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+    await t.throwsAsync(update(pod, {}), { code: StatusCode.FAILED_PRECONDITION } as object);
+  }
+  await t.throwsAsync(update('f00', {}), { code: StatusCode.NOT_FOUND } as object);
+});
+
+test.serial('limits of a container reach its cgroup; what this machine cannot do is clamped or refused', async (t) => {
+  const server = await ServerFixture.make(t, 'pids_limit = 77\n');
+  const host = await readHostFacts();
+  const cgroup = async (id: string, v1: string, v2: string) => {
+    const script = `cat /sys/fs/cgroup/${v1} 2>/dev/null || cat /sys/fs/cgroup/${v2}`;
+    return (await server.exec(id, 'sh', '-c', script)).stdout.toString().trim();
+  };
+  const hugepageLimits = [{ pageSize: '2MB', limit: 0n }];
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`limits-${handler}`, {}, handler);
+    const run = (name: string, resources: Resources) =>
+      server.sh(pod, name, 'exec sleep 1000', {
+        linux: { resources, securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
+      });
+    const id = await run('a', { cpusetCpus: '0', cpuShares: 512n, oomScoreAdj: 900n, hugepageLimits });
+    t.is(await cgroup(id, 'pids/pids.max', 'pids.max'), '77');
+    t.is(await cgroup(id, 'cpuset/cpuset.cpus', 'cpuset.cpus'), '0');
+    t.is((await server.exec(id, 'cat', '/proc/1/oom_score_adj')).stdout.toString(), '900\n');
+    const low = await run('b', { oomScoreAdj: -999n });
+    const score = Number((await server.exec(low, 'cat', '/proc/1/oom_score_adj')).stdout.toString());
+    t.is(score, Math.max(-999, host.minOomScoreAdj));
+    const refusals: [Resources, StatusCode, RegExp][] = [
+      [{ oomScoreAdj: -1001n }, StatusCode.INVALID_ARGUMENT, /oom_score_adj/],
+      [{ cpusetCpus: '0-' }, StatusCode.INVALID_ARGUMENT, /cpuset_cpus/],
+      [{ cpusetCpus: '4000' }, StatusCode.UNKNOWN, /cpuset/],
+    ];
+    if (!host.hugetlbController) {
+      const limits = [{ pageSize: '2MB', limit: 4096n }];
+      refusals.push([{ hugepageLimits: limits }, StatusCode.FAILED_PRECONDITION, /no hugetlb/]);
+    }
+    for (const [resources, code, problem] of refusals) {
+      await t.throwsAsync(run('bad', resources), { code, message: problem } as object, problem.source);
+    }
+    await server.client.call(RuntimeServiceService.updateContainerResources, {
+      containerId: id,
+      linux: { ...(await server.status(id)).resources!.linux!, cpuShares: 256n },
+      windows: undefined,
+      annotations: {},
+    });
+    if (!(await cgroup(id, 'cpu/cpu.shares', 'none')).includes('256')) {
+      t.is(await cgroup(id, 'none', 'cpu.weight'), '10');
+    }
+    t.is((await server.status(id)).resources?.linux?.cpuShares, 256n);
+  }
+});
