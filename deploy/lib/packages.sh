@@ -29,7 +29,7 @@ need_packages() {
   ) >&2
 }
 
-# need_node_modules ROOT [NPM OPTION...]: runs `npm ci` in ROOT when node_modules lacks Node.js or is older than the lock file.
+# need_node_modules ROOT [NPM OPTION...]: installs what the lock file says in ROOT when node_modules lacks Node.js or is older than the lock file.
 # Node.js 24 itself comes with it (node_modules/.bin/node); the node and npm of the machine, any version from 18, only
 # start it.
 need_node_modules() {
@@ -37,36 +37,38 @@ need_node_modules() {
   shift
   if [[ -x $modules/.bin/node && ! $root/package-lock.json -nt $modules/.package-lock.json ]]; then return 0; fi
   command -v npm >/dev/null || need_packages node@nodejs npm@npm || return
-  npm_ci "$root" npm "$@" || return
+  npm_install "$root" npm "$@" || return
   # npm leaves out optional packages that the running Node.js is too old for; tools for development have such ones.
   if [[ " $* " != *' --omit=dev '* && $(node -p 'parseInt(process.versions.node)') -lt 22 ]]; then
-    npm_ci_by_own_node "$root" "$@" || return
+    npm_install_by_own_node "$root" "$@" || return
   fi
   touch "$modules/.package-lock.json"
 }
 
-# npm_ci ROOT NPM [OPTION...]: NPM is the command to use, in words.
-npm_ci() {
+# npm_install ROOT NPM [OPTION...]: NPM is the command to use, in words. Not `npm ci`: that refuses a lock file without the
+# packages of other platforms, which not every registry mirror has; --no-save keeps the lock file as it is all the same.
+npm_install() {
   local root=$1 npm
   read -ra npm <<<"$2"
   shift 2
-  echo "npm ci $*" >&2
+  echo "npm install $*" >&2
   (
     cd "$root" || exit
-    "${npm[@]}" ci --no-fund --no-audit --loglevel=error "$@" || exit
+    rm -rf node_modules
+    "${npm[@]}" install --no-save --no-fund --no-audit --loglevel=error "$@" || exit
     # npm 9 and 10 forget to link the programs of optional packages.
     [[ -x node_modules/.bin/node ]] || "${npm[@]}" rebuild --loglevel=error
   ) >&2
 }
 
-# npm_ci_by_own_node ROOT [OPTION...]: the machine's npm, run by the Node.js that was just installed. That one is copied,
-# since npm ci removes node_modules first.
-npm_ci_by_own_node() {
+# npm_install_by_own_node ROOT [OPTION...]: the machine's npm, run by the Node.js that was just installed. That one is copied,
+# since node_modules is removed first.
+npm_install_by_own_node() {
   local root=$1 copy rc=0
   shift
   copy=$(mktemp -d) || return
   cp -L "$root/node_modules/.bin/node" "$copy/node" || return
-  PATH=$copy:$PATH npm_ci "$root" "$copy/node $(readlink -f "$(command -v npm)")" "$@" || rc=$?
+  PATH=$copy:$PATH npm_install "$root" "$copy/node $(readlink -f "$(command -v npm)")" "$@" || rc=$?
   rm -rf "$copy"
   return "$rc"
 }
