@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { CrunSandboxProvider } from './backends/crun/crun-sandbox-provider.ts';
@@ -21,6 +21,7 @@ import type { Logger, RootLogger } from './core/model/logger.ts';
 import { CriServer } from './cri/server.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { criServices } from './cri/services.ts';
+import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
@@ -36,7 +37,8 @@ export const serve: Serve = async ({ config, files, reload }) => {
   for (const folder of [config.root, config.state]) await mkdir(folder, { recursive: true, mode: 0o711 });
 
   const metrics = new Metrics();
-  const services = await build(config, logger, metrics);
+  const streaming = await streamingServer(config, logger);
+  const services = { ...(await build(config, logger, metrics)), streaming };
   await recover(services);
   metrics.watchInventory(inventory(services));
 
@@ -48,6 +50,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
     services: criServices(services, metrics, shutdown.signal),
     logger,
   });
+  await streaming.start();
   await server.start();
   const page = config.metrics.listen === '' ? undefined : await serveMetrics(config.metrics.listen, metrics, logger);
   reloadOnHangup(logger, reload);
@@ -59,11 +62,11 @@ export const serve: Serve = async ({ config, files, reload }) => {
   logger.info('Shutting down; containers stay', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
-  await server.stop();
+  await Promise.all([server.stop(), streaming.stop(), importing]);
 };
 
 /** Wires every part to the ports it is used through. */
-async function build(config: Config, logger: RootLogger, metrics: Metrics): Promise<Services> {
+async function build(config: Config, logger: RootLogger, metrics: Metrics): Promise<Omit<Services, 'streaming'>> {
   const clock = systemClock;
   const host = await readHostFacts();
   const events = new EventBus((error) => {
@@ -141,8 +144,17 @@ async function build(config: Config, logger: RootLogger, metrics: Metrics): Prom
   return { pods, containers, images, runner, rootfs, network, providers, events, config, clock, logger, version };
 }
 
+async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {
+  const { address, port, idle_timeout_seconds, tls_certificate, tls_key } = streaming;
+  const tls =
+    tls_certificate === ''
+      ? undefined
+      : { certificate: await readFile(tls_certificate, 'utf8'), key: await readFile(tls_key, 'utf8') };
+  return new StreamingServer({ address, port, idleTimeoutMs: idle_timeout_seconds * 1000, tls, logger });
+}
+
 /** Brings the records in line with what runs; nothing is served before. */
-async function recover({ pods, containers, images }: Services): Promise<void> {
+async function recover({ pods, containers, images }: Pick<Services, 'pods' | 'containers' | 'images'>): Promise<void> {
   await pods.load();
   await containers.load();
   await images.load();

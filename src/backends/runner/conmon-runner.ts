@@ -2,10 +2,12 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../core/model/clock.ts';
 import type {
   ContainerExit,
   ContainerRunner,
+  ContainerStreams,
   ContainerUsage,
   CreateContainerSpec,
   ExecOptions,
@@ -22,13 +24,18 @@ import {
 } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { OciProcess, OciResources, OciSpec } from '../../core/model/oci-runtime.ts';
+import type { Placement } from '../../core/model/sandbox-provider.ts';
 import { Undo } from '../../utils/undo.ts';
+import { attachToMonitor } from './attach.ts';
 import { readUsage } from './cgroup-figures.ts';
 import { killCgroup } from './cgroup-processes.ts';
 import { readOom, readState } from './container-state.ts';
+import { sendControl } from './control.ts';
 import { createContainer } from './create.ts';
 import { execCommand } from './exec.ts';
+import { execStream } from './exec-stream.ts';
 import { ExitWatcher } from './exit-watcher.ts';
+import { forwardPort } from './forward-port.ts';
 import { exists, readHierarchies } from './hierarchies.ts';
 import type { Hierarchy } from './hierarchies.ts';
 import { reopenLog } from './log-reopen.ts';
@@ -153,13 +160,28 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   async exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult> {
-    const { runtime } = await this.#prepare(id);
     if (process.terminal) throw invalidArgument('process.terminal', 'must be false: the output of exec is two pipes');
-    const { status } = await this.inspect(id);
-    if (status !== 'running') throw failedPrecondition(`container ${id} is not running, it is ${status}`);
-    const { runtimeRoot } = this.#paths;
-    const folder = this.#paths.bundle(id);
-    return execCommand({ ...options, runtime, runtimeRoot, id, process, folder, drainMs: this.#options.execDrainMs });
+    return execCommand({ ...options, ...(await this.#execIn(id)), process });
+  }
+
+  async execStream(id: string, process: OciProcess, io: ContainerStreams, signal: AbortSignal): Promise<number> {
+    return execStream({ ...(await this.#execIn(id)), process, io, signal });
+  }
+
+  async attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
+    const { folder } = await this.#execIn(id);
+    void followSizes(this.#paths.control(id), io);
+    await attachToMonitor(folder, io, signal);
+    // conmon lets go of its clients when the container ends, shortly before the kernel does.
+    for (let tries = 0; tries < 20; tries++) {
+      if ((await this.inspect(id)).status !== 'running') return;
+      await sleep(100);
+    }
+    throw unavailable('conmon ended the attachment while the container runs on: output was not read fast enough');
+  }
+
+  async forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void> {
+    await forwardPort(placement, port, io, signal);
   }
 
   async reopenLog(id: string): Promise<void> {
@@ -280,6 +302,15 @@ export class ConmonRunner implements ContainerRunner {
     return { id, exitCode: 255, finishedAt: this.#options.clock.now(), oomKilled };
   }
 
+  /** What every exec needs. @throws CriError FAILED_PRECONDITION when the container does not run. */
+  async #execIn(id: string) {
+    const { runtime } = await this.#prepare(id);
+    const { status } = await this.inspect(id);
+    if (status !== 'running') throw failedPrecondition(`container ${id} is not running, it is ${status}`);
+    const { runtimeRoot } = this.#paths;
+    return { runtime, runtimeRoot, id, folder: this.#paths.bundle(id), drainMs: this.#options.execDrainMs };
+  }
+
   async #record(id: string): Promise<RunnerRecord> {
     await this.#prepare(id);
     const record = await readRecord(this.#paths.record(id));
@@ -322,6 +353,13 @@ export class ConmonRunner implements ContainerRunner {
       conmon: await findProgram(conmon, 'runtime.conmon'),
       hierarchies: await readHierarchies(),
     };
+  }
+}
+
+/** Tells conmon the sizes of a client's terminal, until the session ends. */
+async function followSizes(control: string, { resizes }: ContainerStreams): Promise<void> {
+  for await (const { width, height } of resizes ?? []) {
+    await sendControl(control, `1 ${String(height)} ${String(width)}\n`).catch(() => undefined);
   }
 }
 

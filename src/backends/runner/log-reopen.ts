@@ -1,7 +1,7 @@
-import { constants } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, failedPrecondition, isErrno } from '../../core/model/errors.ts';
+import { sendControl } from './control.ts';
 import { exists } from './hierarchies.ts';
 
 /** conmon's control message 2, "reopen the log"; the two numbers belong to message 1, "resize the terminal". */
@@ -25,20 +25,6 @@ export async function reopenLog(control: string, logPath: string, monitorPid: nu
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
     if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not open ${logPath} anew`);
     await sleep(5);
-  }
-}
-
-async function sendControl(control: string, message: string): Promise<void> {
-  try {
-    const fifo = await open(control, constants.O_WRONLY | constants.O_NONBLOCK);
-    try {
-      await fifo.writeFile(message);
-    } finally {
-      await fifo.close();
-    }
-  } catch (error) {
-    if (!isErrno(error, 'ENXIO', 'ENOENT')) throw error;
-    throw failedPrecondition('the container does not run, or its conmon has died: nobody writes the log', error);
   }
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 const absolutePath = z
@@ -93,6 +94,29 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('the pod network, made by CNI plugins'),
+  streaming: z
+    .strictObject({
+      address: z
+        .string()
+        .refine((text) => isIP(text) !== 0, 'must be an IP address, such as "127.0.0.1" or "::1"')
+        .default('127.0.0.1')
+        .describe('address of the server for exec, attach and port-forward; the kubelet connects to it on this host'),
+      port: z.number().int().min(0).max(65_535).default(0).describe('0 takes a free port at each start'),
+      idle_timeout_seconds: seconds
+        .default(14_400)
+        .describe('a session without a byte for so long is closed; 0: never'),
+      tls_certificate: absolutePath
+        .or(z.literal(''))
+        .default('')
+        .describe('PEM file of the certificate chain; "" serves without TLS, which is right on loopback'),
+      tls_key: absolutePath.or(z.literal('')).default('').describe('PEM file of the key to the certificate'),
+    })
+    .refine(
+      (table) => (table.tls_certificate === '') === (table.tls_key === ''),
+      'tls_certificate and tls_key must be set together',
+    )
+    .prefault({})
+    .describe('sessions: exec, attach and port-forward'),
   images: z
     .strictObject({
       platform: z

@@ -1,3 +1,4 @@
+import type { Readable, Writable } from 'node:stream';
 import type { OciProcess, OciResources, OciSpec } from './oci-runtime.ts';
 import type { Placement } from './sandbox-provider.ts';
 
@@ -45,6 +46,24 @@ export interface ExecOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Columns and rows of a terminal, 1–65535. */
+export interface TerminalSize {
+  width: number;
+  height: number;
+}
+
+/** A client's ends of the streams of a command, container or connection; undefined: the client has none. */
+export interface ContainerStreams {
+  /** Its end is the end of the input. */
+  stdin: Readable | undefined;
+  /** Written with regard to back-pressure and left open; once it is destroyed the output goes nowhere. */
+  stdout: Writable | undefined;
+  /** Stays silent with a terminal, which has one output. */
+  stderr: Writable | undefined;
+  /** The sizes the client's terminal takes; they end with the session. */
+  resizes: AsyncIterable<TerminalSize> | undefined;
+}
+
 /** Raw figures of one container's cgroup; undefined where the kernel offers none. */
 export interface ContainerUsage {
   /** Nanoseconds since 1970 at which it was read. */
@@ -89,6 +108,27 @@ export interface ContainerRunner {
    * when the container does not run, UNKNOWN with the runtime's words when the command cannot be started.
    */
   exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult>;
+
+  /**
+   * Runs a command in a running container with a client's streams, on a terminal when `process.terminal` says so.
+   * When `signal` fires the command and its descendants are killed. Output that its descendants hold open after its end
+   * is carried on only while it keeps coming.
+   * @returns the exit code. @throws CriError as {@link exec}, CANCELLED when the signal fired.
+   */
+  execStream(id: string, process: OciProcess, io: ContainerStreams, signal: AbortSignal): Promise<number>;
+
+  /**
+   * Connects a client's streams to those of a running container until it ends or the client leaves, which `signal` tells.
+   * Several may be attached at once. @throws CriError FAILED_PRECONDITION when it does not run, UNAVAILABLE when the
+   * connection is lost while it runs on.
+   */
+  attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Connects to a TCP port on the loopback of a pod's network namespace, IPv4 first, and carries bytes both ways until
+   * both directions have ended. @throws CriError UNAVAILABLE when nobody listens, CANCELLED when the signal fired.
+   */
+  forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void>;
 
   /** Closes and opens the log file anew, so that a renamed file grows no more. Returns when the new file exists. */
   reopenLog(id: string): Promise<void>;

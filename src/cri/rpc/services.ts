@@ -9,6 +9,7 @@ import type { Logger } from '../../core/model/logger.ts';
 import type { Network } from '../../core/model/network.ts';
 import type { RootfsStore } from '../../core/model/rootfs.ts';
 import type { SandboxProvider } from '../../core/model/sandbox-provider.ts';
+import type { StreamingServer } from '../streaming/streaming-server.ts';
 
 /** Everything the RPC groups call. */
 export interface Services {
@@ -20,6 +21,7 @@ export interface Services {
   network: Network;
   providers: readonly SandboxProvider[];
   events: EventBus;
+  streaming: Pick<StreamingServer, 'offer'>;
   config: Config;
   clock: Clock;
   logger: Logger;

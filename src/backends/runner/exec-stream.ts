@@ -1,0 +1,176 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
+import { close, constants, open } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { promisify } from 'node:util';
+import type { ContainerStreams } from '../../core/model/container-runner.ts';
+import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
+import type { OciProcess } from '../../core/model/oci-runtime.ts';
+import { run } from '../../utils/process/run.ts';
+import { InputPipe } from './input-pipe.ts';
+import { programEnv } from './programs.ts';
+import { Pump, feed } from './pump.ts';
+import { relayArguments } from './relay.ts';
+import { readRuntimeErrors } from './runtime-command.ts';
+import { killSession } from './session-kill.ts';
+
+const openDescriptor = promisify(open);
+const closeDescriptor = promisify(close);
+
+export interface StreamingExec {
+  runtime: string;
+  runtimeRoot: string;
+  id: string;
+  process: OciProcess;
+  /** Folder for the files of this call, removed with the container at the latest. */
+  folder: string;
+  /** Milliseconds without output after which what descendants hold open is given up. */
+  drainMs: number;
+  io: ContainerStreams;
+  signal: AbortSignal;
+}
+
+/** A command that was started, and what must be closed after it. */
+interface Started {
+  child: ChildProcess;
+  outputs: Pump[];
+  close: () => Promise<void>;
+}
+
+/** Runs a command by the runtime's `exec` with a client's streams; see ContainerRunner.execStream. */
+export async function execStream(exec: StreamingExec): Promise<number> {
+  const { folder, signal } = exec;
+  if (signal.aborted) throw clientLost();
+  const work = await mkdtemp(join(folder, 'exec-'));
+  const log = join(work, 'runtime.log');
+  let started: Started | undefined;
+  try {
+    const processFile = join(work, 'process.json');
+    await writeFile(processFile, JSON.stringify(exec.process), { mode: 0o600 });
+    const global = [`--root=${exec.runtimeRoot}`, `--log=${log}`, '--log-format=json'];
+    const command = [exec.runtime, ...global, 'exec', '--process', processFile, exec.id];
+    started = await (exec.process.terminal ? startOnTerminal(command, exec) : startOnPipes(command, exec, work));
+    const exitCode = await endOf(started.child, signal);
+    const failure = await readRuntimeErrors(log);
+    if (failure !== '') throw unknown(`cannot run the command in container ${exec.id}: ${failure}`);
+    await Promise.all(started.outputs.map((output) => output.quiet(exec.drainMs)));
+    return exitCode;
+  } finally {
+    await started?.close();
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function startOnPipes(command: string[], { io }: StreamingExec, work: string): Promise<Started> {
+  const fifo = (name: 'stdin' | 'stdout' | 'stderr') => join(work, name);
+  const fifos = (['stdin', 'stdout', 'stderr'] as const).filter((name) => io[name] !== undefined).map(fifo);
+  await run('mkfifo', ['-m', '600', '--', ...fifos], { env: programEnv });
+  const undo: (() => Promise<void>)[] = [];
+  const outputs: Pump[] = [];
+  const stdio: StdioOptions = ['ignore', 'ignore', 'ignore'];
+  const given: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const step of undo) await step();
+  };
+  try {
+    if (io.stdin !== undefined) {
+      const input = await InputPipe.open(fifo('stdin'));
+      undo.push(() => input.close());
+      given.push(() => input.closeReader());
+      feed(io.stdin, input.writer);
+      stdio[0] = input.reader;
+    }
+    for (const [index, name] of [
+      [1, 'stdout'],
+      [2, 'stderr'],
+    ] as const) {
+      const sink = io[name];
+      if (sink === undefined) continue;
+      const { reader, writer } = await outputPipe(fifo(name));
+      undo.push(() => Promise.resolve(void reader.destroy()));
+      stdio[index] = writer;
+      given.push(() => closeDescriptor(writer));
+      outputs.push(new Pump(reader, sink));
+    }
+    return { child: start(command, stdio), outputs, close };
+  } catch (error) {
+    await close();
+    throw error;
+  } finally {
+    for (const step of given) await step();
+  }
+}
+
+/** Both ends of a FIFO whose name is removed: the command's as a descriptor, ours as a stream. */
+async function outputPipe(fifo: string): Promise<{ reader: Socket; writer: number }> {
+  const descriptor = await openDescriptor(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+  const reader = new Socket({ fd: descriptor, readable: true, writable: false });
+  try {
+    const writer = await openDescriptor(fifo, constants.O_WRONLY);
+    await rm(fifo);
+    return { reader, writer };
+  } catch (error) {
+    reader.destroy();
+    throw error;
+  }
+}
+
+/** The runtime needs a terminal of its own to give the command one. */
+function startOnTerminal(command: string[], { io, signal }: StreamingExec): Promise<Started> {
+  const child = start(['perl', ...relayArguments('pty', ...command)], ['pipe', 'pipe', 'ignore', 'pipe']);
+  const [input, output, , sizes] = child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
+  feed(io.stdin, input);
+  sizes.on('error', () => undefined); // the command has ended
+  void (async () => {
+    for await (const { width, height } of io.resizes ?? []) {
+      if (signal.aborted || sizes.destroyed) return;
+      sizes.write(`${String(height)} ${String(width)}\n`);
+    }
+  })();
+  const close = () => {
+    for (const stream of [input, output, sizes]) stream.destroy();
+    return Promise.resolve();
+  };
+  return Promise.resolve({ child, outputs: [new Pump(output, io.stdout)], close });
+}
+
+function start([program = '', ...args]: string[], stdio: StdioOptions): ChildProcess {
+  // A session of its own, by which the command's processes are found again.
+  return spawn(program, args, { cwd: '/', env: programEnv, stdio, detached: true });
+}
+
+/** The exit code; when the client is lost first, the command is killed. */
+async function endOf(child: ChildProcess, signal: AbortSignal): Promise<number> {
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on('error', (cause) => {
+      reject(unknown(`cannot run ${child.spawnfile}: ${cause.message}`, cause));
+    });
+    child.on('exit', (code, killed) => {
+      resolve(code ?? (killed === 'SIGKILL' ? 137 : 255));
+    });
+  });
+  let leave: () => void = () => undefined;
+  const left = new Promise<undefined>((resolve) => {
+    leave = () => {
+      resolve(undefined);
+    };
+    signal.addEventListener('abort', leave);
+    if (signal.aborted) leave();
+  });
+  try {
+    const code = await Promise.race([ended, left]);
+    if (code !== undefined) return code;
+    if (child.pid !== undefined) await killSession(child.pid);
+    await ended;
+    throw clientLost();
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
+}
+
+function clientLost(): CriError {
+  return new CriError(StatusCode.CANCELLED, 'the client has gone; the command was killed');
+}

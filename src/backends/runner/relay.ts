@@ -1,0 +1,134 @@
+/**
+ * A small Perl program (perl-base is part of every Debian) for what Node.js has no calls for. It carries bytes between its
+ * standard streams and something else, with one buffer a direction, so that whoever is slow holds up the other side:
+ *
+ * - `attach PATH INPUT`: conmon's SOCK_SEQPACKET socket. Packets out are written as stream number, length (16 bits,
+ *   big endian) and content, since a pipe keeps no boundaries; standard input is read when INPUT is 1.
+ * - `tcp PORT`: a connection to the loopback of the network namespace it runs in, IPv4 first. Exit code 3: no connection.
+ * - `pty COMMAND…`: a command on a terminal of its own; lines "ROWS COLUMNS" on descriptor 3 change its size. The exit
+ *   code is the command's, or 128 plus the number of the signal that ended it.
+ */
+export const relayScript = String.raw`
+use strict;
+use Errno qw(EINTR EAGAIN);
+use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK O_RDWR O_NOCTTY);
+use POSIX ();
+use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY inet_pton pack_sockaddr_in6);
+
+sub fail { my ($code, $text) = @_; print STDERR "$text\n"; POSIX::_exit($code) }
+
+# Each way: from, size, and either to (with wrap and end) or take. Ends when all ways are over, or one that is "last".
+sub carry {
+  my @ways = @_;
+  for my $way (@ways) {
+    $way->{buffer} = '';
+    for my $file (grep { defined } @$way{qw(from to)}) {
+      fcntl($file, F_SETFL, fcntl($file, F_GETFL, 0) | O_NONBLOCK);
+    }
+  }
+  while (grep { !$_->{over} } @ways) {
+    my ($in, $out) = ('', '');
+    for my $way (grep { !$_->{over} } @ways) {
+      if (length $way->{buffer}) { vec($out, fileno $way->{to}, 1) = 1 }
+      else { vec($in, fileno $way->{from}, 1) = 1 }
+    }
+    next if select($in, $out, undef, undef) < 0;
+    for my $way (grep { !$_->{over} } @ways) {
+      my $ended = 0;
+      if (length $way->{buffer}) {
+        next if !vec($out, fileno $way->{to}, 1);
+        my $count = syswrite($way->{to}, $way->{buffer});
+        if (defined $count) { substr($way->{buffer}, 0, $count) = '' }
+        elsif ($! != EINTR && $! != EAGAIN) { $ended = 1 }
+      } elsif (vec($in, fileno $way->{from}, 1)) {
+        my $count = sysread($way->{from}, my $chunk, $way->{size});
+        if (!defined $count) { $ended = 1 if $! != EINTR && $! != EAGAIN }
+        elsif ($count == 0) { $ended = 1 }
+        elsif ($way->{take}) { $way->{take}->($chunk) }
+        else { $way->{buffer} = $way->{wrap} ? pack('Cn', ord $chunk, $count - 1) . substr($chunk, 1) : $chunk }
+      }
+      next if !$ended;
+      $way->{over} = 1;
+      $way->{end}->() if $way->{end};
+      return if $way->{last};
+    }
+  }
+}
+
+sub attach {
+  my ($path, $input) = @_;
+  socket(my $socket, AF_UNIX, SOCK_SEQPACKET, 0) or fail(3, "socket: $!");
+  connect($socket, pack_sockaddr_un($path)) or fail(3, "connect: $!");
+  my @ways = { from => $socket, to => \*STDOUT, size => 65536, wrap => 1, last => 1 };
+  push @ways, { from => \*STDIN, to => $socket, size => 8192, end => sub { shutdown($socket, 1) } } if $input;
+  carry(@ways);
+  return 0;
+}
+
+sub tcp {
+  my ($port) = @_;
+  my $socket;
+  my $problem = '';
+  for my $address (
+    [AF_INET, pack_sockaddr_in($port, inet_aton('127.0.0.1'))],
+    [AF_INET6, pack_sockaddr_in6($port, inet_pton(AF_INET6, '::1'))],
+  ) {
+    if (socket($socket, $address->[0], SOCK_STREAM, 0) && connect($socket, $address->[1])) { $problem = ''; last }
+    $problem ||= "$!";
+  }
+  fail(3, $problem) if $problem;
+  setsockopt($socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  carry(
+    { from => $socket, to => \*STDOUT, size => 65536, end => sub { close(STDOUT) } },
+    { from => \*STDIN, to => $socket, size => 65536, end => sub { shutdown($socket, 1) } },
+  );
+  return 0;
+}
+
+sub pty {
+  my @command = @_;
+  sysopen(my $master, '/dev/ptmx', O_RDWR | O_NOCTTY) or fail(3, "/dev/ptmx: $!");
+  my ($number, $unlocked) = (pack('I', 0), pack('I', 0));
+  ioctl($master, 0x40045431, $unlocked) or fail(3, "TIOCSPTLCK: $!");
+  ioctl($master, 0x80045430, $number) or fail(3, "TIOCGPTN: $!");
+  my $name = '/dev/pts/' . unpack('I', $number);
+  sysopen(my $terminal, $name, O_RDWR | O_NOCTTY) or fail(3, "$name: $!");
+  open(my $sizes, '<&=', 3) or fail(3, "descriptor 3: $!");
+  my $pid = fork();
+  fail(3, "fork: $!") if !defined $pid;
+  if ($pid == 0) {
+    POSIX::setsid();
+    ioctl($terminal, 0x540E, 0);
+    POSIX::dup2(fileno $terminal, $_) for 0 .. 2;
+    $SIG{PIPE} = 'DEFAULT';
+    exec { $command[0] } @command;
+    POSIX::_exit(127);
+  }
+  close($terminal);
+  my $line = '';
+  my $resize = sub {
+    $line .= $_[0];
+    while ($line =~ s/^(\d+) (\d+)\n//) { ioctl($master, 0x5414, pack('S4', $1, $2, 0, 0)) }
+  };
+  carry(
+    { from => $master, to => \*STDOUT, size => 65536, last => 1 },
+    { from => \*STDIN, to => $master, size => 4096 },
+    { from => $sizes, size => 1024, take => $resize },
+  );
+  # Whoever reads no more must not hold up the command.
+  while (1) { my $count = sysread($master, my $rest, 65536); last if defined $count ? $count == 0 : $! != EINTR && $! != EAGAIN;
+    next if defined $count; my $in = ''; vec($in, fileno $master, 1) = 1; select($in, undef, undef, undef) }
+  1 while waitpid($pid, 0) < 0 && $! == EINTR;
+  return $? & 127 ? 128 + ($? & 127) : $? >> 8;
+}
+
+$SIG{PIPE} = 'IGNORE';
+my ($mode, @rest) = @ARGV;
+my %modes = (attach => \&attach, tcp => \&tcp, pty => \&pty);
+POSIX::_exit($modes{$mode}->(@rest));
+`;
+
+/** Perl's arguments for one mode of the relay. */
+export function relayArguments(mode: 'attach' | 'tcp' | 'pty', ...rest: string[]): string[] {
+  return ['-e', relayScript, '--', mode, ...rest];
+}

@@ -1,0 +1,136 @@
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { FLAG_FIN, FrameDecoder, FrameKind, ResetStatus, SpdyError, controlFrame } from './frames.ts';
+import type { Frame } from './frames.ts';
+import { HeaderReader, HeaderWriter } from './header-block.ts';
+import { SpdyStream } from './stream.ts';
+import type { FrameSink } from './stream.ts';
+
+/** Streams open at once on one connection; kubectl port-forward opens two for each connection it carries. */
+const MAX_STREAMS = 2000;
+
+/**
+ * The server's end of a SPDY/3.1 connection as Kubernetes uses it: streams opened by the client only, no flow control but
+ * that of TCP, SETTINGS and WINDOW_UPDATE without effect.
+ */
+export class SpdyConnection {
+  readonly #socket: Duplex;
+  readonly #onStream: (stream: SpdyStream) => boolean;
+  readonly #decoder = new FrameDecoder();
+  readonly #headers = new HeaderReader();
+  readonly #replies = new HeaderWriter();
+  readonly #streams = new Map<number, SpdyStream>();
+  readonly #sink: FrameSink;
+  #lastId = 0;
+
+  /** `onStream` gets every stream and says whether it is wanted; the client is told before it gets data. */
+  constructor(socket: Duplex, onStream: (stream: SpdyStream) => boolean) {
+    this.#socket = socket;
+    this.#onStream = onStream;
+    this.#sink = {
+      get closed() {
+        return !socket.writable;
+      },
+      write: (frames, done) => {
+        this.#write(frames, done);
+      },
+    };
+  }
+
+  /**
+   * Serves the connection until the peer closes it. Streams still open then are destroyed.
+   * @throws SpdyError when the peer breaks the protocol, or the socket's error.
+   */
+  async run(): Promise<void> {
+    let failure: Error | undefined;
+    // A loop that waits for a slow reader sees no end of the socket.
+    this.#socket.once('close', () => {
+      for (const stream of this.#streams.values()) stream.destroy(failure ?? new Error('the connection was closed'));
+    });
+    try {
+      for await (const chunk of this.#socket as AsyncIterable<Buffer>) {
+        for (const frame of this.#decoder.decode(chunk)) await this.#handle(frame);
+      }
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+      throw failure;
+    } finally {
+      this.#socket.destroy();
+      this.#headers.close();
+      if (this.#socket.closed) for (const stream of this.#streams.values()) stream.destroy(failure);
+    }
+  }
+
+  async #handle(frame: Frame): Promise<void> {
+    if (frame.type === 'data') {
+      const stream = this.#streams.get(frame.streamId);
+      if (stream !== undefined) await stream.receive(frame.data, frame.fin);
+      else if (frame.streamId > this.#lastId) throw new SpdyError('data for a stream that was never opened');
+      // What was under way when its stream ended is nobody's any more.
+      return;
+    }
+    const { kind, payload } = frame;
+    if (kind === FrameKind.SYN_STREAM) await this.#open(frame.flags, payload);
+    else if (kind === FrameKind.RST_STREAM) this.#streams.get(idOf(payload))?.reset(word(payload, 4));
+    else if (kind === FrameKind.PING) await this.#ping(payload);
+    else if (kind === FrameKind.HEADERS || kind === FrameKind.SYN_REPLY) {
+      // Nothing is said in them here, but the compression must see every block.
+      await this.#headers.read(payload.subarray(4));
+      if ((frame.flags & FLAG_FIN) !== 0) await this.#streams.get(idOf(payload))?.receive(Buffer.alloc(0), true);
+    }
+  }
+
+  async #open(flags: number, payload: Buffer): Promise<void> {
+    if (payload.length < 10) throw new SpdyError('a SYN_STREAM is too short');
+    const id = idOf(payload);
+    const headers = await this.#headers.read(payload.subarray(10));
+    if (id % 2 === 0 || id <= this.#lastId) throw new SpdyError(`stream id ${String(id)} is not the client's next`);
+    this.#lastId = id;
+    if (this.#streams.size >= MAX_STREAMS) {
+      await this.#reply(controlFrame(FrameKind.RST_STREAM, 0, [id, ResetStatus.REFUSED_STREAM]));
+      return;
+    }
+    const stream = new SpdyStream(id, headers, this.#sink);
+    this.#streams.set(id, stream);
+    stream.once('close', () => this.#streams.delete(id));
+    await this.#reply(controlFrame(FrameKind.SYN_REPLY, 0, [id], this.#replies.write(new Map())));
+    if ((flags & FLAG_FIN) !== 0) await stream.receive(Buffer.alloc(0), true);
+    if (!this.#onStream(stream)) stream.destroy();
+  }
+
+  async #ping(payload: Buffer): Promise<void> {
+    const id = word(payload, 0);
+    // Even ids would answer pings of our own, which we never send.
+    if (id % 2 === 1) await this.#reply(controlFrame(FrameKind.PING, 0, [id]));
+  }
+
+  /** Sends an answer, and reads on only when the peer takes its answers: a flood must not gather here. */
+  async #reply(frame: Buffer): Promise<void> {
+    if (!this.#socket.writable || this.#socket.write(frame)) return;
+    const given = new AbortController();
+    await Promise.race([
+      once(this.#socket, 'drain', { signal: given.signal }),
+      once(this.#socket, 'close', { signal: given.signal }),
+    ]).catch(() => undefined);
+    given.abort();
+  }
+
+  #write(frames: readonly Buffer[], done: (error?: Error | null) => void): void {
+    if (!this.#socket.writable) {
+      done(new Error('the connection was closed'));
+      return;
+    }
+    this.#socket.cork();
+    frames.forEach((frame, index) => this.#socket.write(frame, index === frames.length - 1 ? done : undefined));
+    this.#socket.uncork();
+  }
+}
+
+function word(payload: Buffer, at: number): number {
+  if (payload.length < at + 4) throw new SpdyError('a control frame is too short');
+  return payload.readUInt32BE(at);
+}
+
+function idOf(payload: Buffer): number {
+  return word(payload, 0) & 0x7fffffff;
+}

@@ -1,0 +1,112 @@
+/** Kinds of control frames (SPDY Protocol, Draft 3.1, section 2.6). */
+export const FrameKind = {
+  SYN_STREAM: 1,
+  SYN_REPLY: 2,
+  RST_STREAM: 3,
+  SETTINGS: 4,
+  PING: 6,
+  GOAWAY: 7,
+  HEADERS: 8,
+  WINDOW_UPDATE: 9,
+} as const;
+
+/** Why a stream is reset (section 2.6.3). */
+export const ResetStatus = {
+  PROTOCOL_ERROR: 1,
+  INVALID_STREAM: 2,
+  REFUSED_STREAM: 3,
+  CANCEL: 5,
+  STREAM_ALREADY_CLOSED: 9,
+} as const;
+
+/** The flag on a frame after which its sender sends nothing more on the stream. */
+export const FLAG_FIN = 1;
+/** The most bytes one data frame holds. */
+export const MAX_DATA_BYTES = 2 ** 24 - 1;
+/** Control frames here hold a few header fields; a longer one is an attack. */
+export const MAX_CONTROL_BYTES = 65_536;
+
+const VERSION = 3;
+const HEADER_BYTES = 8;
+
+/** A piece of a stream's data, of a frame or of a part of one; or a whole control frame. */
+export type Frame =
+  | { type: 'data'; streamId: number; data: Buffer; fin: boolean }
+  | { type: 'control'; kind: number; flags: number; payload: Buffer };
+
+/** The peer does not follow SPDY/3.1; the connection cannot go on. */
+export class SpdyError extends Error {
+  override readonly name = 'SpdyError';
+}
+
+/** Cuts a byte stream into frames. Data goes on as it comes, so that memory does not grow with the length of a frame. */
+export class FrameDecoder {
+  #pending: Buffer = Buffer.alloc(0);
+  #data: { streamId: number; left: number; fin: boolean } | undefined;
+
+  /** Frames that `chunk` completes. @throws SpdyError for bytes that are no SPDY/3.1. */
+  *decode(chunk: Buffer): Generator<Frame> {
+    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#pending = Buffer.alloc(0);
+    for (;;) {
+      if (this.#data !== undefined) {
+        if (rest.length === 0) return;
+        const piece = rest.subarray(0, this.#data.left);
+        rest = rest.subarray(piece.length);
+        yield this.#dataFrame(this.#data, piece);
+        continue;
+      }
+      if (rest.length < HEADER_BYTES) break;
+      const length = rest.readUIntBE(5, 3);
+      const flags = rest.readUInt8(4);
+      if ((rest.readUInt8(0) & 0x80) === 0) {
+        const data = { streamId: rest.readUInt32BE(0), left: length, fin: (flags & FLAG_FIN) !== 0 };
+        rest = rest.subarray(HEADER_BYTES);
+        if (length === 0) yield this.#dataFrame(data, Buffer.alloc(0));
+        else this.#data = data;
+        continue;
+      }
+      const version = rest.readUInt16BE(0) & 0x7fff;
+      if (version !== VERSION) throw new SpdyError(`SPDY version ${String(version)} is not spoken here`);
+      if (length > MAX_CONTROL_BYTES) throw new SpdyError(`a control frame of ${String(length)} bytes is too long`);
+      if (rest.length < HEADER_BYTES + length) break;
+      const kind = rest.readUInt16BE(2);
+      const payload = rest.subarray(HEADER_BYTES, HEADER_BYTES + length);
+      rest = rest.subarray(HEADER_BYTES + length);
+      yield { type: 'control', kind, flags, payload };
+    }
+    // Copied, so that a few bytes do not keep a large chunk.
+    this.#pending = Buffer.from(rest);
+  }
+
+  #dataFrame(frame: { streamId: number; left: number; fin: boolean }, data: Buffer): Frame {
+    frame.left -= data.length;
+    this.#data = frame.left === 0 ? undefined : frame;
+    return { type: 'data', streamId: frame.streamId, data, fin: frame.fin && frame.left === 0 };
+  }
+}
+
+/** The eight bytes before a data frame's content. */
+export function dataHeader(streamId: number, length: number, fin: boolean): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32BE(streamId, 0);
+  header.writeUInt32BE(length, 4);
+  if (fin) header.writeUInt8(FLAG_FIN, 4);
+  return header;
+}
+
+/** A whole control frame of 32-bit words, followed by `block`. */
+export function controlFrame(
+  kind: number,
+  flags: number,
+  words: readonly number[],
+  block: Uint8Array = Buffer.alloc(0),
+): Buffer {
+  const frame = Buffer.alloc(HEADER_BYTES + words.length * 4);
+  frame.writeUInt16BE(0x8000 | VERSION, 0);
+  frame.writeUInt16BE(kind, 2);
+  frame.writeUInt32BE(words.length * 4 + block.length, 4);
+  frame.writeUInt8(flags, 4);
+  words.forEach((word, index) => frame.writeUInt32BE(word >>> 0, HEADER_BYTES + index * 4));
+  return Buffer.concat([frame, block]);
+}

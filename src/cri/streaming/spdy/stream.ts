@@ -1,0 +1,81 @@
+import { Duplex } from 'node:stream';
+import type { SpdyHeaders } from './header-block.ts';
+import { FrameKind, MAX_DATA_BYTES, ResetStatus, controlFrame, dataHeader } from './frames.ts';
+
+/** Bytes a stream holds for a slow reader before the whole connection waits: SPDY as Kubernetes speaks it has no windows. */
+const RECEIVE_BYTES = 262_144;
+
+/** What a stream needs of its connection. */
+export interface FrameSink {
+  /** Writes frames; `done` is called when the system has taken them, or with the error that ended the connection. */
+  write(frames: readonly Buffer[], done: (error?: Error | null) => void): void;
+  readonly closed: boolean;
+}
+
+/** One stream of a SPDY connection. Both directions end on their own; destroying it before resets it at the peer. */
+export class SpdyStream extends Duplex {
+  readonly id: number;
+  readonly headers: SpdyHeaders;
+  readonly #sink: FrameSink;
+  #wake: (() => void) | undefined;
+  #peerEnded = false;
+  #peerReset = false;
+
+  constructor(id: number, headers: SpdyHeaders, sink: FrameSink) {
+    super({ readableHighWaterMark: RECEIVE_BYTES });
+    this.id = id;
+    this.headers = headers;
+    this.#sink = sink;
+    // A lost connection ends every stream; who reads or writes it sees the error there.
+    this.on('error', () => undefined);
+  }
+
+  /** Takes data off the wire; resolves when there is room for more. */
+  async receive(data: Buffer, fin: boolean): Promise<void> {
+    if (this.#peerEnded || this.destroyed) return;
+    const room = data.length === 0 || this.push(data);
+    if (fin) {
+      this.#peerEnded = true;
+      this.push(null);
+      return;
+    }
+    if (!room) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** The peer has reset the stream. */
+  reset(status: number): void {
+    this.#peerReset = true;
+    this.destroy(new Error(`the peer reset the stream (status ${String(status)})`));
+  }
+
+  override _read(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  override _write(chunk: Buffer, _: BufferEncoding, done: (error?: Error | null) => void): void {
+    const frames: Buffer[] = [];
+    for (let at = 0; at < chunk.length; at += MAX_DATA_BYTES) {
+      const piece = chunk.subarray(at, at + MAX_DATA_BYTES);
+      frames.push(dataHeader(this.id, piece.length, false), piece);
+    }
+    this.#sink.write(frames, done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#sink.write([dataHeader(this.id, 0, true)], done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this._read();
+    const whole = this.writableFinished && this.#peerEnded;
+    if (!whole && !this.#peerReset && !this.#sink.closed) {
+      this.#sink.write([controlFrame(FrameKind.RST_STREAM, 0, [this.id, ResetStatus.CANCEL])], () => undefined);
+    }
+    done(error);
+  }
+}
