@@ -62,7 +62,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
   logger.info('Shutting down; containers stay', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
-  await Promise.all([server.stop(), streaming.stop(), importing]);
+  await Promise.all([server.stop(), streaming.stop()]);
 };
 
 /** Wires every part to the ports it is used through. */
