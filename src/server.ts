@@ -54,6 +54,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
   await server.start();
   const page = config.metrics.listen === '' ? undefined : await serveMetrics(config.metrics.listen, metrics, logger);
   reloadOnHangup(logger, reload);
+  const importing = services.images.importFolder(shutdown.signal);
   logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
 
   const signal = await new Promise<string>((resolve) => {
@@ -62,7 +63,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
   logger.info('Shutting down; containers stay', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
-  await Promise.all([server.stop(), streaming.stop()]);
+  await Promise.all([server.stop(), streaming.stop(), importing]);
 };
 
 /** Wires every part to the ports it is used through. */
@@ -98,6 +99,7 @@ async function build(config: Config, logger: RootLogger, metrics: Metrics): Prom
     defaultRegistry: config.images.default_registry,
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     pinned: config.images.pinned,
+    archiveDir: config.images.archive_dir,
   });
   const runner = new ConmonRunner({
     stateDir: join(config.state, 'runner'),

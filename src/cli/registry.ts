@@ -2,12 +2,14 @@ import type { Command } from './command.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
 import { exec } from './commands/exec.ts';
+import { exportCommand } from './commands/export.ts';
 import { help } from './commands/help.ts';
 import { images } from './commands/images.ts';
 import { importCommand } from './commands/import.ts';
 import { inspect } from './commands/inspect.ts';
 import { logs } from './commands/logs.ts';
 import { pods } from './commands/pods.ts';
+import { prune } from './commands/prune.ts';
 import { ps } from './commands/ps.ts';
 import { pull } from './commands/pull.ts';
 import { rm } from './commands/rm.ts';
@@ -35,12 +37,14 @@ export const COMMANDS: readonly Command[] = [
   images,
   pull,
   importCommand,
+  exportCommand,
   inspect,
   logs,
   exec,
   stop,
   rm,
   rmi,
+  prune,
   config,
   version,
   help,

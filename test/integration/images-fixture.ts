@@ -62,17 +62,20 @@ export async function withBlob<T>(data: Buffer, task: (blob: string) => Promise<
 /** One layer a list of entries. */
 export const layers = (...specs: EntrySpec[][]) => specs.map((each) => tarOf(...each));
 
-/** An image service with all its real parts on `root`. */
+/** An image service with all its real parts on `root`; what it reports as errors is appended to `errors`. */
 export async function newService(
   t: ExecutionContext,
   root: string,
   options: Partial<RegistryClientOptions> = {},
+  more: Partial<ImageServiceOptions> = {},
+  errors: string[] = [],
 ): Promise<{ images: ImageService; store: OverlayStore }> {
   const registry = new RegistryClient({ logger: silent, retryMs: 10, ...options });
   t.teardown(() => registry.close());
   const store = await newStore(join(root, 'overlay'));
   const archives = new ArchiveReader({ temporary: join(root, 'import') });
-  const wiring: ImageServiceOptions = { root, registry, archives, store, clock: systemClock, logger: silent };
+  const logger: Logger = { ...silent, error: (message) => void errors.push(message) };
+  const wiring: ImageServiceOptions = { root, registry, archives, store, clock: systemClock, logger, ...more };
   const images = new ImageService(wiring);
   await images.load();
   return { images, store };

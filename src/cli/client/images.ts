@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import {
+  ExportRequest,
   type Image,
   ImageServiceService,
   ImageStoreService,
   ImportRequest,
   ListImagesRequest,
+  PruneRequest,
   PullImageRequest,
   RemoveImageRequest,
 } from '../../../api/gen/cri.ts';
@@ -25,18 +27,26 @@ export async function listImages(context: CliContext, server: ServerClient, inpu
   } else if (input.text('output') === 'json') {
     context.stdout.write(formatJson({ images }));
   } else {
-    const rows = images.flatMap((image) => imageRows(image, input.has('no-trunc')));
+    const digests = input.has('digests');
+    const rows = images.flatMap((image) => imageRows(image, { full: input.has('no-trunc'), digests }));
     rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1));
-    context.stdout.write(formatTable(['IMAGE', 'TAG', 'IMAGE ID', 'SIZE'], rows));
+    context.stdout.write(formatTable(['IMAGE', 'TAG', ...(digests ? ['DIGEST'] : []), 'IMAGE ID', 'SIZE'], rows));
   }
 }
 
-function imageRows(image: Image, full: boolean): string[][] {
+function imageRows(image: Image, { full, digests }: { full: boolean; digests: boolean }): string[][] {
   const rest = [shortId(image.id, full), formatBytes(image.size)];
-  if (image.repoTags.length === 0) return [[image.repoDigests[0]?.split('@', 1)[0] ?? '', '', ...rest]];
+  const byRepository = new Map(image.repoDigests.map((name) => name.split('@', 2) as [string, string]));
+  const row = (repository: string, tag: string) => [
+    repository,
+    tag,
+    ...(digests ? [byRepository.get(repository) ?? ''] : []),
+    ...rest,
+  ];
+  if (image.repoTags.length === 0) return [row(image.repoDigests[0]?.split('@', 1)[0] ?? '', '')];
   return image.repoTags.map((name) => {
     const colon = name.lastIndexOf(':');
-    return [name.slice(0, colon), name.slice(colon + 1), ...rest];
+    return row(name.slice(0, colon), name.slice(colon + 1));
   });
 }
 
@@ -55,6 +65,26 @@ export async function importImages(context: CliContext, server: ServerClient, in
   const response = await server.call(ImageStoreService.import, request, { timeoutMs: 0 });
   if (input.text('output') === 'json') context.stdout.write(formatJson(response));
   else context.stdout.write([...response.imageIds, ...response.names].map((line) => `${line}\n`).join(''));
+}
+
+/** Has the server write an image into a file, and prints the digest in it. */
+export async function exportImage(context: CliContext, server: ServerClient, input: Input): Promise<void> {
+  const [image = '', path = ''] = input.args;
+  const request = ExportRequest.create({ image, path: resolve(path) });
+  const response = await server.call(ImageStoreService.export, request, { timeoutMs: 0 });
+  if (input.text('output') === 'json') context.stdout.write(formatJson(response));
+  else context.stdout.write(`${response.digest}\n`);
+}
+
+/** Has the server remove unused images, and prints their ids and what that freed. */
+export async function pruneImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
+  const response = await server.call(ImageStoreService.prune, PruneRequest.create(), { timeoutMs: 0 });
+  if (input.text('output') === 'json') {
+    context.stdout.write(formatJson(response));
+    return;
+  }
+  context.stdout.write(response.imageIds.map((id) => `${id}\n`).join(''));
+  context.stderr.write(`${response.imageIds.length} removed, ${formatBytes(response.reclaimedBytes)} freed\n`);
 }
 
 /** Removes the images. @throws CriError for the first that cannot be removed. */

@@ -4,7 +4,8 @@ import { OUTPUT_OPTION, SERVER_OPTIONS } from '../options.ts';
 export const importCommand: Command = {
   name: 'import',
   summary: 'bring in images from a file or folder',
-  description: 'Reads OCI image layouts, oci-archives and docker-archives. The path is on the host of the server.',
+  description:
+    'Reads OCI image layouts, oci-archives, docker-archives and tarballs of root file systems (Proxmox VE templates). The path is on the host of the server.',
   arguments: [{ name: 'PATH', description: 'the archive or layout', kind: 'file' }],
   options: [
     { name: 'name', value: 'REFERENCE', description: 'name to give the image (default: the names in the archive)' },

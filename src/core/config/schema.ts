@@ -151,6 +151,13 @@ export const configSchema = z.strictObject({
         .describe(
           'credentials as containers-auth.json(5) has them, for pulls that bring none; the first that fits counts',
         ),
+      archive_dir: z
+        .string()
+        .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
+        .default('')
+        .describe(
+          'folder of image archives (*.tar, also .gz, .xz, .zst) taken in at start, for nodes without a registry',
+        ),
       max_concurrent_downloads: z.number().int().min(1).max(32).default(3).describe('layers fetched at once per pull'),
       stall_seconds: seconds.default(60).describe('a transfer without a byte for so long is given up; 0: never'),
       pinned: z.array(z.string()).default([]).describe('images that the kubelet must not collect'),

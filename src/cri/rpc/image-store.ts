@@ -1,16 +1,38 @@
 import type { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import { checkAbsolutePath } from '../../core/lifecycle/checks.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import type { ContainerRecord } from '../../core/model/container.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Services } from './services.ts';
 
-/** The server's own service beside CRI: bringing images in from files. */
-export function imageStoreCalls({ images }: Services): Handlers<typeof ImageStoreService> {
+function mountedImages({ mountedImages: mounted = [] }: ContainerRecord): string[] {
+  return mounted.map(({ imageId }) => imageId);
+}
+
+/** The server's own service beside CRI: images from and to files, and the removal of unused ones. */
+export function imageStoreCalls({ images, containers }: Services): Handlers<typeof ImageStoreService> {
   return {
     import: async ({ path, reference }, { signal }) => {
       checkAbsolutePath('path', path);
       const imageIds = await images.import(path, { ...(reference !== '' && { ref: reference }), signal });
       const names = imageIds.flatMap((id) => images.status(id)?.repoTags ?? []);
       return { imageIds, names };
+    },
+
+    export: async ({ image, path }, { signal }) => {
+      checkAbsolutePath('path', path);
+      if (image === '') throw invalidArgument('image', 'must not be empty');
+      const { digest, size } = await images.export(image, path, signal);
+      return { digest, size: BigInt(size) };
+    },
+
+    prune: async () => {
+      const used = () => new Set(containers.list().flatMap((record) => [record.imageId, ...mountedImages(record)]));
+      const before = await images.fsInfo();
+      const removed = await images.prune(used);
+      const after = await images.fsInfo();
+      const freed = before.usedBytes - after.usedBytes;
+      return { imageIds: removed.map(({ id }) => id), reclaimedBytes: freed > 0n ? freed : 0n };
     },
   };
 }

@@ -5,6 +5,7 @@ import type { ImageArchiveReader, SourceImage } from '../../core/model/image.ts'
 import { TarError } from '../../utils/tar/header.ts';
 import { readDockerSave } from './archive/docker-save.ts';
 import { readLayout } from './archive/layout.ts';
+import { readRootTarball } from './archive/root-tarball.ts';
 import { unpackArchive } from './archive/unpack.ts';
 import { parsePlatform, type Platform } from './platform.ts';
 
@@ -15,7 +16,10 @@ export interface ArchiveReaderOptions {
   platform?: string;
 }
 
-/** Reads OCI image layouts (a folder, or a tar of one) and archives of `docker save`; the tars may be gzip-compressed. */
+/**
+ * Reads OCI image layouts (a folder, or a tar of one), archives of `docker save` and tarballs of root file systems; the tars
+ * may be compressed by gzip, zstd or xz.
+ */
 export class ArchiveReader implements ImageArchiveReader {
   readonly #temporary: string;
   readonly #platform: Platform;
@@ -52,6 +56,10 @@ export class ArchiveReader implements ImageArchiveReader {
     };
     try {
       const members = await unpackArchive(path, folder, signal);
+      if (!members) {
+        await remove();
+        return [await readRootTarball(path, this.#platform, signal)];
+      }
       const images =
         (await readLayout(folder, this.#platform, close)) ??
         (await readDockerSave((name) => members.path(name), signal, close));
@@ -84,7 +92,7 @@ async function isDirectory(path: string): Promise<boolean> {
 function unknownFormat(path: string): CriError {
   return invalidArgument(
     'path',
-    `${JSON.stringify(path)} is neither an OCI image layout nor an archive of docker save`,
+    `${JSON.stringify(path)} is neither an OCI image layout, nor an archive of docker save, nor a root file system`,
   );
 }
 

@@ -20,11 +20,14 @@ import {
 
 /** ImportRequest says where the images are. */
 export interface ImportRequest {
-  /** Absolute path, on the server's host, of an OCI image layout, an oci-archive or a docker-archive. */
+  /**
+   * Absolute path, on the server's host, of an OCI image layout, an oci-archive, a docker-archive, or a tarball of a root
+   * file system (such as a container template of Proxmox VE).
+   */
   path: string;
   /**
-   * Name to give the image, "[registry/]repository[:tag]". Empty: the names that the archive itself gives. Refused when
-   * there is more than one image in it.
+   * Name to give the image, "[registry/]repository[:tag]". Empty: the names that the archive itself gives; a tarball of a
+   * root file system is named after its file. Refused when there is more than one image in it.
    */
   reference: string;
 }
@@ -35,6 +38,34 @@ export interface ImportResponse {
   imageIds: string[];
   /** Their names in full, "registry/repository:tag". */
   names: string[];
+}
+
+/** ExportRequest says which image goes where. */
+export interface ExportRequest {
+  /** Name or id of the image, as ImageStatus takes it. */
+  image: string;
+  /** Absolute path, on the server's host, of the file to make. It must not exist. */
+  path: string;
+}
+
+/** ExportResponse says what was written. */
+export interface ExportResponse {
+  /** Digest of the manifest in the archive. */
+  digest: string;
+  /** Bytes of the file. */
+  size: bigint;
+}
+
+/** PruneRequest asks for the removal of unused images. */
+export interface PruneRequest {
+}
+
+/** PruneResponse says what was removed. */
+export interface PruneResponse {
+  /** The ids of the images that are gone. */
+  imageIds: string[];
+  /** What their files used, in bytes. */
+  reclaimedBytes: bigint;
 }
 
 function createBaseImportRequest(): ImportRequest {
@@ -171,6 +202,258 @@ export const ImportResponse: MessageFns<ImportResponse> = {
   },
 };
 
+function createBaseExportRequest(): ExportRequest {
+  return { image: "", path: "" };
+}
+
+export const ExportRequest: MessageFns<ExportRequest> = {
+  encode(message: ExportRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExportRequest>): ExportRequest {
+    return ExportRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExportRequest>): ExportRequest {
+    const message = createBaseExportRequest();
+    message.image = object.image ?? "";
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseExportResponse(): ExportResponse {
+  return { digest: "", size: 0n };
+}
+
+export const ExportResponse: MessageFns<ExportResponse> = {
+  encode(message: ExportResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    if (message.size !== 0n) {
+      if (BigInt.asIntN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type int64 too large");
+      }
+      writer.uint32(16).int64(message.size);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.size = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ExportResponse>): ExportResponse {
+    return ExportResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExportResponse>): ExportResponse {
+    const message = createBaseExportResponse();
+    message.digest = object.digest ?? "";
+    message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : 0n;
+    return message;
+  },
+};
+
+function createBasePruneRequest(): PruneRequest {
+  return {};
+}
+
+export const PruneRequest: MessageFns<PruneRequest> = {
+  encode(_: PruneRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PruneRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePruneRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PruneRequest>): PruneRequest {
+    return PruneRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PruneRequest>): PruneRequest {
+    const message = createBasePruneRequest();
+    return message;
+  },
+};
+
+function createBasePruneResponse(): PruneResponse {
+  return { imageIds: [], reclaimedBytes: 0n };
+}
+
+export const PruneResponse: MessageFns<PruneResponse> = {
+  encode(message: PruneResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.imageIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.reclaimedBytes !== 0n) {
+      if (BigInt.asIntN(64, message.reclaimedBytes) !== message.reclaimedBytes) {
+        throw new globalThis.Error("value provided for field message.reclaimedBytes of type int64 too large");
+      }
+      writer.uint32(16).int64(message.reclaimedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PruneResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePruneResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.reclaimedBytes = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PruneResponse>): PruneResponse {
+    return PruneResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PruneResponse>): PruneResponse {
+    const message = createBasePruneResponse();
+    message.imageIds = object.imageIds?.map((e) => e) || [];
+    message.reclaimedBytes = (object.reclaimedBytes !== undefined && object.reclaimedBytes !== null)
+      ? BigInt(object.reclaimedBytes)
+      : 0n;
+    return message;
+  },
+};
+
 /**
  * Calls of this server's own about images, served on the same socket as the CRI.
  * buf:lint:ignore SERVICE_SUFFIX
@@ -190,6 +473,29 @@ export const ImageStoreService = {
     responseSerialize: (value: ImportResponse): Buffer => Buffer.from(ImportResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ImportResponse => ImportResponse.decode(value),
   },
+  /**
+   * Export writes an image of the store into a new file on the server's host: an oci-archive with the image's
+   * configuration and all its files in one layer.
+   */
+  export: {
+    path: "/proxmoxlxcri.v1.ImageStore/Export" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ExportRequest): Buffer => Buffer.from(ExportRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExportRequest => ExportRequest.decode(value),
+    responseSerialize: (value: ExportResponse): Buffer => Buffer.from(ExportResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ExportResponse => ExportResponse.decode(value),
+  },
+  /** Prune removes the images that no container uses and that are not pinned. */
+  prune: {
+    path: "/proxmoxlxcri.v1.ImageStore/Prune" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PruneRequest): Buffer => Buffer.from(PruneRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PruneRequest => PruneRequest.decode(value),
+    responseSerialize: (value: PruneResponse): Buffer => Buffer.from(PruneResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PruneResponse => PruneResponse.decode(value),
+  },
 } as const;
 
 export interface ImageStoreServer extends UntypedServiceImplementation {
@@ -198,6 +504,13 @@ export interface ImageStoreServer extends UntypedServiceImplementation {
    * error.
    */
   import: handleUnaryCall<ImportRequest, ImportResponse>;
+  /**
+   * Export writes an image of the store into a new file on the server's host: an oci-archive with the image's
+   * configuration and all its files in one layer.
+   */
+  export: handleUnaryCall<ExportRequest, ExportResponse>;
+  /** Prune removes the images that no container uses and that are not pinned. */
+  prune: handleUnaryCall<PruneRequest, PruneResponse>;
 }
 
 export interface ImageStoreClient extends Client {
@@ -219,6 +532,41 @@ export interface ImageStoreClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ImportResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Export writes an image of the store into a new file on the server's host: an oci-archive with the image's
+   * configuration and all its files in one layer.
+   */
+  export(
+    request: ExportRequest,
+    callback: (error: ServiceError | null, response: ExportResponse) => void,
+  ): ClientUnaryCall;
+  export(
+    request: ExportRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ExportResponse) => void,
+  ): ClientUnaryCall;
+  export(
+    request: ExportRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ExportResponse) => void,
+  ): ClientUnaryCall;
+  /** Prune removes the images that no container uses and that are not pinned. */
+  prune(
+    request: PruneRequest,
+    callback: (error: ServiceError | null, response: PruneResponse) => void,
+  ): ClientUnaryCall;
+  prune(
+    request: PruneRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PruneResponse) => void,
+  ): ClientUnaryCall;
+  prune(
+    request: PruneRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PruneResponse) => void,
   ): ClientUnaryCall;
 }
 

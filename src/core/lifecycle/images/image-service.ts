@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.ts';
 import type {
@@ -10,10 +11,12 @@ import type {
 } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
-import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../model/errors.ts';
+import { CriError, invalidArgument, isErrno, messageOf, notFound, StatusCode } from '../../model/errors.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
 import { runLocked } from './abortable.ts';
+import { ArchiveFolder } from './archive-folder.ts';
 import { ContentStore } from './content-store.ts';
+import { type ExportedImage, exportImage, isExportCopy } from './export-image.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import { LayerFetcher } from './layer-fetcher.ts';
@@ -34,6 +37,8 @@ export interface ImageServiceOptions {
   maxConcurrentDownloads?: number;
   /** Image names, `*` standing for anything, whose images the kubelet must not collect. */
   pinned?: readonly string[];
+  /** Folder of archives whose images are to be present, for nodes without a registry; "": none. */
+  archiveDir?: string;
 }
 
 /** What images use of their file system (CRI ImageFsInfo). */
@@ -57,6 +62,7 @@ export class ImageService {
   readonly #fetcher: LayerFetcher;
   readonly #unpacker: LayerUnpacker;
   readonly #locks = new KeyedLock();
+  readonly #archives: ArchiveFolder | undefined;
 
   constructor(options: ImageServiceOptions) {
     this.#options = options;
@@ -71,11 +77,31 @@ export class ImageService {
     this.#content = new ContentStore(join(root, 'content'));
     this.#fetcher = new LayerFetcher(join(root, 'content', 'incoming'), options.maxConcurrentDownloads ?? 3);
     this.#unpacker = new LayerUnpacker(store, this.#fetcher);
+    if (options.archiveDir) {
+      this.#archives = new ArchiveFolder({
+        folder: options.archiveDir,
+        memory: join(root, 'archives.json'),
+        import: (path, signal) => this.import(path, { ...(signal && { signal }) }),
+        isPresent: (id) => this.#catalog.find(id) !== undefined,
+        logger,
+      });
+    }
+  }
+
+  /** Takes in what is new in the folder of archives. Never fails: what goes wrong is reported. */
+  async importFolder(signal?: AbortSignal): Promise<void> {
+    try {
+      await this.#archives?.scan(signal);
+    } catch (error) {
+      this.#options.logger.error('Cannot read the folder of image archives', { error: messageOf(error) });
+    }
   }
 
   /** Reads the records, forgets images whose layers are gone, and removes what earlier processes left half done. */
   async load(): Promise<void> {
     await this.#fetcher.clear();
+    await rm(join(this.#options.root, 'export'), { recursive: true, force: true });
+    for (const id of await this.#options.store.list()) if (isExportCopy(id)) await this.#options.store.remove(id);
     await this.#catalog.load();
     const { store, logger } = this.#options;
     for (const record of this.#catalog.list()) {
@@ -87,14 +113,25 @@ export class ImageService {
   }
 
   /**
-   * Makes the image present and current, always asking the registry, and returns its id (CRI Image.id).
+   * Makes the image present and current, always asking the registry, and returns its id (CRI Image.id). When no registry
+   * can be reached, an image from the folder of archives will do.
    * @throws CriError INVALID_ARGUMENT for a malformed name or image, and whatever ImageRegistry.resolve throws; the
    *   signal's reason when it is aborted.
    */
   async pull(image: string, credentials?: Credentials, signal?: AbortSignal): Promise<string> {
     const reference = parseReference(image, { defaultRegistry: this.#options.defaultRegistry ?? 'docker.io' });
     return runLocked(this.#locks, `pull ${formatReference(reference)}`, signal, async () => {
-      const source = await this.#options.registry.resolve(reference, credentials, signal);
+      let source: SourceImage;
+      try {
+        source = await this.#options.registry.resolve(reference, credentials, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        const archived = isUnavailable(error)
+          ? await this.#fromArchives(formatReference(reference), signal)
+          : undefined;
+        if (archived === undefined) throw error;
+        return archived;
+      }
       try {
         const names = { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };
         return await this.#store(source, [names], signal);
@@ -132,6 +169,37 @@ export class ImageService {
     } finally {
       await Promise.all(sources.map((source) => source.close()));
     }
+  }
+
+  /**
+   * Writes the image into a new file: an oci-archive with its configuration and all its files in one layer.
+   * @throws CriError NOT_FOUND for an unknown image, INVALID_ARGUMENT when the file exists or cannot be made.
+   */
+  async export(image: string, path: string, signal?: AbortSignal): Promise<ExportedImage> {
+    const record = this.#catalog.find(image);
+    if (!record) throw notFound('image', image);
+    const hold = this.#unpacker.hold(chainIds(record.config.diffIds));
+    const temporary = join(this.#options.root, 'export');
+    try {
+      return await exportImage(record, { path, temporary, store: this.#options.store, signal });
+    } catch (error) {
+      throw fullDisk(error) ?? error;
+    } finally {
+      hold();
+    }
+  }
+
+  /** Removes every image that is neither in `used` (ids) nor pinned. Returns their records. */
+  async prune(used: () => ReadonlySet<string>): Promise<ImageRecord[]> {
+    const removed: ImageRecord[] = [];
+    for (const record of this.#catalog.list()) {
+      if (record.pinned || used().has(record.id)) continue;
+      await this.#catalog.delete(record.id);
+      removed.push(record);
+    }
+    await this.collect();
+    this.#options.logger.info('Pruned images', { images: removed.map(({ id }) => id) });
+    return removed;
   }
 
   /** The image of a name, repository digest, id, `sha256:` id or unique beginning of an id; undefined when there is none. */
@@ -174,6 +242,16 @@ export class ImageService {
     return { timestamp: this.#options.clock.now(), mountpoint, usedBytes: bytes, inodesUsed: inodes };
   }
 
+  /** The id of an image that an archive in the folder brings under this name. */
+  async #fromArchives(name: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+    if (!this.#archives) return undefined;
+    await this.importFolder(signal);
+    signal?.throwIfAborted();
+    const found = this.#catalog.find(name);
+    if (found) this.#options.logger.info('No registry can be reached; took the image that is here', { image: name });
+    return found?.id;
+  }
+
   async #store(source: SourceImage, names: { tag?: string; digest?: string }[], signal?: AbortSignal): Promise<string> {
     const config = parseImageConfig(source.config);
     const { layers } = source;
@@ -208,6 +286,11 @@ export class ImageService {
 function tagOf(reference: ImageReference): { tag?: string } {
   const { digest, tag } = reference;
   return digest === undefined && tag !== undefined ? { tag: `${repositoryName(reference)}:${tag}` } : {};
+}
+
+/** A registry that could not be spoken to, by the prefix that the kubelet knows too. */
+function isUnavailable(error: unknown): boolean {
+  return error instanceof CriError && error.message.startsWith('RegistryUnavailable');
 }
 
 function fullDisk(error: unknown): CriError | undefined {

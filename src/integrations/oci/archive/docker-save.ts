@@ -74,7 +74,8 @@ async function describe(path: string, signal: AbortSignal | undefined): Promise<
   return { digest: `sha256:${hash.digest('hex')}`, size, mediaType: 'application/vnd.oci.image.layer.v1.tar' };
 }
 
-function makeManifest(configDigest: string, configSize: number, layers: readonly LayerDescriptor[]): Buffer {
+/** A manifest for an image whose source has none. */
+export function makeManifest(configDigest: string, configSize: number, layers: readonly LayerDescriptor[]): Buffer {
   const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: configDigest, size: configSize };
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config, layers }));

@@ -1,11 +1,11 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline as chain, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
+import { openTar } from '../../../utils/tar/decompress.ts';
 import { TarError, type TarEntry } from '../../../utils/tar/header.ts';
 import { readTar } from '../../../utils/tar/reader.ts';
+import { isRootMember } from './root-tarball.ts';
 
 /** What an archive of images may hold. */
 const MAX_MEMBERS = 100_000;
@@ -19,21 +19,27 @@ export interface Unpacked {
 }
 
 /**
- * Reads a tar, plain or gzip-compressed, into a folder: regular files only, `blobs/sha256/<hex>`, `oci-layout` and
+ * Reads a tar, plain or compressed, into a folder: regular files only, `blobs/sha256/<hex>`, `oci-layout` and
  * `index.json` under their own names, everything else numbered.
- * @throws TarError, or an error of zlib, for what is no tar or too large.
+ * undefined for a root file system, of which nothing is read on.
+ * @throws TarError, CriError INVALID_ARGUMENT, or an error of zlib, for what is no tar or too large.
  */
-export async function unpackArchive(path: string, folder: string, signal: AbortSignal | undefined): Promise<Unpacked> {
+export async function unpackArchive(
+  path: string,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<Unpacked | undefined> {
   const files = new Map<string, string>();
   const links = new Map<string, string>();
   let members = 0;
   let bytes = 0;
-  for await (const { entry, content } of readTar(await openArchive(path, signal))) {
+  for await (const { entry, content } of readTar(await openTar(path))) {
     signal?.throwIfAborted();
     if (++members > MAX_MEMBERS) throw new TarError(`the archive has more than ${MAX_MEMBERS} members`);
     bytes += entry.size;
     if (bytes > MAX_BYTES) throw new TarError('the archive is too large');
     const name = normalise(entry.name);
+    if (isRootMember(name)) return undefined;
     if (entry.type === 'symlink' || entry.type === 'hardlink') links.set(name, linkTarget(entry, name));
     if (entry.type !== 'file' || files.has(name)) continue;
     if (entry.sparse) throw new TarError('an archive of images with sparse files is not understood');
@@ -49,20 +55,6 @@ export async function unpackArchive(path: string, folder: string, signal: AbortS
       return files.get(name);
     },
   };
-}
-
-async function openArchive(path: string, signal: AbortSignal | undefined): Promise<Readable> {
-  const file = await open(path, 'r');
-  const head = Buffer.alloc(2);
-  try {
-    await file.read(head, 0, 2, 0);
-  } finally {
-    await file.close();
-  }
-  const bytes = createReadStream(path, { highWaterMark: 262_144, ...(signal ? { signal } : {}) });
-  if (!head.equals(Buffer.from([0x1f, 0x8b]))) return bytes;
-  // The reader of the result sees the error; there is nobody else to tell.
-  return chain(bytes, createGunzip({ chunkSize: 131_072 }), () => undefined);
 }
 
 /** Names that are safe because they can be no others. */

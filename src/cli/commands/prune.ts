@@ -1,0 +1,16 @@
+import type { Command } from '../command.ts';
+import { OUTPUT_OPTION, SERVER_OPTIONS } from '../options.ts';
+
+export const prune: Command = {
+  name: 'prune',
+  summary: 'remove the images that no container uses',
+  description: 'Images that the configuration pins stay. Prints the ids of those that are gone.',
+  options: [OUTPUT_OPTION, ...SERVER_OPTIONS],
+  async run(context, input) {
+    const { connectServer } = await import('../client/connect.ts');
+    const { pruneImages } = await import('../client/images.ts');
+    using server = await connectServer(input);
+    await pruneImages(context, server, input);
+    return 0;
+  },
+};
