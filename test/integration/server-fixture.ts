@@ -6,7 +6,6 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  ContainerConfig,
   ContainerState,
   CreateContainerRequest,
   ExecSyncRequest,
@@ -16,7 +15,8 @@ import {
   RunPodSandboxRequest,
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
-import type { ContainerStatus } from '../../api/gen/cri.ts';
+import type { ContainerStatus ,
+  ContainerConfig} from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/utils/process/run.ts';
