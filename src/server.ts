@@ -17,6 +17,7 @@ import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { failedPrecondition, messageOf } from './core/model/errors.ts';
+import type { ImageRegistry } from './core/model/image.ts';
 import type { Logger, RootLogger } from './core/model/logger.ts';
 import { CriServer } from './cri/server.ts';
 import type { Services } from './cri/rpc/services.ts';
@@ -25,6 +26,7 @@ import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
+import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
@@ -79,16 +81,7 @@ async function build(config: Config, logger: RootLogger, metrics: Metrics): Prom
   const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), clock, logger });
   const images = new ImageService({
     root: config.root,
-    registry: new RegistryClient({
-      mirrors: config.images.mirrors,
-      insecureRegistries: config.images.insecure_registries,
-      certsDirs: config.images.certs_dirs,
-      registriesConf: config.images.registries_conf,
-      authFiles: config.images.auth_files,
-      stallMs: config.images.stall_seconds * 1000,
-      ...(config.images.platform !== '' && { platform: config.images.platform }),
-      logger,
-    }),
+    registry: imageRegistry(config, logger),
     archives: new ArchiveReader({
       temporary: join(config.root, 'import'),
       ...(config.images.platform !== '' && { platform: config.images.platform }),
@@ -153,6 +146,28 @@ async function streamingServer({ streaming }: Config, logger: Logger): Promise<S
       ? undefined
       : { certificate: await readFile(tls_certificate, 'utf8'), key: await readFile(tls_key, 'utf8') };
   return new StreamingServer({ address, port, idleTimeoutMs: idle_timeout_seconds * 1000, tls, logger });
+}
+
+function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry {
+  const shared = {
+    insecureRegistries: images.insecure_registries,
+    authFiles: images.auth_files,
+    ...(images.platform !== '' && { platform: images.platform }),
+    logger,
+  };
+  const registry = new RegistryClient({
+    ...shared,
+    mirrors: images.mirrors,
+    certsDirs: images.certs_dirs,
+    registriesConf: images.registries_conf,
+    stallMs: images.stall_seconds * 1000,
+  });
+  return new SignedRegistry({
+    ...shared,
+    registry,
+    policyFile: images.signature_policy,
+    temporary: join(root, 'signed'),
+  });
 }
 
 /** Brings the records in line with what runs; nothing is served before. */

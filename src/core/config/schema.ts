@@ -151,6 +151,11 @@ export const configSchema = z.strictObject({
         .describe(
           'credentials as containers-auth.json(5) has them, for pulls that bring none; the first that fits counts',
         ),
+      signature_policy: z
+        .string()
+        .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
+        .default('/etc/containers/policy.json')
+        .describe('containers-policy.json(5): pulls that must be signed are made by skopeo; "" for none'),
       archive_dir: z
         .string()
         .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')

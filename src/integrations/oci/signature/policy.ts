@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { CriError, isErrno, messageOf, StatusCode } from '../../../core/model/errors.ts';
+import type { ImageReference } from '../../../core/model/image.ts';
+
+const requirements = z.array(z.looseObject({ type: z.string() })).min(1);
+const schema = z.object({
+  default: requirements,
+  transports: z.record(z.string(), z.record(z.string(), requirements)).default({}),
+});
+
+/** What containers-policy.json(5) asks of an image: nothing, a proof, or that it is not used at all. */
+export type Verdict = 'accept' | 'verify' | 'reject';
+
+/** UNKNOWN with the prefix by which the kubelet knows that an image may not be trusted (cri-api, pkg/errors). */
+export function untrusted(message: string, cause?: unknown): CriError {
+  return new CriError(StatusCode.UNKNOWN, `SignatureValidationFailed: ${message}`, { cause });
+}
+
+/**
+ * What the policy file asks of an image of a registry (transport `docker`), the most specific scope deciding; undefined when
+ * there is no such file.
+ * @throws CriError "SignatureValidationFailed: …" for a file that cannot be read: then nothing is trusted.
+ */
+export async function readVerdict(file: string, reference: ImageReference): Promise<Verdict | undefined> {
+  let document: string;
+  try {
+    document = await readFile(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw untrusted(`${file} cannot be read: ${messageOf(error)}`, error);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(document);
+  } catch (error) {
+    throw untrusted(`${file}: is no JSON document`, error);
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw untrusted(`${file}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+  }
+  const scopes = parsed.data.transports['docker'] ?? {};
+  const scope = scopesOf(reference).find((each) => Object.hasOwn(scopes, each));
+  return verdictOf((scope === undefined ? undefined : scopes[scope]) ?? parsed.data.default);
+}
+
+/** All requirements must hold; one of an unknown type is for skopeo to judge. */
+function verdictOf(asked: z.output<typeof requirements>): Verdict {
+  if (asked.some(({ type }) => type === 'reject')) return 'reject';
+  return asked.every(({ type }) => type === 'insecureAcceptAnything') ? 'accept' : 'verify';
+}
+
+/** From the image itself to its repository, the namespaces above it, the host, the domains above that, and all. */
+function scopesOf({ registry, repository, tag, digest }: ImageReference): string[] {
+  const name = `${registry}/${repository}`;
+  const scopes = [digest === undefined ? `${name}:${tag ?? 'latest'}` : `${name}@${digest}`];
+  for (let scope = name; scope !== ''; scope = scope.slice(0, Math.max(scope.lastIndexOf('/'), 0))) scopes.push(scope);
+  const host = registry.replace(/:\d+$/, '');
+  for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) scopes.push(`*${host.slice(dot)}`);
+  return [...scopes, ''];
+}

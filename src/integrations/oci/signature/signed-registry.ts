@@ -1,0 +1,177 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CriError, messageOf, StatusCode, unknown } from '../../../core/model/errors.ts';
+import type { Credentials, ImageReference, ImageRegistry, SourceImage } from '../../../core/model/image.ts';
+import type { Logger } from '../../../core/model/logger.ts';
+import { CommandError, run } from '../../../utils/process/run.ts';
+import { readDocument } from '../archive/documents.ts';
+import { openBlob } from '../archive/layout.ts';
+import { corrupt } from '../digest.ts';
+import { type Platform, parsePlatform } from '../platform.ts';
+import { readAuthFiles } from '../registry/auth-file.ts';
+import { isLoopback } from '../registry/endpoints.ts';
+import { resolveImage } from '../resolve.ts';
+import { readVerdict, untrusted } from './policy.ts';
+
+/** Where the policy is by containers-policy.json(5); there it may be missing. */
+const USUAL_POLICY = '/etc/containers/policy.json';
+
+export interface SignedRegistryOptions {
+  /** Pulls that need no proof go there. */
+  registry: ImageRegistry;
+  /** containers-policy.json(5); "": none. */
+  policyFile: string;
+  /** Folder for what is fetched; emptied at the first use. */
+  temporary: string;
+  authFiles: readonly string[];
+  insecureRegistries: readonly string[];
+  platform?: string;
+  /** containers-registries.d(5): where signatures are kept; skopeo's own folder unless given. */
+  registriesDir?: string;
+  logger: Logger;
+}
+
+/**
+ * A registry that honours a signature policy: images that must be signed are fetched by skopeo, which checks them while it
+ * copies; what it refuses, or cannot check, is not used.
+ */
+export class SignedRegistry implements ImageRegistry {
+  readonly #options: SignedRegistryOptions;
+  readonly #platform: Platform;
+  #prepared: Promise<unknown> | undefined;
+
+  constructor(options: SignedRegistryOptions) {
+    this.#options = options;
+    this.#platform = parsePlatform(options.platform);
+  }
+
+  /** @throws as ImageRegistry.resolve; CriError UNKNOWN "SignatureValidationFailed: …" for an image without the proof asked for. */
+  async resolve(
+    reference: ImageReference,
+    credentials: Credentials | undefined,
+    signal?: AbortSignal,
+  ): Promise<SourceImage> {
+    const { registry, policyFile } = this.#options;
+    if (policyFile === '') return registry.resolve(reference, credentials, signal);
+    const verdict = await readVerdict(policyFile, reference);
+    if (verdict === undefined && policyFile !== USUAL_POLICY) {
+      throw untrusted(`the policy ${policyFile} does not exist (images.signature_policy)`);
+    }
+    if (verdict === 'reject') throw untrusted(`${nameOf(reference)} is rejected by ${policyFile}`);
+    if (verdict !== 'verify') return registry.resolve(reference, credentials, signal);
+    return this.#fetch(reference, credentials, signal);
+  }
+
+  async #fetch(
+    reference: ImageReference,
+    credentials: Credentials | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<SourceImage> {
+    const { temporary, logger } = this.#options;
+    this.#prepared ??= rm(temporary, { recursive: true, force: true });
+    await this.#prepared;
+    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    const folder = await mkdtemp(join(temporary, 'signed-'));
+    const close = () => rm(folder, { recursive: true, force: true });
+    try {
+      await this.#copy(reference, credentials, folder, signal);
+      logger.info('skopeo checked an image by the signature policy', { image: nameOf(reference) });
+      return await this.#open(reference, join(folder, 'image'), close);
+    } catch (error) {
+      await close();
+      signal?.throwIfAborted();
+      throw error;
+    }
+  }
+
+  async #copy(
+    reference: ImageReference,
+    given: Credentials | undefined,
+    folder: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { policyFile, authFiles, insecureRegistries, registriesDir } = this.#options;
+    const { registry, repository } = reference;
+    const credentials = given ?? (await readAuthFiles(authFiles, `${registry}/${repository}`));
+    // Always a file of its own: skopeo's usual one is a person's.
+    const authFile = join(folder, 'auth.json');
+    await writeFile(authFile, authDocument(registry, credentials), { mode: 0o600 });
+    const { os, architecture, variants } = this.#platform;
+    const isInsecure = insecureRegistries.includes(registry) || isLoopback(registry);
+    const args = [
+      `--policy=${policyFile}`,
+      `--tmpdir=${folder}`,
+      ...(registriesDir === undefined ? [] : [`--registries.d=${registriesDir}`]),
+      `--override-os=${os}`,
+      `--override-arch=${architecture}`,
+      ...variants.slice(0, 1).map((variant) => `--override-variant=${variant}`),
+      'copy',
+      '--quiet',
+      `--src-authfile=${authFile}`,
+      ...(isInsecure ? ['--src-tls-verify=false'] : []),
+      '--',
+      `docker://${nameOf(reference)}`,
+      `dir:${join(folder, 'image')}`,
+    ];
+    try {
+      await run('skopeo', args, { env: { PATH: process.env['PATH'], HOME: folder, ...proxies() }, signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw failure(reference, error);
+    } finally {
+      await rm(authFile, { force: true });
+    }
+  }
+
+  async #open(reference: ImageReference, folder: string, close: () => Promise<void>): Promise<SourceImage> {
+    const file = (digest: string) => join(folder, digest.replace(/^sha256:/, ''));
+    const read = async (path: string, what: string) => {
+      const document = await readDocument(path, what);
+      if (!document) throw corrupt(what, 'is missing in what skopeo copied');
+      return document;
+    };
+    const manifest = await read(join(folder, 'manifest.json'), 'manifest.json');
+    const image = await resolveImage(manifest, this.#platform, ({ digest }) => read(file(digest), `blob ${digest}`));
+    return {
+      ...image,
+      // What was asked for by digest may have been an index, of which skopeo kept one image.
+      digest: reference.digest ?? image.digest,
+      names: [],
+      openLayer: (layer, abort) => Promise.resolve(openBlob(file(layer.digest), layer, abort)),
+      close,
+    };
+  }
+}
+
+function nameOf({ registry, repository, tag, digest }: ImageReference): string {
+  return `${registry}/${repository}${digest === undefined ? `:${tag ?? 'latest'}` : `@${digest}`}`;
+}
+
+function authDocument(registry: string, credentials: Credentials | undefined): string {
+  const { username, password = '', identityToken } = credentials ?? {};
+  if (username === undefined && identityToken === undefined) return '{"auths":{}}';
+  const auth = Buffer.from(`${username ?? ''}:${password}`).toString('base64');
+  const entry = { auth, ...(identityToken !== undefined && { identitytoken: identityToken }) };
+  return JSON.stringify({ auths: { [registry]: entry } });
+}
+
+function proxies(): NodeJS.ProcessEnv {
+  const names = ['http_proxy', 'https_proxy', 'no_proxy'].flatMap((name) => [name, name.toUpperCase()]);
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}
+
+/** skopeo says what is wrong in words alone. Whatever is not plainly about the registry is a missing proof. */
+function failure(reference: ImageReference, error: unknown): CriError {
+  const name = nameOf(reference);
+  if (!(error instanceof CommandError) || error.exitCode === undefined) {
+    return untrusted(`${name} cannot be checked: ${messageOf(error)}; install skopeo`, error);
+  }
+  const words = /msg="?(.*?)"?\s*$/.exec(error.stderr.trim())?.[1] ?? error.message;
+  if (/manifest unknown|name unknown|not found/i.test(words)) return new CriError(StatusCode.NOT_FOUND, words);
+  if (/unauthorized|authentication required/i.test(words)) return new CriError(StatusCode.UNAUTHENTICATED, words);
+  if (/denied/i.test(words)) return new CriError(StatusCode.PERMISSION_DENIED, words);
+  if (/pinging container registry|connection refused|no such host|timeout/i.test(words)) {
+    return unknown(`RegistryUnavailable: ${words}`, error);
+  }
+  return untrusted(`${name}: ${words}`, error);
+}
