@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { CrunSandboxProvider } from './backends/crun/crun-sandbox-provider.ts';
 import { LxcSandboxProvider } from './backends/lxc/lxc-sandbox-provider.ts';
@@ -16,7 +14,7 @@ import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
-import { failedPrecondition, messageOf } from './core/model/errors.ts';
+import { messageOf } from './core/model/errors.ts';
 import type { ImageRegistry } from './core/model/image.ts';
 import type { Logger, RootLogger } from './core/model/logger.ts';
 import { CriServer } from './cri/server.ts';
@@ -28,6 +26,7 @@ import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
+import { takeRoot } from './utils/root-guard.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
 /** Runs the server until SIGTERM or SIGINT; containers stay. Resolves after an orderly shutdown. */
@@ -69,7 +68,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
 };
 
 /** Wires every part to the ports it is used through. */
-async function build(config: Config, logger: RootLogger, metrics: Metrics): Promise<Omit<Services, 'streaming'>> {
+export async function build(config: Config, logger: RootLogger, metrics: Metrics): Promise<Omit<Services, 'streaming'>> {
   const clock = systemClock;
   const host = await readHostFacts();
   const events = new EventBus((error) => {
@@ -171,7 +170,7 @@ function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry 
 }
 
 /** Brings the records in line with what runs; nothing is served before. */
-async function recover({ pods, containers, images }: Pick<Services, 'pods' | 'containers' | 'images'>): Promise<void> {
+export async function recover({ pods, containers, images }: Pick<Services, 'pods' | 'containers' | 'images'>): Promise<void> {
   await pods.load();
   await containers.load();
   await images.load();
@@ -194,24 +193,6 @@ function inventory({ pods, containers, images }: Services) {
     },
     images: () => images.list().length,
   };
-}
-
-/**
- * Makes sure that no other server writes the same data: an abstract socket named after the folder is held for the life of
- * the process, and the kernel gives it up even when the process is killed (unix(7)).
- */
-async function takeRoot(root: string): Promise<void> {
-  const guard = createServer();
-  await new Promise<void>((resolve, reject) => {
-    guard.once('error', (cause) => {
-      reject(
-        failedPrecondition(`root: another server uses ${root}: stop it, or give this one a folder of its own`, cause),
-      );
-    });
-    // The name is hashed because a socket's name holds no more than 107 bytes.
-    guard.listen({ path: `\0proxmox-lxcri-${createHash('sha256').update(root).digest('hex')}` }, resolve);
-  });
-  guard.unref();
 }
 
 function reloadOnHangup(logger: RootLogger, reload: () => Promise<Config>): void {

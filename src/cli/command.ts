@@ -10,6 +10,9 @@ export type Serve = (options: {
   reload: () => Promise<Config>;
 }) => Promise<void>;
 
+/** Removes everything of a server that does not run: pods, containers, images and the folders they are in. */
+export type Wipe = (config: Config) => Promise<void>;
+
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
 /** What commands reach the outside through. */
@@ -18,6 +21,7 @@ export interface CliContext {
   stderr: Writable;
   env: NodeJS.ProcessEnv;
   serve: Serve;
+  wipe: Wipe;
   /** Calls `listener` for signals (SIGPIPE: the reader of stdout is gone) instead of ending. Returns the unsubscriber. */
   onSignal(listener: (signal: CliSignal) => void): () => void;
   /** Help text of the program ([]) or a command (["config", "dump"]); undefined when there is no such command. */

@@ -3,7 +3,7 @@ import { CommanderError } from 'commander';
 import { printable } from '../core/logging/escape.ts';
 import { redactText } from '../core/logging/redact.ts';
 import { isErrno, messageOf } from '../core/model/errors.ts';
-import { type CliSignal, type Serve, UsageError } from './command.ts';
+import { type CliSignal, type Serve, UsageError, type Wipe } from './command.ts';
 import { type ParserContext, buildProgram } from './program.ts';
 import { COMMANDS, PROGRAM } from './registry.ts';
 import { versionInfo } from './version-info.ts';
@@ -17,7 +17,7 @@ const USAGE = 2;
  */
 export async function runCli(
   argv: readonly string[],
-  { serve }: { serve: Serve },
+  { serve, wipe }: { serve: Serve; wipe: Wipe },
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
@@ -27,6 +27,7 @@ export async function runCli(
     onSignal: onProcessSignal,
     ...outside,
     serve,
+    wipe,
   };
   let exitCode = 0;
   const program = buildProgram(COMMANDS, context, versionInfo().version, (code) => {

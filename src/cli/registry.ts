@@ -1,6 +1,7 @@
 import type { Command } from './command.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
+import { doctor } from './commands/doctor.ts';
 import { exec } from './commands/exec.ts';
 import { exportCommand } from './commands/export.ts';
 import { help } from './commands/help.ts';
@@ -18,6 +19,7 @@ import { run } from './commands/run.ts';
 import { serve } from './commands/serve.ts';
 import { stop } from './commands/stop.ts';
 import { version } from './commands/version.ts';
+import { wipe } from './commands/wipe.ts';
 
 /** The program's name on command lines and before its errors. */
 export const PROGRAM = 'proxmox-lxcri';
@@ -46,6 +48,8 @@ export const COMMANDS: readonly Command[] = [
   rmi,
   prune,
   config,
+  doctor,
+  wipe,
   version,
   help,
   completion,

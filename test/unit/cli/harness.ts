@@ -29,7 +29,7 @@ export async function cli(
   const serve: Serve = outside.serve ?? (() => Promise.reject(new Error('serve was not expected')));
   const code = await runCli(
     argv,
-    { serve },
+    { serve, wipe: () => Promise.reject(new Error('wipe was not expected')) },
     {
       stdout,
       stderr,

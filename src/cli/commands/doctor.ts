@@ -1,0 +1,37 @@
+import type { Command } from '../command.ts';
+import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, OUTPUT_OPTION, configFlags } from '../options.ts';
+
+export const doctor: Command = {
+  name: 'doctor',
+  summary: 'tell what this machine lacks, and what the next start would do',
+  description:
+    'Looks at programs, kernel, cgroups, capabilities, CNI configuration, folders and socket, and at what an earlier ' +
+    'server left in its folders. It changes nothing. Exits with 1 when something is missing.',
+  options: [OUTPUT_OPTION, CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
+  examples: ['doctor', 'doctor -o json --root /var/lib/proxmox-lxcri'],
+  async run(context, input) {
+    const [{ loadConfig }, { examine }, { formatTable }, { formatJson }] = await Promise.all([
+      import('../../core/config/load.ts'),
+      import('../doctor/examine.ts'),
+      import('../output/table.ts'),
+      import('../output/json.ts'),
+    ]);
+    const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
+    const { findings, recovery } = await examine(config);
+    const lacks = findings.some(({ status }) => status === 'missing');
+    if (input.text('output') === 'json') {
+      context.stdout.write(formatJson({ healthy: !lacks, findings, serverRuns: recovery === undefined, recovery }));
+      return lacks ? 1 : 0;
+    }
+    const rows = findings.map(({ subject, status, found, remedy }) => [subject, status, found, remedy]);
+    context.stdout.write(formatTable(['SUBJECT', 'STATUS', 'FOUND', 'REMEDY'], rows));
+    if (recovery === undefined)
+      context.stdout.write('\nA server uses these folders; it has recovered what it found.\n');
+    else if (recovery.length === 0) context.stdout.write('\nThe next start finds nothing to recover.\n');
+    else {
+      const steps = recovery.map(({ kind, id, action }) => [kind, id, action]);
+      context.stdout.write(`\nThe next start would:\n${formatTable(['WHAT', 'ID', 'DO'], steps)}`);
+    }
+    return lacks ? 1 : 0;
+  },
+};

@@ -1,0 +1,14 @@
+import type { Config } from '../../core/config/schema.ts';
+import type { Finding } from './finding.ts';
+import { checkKernel } from './kernel.ts';
+import { checkNetwork } from './network.ts';
+import { checkPlaces } from './places.ts';
+import { checkPrograms } from './programs.ts';
+import { planRecovery } from './recovery.ts';
+import type { Step } from './recovery.ts';
+
+/** Looks at the machine and at the server's data, and changes neither. `recovery` is undefined while a server runs. */
+export async function examine(config: Config): Promise<{ findings: Finding[]; recovery: Step[] | undefined }> {
+  const parts = await Promise.all([checkPrograms(config), checkKernel(), checkNetwork(config), checkPlaces(config)]);
+  return { findings: parts.flat(), recovery: await planRecovery(config) };
+}

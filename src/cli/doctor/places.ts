@@ -1,0 +1,55 @@
+import { access, constants } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import type { Config } from '../../core/config/schema.ts';
+import { type Finding, missing, ok } from './finding.ts';
+
+/** The folders of the server and its socket. */
+export async function checkPlaces({ root, state, grpc }: Config): Promise<Finding[]> {
+  const socket = grpc.listen.slice('unix://'.length);
+  const findings: Finding[] = [];
+  for (const [key, path] of [
+    ['root', root],
+    ['state', state],
+  ] as const) {
+    const existing = await nearest(path);
+    const writable = await access(existing, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    findings.push(
+      writable
+        ? ok(`folder ${key}`, existing === path ? path : `${path}, to be made`)
+        : missing(`folder ${key}`, `${existing} cannot be written to`, `correct "${key}" in the configuration`),
+    );
+  }
+  // sockaddr_un has room for 107 bytes and a NUL (unix(7)).
+  findings.push(
+    Buffer.byteLength(socket) > 107
+      ? missing('socket', `${socket} is longer than 107 bytes`, 'shorten grpc.listen')
+      : ok('socket', `${socket}: ${(await answers(socket)) ? 'a server listens' : 'no server listens'}`),
+  );
+  return findings;
+}
+
+/** The path itself or the lowest folder above it that exists. */
+async function nearest(path: string): Promise<string> {
+  for (let current = path; ; current = dirname(current)) {
+    const there = await access(current).then(
+      () => true,
+      () => false,
+    );
+    if (there || current === '/') return current;
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,16 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../../core/model/errors.ts';
+
+/** How many records a root folder holds. */
+export async function countRecords(root: string): Promise<{ pods: number; containers: number; images: number }> {
+  const count = async (name: string) => {
+    try {
+      return (await readdir(join(root, name))).filter((file) => file.endsWith('.json')).length;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return 0;
+      throw error;
+    }
+  };
+  return { pods: await count('sandboxes'), containers: await count('containers'), images: await count('images') };
+}

@@ -1,0 +1,54 @@
+import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Wipe } from './cli/command.ts';
+import { createLogger } from './core/logging/logger.ts';
+import { Metrics } from './core/metrics/metrics.ts';
+import { isErrno, messageOf } from './core/model/errors.ts';
+import { build, recover } from './server.ts';
+import { mountPoints, unmount } from './utils/fs/mount.ts';
+import { takeRoot } from './utils/root-guard.ts';
+
+/** What the server makes in its folders; an operator's own files beside them stay. */
+const ROOT_PARTS = ['sandboxes', 'containers', 'images', 'content', 'overlay', 'volumes', 'import'];
+const STATE_PARTS = ['sandboxes', 'runner', 'lxc', 'crun-sandboxes'];
+
+/**
+ * Removes everything of a server that does not run, with the server's own parts: recovery first, which also clears what no
+ * record knows, then every pod with its containers, every image, and the folders.
+ * @throws CriError FAILED_PRECONDITION while a server uses the root; Error when something cannot be removed, and the
+ *   records of it stay for another try.
+ */
+export const wipe: Wipe = async (config) => {
+  const logger = createLogger({ ...config.log, level: 'error' });
+  await takeRoot(config.root);
+  for (const folder of [config.root, config.state]) await mkdir(folder, { recursive: true, mode: 0o711 });
+  const services = await build(config, logger, new Metrics());
+  await recover(services);
+  const { pods, containers, images } = services;
+  const failures: string[] = [];
+  const attempt = async (what: string, remove: () => Promise<void>) => {
+    try {
+      await remove();
+    } catch (error) {
+      failures.push(`${what}: ${messageOf(error)}`);
+    }
+  };
+  for (const { id } of pods.list()) await attempt(`pod ${id}`, () => pods.remove(id));
+  for (const { id } of containers.list()) await attempt(`container ${id}`, () => containers.remove(id));
+  for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
+  if (failures.length > 0) throw new Error(`some things cannot be removed:\n${failures.join('\n')}`);
+  await removeFolder(config.root, ROOT_PARTS);
+  await removeFolder(config.state, STATE_PARTS);
+};
+
+async function removeFolder(folder: string, parts: readonly string[]): Promise<void> {
+  const below = [...(await mountPoints())].filter((path) => path.startsWith(`${folder}/`));
+  for (const path of below.sort().reverse()) await unmount(path);
+  for (const part of parts) await rm(join(folder, part), { recursive: true, force: true });
+  try {
+    await rmdir(folder);
+  } catch (error) {
+    // What the operator put there stays; so does a folder that is a mount point.
+    if (!isErrno(error, 'ENOTEMPTY', 'ENOENT', 'EBUSY')) throw error;
+  }
+}

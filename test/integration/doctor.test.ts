@@ -1,0 +1,144 @@
+import test from 'ava';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ContainerState, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { CommandError, run } from '../../src/utils/process/run.ts';
+import { importImage } from './image-fixture.ts';
+import { difference, inventory } from './leaks.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+interface Report {
+  healthy: boolean;
+  findings: { subject: string; status: string; found: string; remedy: string }[];
+  serverRuns: boolean;
+  recovery?: { kind: string; id: string; action: string }[];
+}
+
+/** Runs a command of the program with the fixture's configuration. */
+async function program(server: ServerFixture, ...args: string[]) {
+  const command = ['src/main.ts', ...args, '--config', join(server.folder, 'config.toml')];
+  try {
+    return { code: 0, ...(await run(process.execPath, command, { timeoutMs: 60_000 })) };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { code: error.exitCode, stdout: error.stdout, stderr: error.stderr };
+  }
+}
+
+async function doctor(server: ServerFixture, ...args: string[]): Promise<Report & { code: number | undefined }> {
+  const { code, stdout } = await program(server, 'doctor', '-o', 'json', ...args);
+  return { code, ...(JSON.parse(stdout) as Report) };
+}
+
+test.serial('doctor finds what is there, what is missing, and what the next start would do', async (t) => {
+  const server = await ServerFixture.make(t);
+  const healthy = await doctor(server);
+  t.deepEqual(
+    healthy.findings.filter(({ status }) => status === 'missing'),
+    [],
+  );
+  t.is(healthy.code, 0);
+  t.true(healthy.healthy && healthy.serverRuns);
+  t.is(healthy.recovery, undefined);
+  const found = (subject: string) => healthy.findings.find((finding) => finding.subject === subject)?.found ?? '';
+  t.regex(found('program crun'), /\/crun: crun version \d/);
+  t.regex(found('socket'), /a server listens/);
+  t.regex(found('CNI configuration'), /bridge, host-local, portmap/);
+  t.regex((await program(server, 'doctor')).stdout, /^SUBJECT +STATUS +FOUND +REMEDY\nprogram crun +ok/);
+
+  const pod = await server.pod('stays');
+  const running = await server.sh(pod, 'running', 'exec sleep 1000');
+  const ending = await server.sh(pod, 'ending', 'sleep 2; exit 3');
+  const lost = await server.create(pod, 'lost', { command: ['true'] });
+  await server.end('SIGKILL');
+  await sleep(3500);
+  const orphan = 'f'.repeat(64);
+  await mkdir(join(server.folder, 'root', 'volumes', orphan), { recursive: true });
+  await writeFile(join(server.folder, 'root', 'images', 'broken.json'), '{');
+  await run('rm', ['-r', join(server.folder, 'state', 'runner', 'containers', lost)]);
+  const before = await inventory(server);
+  const { recovery, serverRuns } = await doctor(server);
+  t.false(serverRuns);
+  const action = (id: string) => recovery?.find((step) => step.id === id)?.action;
+  t.regex(action(pod) ?? '', /^take up again/);
+  t.regex(action(running) ?? '', /^take up again/);
+  t.regex(action(ending) ?? '', /true exit code/);
+  t.regex(action(lost) ?? '', /as lost/);
+  t.regex(action(orphan) ?? '', /^remove: a volume/);
+  t.regex(action('broken.json') ?? '', /corrupt/);
+  t.is(recovery?.length, 6);
+  t.deepEqual(difference(before, await inventory(server)), []);
+
+  const plugins = join(server.folder, 'cni', '00-first.conflist');
+  await writeFile(plugins, JSON.stringify({ name: 'x', plugins: [{ type: 'no-such-plugin' }] }));
+  const ill = await doctor(server);
+  t.is(ill.code, 1);
+  t.deepEqual(
+    ill.findings.filter(({ status }) => status === 'missing').map(({ subject }) => subject),
+    ['CNI plugin no-such-plugin'],
+  );
+  await run('rm', [plugins]);
+  const config = join(server.folder, 'config.toml');
+  const right = await readFile(config, 'utf8');
+  await writeFile(config, `${right}\noci_runtime = "/no/such/crun"\n`);
+  const lacking = await doctor(server);
+  await writeFile(config, right);
+  t.like(
+    lacking.findings.find(({ status }) => status === 'missing'),
+    { subject: 'program /no/such/crun', found: 'not found' },
+  );
+
+  // What it foretold comes true.
+  await server.start();
+  t.is((await server.status(running)).state, ContainerState.CONTAINER_RUNNING);
+  t.like(await server.status(ending), { state: ContainerState.CONTAINER_EXITED, exitCode: 3 });
+  t.is((await server.status(lost)).exitCode, 255);
+  t.deepEqual(await readdir(join(server.folder, 'root', 'volumes')), []);
+  t.true((await readdir(join(server.folder, 'root', 'images'))).includes('broken.json.corrupt'));
+});
+
+test.serial('wipe refuses a running server and to go on unasked, then leaves nothing', async (t) => {
+  const server = await ServerFixture.make(t);
+  await server.warm();
+  const fresh = (await inventory(server)).filter((line) => !line.startsWith('file '));
+  await importImage(server, 'localhost/volume:1', { '/v/file': 'x' }, { config: { Volumes: { '/v': {} } } });
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`p-${handler}`, { portMappings: [{ containerPort: 80, hostPort: 22_000 }] }, handler);
+    await server.sh(pod, 'c', 'exec sleep 1000', { image: { image: 'localhost/volume:1' } });
+    await server.exit(await server.sh(pod, 'd', 'true'));
+    if (handler === 'lxc') await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+  }
+  const refused = await program(server, 'wipe', '--force');
+  t.is(refused.code, 1);
+  t.regex(refused.stderr, /a server uses .*: stop it first/);
+  t.is((await server.containers()).containers.length, 4);
+  await server.end('SIGTERM');
+  const before = await inventory(server);
+  const unasked = await program(server, 'wipe');
+  t.is(unasked.code, 1);
+  t.regex(unasked.stderr, /hold 2 pods, 4 containers and 2 images: say --force/);
+  t.deepEqual(difference(before, await inventory(server)), []);
+  const done = await program(server, 'wipe', '--force');
+  t.is(done.code, 0, done.stderr);
+  t.regex(done.stdout, /^Removed 2 pods, 4 containers and 2 images/);
+  await sleep(300);
+  const after = await inventory(server);
+  const expected = fresh.filter((line) => line !== 'process catatonit' || after.includes(line));
+  t.deepEqual(
+    difference(
+      expected,
+      after.filter((line) => !line.startsWith('file ')),
+    ).filter((line) => !line.startsWith('+')),
+    [],
+  );
+  t.deepEqual(
+    difference(expected, after).filter((line) => /^\+\d+ (process|mount|cgroup|interface|namespace|rule)/.test(line)),
+    [],
+  );
+  const names = await readdir(server.folder);
+  t.false(names.includes('root') || names.includes('state'), names.join(' '));
+  t.is((await program(server, 'wipe', '--force')).code, 0);
+  await server.start();
+  t.is((await server.containers()).containers.length, 0);
+});
