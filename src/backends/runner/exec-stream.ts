@@ -33,6 +33,9 @@ export interface StreamingExec {
   signal: AbortSignal;
 }
 
+/** Name of the socket through which the runtime passes a terminal. */
+const CONSOLE = 'console';
+
 /** A command that was started, and what must be closed after it. */
 interface Started {
   child: ChildProcess;
@@ -51,8 +54,18 @@ export async function execStream(exec: StreamingExec): Promise<number> {
     const processFile = join(work, 'process.json');
     await writeFile(processFile, JSON.stringify(exec.process), { mode: 0o600 });
     const global = [`--root=${exec.runtimeRoot}`, `--log=${log}`, '--log-format=json'];
-    const command = [exec.runtime, ...global, 'exec', '--process', processFile, exec.id];
-    started = await (exec.process.terminal ? startOnTerminal(command, exec) : startOnPipes(command, exec, work));
+    const command = (...options: string[]) => [
+      exec.runtime,
+      ...global,
+      'exec',
+      ...options,
+      '--process',
+      processFile,
+      exec.id,
+    ];
+    started = await (exec.process.terminal
+      ? startOnTerminal(command(`--console-socket=${CONSOLE}`), exec, work)
+      : startOnPipes(command(), exec, work));
     const exitCode = await endOf(started.child, signal);
     const failure = await readRuntimeErrors(log);
     if (failure !== '') throw unknown(`cannot run the command in container ${exec.id}: ${failure}`);
@@ -118,9 +131,10 @@ async function outputPipe(fifo: string): Promise<{ reader: Socket; writer: numbe
   }
 }
 
-/** The runtime needs a terminal of its own to give the command one. */
-function startOnTerminal(command: string[], { io, signal }: StreamingExec): Promise<Started> {
-  const child = start(['perl', ...relayArguments('pty', ...command)], ['pipe', 'pipe', 'ignore', 'pipe']);
+/** The runtime hands a terminal over through a socket, named from inside its folder: a whole path may be too long. */
+function startOnTerminal(command: string[], { io, signal }: StreamingExec, work: string): Promise<Started> {
+  const relay = ['perl', ...relayArguments('pty', CONSOLE, ...command)];
+  const child = start(relay, ['pipe', 'pipe', 'ignore', 'pipe'], work);
   const [input, output, , sizes] = child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
   feed(io.stdin, input);
   sizes.on('error', () => undefined); // the command has ended
@@ -137,9 +151,9 @@ function startOnTerminal(command: string[], { io, signal }: StreamingExec): Prom
   return Promise.resolve({ child, outputs: [new Pump(output, io.stdout)], close });
 }
 
-function start([program = '', ...args]: string[], stdio: StdioOptions): ChildProcess {
+function start([program = '', ...args]: string[], stdio: StdioOptions, cwd = '/'): ChildProcess {
   // A session of its own, by which the command's processes are found again.
-  return spawn(program, args, { cwd: '/', env: programEnv, stdio, detached: true });
+  return spawn(program, args, { cwd, env: programEnv, stdio, detached: true });
 }
 
 /** The exit code; when the client is lost first, the command is killed. */

@@ -5,8 +5,9 @@
  * - `attach PATH INPUT`: conmon's SOCK_SEQPACKET socket. Packets out are written as stream number, length (16 bits,
  *   big endian) and content, since a pipe keeps no boundaries; standard input is read when INPUT is 1.
  * - `tcp PORT`: a connection to the loopback of the network namespace it runs in, IPv4 first. Exit code 3: no connection.
- * - `pty COMMAND…`: a command on a terminal of its own; lines "ROWS COLUMNS" on descriptor 3 change its size. The exit
- *   code is the command's, or 128 plus the number of the signal that ended it.
+ * - `pty PATH COMMAND…`: an OCI runtime that passes a terminal through the socket at PATH (`--console-socket`), which is
+ *   made here. Lines "ROWS COLUMNS" on descriptor 3 change its size. The exit code is the command's, or 128 plus the
+ *   number of the signal that ended it. (The runtime's own copying loses what a short command wrote.)
  */
 export const relayScript = String.raw`
 use strict;
@@ -18,6 +19,7 @@ use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY inet_pton pack_sockaddr_in6);
 sub fail { my ($code, $text) = @_; print STDERR "$text\n"; POSIX::_exit($code) }
 
 # Each way: from, size, and either to (with wrap and end) or take. Ends when all ways are over, or one that is "last".
+# A way with "until" is over when that is true and there is nothing to read.
 sub carry {
   my @ways = @_;
   for my $way (@ways) {
@@ -27,12 +29,15 @@ sub carry {
     }
   }
   while (grep { !$_->{over} } @ways) {
-    my ($in, $out) = ('', '');
+    my ($in, $out, $timeout) = ('', '', undef);
     for my $way (grep { !$_->{over} } @ways) {
       if (length $way->{buffer}) { vec($out, fileno $way->{to}, 1) = 1 }
-      else { vec($in, fileno $way->{from}, 1) = 1 }
+      else {
+        vec($in, fileno $way->{from}, 1) = 1;
+        $timeout = 0 if $way->{until} && $way->{until}->();
+      }
     }
-    next if select($in, $out, undef, undef) < 0;
+    next if select($in, $out, undef, $timeout) < 0;
     for my $way (grep { !$_->{over} } @ways) {
       my $ended = 0;
       if (length $way->{buffer}) {
@@ -46,7 +51,7 @@ sub carry {
         elsif ($count == 0) { $ended = 1 }
         elsif ($way->{take}) { $way->{take}->($chunk) }
         else { $way->{buffer} = $way->{wrap} ? pack('Cn', ord $chunk, $count - 1) . substr($chunk, 1) : $chunk }
-      }
+      } elsif ($way->{until} && defined $timeout) { $ended = 1 }
       next if !$ended;
       $way->{over} = 1;
       $way->{end}->() if $way->{end};
@@ -85,40 +90,57 @@ sub tcp {
   return 0;
 }
 
+# The descriptor that the peer of a unix socket passes (SCM_RIGHTS); recvmsg(2) has no name in Perl.
+sub receive {
+  my ($socket) = @_;
+  my ($data, $control) = ("\0" x 4096, "\0" x 24);
+  my $vector = pack('PQ', $data, length $data);
+  my $message = pack('QLx4PQPQLx4', 0, 0, $vector, 1, $control, length $control, 0);
+  my $call = (POSIX::uname())[4] eq 'x86_64' ? 47 : 212;
+  my $count;
+  1 while ($count = syscall($call, fileno $socket, $message, 0)) < 0 && $! == EINTR;
+  return if $count < 0 || unpack('x8LL', $control) != 1;
+  open(my $file, '+<&=', unpack('x16l', $control)) or return;
+  return $file;
+}
+
 sub pty {
-  my @command = @_;
-  sysopen(my $master, '/dev/ptmx', O_RDWR | O_NOCTTY) or fail(3, "/dev/ptmx: $!");
-  my ($number, $unlocked) = (pack('I', 0), pack('I', 0));
-  ioctl($master, 0x40045431, $unlocked) or fail(3, "TIOCSPTLCK: $!");
-  ioctl($master, 0x80045430, $number) or fail(3, "TIOCGPTN: $!");
-  my $name = '/dev/pts/' . unpack('I', $number);
-  sysopen(my $terminal, $name, O_RDWR | O_NOCTTY) or fail(3, "$name: $!");
+  my ($path, @command) = @_;
+  pipe(my $ended, my $end) or fail(3, "pipe: $!");
+  local $SIG{CHLD} = sub { syswrite($end, '.') };
   open(my $sizes, '<&=', 3) or fail(3, "descriptor 3: $!");
+  socket(my $listener, AF_UNIX, SOCK_STREAM, 0) or fail(3, "socket: $!");
+  bind($listener, pack_sockaddr_un($path)) && listen($listener, 1) or fail(3, "$path: $!");
   my $pid = fork();
   fail(3, "fork: $!") if !defined $pid;
   if ($pid == 0) {
-    POSIX::setsid();
-    ioctl($terminal, 0x540E, 0);
-    POSIX::dup2(fileno $terminal, $_) for 0 .. 2;
-    $SIG{PIPE} = 'DEFAULT';
+    open(STDIN, '<', '/dev/null');
+    open(STDOUT, '>', '/dev/null');
+    $SIG{$_} = 'DEFAULT' for qw(PIPE CHLD);
     exec { $command[0] } @command;
     POSIX::_exit(127);
   }
-  close($terminal);
-  my $line = '';
-  my $resize = sub {
-    $line .= $_[0];
-    while ($line =~ s/^(\d+) (\d+)\n//) { ioctl($master, 0x5414, pack('S4', $1, $2, 0, 0)) }
-  };
-  carry(
-    { from => $master, to => \*STDOUT, size => 65536, last => 1 },
-    { from => \*STDIN, to => $master, size => 4096 },
-    { from => $sizes, size => 1024, take => $resize },
-  );
-  # Whoever reads no more must not hold up the command.
-  while (1) { my $count = sysread($master, my $rest, 65536); last if defined $count ? $count == 0 : $! != EINTR && $! != EAGAIN;
-    next if defined $count; my $in = ''; vec($in, fileno $master, 1) = 1; select($in, undef, undef, undef) }
-  1 while waitpid($pid, 0) < 0 && $! == EINTR;
+  my $in = '';
+  vec($in, fileno $_, 1) = 1 for $listener, $ended;
+  my ($ready, $master);
+  1 while select($ready = $in, undef, undef, undef) < 0;
+  if (vec($ready, fileno $listener, 1) && accept(my $connection, $listener)) { $master = receive($connection) }
+  if ($master) {
+    my ($line, $over) = ('', 0);
+    my $resize = sub {
+      $line .= $_[0];
+      while ($line =~ s/^(\d+) (\d+)\n//) { ioctl($master, 0x5414, pack('S4', $1, $2, 0, 0)) }
+    };
+    carry(
+      { from => $master, to => \*STDOUT, size => 65536, last => 1, until => sub { $over } },
+      { from => \*STDIN, to => $master, size => 4096 },
+      { from => $sizes, size => 1024, take => $resize },
+      { from => $ended, size => 16, take => sub { $over = 1 } },
+    );
+    close($master);
+  }
+  my $gone;
+  1 while ($gone = waitpid($pid, 0)) < 0 && $! == EINTR;
   return $? & 127 ? 128 + ($? & 127) : $? >> 8;
 }
 
