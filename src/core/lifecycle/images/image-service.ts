@@ -273,11 +273,14 @@ export class ImageService {
       const facts = { manifestDigest: source.manifestDigest, config, size, chainId: chain.at(-1) };
       await this.#catalog.name(source.configDigest, facts, names);
     } catch (error) {
-      throw fullDisk(error) ?? error;
-    } finally {
       documents();
       hold();
+      // The layers that did arrive are of no use to anyone else.
+      await this.collect();
+      throw fullDisk(error) ?? error;
     }
+    documents();
+    hold();
     this.#options.logger.info('Image is present', { image: source.configDigest, names });
     return source.configDigest;
   }

@@ -64,9 +64,11 @@ export class Repository {
     let failures = 0;
     while (offset < size || (size === 0 && failures === 0)) {
       const from = offset;
+      let began = false;
       let problem: unknown = new Error(`the transfer ended after ${from} of ${size} bytes`);
       try {
         const response = await this.#open(`blobs/${digest}`, from, sources, signal);
+        began = true;
         for await (const chunk of continued(response, from)) {
           offset += chunk.length;
           yield chunk;
@@ -74,7 +76,8 @@ export class Repository {
         if (offset >= size) return;
       } catch (error) {
         signal?.throwIfAborted();
-        if (from === 0 && offset === 0 && failures === 0) throw error;
+        // Nobody has the blob: that is an answer. A transfer that has begun is worth another try.
+        if (from === 0 && failures === 0 && !began) throw error;
         problem = error;
       }
       failures = offset - from >= PROGRESS ? 1 : failures + 1;
@@ -104,7 +107,7 @@ export class Repository {
       if (!byDigest && session.endpoint.digestOnly === true) continue;
       try {
         const result = await task(session);
-        this.#sessions = [session, ...this.#sessions.filter((other) => other !== session)];
+        this.#sessions = [session, ...this.#sessions.filter((other) => !isSamePlace(other, session))];
         return result;
       } catch (error) {
         signal?.throwIfAborted();
@@ -116,6 +119,12 @@ export class Repository {
     }
     throw worst.error;
   }
+}
+
+/** The same host by another protocol is tried only until one of them has answered. */
+function isSamePlace({ endpoint: a }: Session, { endpoint: b }: Session): boolean {
+  const isSameHost = a.base.host === b.base.host && a.isMirror === b.isMirror;
+  return isSameHost && a.base.pathname === b.base.pathname && a.repository === b.repository;
 }
 
 /** What the registry itself says counts more than what a mirror says, an answer more than none. */
@@ -133,7 +142,7 @@ async function* continued(response: HttpResponse, offset: number): AsyncGenerato
   } else {
     skip = offset;
   }
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  for await (const chunk of response.chunks) {
     if (skip >= chunk.length) {
       skip -= chunk.length;
       continue;

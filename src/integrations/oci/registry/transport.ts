@@ -6,6 +6,8 @@ import { settingsFor, tlsOptions, type TlsSettings } from './tls.ts';
 
 const MAX_REDIRECTS = 5;
 const CONNECT_MS = 15_000;
+/** What has to come within the time after which a transfer counts as stalled. */
+const MIN_PROGRESS = 16_384;
 /** Kinds of connections kept, by TLS settings; the oldest goes. */
 const MAX_DISPATCHERS = 32;
 /** What a host that was only redirected to may see. */
@@ -20,7 +22,10 @@ export interface HttpRequest {
   signal?: AbortSignal | undefined;
 }
 
-export type HttpResponse = Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'>;
+export interface HttpResponse extends Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'> {
+  /** The body, which fails when it comes so slowly that it comes to nothing. */
+  chunks: AsyncIterable<Buffer>;
+}
 
 /** HTTP as registries need it: redirects that give no credentials away, and an end to transfers that stall. */
 export class Transport {
@@ -85,12 +90,13 @@ export class Transport {
     options: Pick<Dispatcher.RequestOptions, 'method' | 'headers' | 'body' | 'signal'>,
   ): Promise<HttpResponse> {
     try {
-      return await request(url, {
+      const response = await request(url, {
         ...options,
         dispatcher,
         headersTimeout: this.#stallMs,
         bodyTimeout: this.#stallMs,
       });
+      return Object.assign(response, { chunks: paced(response.body as AsyncIterable<Buffer>, this.#stallMs) });
     } catch (error) {
       if (options.signal instanceof AbortSignal) options.signal.throwIfAborted();
       throw unreachable(url.host, error);
@@ -107,11 +113,30 @@ function newDispatcher(tls: TlsSettings | undefined): Dispatcher {
   return new EnvHttpProxyAgent({ connect, requestTls: connect, noProxy: noProxy.filter(Boolean).join(',') });
 }
 
+/** @throws Error when less than {@link MIN_PROGRESS} bytes came within `stallMs`; a body that drips would never end. */
+async function* paced(body: AsyncIterable<Buffer>, stallMs: number): AsyncGenerator<Buffer> {
+  let since = performance.now();
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    const now = performance.now();
+    if (stallMs > 0 && now - since > stallMs) {
+      if (bytes < MIN_PROGRESS)
+        throw new Error(`only ${bytes} bytes came in ${Math.round((now - since) / 1000)} seconds`);
+      since = now;
+      bytes = 0;
+    }
+    yield chunk;
+    // What the reader needs is no fault of the sender's.
+    since += performance.now() - now;
+  }
+}
+
 /** Reads a body of at most `limit` bytes. @throws CriError DATA_LOSS for a longer one. */
 export async function readBody(response: HttpResponse, limit: number, what: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+  for await (const chunk of response.chunks) {
     size += chunk.length;
     if (size > limit) throw corrupt(what, `is larger than ${limit} bytes`);
     chunks.push(chunk);
