@@ -54,7 +54,13 @@ test.serial('limits of a container reach its cgroup; what this machine cannot do
       server.sh(pod, name, 'exec sleep 1000', {
         linux: { resources, securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
       });
-    const id = await run('a', { cpusetCpus: '0', cpuShares: 512n, oomScoreAdj: 900n, hugepageLimits });
+    const id = await run('a', {
+      cpusetCpus: '0',
+      cpuShares: 512n,
+      cpuQuota: 50_000n,
+      oomScoreAdj: 900n,
+      hugepageLimits,
+    });
     t.is(await cgroup(id, 'pids/pids.max', 'pids.max'), '77');
     t.is(await cgroup(id, 'cpuset/cpuset.cpus', 'cpuset.cpus'), '0');
     t.is((await server.exec(id, 'cat', '/proc/1/oom_score_adj')).stdout.toString(), '900\n');
@@ -75,13 +81,14 @@ test.serial('limits of a container reach its cgroup; what this machine cannot do
     }
     await server.client.call(RuntimeServiceService.updateContainerResources, {
       containerId: id,
-      linux: { ...(await server.status(id)).resources!.linux!, cpuShares: 256n },
+      linux: { ...(await server.status(id)).resources!.linux!, cpuShares: 256n, cpuQuota: -1n },
       windows: undefined,
       annotations: {},
     });
     if (!(await cgroup(id, 'cpu/cpu.shares', 'none')).includes('256')) {
       t.is(await cgroup(id, 'none', 'cpu.weight'), '10');
     }
+    t.notRegex(await cgroup(id, 'cpu/cpu.cfs_quota_us', 'cpu.max'), /^50000/);
     t.is((await server.status(id)).resources?.linux?.cpuShares, 256n);
   }
 });

@@ -238,7 +238,7 @@ export class ContainerService {
       if (record.phase === 'exited') {
         throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
       }
-      const limits = ociResources(resources, 'linux', this.#options.host);
+      const limits = ociResources(resources, 'linux', this.#options.host, { isUpdate: true });
       await this.#options.runner.update(fullId, limits);
       const linux = { securityContext: undefined, ...record.config.linux, resources };
       await this.#store.put({ ...record, config: { ...record.config, linux } });

@@ -4,19 +4,22 @@ import type { HostFacts } from '../../model/host-facts.ts';
 import type { OciResources } from '../../model/oci-runtime.ts';
 
 const CPU_LIST = /^(\d+(-\d+)?)(,\d+(-\d+)?)*$/;
+/** Lifts a limit that is there: near the most that the kernel takes, since crun 1.8 cannot write a negative number (cgroup v1). */
+const LIFTED_QUOTA = 17_179_869_184_000;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
  * CRI's limits as `linux.resources`. Zero means "not given", as in CRI; oom_score_adj belongs to the process and is not
  * here.
  * @param field path of the message, for errors.
- * @param machine what the kernel can limit.
+ * @param machine what the kernel can limit. With `isUpdate`, "no limit" lifts one that may be there.
  * @throws CriError INVALID_ARGUMENT naming the field, FAILED_PRECONDITION for a limit that this machine cannot keep.
  */
 export function ociResources(
   request: LinuxContainerResources | undefined,
   field: string,
   machine: Pick<HostFacts, 'swapAccounting' | 'hugetlbController'>,
+  { isUpdate = false } = {},
 ): OciResources {
   const resources: OciResources = {};
   if (request === undefined) return resources;
@@ -38,7 +41,8 @@ export function ociResources(
     if (request.cpuQuota > 0n && request.cpuQuota < 1000n) {
       throw invalidArgument(`${field}.cpu_quota`, 'must be at least 1000 microseconds, or -1 for no limit');
     }
-    cpu.quota = request.cpuQuota < 0n ? -1 : number('cpu_quota', request.cpuQuota);
+    if (request.cpuQuota > 0n) cpu.quota = number('cpu_quota', request.cpuQuota);
+    else if (isUpdate) cpu.quota = LIFTED_QUOTA;
   }
   for (const [name, key, value] of [
     ['cpuset_cpus', 'cpus', request.cpusetCpus],

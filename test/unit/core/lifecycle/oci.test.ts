@@ -157,10 +157,12 @@ test('resources: zero means not given, swap follows memory, nonsense is refused'
   t.deepEqual(limits({}), {});
   t.deepEqual(limits({ cpuShares: 1n, cpuQuota: -1n, cpuPeriod: 100_000n, cpusetCpus: '0-1,3' }).cpu, {
     shares: 2,
-    quota: -1,
     period: 100_000,
     cpus: '0-1,3',
   });
+  const lifted = LinuxContainerResources.create({ cpuQuota: -1n });
+  const machine = { swapAccounting: true, hugetlbController: true };
+  t.true((ociResources(lifted, 'r', machine, { isUpdate: true }).cpu?.quota ?? 0) > 1e12);
   t.deepEqual(limits({ memoryLimitInBytes: 64n }).memory, { limit: 64, swap: 64 });
   t.deepEqual(limits({ memoryLimitInBytes: 64n }, false).memory, { limit: 64 });
   t.deepEqual(limits({ memoryLimitInBytes: 64n, memorySwapLimitInBytes: 128n }).memory, { limit: 64, swap: 128 });
