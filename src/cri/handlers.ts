@@ -111,6 +111,7 @@ class InstrumentedMethod {
     const { logger, metrics, shutdown } = this.#parts;
     const method = this.#method;
     const cancelled = new AbortController();
+    if (call.cancelled) cancelled.abort();
     call.on('cancelled', () => {
       cancelled.abort();
     });

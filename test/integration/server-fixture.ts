@@ -15,8 +15,7 @@ import {
   RunPodSandboxRequest,
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
-import type { ContainerStatus ,
-  ContainerConfig} from '../../api/gen/cri.ts';
+import type { ContainerStatus, ContainerConfig } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/utils/process/run.ts';
@@ -115,7 +114,7 @@ ${this.#extra}`;
   /** Ends the server process; containers stay. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const child = this.#process;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    if (child?.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     child.kill(signal);
     return ended;

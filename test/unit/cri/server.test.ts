@@ -140,13 +140,14 @@ test('a socket that systemd passes in is used as it is', async (t) => {
 
 test('a cancelled call aborts its handler, and shutting down does not wait for an idle client or an endless stream', async (t) => {
   const path = join(await folder(t), 'cri.sock');
-  let aborted: () => void = () => undefined;
-  const whenAborted = new Promise<void>((resolve) => (aborted = resolve));
+  const arrived = Promise.withResolvers<undefined>();
+  const aborted = Promise.withResolvers<undefined>();
   const { client, stop } = await serve(t, path, {
     execSync: (_request, { signal }) =>
       new Promise((_, reject) => {
+        arrived.resolve(undefined);
         signal.addEventListener('abort', () => {
-          aborted();
+          aborted.resolve(undefined);
           reject(new Error('aborted'));
         });
       }),
@@ -158,10 +159,9 @@ test('a cancelled call aborts its handler, and shutting down does not wait for a
     },
   });
   const call = client.execSync({ containerId: 'c', cmd: ['x'], timeout: 0n }, () => undefined);
-  setTimeout(() => {
-    call.cancel();
-  }, 100);
-  await whenAborted;
+  await arrived.promise;
+  call.cancel();
+  await aborted.promise;
   const events = client.getContainerEvents({});
   const ended = new Promise((resolve) => {
     events.on('end', resolve);
