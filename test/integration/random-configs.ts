@@ -183,7 +183,15 @@ const context = (container: Container) => container.linux!.securityContext!;
 const mount = (container: Container, more: object) => container.mounts!.push({ containerPath: '/spoilt', ...more });
 
 export const SPOILERS: readonly Spoiler[] = [
-  { what: 'hostname', names: /hostname/, spoil: (pod) => (pod.hostname = '-bad-') },
+  {
+    what: 'hostname',
+    names: /hostname/,
+    spoil: (pod) => {
+      // With the node's network the pod has the node's name, whatever the request says.
+      pod.linux!.securityContext!.namespaceOptions!.network = POD;
+      pod.hostname = '-bad-';
+    },
+  },
   { what: 'sysctl', names: /kernel\.panic/, spoil: (pod) => (pod.linux!.sysctls!['kernel.panic'] = '1') },
   {
     what: 'pod TARGET',

@@ -25,11 +25,10 @@ const BASIC: readonly [number, number | undefined][] = [
 ];
 
 /**
- * A privileged container sees every device of the node; another one those it asks for. A folder stands for the devices
- * in it. @throws CriError INVALID_ARGUMENT for a path that is no device or permissions that are not made of r, w and m.
+ * A privileged container has every device of the node beside those it asks for; another one these alone. A folder stands
+ * for the devices in it. @throws CriError INVALID_ARGUMENT for a path that is no device or permissions that are not made of r, w and m.
  */
 export async function containerDevices(requested: readonly Device[], privileged: boolean): Promise<ContainerDevices> {
-  if (privileged) return { devices: await devicesBelow('/dev', '/dev', true), rules: [{ allow: true, access: 'rwm' }] };
   const devices: OciDevice[] = [];
   const rules: ContainerDevices['rules'] = [
     DENY_ALL,
@@ -53,7 +52,10 @@ export async function containerDevices(requested: readonly Device[], privileged:
       ...found.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: request.permissions })),
     );
   }
-  return { devices, rules };
+  if (!privileged) return { devices, rules };
+  const own = new Set(devices.map(({ path }) => path));
+  const others = (await devicesBelow('/dev', '/dev', true)).filter(({ path }) => !own.has(path));
+  return { devices: [...others, ...devices], rules: [{ allow: true, access: 'rwm' }] };
 }
 
 async function devicesAt(hostPath: string, containerPath: string, field: string): Promise<OciDevice[]> {

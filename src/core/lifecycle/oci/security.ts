@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { SecurityProfile_ProfileType } from '../../../../api/gen/cri.ts';
-import type { LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
+import type { LinuxContainerSecurityContext, SecurityProfile } from '../../../../api/gen/cri.ts';
 import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
 import { checkAbsolutePath } from '../checks.ts';
 import { defaultSeccompFilter } from './seccomp-default.ts';
@@ -18,7 +18,7 @@ export async function seccompFilter(
   context: LinuxContainerSecurityContext | undefined,
   bounding: readonly string[],
 ): Promise<object | undefined> {
-  const profile = context?.seccomp;
+  const profile = context?.seccomp ?? deprecatedProfile(context?.seccompProfilePath ?? '');
   if (context === undefined || context.privileged || profile === undefined) return undefined;
   if (profile.profileType === SecurityProfile_ProfileType.Unconfined) return undefined;
   if (profile.profileType === SecurityProfile_ProfileType.RuntimeDefault) {
@@ -38,6 +38,17 @@ export async function seccompFilter(
       throw invalidArgument(field, `${profile.localhostRef} is no JSON: ${error.message}`);
     throw error;
   }
+}
+
+/** CRI seccomp_profile_path, which older kubelets send in place of `seccomp`. */
+function deprecatedProfile(path: string): SecurityProfile | undefined {
+  const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
+  if (path === '') return undefined;
+  if (path === 'unconfined') return { profileType: Unconfined, localhostRef: '' };
+  if (path === 'runtime/default' || path === 'docker/default') return { profileType: RuntimeDefault, localhostRef: '' };
+  if (path.startsWith('localhost/')) return { profileType: Localhost, localhostRef: path.slice('localhost/'.length) };
+  const known = 'runtime/default, docker/default, unconfined or localhost/<path>';
+  throw invalidArgument(`${CONTEXT}.seccomp_profile_path`, `${JSON.stringify(path)} must be ${known}`);
 }
 
 /**

@@ -166,6 +166,8 @@ test('resources: zero means not given, swap follows memory, nonsense is refused'
   t.deepEqual(limits({ memoryLimitInBytes: 64n }).memory, { limit: 64, swap: 64 });
   t.deepEqual(limits({ memoryLimitInBytes: 64n }, false).memory, { limit: 64 });
   t.deepEqual(limits({ memoryLimitInBytes: 64n, memorySwapLimitInBytes: 128n }).memory, { limit: 64, swap: 128 });
+  t.deepEqual(limits({ cpusetMems: '0' }).cpu, { mems: '0' });
+  t.deepEqual(limits({ unified: { 'memory.high': '1M' } }).unified, { 'memory.high': '1M' });
   for (const bad of [
     { cpuShares: -1n },
     { cpuPeriod: 1n },
@@ -262,6 +264,9 @@ test('devices: a given one is allowed with its own permissions, what is no devic
   t.like(devices, [{ path: '/dev/nil', type: 'c', major: 1, minor: 5 }]);
   t.deepEqual(rules.at(-1), { allow: true, type: 'c', major: 1, minor: 5, access: 'rw' });
   t.deepEqual(rules[0], { allow: false, access: 'rwm' });
+  const all = await containerDevices([request], true);
+  t.true(['/dev/nil', '/dev/null'].every((path) => all.devices.some((device) => device.path === path)));
+  t.deepEqual(all.rules, [{ allow: true, access: 'rwm' }]);
   await t.throwsAsync(containerDevices([{ ...request, hostPath: '/etc/passwd' }], false), {
     ...invalid,
     message: /is no device/,
@@ -285,6 +290,12 @@ test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDe
   const filtered = JSON.stringify(await filter(0));
   t.true(filtered.includes('"chroot"') && filtered.includes('"openat"'));
   t.false(filtered.includes('"mount"') || filtered.includes('"kexec_load"'));
+  const old = (seccompProfilePath: string) =>
+    seccompFilter(LinuxContainerSecurityContext.create({ seccompProfilePath }), ['CAP_SYS_CHROOT']);
+  t.deepEqual(await old('runtime/default'), await filter(0));
+  t.is(await old('unconfined'), undefined);
+  t.deepEqual(await old(`localhost/${path}`), { defaultAction: 'SCMP_ACT_ALLOW' });
+  await t.throwsAsync(old('my-profile'), { ...invalid, message: /seccomp_profile_path/ });
   await t.throwsAsync(filter(2, join(folder, 'none')), { message: /does not exist/ });
   await writeFile(path, '{}');
   await t.throwsAsync(filter(2, path), { message: /defaultAction/ });

@@ -56,6 +56,12 @@ const refused: [string, Partial, StatusCode][] = [
     { linux: { securityContext: { selinuxOptions: { type: 't' } } } },
     StatusCode.UNIMPLEMENTED,
   ],
+  ['config.windows', { windows: {} }, StatusCode.UNIMPLEMENTED],
+  [
+    'config.linux.security_context.apparmor',
+    { linux: { securityContext: { apparmor: { profileType: 2, localhostRef: 'x' } } } },
+    StatusCode.UNIMPLEMENTED,
+  ],
   [
     'config.linux.security_context.namespace_options.userns_options',
     { linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 0 } } } } },

@@ -1,0 +1,77 @@
+import test from 'ava';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ContainerConfig } from '../../../api/gen/cri.ts';
+import { validateContainerConfig } from '../../../src/core/lifecycle/containers/validate.ts';
+import { containerMounts } from '../../../src/core/lifecycle/oci/mounts.ts';
+import { containerSpec } from '../../../src/core/lifecycle/oci/spec.ts';
+import { CriError, StatusCode } from '../../../src/core/model/errors.ts';
+
+type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
+
+const page = readFileSync('docs/cri-fields.md', 'utf8');
+const protos = readdirSync('api/cri/runtime/v1').map((name) => readFileSync(join('api/cri/runtime/v1', name), 'utf8'));
+
+/** The messages whose fields the page must name: what RunPodSandbox and CreateContainer are asked with. */
+const MESSAGES = [
+  'PodSandboxConfig PodSandboxMetadata DNSConfig PortMapping LinuxPodSandboxConfig LinuxSandboxSecurityContext',
+  'NamespaceOption UserNamespace ContainerConfig ContainerMetadata ImageSpec KeyValue Mount Device CDIDevice',
+  'LinuxContainerConfig LinuxContainerSecurityContext SecurityProfile Capability LinuxContainerResources HugepageLimit',
+].flatMap((line) => line.split(' '));
+
+/** Field names of a message in the order of the .proto file. */
+function fieldsOf(message: string): string[] {
+  for (const proto of protos) {
+    const body = new RegExp(`^message ${message} \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(proto)?.[1];
+    if (body === undefined) continue;
+    // Fields of the message itself stand two spaces in; those of inner enums further.
+    return [...body.matchAll(/^ {2}(?:repeated )?(?:map<[^>]+>|[\w.]+) (\w+) = \d+/gm)].map((match) => match[1]!);
+  }
+  throw new Error(`no .proto file has the message ${message}`);
+}
+
+/** Rows of a message's table. */
+function rowsOf(message: string): { field: string; does: string; shown: string }[] {
+  const section = new RegExp(`^## ${message}\\n([\\s\\S]*?)(?=^## |$(?![\\s\\S]))`, 'm').exec(page)?.[1] ?? '';
+  return [...section.matchAll(/^\| `(\w+)` +\| (.+?) +\| (.+?) +\|$/gm)].map(([, field, does, shown]) => ({
+    field: field!,
+    does: does!,
+    shown: shown!,
+  }));
+}
+
+for (const message of MESSAGES) {
+  test(`docs/cri-fields.md tells of every field of ${message}, and of no other`, (t) => {
+    const rows = rowsOf(message);
+    t.deepEqual(
+      rows.map(({ field }) => field),
+      fieldsOf(message),
+    );
+    for (const { field, does, shown } of rows) {
+      const name = /^`([\w/.-]+)`$/.exec(shown)?.[1];
+      if (shown === '—') t.regex(does, /^(Ignored|Kept)/, `${message}.${field} names no test`);
+      else t.true(name === 'critest' || (name !== undefined && existsSync(join('test', name))), `${field}: ${shown}`);
+    }
+  });
+}
+
+test('what the page calls refused is refused, by name', async (t) => {
+  const config = (partial: Container) =>
+    ContainerConfig.create({ metadata: { name: 'c' }, image: { image: 'i' }, command: ['x'], ...partial });
+  const refused = async (attempt: () => unknown, names: RegExp) => {
+    const error = await t.throwsAsync(async () => attempt(), { instanceOf: CriError });
+    t.is(error?.code, StatusCode.UNIMPLEMENTED);
+    t.regex(error?.message ?? '', names);
+  };
+  await refused(() => validateContainerConfig(config({ windows: {} })), /config\.windows/);
+  const spec = (partial: Container) => containerSpec({ config: config(partial) } as never);
+  await refused(() => spec({ linux: { securityContext: { selinuxOptions: { type: 't' } } } }), /selinux/);
+  await refused(() => spec({ linux: { securityContext: { apparmor: { profileType: 2 } } } }), /apparmor/);
+  await refused(() => spec({ CDIDevices: [{ name: 'a/b=c' }] }), /CDI_devices/);
+  const files = { resolvConf: '', hostname: '', hosts: '', shm: '' };
+  for (const key of ['uidMappings', 'gidMappings']) {
+    const mounts = [{ containerPath: '/x', hostPath: '/', [key]: [{ hostId: 1, containerId: 1, length: 1 }] }];
+    const prepared = { targets: ['/x'], declared: [], images: new Map<number, string>() };
+    await refused(() => containerMounts(config({ mounts }), { files, hostIpc: false }, prepared), /idmapped/);
+  }
+});
