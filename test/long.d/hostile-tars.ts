@@ -14,6 +14,7 @@ const MAX_RSS = 1024 * 1024;
 const BATCH = 1000;
 
 const [count = 100_000, seed = 20_263] = process.argv.slice(2).map(Number);
+if (process.env['PROXMOX_LXCRI_TEST_CGROUP'] === undefined) throw new Error('run this by test/long');
 const folder = await mkdtemp('/tmp/hostile-');
 try {
   process.exitCode = (await hold(folder)) ? 0 : 1;
@@ -26,6 +27,8 @@ async function hold(root: string): Promise<boolean> {
   const store = await newStore(join(root, 'store'));
   await mkdir(canary, { recursive: true });
   for (const name of ['a', 'b', 'c']) await writeFile(join(canary, name), 'untouched');
+  await makePrivate('/etc');
+  await makePrivate('/root');
   const outside = async () => `${await snapshot(canary)} ${await snapshot('/etc')} ${await snapshot('/root')}`;
   const before = await outside();
   const blob = join(root, 'blob');
@@ -61,6 +64,15 @@ async function hold(root: string): Promise<boolean> {
     `${count} hostile layers: ${applied} applied, the others refused, peak ${maxRSS} KiB, ${problems.length} problems`,
   );
   return problems.length === 0;
+}
+
+/** Lays a copy over a folder, in this mount namespace only: what others do to it meanwhile is not seen. */
+async function makePrivate(path: string): Promise<void> {
+  const copy = await mkdtemp('/run/private-');
+  await run('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', copy]);
+  if (path === '/etc') await run('cp', ['-a', `${path}/.`, copy]);
+  else await writeFile(join(copy, 'untouched'), 'untouched');
+  await run('mount', ['--bind', copy, path]);
 }
 
 /** Everything below a folder but sizes of folders and times of access. */

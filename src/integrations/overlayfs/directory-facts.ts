@@ -1,11 +1,14 @@
 import { chmod, chown, lstat, utimes } from 'node:fs/promises';
+import { run } from '../../utils/process/run.ts';
 import type { DirectoryFacts } from './layer-filter.ts';
 
 /** Gives a folder an owner, a mode and a time of modification. */
 export async function setFacts(path: string, { mode, uid, gid, mtime }: DirectoryFacts): Promise<void> {
   await chown(path, uid, gid);
   await chmod(path, mode);
-  await utimes(path, Number(mtime), Number(mtime));
+  // A double cannot hold nanoseconds of our times; touch(1) takes them as they are written.
+  if (mtime.includes('.')) await run('touch', [`--date=@${mtime}`, '--', path]);
+  else await utimes(path, Number(mtime), Number(mtime));
 }
 
 /**
@@ -23,15 +26,28 @@ export async function describeDirectory(folders: readonly string[], path: string
 /** Looks at each component by itself, so that no symlink inside the layer is followed. */
 async function lookUp(folder: string, path: string): Promise<DirectoryFacts | undefined | 'absent'> {
   let current = Buffer.from(folder);
-  let stat = await lstat(current);
+  let stat = await lstat(current, { bigint: true });
   for (const component of path === '' ? [] : path.split('/')) {
     current = Buffer.concat([current, Buffer.from('/'), Buffer.from(component, 'latin1')]);
     try {
-      stat = await lstat(current);
+      stat = await lstat(current, { bigint: true });
     } catch {
       return 'absent';
     }
     if (!stat.isDirectory()) return undefined;
   }
-  return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: String(Math.floor(stat.mtimeMs / 1000)) };
+  return {
+    mode: Number(stat.mode) & 0o7777,
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    mtime: formatTime(stat.mtimeNs),
+  };
+}
+
+/** Nanoseconds as seconds, the way pax writes them. */
+function formatTime(ns: bigint): string {
+  const seconds = ns / 1_000_000_000n;
+  const rest = ns % 1_000_000_000n;
+  // Before 1970 whole seconds are enough.
+  return rest <= 0n ? String(seconds) : `${seconds}.${String(rest).padStart(9, '0')}`;
 }
