@@ -1,10 +1,12 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ImageServiceService, NamespaceMode, RemoveImageRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
+import { run } from '../../src/utils/process/run.ts';
 import { importImage } from './image-fixture.ts';
 import { difference, inventory } from './leaks.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
@@ -198,7 +200,10 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
     if (handler === 'crun') await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image }));
     t.is(await layers(), 2);
     await server.end('SIGKILL');
+    const view = join(server.folder, 'root', 'overlay', 'containers', `${id}.1`, 'merged');
+    await run('umount', ['--', view]);
     await server.start();
+    t.is(await readFile(join(view, 'model', 'weights'), 'utf8'), 'heavy');
     t.is(await told(server, id, 'cat /sub/weights'), 'heavy');
     const bad = (more: object) => server.create(pod, 'bad', { command: ['true'], mounts: [mount('/x', more)] });
     await refused(t, bad({ readonly: false }), StatusCode.INVALID_ARGUMENT, /readonly: must be true/);
@@ -270,3 +275,29 @@ test.serial(
     }
   },
 );
+
+test.serial('SIGKILL while containers with volumes of both kinds are made leaves nothing', async (t) => {
+  const server = await ServerFixture.make(t);
+  const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`/data/${String(at)}`, 'x']));
+  await importImage(server, 'localhost/many:1', files, { config: { Volumes: { '/data': {}, '/more': {} } } });
+  await server.warm();
+  await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
+  const before = await inventory(server);
+  for (const delay of [10, 150, 200, 250, 300]) {
+    const storm = ['a', 'b', 'c'].map(async (name, at) => {
+      const pod = await server.pod(name, {}, at % 2 === 0 ? 'lxc' : 'crun');
+      const image = { image: 'localhost/many:1' };
+      const mounts = [{ containerPath: '/image', image, imageSubPath: 'data', readonly: true }];
+      await server.sh(pod, 'c', 'exec sleep 100', { image, mounts });
+    });
+    const settled = Promise.allSettled(storm);
+    await sleep(delay);
+    await server.end('SIGKILL');
+    await settled;
+    await server.start();
+    await server.clear();
+    await rm(join(server.folder, 'logs'), { recursive: true, force: true });
+    await sleep(300);
+    t.deepEqual(difference(before, await inventory(server)), [], `killed after ${String(delay)} ms`);
+  }
+});

@@ -205,7 +205,14 @@ export const SPOILERS: readonly Spoiler[] = [
   },
   { what: 'search domain', names: /dns_config/, spoil: (pod) => (pod.dnsConfig!.searches = ['a b']) },
   { what: 'working directory', names: /working_dir/, spoil: (_, c) => (c.workingDir = 'relative') },
-  { what: 'capability', names: /"FLY"/, spoil: (_, c) => (context(c).capabilities!.addCapabilities = ['FLY']) },
+  {
+    what: 'capability',
+    names: /"FLY"/,
+    spoil: (_, c) => {
+      context(c).privileged = false;
+      context(c).capabilities!.addCapabilities = ['FLY'];
+    },
+  },
   {
     what: 'user name',
     names: /run_as_username/,

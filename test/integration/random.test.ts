@@ -169,7 +169,7 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
   );
   const access = (path: string) => /^\S+ \S+ \S+ \S+ \S+ (r[wo])/.exec(mounts.get(path) ?? '')?.[1];
   equal('root', access('/'), wish.readonlyRootfs ? 'ro' : 'rw');
-  if (wish.readonlyRootfs) equal('writing to the root', /Read-only/.test(get('root')), true);
+  if (wish.readonlyRootfs) equal('writing to the root', get('root').includes('Read-only'), true);
   for (const { path, readonly, propagation } of wish.mounts) {
     equal(`access of ${path}`, access(path), readonly ? 'ro' : 'rw');
     const line = mounts.get(path) ?? '';
