@@ -59,7 +59,8 @@ async function forward(
     const io = { stdin: data, stdout: data, stderr: undefined, resizes: undefined };
     await request.run(port, io, AbortSignal.any([lost, reset.signal]));
   } catch (failure) {
-    words = `an error occurred forwarding port ${String(port)}: ${messageOf(failure)}`;
+    // A client that has read all it wants resets its stream: that is no error to tell.
+    if (!reset.signal.aborted) words = `an error occurred forwarding port ${String(port)}: ${messageOf(failure)}`;
   }
   data.resume();
   await finish(error, words);

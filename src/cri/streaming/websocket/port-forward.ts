@@ -43,13 +43,14 @@ export async function serveWebSocketPortForward(
     number.writeUInt16LE(port);
     stdout.write(number);
     failures.write(number);
+    // These protocols have no way for the client to end its direction alone.
+    stdout.once('finish', () => stdin.destroy());
     let words = '';
     try {
       await request.run(port, { stdin, stdout, stderr: undefined, resizes: undefined }, lost.signal);
     } catch (failure) {
       words = `an error occurred forwarding port ${String(port)}: ${messageOf(failure)}`;
     }
-    stdin.resume();
     await Promise.all([finish(stdout, ''), finish(failures, words)]);
   };
   await Promise.all(ports.map(forward));
