@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readFileScoped, resolveScoped, ScopedFileError } from '../../../../src/utils/fs/scoped.ts';
+import { readFileScoped, resolveScoped, ScopedFileError, withScoped } from '../../../../src/utils/fs/scoped.ts';
+import { run } from '../../../../src/utils/process/run.ts';
 
 /** A root whose links try to leave it, beside a secret. */
 async function makeRoot(t: ExecutionContext): Promise<{ root: string; outside: string }> {
@@ -45,6 +46,25 @@ test('links are followed inside the root as chroot would', async (t) => {
     t.is((await readFileScoped(root, path, 100))?.toString(), 'inside', path);
     t.is(await resolveScoped(root, path), join(root, 'etc/passwd'), path);
   }
+});
+
+test('a found path leads to the same place after the tree has changed, also for other programs', async (t) => {
+  const { root, outside } = await makeRoot(t);
+  const seen = await withScoped(root, '/dir', async ({ path, stats }) => {
+    t.true(stats.isDirectory());
+    await rename(join(root, 'etc'), join(root, 'moved'));
+    await symlink(outside, join(root, 'etc'));
+    return (await run('ls', ['--', `${path}/`])).stdout;
+  });
+  t.regex(seen ?? '', /^passwd$/m);
+  t.notRegex(seen ?? '', /secret/);
+  t.is(await withScoped(root, 'none/x', () => Promise.resolve(1)), undefined);
+  await t.throwsAsync(
+    withScoped(root, 'loop', () => Promise.resolve(1)),
+    { instanceOf: ScopedFileError },
+  );
+  const failing = withScoped(root, 'moved', () => Promise.reject(new Error('mine')));
+  await t.throwsAsync(failing, { message: 'mine' });
 });
 
 test('what is not there is undefined; what is no small file is refused', async (t) => {
