@@ -9,7 +9,9 @@ export class ChannelClient {
 
   private constructor(ws: WebSocket) {
     this.ws = ws;
-    this.closed = once(ws, 'close');
+    this.closed = new Promise((resolve) => {
+      ws.once('close', resolve);
+    });
     ws.on('message', (message: Buffer) => {
       const channel = message.readUInt8(0);
       this.output[channel] = Buffer.concat([this.output[channel] ?? Buffer.alloc(0), message.subarray(1)]);

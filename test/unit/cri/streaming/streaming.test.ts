@@ -1,0 +1,234 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { connect } from 'node:net';
+import { Duplex, PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import type { Logger } from '../../../../src/core/model/logger.ts';
+import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
+import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
+import { terminalSizes } from '../../../../src/cri/streaming/resizes.ts';
+import { SpdyConnection } from '../../../../src/cri/streaming/spdy/connection.ts';
+import { serveSpdyRemoteCommand } from '../../../../src/cri/streaming/spdy/remote-command.ts';
+import { plainMessage, statusMessage } from '../../../../src/cri/streaming/status.ts';
+import { StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
+import { TokenCache } from '../../../../src/cri/streaming/tokens.ts';
+import { SpdyClientFrames, streamsOf } from './spdy-client.ts';
+
+const logger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  with: () => logger,
+};
+
+/** A connection of which the test plays the client: it gives `input`, and reads what was sent from `sent`. */
+function wire(input: readonly Buffer[]): { socket: Duplex; sent: () => Buffer } {
+  const output: Buffer[] = [];
+  const source = Readable.from(input);
+  const socket = Duplex.from({
+    readable: source,
+    writable: new PassThrough().on('data', (chunk: Buffer) => output.push(chunk)),
+  });
+  return { socket, sent: () => Buffer.concat(output) };
+}
+
+/** Copies its input to its output, in capitals. */
+const capitals: RemoteCommand = {
+  kind: 'exec',
+  flags: { stdin: true, stdout: true, stderr: false, tty: false },
+  run: async ({ stdin, stdout }) => {
+    const input = stdin === undefined ? '' : await text(stdin);
+    stdout?.write(input.toUpperCase());
+    return 7;
+  },
+};
+
+async function recordedSession(): Promise<Buffer[]> {
+  const client = new SpdyClientFrames();
+  return [
+    await client.open(1, { streamtype: 'error' }),
+    client.fin(1),
+    await client.open(3, { streamtype: 'stdin' }),
+    client.ping(1),
+    await client.open(5, { streamtype: 'stdout' }),
+    client.fin(5),
+    client.data(3, 'hello '),
+    client.data(3, 'world'),
+    client.fin(3),
+  ];
+}
+
+test('a session over SPDY: input to its end, output, exit code on the error stream, pings answered', async (t) => {
+  const session = Buffer.concat(await recordedSession());
+  // Whole, and in pieces that cut every frame.
+  for (const size of [session.length, 1, 7]) {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < session.length; at += size) pieces.push(session.subarray(at, at + size));
+    const input = new PassThrough();
+    const output: Buffer[] = [];
+    const writable = new PassThrough().on('data', (chunk: Buffer) => output.push(chunk));
+    const socket = Duplex.from({ readable: input, writable });
+    writable.once('finish', () => input.end());
+    for (const piece of pieces) input.write(piece);
+    await serveSpdyRemoteCommand(socket, capitals, 'v4.channel.k8s.io');
+    const { content, ended, control } = streamsOf(Buffer.concat(output));
+    t.is(content.get(5), 'HELLO WORLD');
+    t.like(JSON.parse(content.get(1) ?? ''), { reason: 'NonZeroExitCode' });
+    t.deepEqual([...ended].sort(), [1, 5]);
+    t.is(control.filter((frame) => frame.type === 'control' && frame.kind === 6).length, 1);
+  }
+});
+
+test('whatever a client sends, the connection ends, with an error or without', async (t) => {
+  const session = Buffer.concat(await recordedSession());
+  const edit = fc.record({
+    at: fc.nat(session.length - 1),
+    remove: fc.nat(12),
+    insert: fc.uint8Array({ maxLength: 12 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(edit, { minLength: 1, maxLength: 6 }),
+      fc.integer({ min: 1, max: 300 }),
+      async (edits, size) => {
+        let bytes = session;
+        for (const { at, remove, insert } of edits) {
+          bytes = Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)]);
+        }
+        const pieces: Buffer[] = [];
+        for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size));
+        const { socket, sent } = wire(pieces);
+        const connection = new SpdyConnection(socket, (stream) => {
+          stream.resume();
+          stream.end('answer');
+          return true;
+        });
+        await connection.run().catch((error: unknown) => {
+          t.true(error instanceof Error);
+        });
+        t.true(socket.destroyed);
+        t.true(sent().length < 100_000);
+      },
+    ),
+    { numRuns: Number(process.env['FUZZ_RUNS'] ?? 2000) },
+  );
+});
+
+test('a reader that takes nothing holds the connection up instead of filling memory', async (t) => {
+  const client = new SpdyClientFrames();
+  let given = 0;
+  const open = await client.open(1, { streamtype: 'stdin' });
+  const flood = function* () {
+    yield open;
+    for (;;) {
+      given += 65_536;
+      yield client.data(1, Buffer.alloc(65_536));
+    }
+  };
+  const output = new PassThrough();
+  output.resume();
+  const socket = Duplex.from({ readable: Readable.from(flood()), writable: output });
+  const run = new SpdyConnection(socket, () => true).run();
+  for (let before = -1; before !== given;) {
+    before = given;
+    for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.true(given < 4_000_000, `${String(given)} bytes were taken`);
+  socket.destroy();
+  await t.throwsAsync(run);
+});
+
+test('tokens work once, for a minute, and not more than a thousand wait', (t) => {
+  let now = 0;
+  const cache = new TokenCache<number>(() => now);
+  const token = cache.insert(1);
+  t.regex(token, /^[\w-]{8}$/);
+  t.is(cache.consume(token), 1);
+  t.is(cache.consume(token), undefined);
+  const late = cache.insert(2);
+  now = 60_000;
+  t.is(cache.consume(late), undefined);
+  for (let i = 0; i < 1000; i++) cache.insert(i);
+  t.throws(() => cache.insert(0), { message: /maximum number of in-flight requests/ });
+  now = 120_000;
+  t.notThrows(() => cache.insert(0));
+});
+
+test('flags that no session can have are refused', (t) => {
+  const none = { stdin: false, stdout: false, stderr: false, tty: false };
+  t.throws(() => checkFlags(none), { message: /one of stdin, stdout, or stderr must be set/ });
+  t.throws(() => checkFlags({ ...none, stderr: true, tty: true }), { message: /tty and stderr cannot both be true/ });
+  t.notThrows(() => checkFlags({ ...none, stdout: true, tty: true }));
+});
+
+test('sizes are read in pieces of any length; what is none is passed over', async (t) => {
+  const bytes = Buffer.from('{"Width":80,"Height":24}{"Width":0,"Height":1}x{"Width":81,"Height":25}');
+  for (const size of [1, 10, 100]) {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size));
+    const sizes: TerminalSize[] = [];
+    for await (const found of terminalSizes(Readable.from(pieces))) sizes.push(found);
+    t.deepEqual(sizes, [
+      { width: 80, height: 24 },
+      { width: 81, height: 25 },
+    ]);
+  }
+});
+
+test('how a session ended is said in the words of the version', (t) => {
+  t.deepEqual(JSON.parse(statusMessage({ exitCode: 0 })), { metadata: {}, status: 'Success' });
+  t.like(JSON.parse(statusMessage({ exitCode: 3 })), { details: { causes: [{ reason: 'ExitCode', message: '3' }] } });
+  t.like(JSON.parse(statusMessage({ error: new Error('why') })), { reason: 'InternalError', message: 'why' });
+  t.is(plainMessage({ exitCode: 0 }), '');
+  t.regex(plainMessage({ exitCode: 3 }), /exit status 3/);
+});
+
+async function serve(t: ExecutionContext): Promise<StreamingServer> {
+  const server = new StreamingServer({ address: '127.0.0.1', port: 0, idleTimeoutMs: 0, tls: undefined, logger });
+  await server.start();
+  t.teardown(() => server.stop());
+  return server;
+}
+
+/** Sends a request's head and gives the answer until the server closes. */
+async function ask(url: string, method: string, headers: string[]): Promise<string> {
+  const { port, pathname } = new URL(url);
+  const socket = connect({ host: '127.0.0.1', port: Number(port) });
+  socket.write(`${[`${method} ${pathname} HTTP/1.1`, 'Host: localhost', ...headers].join('\r\n')}\r\n\r\n`);
+  return text(socket);
+}
+
+const spdy = ['Connection: Upgrade', 'Upgrade: SPDY/3.1'];
+
+test('upgrades that cannot be granted are refused with a reason, and use the URL up', async (t) => {
+  const server = await serve(t);
+  const request: StreamingRequest = capitals;
+  const refused = async (method: string, headers: string[]) => ask(server.offer(request), method, headers);
+  t.regex(await refused('GET', []), /^HTTP\/1.1 400 [^]*missing upgrade headers/);
+  t.regex(await refused('DELETE', spdy), /^HTTP\/1.1 404 /);
+  t.regex(await refused('POST', spdy), /^HTTP\/1.1 400 [^]*X-Stream-Protocol-Version is missing/);
+  const unknown = await refused('POST', [...spdy, 'X-Stream-Protocol-Version: v9.channel.k8s.io']);
+  t.regex(
+    unknown,
+    /^HTTP\/1.1 403 [^]*X-Accepted-Stream-Protocol-Versions: v4.channel.k8s.io\r\n[^]*client supports \[v9/,
+  );
+  const url = server.offer(request);
+  t.regex(await ask(url.replace('/exec/', '/attach/'), 'POST', spdy), /^HTTP\/1.1 404 /);
+  t.regex(await ask(url, 'POST', spdy), /^HTTP\/1.1 404 /);
+});
+
+test('the first version of the client that is spoken here is chosen', async (t) => {
+  const server = await serve(t);
+  const url = new URL(server.offer(capitals));
+  const socket = connect({ host: '127.0.0.1', port: Number(url.port) });
+  t.teardown(() => socket.destroy());
+  const versions =
+    'X-Stream-Protocol-Version: v9.channel.k8s.io, v3.channel.k8s.io\r\nX-Stream-Protocol-Version: v4.channel.k8s.io';
+  socket.write(`POST ${url.pathname} HTTP/1.1\r\nHost: x\r\n${spdy.join('\r\n')}\r\n${versions}\r\n\r\n`);
+  const answer = await new Promise<string>((resolve) =>
+    socket.once('data', (chunk: Buffer) => resolve(chunk.toString())),
+  );
+  t.regex(answer, /^HTTP\/1.1 101 [^]*Upgrade: SPDY\/3.1\r\nX-Stream-Protocol-Version: v3.channel.k8s.io\r\n\r\n$/);
+});
