@@ -35,12 +35,12 @@ export class ArchiveFolder {
   }
 
   /**
-   * Takes in the archives that are new, have changed, or whose images are gone. One that cannot be read is reported, and
-   * tried again when it has changed.
+   * Takes in the archives that are new, have changed, or whose images are gone, and returns the ids of all their images. One
+   * that cannot be read is reported, and tried again when it has changed.
    * @throws the signal's reason, and errors of the folder itself; none when it does not exist.
    */
-  async scan(signal?: AbortSignal): Promise<void> {
-    await this.#lock.run('scan', async () => {
+  async scan(signal?: AbortSignal): Promise<Set<string>> {
+    return this.#lock.run('scan', async () => {
       const before = await this.#remembered();
       const after: Seen = {};
       for (const name of await this.#names()) {
@@ -50,6 +50,7 @@ export class ArchiveFolder {
       if (JSON.stringify(before) !== JSON.stringify(after)) {
         await writeFileAtomic(this.#options.memory, JSON.stringify(after));
       }
+      return new Set(Object.values(after).flatMap(({ ids }) => ids ?? []));
     });
   }
 

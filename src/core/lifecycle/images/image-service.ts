@@ -88,12 +88,13 @@ export class ImageService {
     }
   }
 
-  /** Takes in what is new in the folder of archives. Never fails: what goes wrong is reported. */
-  async importFolder(signal?: AbortSignal): Promise<void> {
+  /** Takes in what is new in the folder of archives; returns the ids of its images. Never fails: what goes wrong is reported. */
+  async importFolder(signal?: AbortSignal): Promise<Set<string>> {
     try {
-      await this.#archives?.scan(signal);
+      return (await this.#archives?.scan(signal)) ?? new Set();
     } catch (error) {
       this.#options.logger.error('Cannot read the folder of image archives', { error: messageOf(error) });
+      return new Set();
     }
   }
 
@@ -245,11 +246,12 @@ export class ImageService {
   /** The id of an image that an archive in the folder brings under this name. */
   async #fromArchives(name: string, signal: AbortSignal | undefined): Promise<string | undefined> {
     if (!this.#archives) return undefined;
-    await this.importFolder(signal);
+    const ids = await this.importFolder(signal);
     signal?.throwIfAborted();
     const found = this.#catalog.find(name);
-    if (found) this.#options.logger.info('No registry can be reached; took the image that is here', { image: name });
-    return found?.id;
+    if (!found || !ids.has(found.id)) return undefined;
+    this.#options.logger.info('No registry can be reached; took the image of an archive', { image: name });
+    return found.id;
   }
 
   async #store(source: SourceImage, names: { tag?: string; digest?: string }[], signal?: AbortSignal): Promise<string> {

@@ -35,6 +35,8 @@ export class Transport {
   /** @param stallMs a transfer without a byte for so long fails; 0: never. */
   constructor(stallMs: number) {
     this.#stallMs = stallMs;
+    // Reading the machine's authorities holds up everything for a moment: at the start, not in the first pull.
+    tlsOptions(undefined);
   }
 
   /**

@@ -1,0 +1,226 @@
+// Pulls and unpacks a 500 MB image of 8 layers, beside skopeo with tar and beside containerd, in one run.
+//
+//   test/sandbox node_modules/.bin/node test/bench/images.ts [ROUNDS]
+//
+// Prints the median seconds of each and their ratios to ours. containerd is taken from PATH, or unpacked from Debian's
+// package into a folder of the run; it never runs as a service. What is missing is left out, and said.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
+import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
+import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { startRegistry } from '../fixtures/registry.ts';
+import { newStore, silent } from '../integration/images-fixture.ts';
+
+const LAYERS = 8;
+const LAYER_BYTES = 64 * 2 ** 20;
+const PORT = 5900;
+
+interface Contender {
+  name: string;
+  pull(image: string, folder: string): Promise<void>;
+  /** Run before each pull, outside of the measured time. */
+  prepare?(folder: string): Promise<void>;
+  cleanUp?(folder: string): Promise<void>;
+}
+
+/** Longest holds of this process's event loop while we pulled, in milliseconds. */
+const stalls: number[] = [];
+
+const ours: Contender = {
+  name: 'proxmox-lxcri',
+  async pull(image, folder) {
+    const store = await newStore(join(folder, 'overlay'));
+    const registry = new RegistryClient({ logger: silent });
+    const archives = new ArchiveReader({ temporary: join(folder, 'import') });
+    const images = new ImageService({ root: folder, registry, archives, store, clock: systemClock, logger: silent });
+    await images.load();
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    await images.pull(image);
+    delay.disable();
+    stalls.push(delay.max / 1e6);
+    await registry.close();
+  },
+};
+
+const skopeoAndTar: Contender = {
+  name: 'skopeo copy + tar -x',
+  async pull(image, folder) {
+    const layout = join(folder, 'layout');
+    const copy = [
+      '--insecure-policy',
+      'copy',
+      '--quiet',
+      '--src-tls-verify=false',
+      `docker://${image}`,
+      `dir:${layout}`,
+    ];
+    await run('skopeo', copy, { env: { PATH: process.env['PATH'], HOME: folder } });
+    const manifest = JSON.parse(await readFile(join(layout, 'manifest.json'), 'utf8')) as {
+      layers: { digest: string }[];
+    };
+    await mkdir(join(folder, 'root'));
+    for (const { digest } of manifest.layers) {
+      await run('tar', [
+        '-C',
+        join(folder, 'root'),
+        '--numeric-owner',
+        '-xzf',
+        join(layout, digest.replace('sha256:', '')),
+      ]);
+    }
+    await run('sync', ['--file-system', folder]);
+  },
+};
+
+function containerd(bin: string): Contender {
+  let daemon: ChildProcess | undefined;
+  const address = (folder: string) => join(folder, 'containerd.sock');
+  return {
+    name: 'containerd (ctr pull)',
+    async prepare(folder) {
+      const config = join(folder, 'config.toml');
+      await writeFile(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
+      const args = ['--config', config, '--root', join(folder, 'root'), '--state', join(folder, 'state')];
+      daemon = spawn(join(bin, 'containerd'), [...args, '--address', address(folder)], { stdio: 'ignore' });
+      for (let tries = 0; tries < 200; tries++) {
+        if (await run(join(bin, 'ctr'), ['--address', address(folder), 'version']).catch(() => undefined)) return;
+        await sleep(50);
+      }
+      throw new Error('containerd does not answer');
+    },
+    async pull(image, folder) {
+      await run(join(bin, 'ctr'), ['--address', address(folder), 'images', 'pull', '--plain-http', image]);
+      await run('sync', ['--file-system', folder]);
+    },
+    async cleanUp() {
+      if (daemon?.exitCode !== null) return;
+      const ended = once(daemon, 'exit');
+      daemon.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+/** Where containerd is; undefined, with the reason printed, when it cannot be had. */
+async function findContainerd(folder: string): Promise<string | undefined> {
+  for (const bin of (process.env['PATH'] ?? '').split(':')) {
+    if (await stat(join(bin, 'containerd')).catch(() => undefined)) return bin;
+  }
+  const package_ = process.env['CONTAINERD_DEB'];
+  if (package_ === undefined) {
+    console.log(
+      'containerd: left out; install it, or name its package file in CONTAINERD_DEB (apt-get download containerd)',
+    );
+    return undefined;
+  }
+  await run('dpkg-deb', ['--extract', package_, join(folder, 'containerd')]);
+  return join(folder, 'containerd/usr/bin');
+}
+
+/** A layout of layers with large and small files, half of whose bytes can be compressed. */
+async function buildLayout(folder: string): Promise<string> {
+  const layout = join(folder, 'layout');
+  await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
+  const layers: object[] = [];
+  const diffIds: string[] = [];
+  for (let number = 0; number < LAYERS; number++) {
+    const tree = join(folder, 'tree');
+    await mkdir(join(tree, `layer${number}`), { recursive: true });
+    for (let file = 0; file < 1024; file++) {
+      const size = file % 64 === 0 ? LAYER_BYTES / 32 : LAYER_BYTES / 2048;
+      const content = Buffer.concat([randomBytes(size / 2), Buffer.alloc(size / 2, `text of file ${file} `)]);
+      await writeFile(join(tree, `layer${number}`, `file${file}`), content);
+    }
+    const tar = join(folder, 'layer.tar');
+    await run('tar', ['-C', tree, '-cf', tar, '.']);
+    diffIds.push(await fileDigest(tar));
+    await run('gzip', ['-1', '--force', tar]);
+    layers.push(await addBlob(layout, `${tar}.gz`, 'application/vnd.oci.image.layer.v1.tar+gzip'));
+    await rm(tree, { recursive: true });
+  }
+  const json = async (value: object, mediaType: string) => {
+    const path = join(folder, 'document.json');
+    await writeFile(path, JSON.stringify(value));
+    return addBlob(layout, path, mediaType);
+  };
+  const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
+  const rootfs = { type: 'layers', diff_ids: diffIds };
+  const config = await json(
+    { architecture, os: 'linux', config: {}, rootfs },
+    'application/vnd.oci.image.config.v1+json',
+  );
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+  const manifest = await json({ schemaVersion: 2, mediaType, config, layers }, mediaType);
+  await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
+  return layout;
+}
+
+async function addBlob(layout: string, path: string, mediaType: string): Promise<object> {
+  const digest = await fileDigest(path);
+  const { size } = await stat(path);
+  await run('mv', ['--', path, join(layout, 'blobs/sha256', digest.slice(7))]);
+  return { mediaType, digest, size };
+}
+
+async function fileDigest(path: string): Promise<string> {
+  const { stdout } = await run('sha256sum', ['--', path]);
+  return `sha256:${stdout.slice(0, 64)}`;
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+
+const rounds = Number(process.argv[2] ?? 3);
+const folder = await mkdtemp('/tmp/bench-images-');
+try {
+  const layout = await buildLayout(folder);
+  await using registry = await startRegistry(PORT, join(folder, 'registry'));
+  const image = `${registry.address}/bench/image:v1`;
+  const push = [
+    '--insecure-policy',
+    'copy',
+    '--quiet',
+    '--dest-tls-verify=false',
+    `oci:${layout}`,
+    `docker://${image}`,
+  ];
+  await run('skopeo', push, { env: { PATH: process.env['PATH'], HOME: folder } });
+  const bin = await findContainerd(folder);
+  const contenders = [ours, skopeoAndTar, ...(bin === undefined ? [] : [containerd(bin)])];
+  const seconds = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const contender of contenders) {
+      const own = await mkdtemp(join(folder, 'run-'));
+      await contender.prepare?.(own);
+      await run('sync', []);
+      const start = performance.now();
+      try {
+        await contender.pull(image, own);
+        seconds.get(contender.name)?.push((performance.now() - start) / 1000);
+      } finally {
+        await contender.cleanUp?.(own);
+      }
+      await rm(own, { recursive: true, force: true });
+    }
+  }
+  const reference = median(seconds.get(ours.name) ?? []);
+  console.log(`${LAYERS} layers, ${(LAYERS * LAYER_BYTES) / 1e6} MB, ${rounds} rounds, medians:`);
+  for (const [name, values] of seconds) {
+    const all = values.map((value) => value.toFixed(2)).join(' ');
+    console.log(
+      `${name.padEnd(24)} ${median(values).toFixed(2)} s  x${(median(values) / reference).toFixed(2)}  (${all})`,
+    );
+  }
+  console.log(`longest hold of our event loop: ${Math.max(...stalls).toFixed(1)} ms`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
