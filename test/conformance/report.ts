@@ -20,8 +20,9 @@ const reports = z.array(
  * Prints a Ginkgo JSON report as TAP. A spec that the list of known failures names may fail (it counts as skipped, with
  * the list's reason); when it passes, the list is wrong, and that is a failure.
  * @param known lines `reason<TAB>full name of the spec`.
+ * @param label what the names begin with, to tell one run from another.
  */
-function toTap(report: string, known: string): { lines: string[]; failed: number } {
+function toTap(report: string, known: string, label: string): { lines: string[]; failed: number } {
   const reasons = new Map(
     known
       .split('\n')
@@ -47,7 +48,7 @@ function toTap(report: string, known: string): { lines: string[]; failed: number
     if (spec.State === 'skipped' && first === '') continue;
     number += 1;
     const reason = reasons.get(name);
-    const at = `${String(number)} - ${name}`;
+    const at = `${String(number)} - ${label}: ${name}`;
     if (spec.State === 'passed' && reason === undefined) lines.push(`ok ${at}`);
     else if (spec.State === 'skipped') lines.push(`ok ${at} # SKIP ${first}`);
     else if (spec.State === 'passed') {
@@ -63,7 +64,7 @@ function toTap(report: string, known: string): { lines: string[]; failed: number
   return { lines, failed };
 }
 
-const [report = '', known = ''] = process.argv.slice(2);
-const { lines, failed } = toTap(await readFile(report, 'utf8'), await readFile(known, 'utf8'));
+const [report = '', known = '', label = ''] = process.argv.slice(2);
+const { lines, failed } = toTap(await readFile(report, 'utf8'), await readFile(known, 'utf8'), label);
 process.stdout.write(`${lines.join('\n')}\n`);
 process.exitCode = failed === 0 ? 0 : 1;
