@@ -155,6 +155,8 @@ test('counts and sizes are limited', async (t) => {
   await t.throwsAsync(filtered(tarOf({ name: 'a', body: 'x'.repeat(10_000) }), { maxBytes: 5000 }), {
     instanceOf: TarError,
   });
+  const long = tarOf(...Array.from({ length: 300 }, (_, i) => ({ name: `${'long/'.repeat(800)}${i}` })));
+  await t.throwsAsync(filtered(long), { instanceOf: TarError, message: /names in the layer/ });
 });
 
 /** What a reader of the result may rely on; undefined when it holds, else what does not. */
