@@ -37,8 +37,13 @@ export interface StreamingExec {
 const CONSOLE = 'console';
 
 /** A command that was started, and what must be closed after it. */
-interface Started {
+interface Running {
   child: ChildProcess;
+  /** The exit code. */
+  ended: Promise<number>;
+}
+
+interface Started extends Running {
   outputs: Pump[];
   close: () => Promise<void>;
 }
@@ -66,7 +71,7 @@ export async function execStream(exec: StreamingExec): Promise<number> {
     started = await (exec.process.terminal
       ? startOnTerminal(command(`--console-socket=${CONSOLE}`), exec, work)
       : startOnPipes(command(), exec, work));
-    const exitCode = await endOf(started.child, signal);
+    const exitCode = await endOf(started, signal);
     const failure = await readRuntimeErrors(log);
     if (failure !== '') throw unknown(`cannot run the command in container ${exec.id}: ${failure}`);
     await Promise.all(started.outputs.map((output) => output.quiet(exec.drainMs)));
@@ -108,7 +113,7 @@ async function startOnPipes(command: string[], { io }: StreamingExec, work: stri
       given.push(() => closeDescriptor(writer));
       outputs.push(new Pump(reader, sink));
     }
-    return { child: start(command, stdio), outputs, close };
+    return { ...start(command, stdio), outputs, close };
   } catch (error) {
     await close();
     throw error;
@@ -134,8 +139,8 @@ async function outputPipe(fifo: string): Promise<{ reader: Socket; writer: numbe
 /** The runtime hands a terminal over through a socket, named from inside its folder: a whole path may be too long. */
 function startOnTerminal(command: string[], { io, signal }: StreamingExec, work: string): Promise<Started> {
   const relay = ['perl', ...relayArguments('pty', CONSOLE, ...command)];
-  const child = start(relay, ['pipe', 'pipe', 'ignore', 'pipe'], work);
-  const [input, output, , sizes] = child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
+  const running = start(relay, ['pipe', 'pipe', 'ignore', 'pipe'], work);
+  const [input, output, , sizes] = running.child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
   feed(io.stdin, input);
   sizes.on('error', () => undefined); // the command has ended
   void (async () => {
@@ -148,16 +153,13 @@ function startOnTerminal(command: string[], { io, signal }: StreamingExec, work:
     for (const stream of [input, output, sizes]) stream.destroy();
     return Promise.resolve();
   };
-  return Promise.resolve({ child, outputs: [new Pump(output, io.stdout)], close });
+  return Promise.resolve({ ...running, outputs: [new Pump(output, io.stdout)], close });
 }
 
-function start([program = '', ...args]: string[], stdio: StdioOptions, cwd = '/'): ChildProcess {
+function start([program = '', ...args]: string[], stdio: StdioOptions, cwd = '/'): Running {
   // A session of its own, by which the command's processes are found again.
-  return spawn(program, args, { cwd, env: programEnv, stdio, detached: true });
-}
-
-/** The exit code; when the client is lost first, the command is killed. */
-async function endOf(child: ChildProcess, signal: AbortSignal): Promise<number> {
+  const child = spawn(program, args, { cwd, env: programEnv, stdio, detached: true });
+  // Listened for at once: a short command ends before anything else is done.
   const ended = new Promise<number>((resolve, reject) => {
     child.on('error', (cause) => {
       reject(unknown(`cannot run ${child.spawnfile}: ${cause.message}`, cause));
@@ -166,6 +168,12 @@ async function endOf(child: ChildProcess, signal: AbortSignal): Promise<number> 
       resolve(code ?? (killed === 'SIGKILL' ? 137 : 255));
     });
   });
+  ended.catch(() => undefined);
+  return { child, ended };
+}
+
+/** The exit code; when the client is lost first, the command is killed. */
+async function endOf({ child, ended }: Running, signal: AbortSignal): Promise<number> {
   let leave: () => void = () => undefined;
   const left = new Promise<undefined>((resolve) => {
     leave = () => {
