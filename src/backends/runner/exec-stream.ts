@@ -36,13 +36,14 @@ export interface StreamingExec {
 /** Name of the socket through which the runtime passes a terminal. */
 const CONSOLE = 'console';
 
-/** A command that was started, and what must be closed after it. */
+/** A command that was started. */
 interface Running {
   child: ChildProcess;
   /** The exit code. */
   ended: Promise<number>;
 }
 
+/** A started command with its streams, and what must be closed after it. */
 interface Started extends Running {
   outputs: Pump[];
   close: () => Promise<void>;
