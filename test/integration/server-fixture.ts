@@ -120,6 +120,11 @@ ${this.#extra}`;
     return ended;
   }
 
+  /** Id of the server's process. */
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#process?.kill(name);
   }

@@ -1,0 +1,54 @@
+import test from 'ava';
+import { readdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AttachRequest, ExecRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { difference, inventory } from './leaks.ts';
+import { ServerFixture } from './server-fixture.ts';
+import { ChannelClient } from './streaming-client.ts';
+
+const COUNT = Number(process.env['STREAMING_SESSIONS'] ?? 40);
+const AT_ONCE = 4;
+
+test.serial(`${String(COUNT)} sessions leave no descriptor, process or file`, async (t) => {
+  t.timeout(3_600_000);
+  const server = await ServerFixture.make(t);
+  await server.warm();
+  const pod = await server.pod('busy');
+  const id = await server.sh(pod, 'main', 'while :; do sleep 1; done', { stdin: true });
+  const session = async (number: number) => {
+    const kind = number % 3;
+    if (kind === 2) {
+      const request = AttachRequest.create({ containerId: id, stdout: true, stderr: true });
+      const client = await ChannelClient.open((await server.client.call(RuntimeServiceService.attach, request)).url);
+      client.ws.close();
+      await client.closed;
+      return;
+    }
+    const fields = kind === 0 ? { stdout: true, stderr: true } : { stdin: true, stdout: true, tty: true };
+    const request = ExecRequest.create({
+      containerId: id,
+      cmd: ['sh', '-c', `echo session; exit ${String(number % 5)}`],
+      ...fields,
+    });
+    const client = await ChannelClient.open((await server.client.call(RuntimeServiceService.exec, request)).url);
+    await client.until(1, /session\r?\n/);
+    const status = await client.status();
+    t.is(status.status, number % 5 === 0 ? 'Success' : 'Failure');
+  };
+  const descriptors = async () => (await readdir(`/proc/${String(server.pid)}/fd`)).length;
+  // What the first sessions load and open for good is not a leak.
+  for (let number = 0; number < 6; number++) await session(number);
+  await sleep(1000);
+  const [before, open] = [await inventory(server), await descriptors()];
+  let next = 0;
+  const worker = async () => {
+    while (next < COUNT) await session(next++);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  // Connections that were closed leave the process's table a moment later.
+  for (let i = 0; i < 100 && (await descriptors()) > open; i++) await sleep(100);
+  t.true((await descriptors()) <= open, `${String(await descriptors())} descriptors, ${String(open)} before`);
+  // The container's own `sleep` comes and goes.
+  const left = difference(before, await inventory(server)).filter((line) => !/ (process sleep|namespace )/.test(line));
+  t.deepEqual(left, []);
+});
