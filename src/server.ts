@@ -68,7 +68,11 @@ export const serve: Serve = async ({ config, files, reload }) => {
 };
 
 /** Wires every part to the ports it is used through. */
-export async function build(config: Config, logger: RootLogger, metrics: Metrics): Promise<Omit<Services, 'streaming'>> {
+export async function build(
+  config: Config,
+  logger: RootLogger,
+  metrics: Metrics,
+): Promise<Omit<Services, 'streaming'>> {
   const clock = systemClock;
   const host = await readHostFacts();
   const events = new EventBus((error) => {
@@ -170,7 +174,11 @@ function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry 
 }
 
 /** Brings the records in line with what runs; nothing is served before. */
-export async function recover({ pods, containers, images }: Pick<Services, 'pods' | 'containers' | 'images'>): Promise<void> {
+export async function recover({
+  pods,
+  containers,
+  images,
+}: Pick<Services, 'pods' | 'containers' | 'images'>): Promise<void> {
   await pods.load();
   await containers.load();
   await images.load();

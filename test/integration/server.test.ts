@@ -2,8 +2,7 @@ import test from 'ava';
 import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type {
-  ContainerConfig} from '../../api/gen/cri.ts';
+import type { ContainerConfig } from '../../api/gen/cri.ts';
 import {
   ContainerState,
   CreateContainerRequest,
