@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { ThreadedSha256 } from '../../utils/hash/threaded-sha256.ts';
 
 /** `sha256:<hex>` of bytes in memory. */
 export function digestOf(data: Buffer): string {
@@ -25,15 +27,25 @@ export async function* verified(
   chunks: AsyncIterable<Buffer>,
   { digest, size }: { digest: string; size: number },
 ): AsyncGenerator<Buffer> {
-  const hash = createHash('sha256');
+  using hash = new ThreadedSha256();
   let seen = 0;
   for await (const chunk of chunks) {
     seen += chunk.length;
     if (seen > size) throw corrupt(`blob ${digest}`, `is longer than the ${size} bytes announced`);
-    hash.update(chunk);
+    await hash.update(chunk);
     yield chunk;
   }
   if (seen < size) throw corrupt(`blob ${digest}`, `ends after ${seen} of ${size} bytes`);
-  const actual = `sha256:${hash.digest('hex')}`;
+  const actual = `sha256:${await hash.hex()}`;
   if (actual !== digest) throw corrupt(`blob ${digest}`, `its content has the digest ${actual}`);
+}
+
+/** `sha256:<hex>` of a stream read to its end. @throws the stream's error, or the signal's reason. */
+export async function digestOfStream(bytes: Readable, signal?: AbortSignal): Promise<string> {
+  using hash = new ThreadedSha256();
+  for await (const chunk of bytes as AsyncIterable<Buffer>) {
+    signal?.throwIfAborted();
+    await hash.update(chunk);
+  }
+  return `sha256:${await hash.hex()}`;
 }

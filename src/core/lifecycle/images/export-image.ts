@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { ThreadedSha256 } from '../../../utils/hash/threaded-sha256.ts';
 import { BLOCK, padding, type TarEntry } from '../../../utils/tar/header.ts';
 import { END_OF_ARCHIVE, formatEntry } from '../../../utils/tar/writer.ts';
 import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../model/errors.ts';
@@ -102,8 +103,8 @@ async function writeLayer(
   file: string,
   signal: AbortSignal | undefined,
 ): Promise<{ diffId: string; digest: string }> {
-  const plain = createHash('sha256');
-  const packed = createHash('sha256');
+  using plain = new ThreadedSha256();
+  using packed = new ThreadedSha256();
   const child = spawn('tar', [...ARGUMENTS, `--directory=${root}`, '.'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
@@ -123,7 +124,7 @@ async function writeLayer(
   } finally {
     child.kill('SIGKILL');
   }
-  return { diffId: `sha256:${plain.digest('hex')}`, digest: `sha256:${packed.digest('hex')}` };
+  return { diffId: `sha256:${await plain.hex()}`, digest: `sha256:${await packed.hex()}` };
 }
 
 function endOf(child: ChildProcessByStdio<null, Readable, Readable>): Promise<void> {
@@ -140,11 +141,12 @@ function endOf(child: ChildProcessByStdio<null, Readable, Readable>): Promise<vo
   });
 }
 
-function hashing(hash: { update(data: Buffer): unknown }): Transform {
+function hashing(hash: ThreadedSha256): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      done(null, chunk);
+      hash.update(chunk).then(() => {
+        done(null, chunk);
+      }, done);
     },
   });
 }

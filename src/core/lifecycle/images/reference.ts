@@ -40,7 +40,9 @@ export function parseReference(
   }
   const { registry, repository } = splitName(colon < 0 ? named : named.slice(0, colon), defaultRegistry);
   const port = /:(\d+)$/.exec(registry)?.[1] ?? '1';
-  if (!HOST.test(registry) || Number(port) < 1 || Number(port) > 65_535) {
+  // A last label of digits alone makes URLs take the host for an IPv4 address, which it may not be.
+  const usable = HOST.test(registry) && URL.canParse(`https://${registry}/`);
+  if (!usable || Number(port) < 1 || Number(port) > 65_535) {
     throw bad(`names a malformed registry host ${JSON.stringify(registry)}`);
   }
   if (repository !== repository.toLowerCase()) throw bad('has upper-case letters in the repository name');

@@ -1,11 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
-import { digestOf } from '../digest.ts';
+import { digestOf, digestOfStream } from '../digest.ts';
 import { parseJson, readDocument } from './documents.ts';
 import { openBlob } from './layout.ts';
 
@@ -68,10 +66,9 @@ export async function readDockerSave(
 
 /** A layer's digest; its content is held against the configuration's diff id when it is applied. */
 async function describe(path: string, signal: AbortSignal | undefined): Promise<LayerDescriptor> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 262_144 }), hash, { ...(signal ? { signal } : {}) });
+  const digest = await digestOfStream(createReadStream(path, { highWaterMark: 262_144 }), signal);
   const { size } = await stat(path);
-  return { digest: `sha256:${hash.digest('hex')}`, size, mediaType: 'application/vnd.oci.image.layer.v1.tar' };
+  return { digest, size, mediaType: 'application/vnd.oci.image.layer.v1.tar' };
 }
 
 /** A manifest for an image whose source has none. */

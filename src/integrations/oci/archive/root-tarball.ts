@@ -1,12 +1,9 @@
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import type { Readable } from 'node:stream';
 import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
 import { openTar } from '../../../utils/tar/decompress.ts';
-import { digestOf } from '../digest.ts';
+import { digestOf, digestOfStream } from '../digest.ts';
 import type { Platform } from '../platform.ts';
 import { makeManifest } from './docker-save.ts';
 import { openBlob } from './layout.ts';
@@ -29,8 +26,8 @@ export async function readRootTarball(
   platform: Platform,
   signal: AbortSignal | undefined,
 ): Promise<SourceImage> {
-  const digest = await hashOf(createReadStream(path, { highWaterMark: 262_144 }), signal);
-  const diffId = await hashOf(await openTar(path), signal);
+  const digest = await digestOfStream(createReadStream(path, { highWaterMark: 262_144 }), signal);
+  const diffId = await digestOfStream(await openTar(path), signal);
   const { size } = await stat(path);
   const layer: LayerDescriptor = { digest, size, mediaType: 'application/vnd.oci.image.layer.v1.tar' };
   const config = Buffer.from(
@@ -66,10 +63,4 @@ function nameOf(path: string): string {
   const [name = '', version = 'latest'] = /^([^_]+)_([\w.-]+)_[a-z0-9]+$/.exec(stem)?.slice(1) ?? [stem];
   const repository = name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
   return `localhost/${repository.replaceAll(/^-|-$/g, '') || 'root'}:${version.replace(/^[^\w]+/, '').slice(0, 128)}`;
-}
-
-async function hashOf(bytes: Readable, signal: AbortSignal | undefined): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(bytes, hash, { ...(signal ? { signal } : {}) });
-  return `sha256:${hash.digest('hex')}`;
 }

@@ -45,6 +45,8 @@ for (const text of [
   'a/../b',
   'host:99999999/app',
   'host:65536/app',
+  'A.0/app',
+  'host.300/app',
   'ho st.io/app',
   'app\n',
   'app?x',
