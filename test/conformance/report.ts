@@ -3,6 +3,8 @@ import { z } from 'zod';
 
 const reports = z.array(
   z.object({
+    /** Why the run as a whole failed, beside its specs: a timeout, an interruption. */
+    SpecialSuiteFailureReasons: z.array(z.string()).nullish(),
     SpecReports: z.array(
       z.object({
         ContainerHierarchyTexts: z.array(z.string()).nullish(),
@@ -30,10 +32,8 @@ function toTap(report: string, known: string, label: string): { lines: string[];
       .map((line) => line.split('\t', 2) as [string, string])
       .map(([reason, name]) => [name, reason]),
   );
-  const specs = reports
-    .parse(JSON.parse(report))
-    .flatMap(({ SpecReports }) => SpecReports)
-    .filter(({ LeafNodeType }) => LeafNodeType === 'It');
+  const suites = reports.parse(JSON.parse(report));
+  const specs = suites.flatMap(({ SpecReports }) => SpecReports).filter(({ LeafNodeType }) => LeafNodeType === 'It');
   const lines = ['TAP version 13'];
   let failed = 0;
   let number = 0;
@@ -59,6 +59,14 @@ function toTap(report: string, known: string, label: string): { lines: string[];
       failed += 1;
       lines.push(`not ok ${at}`, '  ---', `  message: ${JSON.stringify(first)}`, '  ...');
     }
+  }
+  // Specs that were never reached look like those that the options leave out: the run as a whole has to tell.
+  const troubles = suites.flatMap((suite) => suite.SpecialSuiteFailureReasons ?? []);
+  if (number === 0) troubles.push('no spec was run');
+  for (const reason of troubles) {
+    number += 1;
+    failed += 1;
+    lines.push(`not ok ${String(number)} - ${label}: the run as a whole: ${reason}`);
   }
   lines.push(`1..${String(number)}`);
   return { lines, failed };
