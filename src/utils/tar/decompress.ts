@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { pipeline, Readable } from 'node:stream';
+import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 
@@ -53,15 +53,13 @@ function filter(command: 'zstd' | 'xz', file: FileHandle): Readable {
         reject(new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words.trim() || 'it was ended'}`));
     });
   });
-  ended.catch(() => undefined);
-  return Readable.from(unpack(child, ended), { objectMode: false, highWaterMark: 262_144 });
-}
-
-async function* unpack(child: ChildProcess, ended: Promise<void>): AsyncGenerator<Buffer> {
-  try {
-    if (child.stdout) yield* child.stdout as AsyncIterable<Buffer>;
-    await ended;
-  } finally {
-    child.kill('SIGKILL');
-  }
+  // Read from the start: Node.js throws away what nobody reads of a command that has ended.
+  const output = new PassThrough({ highWaterMark: 262_144 });
+  child.stdout?.pipe(output, { end: false });
+  output.once('close', () => child.kill('SIGKILL'));
+  ended.then(
+    () => output.end(),
+    (error: unknown) => output.destroy(error as CriError),
+  );
+  return output;
 }
