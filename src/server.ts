@@ -110,14 +110,14 @@ export async function build(
     pluginDirs: config.network.plugin_dirs,
     logger,
   });
-  const providers = [
+  const backends = [
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
     new CrunSandboxProvider({ statePath: join(config.state, 'crun-sandboxes'), logger }),
-  ];
+  ].map((sandboxes) => ({ sandboxes, runner }));
   const pods = new PodService({
     root: config.root,
     state: config.state,
-    providers,
+    backends,
     defaultHandler: config.runtime.default_handler,
     cgroupParent: config.runtime.cgroup_parent,
     network,
@@ -130,7 +130,6 @@ export async function build(
     root: config.root,
     pods,
     images,
-    runner,
     rootfs,
     host,
     pidsLimit: config.runtime.pids_limit,
@@ -139,7 +138,7 @@ export async function build(
     events,
   });
   const version = versionInfo().version;
-  return { pods, containers, images, runner, rootfs, network, providers, events, config, clock, logger, version };
+  return { pods, containers, images, rootfs, network, backends, events, config, clock, logger, version };
 }
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {

@@ -65,7 +65,8 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 }
 
 /** The keys that crictl inspect and its users read. */
-async function details({ runner }: Services, record: ContainerRecord): Promise<Record<string, unknown>> {
+async function details({ pods }: Services, record: ContainerRecord): Promise<Record<string, unknown>> {
+  const runner = pods.runnerOf(record.sandboxId);
   const state = await runner.inspect(record.id);
   const pid = 'pid' in state ? state.pid : 0;
   return {

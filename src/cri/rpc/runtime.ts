@@ -1,5 +1,6 @@
 import { CgroupDriver, StatusResponse } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
+import type { Backend } from '../../core/model/backend.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Services } from './services.ts';
 
@@ -8,7 +9,7 @@ const KUBELET_API_VERSION = '0.1.0';
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { config, network, providers, runner, logger, version } = services;
+  const { config, network, backends, logger, version } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -21,8 +22,8 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     status: async ({ verbose }) => {
       const problem = await runtimeProblem(services);
       const { ready, reason, message } = await network.readiness();
-      const handlers = providers.map(({ handler, features }) => ({ name: handler, features }));
-      const standard = providers.find(({ handler }) => handler === config.runtime.default_handler);
+      const handlers = backends.map(({ sandboxes: { handler, features } }) => ({ name: handler, features }));
+      const standard = standardBackend(services);
       return StatusResponse.create({
         status: {
           conditions: [
@@ -36,9 +37,14 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
           ],
         },
         // The empty name stands for the handler of pods that name none.
-        runtimeHandlers: [...(standard === undefined ? [] : [{ name: '', features: standard.features }]), ...handlers],
+        runtimeHandlers: [
+          ...(standard === undefined ? [] : [{ name: '', features: standard.sandboxes.features }]),
+          ...handlers,
+        ],
         features: { supplementalGroupsPolicy: true, mountOptions: true },
-        info: verbose ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await runner.version()) } : {},
+        info: verbose
+          ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await standard?.runner.version()) }
+          : {},
       });
     },
 
@@ -53,13 +59,17 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
   };
 }
 
+function standardBackend({ config, backends }: Services): Backend | undefined {
+  return backends.find(({ sandboxes }) => sandboxes.handler === config.runtime.default_handler);
+}
+
 /** Why pods cannot be run now, or undefined. */
-async function runtimeProblem({ config, providers, runner }: Services): Promise<string | undefined> {
-  const standard = providers.find(({ handler }) => handler === config.runtime.default_handler);
-  const problem = await standard?.unavailableBecause();
+async function runtimeProblem(services: Services): Promise<string | undefined> {
+  const standard = standardBackend(services);
+  const problem = await standard?.sandboxes.unavailableBecause();
   if (problem !== undefined) return problem;
   try {
-    await runner.version();
+    await standard?.runner.version();
     return undefined;
   } catch (error) {
     return String(error);

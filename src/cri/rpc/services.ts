@@ -3,12 +3,11 @@ import type { ContainerService } from '../../core/lifecycle/containers/container
 import type { EventBus } from '../../core/lifecycle/events.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
+import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
-import type { ContainerRunner } from '../../core/model/container-runner.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Network } from '../../core/model/network.ts';
 import type { RootfsStore } from '../../core/model/rootfs.ts';
-import type { SandboxProvider } from '../../core/model/sandbox-provider.ts';
 import type { StreamingServer } from '../streaming/streaming-server.ts';
 
 /** Everything the RPC groups call. */
@@ -16,10 +15,9 @@ export interface Services {
   pods: PodService;
   containers: ContainerService;
   images: ImageService;
-  runner: ContainerRunner;
   rootfs: RootfsStore;
   network: Network;
-  providers: readonly SandboxProvider[];
+  backends: readonly Backend[];
   events: EventBus;
   streaming: Pick<StreamingServer, 'offer'>;
   config: Config;

@@ -7,14 +7,14 @@ import type { Services } from './services.ts';
 
 /** ContainerStats, ListContainerStats, StreamContainerStats. */
 export function statsCalls({
+  pods,
   containers,
-  runner,
   images,
   rootfs,
   clock,
 }: Services): Handlers<typeof RuntimeServiceService> {
   const statsOf = async (record: ContainerRecord, mountpoint: string): Promise<ContainerStats> => {
-    const usage = record.phase === 'running' ? await runner.usage(record.id) : undefined;
+    const usage = record.phase === 'running' ? await pods.runnerOf(record.sandboxId).usage(record.id) : undefined;
     return toContainerStats(record, usage, await rootfs.usage(record.id), { timestamp: clock.now(), mountpoint });
   };
   const list = async (filter: Parameters<typeof matchesStats>[1]) => {

@@ -43,7 +43,6 @@ export interface ContainerServiceOptions {
   root: string;
   pods: PodService;
   images: ContainerImages;
-  runner: ContainerRunner;
   rootfs: RootfsStore;
   host: HostFacts;
   /** Processes a container may have; -1 sets no limit. */
@@ -67,7 +66,7 @@ export class ContainerService {
   constructor(options: ContainerServiceOptions) {
     this.#options = { ...options, volumes: new DeclaredVolumes(join(options.root, 'volumes')) };
     this.#store = new ContainerStore(options);
-    options.runner.onExit((exit) => void this.#onExit(exit));
+    for (const runner of options.pods.runners()) runner.onExit((exit) => void this.#onExit(exit));
     options.pods.attachContainers({
       endAll: async (sandboxId) => {
         const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
@@ -133,14 +132,14 @@ export class ContainerService {
    *   the container is then EXITED with code 128 and reason StartError.
    */
   async start(id: string): Promise<void> {
-    const { runner, clock, pods } = this.#options;
+    const { clock, pods } = this.#options;
     const { id: fullId, sandboxId } = this.get(id);
     await this.#locks.run(fullId, async () => {
       const record = this.get(fullId);
       if (record.phase !== 'created') {
         throw failedPrecondition(`container ${fullId} is ${record.phase}: only a created one can be started`);
       }
-      pods.ready(sandboxId);
+      const { runner } = pods.ready(sandboxId);
       const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: clock.now() };
       await this.#store.put(starting);
       try {
@@ -168,10 +167,10 @@ export class ContainerService {
     if (record === undefined || record.phase === 'exited') return;
     const graceMs = Math.min(Number(timeoutSeconds) * 1000, LONGEST_TIMER_MS);
     if (record.phase === 'running' && graceMs > 0) {
-      await this.#options.runner.signal(record.id, record.stopSignal);
+      await this.#runnerOf(record).signal(record.id, record.stopSignal);
       if (await this.#ended(record.id, graceMs)) return;
     }
-    await this.#options.runner.killAll(record.id);
+    await this.#runnerOf(record).killAll(record.id);
     if (await this.#ended(record.id, KILL_WAIT_MS)) return;
     throw new CriError(StatusCode.DEADLINE_EXCEEDED, `container ${record.id} still runs 10 s after SIGKILL`);
   }
@@ -185,8 +184,8 @@ export class ContainerService {
 
   async #remove(record: ContainerRecord): Promise<void> {
     if (this.#store.get(record.id) === undefined) return;
-    const { runner, rootfs, images, volumes } = this.#options;
-    await runner.remove(record.id);
+    const { rootfs, images, volumes } = this.#options;
+    await this.#runnerOf(record).remove(record.id);
     await volumes.remove(record.id);
     await unmountImageVolumes(rootfs, record);
     await rootfs.remove(record.id);
@@ -209,8 +208,8 @@ export class ContainerService {
     if (timeoutSeconds < 0n) throw invalidArgument('timeout', 'must not be negative');
     if (command.length === 0) throw invalidArgument('cmd', 'must not be empty');
     for (const word of command) checkNoNul('cmd', word);
-    const { runner } = this.#options;
     const record = this.#running(id);
+    const runner = this.#runnerOf(record);
     const spec = await runner.spec(record.id);
     if (spec === undefined) throw failedPrecondition(`container ${record.id} has no runtime configuration any more`);
     return runner.exec(
@@ -227,7 +226,7 @@ export class ContainerService {
   /** Opens the log anew after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
   async reopenLog(id: string): Promise<void> {
     const record = this.#running(id);
-    if (record.logPath !== '') await this.#options.runner.reopenLog(record.id);
+    if (record.logPath !== '') await this.#runnerOf(record).reopenLog(record.id);
   }
 
   /** Changes limits (CRI UpdateContainerResources); they show in the container's status from then on. */
@@ -239,7 +238,7 @@ export class ContainerService {
         throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
       }
       const limits = ociResources(resources, 'linux', this.#options.host, { isUpdate: true });
-      await this.#options.runner.update(fullId, limits);
+      await this.#runnerOf(record).update(fullId, limits);
       const linux = { securityContext: undefined, ...record.config.linux, resources };
       await this.#store.put({ ...record, config: { ...record.config, linux } });
     });
@@ -269,6 +268,10 @@ export class ContainerService {
       }
     }
     await removeOrphans(this.#options, this.#store);
+  }
+
+  #runnerOf({ sandboxId }: ContainerRecord): ContainerRunner {
+    return this.#options.pods.runnerOf(sandboxId);
   }
 
   #running(id: string): ContainerRecord {

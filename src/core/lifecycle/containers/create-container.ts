@@ -32,8 +32,9 @@ export async function createContainer(
   request: { id: string; pod: ReadyPod; config: ContainerConfig },
   undo: Undo,
 ): Promise<void> {
-  const { rootfs, runner, clock, host, pidsLimit, volumes } = options;
+  const { rootfs, clock, host, pidsLimit, volumes } = options;
   const { id, pod, config } = request;
+  const { runner } = pod;
   const image = findImage(options, config);
   const mounted = findMountedImages(config, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, config);

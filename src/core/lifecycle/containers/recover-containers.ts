@@ -15,13 +15,13 @@ export async function recoverContainer(
   record: ContainerRecord,
   remove: () => Promise<void>,
 ): Promise<void> {
-  const { runner, clock, logger } = options;
+  const { pods, clock, logger } = options;
   if (record.phase === 'exited') return;
   if (record.phase === 'creating') {
     logger.info('Removing a container whose creation was interrupted', { container: record.id });
     return remove();
   }
-  const state = await runner.inspect(record.id);
+  const state = await pods.runnerOf(record.sandboxId).inspect(record.id);
   switch (state.status) {
     case 'absent':
       return store.finish(lost(record, clock.now(), 'gone when the server started, as after a restart of the node'));
@@ -39,7 +39,7 @@ export async function recoverContainer(
 
 /** Removes containers, root file systems and volumes that no record knows; failures are reported and tried again at the next start. */
 export async function removeOrphans(options: ContainerParts, store: ContainerStore): Promise<void> {
-  const { runner, rootfs, volumes, logger } = options;
+  const { pods, rootfs, volumes, logger } = options;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     for (const id of await part.list()) {
       if (store.get(ownerOf(id)) !== undefined) continue;
@@ -51,7 +51,7 @@ export async function removeOrphans(options: ContainerParts, store: ContainerSto
       }
     }
   };
-  await sweep('container', runner);
+  for (const runner of pods.runners()) await sweep('container', runner);
   await sweep('root file system', rootfs);
   await sweep('volume', volumes);
 }

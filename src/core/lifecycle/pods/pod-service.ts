@@ -5,7 +5,9 @@ import { PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { mountTmpfs, unmount } from '../../../utils/fs/mount.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
 import { Undo } from '../../../utils/undo.ts';
+import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
+import type { ContainerRunner } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { Logger } from '../../model/logger.ts';
@@ -29,7 +31,7 @@ export interface PodServiceOptions {
   /** Folder of durable data and folder that a reboot empties. */
   root: string;
   state: string;
-  providers: readonly SandboxProvider[];
+  backends: readonly Backend[];
   defaultHandler: string;
   cgroupParent: string;
   network: Network;
@@ -51,6 +53,8 @@ export interface PodContainers {
 export interface ReadyPod {
   record: SandboxRecord;
   placement: Placement;
+  /** Runs its containers. */
+  runner: ContainerRunner;
   files: PodFiles;
 }
 
@@ -61,16 +65,16 @@ export class PodService {
   readonly #names = new NameRegistry('pod sandbox');
   readonly #locks = new KeyedLock();
   readonly #placements = new Map<string, Placement>();
-  readonly #providers: ReadonlyMap<string, SandboxProvider>;
+  readonly #backends: ReadonlyMap<string, Backend>;
   readonly #logger: Logger;
   #containers: PodContainers | undefined;
 
   constructor(options: PodServiceOptions) {
     this.#options = options;
     this.#logger = options.logger;
-    this.#providers = new Map(options.providers.map((provider) => [provider.handler, provider]));
+    this.#backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
     this.#records = new RecordStore(join(options.root, 'sandboxes'), { parse: parseRecord, logger: options.logger });
-    for (const provider of options.providers) provider.onExit((id) => void this.#ended(id));
+    for (const { sandboxes } of options.backends) sandboxes.onExit((id) => void this.#ended(id));
   }
 
   /** Names who looks after the containers; called once, before anything else. */
@@ -100,13 +104,26 @@ export class PodService {
     if (record.phase !== 'ready' || placement === undefined) {
       throw failedPrecondition(`pod sandbox ${record.id} is not ready: its containers cannot be created or started`);
     }
-    return { record, placement, files: podFiles(this.#runDir(record.id)) };
+    const { runner } = this.#backend(record.handler);
+    return { record, placement, runner, files: podFiles(this.#runDir(record.id)) };
   }
 
   /** The provider's own facts about a pod, for people. */
   async describe(record: SandboxRecord): Promise<Record<string, unknown>> {
-    const provider = this.#providers.get(record.handler);
-    return provider === undefined ? {} : provider.describe(this.#spec(record));
+    return this.#backends.get(record.handler)?.sandboxes.describe(this.#spec(record)) ?? {};
+  }
+
+  /**
+   * What runs the containers of a pod, also of one that has ended. A pod without a record, whose file was lost, is taken
+   * for the default handler's. @throws CriError INVALID_ARGUMENT when its handler is not configured any more.
+   */
+  runnerOf(sandboxId: string): ContainerRunner {
+    return this.#backend(this.#records.get(sandboxId)?.handler ?? this.#options.defaultHandler).runner;
+  }
+
+  /** Every runner, each once. */
+  runners(): ContainerRunner[] {
+    return [...new Set([...this.#backends.values()].map(({ runner }) => runner))];
   }
 
   /**
@@ -276,7 +293,7 @@ export class PodService {
     await this.#records.load();
     for (const record of this.#records.list()) {
       this.#names.reserve(podName(record.config), record.id);
-      const provider = this.#providers.get(record.handler);
+      const provider = this.#backends.get(record.handler)?.sandboxes;
       if (record.phase !== 'ready' || provider === undefined) continue;
       const placement = await provider.inspect(this.#spec(record));
       if (placement !== undefined) this.#placements.set(record.id, placement);
@@ -298,7 +315,7 @@ export class PodService {
         this.#logger.error('Cannot put a pod in order', { sandbox: record.id, error: messageOf(error) });
       }
     }
-    for (const provider of this.#providers.values()) await this.#discardOrphans(provider);
+    for (const { sandboxes } of this.#backends.values()) await this.#discardOrphans(sandboxes);
   }
 
   async #discardOrphans(provider: SandboxProvider): Promise<void> {
@@ -335,12 +352,16 @@ export class PodService {
   }
 
   #provider(handler: string): SandboxProvider {
-    const provider = this.#providers.get(handler);
-    if (provider === undefined) {
-      const known = [...this.#providers.keys()].join(', ');
+    return this.#backend(handler).sandboxes;
+  }
+
+  #backend(handler: string): Backend {
+    const backend = this.#backends.get(handler);
+    if (backend === undefined) {
+      const known = [...this.#backends.keys()].join(', ');
       throw invalidArgument('runtime_handler', `no handler ${JSON.stringify(handler)}: use one of ${known}`);
     }
-    return provider;
+    return backend;
   }
 
   #publish(kind: 'started' | 'stopped' | 'deleted', id: string): void {
