@@ -1,5 +1,5 @@
 import test from 'ava';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
@@ -59,6 +59,20 @@ test.serial('when the monitor is killed by hand, the end is told and stop ends w
   t.deepEqual(await fixture.processes(placement.cgroup), []);
   await fixture.provider.remove(spec);
   t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+});
+
+test.serial('nobody but the server starts a guest: an ended one stays ended, and says why', async (t) => {
+  const fixture = await SandboxFixture.make(t, lxc);
+  const spec = await fixture.spec();
+  const placement = await fixture.provider.start(spec);
+  const [lxcPath, log] = [`${fixture.folder}/state`, `${fixture.folder}/by-hand.log`];
+  await run('lxc-stop', ['-P', lxcPath, '-n', spec.id, '-k']);
+  await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
+  await t.throwsAsync(run('lxc-start', ['-P', lxcPath, '-n', spec.id, '-o', log, '-l', 'DEBUG']));
+  t.regex(await readFile(log, 'utf8'), /this guest is a Kubernetes pod that has ended/);
+  t.is(await fixture.provider.inspect(spec), undefined);
+  t.deepEqual(await fixture.processes(placement.cgroup), []);
+  t.true((await fixture.provider.start(spec)).cgroup === placement.cgroup);
 });
 
 test.serial('stop leaves the monitors of containers alone', async (t) => {

@@ -4,11 +4,18 @@ import { innerCgroup } from './guest-cgroups.ts';
 import type { Holder } from './holder.ts';
 import { formatLxcConfig } from './lxc-config.ts';
 
+/** What liblxc and the hooks read and write of one guest, absolute paths. */
+export interface GuestFiles {
+  log: string;
+  /** Allows one start; see {@link guestHook}. */
+  permit: string;
+}
+
 /**
  * The LXC configuration of a pod's guest: a first process without rights in an empty root, which holds the pod's
  * namespaces. The spec has passed {@link checkSandboxSpec}.
  */
-export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Holder, logFile: string): string {
+export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Holder, files: GuestFiles): string {
   const settings: [key: string, value: string, field?: string][] = [
     ['lxc.rootfs.path', `dir:${holder.rootfs}`],
     ['lxc.rootfs.options', 'ro'],
@@ -30,15 +37,20 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     ['lxc.cgroup.dir.monitor', cgroups.monitor.slice(1), 'linux.cgroup_parent'],
     ['lxc.cgroup.dir.monitor.pivot', cgroups.pivot.slice(1), 'linux.cgroup_parent'],
     ['lxc.hook.version', '1'],
+    ['lxc.hook.pre-start', `/bin/sh ${holder.hook} pre-start ${files.permit}`],
     ['lxc.hook.stop', ['/bin/sh', holder.hook, 'stop', ...cgroups.podDirectories].join(' ')],
     ['lxc.hook.post-stop', `/bin/sh ${holder.hook} post-stop`],
-    ['lxc.log.file', logFile],
+    ['lxc.log.file', files.log],
     ['lxc.log.level', 'WARN'],
   ];
   const keep = [spec.network === 'node' && 'net', spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'uts'];
-  const kept = keep.filter((name) => name !== false);
-  // liblxc makes every namespace that this key does not name, a user namespace included.
-  if (kept.length > 0) settings.push(['lxc.namespace.keep', ['user', ...kept].join(' ')]);
+  // With one namespace kept, liblxc makes every other that this key does not name, a user namespace included.
+  const kept = [spec.userNamespace === undefined && 'user', ...keep].filter((name) => name !== false);
+  if (keep.some((name) => name !== false)) settings.push(['lxc.namespace.keep', kept.join(' ')]);
+  if (spec.userNamespace !== undefined) {
+    const { hostId, size } = spec.userNamespace;
+    for (const kind of ['u', 'g']) settings.push(['lxc.idmap', `${kind} 0 ${String(hostId)} ${String(size)}`]);
+  }
   if (spec.network === 'pod') {
     // With `up`, liblxc sets the loopback up.
     settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);

@@ -9,7 +9,7 @@ import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { run } from '../../utils/process/run.ts';
 import { ExitWatch } from '../exit-watch.ts';
-import { defaultInit } from '../holder-rootfs.ts';
+import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
 import { guestCgroups, innerCgroup } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
@@ -21,7 +21,7 @@ import { connectToMonitor } from './monitor-socket.ts';
 import { startGuest } from './start-guest.ts';
 
 export interface LxcSandboxProviderOptions {
-  /** liblxc's own folder (`-P`), such as `<state>/lxc`; made when missing, mode 0700. */
+  /** liblxc's own folder (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
   lxcPath: string;
   logger: Logger;
   /** The program lxc-start, by default the one on PATH. */
@@ -36,7 +36,7 @@ export interface LxcSandboxProviderOptions {
  */
 export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
-  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: false };
+  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
   readonly #lxcPath: string;
   readonly #logger: Logger;
   readonly #lxcStart: string;
@@ -79,12 +79,14 @@ export class LxcSandboxProvider implements SandboxProvider {
     const holder = await this.#prepare();
     const cgroups = await guestCgroups(spec);
     const logFile = `${spec.runDir}/lxc.log`;
-    const config = guestConfig(spec, cgroups, holder, logFile);
+    const permit = `${this.#directory(spec.id)}/permit`;
+    const config = guestConfig(spec, cgroups, holder, { log: logFile, permit });
     try {
       await mkdir(this.#directory(spec.id), { mode: 0o700 });
       await rm(logFile, { force: true });
       await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
       await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
+      await writeFile(permit, '', { mode: 0o600 });
       await startGuest(this.#lxcStart, this.#lxcPath, spec.id, logFile);
       // Not interruptible: the daemon would go on starting.
       signal?.throwIfAborted();
@@ -117,6 +119,7 @@ export class LxcSandboxProvider implements SandboxProvider {
         ...(spec.network === 'pod' && { network: namespace('net'), uts: namespace('uts') }),
         ...(spec.ipc === 'pod' && { ipc: namespace('ipc') }),
         ...(spec.pid === 'pod' && { pid: namespace('pid') }),
+        ...(spec.userNamespace !== undefined && { user: namespace('user') }),
       },
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
@@ -182,7 +185,7 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   #prepare(): Promise<Holder> {
     this.#holder ??= (async () => {
-      await mkdir(this.#lxcPath, { recursive: true, mode: 0o700 });
+      await openFolder(this.#lxcPath);
       return prepareHolder(`${this.#lxcPath}/.holder`, this.#init);
     })().catch((error: unknown) => {
       this.#holder = undefined;
