@@ -1,5 +1,25 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
+import { AttachRequest, ExecRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import type { ServerFixture } from './server-fixture.ts';
+
+type ExecFields = Parameters<typeof ExecRequest.create>[0];
+
+/** The URL of an exec with standard output, and what else `fields` asks for. */
+export async function execUrl(server: ServerFixture, containerId: string, cmd: string[], fields: ExecFields = {}) {
+  const request = ExecRequest.create({ containerId, cmd, stdout: true, ...fields });
+  return (await server.client.call(RuntimeServiceService.exec, request)).url;
+}
+
+/** The URL of an attachment with standard input and output, unless `fields` says otherwise. */
+export async function attachUrl(
+  server: ServerFixture,
+  containerId: string,
+  fields: Parameters<typeof AttachRequest.create>[0] = {},
+) {
+  const request = AttachRequest.create({ containerId, stdin: true, stdout: true, ...fields });
+  return (await server.client.call(RuntimeServiceService.attach, request)).url;
+}
 
 /** A client of a streaming URL by WebSocket, version 5 of the remote command protocol unless another is asked for. */
 export class ChannelClient {

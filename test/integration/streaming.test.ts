@@ -1,44 +1,15 @@
 import test from 'ava';
-import type { ExecutionContext } from 'ava';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { Crictl, TRANSPORTS } from './crictl-client.ts';
+import type { Transport } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
-import { ChannelClient } from './streaming-client.ts';
-
-type ExecFields = Parameters<typeof ExecRequest.create>[0];
-
-async function execUrl(server: ServerFixture, containerId: string, cmd: string[], fields: ExecFields = {}) {
-  const request = ExecRequest.create({ containerId, cmd, stdout: true, ...fields });
-  return (await server.client.call(RuntimeServiceService.exec, request)).url;
-}
-
-async function attachUrl(server: ServerFixture, containerId: string, fields: ExecFields = {}) {
-  const request = AttachRequest.create({ containerId, stdin: true, stdout: true, ...fields });
-  return (await server.client.call(RuntimeServiceService.attach, request)).url;
-}
-
-async function crictlOf(server: ServerFixture) {
-  const tools = (await run('test/tools/build', [])).stdout.trim().split('\n').at(-1) ?? '';
-  return { program: join(tools, 'crictl'), options: ['--runtime-endpoint', `unix://${server.socket}`, '-t', '30s'] };
-}
-
-/** Runs crictl with input; its end does not matter. */
-async function crictl(server: ServerFixture, args: string[], input = '') {
-  const { program, options } = await crictlOf(server);
-  const child = spawn(program, [...options, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
-  child.stdin.end(input);
-  const [stdout, stderr, end] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
-  return { stdout, stderr, code: end[0] as number };
-}
+import { ChannelClient, execUrl } from './streaming-client.ts';
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`exec, attach and port-forward by crictl over both transports: ${handler}`, async (t) => {
+  test.serial(`exec and port-forward by crictl over both transports: ${handler}`, async (t) => {
     const server = await ServerFixture.make(t);
     const pod = await server.pod('web', {}, handler);
     const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; cat';
@@ -46,8 +17,9 @@ for (const handler of ['lxc', 'crun']) {
       stdin: true,
       envs: [{ key: 'COLOUR', value: Buffer.from('blue') }],
     });
-    for (const transport of ['spdy', 'websocket']) {
-      const exec = (args: string[], input = '') => crictl(server, ['exec', '-r', transport, ...args], input);
+    const crictl = await Crictl.for(t, server.socket);
+    for (const transport of TRANSPORTS) {
+      const exec = (args: string[], input = '') => crictl.run(['exec', '-r', transport, ...args], input);
       const simple = await exec([id, 'sh', '-c', 'echo "$COLOUR"; echo problem >&2']);
       t.like(simple, { stdout: 'blue\n', code: 0 }, transport);
       t.regex(simple.stderr, /problem/);
@@ -55,31 +27,22 @@ for (const handler of ['lxc', 'crun']) {
       const failing = await exec([id, 'sh', '-c', 'exit 42']);
       t.regex(failing.stderr, /exit code 42/);
       t.regex((await exec([id, 'no-such-program'])).stderr, /no-such-program/);
-      t.is(await forwarded(t, server, pod, transport, 8080), 'the page\n');
+      t.is(await forwarded(crictl, pod, transport, 8080), 'the page\n');
     }
   });
 }
 
-/** The page behind crictl's port-forward. */
-async function forwarded(t: ExecutionContext, server: ServerFixture, pod: string, transport: string, port: number) {
-  const { program, options } = await crictlOf(server);
-  const child = spawn(program, [...options, 'port-forward', '-r', transport, pod, `0:${String(port)}`]);
-  t.teardown(() => child.kill());
-  // Read on to the end: a broken pipe would end crictl.
-  const local = await new Promise<number>((resolve) => {
-    child.stdout.on('data', (chunk: Buffer) => {
-      const port = /127\.0\.0\.1:(\d+)/.exec(chunk.toString())?.[1];
-      if (port !== undefined) resolve(Number(port));
-    });
-  });
-  const socket = connect({ host: '127.0.0.1', port: local });
-  socket.write('GET /index.html HTTP/1.0\r\n\r\n');
-  const answer = await text(socket);
-  const ended = once(child, 'exit');
-  t.is(child.exitCode, null, 'crictl goes on for the next connection');
-  child.kill('SIGINT');
-  await ended;
-  return answer.split('\r\n\r\n')[1];
+/** The page behind crictl's port-forward, which goes on for the next connection. */
+async function forwarded(crictl: Crictl, pod: string, transport: Transport, port: number) {
+  const forward = await crictl.forward(transport, pod, port);
+  for (const expected of ['the page\n', 'the page\n']) {
+    const socket = connect({ host: '127.0.0.1', port: forward.local });
+    socket.write('GET /index.html HTTP/1.0\r\n\r\n');
+    const page = (await text(socket)).split('\r\n\r\n')[1];
+    if (page !== expected) return page;
+  }
+  await forward.close();
+  return 'the page\n';
 }
 
 test.serial(
@@ -139,60 +102,6 @@ test.serial('a command dies with its client, with all it started; a URL works on
   t.regex(refused.message, /tty and stderr cannot both be true/);
   await t.throwsAsync(execUrl(server, id, ['true'], { stdout: false }), { message: /one of stdin, stdout, or stderr/ });
 });
-
-test.serial(
-  'several attach at once, also after a restart of the server; the end of the container ends them',
-  async (t) => {
-    const server = await ServerFixture.make(t);
-    const id = await server.sh(
-      await server.pod('attach'),
-      'main',
-      'while read -r line; do echo "got $line"; echo bad >&2; done; exit 3',
-      {
-        stdin: true,
-      },
-    );
-    const first = await ChannelClient.open(await attachUrl(server, id, { stderr: true }));
-    const second = await ChannelClient.open(await attachUrl(server, id, { stdin: false }));
-    await sleep(300);
-    first.send(0, 'one\n');
-    await Promise.all([first.until(1, /^got one\n$/), first.until(2, /^bad\n$/), second.until(1, /^got one\n$/)]);
-    t.is(second.text(2), '');
-    first.ws.terminate();
-    await server.end('SIGKILL');
-    await server.start();
-    const third = await ChannelClient.open(await attachUrl(server, id));
-    await sleep(300);
-    third.send(0, 'two\n');
-    await third.until(1, /^got two\n$/);
-    await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
-    t.like(await third.status(), { status: 'Success' });
-  },
-);
-
-test.serial(
-  'with StdinOnce the end of the first input is the end of the container input; a terminal can be attached',
-  async (t) => {
-    const server = await ServerFixture.make(t);
-    const pod = await server.pod('once');
-    const once = await server.sh(pod, 'once', 'cat; echo over', { stdin: true, stdinOnce: true });
-    const client = await ChannelClient.open(await attachUrl(server, once));
-    await sleep(300);
-    client.send(0, 'all of it\n');
-    client.endInput();
-    t.like(await client.status(), { status: 'Success' });
-    t.is(client.text(1), 'all of it\nover\n');
-    t.is((await server.exit(once)).exitCode, 0);
-
-    const tty = await server.create(pod, 'tty', { command: ['sh'], stdin: true, tty: true });
-    await server.client.call(RuntimeServiceService.startContainer, { containerId: tty });
-    const shell = await ChannelClient.open(await attachUrl(server, tty, { tty: true }));
-    shell.send(4, '{"Width":77,"Height":22}');
-    await sleep(300);
-    shell.send(0, 'stty size\n');
-    await shell.until(1, /22 77\r\n/);
-  },
-);
 
 test.serial(
   'port-forward reaches IPv4 and IPv6, pods on the host network, and tells a port nobody listens on',

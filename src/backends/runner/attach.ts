@@ -10,12 +10,29 @@ const HEADER_BYTES = 3;
 /** conmon's number for standard error; all else is standard output. */
 const STDERR = 3;
 
-/** Connects a client's streams to conmon's attach socket in `bundle`, until the container ends or the client leaves. */
-export async function attachToMonitor(bundle: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
+/** Bytes of output that wait for a slow client before conmon, and with it the container and its log, has to wait. */
+const HELD_BYTES = 4 * 2 ** 20;
+/** Seconds that a client may take for half of them once it holds the container up. */
+const PATIENCE_SECONDS = 5;
+
+/**
+ * Connects a client's streams to conmon's attach socket in `bundle`, until the container ends or the client leaves. With
+ * `inputOnce` conmon closes the container's input with the first connection that ends, whatever came by it.
+ * @throws CriError UNAVAILABLE for a client that does not read, which must not hold up the container and its log.
+ */
+export async function attachToMonitor(
+  bundle: string,
+  { inputOnce }: { inputOnce: boolean },
+  io: ContainerStreams,
+  signal: AbortSignal,
+): Promise<void> {
+  // A connection that was there for output only must therefore last as long as the container.
+  const stays = inputOnce && io.stdin === undefined;
+  const mode = io.stdin !== undefined ? 'input' : stays ? 'stay' : 'output';
   // Named from inside its folder: the whole path may be longer than the 107 bytes of a socket's address.
-  const args = relayArguments('attach', 'attach', io.stdin === undefined ? '0' : '1');
-  const what = 'cannot attach to the container';
-  await runRelay({ program: 'perl', args, cwd: bundle, what }, signal, async (child) => {
+  const args = relayArguments('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
+  const what = 'the attachment ended';
+  await runRelay({ program: 'perl', args, cwd: bundle, what, stays }, signal, async (child) => {
     feed(io.stdin, child.stdin);
     await handOut(child.stdout, io);
   });

@@ -9,7 +9,8 @@ export interface MonitorRequest {
   /** Absolute path of the CRI log; undefined: output is discarded. */
   logPath: string | undefined;
   stdin: boolean;
-  stdinOnce: boolean;
+  /** Whether the first attachment that ends closes the container's input. */
+  inputOnce: boolean;
 }
 
 /**
@@ -22,7 +23,7 @@ export function conmonArguments(paths: RunnerPaths, request: MonitorRequest): st
   const flags: string[] = [];
   if (terminal) flags.push('--terminal');
   if (stdin) flags.push('--stdin');
-  if (stdin && !request.stdinOnce) flags.push('--leave-stdin-open');
+  if (stdin && !request.inputOnce) flags.push('--leave-stdin-open');
   return [
     ...['--api-version', '1'],
     ...['--cid', id, '--cuuid', id, '--name', id],

@@ -171,13 +171,14 @@ export class ConmonRunner implements ContainerRunner {
   async attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
     const { folder } = await this.#execIn(id);
     void followSizes(this.#paths.control(id), io);
-    await attachToMonitor(folder, io, signal);
+    const { inputOnce = false } = await this.#record(id);
+    await attachToMonitor(folder, { inputOnce }, io, signal);
     // conmon lets go of its clients when the container ends, shortly before the kernel does.
     for (let tries = 0; tries < 20; tries++) {
       if ((await this.inspect(id)).status !== 'running') return;
       await sleep(100);
     }
-    throw unavailable('conmon ended the attachment while the container runs on: output was not read fast enough');
+    throw unavailable('conmon ended the attachment while the container runs on');
   }
 
   async forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void> {

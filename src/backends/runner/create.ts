@@ -31,7 +31,9 @@ export async function createContainer(tools: CreateTools, request: CreateContain
     throw new CriError(StatusCode.INTERNAL, message);
   }
   const terminal = spec.process.terminal;
-  const args = conmonArguments(paths, { id, runtime: tools.runtime, terminal, logPath, stdin, stdinOnce });
+  // The end of a terminal's input would hang it up; with containerd, too, a terminal outlives its clients.
+  const inputOnce = stdin && stdinOnce && !terminal;
+  const args = conmonArguments(paths, { id, runtime: tools.runtime, terminal, logPath, stdin, inputOnce });
 
   await makeBundle(paths.bundle(id), id);
   undo.add('the container', () => tools.remove(id));
@@ -56,6 +58,7 @@ export async function createContainer(tools: CreateTools, request: CreateContain
     monitor: { pid: monitorPid, startTime: monitor?.startTime ?? 0 },
     cgroup,
     logPath,
+    inputOnce,
   });
 }
 

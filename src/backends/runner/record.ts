@@ -14,6 +14,8 @@ const schema = z.object({
   monitor: processRef,
   cgroup: z.string(),
   logPath: z.string().optional(),
+  /** conmon closes the container's input with the first attachment that ends. */
+  inputOnce: z.boolean().optional(),
 });
 
 /** What the runner must know of a container after a restart of this server; the file `runner.json` of the bundle. */

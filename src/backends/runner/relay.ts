@@ -2,8 +2,11 @@
  * A small Perl program (perl-base is part of every Debian) for what Node.js has no calls for. It carries bytes between its
  * standard streams and something else, with one buffer a direction, so that whoever is slow holds up the other side:
  *
- * - `attach PATH INPUT`: conmon's SOCK_SEQPACKET socket. Packets out are written as stream number, length (16 bits,
- *   big endian) and content, since a pipe keeps no boundaries; standard input is read when INPUT is 1.
+ * - `attach PATH LIMIT SECONDS MODE`: conmon's SOCK_SEQPACKET socket. Packets out are written as stream number, length
+ *   (16 bits, big endian) and content, since a pipe keeps no boundaries. conmon waits for whoever does not read, and with
+ *   it the container, its log and all who are attached: LIMIT bytes are held for a slow reader, and one that leaves them
+ *   full for SECONDS is cut off (exit code 4). MODE says what becomes of the input: `input` carries standard input;
+ *   `output` does not; `stay` does not either, and stays attached when its reader has gone or is cut off.
  * - `tcp PORT`: a connection to the loopback of the network namespace it runs in, IPv4 first. Exit code 3: no connection.
  * - `pty PATH COMMAND…`: an OCI runtime that passes a terminal through the socket at PATH (`--console-socket`), which is
  *   made here. Lines "ROWS COLUMNS" on descriptor 3 change its size. The exit code is the command's, or 128 plus the
@@ -18,41 +21,64 @@ use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY inet_pton pack_sockaddr_in6);
 
 sub fail { my ($code, $text) = @_; print STDERR "$text\n"; POSIX::_exit($code) }
 
-# Each way: from, size, and either to (with wrap and end) or take. Ends when all ways are over, or one that is "last".
-# A way with "until" is over when that is true and there is nothing to read.
+# What comes from now on is read and thrown away.
+sub discard { my ($way) = @_; @$way{qw(buffer patience take)} = ('', 0, sub {}) }
+
+# A reader is slower than the rest can bear.
+sub cut {
+  my ($way) = @_;
+  my $words = 'its output was not read fast enough';
+  fail(4, $words) if !$way->{stay};
+  print STDERR "$words\n";
+  close($_) for \*STDERR, \*STDOUT;
+  discard($way);
+}
+
+# Each way: from, size, and either to (with wrap and end) or take. Reading stops when "limit" bytes are held and goes on
+# when half of them are gone; a reader that takes longer than "patience" seconds for that is cut. Ends when all ways are
+# over, or one that is "last". A way with "until" is over when that is true and there is nothing to read.
 sub carry {
   my @ways = @_;
   for my $way (@ways) {
     $way->{buffer} = '';
+    $way->{limit} ||= 1;
     for my $file (grep { defined } @$way{qw(from to)}) {
       fcntl($file, F_SETFL, fcntl($file, F_GETFL, 0) | O_NONBLOCK);
     }
   }
-  while (grep { !$_->{over} } @ways) {
+  while (my @open = grep { !$_->{over} } @ways) {
     my ($in, $out, $timeout) = ('', '', undef);
-    for my $way (grep { !$_->{over} } @ways) {
-      if (length $way->{buffer}) { vec($out, fileno $way->{to}, 1) = 1 }
-      else {
+    for my $way (@open) {
+      my $held = length $way->{buffer};
+      if ($held >= $way->{limit}) { $way->{full} ||= time }
+      elsif ($held <= $way->{limit} / 2) { $way->{full} = 0 }
+      vec($out, fileno $way->{to}, 1) = 1 if $held;
+      if ($way->{full}) { $timeout = 1 if $way->{patience} && !defined $timeout }
+      elsif (!$way->{ended}) {
         vec($in, fileno $way->{from}, 1) = 1;
         $timeout = 0 if $way->{until} && $way->{until}->();
       }
     }
     next if select($in, $out, undef, $timeout) < 0;
-    for my $way (grep { !$_->{over} } @ways) {
-      my $ended = 0;
-      if (length $way->{buffer}) {
-        next if !vec($out, fileno $way->{to}, 1);
+    for my $way (@open) {
+      if (length $way->{buffer} && vec($out, fileno $way->{to}, 1)) {
         my $count = syswrite($way->{to}, $way->{buffer});
         if (defined $count) { substr($way->{buffer}, 0, $count) = '' }
-        elsif ($! != EINTR && $! != EAGAIN) { $ended = 1 }
-      } elsif (vec($in, fileno $way->{from}, 1)) {
+        elsif ($! != EINTR && $! != EAGAIN) {
+          discard($way);
+          $way->{ended} = 1 if !$way->{stay};
+        }
+      }
+      if ($way->{full}) { cut($way) if $way->{patience} && time - $way->{full} > $way->{patience} }
+      elsif ($way->{ended}) { }
+      elsif (vec($in, fileno $way->{from}, 1)) {
         my $count = sysread($way->{from}, my $chunk, $way->{size});
-        if (!defined $count) { $ended = 1 if $! != EINTR && $! != EAGAIN }
-        elsif ($count == 0) { $ended = 1 }
+        if (!defined $count) { $way->{ended} = 1 if $! != EINTR && $! != EAGAIN }
+        elsif ($count == 0) { $way->{ended} = 1 }
         elsif ($way->{take}) { $way->{take}->($chunk) }
-        else { $way->{buffer} = $way->{wrap} ? pack('Cn', ord $chunk, $count - 1) . substr($chunk, 1) : $chunk }
-      } elsif ($way->{until} && defined $timeout) { $ended = 1 }
-      next if !$ended;
+        else { $way->{buffer} .= $way->{wrap} ? pack('Cn', ord $chunk, $count - 1) . substr($chunk, 1) : $chunk }
+      } elsif ($way->{until} && defined $timeout && $timeout == 0) { $way->{ended} = 1 }
+      next if !$way->{ended} || length $way->{buffer};
       $way->{over} = 1;
       $way->{end}->() if $way->{end};
       return if $way->{last};
@@ -61,11 +87,12 @@ sub carry {
 }
 
 sub attach {
-  my ($path, $input) = @_;
+  my ($path, $limit, $patience, $mode) = @_;
   socket(my $socket, AF_UNIX, SOCK_SEQPACKET, 0) or fail(3, "socket: $!");
   connect($socket, pack_sockaddr_un($path)) or fail(3, "connect: $!");
-  my @ways = { from => $socket, to => \*STDOUT, size => 65536, wrap => 1, last => 1 };
-  push @ways, { from => \*STDIN, to => $socket, size => 8192, end => sub { shutdown($socket, 1) } } if $input;
+  my %output = (from => $socket, to => \*STDOUT, size => 65536, wrap => 1, last => 1, stay => $mode eq 'stay');
+  my @ways = { %output, limit => $limit, patience => $patience };
+  push @ways, { from => \*STDIN, to => $socket, size => 8192, end => sub { shutdown($socket, 1) } } if $mode eq 'input';
   carry(@ways);
   return 0;
 }

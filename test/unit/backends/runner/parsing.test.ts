@@ -28,14 +28,14 @@ test('conmon is told everything by options that take no further value as an opti
     terminal: false,
     logPath: '/l/x.log',
     stdin: false,
-    stdinOnce: false,
+    inputOnce: false,
   };
   const args = conmonArguments(paths, plain);
   t.is(args[args.indexOf('--log-path') + 1], 'k8s-file:/l/x.log');
   t.is(args[args.indexOf('--bundle') + 1], `/state/containers/${ID}`);
   t.false(args.includes('--terminal') || args.includes('--stdin') || args.includes('--leave-stdin-open'));
   t.true(conmonArguments(paths, { ...plain, stdin: true }).includes('--leave-stdin-open'));
-  t.false(conmonArguments(paths, { ...plain, stdin: true, stdinOnce: true }).includes('--leave-stdin-open'));
+  t.false(conmonArguments(paths, { ...plain, stdin: true, inputOnce: true }).includes('--leave-stdin-open'));
   t.true(conmonArguments(paths, { ...plain, terminal: true }).includes('--terminal'));
   t.true(conmonArguments(paths, { ...plain, logPath: undefined }).includes('none'));
   for (const logPath of ['relative', '/a:b', '/a\nb']) {

@@ -1,0 +1,149 @@
+import test from 'ava';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
+import { ServerFixture } from './server-fixture.ts';
+import { ChannelClient, attachUrl } from './streaming-client.ts';
+
+const ECHO = 'while read -r line; do echo "got $line"; echo "bad $line" >&2; done; echo over; exit 3';
+
+/** Sends a line until the answer to it is there: what comes before the attachment stands has no reader. */
+async function converse(client: ChannelClient, line: string, answer: RegExp): Promise<void> {
+  const asking = setInterval(() => {
+    client.send(0, `${line}\n`);
+  }, 200);
+  await client.until(1, answer).finally(() => {
+    clearInterval(asking);
+  });
+}
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(`crictl attaches over both transports, with and without input: ${handler}`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const crictl = await Crictl.for(t, server.socket);
+    const pod = await server.pod('crictl', {}, handler);
+    for (const transport of TRANSPORTS) {
+      const id = await server.sh(pod, transport, ECHO, { stdin: true, stdinOnce: true });
+      const watching = crictl.spawn('attach', '-r', transport, id);
+      const watched = ended(watching);
+      const talking = crictl.spawn('attach', '-r', transport, '-i', id);
+      const asking = setInterval(() => talking.stdin.write('more\n'), 200);
+      await Promise.all([once(watching.stdout, 'data'), once(talking.stdout, 'data')]);
+      clearInterval(asking);
+      const talked = ended(talking);
+      talking.stdin.end('last\n');
+      const [there, here] = await Promise.all([watched, talked]);
+      t.regex(here.stdout, /got last\nover\n$/, transport);
+      t.regex(here.stderr, /bad last\n/);
+      t.regex(there.stdout, /got last\nover\n$/);
+      t.regex(there.stderr, /bad last\n/);
+      t.deepEqual([here.code, there.code], [0, 0]);
+      t.is((await server.exit(id)).exitCode, 3);
+    }
+  });
+
+  test.serial(`several attach at once, and again after the server was killed: ${handler}`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const id = await server.sh(await server.pod('several', {}, handler), 'main', ECHO, { stdin: true });
+    const first = await ChannelClient.open(await attachUrl(server, id, { stderr: true }));
+    const second = await ChannelClient.open(await attachUrl(server, id));
+    const third = await ChannelClient.open(await attachUrl(server, id, { stdin: false }));
+    await converse(first, 'one', /got one\n/);
+    await converse(second, 'two', /got two\n/);
+    await Promise.all([first.until(1, /got two\n/), first.until(2, /bad two\n/), third.until(1, /got two\n/)]);
+    t.is(third.text(2), '', 'standard error was not asked for');
+    // One leaves: the others stay, and so does the input.
+    first.ws.terminate();
+    await converse(second, 'three', /got three\n/);
+    await third.until(1, /got three\n/);
+
+    await server.end('SIGKILL');
+    await server.start();
+    const [fourth, fifth] = await Promise.all([
+      ChannelClient.open(await attachUrl(server, id)),
+      ChannelClient.open(await attachUrl(server, id, { stdin: false })),
+    ]);
+    await converse(fourth, 'four', /got four\n/);
+    await fifth.until(1, /got four\n/);
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
+    t.like(await fourth.status(), { status: 'Success' });
+    t.like(await fifth.status(), { status: 'Success' });
+  });
+
+  test.serial(`with StdinOnce the input ends with the first client that had it: ${handler}`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const pod = await server.pod('once', {}, handler);
+    const byEnd = await server.sh(pod, 'end', ECHO, { stdin: true, stdinOnce: true });
+    const whole = await ChannelClient.open(await attachUrl(server, byEnd));
+    await converse(whole, 'one', /got one\n/);
+    whole.endInput();
+    t.like(await whole.status(), { status: 'Success' });
+    t.regex(whole.text(1), /over\n$/, 'output after the end of the input reaches the client');
+
+    const byLeaving = await server.sh(pod, 'leave', ECHO, { stdin: true, stdinOnce: true });
+    // Clients that only look on come and go without a consequence.
+    for (let i = 0; i < 3; i++) {
+      const looker = await ChannelClient.open(await attachUrl(server, byLeaving, { stdin: false }));
+      await sleep(300);
+      looker.ws.terminate();
+      await looker.closed;
+    }
+    await sleep(500);
+    const looker = await ChannelClient.open(await attachUrl(server, byLeaving, { stdin: false }));
+    const client = await ChannelClient.open(await attachUrl(server, byLeaving));
+    await converse(client, 'two', /got two\n/);
+    client.ws.terminate();
+    t.is((await server.exit(byLeaving)).exitCode, 3);
+    await looker.closed;
+    t.regex(looker.text(1), /over\n$/);
+  });
+
+  test.serial(`without StdinOnce the input outlives every client: ${handler}`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const id = await server.sh(await server.pod('open', {}, handler), 'main', ECHO, { stdin: true });
+    for (const line of ['one', 'two']) {
+      const client = await ChannelClient.open(await attachUrl(server, id));
+      await converse(client, line, new RegExp(`got ${line}\n`));
+      client.endInput();
+      client.ws.terminate();
+      await client.closed;
+    }
+    const last = await ChannelClient.open(await attachUrl(server, id));
+    await converse(last, 'three', /got three\n/);
+    t.notRegex(last.text(1), /over/);
+  });
+
+  test.serial(
+    `a terminal is attached, left and attached anew, and follows the client's size: ${handler}`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      const crictl = await Crictl.for(t, server.socket);
+      const pod = await server.pod('tty', {}, handler);
+      const id = await server.create(pod, 'tty', { command: ['sh'], stdin: true, stdinOnce: true, tty: true });
+      await server.client.call(RuntimeServiceService.startContainer, { containerId: id });
+      for (const [width, height] of [
+        [77, 22],
+        [123, 45],
+      ]) {
+        // As with containerd, StdinOnce does not hang a terminal up.
+        const shell = await ChannelClient.open(await attachUrl(server, id, { tty: true }));
+        shell.send(4, JSON.stringify({ Width: width, Height: height }));
+        await converse(shell, 'stty size', new RegExp(`${String(height)} ${String(width)}\r\n`));
+        shell.send(4, '{"Width":99,"Height":11}');
+        await converse(shell, 'stty size', /11 99\r\n/);
+        shell.ws.terminate();
+        await shell.closed;
+      }
+      for (const transport of TRANSPORTS) {
+        const terminal = await crictl.onTerminal({ width: 88, height: 33 }, 'attach', '-r', transport, '-i', '-t', id);
+        await terminal.converse('stty size', /33 88\r\n/);
+        await terminal.resize({ width: 101, height: 44 });
+        await terminal.converse('stty size', /44 101\r\n/);
+        terminal.leave();
+      }
+      t.is((await server.status(id)).exitCode, 0);
+      t.is((await server.containers()).containers[0]?.state, 1);
+    },
+  );
+}
