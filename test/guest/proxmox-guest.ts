@@ -1,0 +1,258 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { defaultInit } from '../../src/backends/holder-rootfs.ts';
+import { guestHook } from '../../src/backends/lxc/guest-hook.ts';
+import { ConmonRunner } from '../../src/backends/runner/conmon-runner.ts';
+import type { ContainerExit } from '../../src/core/model/container-runner.ts';
+import type { Logger } from '../../src/core/model/logger.ts';
+import type { OciProcess, OciResources, OciSpec } from '../../src/core/model/oci-runtime.ts';
+import type { Placement } from '../../src/core/model/sandbox-provider.ts';
+import { removeCgroup } from '../../src/utils/cgroup/remove.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { outputOf, parseLog, until } from '../integration/runner-fixture.ts';
+import { proxmoxConfig } from './proxmox-config.ts';
+
+const APPLETS = 'sh cat dd echo grep head hostname id ip ls mkdir mknod sleep stat tail touch true'.split(' ');
+const CGROUPS = '/sys/fs/cgroup';
+
+/** What a test asks of its guest. */
+export interface GuestOptions {
+  unprivileged?: boolean;
+  /** MiB, Proxmox's limit on the guest. */
+  memory?: number;
+  /** A cgroup of the kubelet's below which the guest is put; without it Proxmox's own place, `lxc/<vmid>`. */
+  cgroupParent?: string;
+  /** Further lines of the file that the guest's configuration includes. */
+  include?: readonly (readonly [key: string, value: string])[];
+}
+
+let nextVmid = 9000;
+
+/**
+ * A container as Proxmox VE starts it: its generated configuration, which ends with an include of ours, and `lxc-start` in
+ * the foreground as its unit runs it. What containers run in it is a pod's. All of it goes with the test.
+ */
+export class ProxmoxGuest {
+  readonly vmid: number;
+  readonly folder: string;
+  readonly exits: ContainerExit[] = [];
+  /** The guest's cgroup: what Proxmox's limits are on, and containers are below. */
+  readonly cgroup: string;
+  readonly runner: ConmonRunner;
+  readonly #options: GuestOptions;
+  #starter: ChildProcess | undefined;
+
+  private constructor(vmid: number, folder: string, options: GuestOptions) {
+    this.vmid = vmid;
+    this.folder = folder;
+    this.#options = options;
+    this.cgroup = `${options.cgroupParent ?? '/lxc'}/${String(vmid)}`;
+    const logger: Logger = {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: () => undefined,
+      error: () => undefined,
+      with: () => logger,
+    };
+    const settings = { stateDir: join(folder, 'state'), ociRuntime: 'crun', conmon: 'conmon', execDrainMs: 300 };
+    this.runner = new ConmonRunner({ ...settings, logger, clock: systemClock });
+    this.runner.onExit((exit) => this.exits.push(exit));
+  }
+
+  static async make(t: ExecutionContext, options: GuestOptions = {}): Promise<ProxmoxGuest> {
+    const folder = await mkdtemp('/tmp/pve-');
+    const guest = new ProxmoxGuest(nextVmid++, folder, options);
+    t.teardown(() => guest.#remove());
+    await chmod(folder, 0o755);
+    await guest.#makeRootfs();
+    const hook = join(folder, 'hook');
+    await writeFile(hook, guestHook, { mode: 0o700 });
+    const include: [string, string][] = [
+      // What a pod's containers may use of devices is in their own rules.
+      ['lxc.cgroup2.devices.deny', ''],
+      ['lxc.cgroup2.devices.allow', ''],
+      // Proxmox asks with SIGPWR, which a pause program does not know.
+      ['lxc.signal.halt', 'SIGTERM'],
+      ['lxc.hook.pre-start', `/bin/sh ${hook} pre-start ${guest.permit}`],
+      ['lxc.hook.stop', `/bin/sh ${hook} stop ${CGROUPS}${guest.cgroup}`],
+      ['lxc.hook.post-stop', `/bin/sh ${hook} post-stop`],
+    ];
+    if (options.cgroupParent !== undefined) {
+      include.push(['lxc.cgroup.dir.container', guest.cgroup.slice(1)]);
+      include.push(['lxc.cgroup.dir.monitor', `${guest.cgroup.slice(1)}.monitor`]);
+    }
+    const lines = [...include, ...(options.include ?? [])].map(([key, value]) => `${key} = ${value}\n`);
+    await writeFile(join(folder, 'include.conf'), lines.join(''));
+    const { vmid, name } = guest;
+    const config = { vmid, ...options, entrypoint: '/catatonit -P' };
+    const lxc = [['lxc.include', join(folder, 'include.conf')]] as const;
+    await writeFile(
+      join(folder, name, 'config'),
+      // Which AppArmor there is to generate profiles for belongs to the node, not to what is tested here.
+      proxmoxConfig({ ...config, lxc }, folder).replaceAll(/^lxc\.apparmor\..*\n/gm, ''),
+    );
+    const seccomp = await readFile('/usr/share/lxc/config/common.seccomp', 'utf8');
+    await writeFile(join(folder, name, 'rules.seccomp'), `${seccomp}keyctl errno 38\n`);
+    return guest;
+  }
+
+  get name(): string {
+    return String(this.vmid);
+  }
+
+  /** The file whose presence allows one start. */
+  get permit(): string {
+    return join(this.folder, 'permit');
+  }
+
+  async #makeRootfs(): Promise<void> {
+    const rootfs = join(this.folder, this.name, 'rootfs');
+    for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp']) await mkdir(join(rootfs, name), { recursive: true });
+    await chmod(join(rootfs, 'tmp'), 0o1777);
+    await copyFile('/bin/busybox', join(rootfs, 'bin/busybox'));
+    for (const applet of APPLETS) await symlink('busybox', join(rootfs, 'bin', applet));
+    await copyFile(defaultInit, join(rootfs, 'catatonit'));
+    await chmod(join(rootfs, 'catatonit'), 0o755);
+    if (this.#options.unprivileged) await run('chown', ['-R', '100000:100000', rootfs]);
+  }
+
+  /** Leaves the permit for one start, as the server does before it asks Proxmox for it. */
+  async allow(): Promise<void> {
+    await writeFile(this.permit, '', { mode: 0o600 });
+  }
+
+  /** Starts the guest as its unit does. @throws Error with what lxc-start said when it ends instead. */
+  async start(): Promise<void> {
+    // What hooks say is in the log at this level alone.
+    const log = join(this.folder, 'lxc.log');
+    await rm(log, { force: true });
+    const args = ['-P', this.folder, '-n', this.name, '-F', '-o', log, '-l', 'DEBUG'];
+    const child = spawn('lxc-start', args, { stdio: 'ignore', detached: true, cwd: '/' });
+    this.#starter = child;
+    let ended: number | null | undefined;
+    child.once('exit', (code) => (ended = code));
+    await until(
+      async () => {
+        if (ended !== undefined) throw new Error(`lxc-start ended: ${await readFile(log, 'utf8')}`);
+        return (await this.isRunning()) ? true : undefined;
+      },
+      20_000,
+      'the guest to run',
+    );
+  }
+
+  async isRunning(): Promise<boolean> {
+    return (await this.lxc('info', '-s', '-H')) === 'RUNNING';
+  }
+
+  /** What `lxc-<command> -n <vmid>` prints; an error is an answer, too. */
+  async lxc(command: string, ...args: string[]): Promise<string> {
+    const all = ['-P', this.folder, '-n', this.name, ...args];
+    const { stdout, stderr } = await run(`lxc-${command}`, all).catch((error: unknown) => {
+      return error as { stdout: string; stderr: string };
+    });
+    return (stdout || stderr).trim();
+  }
+
+  async init(): Promise<number> {
+    return Number(await this.lxc('info', '-p', '-H'));
+  }
+
+  /** Where the pod's containers go. */
+  async placement(): Promise<Placement> {
+    const pid = await this.init();
+    const namespaces = Object.fromEntries(
+      (['net', 'ipc', 'uts', 'pid', 'user'] as const).map((name) => [name, `/proc/${String(pid)}/ns/${name}`]),
+    );
+    return {
+      namespaces: {
+        network: namespaces['net'],
+        ipc: namespaces['ipc'],
+        uts: namespaces['uts'],
+        pid: namespaces['pid'],
+      },
+      cgroup: this.cgroup,
+      monitorCgroup: `${this.#options.cgroupParent ?? ''}/pods-${this.name}.monitor`,
+    } as Placement;
+  }
+
+  process(script: string): OciProcess {
+    const user = { uid: 0, gid: 0 };
+    return { terminal: false, user, args: ['sh', '-c', script], env: ['PATH=/bin'], cwd: '/', noNewPrivileges: true };
+  }
+
+  /** Starts a container of the pod and returns its id. */
+  async container(
+    script: string,
+    { resources = {}, change }: { resources?: OciResources; change?: (spec: OciSpec) => void | Promise<void> } = {},
+  ): Promise<string> {
+    const id = randomBytes(32).toString('hex');
+    const placement = await this.placement();
+    const { network = '', ipc = '', uts = '' } = placement.namespaces;
+    const spec: OciSpec = {
+      ociVersion: '1.0.2',
+      root: { path: join(this.folder, this.name, 'rootfs'), readonly: true },
+      process: this.process(script),
+      mounts: [
+        { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+        { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64m'] },
+        { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=1777'] },
+      ],
+      linux: {
+        namespaces: [
+          { type: 'mount' },
+          { type: 'pid' },
+          { type: 'network', path: network },
+          { type: 'ipc', path: ipc },
+          { type: 'uts', path: uts },
+        ],
+        cgroupsPath: `${placement.cgroup}/${id}`,
+        resources,
+      },
+    };
+    await change?.(spec);
+    const logPath = join(this.folder, `${id}.log`);
+    await this.runner.create({ id, spec, placement, logPath, stdin: false, stdinOnce: false });
+    await this.runner.start(id);
+    return id;
+  }
+
+  exec(id: string, script: string) {
+    return this.runner.exec(id, this.process(script), { timeoutMs: 30_000, maxOutputBytes: 1_000_000 });
+  }
+
+  /** What a container wrote to a stream so far. */
+  async output(id: string, stream = 'stdout'): Promise<string> {
+    return outputOf(parseLog(await readFile(join(this.folder, `${id}.log`))), stream).toString('utf8');
+  }
+
+  exit(id: string): Promise<ContainerExit> {
+    return until(() => this.exits.find((exit) => exit.id === id), 30_000, `the exit of ${id}`);
+  }
+
+  /** A file of a cgroup, without its line's end. */
+  async read(file: string, cgroup = this.cgroup): Promise<string> {
+    return (await readFile(`${CGROUPS}${cgroup}/${file}`, 'utf8')).trim();
+  }
+
+  async #remove(): Promise<void> {
+    await this.lxc('stop', '-k');
+    for (const id of await this.runner.list()) await this.runner.remove(id);
+    this.runner.close();
+    const starter = this.#starter;
+    if (starter?.exitCode === null && starter.signalCode === null) {
+      await new Promise((resolve) => starter.once('exit', resolve));
+    }
+    const parent = this.#options.cgroupParent ?? '';
+    await removeCgroup(
+      [this.cgroup, `${this.cgroup}.monitor`, `${parent}/pods-${this.name}.monitor`, `/lxc.monitor/${this.name}`].map(
+        (path) => CGROUPS + path,
+      ),
+    );
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
