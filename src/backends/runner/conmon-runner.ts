@@ -149,6 +149,11 @@ export class ConmonRunner implements ContainerRunner {
     return readState(this.#paths, hierarchies, id);
   }
 
+  async pidNamespace(id: string): Promise<string | undefined> {
+    const state = await this.inspect(id);
+    return state.status === 'running' ? `/proc/${String(state.pid)}/ns/pid` : undefined;
+  }
+
   async spec(id: string): Promise<OciSpec | undefined> {
     await this.#prepare(id);
     try {

@@ -24,8 +24,8 @@ export interface ContainerExit {
 }
 
 /**
- * What the runner knows of a container now. `pid` is the first process's, in the runner's PID namespace. `exit` is
- * undefined when nobody saw the end.
+ * What the runner knows of a container now. `pid` is the first process's, in the runner's PID namespace: it tells people
+ * something, and may be of another kernel. `exit` is undefined when nobody saw the end.
  */
 export type RunnerState =
   | { status: 'absent' }
@@ -98,6 +98,9 @@ export interface ContainerRunner {
   killAll(id: string): Promise<void>;
 
   inspect(id: string): Promise<RunnerState>;
+
+  /** The path of a running container's PID namespace where the runner is, for another to join; undefined when it does not run. */
+  pidNamespace(id: string): Promise<string | undefined>;
 
   /** The configuration a container was created with; undefined when the runner has none of it. */
   spec(id: string): Promise<OciSpec | undefined>;

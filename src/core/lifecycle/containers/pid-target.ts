@@ -24,9 +24,9 @@ export async function targetPidNamespace(
   const target = lookupById('container', store.visible(), options.targetId);
   if (target === undefined) throw invalidArgument(FIELD, `no container ${JSON.stringify(options.targetId)} is here`);
   if (target.sandboxId !== sandboxId) throw invalidArgument(FIELD, `container ${target.id} belongs to another pod`);
-  const state = await runner.inspect(target.id);
-  if (state.status !== 'running') {
-    throw failedPrecondition(`${FIELD}: container ${target.id} is ${state.status}: its processes cannot be joined`);
+  const path = await runner.pidNamespace(target.id);
+  if (path === undefined) {
+    throw failedPrecondition(`${FIELD}: container ${target.id} does not run: its processes cannot be joined`);
   }
-  return `/proc/${String(state.pid)}/ns/pid`;
+  return path;
 }
