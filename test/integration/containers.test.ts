@@ -57,7 +57,7 @@ for (const handler of ['lxc', 'crun']) {
     await refused(t, ask('f00'), StatusCode.INVALID_ARGUMENT, /no container "f00"/);
     await refused(t, ask(stranger), StatusCode.INVALID_ARGUMENT, /another pod/);
     await refused(t, ask(done), StatusCode.FAILED_PRECONDITION, /does not run/);
-    await refused(t, ask(created), StatusCode.FAILED_PRECONDITION, /is created/);
+    await refused(t, ask(created), StatusCode.FAILED_PRECONDITION, /does not run/);
 
     await server.client.call(RuntimeServiceService.stopContainer, { containerId: target, timeout: 0n });
     t.is((await server.exit(debug)).exitCode, 137);
