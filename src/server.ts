@@ -57,6 +57,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
   reloadOnHangup(logger, reload);
   const importing = services.images.importFolder(shutdown.signal);
   logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
+  const keeping = services.pods.keep(shutdown.signal);
 
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
@@ -64,7 +65,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
   logger.info('Shutting down; containers stay', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
-  await Promise.all([server.stop(), streaming.stop(), importing]);
+  await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
 };
 
 /** Wires every part to the ports it is used through. */
@@ -109,6 +110,8 @@ export async function build(
     configDir: config.network.config_dir,
     pluginDirs: config.network.plugin_dirs,
     logger,
+    maxNetworks: config.network.max_conf_num,
+    template: config.network.conf_template || undefined,
   });
   const backends = [
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),

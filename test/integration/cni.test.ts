@@ -1,7 +1,7 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { NetworkAttachment, NetworkRequest } from '../../src/core/model/network.ts';
 import { CniNetwork } from '../../src/integrations/cni/cni-network.ts';
@@ -9,6 +9,12 @@ import { run } from '../../src/utils/process/run.ts';
 import { testCgroup } from './runner-fixture.ts';
 
 let subnets = 0;
+
+interface RecordedCall {
+  command: string;
+  environment: Record<string, string>;
+  input: Record<string, unknown>;
+}
 
 /** A bridge network by Debian's plugins, and network namespaces; all of it goes with the test. */
 class CniFixture {
@@ -25,8 +31,9 @@ class CniFixture {
     this.subnet = `10.77.${String(subnets)}`;
     const note = (message: string) => void this.warnings.push(message);
     const logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
-    const pluginDirs = [join(folder, 'bin'), '/usr/lib/cni'];
-    this.network = new CniNetwork({ configDir: join(folder, 'net.d'), pluginDirs, logger });
+    const pluginDirs = [join(folder, 'bin'), resolve('test/fixtures/cni'), '/usr/lib/cni'];
+    const configDir = join(folder, 'net.d');
+    this.network = new CniNetwork({ configDir, maxNetworks: 0, template: undefined, pluginDirs, logger });
   }
 
   static async make(t: ExecutionContext): Promise<CniFixture> {
@@ -43,16 +50,43 @@ class CniFixture {
     return fixture;
   }
 
-  async configure(more: object[]): Promise<void> {
+  async configure(more: object[], ranges = [`${this.subnet}.0/24`], settings = {}): Promise<void> {
     const ipam = {
       type: 'host-local',
       dataDir: join(this.folder, 'leases'),
-      ranges: [[{ subnet: `${this.subnet}.0/24` }]],
+      ranges: ranges.map((subnet) => [{ subnet }]),
       routes: [{ dst: '0.0.0.0/0' }],
     };
     const bridge = { type: 'bridge', bridge: this.bridge, isGateway: true, ipMasq: true, ipam };
-    const list = { cniVersion: '1.0.0', name: 'test', plugins: [bridge, ...more] };
-    await writeFile(join(this.folder, 'net.d/10-test.conflist'), JSON.stringify(list));
+    await this.list('10-test', { cniVersion: '1.0.0', name: 'test', plugins: [bridge, ...more], ...settings });
+  }
+
+  /** Writes a configuration list. */
+  async list(name: string, list: object): Promise<void> {
+    await writeFile(join(this.folder, 'net.d', `${name}.conflist`), JSON.stringify(list));
+  }
+
+  /** A plugin that notes its calls in the journal. */
+  recorder(more: object = {}): object {
+    return { type: 'recorder', journal: join(this.folder, 'journal'), ...more };
+  }
+
+  /** What the recorder was called with since the last look. */
+  async calls(): Promise<RecordedCall[]> {
+    const path = join(this.folder, 'journal');
+    const text = await readFile(path, 'utf8').catch(() => '');
+    await rm(path, { force: true });
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as RecordedCall);
+  }
+
+  /** Lets the recorder fail with the error of a command, or succeed again. */
+  async fail(command: string, error?: { code: number; msg: string }): Promise<void> {
+    const path = join(this.folder, `journal.${command}`);
+    if (error === undefined) await rm(path, { force: true });
+    else await writeFile(path, JSON.stringify({ cniVersion: '1.1.0', ...error }));
   }
 
   /** A plugin of the test's own. */
@@ -73,16 +107,26 @@ class CniFixture {
       podUid: `uid-${name}`,
       netns: `/run/netns/${namespace}`,
       portMappings: [],
+      cgroupParent: '',
+      annotations: {},
     };
   }
 
-  async leases(): Promise<string[]> {
-    const names = await readdir(join(this.folder, 'leases/test')).catch(() => []);
-    return names.filter((name) => name.startsWith('10.'));
+  async leases(network = 'test'): Promise<string[]> {
+    const names = await readdir(join(this.folder, 'leases', network)).catch(() => []);
+    return names.filter((name) => /^(10\.|fd)/.test(name)).sort();
   }
 
+  /** Attaches; when it fails, gives back what was begun, as the caller has to. */
   async attach(request: NetworkRequest & { netns: string }): Promise<NetworkAttachment> {
-    return this.network.attach(request, () => Promise.resolve());
+    let begun: NetworkAttachment = { ips: [], networks: [] };
+    const progress = (soFar: NetworkAttachment) => Promise.resolve((begun = soFar)).then(() => undefined);
+    try {
+      return await this.network.attach(request, progress);
+    } catch (error) {
+      await this.network.detach(request, begun);
+      throw error;
+    }
   }
 }
 
@@ -216,4 +260,180 @@ test.serial('20 pods at once get 20 addresses and give all back', async (t) => {
   t.deepEqual(await fixture.leases(), []);
   const { stdout } = await run('ip', ['-br', 'link', 'show', 'type', 'veth']);
   t.is(stdout, '');
+});
+
+test.serial(
+  'a pod gets an address of each family, and ports on the addresses and by the protocols asked for',
+  async (t) => {
+    const fixture = await CniFixture.make(t);
+    const six = `fd77:${String(process.pid)}::/64`;
+    await fixture.configure(
+      [
+        { type: 'portmap', capabilities: { portMappings: true } },
+        { type: 'bandwidth', capabilities: { bandwidth: true } },
+      ],
+      [`${fixture.subnet}.0/24`, six],
+    );
+    const request = {
+      ...(await fixture.request(t, 'dual')),
+      portMappings: [
+        { hostIp: '127.0.0.1', hostPort: 18_081, containerPort: 80, protocol: 'tcp' as const },
+        { hostIp: '::1', hostPort: 18_082, containerPort: 81, protocol: 'udp' as const },
+      ],
+      bandwidth: { ingressRate: 8_000_000, egressRate: 16_000_000 },
+    };
+    const attachment = await fixture.attach(request);
+    t.is(attachment.ips.length, 2);
+    t.is(attachment.ips[0], `${fixture.subnet}.2`);
+    t.regex(attachment.ips[1] ?? '', /^fd77:/);
+    const addresses = await links(request.netns);
+    for (const ip of attachment.ips) t.true(addresses.includes(ip), addresses);
+    t.regex(await rules(), /-d 127\.0\.0\.1\/32 -p tcp .*--dport 18081 .*DNAT --to-destination 10\.77\.\d+\.2:80/);
+    t.notRegex(await rules(), /18082 .*DNAT/, 'a port of the other family');
+    t.regex(
+      (await run('ip6tables-save', [])).stdout,
+      /-d ::1\/128 -p udp .*--dport 18082 .*DNAT --to-destination \[fd77:.*\]:81/,
+    );
+    t.regex((await run('tc', ['qdisc'])).stdout, /tbf .*rate 8Mbit/);
+    await fixture.network.detach(request, attachment);
+    t.notRegex(await rules(), /18081/);
+    t.notRegex((await run('ip6tables-save', [])).stdout, /18082/);
+    t.notRegex((await run('tc', ['qdisc'])).stdout, /tbf/);
+    t.deepEqual(await fixture.leases(), []);
+  },
+);
+
+test.serial('a pod is attached to every network; only the first one gives it its addresses', async (t) => {
+  const fixture = await CniFixture.make(t);
+  const range = `10.78.${String(subnets)}`;
+  const ipam = { type: 'host-local', dataDir: join(fixture.folder, 'leases'), ranges: [[{ subnet: `${range}.0/24` }]] };
+  await fixture.list('20-second', { cniVersion: '0.3.1', name: 'second', plugins: [{ type: 'ptp', ipam }] });
+  await fixture.list('30-third', { cniVersion: '1.1.0', name: 'third', plugins: [fixture.recorder()] });
+  const request = await fixture.request(t, 'multi');
+  const steps: string[][] = [];
+  const attachment = await fixture.network.attach(request, async ({ networks }) => {
+    steps.push(networks.map(({ ifName, result }) => `${ifName} ${result === '' ? 'begun' : 'done'}`));
+  });
+  t.deepEqual(steps, [['eth0 begun'], ['eth0 done', 'eth1 begun'], ['eth0 done', 'eth1 done', 'eth2 begun']]);
+  t.deepEqual(attachment.ips, [`${fixture.subnet}.2`]);
+  t.deepEqual(
+    attachment.networks.map(({ ifName, conflist }) => [ifName, (JSON.parse(conflist) as { name: string }).name]),
+    [
+      ['eth0', 'test'],
+      ['eth1', 'second'],
+      ['eth2', 'third'],
+    ],
+  );
+  t.regex(await links(request.netns), new RegExp(`^eth1@\\S+ +UP +${range}\\.2/24`, 'm'));
+  t.is((await fixture.calls())[0]?.environment['CNI_IFNAME'], 'eth2');
+  // One that fails does not keep the others attached, and a later call finishes the rest.
+  await fixture.fail('DEL', { code: 100, msg: 'not now' });
+  await t.throwsAsync(fixture.network.detach(request, attachment), {
+    message: /network third: .*not now \(code 100\)/,
+  });
+  t.notRegex(await links(request.netns), /eth[01]/);
+  t.deepEqual(await fixture.leases('second'), []);
+  await fixture.fail('DEL');
+  await rm(join(fixture.folder, 'net.d'), { recursive: true });
+  await fixture.network.detach(request, attachment);
+});
+
+test.serial('when a later network fails, the earlier ones are detached', async (t) => {
+  const fixture = await CniFixture.make(t);
+  await fixture.list('20-second', { cniVersion: '1.1.0', name: 'second', plugins: [fixture.recorder()] });
+  await fixture.fail('ADD', { code: 100, msg: 'full' });
+  const request = await fixture.request(t, 'pod');
+  await t.throwsAsync(fixture.attach(request), { message: /recorder failed to ADD: full/ });
+  t.deepEqual(await fixture.leases(), []);
+  t.deepEqual(
+    (await fixture.calls()).map(({ command }) => command),
+    ['ADD', 'DEL'],
+  );
+});
+
+test.serial('STATUS decides readiness, of version 1.1 alone', async (t) => {
+  const fixture = await CniFixture.make(t);
+  await fixture.list('20-old', { cniVersion: '1.0.0', name: 'old', plugins: [fixture.recorder()] });
+  t.true((await fixture.network.readiness()).ready);
+  t.deepEqual(await fixture.calls(), []);
+  const plugins = [fixture.recorder({ name: 'x', capabilities: { portMappings: true } })];
+  await fixture.list('20-old', { cniVersion: '1.0.0', cniVersions: ['1.1.0'], name: 'new', plugins });
+  t.true((await fixture.network.readiness()).ready);
+  const journal = join(fixture.folder, 'journal');
+  t.deepEqual(await fixture.calls(), [
+    {
+      command: 'STATUS',
+      environment: { CNI_COMMAND: 'STATUS' },
+      input: { type: 'recorder', name: 'new', cniVersion: '1.1.0', journal },
+    },
+  ]);
+  await fixture.fail('STATUS', { code: 50, msg: 'the daemon is away' });
+  t.deepEqual(await fixture.network.readiness(), {
+    ready: false,
+    reason: 'NetworkPluginNotReady',
+    message: 'CNI plugin recorder failed to STATUS: the daemon is away (code 50)',
+  });
+});
+
+test.serial('CHECK is told the result of ADD; it is not called before 0.4.0 nor against the list', async (t) => {
+  const fixture = await CniFixture.make(t);
+  await fixture.configure([fixture.recorder()]);
+  await fixture.list('20-old', { cniVersion: '0.3.1', name: 'old', plugins: [fixture.recorder()] });
+  await fixture.list('30-no', { cniVersion: '1.0.0', name: 'no', disableCheck: true, plugins: [fixture.recorder()] });
+  const request = await fixture.request(t, 'pod');
+  const attachment = await fixture.attach(request);
+  await fixture.calls();
+  await fixture.network.check(request, attachment);
+  const [call, ...others] = await fixture.calls();
+  t.deepEqual(others, []);
+  t.like(call, { command: 'CHECK', environment: { CNI_IFNAME: 'eth0', CNI_CONTAINERID: request.sandboxId } });
+  t.like(call?.input['prevResult'], { ips: [{ address: `${fixture.subnet}.2/24` }] });
+  await run('nsenter', [`--net=${request.netns}`, 'ip', 'addr', 'flush', 'dev', 'eth0']);
+  await t.throwsAsync(fixture.network.check(request, attachment), { message: /bridge failed to CHECK/ });
+  await fixture.network.detach(request, attachment);
+  const deletions = (await fixture.calls()).filter(({ command }) => command === 'DEL');
+  const told = deletions.map(({ input }) => [input['name'], 'prevResult' in input]);
+  t.deepEqual(told, [
+    ['no', true],
+    ['old', false],
+    ['test', true],
+  ]);
+});
+
+test.serial('GC is told every valid attachment of its network, and waits for the ADD under way', async (t) => {
+  const fixture = await CniFixture.make(t);
+  await fixture.list('20-gc', { cniVersion: '1.1.0', name: 'gc', plugins: [fixture.recorder()] });
+  await fixture.list('30-no', { cniVersion: '1.1.0', name: 'no', disableGC: true, plugins: [fixture.recorder()] });
+  await fixture.list('40-old', { cniVersion: '1.0.0', name: 'old', plugins: [fixture.recorder()] });
+  const requests = await Promise.all(['one', 'two'].map((name) => fixture.request(t, name)));
+  const kept = new Map<string, NetworkAttachment>();
+  const attaching = requests.map((request) =>
+    fixture.network.attach(request, (soFar) => {
+      kept.set(request.sandboxId, soFar);
+      return Promise.resolve();
+    }),
+  );
+  const collecting = fixture.network.collectGarbage(() =>
+    [...kept].map(([sandboxId, attachment]) => ({ sandboxId, attachment })),
+  );
+  const late = { ...(await fixture.request(t, 'three')) };
+  const attachedLate = fixture.attach(late);
+  await Promise.all([...attaching, collecting, attachedLate]);
+  const calls = await fixture.calls();
+  const collections = calls.filter(({ command }) => command === 'GC');
+  t.is(collections.length, 1);
+  t.deepEqual(collections[0]?.environment, { CNI_COMMAND: 'GC' });
+  const valid = collections[0]?.input['cni.dev/valid-attachments'] as { containerID: string }[];
+  const expected = requests.map(({ sandboxId }) => ({ containerID: sandboxId, ifname: 'eth1' }));
+  t.deepEqual(
+    valid.sort((a, b) => a.containerID.localeCompare(b.containerID)),
+    expected.sort((a, b) => a.containerID.localeCompare(b.containerID)),
+  );
+  const order = calls.map(({ command, environment }) => `${command} ${environment['CNI_CONTAINERID'] ?? ''}`);
+  t.true(order.indexOf('GC ') < order.indexOf(`ADD ${late.sandboxId}`), 'the later ADD waited for GC');
+  await fixture.fail('GC', { code: 100, msg: 'cannot' });
+  await t.throwsAsync(
+    fixture.network.collectGarbage(() => []),
+    { message: /recorder failed to GC: cannot/ },
+  );
 });

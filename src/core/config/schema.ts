@@ -85,7 +85,28 @@ export const configSchema = z.strictObject({
     .describe('how containers are run'),
   network: z
     .strictObject({
-      config_dir: absolutePath.default('/etc/cni/net.d').describe('CNI configuration lists; the first by name is used'),
+      config_dir: absolutePath
+        .default('/etc/cni/net.d')
+        .describe('CNI configuration lists; the first by name are used, see max_conf_num'),
+      max_conf_num: z
+        .number()
+        .int()
+        .min(0)
+        .max(16)
+        .default(1)
+        .describe(
+          "how many networks each pod is attached to, as eth0, eth1, …; 0: all in config_dir. The first network's addresses are the pod's",
+        ),
+      conf_template: z
+        .string()
+        .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
+        .default('')
+        .describe(
+          'CNI configuration list that is filled in and written to config_dir as 10-proxmox-lxcri.conflist when the kubelet tells ' +
+            'the range of pod addresses, unless another configuration lies there; "" for none. A text value that is exactly ' +
+            '"{{PodCIDR}}" becomes the range, "{{PodCIDRRanges}}" host-local\'s list of ranges (IPv4 and IPv6), "{{Routes}}" a ' +
+            'default route for each family',
+        ),
       plugin_dirs: z
         .array(absolutePath)
         .min(1)

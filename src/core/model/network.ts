@@ -17,31 +17,59 @@ export interface NetworkRequest {
   portMappings: PortMapping[];
   /** From the annotations kubernetes.io/ingress-bandwidth and egress-bandwidth, bits a second. */
   bandwidth?: { ingressRate?: number; egressRate?: number };
+  /** The pod's own resolver settings; undefined where it has the node's. */
+  dns?: { servers: string[]; searches: string[]; options: string[] };
+  /** CRI's cgroup_parent as it came; empty when none was named. */
+  cgroupParent: string;
+  annotations: Record<string, string>;
 }
 
 /** What `attach` did, kept in the record so that `detach` can undo exactly that, also after the configuration changed. */
 export interface NetworkAttachment {
   /** Addresses without prefix length, the primary one first. */
   ips: string[];
-  /** One entry per network, in the order attached. */
+  /** One entry per network, in the order attached. `result` is empty while the outcome is not known. */
   networks: { ifName: string; conflist: string; result: string }[];
+}
+
+/** Whether pods can be attached; `reason` and `message` go to Status' NetworkReady condition. */
+export interface NetworkReadiness {
+  ready: boolean;
+  reason: string;
+  message: string;
 }
 
 /** The pod network (CNI). */
 export interface Network {
-  /** Whether pods can be attached now; `reason` and `message` go to Status' NetworkReady condition. */
-  readiness(): Promise<{ ready: boolean; reason: string; message: string }>;
+  /** What holds now: the configuration is there, and its plugins say that they take pods. */
+  readiness(): Promise<NetworkReadiness>;
 
   /**
-   * Attaches the namespace to all configured networks. On failure everything attached so far is detached again.
-   * `started` is called before the first plugin runs, with what a later `detach` needs if this process dies meanwhile.
+   * Attaches the namespace to all configured networks. `progress` is called before each one with what `detach` needs from
+   * then on, whether this call fails or this process dies: what has been begun is not undone here.
    */
   attach(
     request: NetworkRequest & { netns: string },
-    started: (intent: NetworkAttachment) => Promise<void>,
+    progress: (soFar: NetworkAttachment) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<NetworkAttachment>;
 
   /** Detaches; no error when it was detached already or the namespace is gone. */
   detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
+
+  /** Asks the plugins whether an attachment is still as they made it. @throws CriError UNAVAILABLE with what is amiss. */
+  check(request: NetworkRequest & { netns: string }, attachment: NetworkAttachment): Promise<void>;
+
+  /**
+   * Lets the plugins free what belongs to no attachment. `valid` is called when no `attach` runs, and names every one that
+   * exists or is about to be given back.
+   */
+  collectGarbage(valid: () => Iterable<{ sandboxId: string; attachment: NetworkAttachment }>): Promise<void>;
+
+  /**
+   * Tells the address ranges of this node's pods (CIDR), the primary one first. Where the operator has a template, the
+   * network's configuration is made from it. @throws CriError INVALID_ARGUMENT for what is no range, FAILED_PRECONDITION
+   * when the template or its target cannot be used.
+   */
+  setPodRanges(ranges: readonly string[]): Promise<void>;
 }

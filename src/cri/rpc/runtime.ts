@@ -9,7 +9,7 @@ const KUBELET_API_VERSION = '0.1.0';
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { config, network, backends, logger, version } = services;
+  const { config, network, backends, version } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -50,11 +50,10 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
 
     runtimeConfig: () => Promise.resolve({ linux: { cgroupDriver: CgroupDriver.CGROUPFS } }),
 
-    updateRuntimeConfig: ({ runtimeConfig }) => {
-      // The CNI configuration is the operator's or the network add-on's, which learn the range from the node object.
-      const podCidr = runtimeConfig?.networkConfig?.podCidr ?? '';
-      logger.info('The kubelet told the range of pod addresses; the CNI configuration decides', { podCidr });
-      return Promise.resolve({});
+    updateRuntimeConfig: async ({ runtimeConfig }) => {
+      const ranges = (runtimeConfig?.networkConfig?.podCidr ?? '').split(',').map((range) => range.trim());
+      await network.setPodRanges(ranges.filter((range) => range !== ''));
+      return {};
     },
   };
 }

@@ -1,7 +1,3 @@
-import { readFile, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
-
 /** One plugin's part of a list, as it stands in the file. */
 export interface CniPluginConfig {
   type: string;
@@ -9,18 +5,30 @@ export interface CniPluginConfig {
   [key: string]: unknown;
 }
 
-/** A network configuration list (CNI specification, section 1). */
+/** A network configuration list (CNI specification 1.1, section 1). */
 export interface CniConfigList {
-  cniVersion: string;
+  /** The version that the plugins are called with: the highest one that the file and this runtime know. */
+  cniVersion: CniVersion;
   name: string;
+  disableCheck: boolean;
+  disableGC: boolean;
+  /** Whether plugins in the folder named after the network are left alone. */
+  loadOnlyInlinedPlugins: boolean;
   plugins: CniPluginConfig[];
 }
 
-/** Specification versions whose calls and results are the same here. */
-const supportedVersions = new Set(['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0']);
+/** Specification versions that this runtime speaks, the oldest first. */
+const versions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
+export type CniVersion = (typeof versions)[number];
+
+/** Whether a list is spoken to in `version` or a later one. */
+export function speaks(list: CniConfigList, version: CniVersion): boolean {
+  return versions.indexOf(list.cniVersion) >= versions.indexOf(version);
+}
 
 /**
- * Reads a configuration list, or a single plugin's configuration, which becomes a list of one.
+ * Reads a configuration list, or a single plugin's configuration, which becomes a list of one. A list may come without
+ * plugins, for there may be some in the folder named after the network.
  * @throws Error that says what is wrong with it.
  */
 export function parseCniConfig(text: string): CniConfigList {
@@ -30,14 +38,41 @@ export function parseCniConfig(text: string): CniConfigList {
   if (typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) {
     throw new Error('"name" must start with a letter or digit, followed by letters, digits, "_", "." and "-"');
   }
-  const cniVersion = document.cniVersion ?? '0.3.1';
-  if (typeof cniVersion !== 'string' || !supportedVersions.has(cniVersion)) {
-    throw new Error(`"cniVersion" ${JSON.stringify(cniVersion)} must be one of ${[...supportedVersions].join(', ')}`);
-  }
-  const plugins: unknown = 'plugins' in document ? document.plugins : [document];
-  if (!Array.isArray(plugins) || plugins.length === 0)
-    throw new Error('"plugins" must be a list of at least one plugin');
-  return { cniVersion, name, plugins: plugins.map(checkPlugin) };
+  const isSingle = !('plugins' in document) && 'type' in document;
+  const plugins: unknown = isSingle ? [document] : (document.plugins ?? []);
+  if (!Array.isArray(plugins)) throw new Error('"plugins" must be a list');
+  return {
+    cniVersion: chooseVersion(document),
+    name,
+    disableCheck: flag(document, 'disableCheck'),
+    disableGC: flag(document, 'disableGC'),
+    loadOnlyInlinedPlugins: isSingle || flag(document, 'loadOnlyInlinedPlugins'),
+    plugins: plugins.map(checkPlugin),
+  };
+}
+
+/** The highest of `cniVersion` and `cniVersions` that is known here ("Version selection"). */
+function chooseVersion({ cniVersion = '0.3.1', cniVersions = [] }: Record<string, unknown>): CniVersion {
+  if (!Array.isArray(cniVersions)) throw new Error('"cniVersions" must be a list of versions');
+  const offered: unknown[] = [cniVersion, ...(cniVersions as unknown[])];
+  const chosen = versions.findLast((version) => offered.includes(version));
+  if (chosen !== undefined) return chosen;
+  throw new Error(
+    `"cniVersion" ${offered.map((each) => JSON.stringify(each)).join(', ')} must be one of ${versions.join(', ')}`,
+  );
+}
+
+/** The specification wants booleans; files in use also have them as texts. */
+function flag(document: Record<string, unknown>, key: string): boolean {
+  const value = document[key] ?? false;
+  if (value === true || value === 'true') return true;
+  if (value === false || value === 'false') return false;
+  throw new Error(`${JSON.stringify(key)} must be true or false`);
+}
+
+/** One plugin's configuration as it stands in a file of its own. @throws Error that says what is wrong with it. */
+export function parseCniPlugin(text: string): CniPluginConfig {
+  return checkPlugin(JSON.parse(text) as unknown);
 }
 
 function checkPlugin(plugin: unknown): CniPluginConfig {
@@ -53,44 +88,4 @@ function checkPlugin(plugin: unknown): CniPluginConfig {
 /** A JSON object, not null and no list. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Gives the first configuration of a folder by file name; reads it anew only after the folder or the file has changed. */
-export class CniConfigFolder {
-  readonly #folder: string;
-  #last: { stamp: string; list: CniConfigList } | undefined;
-
-  constructor(folder: string) {
-    this.#folder = folder;
-  }
-
-  /**
-   * @throws CriError UNAVAILABLE when there is none, or when the first one is wrong: a later one is not taken instead,
-   * for pods would land in a network that nobody meant.
-   */
-  async load(): Promise<CniConfigList> {
-    const file = await this.#firstFile();
-    try {
-      const { mtimeNs, size, ino } = await stat(file, { bigint: true });
-      const stamp = [file, mtimeNs, size, ino].join(' ');
-      if (this.#last?.stamp !== stamp) this.#last = { stamp, list: parseCniConfig(await readFile(file, 'utf8')) };
-      return this.#last.list;
-    } catch (error) {
-      throw unavailable(`CNI configuration ${file}: ${messageOf(error)}`, error);
-    }
-  }
-
-  async #firstFile(): Promise<string> {
-    const names = await readdir(this.#folder).catch((error: unknown) => {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw unavailable(`cannot read the CNI configuration folder: ${messageOf(error)}`, error);
-    });
-    const [first] = names.filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
-    if (first === undefined) {
-      throw unavailable(
-        `no CNI configuration in ${this.#folder}: install a network plugin that writes one (*.conflist) there`,
-      );
-    }
-    return join(this.#folder, first);
-  }
 }

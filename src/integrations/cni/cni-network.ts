@@ -1,17 +1,23 @@
 import { access } from 'node:fs/promises';
 import { messageOf, unavailable } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { Network, NetworkAttachment, NetworkRequest } from '../../core/model/network.ts';
-import { CniConfigFolder, parseCniConfig } from './cni-config.ts';
-import type { CniConfigList } from './cni-config.ts';
+import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../core/model/network.ts';
+import { SharedLock } from '../../utils/shared-lock.ts';
+import { parseCniConfig } from './cni-config.ts';
+import { CniConfigFolder } from './cni-config-folder.ts';
 import { CniPlugins } from './cni-plugin.ts';
-import type { CniCall } from './cni-plugin.ts';
-import { cniArgs, pluginInput, podInterface } from './cni-request.ts';
+import { cniArgs } from './cni-request.ts';
 import { addressesOf } from './cni-result.ts';
+import { add, check, collectGarbage, del, status } from './cni-verbs.ts';
+import { ConfTemplate } from './conf-template.ts';
 
 export interface CniNetworkOptions {
-  /** Folder of `*.conflist`, `*.conf` and `*.json`; the first by name is used. */
+  /** Folder of `*.conflist`, `*.conf` and `*.json`. */
   configDir: string;
+  /** How many of them each pod is attached to, the first ones by file name; 0 for all. */
+  maxNetworks: number;
+  /** File that a configuration is made from when the range of pod addresses becomes known; undefined for none. */
+  template: string | undefined;
   /** Where plugins are looked for, in order. */
   pluginDirs: readonly string[];
   logger: Logger;
@@ -21,97 +27,110 @@ export interface CniNetworkOptions {
 export class CniNetwork implements Network {
   readonly #configs: CniConfigFolder;
   readonly #plugins: CniPlugins;
-  readonly #logger: Logger;
+  readonly #template: ConfTemplate | undefined;
+  /** A plugin must not collect what an ADD under way has just made. */
+  readonly #lock = new SharedLock();
+  #readiness: Promise<NetworkReadiness> | undefined;
 
   constructor(options: CniNetworkOptions) {
-    this.#configs = new CniConfigFolder(options.configDir);
+    const { configDir, template, logger } = options;
+    this.#configs = new CniConfigFolder(configDir, options.maxNetworks);
     this.#plugins = new CniPlugins(options.pluginDirs);
-    this.#logger = options.logger;
+    this.#template = template === undefined ? undefined : new ConfTemplate({ template, configDir, logger });
   }
 
-  async readiness(): Promise<{ ready: boolean; reason: string; message: string }> {
+  readiness(): Promise<NetworkReadiness> {
+    // The kubelet asks every few seconds: who asks while plugins are asked gets the same answer.
+    this.#readiness ??= this.#examine().finally(() => (this.#readiness = undefined));
+    return this.#readiness;
+  }
+
+  async #examine(): Promise<NetworkReadiness> {
     try {
-      const { plugins } = await this.#configs.load();
-      await Promise.all(plugins.map(({ type }) => this.#plugins.find(type)));
+      for (const list of await this.#load()) await status(this.#plugins, list);
       return { ready: true, reason: '', message: '' };
     } catch (error) {
       return { ready: false, reason: 'NetworkPluginNotReady', message: messageOf(error) };
     }
   }
 
-  async attach(
+  attach(
     request: NetworkRequest & { netns: string },
-    started: (intent: NetworkAttachment) => Promise<void>,
+    progress: (soFar: NetworkAttachment) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<NetworkAttachment> {
-    const list = await this.#configs.load();
-    const args = cniArgs(request);
-    await Promise.all(list.plugins.map(({ type }) => this.#plugins.find(type)));
-    const conflist = JSON.stringify(list);
-    const intent: NetworkAttachment = { ips: [], networks: [{ ifName: podInterface, conflist, result: '' }] };
-    await started(intent);
-    try {
-      const result = await this.#add(list, request, args, signal);
-      const ips = addressesOf(result);
-      if (ips.length === 0) throw unavailable(`CNI network ${list.name} gave the pod no address`);
-      return { ips, networks: [{ ifName: podInterface, conflist, result: JSON.stringify(result) }] };
-    } catch (error) {
-      await this.detach(request, intent).catch((failure: unknown) => {
-        this.#logger.warn('Cannot undo a failed CNI ADD', { sandbox: request.sandboxId, error: messageOf(failure) });
-      });
-      throw error;
+    return this.#lock.shared(() => this.#attach(request, progress, signal));
+  }
+
+  async #attach(
+    request: NetworkRequest & { netns: string },
+    progress: (soFar: NetworkAttachment) => Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<NetworkAttachment> {
+    cniArgs(request);
+    const attachment: NetworkAttachment = { ips: [], networks: [] };
+    for (const [index, list] of (await this.#load()).entries()) {
+      const network = { ifName: `eth${String(index)}`, conflist: JSON.stringify(list), result: '' };
+      attachment.networks.push(network);
+      await progress(structuredClone(attachment));
+      const result = await add(this.#plugins, { list, request, ifName: network.ifName }, signal);
+      network.result = JSON.stringify(result ?? {});
+      // Kubernetes knows one network a pod: the others' addresses are not the pod's.
+      if (index === 0) attachment.ips = addressesOf(result);
+      if (attachment.ips.length === 0) throw unavailable(`CNI network ${list.name} gave the pod no address`);
     }
+    return attachment;
   }
 
   async detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void> {
-    const args = cniArgs(request);
     const netns = request.netns !== undefined && (await exists(request.netns)) ? request.netns : undefined;
+    const failures: unknown[] = [];
     for (const { ifName, conflist, result } of [...attachment.networks].reverse()) {
-      const list = parseCniConfig(conflist);
-      const prevResult: unknown = result === '' ? undefined : JSON.parse(result);
-      const call: CniCall = { command: 'DEL', containerId: request.sandboxId, netns, ifName, args };
-      const failures: unknown[] = [];
-      // All are called whatever the others say, so that one broken plugin does not keep the rest's resources.
-      for (const plugin of [...list.plugins].reverse()) {
-        const input = pluginInput(list, plugin, request, prevResult);
-        await this.#plugins.call(plugin.type, input, call).catch((error: unknown) => failures.push(error));
-      }
-      if (failures.length > 0) {
-        throw unavailable(
-          `cannot detach the pod from CNI network ${list.name}: ${failures.map(messageOf).join('; ')}`,
-          failures[0],
-        );
-      }
+      const connection = { list: parseCniConfig(conflist), request: { ...request, netns }, ifName };
+      await del(this.#plugins, connection, parseResult(result)).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw unavailable(failures.map(messageOf).join('; '), failures[0]);
+  }
+
+  async check(request: NetworkRequest & { netns: string }, attachment: NetworkAttachment): Promise<void> {
+    for (const { ifName, conflist, result } of attachment.networks) {
+      await check(this.#plugins, { list: parseCniConfig(conflist), request, ifName }, parseResult(result));
     }
   }
 
-  async #add(
-    list: CniConfigList,
-    request: NetworkRequest & { netns: string },
-    args: string,
-    signal: AbortSignal | undefined,
-  ): Promise<unknown> {
-    const call: CniCall = {
-      command: 'ADD',
-      containerId: request.sandboxId,
-      netns: request.netns,
-      ifName: podInterface,
-      args,
-    };
-    let result: unknown;
-    for (const plugin of list.plugins) {
-      signal?.throwIfAborted();
-      const text = await this.#plugins.call(plugin.type, pluginInput(list, plugin, request, result), call);
-      // A plugin that changes nothing may print nothing.
-      if (text.trim() === '') continue;
-      try {
-        result = JSON.parse(text);
-      } catch (cause) {
-        throw unavailable(`CNI plugin ${plugin.type} printed no JSON result`, cause);
+  collectGarbage(valid: () => Iterable<{ sandboxId: string; attachment: NetworkAttachment }>): Promise<void> {
+    return this.#lock.exclusive(async () => {
+      const interfaces = [...valid()].flatMap(({ sandboxId, attachment }) =>
+        attachment.networks.map(({ ifName, conflist }) => {
+          return { network: parseCniConfig(conflist).name, containerID: sandboxId, ifname: ifName };
+        }),
+      );
+      for (const list of await this.#configs.load()) {
+        const own = interfaces.filter(({ network }) => network === list.name);
+        await collectGarbage(
+          this.#plugins,
+          list,
+          own.map(({ containerID, ifname }) => ({ containerID, ifname })),
+        );
       }
-    }
-    return result;
+    });
   }
+
+  async setPodRanges(ranges: readonly string[]): Promise<void> {
+    await this.#template?.apply(ranges);
+  }
+
+  /** The configurations in use, whose plugins are all there. */
+  async #load() {
+    const lists = await this.#configs.load();
+    const types = new Set(lists.flatMap(({ plugins }) => plugins.map(({ type }) => type)));
+    await Promise.all([...types].map((type) => this.#plugins.find(type)));
+    return lists;
+  }
+}
+
+function parseResult(text: string): unknown {
+  return text === '' ? undefined : JSON.parse(text);
 }
 
 async function exists(path: string): Promise<boolean> {

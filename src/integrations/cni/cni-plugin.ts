@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { CommandError, run } from '../../utils/process/run.ts';
 
-/** The parameters of one plugin call (CNI specification, section 2). */
-export interface CniCall {
-  command: 'ADD' | 'DEL';
+/** Whose interface a call is about. */
+export interface CniAttachment {
   containerId: string;
   /** Path of the network namespace; undefined when it is gone (DEL only). */
   netns: string | undefined;
@@ -14,8 +13,16 @@ export interface CniCall {
   args: string;
 }
 
-/** A plugin that hangs holds its pod's lock; the kubelet gives up on a sandbox after four minutes. */
-const pluginTimeoutMs = 120_000;
+/** The parameters of one plugin call (CNI specification, section 2). */
+export type CniCall =
+  | { command: 'ADD' | 'DEL' | 'CHECK'; attachment: CniAttachment }
+  | { command: 'STATUS' | 'GC'; attachment?: undefined };
+
+/**
+ * Milliseconds that a call may take. A plugin that hangs holds its pod's lock, and the kubelet gives up on a sandbox after
+ * four minutes; STATUS holds up the kubelet's own look at the node, GC every new pod.
+ */
+const LIMIT_MS = { ADD: 120_000, DEL: 120_000, CHECK: 30_000, STATUS: 15_000, GC: 60_000 };
 
 /** Runs CNI plugins found in a list of folders. */
 export class CniPlugins {
@@ -43,28 +50,30 @@ export class CniPlugins {
    * own and PATH. It is not interrupted, for what it has delegated to other plugins would go on.
    * @throws CriError UNAVAILABLE with the plugin's own error.
    */
-  async call(type: string, config: object, call: CniCall): Promise<string> {
+  async call(type: string, config: object, { command, attachment }: CniCall): Promise<string> {
     const path = await this.find(type);
     try {
       const { stdout } = await run(path, [], {
         input: JSON.stringify(config),
         env: {
-          CNI_COMMAND: call.command,
-          CNI_CONTAINERID: call.containerId,
-          CNI_NETNS: call.netns ?? '',
-          CNI_IFNAME: call.ifName,
-          CNI_ARGS: call.args,
+          CNI_COMMAND: command,
+          ...(attachment !== undefined && {
+            CNI_CONTAINERID: attachment.containerId,
+            CNI_NETNS: attachment.netns ?? '',
+            CNI_IFNAME: attachment.ifName,
+            CNI_ARGS: attachment.args,
+          }),
           CNI_PATH: this.#folders.join(':'),
           PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
         },
         cwd: '/',
-        timeoutMs: pluginTimeoutMs,
+        timeoutMs: LIMIT_MS[command],
       });
       return stdout;
     } catch (cause) {
       if (!(cause instanceof CommandError)) throw cause;
       const words = pluginError(cause.stdout) ?? cause.message;
-      throw new CriError(StatusCode.UNAVAILABLE, `CNI plugin ${type} failed to ${call.command}: ${words}`, { cause });
+      throw new CriError(StatusCode.UNAVAILABLE, `CNI plugin ${type} failed to ${command}: ${words}`, { cause });
     }
   }
 }

@@ -2,9 +2,6 @@ import { invalidArgument } from '../../core/model/errors.ts';
 import type { NetworkRequest } from '../../core/model/network.ts';
 import type { CniConfigList, CniPluginConfig } from './cni-config.ts';
 
-/** The name of the pod's interface; Kubernetes knows one network a pod. */
-export const podInterface = 'eth0';
-
 /**
  * CNI_ARGS of a pod: what Kubernetes' plugins expect.
  * @throws CriError INVALID_ARGUMENT for a value that would end its own entry, and for a container id the CNI specification
@@ -28,43 +25,50 @@ export function cniArgs(request: NetworkRequest): string {
   return ['IgnoreUnknown=1', ...pairs].join(';');
 }
 
-/** What a plugin reads for one call: its configuration with the list's name, the result so far, and the pod's values for its capabilities. */
+/** What a plugin reads for one call: its configuration with the list's name and version, the result so far, and the pod's values. */
 export function pluginInput(
   list: CniConfigList,
   plugin: CniPluginConfig,
-  request: NetworkRequest,
-  prevResult: unknown,
+  pod: { prevResult?: unknown; runtimeConfig?: Record<string, unknown> } = {},
 ): Record<string, unknown> {
-  const { capabilities, ...config } = plugin;
-  const runtimeConfig = runtimeConfigFor(capabilities ?? {}, request);
+  const config: Record<string, unknown> = { ...plugin };
+  delete config.capabilities;
+  const { prevResult, runtimeConfig: values = {} } = pod;
   return {
     ...config,
     name: list.name,
     cniVersion: list.cniVersion,
     ...(prevResult !== undefined && { prevResult }),
-    ...(Object.keys(runtimeConfig).length > 0 && { runtimeConfig }),
+    ...(Object.keys(values).length > 0 && { runtimeConfig: values }),
   };
 }
 
-/** Conventions of CNI's CONVENTIONS.md; rates there are bits a second, bursts bits. */
-function runtimeConfigFor(capabilities: Record<string, boolean>, request: NetworkRequest): Record<string, unknown> {
-  const config: Record<string, unknown> = {};
-  if (capabilities.portMappings === true && request.portMappings.length > 0) {
-    config.portMappings = request.portMappings.map(({ hostIp, hostPort, containerPort, protocol }) => ({
+/**
+ * The pod's values for the capabilities that a plugin declares, as CNI's CONVENTIONS.md names them (rates are bits a second
+ * there, bursts bits); the annotations' name is containerd's.
+ */
+export function runtimeConfig(plugin: CniPluginConfig, request: NetworkRequest): Record<string, unknown> {
+  const { portMappings, dns, cgroupParent, annotations } = request;
+  const { ingressRate, egressRate } = request.bandwidth ?? {};
+  const values: Record<string, unknown> = {};
+  if (portMappings.length > 0) {
+    values.portMappings = portMappings.map(({ hostIp, hostPort, containerPort, protocol }) => ({
       hostPort,
       containerPort,
       protocol,
       ...(hostIp !== '' && { hostIP: hostIp }),
     }));
   }
-  const { ingressRate, egressRate } = request.bandwidth ?? {};
-  if (capabilities.bandwidth === true && (ingressRate !== undefined || egressRate !== undefined)) {
-    config.bandwidth = {
+  if (ingressRate !== undefined || egressRate !== undefined) {
+    values.bandwidth = {
       ...(ingressRate !== undefined && { ingressRate, ingressBurst: burst }),
       ...(egressRate !== undefined && { egressRate, egressBurst: burst }),
     };
   }
-  return config;
+  if (dns !== undefined) values.dns = dns;
+  if (cgroupParent !== '') values.cgroupPath = cgroupParent;
+  values['io.kubernetes.cri.pod-annotations'] = annotations;
+  return Object.fromEntries(Object.entries(values).filter(([name]) => plugin.capabilities?.[name] === true));
 }
 
 /** The largest burst the bandwidth plugin takes: it then limits the rate alone. */

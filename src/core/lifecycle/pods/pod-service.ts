@@ -1,17 +1,17 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
-import { PodSandboxConfig } from '../../../../api/gen/cri.ts';
+import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { mountTmpfs, unmount } from '../../../utils/fs/mount.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
 import { Undo } from '../../../utils/undo.ts';
 import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRunner } from '../../model/container-runner.ts';
-import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
+import { failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { Network, NetworkAttachment } from '../../model/network.ts';
+import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
 import type { EventBus } from '../events.ts';
@@ -19,8 +19,14 @@ import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
 import { ociResources } from '../oci/resources.ts';
 import { RecordStore } from '../records.ts';
+import { attachNetwork } from './attach-network.ts';
 import { podFiles, writePodFiles } from './files.ts';
 import type { PodFiles } from './files.ts';
+import { keepNetworks } from './network-upkeep.ts';
+import { discardOrphans } from './orphans.ts';
+import type { PodContainers } from './pod-containers.ts';
+import { Retries } from './retries.ts';
+import { parseSandboxRecord, podName } from './sandbox-record.ts';
 import { networkRequest, sandboxSpec } from './sandbox-spec.ts';
 import { validatePodConfig } from './validate.ts';
 
@@ -41,14 +47,6 @@ export interface PodServiceOptions {
   events: EventBus;
 }
 
-/** What pods must be able to ask of their containers. */
-export interface PodContainers {
-  /** Kills every container of the pod and waits until their ends are recorded. */
-  endAll(sandboxId: string): Promise<void>;
-  /** Removes every container of the pod. */
-  removeAll(sandboxId: string): Promise<void>;
-}
-
 /** A running pod, as containers are placed in it. */
 export interface ReadyPod {
   record: SandboxRecord;
@@ -67,13 +65,15 @@ export class PodService {
   readonly #placements = new Map<string, Placement>();
   readonly #backends: ReadonlyMap<string, Backend>;
   readonly #logger: Logger;
+  readonly #stopRetries: Retries;
   #containers: PodContainers | undefined;
 
   constructor(options: PodServiceOptions) {
     this.#options = options;
     this.#logger = options.logger;
     this.#backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
-    this.#records = new RecordStore(join(options.root, 'sandboxes'), { parse: parseRecord, logger: options.logger });
+    this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, parse: parseSandboxRecord });
+    this.#stopRetries = new Retries((id) => this.stop(id), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id) => void this.#ended(id));
   }
 
@@ -156,24 +156,34 @@ export class PodService {
         bootId: this.#options.host.bootId,
       };
       const undo = new Undo();
-      let left = false;
-      undo.add('release the name', () => Promise.resolve(this.#names.release(id)));
-      // The record goes last, and only when nothing is left that the next start would need it for.
+      const left: string[] = [];
+      // Record and name go last, and only when nothing is left that they would be needed for.
       undo.add('delete the record', async () => {
-        if (!left) await this.#records.delete(id);
+        if (left.length > 0) return;
+        await this.#records.delete(id);
+        this.#names.release(id);
       });
       try {
         await this.#locks.run(id, () => this.#create(record, provider, undo));
       } catch (error) {
         await undo.rollback((what, failure) => {
-          left = true;
+          left.push(what);
           this.#logger.error('Cannot undo a step of RunPodSandbox', { sandbox: id, what, error: messageOf(failure) });
         });
+        if (left.length > 0) await this.#leave(id);
         throw error;
       }
       this.#publish('started', id);
       return id;
     });
+  }
+
+  /** A pod that cannot be cleared away yet: shown as NOTREADY, so that the kubelet removes it, and tried again here too. */
+  async #leave(id: string): Promise<void> {
+    const record = this.#records.get(id);
+    if (record === undefined) return this.#names.release(id);
+    await this.#records.put({ ...record, phase: 'stopped' });
+    this.#stopRetries.schedule(id);
   }
 
   async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
@@ -188,18 +198,9 @@ export class PodService {
       await provider.remove(spec);
     });
     const placement = await provider.start(spec);
-    let attachment: NetworkAttachment | undefined;
-    if (spec.network === 'pod') {
-      const netns = placement.namespaces.network;
-      if (netns === undefined)
-        throw new CriError(StatusCode.INTERNAL, `handler ${provider.handler} made no network namespace`);
-      const request = networkRequest(record, netns);
-      // Written before the first plugin runs: if this process dies meanwhile, recovery gives the addresses back.
-      const started = (intent: NetworkAttachment) => this.#records.put({ ...record, network: intent });
-      attachment = await network.attach({ ...request, netns }, started);
-      const attached = attachment;
-      undo.add('detach the network', () => network.detach(request, attached));
-    }
+    const keep = (half: SandboxRecord) => this.#records.put(half);
+    const attaching = spec.network === 'pod' ? attachNetwork(network, { record, placement }, keep, undo) : undefined;
+    const attachment = await attaching;
     const files = await writePodFiles(runDir, {
       config: record.config,
       hostname: spec.hostname,
@@ -229,16 +230,24 @@ export class PodService {
     const record = this.#records.get(id);
     if (record === undefined) return;
     const wasReady = record.phase === 'ready';
+    // First of all: what is stopped in part must never be taken up again as READY.
+    if (wasReady) await this.#records.put({ ...record, phase: 'stopped' });
+    this.#placements.delete(id);
     await this.#containers?.endAll(id);
     const provider = this.#provider(record.handler);
     const spec = this.#spec(record);
-    if (record.network !== undefined) {
-      const netns = (await provider.inspect(spec))?.namespaces.network;
-      await this.#options.network.detach(networkRequest(record, netns), record.network);
+    try {
+      if (record.network !== undefined) {
+        const netns = (await provider.inspect(spec))?.namespaces.network;
+        await this.#options.network.detach(networkRequest(record, netns), record.network);
+      }
+      await provider.stop(spec);
+    } catch (error) {
+      await this.#leave(id);
+      if (wasReady) this.#publish('stopped', id);
+      throw error;
     }
-    await provider.stop(spec);
     await unmount(podFiles(spec.runDir).shm);
-    this.#placements.delete(id);
     if (record.phase === 'stopped' && record.network === undefined) return;
     const stopped: SandboxRecord = { ...record, phase: 'stopped' };
     // The addresses stay readable in the status of a stopped pod only while the network holds them.
@@ -294,10 +303,21 @@ export class PodService {
     for (const record of this.#records.list()) {
       this.#names.reserve(podName(record.config), record.id);
       const provider = this.#backends.get(record.handler)?.sandboxes;
-      if (record.phase !== 'ready' || provider === undefined) continue;
+      const isOfThisBoot = record.bootId === this.#options.host.bootId;
+      if (record.phase !== 'ready' || provider === undefined || !isOfThisBoot) continue;
       const placement = await provider.inspect(this.#spec(record));
       if (placement !== undefined) this.#placements.set(record.id, placement);
     }
+  }
+
+  /**
+   * Looks after the networks of the pods until `signal` fires, and repeats stops that failed until then. Called once, after
+   * {@link recover}.
+   */
+  async keep(signal: AbortSignal): Promise<void> {
+    this.#stopRetries.start(signal);
+    const records = () => this.#records.list();
+    await keepNetworks({ ...this.#options, records, placement: (id) => this.#placements.get(id) }, signal);
   }
 
   /** The second half of taking up; see {@link load}. A pod that cannot be put in order is reported and left for a later try. */
@@ -307,29 +327,21 @@ export class PodService {
         if (record.phase === 'creating') {
           this.#logger.info('Removing a pod whose creation was interrupted', { sandbox: record.id });
           await this.#locks.run(record.id, () => this.#remove(record.id));
-        } else if (record.phase === 'ready' && !this.#placements.has(record.id)) {
-          this.#logger.warn('A pod ended while the server was away', { sandbox: record.id });
+        } else if (!this.#placements.has(record.id)) {
+          const level = record.phase === 'ready' ? 'warn' : 'debug';
+          // Also what is stopped already: its stop may have been cut off anywhere, and to repeat it does nothing.
+          this.#logger[level]('Stopping a pod that does not run, to the end', { sandbox: record.id });
           await this.stop(record.id);
         }
       } catch (error) {
         this.#logger.error('Cannot put a pod in order', { sandbox: record.id, error: messageOf(error) });
+        // From now on the kubelet sees it and removes it.
+        if (this.#records.get(record.id)?.phase === 'creating') await this.#leave(record.id);
       }
     }
-    for (const { sandboxes } of this.#backends.values()) await this.#discardOrphans(sandboxes);
-  }
-
-  async #discardOrphans(provider: SandboxProvider): Promise<void> {
-    if ((await provider.unavailableBecause()) !== undefined) return;
-    for (const id of await provider.list()) {
-      if (this.#records.get(id) !== undefined) continue;
-      this.#logger.warn('Removing a sandbox that no record knows', { sandbox: id, handler: provider.handler });
-      try {
-        await provider.discard(id);
-        await rm(this.#runDir(id), { recursive: true, force: true });
-      } catch (error) {
-        this.#logger.error('Cannot remove a sandbox', { sandbox: id, error: messageOf(error) });
-      }
-    }
+    const known = (id: string) => this.#records.get(id) !== undefined;
+    const forget = (id: string) => rm(this.#runDir(id), { recursive: true, force: true });
+    for (const { sandboxes } of this.#backends.values()) await discardOrphans(sandboxes, known, forget, this.#logger);
   }
 
   /** A sandbox ended by itself or by somebody else's hand. */
@@ -367,15 +379,4 @@ export class PodService {
   #publish(kind: 'started' | 'stopped' | 'deleted', id: string): void {
     this.#options.events.publish({ kind, containerId: id, sandboxId: id, at: this.#options.clock.now() });
   }
-}
-
-/** What tells one pod from another (CRI PodSandboxMetadata). */
-function podName(config: PodSandboxConfig): string {
-  const metadata = config.metadata;
-  return [metadata?.name, metadata?.namespace, metadata?.uid, String(metadata?.attempt ?? 0)].join('\n');
-}
-
-function parseRecord(stored: Record<string, unknown> & { id: string }): SandboxRecord {
-  const record = stored as unknown as SandboxRecord;
-  return { ...record, config: PodSandboxConfig.fromPartial(record.config) };
 }

@@ -80,5 +80,8 @@ export function networkRequest(record: SandboxRecord, netns: string | undefined)
         containerPort: mapping.containerPort,
         protocol: protocols[mapping.protocol] ?? 'tcp',
       })),
+    ...(config.dnsConfig !== undefined && { dns: { ...config.dnsConfig } }),
+    cgroupParent: config.linux?.cgroupParent ?? '',
+    annotations: config.annotations,
   };
 }

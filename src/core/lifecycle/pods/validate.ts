@@ -1,5 +1,6 @@
-import { NamespaceMode, SecurityProfile_ProfileType } from '../../../../api/gen/cri.ts';
-import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
+import { isIP } from 'node:net';
+import { NamespaceMode, Protocol, SecurityProfile_ProfileType } from '../../../../api/gen/cri.ts';
+import type { PodSandboxConfig, PortMapping } from '../../../../api/gen/cri.ts';
 import { invalidArgument, unimplemented } from '../../model/errors.ts';
 import { checkAbsolutePath, checkLine } from '../checks.ts';
 import { podBandwidth } from './bandwidth.ts';
@@ -19,13 +20,7 @@ export function validatePodConfig(config: PodSandboxConfig): void {
   }
   if (config.logDirectory !== '') checkAbsolutePath('config.log_directory', config.logDirectory);
   if (config.windows !== undefined) throw unimplemented('config.windows: a Windows pod');
-  config.portMappings.forEach((mapping, index) => {
-    for (const key of ['containerPort', 'hostPort'] as const) {
-      if (mapping[key] < 0 || mapping[key] > 65_535) {
-        throw invalidArgument(`config.port_mappings[${String(index)}].${key}`, 'must be from 0 to 65535');
-      }
-    }
-  });
+  config.portMappings.forEach(validatePortMapping);
   for (const key of ['servers', 'searches', 'options'] as const) {
     config.dnsConfig?.[key].forEach((value, index) => {
       // A blank would begin another word on the line of resolv.conf.
@@ -36,6 +31,21 @@ export function validatePodConfig(config: PodSandboxConfig): void {
   }
   podBandwidth(config.annotations);
   validateLinux(config);
+}
+
+function validatePortMapping(mapping: PortMapping, index: number): void {
+  const field = `config.port_mappings[${String(index)}]`;
+  for (const key of ['containerPort', 'hostPort'] as const) {
+    if (mapping[key] < 0 || mapping[key] > 65_535) throw invalidArgument(`${field}.${key}`, 'must be from 0 to 65535');
+  }
+  if (mapping.hostPort > 0 && mapping.containerPort === 0) {
+    throw invalidArgument(`${field}.containerPort`, 'must be from 1 to 65535 when there is a hostPort');
+  }
+  const known: readonly number[] = [Protocol.TCP, Protocol.UDP, Protocol.SCTP];
+  if (!known.includes(mapping.protocol)) throw invalidArgument(`${field}.protocol`, 'must be TCP, UDP or SCTP');
+  if (mapping.hostIp !== '' && isIP(mapping.hostIp) === 0) {
+    throw invalidArgument(`${field}.host_ip`, `${JSON.stringify(mapping.hostIp)} must be an IP address or empty`);
+  }
 }
 
 function validateLinux(config: PodSandboxConfig): void {

@@ -1,13 +1,16 @@
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CriError } from '../../../../src/core/model/errors.ts';
 import type { NetworkRequest } from '../../../../src/core/model/network.ts';
-import { CniConfigFolder, parseCniConfig } from '../../../../src/integrations/cni/cni-config.ts';
+import { CniConfigFolder } from '../../../../src/integrations/cni/cni-config-folder.ts';
+import { parseCniConfig, speaks } from '../../../../src/integrations/cni/cni-config.ts';
 import { CniPlugins } from '../../../../src/integrations/cni/cni-plugin.ts';
-import { cniArgs, pluginInput } from '../../../../src/integrations/cni/cni-request.ts';
+import { cniArgs, pluginInput, runtimeConfig } from '../../../../src/integrations/cni/cni-request.ts';
 import { addressesOf } from '../../../../src/integrations/cni/cni-result.ts';
+import { ConfTemplate, renderTemplate, templatedFile } from '../../../../src/integrations/cni/conf-template.ts';
 
 const request: NetworkRequest = {
   sandboxId: 'ab12',
@@ -17,7 +20,16 @@ const request: NetworkRequest = {
   netns: '/run/netns/x',
   portMappings: [{ hostIp: '', hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
   bandwidth: { ingressRate: 1000 },
+  cgroupParent: '/kubepods/pod1',
+  annotations: { a: 'b' },
+  dns: { servers: ['10.96.0.10'], searches: ['svc'], options: [] },
 };
+
+async function temporary(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp('/tmp/cni-');
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
 
 test('the configuration: a list, or a single plugin as a list of one', (t) => {
   const list = parseCniConfig('{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"},{"type":"portmap"}]}');
@@ -31,13 +43,27 @@ test('the configuration: a list, or a single plugin as a list of one', (t) => {
   t.deepEqual(parseCniConfig(JSON.stringify(single)), single);
 });
 
+test('of several versions the highest known one is spoken; the flags are false, and may be texts', (t) => {
+  const parse = (more: object) => parseCniConfig(JSON.stringify({ name: 'n', plugins: [{ type: 'a' }], ...more }));
+  t.is(parse({ cniVersion: '1.0.0', cniVersions: ['0.4.0', '1.1.0', '2.0.0'] }).cniVersion, '1.1.0');
+  t.is(parse({ cniVersion: '1.0.0', cniVersions: ['0.4.0'] }).cniVersion, '1.0.0');
+  t.is(parse({ cniVersion: '0.2.0', cniVersions: ['0.4.0'] }).cniVersion, '0.4.0');
+  t.is(parse({}).cniVersion, '0.3.1');
+  t.true(speaks(parse({ cniVersion: '1.0.0' }), '0.4.0'));
+  t.false(speaks(parse({ cniVersion: '1.0.0' }), '1.1.0'));
+  t.like(parse({}), { disableCheck: false, disableGC: false, loadOnlyInlinedPlugins: false });
+  t.like(parse({ disableCheck: 'true', disableGC: true }), { disableCheck: true, disableGC: true });
+});
+
 test('a wrong configuration is refused with what is wrong', (t) => {
   const wrong: [string, RegExp][] = [
     ['[]', /no JSON object/],
     ['{', /JSON/],
     ['{"plugins":[{"type":"a"}]}', /"name"/],
     ['{"name":"../x","plugins":[{"type":"a"}]}', /"name"/],
-    ['{"name":"n","plugins":[]}', /at least one/],
+    ['{"name":"n","plugins":{}}', /"plugins"/],
+    ['{"name":"n","disableGC":"perhaps","plugins":[]}', /"disableGC" must be true or false/],
+    ['{"name":"n","cniVersions":"1.0.0","plugins":[]}', /"cniVersions"/],
     ['{"name":"n","plugins":[{}]}', /"type"/],
     ['{"name":"n","plugins":[{"type":"../../bin/sh"}]}', /"type"/],
     ['{"name":"n","cniVersion":"9.0.0","plugins":[{"type":"a"}]}', /9\.0\.0.*0\.3\.0/],
@@ -60,25 +86,98 @@ test('no text makes the parser do anything but return or throw an Error', (t) =>
   t.pass();
 });
 
-test('the first file by name is used, read anew when changed, and not skipped when wrong', async (t) => {
-  const folder = await mkdtemp('/tmp/cni-');
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const configs = new CniConfigFolder(folder);
+test('the first file by name is used, as it is now, and not skipped when wrong', async (t) => {
+  const folder = await temporary(t);
+  const configs = new CniConfigFolder(folder, 1);
+  const names = async () => (await configs.load()).map(({ name }) => name);
   const file = (name: string) => `{"name":"${name}","plugins":[{"type":"bridge"}]}`;
   const error = await t.throwsAsync(configs.load(), { instanceOf: CriError });
   t.true(error?.message.includes(folder));
-  await t.throwsAsync(new CniConfigFolder(`${folder}/none`).load(), { instanceOf: CriError });
+  await t.throwsAsync(new CniConfigFolder(`${folder}/none`, 1).load(), { instanceOf: CriError });
   await writeFile(join(folder, '20-b.conflist'), file('b'));
   await writeFile(join(folder, '05-readme.txt'), 'no configuration');
-  t.is((await configs.load()).name, 'b');
-  t.is(await configs.load(), await configs.load(), 'unchanged, it is not parsed again');
+  t.deepEqual(await names(), ['b']);
   await writeFile(join(folder, '10-a.conf'), '{"name":"a","type":"bridge"}');
-  t.is((await configs.load()).name, 'a');
+  t.deepEqual(await names(), ['a']);
   await writeFile(join(folder, '10-a.conf'), '{"name":"c","type":"bridge"}');
-  await utimes(join(folder, '10-a.conf'), 1, 1);
-  t.is((await configs.load()).name, 'c');
+  t.deepEqual(await names(), ['c']);
+  t.deepEqual(
+    (await new CniConfigFolder(folder, 0).load()).map(({ name }) => name),
+    ['c', 'b'],
+  );
+  t.deepEqual(
+    (await new CniConfigFolder(folder, 2).load()).map(({ name }) => name),
+    ['c', 'b'],
+  );
+  await writeFile(join(folder, '30-c.conflist'), file('c'));
+  await t.throwsAsync(new CniConfigFolder(folder, 0).load(), { message: /30-c\.conflist.*"c" is in another file/ });
   await writeFile(join(folder, '10-a.conf'), 'broken');
   await t.throwsAsync(configs.load(), { message: /10-a\.conf/ });
+});
+
+test('plugins in the folder named after the network are added, unless the list forbids it', async (t) => {
+  const folder = await temporary(t);
+  const configs = new CniConfigFolder(folder, 1);
+  const types = async () => (await configs.load())[0]?.plugins.map(({ type }) => type);
+  await mkdir(join(folder, 'net'));
+  await writeFile(join(folder, 'net/20-b.conf'), '{"type":"b"}');
+  await writeFile(join(folder, 'net/10-a.conf'), '{"type":"a"}');
+  await writeFile(join(folder, 'net/notes'), 'none');
+  await writeFile(join(folder, '1.conflist'), '{"name":"net","plugins":[{"type":"bridge"}]}');
+  t.deepEqual(await types(), ['bridge', 'a', 'b']);
+  await writeFile(join(folder, '1.conflist'), '{"name":"net"}');
+  t.deepEqual(await types(), ['a', 'b']);
+  const [list] = await configs.load();
+  t.deepEqual(parseCniConfig(JSON.stringify(list)), list, 'what is kept with a pod is whole');
+  await writeFile(join(folder, '1.conflist'), '{"name":"net","loadOnlyInlinedPlugins":true,"plugins":[{"type":"c"}]}');
+  t.deepEqual(await types(), ['c']);
+  await writeFile(join(folder, '1.conflist'), '{"name":"net","loadOnlyInlinedPlugins":true}');
+  await t.throwsAsync(types(), { message: /at least one plugin/ });
+  await writeFile(join(folder, '1.conflist'), '{"name":"net"}');
+  await writeFile(join(folder, 'net/20-b.conf'), '{}');
+  await t.throwsAsync(types(), { message: /net\/20-b\.conf.*"type"/ });
+});
+
+const template = JSON.stringify({
+  cniVersion: '1.0.0',
+  name: 'n',
+  plugins: [{ type: 'bridge', ipam: { ranges: '{{PodCIDRRanges}}', routes: '{{Routes}}', first: '{{PodCIDR}}' } }],
+});
+
+test('a template is filled with the ranges of both families', (t) => {
+  const [plugin] = parseCniConfig(renderTemplate(template, ['10.1.0.0/24', 'fd00::/64'])).plugins;
+  t.deepEqual(plugin?.['ipam'], {
+    ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: 'fd00::/64' }]],
+    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
+    first: '10.1.0.0/24',
+  });
+  t.throws(() => renderTemplate(template.replace('{{Routes}}', '{{.Routes}}'), ['10.1.0.0/24']), {
+    message: /"\{\{\.Routes\}\}" must be one of \{\{PodCIDR\}\}/,
+  });
+  t.throws(() => renderTemplate('{"name":"n"}', ['10.1.0.0/24']), { message: /at least one plugin/ });
+});
+
+test('the configuration is written when the range is told, and never beside another one', async (t) => {
+  const folder = await temporary(t);
+  const [configDir, source] = [join(folder, 'net.d'), join(folder, 'template')];
+  const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
+  const conf = new ConfTemplate({ template: source, configDir, logger });
+  const target = join(configDir, templatedFile);
+  await t.throwsAsync(conf.apply(['10.1.0.0/24']), { message: /network\.conf_template: .*template/ });
+  await writeFile(source, template);
+  await t.throwsAsync(conf.apply(['10.1.0.0/24']), { message: /cannot write .*net\.d/ });
+  await mkdir(configDir);
+  for (const range of ['10.1.0.0', '10.1.0.0/33', 'x/8', 'fd00::/129', '10.1.0.0/24/8'])
+    await t.throwsAsync(conf.apply([range]), { message: /pod_cidr.*must be an address range/ }, range);
+  await conf.apply([]);
+  t.deepEqual(await readdir(configDir), []);
+  await conf.apply(['10.1.0.0/24']);
+  t.regex(await readFile(target, 'utf8'), /"10\.1\.0\.0\/24"/);
+  await conf.apply(['10.2.0.0/24']);
+  t.regex(await readFile(target, 'utf8'), /"10\.2\.0\.0\/24"/);
+  await writeFile(join(configDir, '20-addon.conflist'), '{}');
+  await conf.apply(['10.3.0.0/24']);
+  t.regex(await readFile(target, 'utf8'), /"10\.2\.0\.0\/24"/);
 });
 
 test('CNI_ARGS name the pod; a value that would end its entry is refused', (t) => {
@@ -98,15 +197,26 @@ test('CNI_ARGS name the pod; a value that would end its entry is refused', (t) =
 
 test('a plugin gets the values of the capabilities it declares, and no other', (t) => {
   const list = parseCniConfig('{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"a"}]}');
-  const input = (capabilities?: Record<string, boolean>) => {
-    return pluginInput(list, { type: 'a', x: 1, ...(capabilities && { capabilities }) }, request, { ips: [] });
-  };
-  t.deepEqual(input(), { type: 'a', x: 1, name: 'n', cniVersion: '1.0.0', prevResult: { ips: [] } });
-  t.deepEqual(input({ portMappings: true })['runtimeConfig'], {
-    portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
+  const plugin = { type: 'a', x: 1, capabilities: { portMappings: true } };
+  const values = runtimeConfig(plugin, request);
+  t.deepEqual(values, { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] });
+  t.deepEqual(pluginInput(list, plugin, { prevResult: { ips: [] }, runtimeConfig: values }), {
+    type: 'a',
+    x: 1,
+    name: 'n',
+    cniVersion: '1.0.0',
+    prevResult: { ips: [] },
+    runtimeConfig: values,
   });
-  t.deepEqual(input({ bandwidth: true, portMappings: false })['runtimeConfig'], {
+  t.deepEqual(pluginInput(list, { type: 'a' }), { type: 'a', name: 'n', cniVersion: '1.0.0' });
+  t.deepEqual(runtimeConfig({ type: 'a' }, request), {});
+  const every = ['bandwidth', 'dns', 'cgroupPath', 'io.kubernetes.cri.pod-annotations'];
+  const capabilities = { ...Object.fromEntries(every.map((name) => [name, true])), portMappings: false };
+  t.deepEqual(runtimeConfig({ type: 'a', capabilities }, request), {
     bandwidth: { ingressRate: 1000, ingressBurst: 2_147_483_647 },
+    dns: { servers: ['10.96.0.10'], searches: ['svc'], options: [] },
+    cgroupPath: '/kubepods/pod1',
+    'io.kubernetes.cri.pod-annotations': { a: 'b' },
   });
 });
 

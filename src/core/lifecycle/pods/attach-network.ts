@@ -1,0 +1,31 @@
+import type { Undo } from '../../../utils/undo.ts';
+import { CriError, StatusCode } from '../../model/errors.ts';
+import type { Network, NetworkAttachment } from '../../model/network.ts';
+import type { SandboxRecord } from '../../model/sandbox.ts';
+import type { Placement } from '../../model/sandbox-provider.ts';
+import { networkRequest } from './sandbox-spec.ts';
+
+/**
+ * Attaches a new sandbox to the pod network; how to undo it is registered before a plugin runs.
+ * @param keep writes the record with what has been begun, so that recovery can give the addresses back if this process
+ * dies meanwhile.
+ */
+export async function attachNetwork(
+  network: Network,
+  { record, placement }: { record: SandboxRecord; placement: Placement },
+  keep: (record: SandboxRecord) => Promise<void>,
+  undo: Undo,
+): Promise<NetworkAttachment> {
+  const netns = placement.namespaces.network;
+  if (netns === undefined) throw new CriError(StatusCode.INTERNAL, `${record.handler} made no network namespace`);
+  const request = { ...networkRequest(record, netns), netns };
+  let begun: NetworkAttachment | undefined;
+  undo.add('detach the network', async () => {
+    if (begun !== undefined) await network.detach(request, begun);
+  });
+  begun = await network.attach(request, async (soFar) => {
+    await keep({ ...record, network: soFar });
+    begun = soFar;
+  });
+  return begun;
+}

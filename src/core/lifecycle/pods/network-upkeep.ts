@@ -1,0 +1,53 @@
+import type { Clock } from '../../model/clock.ts';
+import { messageOf } from '../../model/errors.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { Network } from '../../model/network.ts';
+import type { SandboxRecord } from '../../model/sandbox.ts';
+import type { Placement } from '../../model/sandbox-provider.ts';
+import { networkRequest } from './sandbox-spec.ts';
+
+const COLLECT_EVERY_MS = 3_600_000;
+
+export interface NetworkUpkeepParts {
+  network: Network;
+  /** The records of all pods, also of those being made or stopped. */
+  records: () => readonly SandboxRecord[];
+  /** Where a running pod is. */
+  placement: (sandboxId: string) => Placement | undefined;
+  clock: Clock;
+  logger: Logger;
+}
+
+/**
+ * What the pod network needs beside attaching and detaching: at start, every attachment that was taken up is checked, and
+ * a pod that has lost its network is told of in the log; at start and each hour, plugins collect what belongs to no pod.
+ * Runs until `signal` fires.
+ */
+export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {
+  const { network, records, clock, logger } = parts;
+  const attachments = () =>
+    records().flatMap(({ id, network: attachment }) => (attachment ? [{ sandboxId: id, attachment }] : []));
+  await checkAttachments(parts, signal);
+  while (!signal.aborted) {
+    await network.collectGarbage(attachments).catch((error: unknown) => {
+      logger.warn('The garbage of the pod network cannot be collected', { error: messageOf(error) });
+    });
+    await clock.sleep(COLLECT_EVERY_MS, signal).catch(() => undefined);
+  }
+}
+
+async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {
+  const { network, records, placement, logger } = parts;
+  const isReady = (id: string) => records().some((record) => record.id === id && record.phase === 'ready');
+  for (const record of records()) {
+    const netns = placement(record.id)?.namespaces.network;
+    if (record.network === undefined || netns === undefined) continue;
+    if (signal.aborted) return;
+    await network.check({ ...networkRequest(record, netns), netns }, record.network).catch((error: unknown) => {
+      // Ended meanwhile, it has no network to check.
+      if (!isReady(record.id)) return;
+      const fields = { sandbox: record.id, name: record.config.metadata?.name, error: messageOf(error) };
+      logger.warn('A CNI plugin says that the network of a pod is not as it was made', fields);
+    });
+  }
+}

@@ -1,0 +1,74 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
+import { parseCniConfig, parseCniPlugin } from './cni-config.ts';
+import type { CniConfigList } from './cni-config.ts';
+
+/** A folder of network configurations, read anew at each call, for network add-ons change it at any time. */
+export class CniConfigFolder {
+  readonly #folder: string;
+  readonly #most: number;
+
+  /** @param most how many configurations are used, the first ones by file name; 0 for all. */
+  constructor(folder: string, most: number) {
+    this.#folder = folder;
+    this.#most = most;
+  }
+
+  /**
+   * The configurations in use, at least one, no two with the same name.
+   * @throws CriError UNAVAILABLE when there is none, or when one is wrong: a later one is not taken instead, for pods would
+   * land in a network that nobody meant.
+   */
+  async load(): Promise<CniConfigList[]> {
+    const names = await filesIn(this.#folder, /\.(conflist|conf|json)$/);
+    if (names.length === 0) {
+      throw unavailable(
+        `no CNI configuration in ${this.#folder}: install a network plugin that writes one (*.conflist) there`,
+      );
+    }
+    const lists: CniConfigList[] = [];
+    for (const name of this.#most === 0 ? names : names.slice(0, this.#most)) {
+      const file = join(this.#folder, name);
+      try {
+        const list = await this.#complete(parseCniConfig(await readFile(file, 'utf8')));
+        if (lists.some((other) => other.name === list.name)) {
+          throw new Error(
+            `the network ${JSON.stringify(list.name)} is in another file already: give it another "name"`,
+          );
+        }
+        lists.push(list);
+      } catch (error) {
+        throw unavailable(`CNI configuration ${file}: ${messageOf(error)}`, error);
+      }
+    }
+    return lists;
+  }
+
+  /** Adds the plugins in the folder named after the network, by file name (CNI specification 1.1, loadOnlyInlinedPlugins). */
+  async #complete(list: CniConfigList): Promise<CniConfigList> {
+    const plugins = [...list.plugins];
+    if (!list.loadOnlyInlinedPlugins) {
+      const folder = join(this.#folder, list.name);
+      for (const name of await filesIn(folder, /\.conf$/)) {
+        const text = await readFile(join(folder, name), 'utf8');
+        try {
+          plugins.push(parseCniPlugin(text));
+        } catch (error) {
+          throw new Error(`plugin ${join(folder, name)}: ${messageOf(error)}`, { cause: error });
+        }
+      }
+    }
+    if (plugins.length === 0) throw new Error('"plugins" must be a list of at least one plugin');
+    // With all of them in it, the list is whole also when it is read again from a pod's record.
+    return { ...list, loadOnlyInlinedPlugins: true, plugins };
+  }
+}
+
+async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw unavailable(`cannot read the CNI configuration folder: ${messageOf(error)}`, error);
+  });
+  return names.filter((name) => pattern.test(name)).sort();
+}

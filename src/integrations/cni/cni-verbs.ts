@@ -1,0 +1,93 @@
+import { messageOf, unavailable } from '../../core/model/errors.ts';
+import type { NetworkRequest } from '../../core/model/network.ts';
+import { speaks } from './cni-config.ts';
+import type { CniConfigList } from './cni-config.ts';
+import type { CniAttachment, CniPlugins } from './cni-plugin.ts';
+import { cniArgs, pluginInput, runtimeConfig } from './cni-request.ts';
+
+/** A network, a pod, and the interface between them. */
+export interface CniConnection {
+  list: CniConfigList;
+  request: NetworkRequest;
+  ifName: string;
+}
+
+/**
+ * ADD: the plugins in the list's order, each told the result so far. @returns the last result.
+ * @throws CriError UNAVAILABLE; what was done until then stays, for {@link del} to undo.
+ */
+export async function add(plugins: CniPlugins, connection: CniConnection, signal?: AbortSignal): Promise<unknown> {
+  const { list, request } = connection;
+  let prevResult: unknown;
+  for (const plugin of list.plugins) {
+    signal?.throwIfAborted();
+    const input = pluginInput(list, plugin, { prevResult, runtimeConfig: runtimeConfig(plugin, request) });
+    const text = await plugins.call(plugin.type, input, { command: 'ADD', attachment: attachmentOf(connection) });
+    // A plugin that changes nothing may print nothing.
+    if (text.trim() === '') continue;
+    try {
+      prevResult = JSON.parse(text);
+    } catch (cause) {
+      throw unavailable(`CNI plugin ${plugin.type} printed no JSON result`, cause);
+    }
+  }
+  return prevResult;
+}
+
+/**
+ * DEL: the plugins in reverse order. All are called whatever the others say, so that one broken plugin does not keep the
+ * rest's resources. @throws CriError UNAVAILABLE with every plugin's error.
+ */
+export async function del(plugins: CniPlugins, connection: CniConnection, result: unknown): Promise<void> {
+  const { list, request } = connection;
+  const failures: unknown[] = [];
+  // Earlier versions have no prevResult in DEL.
+  const prevResult = speaks(list, '0.4.0') ? result : undefined;
+  for (const plugin of [...list.plugins].reverse()) {
+    const input = pluginInput(list, plugin, { prevResult, runtimeConfig: runtimeConfig(plugin, request) });
+    await plugins
+      .call(plugin.type, input, { command: 'DEL', attachment: attachmentOf(connection) })
+      .catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length === 0) return;
+  const words = failures.map(messageOf).join('; ');
+  throw unavailable(`cannot detach the pod from CNI network ${list.name}: ${words}`, failures[0]);
+}
+
+/** CHECK, where the version has it and the list does not forbid it. @throws CriError UNAVAILABLE with the first plugin's error. */
+export async function check(plugins: CniPlugins, connection: CniConnection, prevResult: unknown): Promise<void> {
+  const { list, request } = connection;
+  if (!speaks(list, '0.4.0') || list.disableCheck) return;
+  for (const plugin of list.plugins) {
+    const input = pluginInput(list, plugin, { prevResult, runtimeConfig: runtimeConfig(plugin, request) });
+    await plugins.call(plugin.type, input, { command: 'CHECK', attachment: attachmentOf(connection) });
+  }
+}
+
+/** STATUS, where the version has it. @throws CriError UNAVAILABLE with the first plugin's reason why it takes no pods now. */
+export async function status(plugins: CniPlugins, list: CniConfigList): Promise<void> {
+  if (!speaks(list, '1.1.0')) return;
+  for (const plugin of list.plugins) await plugins.call(plugin.type, pluginInput(list, plugin), { command: 'STATUS' });
+}
+
+/**
+ * GC, where the version has it and the list does not forbid it: every plugin frees what belongs to none of `valid`.
+ * @throws CriError UNAVAILABLE with every plugin's error.
+ */
+export async function collectGarbage(
+  plugins: CniPlugins,
+  list: CniConfigList,
+  valid: readonly { containerID: string; ifname: string }[],
+): Promise<void> {
+  if (!speaks(list, '1.1.0') || list.disableGC) return;
+  const failures: unknown[] = [];
+  for (const plugin of list.plugins) {
+    const input = { ...pluginInput(list, plugin), 'cni.dev/valid-attachments': valid };
+    await plugins.call(plugin.type, input, { command: 'GC' }).catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw unavailable(failures.map(messageOf).join('; '), failures[0]);
+}
+
+function attachmentOf({ request, ifName }: CniConnection): CniAttachment {
+  return { containerId: request.sandboxId, netns: request.netns, ifName, args: cniArgs(request) };
+}

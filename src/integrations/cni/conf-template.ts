@@ -1,0 +1,96 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { isIPv6, isIP } from 'node:net';
+import { join } from 'node:path';
+import { failedPrecondition, invalidArgument, isErrno, messageOf } from '../../core/model/errors.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { isRecord, parseCniConfig } from './cni-config.ts';
+
+/** The file made from the template, in the folder of configurations. */
+export const templatedFile = '10-proxmox-lxcri.conflist';
+
+/**
+ * A network configuration that is written once the kubelet has told the node's pod addresses: a JSON file in which whole
+ * text values stand for them (see {@link renderTemplate}).
+ */
+export class ConfTemplate {
+  readonly #options: { template: string; configDir: string; logger: Logger };
+
+  constructor(options: { template: string; configDir: string; logger: Logger }) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes the configuration, whole or not at all. Nothing is written where somebody else's configuration lies, for that
+   * one is meant then, nor when the file says the same already.
+   * @throws CriError INVALID_ARGUMENT for a range that is none, FAILED_PRECONDITION naming the template or its target.
+   */
+  async apply(ranges: readonly string[]): Promise<void> {
+    ranges.forEach(checkRange);
+    if (ranges.length === 0) return;
+    const { template, configDir, logger } = this.#options;
+    const target = join(configDir, templatedFile);
+    let text: string;
+    try {
+      text = renderTemplate(await readFile(template, 'utf8'), ranges);
+    } catch (error) {
+      throw failedPrecondition(`network.conf_template: ${template}: ${messageOf(error)}`, error);
+    }
+    try {
+      const names = await readdir(configDir);
+      const foreign = names.find((name) => /\.(conflist|conf|json)$/.test(name) && name !== templatedFile);
+      if (foreign !== undefined) {
+        logger.info('The template is not used: there is another CNI configuration', { template, foreign });
+        return;
+      }
+      if ((await readOr(target, '')) === text) return;
+      await writeFileAtomic(target, text, 0o644);
+      logger.info('Wrote the CNI configuration for the pod addresses of this node', { file: target, ranges });
+    } catch (error) {
+      throw failedPrecondition(`network.conf_template: cannot write ${target}: ${messageOf(error)}`, error);
+    }
+  }
+}
+
+/**
+ * Fills a template. A text value that is exactly `{{PodCIDR}}` becomes the first range, `{{PodCIDRRanges}}` the list that
+ * host-local calls "ranges", one set a range, `{{Routes}}` a default route for each family among the ranges.
+ * @returns JSON text. @throws Error when the template is no configuration or has an unknown placeholder.
+ */
+export function renderTemplate(template: string, ranges: readonly string[]): string {
+  const families = new Set(ranges.map((range) => (isIPv6(range.split('/')[0] ?? '') ? '::/0' : '0.0.0.0/0')));
+  const values: Record<string, unknown> = {
+    '{{PodCIDR}}': ranges[0],
+    '{{PodCIDRRanges}}': ranges.map((subnet) => [{ subnet }]),
+    '{{Routes}}': [...families].map((dst) => ({ dst })),
+  };
+  const fill = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(fill);
+    if (isRecord(value)) return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, fill(each)]));
+    if (typeof value !== 'string' || !value.includes('{{')) return value;
+    if (value in values) return values[value];
+    throw new Error(`${JSON.stringify(value)} must be one of ${Object.keys(values).join(', ')}`);
+  };
+  const text = `${JSON.stringify(fill(JSON.parse(template)), undefined, 2)}\n`;
+  if (parseCniConfig(text).plugins.length === 0) throw new Error('"plugins" must be a list of at least one plugin');
+  return text;
+}
+
+function checkRange(range: string): void {
+  const [address = '', length = '', ...rest] = range.split('/');
+  const bits = { 4: 32, 6: 128 }[isIP(address)];
+  if (bits !== undefined && rest.length === 0 && /^\d{1,3}$/.test(length) && Number(length) <= bits) return;
+  throw invalidArgument(
+    'runtime_config.network_config.pod_cidr',
+    `${JSON.stringify(range)} must be an address range such as "10.1.0.0/24" or "fd00::/64"`,
+  );
+}
+
+async function readOr(path: string, otherwise: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return otherwise;
+    throw error;
+  }
+}
