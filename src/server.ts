@@ -11,6 +11,7 @@ import { EventBus } from './core/lifecycle/events.ts';
 import { readHostFacts } from './core/lifecycle/host-facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
+import { UserNamespaces } from './core/lifecycle/user-namespaces.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
@@ -117,6 +118,7 @@ export async function build(
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
     new CrunSandboxProvider({ statePath: join(config.state, 'crun-sandboxes'), logger }),
   ].map((sandboxes) => ({ sandboxes, runner }));
+  const userNamespaces = new UserNamespaces(rootfs, [config.root, config.state]);
   const pods = new PodService({
     root: config.root,
     state: config.state,
@@ -124,6 +126,7 @@ export async function build(
     defaultHandler: config.runtime.default_handler,
     cgroupParent: config.runtime.cgroup_parent,
     network,
+    userNamespaces,
     host,
     clock,
     logger,
@@ -141,7 +144,7 @@ export async function build(
     events,
   });
   const version = versionInfo().version;
-  return { pods, containers, images, rootfs, network, backends, events, config, clock, logger, version };
+  return { pods, containers, images, rootfs, network, userNamespaces, backends, events, config, clock, logger, version };
 }
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {

@@ -1,8 +1,14 @@
-import { access, constants, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { access, chmod, constants, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { isErrno, unavailable } from '../core/model/errors.ts';
 
 /** A statically linked init with a pause mode `-P`, from the Debian package catatonit. */
 export const defaultInit = '/usr/bin/catatonit';
+
+/** Makes a folder through which the root of a user namespace, who has no rights here, can get to what he knows of. */
+export async function openFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o711 });
+  await chmod(path, 0o711);
+}
 
 /**
  * Makes or completes, in `directory`, the root file system of the process that holds a pod's namespaces: nothing but mount

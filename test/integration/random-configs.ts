@@ -41,6 +41,8 @@ export interface Wish {
   network: NamespaceMode;
   ipc: NamespaceMode;
   podPid: NamespaceMode;
+  /** The first id on the host of the pod's user namespace; undefined: the node's own. */
+  hostId: number | undefined;
   ownPid: boolean;
   sysctl: boolean;
   searches: string[];
@@ -71,12 +73,13 @@ const oneOf = <T>(...values: T[]) => fc.constantFrom(...values);
 const account = oneOf<'nobody' | 'root'>('nobody', 'root');
 const id = fc.oneof(fc.integer({ min: 0, max: 70_000 }), oneOf(0, 65_534, 4_294_967_294));
 
-export const wishes: fc.Arbitrary<Wish> = fc.record({
+const anyWish: fc.Arbitrary<Wish> = fc.record({
   handler: oneOf('lxc', 'crun'),
   hostname: oneOf('', 'web-1', 'a.b.example', 'X'.repeat(63)),
   network: oneOf(POD, POD, POD, NODE),
   ipc: oneOf(POD, POD, NODE),
   podPid: oneOf(POD, CONTAINER, CONTAINER, NODE),
+  hostId: oneOf(undefined, undefined, undefined, 65_536, 2_000_000_000),
   ownPid: fc.boolean(),
   sysctl: fc.boolean(),
   searches: few('a.example', 'b.example'),
@@ -116,13 +119,37 @@ export const wishes: fc.Arbitrary<Wish> = fc.record({
   cpuset: oneOf('', '', '0'),
 });
 
+/** How many ids a pod's user namespace has. */
+const IDS = 65_536;
+
+export const wishes = anyWish.map(possible);
+
+/** A user namespace has neither all ids nor the node's PID and IPC namespaces. */
+function possible(wish: Wish): Wish {
+  if (wish.hostId === undefined) return wish;
+  const { user } = wish;
+  return {
+    ...wish,
+    ipc: POD,
+    podPid: wish.podPid === NODE ? CONTAINER : wish.podPid,
+    groups: wish.groups.map((group) => group % IDS),
+    user: {
+      ...user,
+      ...(user.id !== undefined && { id: user.id % IDS }),
+      ...(user.group !== undefined && { group: user.group % IDS }),
+    },
+  };
+}
+
 /** The pod and the container that a wish means; `hostFolder` is what its mounts show. */
 export function toConfig(wish: Wish, hostFolder: string): { pod: Pod; container: Container } {
   const { user } = wish;
   const sysctls: Record<string, string> = {};
   if (wish.sysctl && wish.network === POD) sysctls['net.ipv4.ip_unprivileged_port_start'] = '81';
   if (wish.sysctl && wish.ipc === POD) sysctls['kernel.shm_rmid_forced'] = '1';
-  const options = { network: wish.network, ipc: wish.ipc };
+  const ids = wish.hostId === undefined ? [] : [{ hostId: wish.hostId, containerId: 0, length: IDS }];
+  const usernsOptions = { mode: wish.hostId === undefined ? NODE : POD, uids: ids, gids: ids };
+  const options = { network: wish.network, ipc: wish.ipc, usernsOptions };
   const pod: Pod = {
     hostname: wish.network === NODE ? '' : wish.hostname,
     dnsConfig: { servers: ['10.0.0.1'], searches: wish.searches, options: [] },
@@ -139,6 +166,8 @@ export function toConfig(wish: Wish, hostFolder: string): { pod: Pod; container:
       readonly,
       recursiveReadOnly: readonly && recursive && propagation === 0,
       propagation,
+      uidMappings: ids,
+      gidMappings: ids,
     })),
     linux: {
       resources: {
@@ -204,6 +233,11 @@ export const SPOILERS: readonly Spoiler[] = [
     spoil: (pod) => (pod.portMappings = [{ containerPort: 80, hostPort: 70_000 }]),
   },
   { what: 'search domain', names: /dns_config/, spoil: (pod) => (pod.dnsConfig!.searches = ['a b']) },
+  {
+    what: 'user namespace',
+    names: /userns_options\.uids/,
+    spoil: (pod) => (pod.linux!.securityContext!.namespaceOptions!.usernsOptions = { mode: POD, uids: [], gids: [] }),
+  },
   { what: 'working directory', names: /working_dir/, spoil: (_, c) => (c.workingDir = 'relative') },
   {
     what: 'capability',

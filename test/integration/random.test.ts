@@ -33,6 +33,8 @@ say hostname; hostname
 say cwd; pwd
 say env; env
 say oom; cat /proc/self/oom_score_adj
+say ids; cat /proc/self/uid_map /proc/self/gid_map
+say owner; stat -c %u:%g / /bin/sh
 say net; readlink /proc/self/ns/net
 say ipc; readlink /proc/self/ns/ipc
 say pid; readlink /proc/self/ns/pid
@@ -132,6 +134,10 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
     numbers('Groups').sort((a, b) => a - b),
     [...new Set([gid, ...wish.groups])].sort((a, b) => a - b),
   );
+
+  const line = wish.hostId === undefined ? '0 0 4294967295' : `0 ${String(wish.hostId)} 65536`;
+  equal('ids', get('ids').replaceAll(/ +/g, ' ').trim(), `${line}\n ${line}`);
+  equal('owners', get('owner'), '0:0\n0:0');
 
   equal('CapBnd', BigInt(`0x${status.get('CapBnd') ?? ''}`).toString(16), bounding(wish).toString(16));
   equal('NoNewPrivs', numbers('NoNewPrivs'), [wish.noNewPrivs ? 1 : 0]);

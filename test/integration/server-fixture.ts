@@ -2,7 +2,7 @@ import type { ExecutionContext } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -50,6 +50,7 @@ export class ServerFixture {
   static async make(t: ExecutionContext, extra = '', { metrics = '' } = {}): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/cri-');
+    await chmod(folder, 0o711);
     const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra);
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);

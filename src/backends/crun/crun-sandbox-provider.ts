@@ -11,13 +11,13 @@ import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { run } from '../../utils/process/run.ts';
 import { ExitWatch } from '../exit-watch.ts';
-import { defaultInit, prepareHolderRootfs } from '../holder-rootfs.ts';
+import { defaultInit, openFolder, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, sandboxCgroups } from '../sandbox-spec.ts';
 import { PidHolders } from './pid-holder.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
 
 export interface CrunSandboxProviderOptions {
-  /** Where this provider notes which sandboxes it has made, such as `<state>/crun`; made when missing, mode 0700. */
+  /** Where this provider notes which sandboxes it has made, such as `<state>/crun`; made when missing, mode 0711. */
   statePath: string;
   logger: Logger;
   /** The OCI runtime that runs the holders of shared PID namespaces, by default `crun` on PATH. */
@@ -35,7 +35,7 @@ const holderCgroup = 'holder';
  */
 export class CrunSandboxProvider implements SandboxProvider {
   readonly handler = 'crun';
-  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: false };
+  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
   readonly #statePath: string;
   readonly #logger: Logger;
   readonly #runtime: string;
@@ -72,6 +72,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     await this.remove(spec);
     signal?.throwIfAborted();
     try {
+      await openFolder(this.#statePath);
       await mkdir(this.#directory(spec.id), { recursive: true, mode: 0o700 });
       await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
       const { pod, monitor } = sandboxCgroups(spec);
@@ -165,12 +166,14 @@ export class CrunSandboxProvider implements SandboxProvider {
   }
 
   async #startHolder(spec: SandboxSpec): Promise<void> {
+    await openFolder(`${this.#statePath}/.holder`);
     await prepareHolderRootfs(this.#rootfs, this.#init);
     const bundle = {
       rootfs: this.#rootfs,
       init: this.#init,
       cgroup: `${sandboxCgroups(spec).pod}/${holderCgroup}`,
       namespaces: joinable(spec),
+      ids: spec.userNamespace,
     };
     await this.#holders.start(spec.id, this.#directory(spec.id), bundle);
   }
@@ -189,13 +192,14 @@ function readyMark(spec: SandboxSpec): string {
   return `${spec.runDir}/ns/ready`;
 }
 
-function joinable(spec: SandboxSpec): { network?: string; ipc?: string; uts?: string } {
+function joinable(spec: SandboxSpec): { network?: string; ipc?: string; uts?: string; user?: string } {
   const pins = pinsOf(spec);
-  const [network, ipc, uts] = [pins.get('net'), pins.get('ipc'), pins.get('uts')];
+  const [network, ipc, uts, user] = [pins.get('net'), pins.get('ipc'), pins.get('uts'), pins.get('user')];
   return {
     ...(network !== undefined && { network }),
     ...(ipc !== undefined && { ipc }),
     ...(uts !== undefined && { uts }),
+    ...(user !== undefined && { user }),
   };
 }
 

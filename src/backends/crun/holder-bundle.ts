@@ -1,3 +1,4 @@
+import type { IdRange } from '../../core/model/id-range.ts';
 import type { OciSpec } from '../../core/model/oci-runtime.ts';
 
 export interface HolderBundle {
@@ -6,16 +7,19 @@ export interface HolderBundle {
   init: string;
   cgroup: string;
   /** Files of namespaces to join; the others but PID and mount are the node's. */
-  namespaces: { network?: string; ipc?: string; uts?: string };
+  namespaces: { network?: string; ipc?: string; uts?: string; user?: string };
+  /** What the user namespace maps, where one is joined. */
+  ids?: IdRange | undefined;
 }
 
 /**
  * The OCI configuration of the process that is first in a shared PID namespace: without rights, in an empty root, since
  * containers beside it may look at it through /proc.
  */
-export function holderSpec({ rootfs, init, cgroup, namespaces }: HolderBundle): OciSpec {
+export function holderSpec({ rootfs, init, cgroup, namespaces, ids }: HolderBundle): OciSpec {
   const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
-  const joined = Object.entries(namespaces) as ['network' | 'ipc' | 'uts', string][];
+  const joined = Object.entries(namespaces) as ['network' | 'ipc' | 'uts' | 'user', string][];
+  const mappings = ids === undefined ? [] : [{ containerID: 0, hostID: ids.hostId, size: ids.size }];
   return {
     ociVersion: '1.0.2',
     root: { path: rootfs, readonly: true },
@@ -35,6 +39,7 @@ export function holderSpec({ rootfs, init, cgroup, namespaces }: HolderBundle): 
     ],
     linux: {
       namespaces: [{ type: 'pid' }, { type: 'mount' }, ...joined.map(([type, path]) => ({ type, path }))],
+      ...(mappings.length > 0 && { uidMappings: mappings, gidMappings: mappings }),
       cgroupsPath: cgroup,
       resources: {},
     },

@@ -2,11 +2,12 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode, invalidArgument, isErrno } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { CommandError, run } from '../../utils/process/run.ts';
+import { pinOwnedNamespaces } from './owned-namespaces.ts';
 
 /** `f_type` of nsfs, the file system of namespace files (linux/magic.h). */
 const nsfsMagic = 0x6e736673;
 
-export type PinnedNamespace = 'net' | 'ipc' | 'uts';
+export type PinnedNamespace = 'net' | 'ipc' | 'uts' | 'user';
 
 /**
  * Runs inside the fresh namespaces. A write to /proc/sys goes to the writer's own namespaces. Exit 3 means that the
@@ -27,6 +28,7 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
   const names: PinnedNamespace[] = [];
   if (spec.network === 'pod') names.push('net', 'uts');
   if (spec.ipc === 'pod') names.push('ipc');
+  if (spec.userNamespace !== undefined) names.push('user');
   return new Map(names.map((name) => [name, `${spec.runDir}/ns/${name}`]));
 }
 
@@ -42,16 +44,20 @@ export async function pinNamespaces(spec: SandboxSpec): Promise<void> {
   for (const file of pins.values()) await writeFile(file, '', { mode: 0o400 });
   const flags = [...pins].map(([name, file]) => `--${name}=${file}`);
   const sysctls = Object.entries(spec.sysctls).flatMap(([name, value]) => [name.replaceAll('.', '/'), value]);
-  const inside = [
+  const hostname = pins.has('uts') ? spec.hostname : '';
+  const inside = (name: string) => [
     '/bin/sh',
     '-c',
     setUp,
     'sh',
-    pins.has('uts') ? spec.hostname : '',
+    name,
     spec.network === 'pod' ? 'net' : '',
+    ...sysctls,
   ];
   try {
-    await run('unshare', [...flags, '--', ...inside, ...sysctls], { timeoutMs: 30_000 });
+    // Only the host's root may write a host name to /proc.
+    if (spec.userNamespace !== undefined) await pinOwnedNamespaces(spec.userNamespace, pins, hostname, inside(''));
+    else await run('unshare', [...flags, '--', ...inside(hostname)], { timeoutMs: 30_000 });
   } catch (cause) {
     if (!(cause instanceof CommandError)) throw cause;
     if (cause.exitCode === 3) {

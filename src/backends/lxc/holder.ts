@@ -1,6 +1,6 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { prepareHolderRootfs } from '../holder-rootfs.ts';
+import { openFolder, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { guestHook } from './guest-hook.ts';
 
 /** Files that all guests use. */
@@ -18,7 +18,7 @@ export interface Holder {
  */
 export async function prepareHolder(directory: string, init: string): Promise<Holder> {
   const holder = { rootfs: `${directory}/rootfs`, hook: `${directory}/hook`, init };
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await openFolder(directory);
   await prepareHolderRootfs(holder.rootfs, init);
   if ((await readFile(holder.hook, 'utf8').catch(() => '')) !== guestHook) {
     await writeFileAtomic(holder.hook, guestHook, 0o700);

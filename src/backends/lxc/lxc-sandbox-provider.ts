@@ -87,7 +87,7 @@ export class LxcSandboxProvider implements SandboxProvider {
       await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
       await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
       await writeFile(permit, '', { mode: 0o600 });
-      await startGuest(this.#lxcStart, this.#lxcPath, spec.id, logFile);
+      await startGuest(this.#lxcStart, this.#lxcPath, spec, logFile);
       // Not interruptible: the daemon would go on starting.
       signal?.throwIfAborted();
       // Where liblxc put the guest's elsewhere, containers still need the pod's own; see guestCgroups.

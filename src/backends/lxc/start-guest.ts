@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
+import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { CommandError, run } from '../../utils/process/run.ts';
 
 /** A start takes some 30 ms; liblxc's monitor waits for ever when the guest's first process dies at a bad moment. */
@@ -11,10 +12,18 @@ const startTimeoutMs = 60_000;
  * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
  * INTERNAL otherwise, UNAVAILABLE when lxc-start is missing.
  */
-export async function startGuest(lxcStart: string, lxcPath: string, id: string, logFile: string): Promise<void> {
+export async function startGuest(
+  lxcStart: string,
+  lxcPath: string,
+  { id, userNamespace }: Pick<SandboxSpec, 'id' | 'userNamespace'>,
+  logFile: string,
+): Promise<void> {
   const args = ['--lxcpath', lxcPath, '--name', id, '--daemon', '--close-all-fds'];
+  // Where liblxc finds newuidmap it wants the range in root's lines of /etc/subuid; here the kubelet has chosen it, from
+  // what is reserved for itself. Without PATH, liblxc writes uid_map with its own rights.
+  const env = userNamespace === undefined ? { PATH: process.env.PATH } : {};
   try {
-    await run(lxcStart, args, { env: { PATH: process.env.PATH }, cwd: '/', timeoutMs: startTimeoutMs });
+    await run(lxcStart, args, { env, cwd: '/', timeoutMs: startTimeoutMs });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     if (error.exitCode === undefined && error.signal === undefined) {

@@ -6,9 +6,16 @@ import { checkPlaces } from './places.ts';
 import { checkPrograms } from './programs.ts';
 import { planRecovery } from './recovery.ts';
 import type { Step } from './recovery.ts';
+import { checkUserNamespaces } from './user-namespaces.ts';
 
 /** Looks at the machine and at the server's data, and changes neither. `recovery` is undefined while a server runs. */
 export async function examine(config: Config): Promise<{ findings: Finding[]; recovery: Step[] | undefined }> {
-  const parts = await Promise.all([checkPrograms(config), checkKernel(), checkNetwork(config), checkPlaces(config)]);
+  const parts = await Promise.all([
+    checkPrograms(config),
+    checkKernel(),
+    checkNetwork(config),
+    checkPlaces(config),
+    checkUserNamespaces(config),
+  ]);
   return { findings: parts.flat(), recovery: await planRecovery(config) };
 }

@@ -33,7 +33,7 @@ export async function checkPlaces({ root, state, grpc }: Config): Promise<Findin
 }
 
 /** The path itself or the lowest folder above it that exists. */
-async function nearest(path: string): Promise<string> {
+export async function nearest(path: string): Promise<string> {
   for (let current = path; ; current = dirname(current)) {
     const there = await access(current).then(
       () => true,

@@ -46,6 +46,9 @@ export interface OciMount {
   type: string;
   source: string;
   options: string[];
+  /** Of an idmapped mount. */
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
 }
 
 export interface OciLinux {

@@ -1,3 +1,5 @@
+import type { IdRange } from './id-range.ts';
+
 /** Bytes and inodes used by something on a file system. */
 export interface Usage {
   bytes: bigint;
@@ -20,6 +22,13 @@ export interface LayerApply {
 export interface Rootfs {
   /** Mount point, absolute. */
   path: string;
+}
+
+export interface RootfsOptions {
+  /** A mere view that nothing can be written to. */
+  readonly?: boolean;
+  /** The user namespace of who uses it: the files belong to its ids as they belong to the host's in the store. */
+  ids?: IdRange | undefined;
 }
 
 /**
@@ -45,10 +54,13 @@ export interface RootfsStore {
   removeLayer(chainId: string): Promise<void>;
 
   /**
-   * A copy on top of `chainId` (undefined: empty), mounted; writable, or with `readonly` a mere view that nothing can be
-   * written to. Repeating gives the same one.
+   * A copy on top of `chainId` (undefined: empty), mounted and writable unless `options` say otherwise. Repeating gives the
+   * same one.
    */
-  prepare(id: string, chainId: string | undefined, options?: { readonly?: boolean }): Promise<Rootfs>;
+  prepare(id: string, chainId: string | undefined, options?: RootfsOptions): Promise<Rootfs>;
+
+  /** Why copies for user namespaces cannot be made here, with the remedy; undefined when they can. Tried once. */
+  idmapProblem(): Promise<string | undefined>;
 
   /** Unmounts and removes the copy; no error when there is none. */
   remove(id: string): Promise<void>;

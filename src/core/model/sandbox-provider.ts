@@ -1,3 +1,5 @@
+import type { IdRange } from './id-range.ts';
+
 /** Whose namespace a pod or container uses: its own pod's, a fresh one a container, or the node's. */
 export type NamespaceScope = 'pod' | 'container' | 'node';
 
@@ -14,6 +16,8 @@ export interface SandboxSpec {
   ipc: 'pod' | 'node';
   /** `pod`: one PID namespace for all containers, held by the sandbox. */
   pid: NamespaceScope;
+  /** The pod's own user namespace, which owns its other namespaces; absent: the node's. */
+  userNamespace?: IdRange;
   /** Namespaced kernel parameters, dotted names; already checked to belong to a namespace that the pod owns. */
   sysctls: Record<string, string>;
   /** The cgroup under which the pod's own is made, absolute below the hierarchy's root: `/kubepods/burstable/pod…`. */
@@ -24,10 +28,10 @@ export interface SandboxSpec {
 
 /**
  * Where the containers of a running sandbox go. Paths are valid where the container runner runs: on this host, or inside
- * the VM. A namespace that is absent is the node's (network, ipc, uts) or a container's own (pid).
+ * the VM. A namespace that is absent is the node's (network, ipc, uts, user) or a container's own (pid).
  */
 export interface Placement {
-  namespaces: { network?: string; ipc?: string; uts?: string; pid?: string };
+  namespaces: { network?: string; ipc?: string; uts?: string; pid?: string; user?: string };
   /** The sandbox's cgroup; containers live in `<cgroup>/<container id>`. */
   cgroup: string;
   /** The cgroup for the containers' monitors, outside `cgroup`, so that ending the pod does not end those who report it. */

@@ -9,7 +9,7 @@ const KUBELET_API_VERSION = '0.1.0';
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { config, network, backends, version } = services;
+  const { config, network, backends, userNamespaces, version } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -22,7 +22,12 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     status: async ({ verbose }) => {
       const problem = await runtimeProblem(services);
       const { ready, reason, message } = await network.readiness();
-      const handlers = backends.map(({ sandboxes: { handler, features } }) => ({ name: handler, features }));
+      const mapped = (await userNamespaces.problem()) === undefined;
+      const featuresOf = ({ sandboxes: { features } }: Backend) => ({
+        ...features,
+        userNamespaces: features.userNamespaces && mapped,
+      });
+      const handlers = backends.map((backend) => ({ name: backend.sandboxes.handler, features: featuresOf(backend) }));
       const standard = standardBackend(services);
       return StatusResponse.create({
         status: {
@@ -38,7 +43,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
         },
         // The empty name stands for the handler of pods that name none.
         runtimeHandlers: [
-          ...(standard === undefined ? [] : [{ name: '', features: standard.sandboxes.features }]),
+          ...(standard === undefined ? [] : [{ name: '', features: featuresOf(standard) }]),
           ...handlers,
         ],
         features: { supplementalGroupsPolicy: true, mountOptions: true },

@@ -3,6 +3,7 @@ import type { ContainerService } from '../../core/lifecycle/containers/container
 import type { EventBus } from '../../core/lifecycle/events.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
+import type { UserNamespaces } from '../../core/lifecycle/user-namespaces.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -17,6 +18,7 @@ export interface Services {
   images: ImageService;
   rootfs: RootfsStore;
   network: Network;
+  userNamespaces: UserNamespaces;
   backends: readonly Backend[];
   events: EventBus;
   streaming: Pick<StreamingServer, 'offer'>;

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { failedPrecondition, messageOf } from '../../core/model/errors.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { LayerApply, Rootfs, RootfsStore, Usage } from '../../core/model/rootfs.ts';
+import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { toJson } from '../../utils/json.ts';
 import { KeyedLock } from '../../utils/keyed-lock.ts';
 import { run } from '../../utils/process/run.ts';
+import { tryIdmappedOverlay } from './idmap-trial.ts';
 import type { LayerLimits } from './layer-filter.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
 import { LayerWorkers } from './layer-workers.ts';
@@ -45,6 +46,7 @@ export class OverlayStore implements RootfsStore {
   /** One key a layer that is being applied; the key "layers" for what changes who builds on whom. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
+  #idmapProblem: Promise<string | undefined> | undefined;
   #copiesUsage: { at: bigint; usage: Promise<Usage> } | undefined;
 
   constructor({ root, clock, logger, limits }: OverlayStoreOptions) {
@@ -102,9 +104,15 @@ export class OverlayStore implements RootfsStore {
     });
   }
 
-  async prepare(id: string, chainId: string | undefined, options: { readonly?: boolean } = {}): Promise<Rootfs> {
+  async prepare(id: string, chainId: string | undefined, options: RootfsOptions = {}): Promise<Rootfs> {
     await this.#load();
-    return this.#locks.run('layers', () => this.#copies.prepare(id, chainId, options.readonly ?? false));
+    return this.#locks.run('layers', () => this.#copies.prepare(id, chainId, options));
+  }
+
+  idmapProblem(): Promise<string | undefined> {
+    return (this.#idmapProblem ??= mkdir(this.#temporary, { recursive: true, mode: 0o700 }).then(() =>
+      tryIdmappedOverlay(this.#temporary),
+    ));
   }
 
   async remove(id: string): Promise<void> {

@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { invalidArgument, isErrno, messageOf } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { Rootfs, Usage } from '../../core/model/rootfs.ts';
+import type { Rootfs, RootfsOptions, Usage } from '../../core/model/rootfs.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { isMountPoint, unmount } from '../../utils/fs/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { run } from '../../utils/process/run.ts';
 import { diskUsage } from './disk-usage.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
+import { mountIdmappedOverlay } from './idmapped-overlay.ts';
 import type { LayerIndex } from './layer-index.ts';
 
 /** `rootfs.json` of a copy. It is there before anything that needs undoing. */
@@ -19,6 +21,8 @@ const copySchema = z.object({
   chainId: z.string().optional(),
   /** A view: its upper folder stays empty and is not mounted. */
   readonly: z.boolean().default(false),
+  /** The user namespace it is for. */
+  ids: z.object({ hostId: z.number(), size: z.number() }).optional(),
 });
 type Copy = z.output<typeof copySchema>;
 
@@ -38,7 +42,7 @@ export class WritableCopies {
   }
 
   /** @throws CriError NOT_FOUND when a layer is missing, INVALID_ARGUMENT for a malformed id. */
-  async prepare(id: string, chainId: string | undefined, readonly: boolean): Promise<Rootfs> {
+  async prepare(id: string, chainId: string | undefined, { readonly = false, ids }: RootfsOptions): Promise<Rootfs> {
     if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is no plain name`);
     const folder = this.#folder(id);
     const path = join(folder, 'merged');
@@ -46,15 +50,22 @@ export class WritableCopies {
     if (existing) {
       if (existing.chainId !== chainId) throw invalidArgument('rootfs id', `${id} exists with another image`);
       if (existing.readonly !== readonly) throw invalidArgument('rootfs id', `${id} exists with another access`);
+      if (!isDeepStrictEqual(existing.ids, ids)) throw invalidArgument('rootfs id', `${id} exists with other ids`);
       await this.#mount(id, existing);
       return { path };
     }
-    const copy: Copy = { format: 1, readonly, ...(chainId !== undefined && { chainId }) };
+    const copy: Copy = {
+      format: 1,
+      readonly,
+      ...(chainId !== undefined && { chainId }),
+      ...(ids !== undefined && { ids }),
+    };
     const layers = this.#layers.visible(chainId);
     try {
       await mkdir(join(folder, 'upper'), { recursive: true, mode: 0o700 });
       await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
       await mkdir(path, { recursive: true, mode: 0o700 });
+      if (ids !== undefined) await this.#letIn(folder, ids.hostId);
       // The mounted root shows the upper folder's owner and mode.
       const facts = await describeDirectory(this.#layers.folders(layers), '');
       await setFacts(join(folder, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
@@ -117,8 +128,15 @@ export class WritableCopies {
     }
   }
 
+  /** Lets the root of a user namespace, which has no rights over what is not its own, reach the mount point; nobody else. */
+  async #letIn(folder: string, gid: number): Promise<void> {
+    for (const parent of [this.#root, join(this.#root, 'containers')]) await chmod(parent, 0o711);
+    await chown(folder, 0, gid);
+    await chmod(folder, 0o710);
+  }
+
   /** Does nothing when it is mounted. Paths are relative to the folder of links: the kernel takes one page of options. */
-  async #mount(id: string, { chainId, readonly }: Copy): Promise<void> {
+  async #mount(id: string, { chainId, readonly, ids }: Copy): Promise<void> {
     const merged = join(this.#folder(id), 'merged');
     if (await isMountPoint(merged)) return;
     const lower = this.#layers.visible(chainId).map((layer) => layer.link);
@@ -129,6 +147,10 @@ export class WritableCopies {
     const options = readonly
       ? `ro,lowerdir=${[...lower, '../empty'].join(':')}`
       : `lowerdir=${lower.join(':')},upperdir=${copy}/upper,workdir=${copy}/work`;
+    if (ids !== undefined) {
+      const store = { path: this.#root, links: relative(this.#root, this.#layers.links) };
+      return mountIdmappedOverlay(store, { options, target: merged, ids });
+    }
     await run('mount', ['-t', 'overlay', '-o', options, '--', 'overlay', merged], {
       cwd: this.#layers.links,
       // The newer system calls, which later util-linux prefers, take only 255 bytes of lowerdir.

@@ -17,10 +17,10 @@ export async function isMountPoint(path: string): Promise<boolean> {
   return (await mountPoints()).has(path);
 }
 
-/** Mounts a tmpfs of `bytes` bytes with mode 1777; does nothing where something is mounted already. */
-export async function mountTmpfs(path: string, bytes: number): Promise<void> {
+/** Mounts a tmpfs of `bytes` bytes with mode 1777, which belongs to `owner`; does nothing where something is mounted already. */
+export async function mountTmpfs(path: string, bytes: number, owner: number): Promise<void> {
   if (await isMountPoint(path)) return;
-  const options = `nosuid,nodev,noexec,mode=1777,size=${String(bytes)}`;
+  const options = `nosuid,nodev,noexec,mode=1777,size=${String(bytes)},uid=${String(owner)},gid=${String(owner)}`;
   await run('mount', ['-t', 'tmpfs', '-o', options, 'shm', path]);
 }
 

@@ -65,20 +65,21 @@ export async function createContainer(
   };
   await store.put(record);
   undo.add('remove the root file system', () => rootfs.remove(id));
-  const { path } = await rootfs.prepare(id, image.chainId);
+  const { network, ipc, user: ids } = namespaceOptions(pod.record.config);
+  const { path } = await rootfs.prepare(id, image.chainId, { ids });
   const targets = await mountTargets(path, config);
   undo.add('remove the image volumes', () => unmountImageVolumes(rootfs, record));
-  const images = await mountImageVolumes(rootfs, id, config, mounted);
+  const images = await mountImageVolumes(rootfs, { containerId: id, config, ids }, mounted);
   undo.add('remove the volumes', () => volumes.remove(id));
   const declared = await volumes.make(id, path, {
     volumes: image.config.config.Volumes,
     requested: targets,
+    owner: ids?.hostId ?? 0,
   });
   const user = resolveUser(config.linux?.securityContext, image.config.config.User, {
     passwd: await userFile(path, '/etc/passwd'),
     group: await userFile(path, '/etc/group'),
   });
-  const { network, ipc } = namespaceOptions(pod.record.config);
   const spec = await containerSpec({
     containerId: id,
     config,
@@ -95,6 +96,7 @@ export async function createContainer(
       hostname: network === 'node' ? nodeHostname() : hostnameOf(pod.record.config),
       network,
       ipc,
+      userNamespace: ids,
       annotations: annotations(pod, config),
     },
   });

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { chown, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withScoped } from '../../../utils/fs/scoped.ts';
 import { run } from '../../../utils/process/run.ts';
@@ -24,12 +24,13 @@ export class DeclaredVolumes {
    * Makes the directories of a container and gives their mounts. Owners, modes and extended attributes are the image's.
    * @param volumes paths as the image's configuration has them.
    * @param requested targets of the request's own mounts, links resolved; they win.
+   * @param owner whom the container knows as root: it gets the folders that the image does not have.
    * @throws CriError INVALID_ARGUMENT for a path that no volume can have.
    */
   async make(
     containerId: string,
     rootfs: string,
-    { volumes, requested }: { volumes: readonly string[]; requested: readonly string[] },
+    { volumes, requested, owner }: { volumes: readonly string[]; requested: readonly string[]; owner: number },
   ): Promise<OciMount[]> {
     const taken = new Set(requested);
     const mounts: OciMount[] = [];
@@ -44,7 +45,7 @@ export class DeclaredVolumes {
       taken.add(destination);
       const source = join(this.#folder, containerId, String(mounts.length));
       await mkdir(join(this.#folder, containerId), { recursive: true, mode: 0o700 });
-      await fill(source, rootfs, destination, field);
+      await fill(source, rootfs, destination, { field, owner });
       mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] });
     }
     return mounts;
@@ -67,7 +68,12 @@ export class DeclaredVolumes {
 }
 
 /** Copies what the image has at `path`, through an open directory, so that no link can lead the copying outside. */
-async function fill(target: string, rootfs: string, path: string, field: string): Promise<void> {
+async function fill(
+  target: string,
+  rootfs: string,
+  path: string,
+  { field, owner }: { field: string; owner: number },
+): Promise<void> {
   const found = await withScoped(rootfs, path, async ({ path: source, stats }) => {
     if (!stats.isDirectory()) throw invalidArgument(field, 'is no directory in the image');
     try {
@@ -77,5 +83,7 @@ async function fill(target: string, rootfs: string, path: string, field: string)
     }
     return true;
   });
-  if (found === undefined) await mkdir(target, { mode: 0o755 });
+  if (found !== undefined) return;
+  await mkdir(target, { mode: 0o755 });
+  await chown(target, owner, owner);
 }

@@ -4,6 +4,7 @@ import { MountPropagation } from '../../../../api/gen/cri.ts';
 import { resolveScoped, withScoped } from '../../../utils/fs/scoped.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import { invalidArgument, messageOf, unknown } from '../../model/errors.ts';
+import type { IdRange } from '../../model/id-range.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 
@@ -40,20 +41,19 @@ export function findMountedImages(
 }
 
 /**
- * Mounts a read-only view of each image and finds the sub path in it, links resolved inside the view.
+ * Mounts a read-only view of each image, with the owners of the user namespace `ids`, and finds the sub path in it, links resolved inside the view.
  * @returns the path to mount on this side, by the index of the mount in the request.
  * @throws CriError UNKNOWN with CRI's prefix when an image cannot be mounted or has no such sub path.
  */
 export async function mountImageVolumes(
   rootfs: RootfsStore,
-  containerId: string,
-  config: ContainerConfig,
+  { containerId, config, ids }: { containerId: string; config: ContainerConfig; ids: IdRange | undefined },
   images: readonly { mount: number; image: ImageRecord }[],
 ): Promise<ReadonlyMap<number, string>> {
   const sources = new Map<number, string>();
   for (const { mount, image } of images) {
     try {
-      const { path } = await rootfs.prepare(viewId(containerId, mount), image.chainId, { readonly: true });
+      const { path } = await rootfs.prepare(viewId(containerId, mount), image.chainId, { readonly: true, ids });
       sources.set(mount, await subPath(path, config.mounts[mount]?.imageSubPath ?? ''));
     } catch (error) {
       throw failed(mount, messageOf(error), error);

@@ -1,10 +1,11 @@
 import { realpath } from 'node:fs/promises';
 import { MountPropagation } from '../../../../api/gen/cri.ts';
 import type { ContainerConfig, Mount } from '../../../../api/gen/cri.ts';
-import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
+import { invalidArgument, isErrno } from '../../model/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
 import { checkAbsolutePath } from '../checks.ts';
 import type { PodFiles } from '../pods/files.ts';
+import { checkIdmapSupport, mountMappings } from './idmapped-mounts.ts';
 
 const PROPAGATION: Record<number, string> = {
   [MountPropagation.PROPAGATION_PRIVATE]: 'rprivate',
@@ -25,11 +26,11 @@ export interface PreparedMounts {
 /**
  * All mounts of a container, in the order they are made: the kernel's file systems; then, upper folders before what lies in
  * them, the pod's files where the request mounts nothing of its own there, the volumes the image declares, and the request's.
- * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED.
+ * @throws CriError INVALID_ARGUMENT; FAILED_PRECONDITION for a file system that cannot map ids.
  */
 export async function containerMounts(
   config: ContainerConfig,
-  pod: { files: PodFiles; hostIpc: boolean },
+  pod: { files: PodFiles; hostIpc: boolean; userNamespace: boolean },
   prepared: PreparedMounts,
 ): Promise<OciMount[]> {
   const privileged = config.linux?.securityContext?.privileged ?? false;
@@ -41,12 +42,17 @@ export async function containerMounts(
   const readonlyRootfs = config.linux?.securityContext?.readonlyRootfs ?? false;
   const shm = pod.hostIpc ? '/dev/shm' : pod.files.shm;
   const wanted = await Promise.all(
-    config.mounts.map((mount, index) => {
+    config.mounts.map(async (mount, index) => {
       const field = `config.mounts[${String(index)}]`;
       const target = prepared.targets[index] ?? mount.containerPath;
-      return requestedMount(mount, field, target, prepared.images.get(index));
+      const mappings = mountMappings(mount, field, pod.userNamespace);
+      const image = prepared.images.get(index);
+      // The files of an image volume belong to the ids of the pod's user namespace already.
+      if (image !== undefined) return requestedMount(mount, field, target, image);
+      return { ...(await requestedMount(mount, field, target, undefined)), ...mappings };
     }),
   );
+  await checkIdmapSupport(config, wanted);
   const binds = [
     ...bind(shm, '/dev/shm', false),
     ...bind(pod.files.resolvConf, '/etc/resolv.conf', readonlyRootfs),
@@ -86,9 +92,6 @@ async function requestedMount(
   imageSource: string | undefined,
 ): Promise<OciMount> {
   if (mount.recursiveReadOnly) checkRecursiveReadOnly(mount, field);
-  if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
-    throw unimplemented(`${field}.uidMappings: an idmapped mount`);
-  }
   if (imageSource === undefined) checkAbsolutePath(`${field}.host_path`, mount.hostPath);
   const propagation = PROPAGATION[mount.propagation];
   if (propagation === undefined) throw invalidArgument(`${field}.propagation`, 'is no MountPropagation');

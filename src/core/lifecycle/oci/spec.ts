@@ -2,10 +2,12 @@ import { NamespaceMode } from '../../../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../../../api/gen/cri.ts';
 import { invalidArgument, unimplemented } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
+import type { IdRange } from '../../model/id-range.ts';
 import type { ImageConfig } from '../../model/image.ts';
 import type { OciLinux, OciSpec } from '../../model/oci-runtime.ts';
 import type { NamespaceScope, Placement } from '../../model/sandbox-provider.ts';
 import type { PodFiles } from '../pods/files.ts';
+import { checkContainerUserNamespace } from '../pods/user-namespace.ts';
 import { capabilitySets } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts } from './mounts.ts';
@@ -13,6 +15,7 @@ import type { PreparedMounts } from './mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from './process.ts';
 import { ociResources } from './resources.ts';
 import { refuseUnbuilt, seccompFilter } from './security.ts';
+import { checkMapped } from './users.ts';
 import type { ContainerUser } from './users.ts';
 
 /** Everything a container's `config.json` is made of. */
@@ -34,6 +37,7 @@ export interface SpecInputs {
     hostname: string;
     network: 'pod' | 'node';
     ipc: 'pod' | 'node';
+    userNamespace: IdRange | undefined;
     annotations: Record<string, string>;
   };
 }
@@ -47,9 +51,13 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
   const context = config.linux?.securityContext;
   const privileged = context?.privileged ?? false;
   refuseUnbuilt(context);
+  checkContainerUserNamespace(context?.namespaceOptions?.usernsOptions, pod.userNamespace);
   if (config.CDIDevices.length > 0) throw unimplemented('config.CDI_devices: a CDI device');
   const pid = pidScope(config);
+  const ids = idMappings(inputs.pod.userNamespace);
+  if (inputs.pod.userNamespace !== undefined) checkMapped(user, inputs.pod.userNamespace);
   const capabilities = capabilitySets(context?.capabilities, { privileged, available: host.capabilities });
+  const podMounts = { files: pod.files, hostIpc: pod.ipc === 'node', userNamespace: pod.userNamespace !== undefined };
   const seccomp = await seccompFilter(context, capabilities.bounding);
   const devices = await containerDevices(config.devices, privileged);
   const resources = ociResources(config.linux?.resources, 'config.linux.resources', host);
@@ -71,10 +79,11 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
       oomScoreAdj: Math.max(oomScoreAdj, host.minOomScoreAdj),
     },
-    mounts: await containerMounts(config, { files: pod.files, hostIpc: pod.ipc === 'node' }, inputs.mounts),
+    mounts: await containerMounts(config, podMounts, inputs.mounts),
     annotations: { ...pod.annotations, ...config.annotations },
     linux: {
       namespaces: namespaces(pid, inputs.placement, inputs.targetPidNamespace),
+      ...ids,
       devices: devices.devices,
       cgroupsPath: `${inputs.placement.cgroup}/${inputs.containerId}`,
       resources: {
@@ -89,12 +98,16 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
   };
 }
 
+/** A user namespace that is joined by its file is described all the same: the runtime gives devices and terminals owners by it. */
+function idMappings(range: IdRange | undefined): Pick<OciLinux, 'uidMappings' | 'gidMappings'> {
+  if (range === undefined) return {};
+  const mapping = { containerID: 0, hostID: range.hostId, size: range.size };
+  return { uidMappings: [mapping], gidMappings: [mapping] };
+}
+
 /** CRI NamespaceOption.pid of the container; its zero value is POD. */
 function pidScope(config: ContainerConfig): NamespaceScope | 'target' {
   const options = config.linux?.securityContext?.namespaceOptions;
-  if (options?.usernsOptions !== undefined && options.usernsOptions.mode !== NamespaceMode.NODE) {
-    throw unimplemented('config.linux.security_context.namespace_options.userns_options: a user namespace');
-  }
   const mode = options?.pid ?? NamespaceMode.POD;
   if (mode === NamespaceMode.TARGET) return 'target';
   return mode === NamespaceMode.NODE ? 'node' : mode === NamespaceMode.CONTAINER ? 'container' : 'pod';
@@ -107,6 +120,7 @@ function namespaces(
 ): OciLinux['namespaces'] {
   const shared = placement.namespaces;
   const list: OciLinux['namespaces'] = [{ type: 'mount' }];
+  if (shared.user !== undefined) list.push({ type: 'user', path: shared.user });
   if (shared.network !== undefined) list.push({ type: 'network', path: shared.network });
   if (shared.ipc !== undefined) list.push({ type: 'ipc', path: shared.ipc });
   if (shared.uts !== undefined) list.push({ type: 'uts', path: shared.uts });

@@ -1,6 +1,7 @@
 import type { LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
 import { SupplementalGroupsPolicy } from '../../../../api/gen/cri.ts';
 import { invalidArgument } from '../../model/errors.ts';
+import type { IdRange } from '../../model/id-range.ts';
 
 /** The ids a container's process runs with. */
 export interface ContainerUser {
@@ -57,6 +58,24 @@ export function resolveUser(
   const fromImage = strict ? [] : groups.filter((group) => group.members.includes(user.name)).map((group) => group.gid);
   const supplementalGroups = [...new Set([gid, ...fromImage, ...requested])].sort((a, b) => a - b);
   return { uid: user.uid, gid, supplementalGroups, home: user.home || '/' };
+}
+
+/**
+ * Checks that the ids of a container exist in its pod's user namespace.
+ * @throws CriError INVALID_ARGUMENT naming the field and the first id that does not.
+ */
+export function checkMapped(user: ContainerUser, { size }: IdRange): void {
+  const check = (field: string, id: number | undefined) => {
+    if (id === undefined || id < size) return;
+    const problem = `id ${String(id)} is not mapped: the pod's user namespace has ids 0 to ${String(size - 1)}`;
+    throw invalidArgument(`${CONTEXT}.${field}`, problem);
+  };
+  check('run_as_user', user.uid);
+  check('run_as_group', user.gid);
+  check(
+    'supplemental_groups',
+    user.supplementalGroups.find((id) => id >= size),
+  );
 }
 
 function wantedUser(context: LinuxContainerSecurityContext | undefined, imageUser: string) {

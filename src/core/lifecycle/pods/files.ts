@@ -1,4 +1,4 @@
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { chown, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { join } from 'node:path';
 import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
@@ -25,11 +25,12 @@ export function podFiles(runDir: string): PodFiles {
 
 /**
  * Writes resolv.conf, hostname and hosts of a pod. Without a DNS configuration the node's own resolv.conf is used, as
- * CRI says of dns_config. The kubelet mounts a hosts file of its own over ours.
+ * CRI says of dns_config. The kubelet mounts a hosts file of its own over ours. They belong to `owner`, whom the pod's
+ * containers know as root.
  */
 export async function writePodFiles(
   runDir: string,
-  pod: { config: PodSandboxConfig; hostname: string; ips: readonly string[]; hostNetwork: boolean },
+  pod: { config: PodSandboxConfig; hostname: string; ips: readonly string[]; hostNetwork: boolean; owner: number },
 ): Promise<PodFiles> {
   const files = podFiles(runDir);
   // Containers with other user ids read these files through bind mounts: the modes are those of /etc.
@@ -41,6 +42,7 @@ export async function writePodFiles(
   await writeFile(files.hostname, `${name}\n`, { mode: 0o644 });
   if (pod.hostNetwork) await copyOr(files.hosts, '/etc/hosts', hostsFile(name, []));
   else await writeFile(files.hosts, hostsFile(name, pod.ips), { mode: 0o644 });
+  for (const file of [files.resolvConf, files.hostname, files.hosts]) await chown(file, pod.owner, pod.owner);
   await mkdir(files.shm, { recursive: true, mode: 0o1777 });
   return files;
 }

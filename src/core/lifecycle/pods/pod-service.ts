@@ -19,6 +19,7 @@ import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
 import { ociResources } from '../oci/resources.ts';
 import { RecordStore } from '../records.ts';
+import type { UserNamespaces } from '../user-namespaces.ts';
 import { attachNetwork } from './attach-network.ts';
 import { podFiles, writePodFiles } from './files.ts';
 import type { PodFiles } from './files.ts';
@@ -27,7 +28,7 @@ import { discardOrphans } from './orphans.ts';
 import type { PodContainers } from './pod-containers.ts';
 import { Retries } from './retries.ts';
 import { parseSandboxRecord, podName } from './sandbox-record.ts';
-import { networkRequest, sandboxSpec } from './sandbox-spec.ts';
+import { namespaceOptions, networkRequest, sandboxSpec } from './sandbox-spec.ts';
 import { validatePodConfig } from './validate.ts';
 
 /** Kubernetes' size of a pod's /dev/shm. */
@@ -41,6 +42,7 @@ export interface PodServiceOptions {
   defaultHandler: string;
   cgroupParent: string;
   network: Network;
+  userNamespaces: Pick<UserNamespaces, 'problem'>;
   host: HostFacts;
   clock: Clock;
   logger: Logger;
@@ -133,6 +135,7 @@ export class PodService {
    */
   async run(config: PodSandboxConfig, handler: string): Promise<string> {
     validatePodConfig(config);
+    await this.#checkUserNamespace(config);
     const provider = this.#provider(handler || this.#options.defaultHandler);
     const name = podName(config);
     return this.#locks.run(`name:${name}`, async () => {
@@ -186,6 +189,13 @@ export class PodService {
     this.#stopRetries.schedule(id);
   }
 
+  /** Refused before anything is made: its containers could not be created. */
+  async #checkUserNamespace(config: PodSandboxConfig): Promise<void> {
+    if (namespaceOptions(config).user === undefined) return;
+    const problem = await this.#options.userNamespaces.problem();
+    if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
+  }
+
   async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
     const { network } = this.#options;
     const runDir = this.#runDir(record.id);
@@ -201,15 +211,17 @@ export class PodService {
     const keep = (half: SandboxRecord) => this.#records.put(half);
     const attaching = spec.network === 'pod' ? attachNetwork(network, { record, placement }, keep, undo) : undefined;
     const attachment = await attaching;
+    const owner = spec.userNamespace?.hostId ?? 0;
     const files = await writePodFiles(runDir, {
       config: record.config,
       hostname: spec.hostname,
       ips: attachment?.ips ?? [],
       hostNetwork: spec.network === 'node',
+      owner,
     });
     if (spec.ipc === 'pod') {
       undo.add('unmount /dev/shm', () => unmount(files.shm));
-      await mountTmpfs(files.shm, SHM_BYTES);
+      await mountTmpfs(files.shm, SHM_BYTES, owner);
     }
     this.#placements.set(record.id, placement);
     undo.add('forget the placement', () => Promise.resolve(this.#placements.delete(record.id)));

@@ -2,17 +2,23 @@ import { NamespaceMode, Protocol } from '../../../../api/gen/cri.ts';
 import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { NetworkRequest, PortMapping } from '../../model/network.ts';
+import type { IdRange } from '../../model/id-range.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxSpec } from '../../model/sandbox-provider.ts';
 import { podBandwidth } from './bandwidth.ts';
+import { podUserNamespace } from './user-namespace.ts';
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 
-/** The namespaces a pod asks for; CRI's POD is the zero value, so an absent message means POD everywhere. */
+/**
+ * The namespaces a pod asks for; CRI's POD is the zero value, so an absent message means POD everywhere but for the user
+ * namespace, which is then the node's. @throws CriError INVALID_ARGUMENT for a user namespace that no pod can have.
+ */
 export function namespaceOptions(config: PodSandboxConfig): {
   network: 'pod' | 'node';
   ipc: 'pod' | 'node';
   pid: SandboxSpec['pid'];
+  user: IdRange | undefined;
 } {
   const options = config.linux?.securityContext?.namespaceOptions;
   const scope = (mode: NamespaceMode | undefined) => (mode === NamespaceMode.NODE ? 'node' : 'pod');
@@ -21,6 +27,7 @@ export function namespaceOptions(config: PodSandboxConfig): {
     network: scope(options?.network),
     ipc: scope(options?.ipc),
     pid: pid === NamespaceMode.NODE ? 'node' : pid === NamespaceMode.POD ? 'pod' : 'container',
+    user: podUserNamespace(options),
   };
 }
 
@@ -33,11 +40,12 @@ export function sandboxSpec(
   settings: { runDir: string; defaultCgroupParent: string },
 ): SandboxSpec {
   const { config } = record;
-  const namespaces = namespaceOptions(config);
+  const { user, ...namespaces } = namespaceOptions(config);
   return {
     id: record.id,
     hostname: namespaces.network === 'node' ? '' : hostnameOf(config),
     ...namespaces,
+    ...(user !== undefined && { userNamespace: user }),
     sysctls: Object.fromEntries(
       Object.entries(config.linux?.sysctls ?? {}).map(([name, value]) => [name.replaceAll('/', '.'), value]),
     ),

@@ -4,6 +4,7 @@ import type { PodSandboxConfig, PortMapping } from '../../../../api/gen/cri.ts';
 import { invalidArgument, unimplemented } from '../../model/errors.ts';
 import { checkAbsolutePath, checkLine } from '../checks.ts';
 import { podBandwidth } from './bandwidth.ts';
+import { podUserNamespace } from './user-namespace.ts';
 
 const SYSCTL_NAME = /^[a-z0-9_]+([./][a-zA-Z0-9_-]+)+$/;
 
@@ -64,9 +65,7 @@ function validateLinux(config: PodSandboxConfig): void {
     if (namespaces.pid === NamespaceMode.TARGET) {
       throw invalidArgument('config.linux.security_context.namespace_options.pid', 'TARGET is for containers only');
     }
-    if (namespaces.usernsOptions !== undefined && namespaces.usernsOptions.mode !== NamespaceMode.NODE) {
-      throw unimplemented('config.linux.security_context.namespace_options.userns_options: a user namespace');
-    }
+    podUserNamespace(namespaces);
   }
   const selinux = context?.selinuxOptions;
   if (selinux !== undefined && [selinux.user, selinux.role, selinux.type, selinux.level].some((part) => part !== '')) {

@@ -65,7 +65,7 @@ const refused: [string, Partial, StatusCode][] = [
   [
     'config.linux.security_context.namespace_options.userns_options',
     { linux: { securityContext: { namespaceOptions: { usernsOptions: { mode: 0 } } } } },
-    StatusCode.UNIMPLEMENTED,
+    StatusCode.INVALID_ARGUMENT,
   ],
 ];
 
@@ -117,7 +117,7 @@ test('hostnames: any text is a valid one or is refused, never something in betwe
 });
 
 test("namespaces: POD where nothing is said, the node's where asked, no hostname with the node's network", (t) => {
-  t.deepEqual(namespaceOptions(pod()), { network: 'pod', ipc: 'pod', pid: 'pod' });
+  t.deepEqual(namespaceOptions(pod()), { network: 'pod', ipc: 'pod', pid: 'pod', user: undefined });
   const config = pod({ linux: { securityContext: { namespaceOptions: { network: 2, ipc: 2, pid: 1 } } } });
   const spec = sandboxSpec(record(config), { runDir: '/run/x', defaultCgroupParent: '/default' });
   t.like(spec, { network: 'node', ipc: 'node', pid: 'container', hostname: '', cgroupParent: '/default' });
@@ -146,7 +146,7 @@ test("the pod's files say what the pod asked for", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'pod-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const dnsConfig = { servers: ['10.10.10.10'], searches: ['google.com', 'b'], options: ['ndots:8'] };
-  const facts = { hostname: 'web', ips: ['10.1.2.3', 'fd00::3'], hostNetwork: false };
+  const facts = { hostname: 'web', ips: ['10.1.2.3', 'fd00::3'], hostNetwork: false, owner: 0 };
   const files = await writePodFiles(folder, { config: pod({ dnsConfig }), ...facts });
   t.is(await readFile(files.resolvConf, 'utf8'), 'search google.com b\nnameserver 10.10.10.10\noptions ndots:8\n');
   t.is(await readFile(files.hostname, 'utf8'), 'web\n');

@@ -30,6 +30,7 @@ class MemoryStore implements RootfsStore {
   hasLayer = async (chainId: string) => this.layers.has(chainId);
   listLayers = async () => [...this.layers.keys()];
   prepare = async () => ({ path: '/' });
+  idmapProblem = async () => undefined;
   remove = async () => undefined;
   list = async () => [];
   usage = async () => undefined;

@@ -1,0 +1,375 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NamespaceMode, RuntimeServiceService, StatusRequest } from '../../api/gen/cri.ts';
+import type { ContainerConfig, NamespaceOption } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { importImage } from './image-fixture.ts';
+import { difference, inventory } from './leaks.ts';
+import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
+
+type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
+
+const { POD, CONTAINER, NODE, TARGET } = NamespaceMode;
+
+function mapping(hostId: number, length = 65_536, containerId = 0) {
+  return [{ hostId, containerId, length }];
+}
+
+/** Namespaces of a pod whose ids are the host's from `hostId` on. */
+function mapped(hostId: number, more: Partial<NamespaceOption> = {}) {
+  const usernsOptions = { mode: POD, uids: mapping(hostId), gids: mapping(hostId) };
+  return { linux: { securityContext: { namespaceOptions: { pid: CONTAINER, usernsOptions, ...more } } } };
+}
+
+const own = { linux: { securityContext: { namespaceOptions: { pid: CONTAINER } } } };
+
+/** What a shell in a running container prints, without the last line break. */
+async function told(server: ServerFixture, id: string, script: string): Promise<string> {
+  const { stdout, stderr, exitCode } = await server.exec(id, 'sh', '-c', script);
+  return exitCode === 0 ? stdout.toString().trimEnd() : `failed: ${stderr.toString().trimEnd()}`;
+}
+
+/** Owner and group of a file on the host. */
+async function ownerOf(path: string): Promise<string> {
+  const { uid, gid } = await stat(path);
+  return `${String(uid)}:${String(gid)}`;
+}
+
+function upper(server: ServerFixture, container: string, path: string): string {
+  return join(server.folder, 'root/overlay/containers', container, 'upper', path);
+}
+
+function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCode, message: RegExp) {
+  return t.throwsAsync(attempt, { code, message } as object, message.source);
+}
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(`${handler}: files belong to the same ids inside a user namespace and in the store`, async (t) => {
+    const server = await ServerFixture.make(t);
+    await importImage(server, 'localhost/owned:1', {
+      '/home/user': { mode: 0o700, owner: 1000 },
+      '/home/user/mail': { mode: 0o600, owner: 1000, text: 'of the image\n' },
+      '/etc/passwd': 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n',
+      '/data': { mode: 0o1750, owner: 33 },
+      '/data/file': { mode: 0o640, owner: 33, text: 'x' },
+    });
+    const image = { image: { image: 'localhost/owned:1' } };
+    const pod = await server.pod('mapped', mapped(200_000), handler);
+    const id = await server.sh(pod, 'a', 'echo to stdout >/dev/stdout; echo to stderr >/dev/stderr; exec sleep 1000', {
+      ...image,
+      ...own,
+    });
+    t.is(
+      await told(server, id, 'cat /proc/self/uid_map /proc/self/gid_map | tr -s " \\n" " "'),
+      ' 0 200000 65536 0 200000 65536',
+    );
+    const stated = 'stat -c "%n %u %g %a" / /bin/busybox /home/user /home/user/mail /data';
+    t.deepEqual((await told(server, id, stated)).split('\n'), [
+      '/ 0 0 755',
+      '/bin/busybox 0 0 755',
+      '/home/user 1000 1000 700',
+      '/home/user/mail 1000 1000 600',
+      '/data 33 33 1750',
+    ]);
+    const write = 'set -e; echo new >/new; echo more >>/home/user/mail; mkdir /d; chown 7:8 /d; chown 9 /data/file';
+    t.is(await told(server, id, write), '');
+    t.is(await ownerOf(upper(server, id, 'new')), '0:0');
+    t.is(await ownerOf(upper(server, id, 'home/user/mail')), '1000:1000');
+    t.is(await ownerOf(upper(server, id, 'd')), '7:8');
+    t.is(await ownerOf(upper(server, id, 'data/file')), '9:33');
+    t.is(await told(server, id, 'cat /home/user/mail'), 'of the image\nmore');
+    const merged = join(server.folder, 'root/overlay/containers', id, 'merged');
+    t.is(await ownerOf(join(merged, 'new')), '200000:200000', 'the host sees who it is');
+    await t.throwsAsync(run('setpriv', ['--reuid=300000', '--regid=300000', '--clear-groups', 'ls', merged]));
+    t.is(await server.output('mapped', 'a'), 'to stdout\n');
+    t.is(await server.output('mapped', 'a', 'stderr'), 'to stderr\n');
+
+    const user = { ...own.linux.securityContext, runAsUser: { value: 1000n }, supplementalGroups: [33n] };
+    const asUser = await server.sh(pod, 'b', 'exec sleep 1000', { ...image, linux: { securityContext: user } });
+    t.is(
+      await told(server, asUser, 'id -u; cat /home/user/mail; ls /data; touch /bin/x 2>&1 || echo no'),
+      '1000\nof the image\nfile\ntouch: /bin/x: Permission denied\nno',
+    );
+
+    // Another pod with other ids, and one without, use the image at the same time.
+    const second = await server.pod('second', mapped(300_000), handler);
+    const other = await server.sh(second, 'a', 'exec sleep 1000', { ...image, ...own });
+    const plain = await server.sh(await server.pod('plain', {}, handler), 'a', 'exec sleep 1000', { ...image, ...own });
+    for (const [container, host] of [
+      [other, '300000'],
+      [plain, '0'],
+    ] as const) {
+      t.is(
+        await told(server, container, 'stat -c "%u" /home/user/mail; cat /home/user/mail; touch /n'),
+        '1000\nof the image',
+      );
+      t.regex(await told(server, container, 'cat /proc/1/uid_map'), new RegExp(`^ +0 +${host} `));
+      t.is(await ownerOf(upper(server, container, 'n')), '0:0');
+    }
+    const [pids] = await Promise.all([run('pgrep', ['-U', '200000', '-x', 'sleep'])]);
+    t.true(pids.stdout !== '', 'its root is nobody on the host');
+  });
+
+  test.serial(
+    `${handler}: the pod's files, volumes with and without mappings, image and declared volumes`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      await importImage(
+        server,
+        'localhost/volumes:1',
+        { '/data': { mode: 0o1750, owner: 33 }, '/data/file': { mode: 0o640, owner: 55, text: 'of the image' } },
+        { config: { Volumes: { '/data': {}, '/made': {} } } },
+      );
+      const host = join(server.folder, 'host');
+      await mkdir(join(host, 'closed'), { recursive: true, mode: 0o700 });
+      await mkdir(join(host, 'plain'), { mode: 0o755 });
+      await writeFile(join(host, 'closed/secret'), 'secret', { mode: 0o600 });
+      await writeFile(join(host, 'log'), '');
+      await chmod(join(host, 'log'), 0o666);
+      await mkdir(join(host, 'closed/home'));
+      await chown(join(host, 'closed/home'), 1000, 1000);
+      const maps = { uidMappings: mapping(200_000), gidMappings: mapping(200_000) };
+      const pod = await server.pod('files', { hostname: 'web', ...mapped(200_000) }, handler);
+      const id = await server.sh(pod, 'a', 'exec sleep 1000', {
+        image: { image: 'localhost/volumes:1' },
+        ...own,
+        mounts: [
+          { containerPath: '/vol', hostPath: join(host, 'closed'), ...maps },
+          { containerPath: '/ro', hostPath: join(host, 'closed'), readonly: true, recursiveReadOnly: true, ...maps },
+          { containerPath: '/plain', hostPath: join(host, 'plain') },
+          { containerPath: '/dev/termination-log', hostPath: join(host, 'log') },
+          {
+            containerPath: '/img',
+            image: { image: 'localhost/volumes:1' },
+            imageSubPath: 'data',
+            readonly: true,
+            ...maps,
+          },
+        ],
+      });
+      t.is(await told(server, id, 'cat /vol/secret; stat -c %u:%g /vol/secret /vol/home'), 'secret0:0\n1000:1000');
+      t.is(await told(server, id, 'echo new >/vol/new; mkdir /vol/d; chown 5:6 /vol/d; chmod 700 /vol/d'), '');
+      t.is(await ownerOf(join(host, 'closed/new')), '0:0');
+      t.is(await ownerOf(join(host, 'closed/d')), '5:6');
+      t.regex(await told(server, id, 'touch /ro/x'), /Read-only file system/);
+      t.is(await told(server, id, 'cat /ro/secret'), 'secret');
+      t.is(await told(server, id, 'stat -c %u:%g /plain'), '65534:65534');
+      t.regex(await told(server, id, 'touch /plain/x'), /Permission denied/);
+      t.is(await told(server, id, 'echo why >/dev/termination-log'), '');
+      t.is(await readFile(join(host, 'log'), 'utf8'), 'why\n');
+      t.is(
+        await told(server, id, 'stat -c "%u:%g %a" /img /img/file; cat /img/file'),
+        '33:33 1750\n55:55 640\nof the image',
+      );
+      t.regex(await told(server, id, 'touch /img/x'), /Read-only file system/);
+      t.is(
+        await told(server, id, 'stat -c "%u:%g %a" /data /data/file /made; touch /made/x /data/x; stat -c %u /made/x'),
+        '33:33 1750\n55:55 640\n0:0 755\n0',
+      );
+      t.is(
+        await told(server, id, 'hostname; echo 1.2.3.4 x >>/etc/hosts; echo >>/etc/resolv.conf; cat /etc/hostname'),
+        'web\nweb',
+      );
+      t.is(
+        await told(server, id, 'stat -c "%u %a" /dev/shm; echo x >/dev/shm/x; stat -c %u:%g /dev/shm/x'),
+        '0 1777\n0:0',
+      );
+      t.regex(await told(server, id, 'df -k /dev/shm | tail -n 1'), /\s65536\s/);
+      t.is(
+        await told(server, id, 'for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done'),
+        '',
+      );
+      t.is(await told(server, id, 'grep -c " /dev/mqueue mqueue " /proc/mounts'), '1');
+      t.regex(await told(server, id, 'ls /sys/class/net'), /eth0/);
+      t.not(await told(server, id, 'ls /sys/fs/cgroup'), '');
+    },
+  );
+
+  test.serial(
+    `${handler}: exec, terminal, attach, port-forward, stats and stop of a pod with a user namespace`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      await server.warm();
+      const before = await inventory(server);
+      const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '81', 'kernel.shm_rmid_forced': '1' };
+      const config = mapped(200_000, { pid: POD });
+      const shared = { linux: { securityContext: { namespaceOptions: { pid: POD } } } };
+      const pod = await server.pod('all', { linux: { ...config.linux, sysctls } }, handler);
+      const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; cat';
+      const id = await server.sh(pod, 'main', page, { stdin: true, ...shared });
+      t.is(
+        await told(server, id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'),
+        '81\n1',
+      );
+      const tty = await ChannelClient.open(
+        await execUrl(server, id, ['sh', '-c', 'tty; stat -c %u $(tty)'], { tty: true }),
+      );
+      t.is((await tty.status()).status, 'Success');
+      t.is(tty.text(1), '/dev/pts/0\r\n0\r\n');
+      const attached = await ChannelClient.open(await attachUrl(server, id));
+      attached.send(0, 'hello\n');
+      await attached.until(1, /hello\n/);
+      attached.ws.close();
+      await attached.closed;
+      const terminal = await server.create(pod, 'tty', {
+        command: ['sh', '-c', 'stat -c %u $(tty); read x; echo "got $x"'],
+        tty: true,
+        stdin: true,
+        ...shared,
+      });
+      await server.client.call(RuntimeServiceService.startContainer, { containerId: terminal });
+      const console = await ChannelClient.open(await attachUrl(server, terminal, { tty: true }));
+      console.send(0, 'text\n');
+      await console.until(1, /got text/);
+      t.regex(await server.output('all', 'tty'), /^0\r?\n/);
+      const forward = await server.client.call(RuntimeServiceService.portForward, { podSandboxId: pod, port: [8080] });
+      t.regex(forward.url, /^http/);
+      const inner = await told(server, id, 'wget -q -O - http://127.0.0.1:8080/index.html');
+      t.is(inner, 'the page');
+      const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: id });
+      t.true((stats?.writableLayer?.usedBytes?.value ?? 0n) > 0n);
+      t.true((stats?.memory?.workingSetBytes?.value ?? 0n) > 0n);
+
+      await server.end('SIGKILL');
+      await server.start();
+      t.is(await told(server, id, 'cat /www/index.html; touch /after'), 'the page');
+      t.is(await ownerOf(upper(server, id, 'after')), '0:0');
+      const late = await server.sh(pod, 'late', 'cat /proc/self/uid_map', shared);
+      t.is((await server.exit(late)).exitCode, 0);
+      t.regex(await server.output('all', 'late'), /^ +0 +200000 +65536\n$/);
+      const term = await server.sh(pod, 'term', 'trap "exit 7" TERM; while :; do sleep 0.1; done', shared);
+      await server.client.call(RuntimeServiceService.stopContainer, { containerId: term, timeout: 10n });
+      t.is((await server.exit(term)).exitCode, 7);
+      await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+      await server.clear();
+      t.deepEqual(difference(before, await inventory(server)), []);
+    },
+  );
+
+  test.serial(`${handler}: privileged, devices, the node's network, and what cannot be is refused`, async (t) => {
+    const server = await ServerFixture.make(t);
+    await server.warm();
+    const before = await inventory(server);
+    const pod = await server.pod('more', mapped(200_000), handler);
+    const context = own.linux.securityContext;
+    const privileged = await server.sh(pod, 'privileged', 'exec sleep 1000', {
+      linux: { securityContext: { ...context, privileged: true } },
+    });
+    t.regex(
+      await told(server, privileged, 'cat /proc/self/uid_map; mount -t tmpfs none /tmp && echo ok'),
+      /200000[^]*ok$/,
+    );
+    t.regex(await told(server, privileged, 'echo 1 >/proc/sys/kernel/panic'), /Permission denied|Read-only/);
+    const device = await server.sh(pod, 'device', 'exec sleep 1000', {
+      ...own,
+      devices: [{ hostPath: '/dev/zero', containerPath: '/dev/mine', permissions: 'r' }],
+    });
+    t.is(await told(server, device, 'head -c 3 /dev/mine | od -An -tx1'), ' 00 00 00');
+    const node = await server.pod('node', mapped(200_000, { network: NODE }), handler);
+    const onNode = await server.sh(node, 'a', 'exec sleep 1000', {
+      linux: { securityContext: { namespaceOptions: { network: NODE, pid: CONTAINER } } },
+    });
+    t.regex(await told(server, onNode, 'cat /proc/self/uid_map'), /200000/);
+    t.is(
+      await told(server, onNode, 'ls /sys/class/net | grep -c .'),
+      String((await run('ls', ['/sys/class/net'])).stdout.trim().split('\n').length),
+    );
+
+    const INVALID = StatusCode.INVALID_ARGUMENT;
+    const userns = (uids: object[], gids: object[], mode: NamespaceMode = POD) =>
+      server.pod(
+        'bad',
+        {
+          linux: {
+            securityContext: { namespaceOptions: { usernsOptions: { mode, uids: uids, gids: gids } } },
+          },
+        },
+        handler,
+      );
+    const good = mapping(200_000);
+    await refused(t, userns([], []), INVALID, /userns_options\.uids: must hold one mapping, not 0/);
+    await refused(t, userns([...good, ...mapping(400_000)], good), INVALID, /uids: must hold one mapping, not 2/);
+    await refused(t, userns(good, []), INVALID, /gids: must hold one mapping, not 0/);
+    await refused(t, userns(good, mapping(300_000)), INVALID, /gids: must be the same/);
+    await refused(t, userns(mapping(1000, 10, 1), mapping(1000, 10, 1)), INVALID, /container_id: must be 0/);
+    await refused(t, userns(mapping(1000, 0), mapping(1000, 0)), INVALID, /length: must not be 0/);
+    await refused(t, userns(mapping(4_294_967_295, 2), mapping(4_294_967_295, 2)), INVALID, /beyond the last id/);
+    await refused(t, userns(good, good, CONTAINER), INVALID, /mode: must be POD or NODE/);
+    await refused(t, userns(good, good, TARGET), INVALID, /mode: must be POD or NODE/);
+    await refused(t, userns(good, good, NODE), INVALID, /uids: must be empty with mode NODE/);
+    await refused(
+      t,
+      server.pod('bad', mapped(200_000, { pid: NODE }), handler),
+      INVALID,
+      /namespace_options\.pid: cannot be NODE/,
+    );
+    await refused(
+      t,
+      server.pod('bad', mapped(200_000, { ipc: NODE }), handler),
+      INVALID,
+      /namespace_options\.ipc: cannot be NODE/,
+    );
+
+    const bad = (more: Container, where = pod) => server.create(where, 'bad', { command: ['true'], ...own, ...more });
+    const security = (more: object) => ({ linux: { securityContext: { ...context, ...more } } });
+    await refused(t, bad(security({ runAsUser: { value: 65_536n } })), INVALID, /run_as_user: id 65536 is not mapped/);
+    await refused(t, bad(security({ supplementalGroups: [70_000n] })), INVALID, /supplemental_groups: id 70000/);
+    await refused(t, bad(mapped(300_000)), INVALID, /userns_options: must be the pod's own/);
+    const mount = { containerPath: '/x', hostPath: server.folder };
+    const maps = { uidMappings: good, gidMappings: good };
+    await refused(
+      t,
+      bad({ mounts: [{ ...mount, uidMappings: good }] }),
+      INVALID,
+      /mounts\[0\]\.gidMappings: must not be empty/,
+    );
+    await refused(
+      t,
+      bad({ mounts: [{ ...mount, ...maps, hostPath: '/proc' }] }),
+      StatusCode.FAILED_PRECONDITION,
+      /mounts\[0\]\.uidMappings: the file system of \/proc cannot be mounted with mapped ids .*: move the volume/,
+    );
+    const plain = await server.pod('plain', {}, handler);
+    await refused(t, bad({ mounts: [{ ...mount, ...maps }] }, plain), INVALID, /needs a pod with a user namespace/);
+    await refused(t, bad(mapped(200_000), plain), INVALID, /userns_options: must be the pod's own/);
+    await server.clear();
+    t.deepEqual(difference(before, await inventory(server)), []);
+  });
+}
+
+test.serial('Status tells of user namespaces where the machine can do them, and only there', async (t) => {
+  const server = await ServerFixture.make(t);
+  const features = async () => {
+    const { runtimeHandlers } = await server.client.call(RuntimeServiceService.status, StatusRequest.create());
+    return runtimeHandlers.map((handler) => `${handler.name} ${String(handler.features?.userNamespaces)}`);
+  };
+  t.deepEqual(await features(), [' true', 'lxc true', 'crun true']);
+  await run('chmod', ['700', server.folder]);
+  t.deepEqual(await features(), [' false', 'lxc false', 'crun false']);
+  await refused(t, server.pod('closed', mapped(200_000)), StatusCode.FAILED_PRECONDITION, /chmod o\+x/);
+  await run('chmod', ['711', server.folder]);
+
+  // A store on a file system that cannot map ids: an overlay.
+  await server.end('SIGTERM');
+  const root = join(server.folder, 'root');
+  for (const name of ['upper', 'work']) await mkdir(join(server.folder, name));
+  const options = `lowerdir=${root},upperdir=${server.folder}/upper,workdir=${server.folder}/work`;
+  await run('mount', ['-t', 'overlay', '-o', options, 'overlay', root]);
+  t.teardown(() => run('umount', ['-l', root]).catch(() => undefined));
+  await server.start();
+  t.deepEqual(await features(), [' false', 'lxc false', 'crun false']);
+  await refused(
+    t,
+    server.pod('overlay', mapped(200_000)),
+    StatusCode.FAILED_PRECONDITION,
+    /it takes Linux 5\.19 and a file system such as ext4/,
+  );
+  t.is((await server.pod('plain')).length, 64, IMAGE);
+  await server.clear();
+  await server.end('SIGTERM');
+  await run('umount', [root]);
+});
