@@ -22,21 +22,25 @@ import { CriServer } from './cri/server.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { criServices } from './cri/services.ts';
 import { StreamingServer } from './cri/streaming/streaming-server.ts';
+import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
+import { succeedHelpers } from './utils/process/helpers.ts';
 import { takeRoot } from './utils/root-guard.ts';
 import { systemClock } from './utils/time/system-clock.ts';
+
+/** Milliseconds that commands of an earlier server may go on; a CNI plugin may take two minutes. */
+const HELPERS_LIMIT_MS = 120_000;
 
 /** Runs the server until SIGTERM or SIGINT; containers stay. Resolves after an orderly shutdown. */
 export const serve: Serve = async ({ config, files, reload }) => {
   const logger = createLogger(config.log);
   endOnUncaught(logger);
   logger.info('Starting', { version: versionInfo().version, files, root: config.root, state: config.state });
-  await takeRoot(config.root);
-  for (const folder of [config.root, config.state]) await mkdir(folder, { recursive: true, mode: 0o711 });
+  await claim(config, logger);
 
   const metrics = new Metrics();
   const streaming = await streamingServer(config, logger);
@@ -57,8 +61,8 @@ export const serve: Serve = async ({ config, files, reload }) => {
   const page = config.metrics.listen === '' ? undefined : await serveMetrics(config.metrics.listen, metrics, logger);
   reloadOnHangup(logger, reload);
   const importing = services.images.importFolder(shutdown.signal);
-  logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
   const keeping = services.pods.keep(shutdown.signal);
+  logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
 
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
@@ -68,6 +72,19 @@ export const serve: Serve = async ({ config, files, reload }) => {
   page?.close();
   await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
 };
+
+/**
+ * Takes the folders for this process alone: no other server may use them, and commands that a killed one left at work are
+ * waited for. @throws CriError FAILED_PRECONDITION while another server uses the root.
+ */
+export async function claim({ root, state }: Config, logger: Logger): Promise<void> {
+  await takeRoot(root);
+  for (const folder of [root, state]) await mkdir(folder, { recursive: true, mode: 0o711 });
+  const left = await succeedHelpers(join(state, 'helpers'), HELPERS_LIMIT_MS, () => {
+    logger.info('Waiting for commands that an earlier server has left at work');
+  });
+  if (left.length > 0) logger.warn('Going on although commands of an earlier server still work', { pids: left });
+}
 
 /** Wires every part to the ports it is used through. */
 export async function build(
@@ -110,9 +127,9 @@ export async function build(
   const network = new CniNetwork({
     configDir: config.network.config_dir,
     pluginDirs: config.network.plugin_dirs,
-    logger,
     maxNetworks: config.network.max_conf_num,
     template: config.network.conf_template || undefined,
+    logger,
   });
   const backends = [
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
@@ -138,13 +155,27 @@ export async function build(
     images,
     rootfs,
     host,
+    devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     pidsLimit: config.runtime.pids_limit,
     clock,
     logger,
     events,
   });
   const version = versionInfo().version;
-  return { pods, containers, images, rootfs, network, userNamespaces, backends, events, config, clock, logger, version };
+  return {
+    pods,
+    containers,
+    images,
+    rootfs,
+    network,
+    userNamespaces,
+    backends,
+    events,
+    config,
+    clock,
+    logger,
+    version,
+  };
 }
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {

@@ -1,16 +1,15 @@
-import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Wipe } from './cli/command.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { isErrno, messageOf } from './core/model/errors.ts';
-import { build, recover } from './server.ts';
+import { build, claim, recover } from './server.ts';
 import { mountPoints, unmount } from './utils/fs/mount.ts';
-import { takeRoot } from './utils/root-guard.ts';
 
 /** What the server makes in its folders; an operator's own files beside them stay. */
 const ROOT_PARTS = ['sandboxes', 'containers', 'images', 'content', 'overlay', 'volumes', 'import'];
-const STATE_PARTS = ['sandboxes', 'runner', 'lxc', 'crun-sandboxes'];
+const STATE_PARTS = ['sandboxes', 'runner', 'lxc', 'crun-sandboxes', 'helpers'];
 
 /**
  * Removes everything of a server that does not run, with the server's own parts: recovery first, which also clears what no
@@ -20,8 +19,7 @@ const STATE_PARTS = ['sandboxes', 'runner', 'lxc', 'crun-sandboxes'];
  */
 export const wipe: Wipe = async (config) => {
   const logger = createLogger({ ...config.log, level: 'error' });
-  await takeRoot(config.root);
-  for (const folder of [config.root, config.state]) await mkdir(folder, { recursive: true, mode: 0o711 });
+  await claim(config, logger);
   const services = await build(config, logger, new Metrics());
   await recover(services);
   const { pods, containers, images } = services;

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import type { ChildProcessByStdio } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 
 export interface RunOptions {
   /** Written to the command's standard input, which is closed afterwards. */
@@ -43,6 +44,13 @@ export class CommandError extends Error {
   }
 }
 
+let inherited: number | undefined;
+
+/** Gives every command that is run from now on this open descriptor, as its number 3. */
+export function inheritInCommands(fd: number): void {
+  inherited = fd;
+}
+
 /**
  * Runs `command` with exactly these arguments (no shell) and resolves with its output when it ends with code 0.
  * The promise settles on the command's exit, not on the closing of its output, so a daemon it leaves behind does not hold it.
@@ -52,12 +60,12 @@ export function run(command: string, args: readonly string[], options: RunOption
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
     const child = spawn(command, args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', ...(inherited === undefined ? [] : [inherited])],
       env: options.env,
       cwd: options.cwd,
       signal: options.signal,
       killSignal: 'SIGKILL',
-    });
+    }) as ChildProcessByStdio<Writable, Readable, Readable>; // as the first three of "stdio" ask
     // Not spawn's own option: its timer goes on when the command cannot be started, and keeps the process alive.
     const timer =
       options.timeoutMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
