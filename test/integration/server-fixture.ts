@@ -33,7 +33,8 @@ export class ServerFixture {
   readonly cgroup: string;
   readonly socket: string;
   readonly #extra: string;
-  #bridge = '';
+  /** Name of the bridge its pods hang on. */
+  bridge = '';
   #process: ChildProcess | undefined;
   #attempt = 0;
   client: ServerClient;
@@ -65,7 +66,7 @@ export class ServerFixture {
     // Fixtures of one run share a network namespace: each has a bridge and a range of its own.
     const number = process.pid % 200;
     subnets += 1;
-    this.#bridge = `t${String(process.pid)}n${String(subnets)}`.slice(0, 15);
+    this.bridge = `t${String(process.pid)}n${String(subnets)}`.slice(0, 15);
     await mkdir(join(this.folder, 'cni'));
     const ipam = {
       type: 'host-local',
@@ -74,10 +75,10 @@ export class ServerFixture {
       routes: [{ dst: '0.0.0.0/0' }],
     };
     const plugins = [
-      { type: 'bridge', bridge: this.#bridge, isGateway: true, ipMasq: true, ipam },
+      { type: 'bridge', bridge: this.bridge, isGateway: true, ipMasq: true, ipam },
       { type: 'portmap', capabilities: { portMappings: true } },
     ];
-    const list = { cniVersion: '1.0.0', name: `net-${this.#bridge}`, plugins };
+    const list = { cniVersion: '1.0.0', name: `net-${this.bridge}`, plugins };
     await writeFile(join(this.folder, 'cni', '10-test.conflist'), JSON.stringify(list));
     const toml = `
 root = "${this.folder}/root"
@@ -231,7 +232,7 @@ ${this.#extra}`;
     await this.end('SIGTERM');
     this.client[Symbol.dispose]();
     if (!t.passed) t.log((await this.log().catch(() => '')).slice(-4000));
-    await run('ip', ['link', 'delete', this.#bridge]).catch(() => undefined);
+    await run('ip', ['link', 'delete', this.bridge]).catch(() => undefined);
     await rm(this.folder, { recursive: true, force: true });
   }
 }

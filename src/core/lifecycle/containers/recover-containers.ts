@@ -42,7 +42,8 @@ export async function removeOrphans(options: ContainerParts, store: ContainerSto
   const { pods, rootfs, volumes, logger } = options;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     for (const id of await part.list()) {
-      if (store.get(ownerOf(id)) !== undefined) continue;
+      // Other names are not the server's: somebody has put something there.
+      if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || store.get(ownerOf(id)) !== undefined) continue;
       logger.warn(`Removing a ${what} that no record knows`, { container: id });
       try {
         await part.remove(id);

@@ -24,7 +24,7 @@ import { attachNetwork } from './attach-network.ts';
 import { podFiles, writePodFiles } from './files.ts';
 import type { PodFiles } from './files.ts';
 import { keepNetworks } from './network-upkeep.ts';
-import { discardOrphans } from './orphans.ts';
+import { copyRecord, discardOrphans } from './orphans.ts';
 import type { PodContainers } from './pod-containers.ts';
 import { Retries } from './retries.ts';
 import { parseSandboxRecord, podName } from './sandbox-record.ts';
@@ -208,7 +208,10 @@ export class PodService {
       await provider.remove(spec);
     });
     const placement = await provider.start(spec);
-    const keep = (half: SandboxRecord) => this.#records.put(half);
+    const keep = async (half: SandboxRecord) => {
+      await this.#records.put(half);
+      await copyRecord(runDir, half);
+    };
     const attaching = spec.network === 'pod' ? attachNetwork(network, { record, placement }, keep, undo) : undefined;
     const attachment = await attaching;
     const owner = spec.userNamespace?.hostId ?? 0;
@@ -352,8 +355,9 @@ export class PodService {
       }
     }
     const known = (id: string) => this.#records.get(id) !== undefined;
-    const forget = (id: string) => rm(this.#runDir(id), { recursive: true, force: true });
-    for (const { sandboxes } of this.#backends.values()) await discardOrphans(sandboxes, known, forget, this.#logger);
+    const spec = (record: SandboxRecord) => this.#spec(record);
+    const parts = { ...this.#options, known, spec, runDir: (id: string) => this.#runDir(id) };
+    for (const { sandboxes } of this.#backends.values()) await discardOrphans(sandboxes, parts);
   }
 
   /** A sandbox ended by itself or by somebody else's hand. */

@@ -1,0 +1,318 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { randomUUID } from 'node:crypto';
+import {
+  ContainerState,
+  NamespaceMode,
+  PodSandboxState,
+  RunPodSandboxRequest,
+  RuntimeServiceService,
+} from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { cgroupHierarchies } from '../../src/utils/cgroup/hierarchies.ts';
+import { mountPoints } from '../../src/utils/fs/mount.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { leaseholders } from './kills-reality.ts';
+import { difference, inventory } from './leaks.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+test.serial('a server waits for what the killed one has left at work, and leaves nothing of it', async (t) => {
+  const server = await ServerFixture.make(t);
+  await server.warm();
+  const before = await inventory(server);
+  const work = join(server.folder, 'slow');
+  const [began, go, done] = ['began', 'go', 'done'].map((name) => join(work, name)) as [string, string, string];
+  await mkdir(work);
+  const slow = `#!/bin/sh
+if [ "$CNI_COMMAND" = ADD ]; then : >${began}; until [ -e ${go} ]; do sleep 0.05; done; fi
+/usr/lib/cni/portmap
+code=$?
+[ "$CNI_COMMAND" != ADD ] || : >${done}
+exit $code
+`;
+  await writeFile(join(work, 'portmap'), slow, { mode: 0o755 });
+  const config = join(server.folder, 'config.toml');
+  const dirs = `plugin_dirs = ["${work}", "/usr/lib/cni"]\n`;
+  await writeFile(config, (await readFile(config, 'utf8')).replace('[network]\n', `[network]\n${dirs}`));
+  await server.end('SIGTERM');
+  await server.start();
+
+  for (const handler of ['lxc', 'crun']) {
+    const cut = t.throwsAsync(
+      server.pod(`slow-${handler}`, { portMappings: [{ containerPort: 80, hostPort: 22_999 }] }, handler),
+    );
+    await there(began);
+    await server.end('SIGKILL');
+    await cut;
+    const started = server.start();
+    const waits = until(async () => (await server.log()).includes('Waiting for commands'));
+    await Promise.race([started, waits]);
+    await writeFile(go, '');
+    await there(done);
+    await started;
+    await Promise.all([began, go, done].map((path) => rm(path)));
+    const left = difference(before, await inventory(server)).filter((line) => !line.includes(work));
+    t.deepEqual(left, [], handler);
+  }
+});
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(
+    `${handler}: after a reboot of the node pods are NOTREADY, ends are told, addresses are free`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      const { client } = server;
+      await server.warm();
+      const before = await inventory(server);
+      const config = server.podConfig('web', { portMappings: [{ containerPort: 80, hostPort: 22_998 }] });
+      const { podSandboxId: pod } = await client.call(
+        RuntimeServiceService.runPodSandbox,
+        RunPodSandboxRequest.create({ config, runtimeHandler: handler }),
+      );
+      const running = await server.sh(pod, 'running', 'echo before; exec sleep 1000');
+      const created = await server.create(pod, 'created', { command: ['true'] });
+      const done = await server.sh(pod, 'done', 'exit 3');
+      const ended = await server.exit(done);
+      const hostNetwork = await server.pod('host', { linux: { securityContext: { namespaceOptions: HOST } } }, handler);
+      const onHost = await server.sh(hostNetwork, 'c', 'exec sleep 1000', {
+        linux: { securityContext: { namespaceOptions: HOST } },
+      });
+      t.is((await leaseholders(server)).size, 1);
+      await server.end('SIGKILL');
+      await reboot(t, server);
+      // A network that is configured anew is none of the old pods' business.
+      await writeFile(
+        join(server.folder, 'cni', '10-test.conflist'),
+        JSON.stringify({ name: 'x', plugins: [{ type: 'no' }] }),
+      );
+      const conflist = JSON.parse(await readFile(join(server.folder, 'cni.before'), 'utf8')) as object;
+      await server.start();
+      await writeFile(join(server.folder, 'cni', '10-test.conflist'), JSON.stringify(conflist));
+
+      t.deepEqual([...(await leaseholders(server))], []);
+      for (const podSandboxId of [pod, hostNetwork]) {
+        const { status } = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId, verbose: false });
+        t.is(status?.state, PodSandboxState.SANDBOX_NOTREADY);
+      }
+      for (const id of [running, created, onHost]) {
+        const { state, exitCode, reason, startedAt, finishedAt } = await server.status(id);
+        t.deepEqual([state, exitCode, reason], [ContainerState.CONTAINER_EXITED, 255, 'Unknown']);
+        t.true(finishedAt > startedAt);
+      }
+      t.deepEqual(await server.status(done), ended);
+      t.is(await server.output('web', 'running'), 'before\n');
+      const refused = { code: StatusCode.FAILED_PRECONDITION } as object;
+      await t.throwsAsync(client.call(RuntimeServiceService.startContainer, { containerId: created }), refused);
+      await t.throwsAsync(server.create(pod, 'new', { command: ['true'] }), refused);
+      await t.throwsAsync(server.exec(running, 'true'), refused);
+
+      // What the kubelet does: a sandbox of the next attempt first, then the old one is stopped and removed.
+      const metadata = { name: 'web', namespace: 'test', uid: config.metadata?.uid ?? '', attempt: 1 };
+      const again = await server.pod('web', { ...config, metadata }, handler);
+      t.is((await server.exit(await server.sh(again, 'done', 'exit 4'))).exitCode, 4);
+      for (const podSandboxId of [pod, hostNetwork, again]) {
+        for (const containerId of [running, created]) {
+          await client.call(RuntimeServiceService.stopContainer, { containerId, timeout: 10n });
+        }
+        await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId });
+        await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
+      }
+      t.deepEqual((await server.containers()).containers, []);
+      await rm(join(server.folder, 'cni.before'));
+      await sleep(300);
+      const left = difference(before, await inventory(server));
+      // What a handler makes for good, it makes when it is used first after the boot.
+      t.deepEqual(
+        left.filter((line) => !/ mount .*boot_id$|^-1 file .*\/\.holder\//.test(line)),
+        [],
+      );
+    },
+  );
+}
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(
+    `${handler}: what no record knows is removed, what is not ours is left, as doctor foretells`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      await server.warm();
+      const foreign = await Foreign.make(t, server);
+      const before = await inventory(server);
+      const pods: string[] = [];
+      const orphans: string[] = [];
+      for (const pid of [NamespaceMode.POD, NamespaceMode.CONTAINER]) {
+        const security = { linux: { securityContext: { namespaceOptions: { pid } } } };
+        const ports = { portMappings: [{ containerPort: 80, hostPort: 22_900 + pid }] };
+        const pod = await server.pod(`p${String(pid)}`, { ...ports, ...security }, handler);
+        orphans.push(
+          await server.sh(pod, 'running', 'exec sleep 1000', security),
+          await server.create(pod, 'created', { command: ['true'], ...security }),
+          await server.sh(pod, 'done', 'exit 3', security),
+        );
+        await server.exit(orphans.at(-1) ?? '');
+        pods.push(pod);
+      }
+      const kept = await server.pod('kept', {}, handler);
+      const living = await server.sh(kept, 'living', 'exec sleep 1000');
+      const records = join(server.folder, 'root');
+      const [broken = '', lost = ''] = pods;
+      await server.end('SIGKILL');
+      await rm(join(records, 'sandboxes', `${lost}.json`));
+      await writeFile(join(records, 'sandboxes', `${broken}.json`), '{"format":1,');
+      for (const id of orphans) await rm(join(records, 'containers', `${id}.json`));
+
+      const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.folder, 'config.toml')];
+      const { stdout } = await run(process.execPath, doctor, { timeoutMs: 60_000 });
+      const { recovery } = JSON.parse(stdout) as { recovery: { kind: string; id: string; action: string }[] };
+      const said = recovery.map(({ id, action }) => `${action.split(/[:,]/, 1)[0] ?? ''} ${id}`).sort();
+      t.deepEqual(
+        [...new Set(said)],
+        [
+          `set aside as ${broken}.json.corrupt ${broken}.json`,
+          ...[...pods, ...orphans].map((id) => `remove ${id}`),
+          ...[kept, living].map((id) => `take up again ${id}`),
+        ].sort(),
+      );
+
+      await server.start();
+      const { containers } = await server.containers();
+      t.deepEqual(
+        containers.map(({ id }) => id),
+        [living],
+      );
+      t.is((await server.status(living)).state, ContainerState.CONTAINER_RUNNING);
+      t.deepEqual([...new Set((await leaseholders(server)).values())], [kept]);
+      await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: kept });
+      await rm(join(records, 'sandboxes', `${broken}.json.corrupt`));
+      await sleep(300);
+      t.deepEqual(difference(before, await inventory(server)), []);
+      await foreign.check(t);
+    },
+  );
+}
+
+/** Things beside and between the server's own that it must not touch. */
+class Foreign {
+  readonly #server: ServerFixture;
+  readonly #cgroups: string[] = [];
+  readonly #paths: string[] = [];
+  #process: ChildProcess | undefined;
+  #isRemoved = false;
+
+  private constructor(server: ServerFixture) {
+    this.#server = server;
+  }
+
+  static async make(t: ExecutionContext, server: ServerFixture): Promise<Foreign> {
+    const foreign = new Foreign(server);
+    t.teardown(() => foreign.remove());
+    const inside = (path: string) => join(server.folder, path);
+    // An operator's notes and a mount, in the server's own folders.
+    for (const path of ['root/volumes/notes', 'state/runner/containers/notes']) {
+      foreign.#paths.push(inside(path));
+    }
+    foreign.#paths.push(inside('state/lxc/by-hand'), inside('state/sandboxes/notes'), inside('root/mounted'));
+    for (const path of foreign.#paths) {
+      await mkdir(path, { recursive: true });
+      await writeFile(join(path, 'file'), 'mine');
+    }
+    await run('mount', ['-t', 'tmpfs', 'foreign', inside('root/mounted')]);
+    await run('ip', ['netns', 'add', 'foreign']);
+    await run('ip', ['link', 'add', 'foreign0', 'type', 'veth', 'peer', 'name', 'foreign1']);
+    await run('iptables', ['-w', '-t', 'nat', '-N', 'FOREIGN']);
+    // A process in a cgroup beside those of the pods.
+    const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    foreign.#process = child;
+    for (const { mountPoint, controllers } of await cgroupHierarchies()) {
+      if (controllers.includes('cpuset')) continue;
+      const cgroup = `${mountPoint}${server.cgroup}/${'f'.repeat(63)}g`;
+      foreign.#cgroups.push(cgroup);
+      await mkdir(cgroup, { recursive: true });
+      await writeFile(join(cgroup, 'cgroup.procs'), String(child.pid));
+    }
+    return foreign;
+  }
+
+  async check(t: ExecutionContext): Promise<void> {
+    t.is(this.#process?.exitCode, null);
+    for (const path of this.#cgroups)
+      t.is((await readFile(join(path, 'cgroup.procs'), 'utf8')).trim(), String(this.#process?.pid));
+    for (const path of this.#paths) {
+      if (path.endsWith('/mounted')) t.true((await mountPoints()).has(path));
+      else t.is(await readFile(join(path, 'file'), 'utf8').catch(() => 'gone'), 'mine', path);
+    }
+  }
+
+  async remove(): Promise<void> {
+    if (this.#isRemoved) return;
+    this.#isRemoved = true;
+    const ended = this.#process && once(this.#process, 'exit');
+    this.#process?.kill('SIGKILL');
+    await ended;
+    for (const path of this.#cgroups) await run('rmdir', ['--', path]).catch(() => undefined);
+    await run('umount', ['--', join(this.#server.folder, 'root/mounted')]).catch(() => undefined);
+    for (const path of this.#paths) await rm(path, { recursive: true, force: true });
+    await run('ip', ['netns', 'delete', 'foreign']).catch(() => undefined);
+    await run('ip', ['link', 'delete', 'foreign0']).catch(() => undefined);
+    await run('iptables', ['-w', '-t', 'nat', '-X', 'FOREIGN']).catch(() => undefined);
+  }
+}
+
+const { NODE } = NamespaceMode;
+const HOST = { network: NODE, ipc: NODE, pid: NODE };
+
+/** Takes away what a reboot takes away: processes, mounts, cgroups, interfaces, rules, the folder on /run, the boot's id. */
+async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void> {
+  await writeFile(join(server.folder, 'cni.before'), await readFile(join(server.folder, 'cni', '10-test.conflist')));
+  for (let pids = await processesBelow(server.cgroup); pids.length > 0; pids = await processesBelow(server.cgroup)) {
+    for (const pid of pids) await run('kill', ['-KILL', '--', String(pid)]).catch(() => undefined);
+    await sleep(20);
+  }
+  const mounts = [...(await mountPoints())].filter((path) => path.startsWith(`${server.folder}/`));
+  for (const path of mounts.sort().reverse()) await run('umount', ['-l', '--', path]);
+  const { stdout } = await run('find', ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${server.cgroup}/*`]);
+  for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', ['--', path]).catch(() => undefined);
+  const ports = await readdir(`/sys/class/net/${server.bridge}/brif`);
+  for (const name of ports) await run('ip', ['link', 'delete', name]);
+  for (const flag of ['-F', '-X']) await run('iptables', ['-w', '-t', 'nat', flag]);
+  await rm(join(server.folder, 'state'), { recursive: true });
+  const path = '/proc/sys/kernel/random/boot_id';
+  const file = join(server.folder, 'root', 'boot_id');
+  await writeFile(file, `${randomUUID()}\n`);
+  await run('mount', ['--bind', file, path]);
+  await rm(file);
+  t.teardown(async () => {
+    await run('umount', ['--', path]);
+  });
+}
+
+async function processesBelow(cgroup: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const inside = await Promise.all(
+    pids.map(async (pid) => {
+      const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
+      const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z');
+      return text.includes(`${cgroup}/`) && !/\) [ZX]/.test(state);
+    }),
+  );
+  return pids.filter((_, index) => inside[index]).map(Number);
+}
+
+function there(path: string): Promise<void> {
+  return until(() =>
+    access(path).then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(50);
+}
