@@ -5,6 +5,7 @@ import { KeyedLock } from '../../../utils/keyed-lock.ts';
 import { Undo } from '../../../utils/undo.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
+import type { DeviceRegistry } from '../../model/container-devices.ts';
 import type { ContainerExit, ContainerRunner, ExecResult } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
@@ -44,6 +45,7 @@ export interface ContainerServiceOptions {
   pods: PodService;
   images: ContainerImages;
   rootfs: RootfsStore;
+  devices: DeviceRegistry;
   host: HostFacts;
   /** Processes a container may have; -1 sets no limit. */
   pidsLimit: number;
@@ -104,6 +106,8 @@ export class ContainerService {
       const earlier = this.#store.names.owner(name);
       const existing = earlier === undefined ? undefined : this.#store.get(earlier);
       if (existing?.phase === 'created' && isDeepStrictEqual(existing.config, config)) return existing.id;
+      // An earlier attempt that could not be cleared away, and that nobody but this server can see.
+      if (existing?.phase === 'creating') await this.#locks.run(existing.id, () => this.#remove(existing));
       const id = newId();
       this.#store.names.reserve(name, id);
       const undo = new Undo();
@@ -183,8 +187,10 @@ export class ContainerService {
   }
 
   async #remove(record: ContainerRecord): Promise<void> {
-    if (this.#store.get(record.id) === undefined) return;
+    const now = this.#store.get(record.id);
+    if (now === undefined) return;
     const { rootfs, images, volumes } = this.#options;
+    if (now.phase !== 'creating' && now.phase !== 'exited') await this.#kill(now);
     await this.#runnerOf(record).remove(record.id);
     await volumes.remove(record.id);
     await unmountImageVolumes(rootfs, record);
@@ -193,6 +199,15 @@ export class ContainerService {
     this.#store.publish('deleted', record);
     const used = [record.imageId, ...(record.mountedImages ?? []).map(({ imageId }) => imageId)];
     if (used.some((id) => images.status(id) === undefined)) await images.collect();
+  }
+
+  /** Kills a container and records its true end, for a removal that is cut off must not lose it. */
+  async #kill(record: ContainerRecord): Promise<void> {
+    const runner = this.#runnerOf(record);
+    await runner.killAll(record.id);
+    // Each look waits for the monitor's report; one that never reports is ended by the removal.
+    for (let looks = 0; looks < 3 && (await runner.inspect(record.id)).status === 'running'; looks += 1);
+    await recoverContainer(this.#options, this.#store, record, () => Promise.resolve());
   }
 
   /**
