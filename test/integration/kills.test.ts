@@ -1,0 +1,102 @@
+import test from 'ava';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { random } from './kills-random.ts';
+import { contradictions, leaseholders } from './kills-reality.ts';
+import { PodLife } from './kills-worker.ts';
+import type { PatientClient } from './kills-worker.ts';
+import { difference, inventory } from './leaks.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+/** More of them, and a certain sequence again: KILLS=100 KILLS_PODS=100 KILLS_SEED=1. */
+const kills = Number(process.env['KILLS'] ?? 8);
+const pods = Number(process.env['KILLS_PODS'] ?? 20);
+const seed = Number(process.env['KILLS_SEED'] ?? Date.now() % 2 ** 31);
+const WORKERS = 8;
+/** Milliseconds between the server's answering again and the next kill. */
+const LONGEST_LIFE_MS = 2500;
+/** What a server logs when it leaves something for later. */
+const FAILURES = /"level":"error"|"msg":"Cannot /;
+
+test.serial(
+  `${String(WORKERS)} workers, ${String(pods)} pods, the server killed ${String(kills)} times: what it tells stays true, and nothing is left`,
+  async (t) => {
+    t.timeout((kills + pods) * 30_000);
+    t.log(`seed ${String(seed)}`);
+    const server = await ServerFixture.make(t);
+    await server.warm();
+    const before = await inventory(server);
+    const moment = random(seed);
+    let killed = 0;
+    let life = 0;
+    let over = false;
+    let gate = Promise.withResolvers<undefined>();
+    gate.resolve(undefined);
+    const client: PatientClient = {
+      call: async (method, request) => {
+        for (;;) {
+          await gate.promise;
+          if (over) throw new Error('given up');
+          const begun = life;
+          try {
+            return await server.client.call(method, request, { timeoutMs: 120_000 });
+          } catch (error) {
+            if (begun === life) throw error;
+          }
+        }
+      },
+    };
+
+    let next = 0;
+    const worker = async () => {
+      while (next < pods || killed < kills) {
+        const number = next++;
+        await new PodLife(server, client, number, random(seed + 1 + number)).lead();
+        await rm(join(server.folder, 'logs', `k${String(number)}`), { recursive: true, force: true });
+      }
+    };
+    const killer = async () => {
+      for (; killed < kills && !over; killed += 1) {
+        await sleep(moment() * LONGEST_LIFE_MS);
+        gate = Promise.withResolvers<undefined>();
+        life += 1;
+        await server.end('SIGKILL');
+        await sleep(moment() * 300);
+        await server.start();
+        await consistent(server, killed);
+        gate.resolve(undefined);
+      }
+    };
+    const failures: unknown[] = [];
+    const watched = async (task: () => Promise<void>) => {
+      try {
+        await task();
+      } catch (error) {
+        // What the others say after that follows from it.
+        if (!over) failures.push(error);
+        over = true;
+        gate.resolve(undefined);
+      }
+    };
+    await Promise.all([watched(killer), ...Array.from({ length: WORKERS }, () => watched(worker))]);
+    if (failures.length > 0) throw failures[0];
+    t.log(`${String(next)} pods, ${String(killed)} kills`);
+    t.deepEqual([...(await leaseholders(server))], []);
+    await sleep(300);
+    t.deepEqual(difference(before, await inventory(server)), []);
+    const complaints = (await server.log()).split('\n').filter((line) => FAILURES.test(line));
+    t.deepEqual(complaints, []);
+  },
+);
+
+/** A container may end while one looks: only what stays is a contradiction. */
+async function consistent(server: ServerFixture, kill: number): Promise<void> {
+  let found: string[] = [];
+  for (let tries = 0; tries < 20; tries++) {
+    found = await contradictions(server);
+    if (found.length === 0) return;
+    await sleep(250);
+  }
+  throw new Error(`after kill ${String(kill)}: ${found.join('; ')}`);
+}
