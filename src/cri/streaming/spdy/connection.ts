@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { FLAG_FIN, FrameDecoder, FrameKind, ResetStatus, SpdyError, controlFrame } from './frames.ts';
+import { beatWhile } from '../heartbeat.ts';
+import { FLAG_FIN, FrameDecoder, FrameKind, ResetStatus, SpdyError, controlFrame, dataHeader } from './frames.ts';
 import type { Frame } from './frames.ts';
 import { HeaderReader, HeaderWriter } from './header-block.ts';
 import { SpdyStream } from './stream.ts';
@@ -49,7 +50,13 @@ export class SpdyConnection {
     });
     try {
       for await (const chunk of this.#socket as AsyncIterable<Buffer>) {
-        for (const frame of this.#decoder.decode(chunk)) await this.#handle(frame);
+        for (const frame of this.#decoder.decode(chunk)) {
+          if (frame.type === 'control') await this.#control(frame);
+          else {
+            const room = this.#data(frame);
+            if (room !== undefined) await beatWhile(room, this.#beat);
+          }
+        }
       }
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error));
@@ -61,22 +68,34 @@ export class SpdyConnection {
     }
   }
 
-  async #handle(frame: Frame): Promise<void> {
-    if (frame.type === 'data') {
-      const stream = this.#streams.get(frame.streamId);
-      if (stream !== undefined) await stream.receive(frame.data, frame.fin);
-      else if (frame.streamId > this.#lastId) throw new SpdyError('data for a stream that was never opened');
-      // What was under way when its stream ended is nobody's any more.
-      return;
+  /** @returns a promise of room when the stream's reader is slow. */
+  #data({ streamId, data, fin }: Frame & { type: 'data' }): Promise<void> | undefined {
+    const stream = this.#streams.get(streamId);
+    // What was under way when its stream ended is nobody's any more.
+    if (stream === undefined && streamId > this.#lastId) {
+      throw new SpdyError('data for a stream that was never opened');
     }
-    const { kind, payload } = frame;
-    if (kind === FrameKind.SYN_STREAM) await this.#open(frame.flags, payload);
+    return stream?.receive(data, fin);
+  }
+
+  /**
+   * Writes a frame of no bytes, unless one waits to be written. A PING would not do: answering it, clients whose own writing
+   * is held up stop reading, too.
+   */
+  readonly #beat = (): void => {
+    const stream = [...this.#streams.values()].find(({ writableEnded, destroyed }) => !writableEnded && !destroyed);
+    if (stream === undefined || !this.#socket.writable || this.#socket.writableLength > 0) return;
+    this.#socket.write(dataHeader(stream.id, 0, false));
+  };
+
+  async #control({ kind, flags, payload }: Frame & { type: 'control' }): Promise<void> {
+    if (kind === FrameKind.SYN_STREAM) await this.#open(flags, payload);
     else if (kind === FrameKind.RST_STREAM) this.#streams.get(idOf(payload))?.reset(word(payload, 4));
     else if (kind === FrameKind.PING) await this.#ping(payload);
     else if (kind === FrameKind.HEADERS || kind === FrameKind.SYN_REPLY) {
       // Nothing is said in them here, but the compression must see every block.
       await this.#headers.read(payload.subarray(4));
-      if ((frame.flags & FLAG_FIN) !== 0) await this.#streams.get(idOf(payload))?.receive(Buffer.alloc(0), true);
+      if ((flags & FLAG_FIN) !== 0) void this.#streams.get(idOf(payload))?.receive(Buffer.alloc(0), true);
     }
   }
 
@@ -94,7 +113,7 @@ export class SpdyConnection {
     this.#streams.set(id, stream);
     stream.once('close', () => this.#streams.delete(id));
     await this.#reply(controlFrame(FrameKind.SYN_REPLY, 0, [id], this.#replies.write(new Map())));
-    if ((flags & FLAG_FIN) !== 0) await stream.receive(Buffer.alloc(0), true);
+    if ((flags & FLAG_FIN) !== 0) void stream.receive(Buffer.alloc(0), true);
     if (!this.#onStream(stream)) stream.destroy();
   }
 

@@ -30,20 +30,19 @@ export class SpdyStream extends Duplex {
     this.on('error', () => undefined);
   }
 
-  /** Takes data off the wire; resolves when there is room for more. */
-  async receive(data: Buffer, fin: boolean): Promise<void> {
-    if (this.#peerEnded || this.destroyed) return;
+  /** Takes data off the wire. @returns undefined when there is room for more, else a promise of it. */
+  receive(data: Buffer, fin: boolean): Promise<void> | undefined {
+    if (this.#peerEnded || this.destroyed) return undefined;
     const room = data.length === 0 || this.push(data);
     if (fin) {
       this.#peerEnded = true;
       this.push(null);
-      return;
+      return undefined;
     }
-    if (!room) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    if (room) return undefined;
+    return new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
   }
 
   /** The peer has reset the stream. */

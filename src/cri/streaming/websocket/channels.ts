@@ -1,5 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
+import { beatWhile } from '../heartbeat.ts';
 
 /** How channels are put into messages: a byte with the channel's number before the content, or its digit before base64. */
 export type ChannelEncoding = 'binary' | 'base64';
@@ -16,6 +17,7 @@ export class ChannelSocket {
   readonly #readers = new Map<number, Readable>();
   /** Channels that have no room; the socket is not read meanwhile. */
   readonly #full = new Set<number>();
+  #resume: () => void = () => undefined;
 
   constructor(ws: WebSocket, encoding: ChannelEncoding) {
     this.#ws = ws;
@@ -24,6 +26,7 @@ export class ChannelSocket {
       this.#receive(data as Buffer);
     });
     ws.on('close', () => {
+      this.#resume();
       for (const reader of this.#readers.values()) reader.destroy();
     });
   }
@@ -76,11 +79,26 @@ export class ChannelSocket {
     const rest = message.subarray(1);
     const content = this.#encoding === 'binary' ? rest : Buffer.from(rest.toString('latin1'), 'base64');
     if (reader === undefined || content.length === 0 || reader.push(content)) return;
+    const held = this.#full.size > 0;
     this.#full.add(channel);
+    if (!held) this.#hold();
+  }
+
+  /** Stops to read until every channel has room. What was read already still comes. */
+  #hold(): void {
     this.#ws.pause();
+    const room = new Promise<void>((resolve) => {
+      this.#resume = resolve;
+    });
+    // An unasked pong (RFC 6455, section 5.5.3) also keeps clients patient whose own pings are not read meanwhile.
+    void beatWhile(room, () => {
+      if (this.#ws.readyState === this.#ws.OPEN && this.#ws.bufferedAmount === 0) this.#ws.pong();
+    });
   }
 
   #roomFor(channel: number): void {
-    if (this.#full.delete(channel) && this.#full.size === 0) this.#ws.resume();
+    if (!this.#full.delete(channel) || this.#full.size > 0) return;
+    this.#resume();
+    this.#ws.resume();
   }
 }

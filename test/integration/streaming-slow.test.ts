@@ -1,0 +1,156 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { readFile, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../src/utils/process/run.ts';
+import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
+import { ServerFixture } from './server-fixture.ts';
+import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
+
+const MIB = 2 ** 20;
+
+/** Gives bytes without end, as fast as they are taken. */
+function flood(sink: Writable): void {
+  const chunk = Buffer.alloc(65_536);
+  const source = Readable.from(
+    (function* () {
+      for (;;) yield chunk;
+    })(),
+  );
+  sink.on('error', () => source.destroy());
+  source.pipe(sink);
+}
+
+/** Bytes of memory that a process has now. */
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
+}
+
+/** Bytes that a process has read so far. */
+async function bytesRead(pid: number): Promise<number> {
+  return Number(/rchar: (\d+)/.exec(await readFile(`/proc/${String(pid)}/io`, 'utf8'))?.[1]);
+}
+
+/** Waits until a process reads no more. @returns the most memory it had meanwhile; gives up when that is `limit`. */
+async function untilQuiet(pid: number, limit: number): Promise<number> {
+  let most = 0;
+  let quiet = 0;
+  for (let before = 0; quiet < 4;) {
+    const now = await bytesRead(pid);
+    quiet = now - before < 65_536 ? quiet + 1 : 0;
+    before = now;
+    most = Math.max(most, await residentBytes(pid));
+    if (most > limit) break;
+    await sleep(250);
+  }
+  return most;
+}
+
+/** How many processes of a name there are in the sandbox. */
+async function count(name: string): Promise<number> {
+  const { stdout } = await run('ps', ['-eo', 'args=']);
+  return stdout.split('\n').filter((line) => line.startsWith(name)).length;
+}
+
+async function untilNone(t: ExecutionContext, name: string): Promise<void> {
+  for (let tries = 0; tries < 100 && (await count(name)) > 0; tries++) await sleep(100);
+  t.is(await count(name), 0, `${name} is left`);
+}
+
+test.serial('who does not read or is not read costs no memory, and ends with its client', async (t) => {
+  const server = await ServerFixture.make(t);
+  const crictl = await Crictl.for(t, server.socket);
+  const pod = await server.pod('slow');
+  const id = await server.sh(pod, 'main', 'sleep 100000', { stdin: true });
+  await server.sh(pod, 'ports', 'for p in 1 2; do nc -l -p 900$p -e yes & nc -l -p 901$p -e sleep 100000 & done; wait');
+  for (const transport of TRANSPORTS) await crictl.run(['exec', '-r', transport, id, 'true']);
+  const before = await residentBytes(server.pid);
+  const limit = before + 128 * MIB;
+
+  const clients = [];
+  const counted = [];
+  for (const [index, transport] of TRANSPORTS.entries()) {
+    clients.push(crictl.spawn('exec', '-r', transport, id, 'yes'));
+    counted.push(crictl.spawn('exec', '-r', transport, id, 'head', '-c', '300000000', '/dev/zero'));
+    for (const args of [
+      ['exec', '-r', transport, '-i', id, 'sleep', '77777'],
+      ['attach', '-r', transport, '-i', id],
+    ]) {
+      const client = crictl.spawn(...args);
+      flood(client.stdin);
+      clients.push(client);
+    }
+    for (const port of [9001, 9011]) {
+      const forward = await crictl.forward(transport, pod, port + index);
+      const socket = connect({ host: '127.0.0.1', port: forward.local });
+      socket.on('error', () => undefined);
+      t.teardown(() => socket.destroy());
+      if (port === 9011) flood(socket);
+      clients.push(forward.child);
+    }
+  }
+  const terminal = await ChannelClient.open(await execUrl(server, id, ['yes'], { tty: true }));
+  terminal.ws.pause();
+  const most = await untilQuiet(server.pid, limit);
+  t.log(`${String(Math.round((most - before) / MIB))} MiB more than before for ${String(clients.length + 3)} sessions`);
+  t.true(most < limit, `${String(before)} bytes before, ${String(most)} then`);
+  t.true((await count('yes')) >= 5);
+  t.is(await count('sleep 77777'), 2);
+
+  // What was held up is whole.
+  for (const client of counted) {
+    let bytes = 0;
+    for await (const chunk of client.stdout as AsyncIterable<Buffer>) bytes += chunk.length;
+    t.is(bytes, 300_000_000);
+  }
+  // The loss of a client that is not read is noticed, too.
+  for (const client of clients) client.kill('SIGKILL');
+  terminal.ws.terminate();
+  await untilNone(t, 'yes');
+  await untilNone(t, 'sleep 77777');
+  await untilNone(t, 'perl');
+  t.true((await residentBytes(server.pid)) < limit);
+});
+
+test.serial('an attached client that does not read holds up neither the log nor the others', async (t) => {
+  const server = await ServerFixture.make(t);
+  const crictl = await Crictl.for(t, server.socket);
+  const pod = await server.pod('stall');
+  const lines = 6_000_000;
+  const id = await server.sh(pod, 'main', `read -r line; seq 1 ${String(lines)}; read -r line; echo over`, {
+    stdin: true,
+  });
+  const before = await residentBytes(server.pid);
+  const stuck = TRANSPORTS.map((transport) => crictl.spawn('attach', '-r', transport, id));
+  const reading = crictl.spawn('attach', id);
+  const read = ended(reading);
+  const typist = await ChannelClient.open(await attachUrl(server, id, { stdout: false, stderr: true }));
+  await sleep(1000);
+  typist.send(0, 'go\n');
+  const log = join(server.folder, 'logs/stall/main.log');
+  const last = `stdout F ${String(lines)}\n`;
+  let most = 0;
+  for (let size = -1; !(await readFile(log, 'utf8')).slice(-100).endsWith(last);) {
+    await sleep(500);
+    most = Math.max(most, await residentBytes(server.pid));
+    // The slow ones have some seconds to catch up; then they are cut off.
+    for (let tries = 0; tries < 200 && (await stat(log)).size === size; tries++) await sleep(100);
+    if ((await stat(log)).size === size) break;
+    size = (await stat(log)).size;
+  }
+  t.true((await readFile(log, 'utf8')).slice(-100).endsWith(last), 'the log is whole');
+  t.true(most < before + 128 * MIB, `${String(before)} bytes before, ${String(most)} then`);
+  typist.send(0, 'end\n');
+  const { stdout } = await read;
+  t.is(
+    stdout.length,
+    [...Array(7).keys()].reduce((sum, n) => sum + (Math.min(10 ** (n + 1), lines + 1) - 10 ** n) * (n + 2), 0) + 5,
+  );
+  t.true(stdout.endsWith(`${String(lines)}\nover\n`), 'who reads has all of it');
+  for (const client of stuck) t.regex((await ended(client)).stderr, /not read fast enough/);
+});
