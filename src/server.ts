@@ -134,7 +134,7 @@ export async function build(
   const backends = [
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
     new CrunSandboxProvider({ statePath: join(config.state, 'crun-sandboxes'), logger }),
-  ].map((sandboxes) => ({ sandboxes, runner }));
+  ].map((sandboxes) => ({ sandboxes, runner, network }));
   const userNamespaces = new UserNamespaces(rootfs, [config.root, config.state]);
   const pods = new PodService({
     root: config.root,
@@ -142,7 +142,6 @@ export async function build(
     backends,
     defaultHandler: config.runtime.default_handler,
     cgroupParent: config.runtime.cgroup_parent,
-    network,
     userNamespaces,
     host,
     clock,
@@ -162,20 +161,7 @@ export async function build(
     events,
   });
   const version = versionInfo().version;
-  return {
-    pods,
-    containers,
-    images,
-    rootfs,
-    network,
-    userNamespaces,
-    backends,
-    events,
-    config,
-    clock,
-    logger,
-    version,
-  };
+  return { pods, containers, images, rootfs, userNamespaces, backends, events, config, clock, logger, version };
 }
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {

@@ -12,7 +12,7 @@ export interface NetworkRequest {
   podName: string;
   podNamespace: string;
   podUid: string;
-  /** Path of the network namespace; undefined for `detach` when it is gone. */
+  /** Path of the pod's network namespace on this host; undefined when it is gone, or is another kernel's. */
   netns: string | undefined;
   portMappings: PortMapping[];
   /** From the annotations kubernetes.io/ingress-bandwidth and egress-bandwidth, bits a second. */
@@ -39,7 +39,7 @@ export interface NetworkReadiness {
   message: string;
 }
 
-/** The pod network (CNI). */
+/** What connects pods and gives them addresses. */
 export interface Network {
   /** What holds now: the configuration is there, and its plugins say that they take pods. */
   readiness(): Promise<NetworkReadiness>;
@@ -49,7 +49,7 @@ export interface Network {
    * then on, whether this call fails or this process dies: what has been begun is not undone here.
    */
   attach(
-    request: NetworkRequest & { netns: string },
+    request: NetworkRequest,
     progress: (soFar: NetworkAttachment) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<NetworkAttachment>;
@@ -58,7 +58,7 @@ export interface Network {
   detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
   /** Asks the plugins whether an attachment is still as they made it. @throws CriError UNAVAILABLE with what is amiss. */
-  check(request: NetworkRequest & { netns: string }, attachment: NetworkAttachment): Promise<void>;
+  check(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
   /**
    * Lets the plugins free what belongs to no attachment. `valid` is called when no `attach` runs, and names every one that

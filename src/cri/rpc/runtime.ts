@@ -1,6 +1,7 @@
 import { CgroupDriver, StatusResponse } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Backend } from '../../core/model/backend.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import type { Services } from './services.ts';
 
@@ -9,7 +10,7 @@ const KUBELET_API_VERSION = '0.1.0';
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { config, network, backends, userNamespaces, version } = services;
+  const { config, backends, userNamespaces, version } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -21,14 +22,14 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
 
     status: async ({ verbose }) => {
       const problem = await runtimeProblem(services);
-      const { ready, reason, message } = await network.readiness();
+      const standard = standardBackend(services);
+      const { ready, reason, message } = await standard.network.readiness();
       const mapped = (await userNamespaces.problem()) === undefined;
       const featuresOf = ({ sandboxes: { features } }: Backend) => ({
         ...features,
         userNamespaces: features.userNamespaces && mapped,
       });
       const handlers = backends.map((backend) => ({ name: backend.sandboxes.handler, features: featuresOf(backend) }));
-      const standard = standardBackend(services);
       return StatusResponse.create({
         status: {
           conditions: [
@@ -42,13 +43,10 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
           ],
         },
         // The empty name stands for the handler of pods that name none.
-        runtimeHandlers: [
-          ...(standard === undefined ? [] : [{ name: '', features: featuresOf(standard) }]),
-          ...handlers,
-        ],
+        runtimeHandlers: [{ name: '', features: featuresOf(standard) }, ...handlers],
         features: { supplementalGroupsPolicy: true, mountOptions: true },
         info: verbose
-          ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await standard?.runner.version()) }
+          ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await standard.runner.version()) }
           : {},
       });
     },
@@ -57,23 +55,28 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
 
     updateRuntimeConfig: async ({ runtimeConfig }) => {
       const ranges = (runtimeConfig?.networkConfig?.podCidr ?? '').split(',').map((range) => range.trim());
-      await network.setPodRanges(ranges.filter((range) => range !== ''));
+      for (const network of new Set(backends.map(({ network }) => network))) {
+        await network.setPodRanges(ranges.filter((range) => range !== ''));
+      }
       return {};
     },
   };
 }
 
-function standardBackend({ config, backends }: Services): Backend | undefined {
-  return backends.find(({ sandboxes }) => sandboxes.handler === config.runtime.default_handler);
+function standardBackend({ config, backends }: Services): Backend {
+  const handler = config.runtime.default_handler;
+  const found = backends.find(({ sandboxes }) => sandboxes.handler === handler);
+  if (found === undefined) throw new CriError(StatusCode.INTERNAL, `runtime.default_handler: no handler ${handler}`);
+  return found;
 }
 
 /** Why pods cannot be run now, or undefined. */
 async function runtimeProblem(services: Services): Promise<string | undefined> {
   const standard = standardBackend(services);
-  const problem = await standard?.sandboxes.unavailableBecause();
+  const problem = await standard.sandboxes.unavailableBecause();
   if (problem !== undefined) return problem;
   try {
-    await standard?.runner.version();
+    await standard.runner.version();
     return undefined;
   } catch (error) {
     return String(error);

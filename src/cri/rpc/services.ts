@@ -7,7 +7,6 @@ import type { UserNamespaces } from '../../core/lifecycle/user-namespaces.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { Network } from '../../core/model/network.ts';
 import type { RootfsStore } from '../../core/model/rootfs.ts';
 import type { StreamingServer } from '../streaming/streaming-server.ts';
 
@@ -17,7 +16,6 @@ export interface Services {
   containers: ContainerService;
   images: ImageService;
   rootfs: RootfsStore;
-  network: Network;
   userNamespaces: UserNamespaces;
   backends: readonly Backend[];
   events: EventBus;

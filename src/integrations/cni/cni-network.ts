@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import { messageOf, unavailable } from '../../core/model/errors.ts';
+import { CriError, StatusCode, messageOf, unavailable } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../core/model/network.ts';
 import { SharedLock } from '../../utils/shared-lock.ts';
@@ -55,7 +55,7 @@ export class CniNetwork implements Network {
   }
 
   attach(
-    request: NetworkRequest & { netns: string },
+    request: NetworkRequest,
     progress: (soFar: NetworkAttachment) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<NetworkAttachment> {
@@ -63,10 +63,13 @@ export class CniNetwork implements Network {
   }
 
   async #attach(
-    request: NetworkRequest & { netns: string },
+    request: NetworkRequest,
     progress: (soFar: NetworkAttachment) => Promise<void>,
     signal: AbortSignal | undefined,
   ): Promise<NetworkAttachment> {
+    if (request.netns === undefined) {
+      throw new CriError(StatusCode.INTERNAL, 'CNI needs a network namespace of this host, and the pod has none');
+    }
     cniArgs(request);
     const attachment: NetworkAttachment = { ips: [], networks: [] };
     for (const [index, list] of (await this.#load()).entries()) {
@@ -92,7 +95,7 @@ export class CniNetwork implements Network {
     if (failures.length > 0) throw unavailable(failures.map(messageOf).join('; '), failures[0]);
   }
 
-  async check(request: NetworkRequest & { netns: string }, attachment: NetworkAttachment): Promise<void> {
+  async check(request: NetworkRequest, attachment: NetworkAttachment): Promise<void> {
     for (const { ifName, conflist, result } of attachment.networks) {
       await check(this.#plugins, { list: parseCniConfig(conflist), request, ifName }, parseResult(result));
     }

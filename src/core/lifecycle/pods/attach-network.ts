@@ -1,5 +1,4 @@
 import type { Undo } from '../../../utils/undo.ts';
-import { CriError, StatusCode } from '../../model/errors.ts';
 import type { Network, NetworkAttachment } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement } from '../../model/sandbox-provider.ts';
@@ -16,9 +15,7 @@ export async function attachNetwork(
   keep: (record: SandboxRecord) => Promise<void>,
   undo: Undo,
 ): Promise<NetworkAttachment> {
-  const netns = placement.namespaces.network;
-  if (netns === undefined) throw new CriError(StatusCode.INTERNAL, `${record.handler} made no network namespace`);
-  const request = { ...networkRequest(record, netns), netns };
+  const request = networkRequest(record, placement.namespaces.network);
   let begun: NetworkAttachment | undefined;
   undo.add('detach the network', async () => {
     if (begun !== undefined) await network.detach(request, begun);

@@ -10,7 +10,7 @@ const COLLECT_EVERY_MS = 3_600_000;
 
 export interface NetworkUpkeepParts {
   network: Network;
-  /** The records of all pods, also of those being made or stopped. */
+  /** The records of all its pods, also of those being made or stopped. */
   records: () => readonly SandboxRecord[];
   /** Where a running pod is. */
   placement: (sandboxId: string) => Placement | undefined;
@@ -40,10 +40,10 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
   const { network, records, placement, logger } = parts;
   const isReady = (id: string) => records().some((record) => record.id === id && record.phase === 'ready');
   for (const record of records()) {
-    const netns = placement(record.id)?.namespaces.network;
-    if (record.network === undefined || netns === undefined) continue;
+    const place = placement(record.id);
+    if (record.network === undefined || place === undefined) continue;
     if (signal.aborted) return;
-    await network.check({ ...networkRequest(record, netns), netns }, record.network).catch((error: unknown) => {
+    await network.check(networkRequest(record, place.namespaces.network), record.network).catch((error: unknown) => {
       // Ended meanwhile, it has no network to check.
       if (!isReady(record.id)) return;
       const fields = { sandbox: record.id, name: record.config.metadata?.name, error: messageOf(error) };

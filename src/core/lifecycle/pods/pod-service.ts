@@ -11,7 +11,6 @@ import type { ContainerRunner } from '../../model/container-runner.ts';
 import { failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
 import type { EventBus } from '../events.ts';
@@ -41,7 +40,6 @@ export interface PodServiceOptions {
   backends: readonly Backend[];
   defaultHandler: string;
   cgroupParent: string;
-  network: Network;
   userNamespaces: Pick<UserNamespaces, 'problem'>;
   host: HostFacts;
   clock: Clock;
@@ -197,7 +195,7 @@ export class PodService {
   }
 
   async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
-    const { network } = this.#options;
+    const { network } = this.#backend(record.handler);
     const runDir = this.#runDir(record.id);
     const spec = this.#spec(record);
     await this.#records.put(record);
@@ -254,7 +252,7 @@ export class PodService {
     try {
       if (record.network !== undefined) {
         const netns = (await provider.inspect(spec))?.namespaces.network;
-        await this.#options.network.detach(networkRequest(record, netns), record.network);
+        await this.#backend(record.handler).network.detach(networkRequest(record, netns), record.network);
       }
       await provider.stop(spec);
     } catch (error) {
@@ -331,8 +329,15 @@ export class PodService {
    */
   async keep(signal: AbortSignal): Promise<void> {
     this.#stopRetries.start(signal);
-    const records = () => this.#records.list();
-    await keepNetworks({ ...this.#options, records, placement: (id) => this.#placements.get(id) }, signal);
+    const placement = (id: string) => this.#placements.get(id);
+    const networks = new Set([...this.#backends.values()].map(({ network }) => network));
+    await Promise.all(
+      [...networks].map((network) => {
+        const records = () =>
+          this.#records.list().filter(({ handler }) => this.#backends.get(handler)?.network === network);
+        return keepNetworks({ ...this.#options, network, records, placement }, signal);
+      }),
+    );
   }
 
   /** The second half of taking up; see {@link load}. A pod that cannot be put in order is reported and left for a later try. */
