@@ -79,6 +79,10 @@ export const configSchema = z.strictObject({
       exec_drain_seconds: seconds
         .default(1)
         .describe('how long ExecSync waits for output that background processes hold open'),
+      cdi_spec_dirs: z
+        .array(absolutePath)
+        .default(['/etc/cdi', '/var/run/cdi'])
+        .describe('folders of CDI specifications (*.json, *.yaml); a device in a later one counts'),
       pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
     })
     .prefault({})

@@ -1,3 +1,5 @@
+import type { HookName } from './container-devices.ts';
+
 /**
  * The part of the OCI runtime specification 1.1 (`config.json`) that this server writes. Field names are the
  * specification's own.
@@ -9,6 +11,7 @@ export interface OciSpec {
   process: OciProcess;
   mounts: OciMount[];
   annotations?: Record<string, string>;
+  hooks?: Partial<Record<HookName, { path: string; args?: string[]; env?: string[]; timeout?: number }[]>>;
   linux: OciLinux;
 }
 

@@ -7,6 +7,8 @@ import type { Undo } from '../../../utils/undo.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import { notFound } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
+import { applyEdits } from '../oci/apply-edits.ts';
+import { cdiDeviceNames } from '../oci/cdi-names.ts';
 import { stopSignal } from '../oci/signals.ts';
 import { containerSpec } from '../oci/spec.ts';
 import { resolveUser } from '../oci/users.ts';
@@ -15,7 +17,7 @@ import { hostnameOf, namespaceOptions } from '../pods/sandbox-spec.ts';
 import type { ContainerParts } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { findMountedImages, mountImageVolumes, unmountImageVolumes } from './image-volumes.ts';
-import { mountTargets } from './mount-targets.ts';
+import { mountTargets, resolveInRoot } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './validate.ts';
 
@@ -38,6 +40,7 @@ export async function createContainer(
   const image = findImage(options, config);
   const mounted = findMountedImages(config, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, config);
+  const edits = await options.devices.edits(cdiDeviceNames(config));
   const logPath = containerLogPath(pod.record.config, config);
   const record: ContainerRecord = {
     id,
@@ -80,7 +83,7 @@ export async function createContainer(
     passwd: await userFile(path, '/etc/passwd'),
     group: await userFile(path, '/etc/group'),
   });
-  const spec = await containerSpec({
+  const plain = await containerSpec({
     containerId: id,
     config,
     image: image.config,
@@ -100,6 +103,7 @@ export async function createContainer(
       annotations: annotations(pod, config),
     },
   });
+  const spec = await applyEdits(plain, edits, (target) => resolveInRoot(path, target, 'config.CDI_devices'));
   if (logPath !== '') await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
   undo.add('remove the container', () => runner.remove(id));
   await runner.create({
@@ -110,7 +114,7 @@ export async function createContainer(
     stdin: config.stdin,
     stdinOnce: config.stdinOnce,
   });
-  const { uid, gid, supplementalGroups } = user;
+  const { uid, gid, additionalGids: supplementalGroups = [] } = spec.process.user;
   await store.put({ ...record, phase: 'created', user: { uid, gid, supplementalGroups } });
 }
 

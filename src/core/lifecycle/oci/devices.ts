@@ -88,7 +88,8 @@ async function devicesBelow(folder: string, target: string, skipRuntimeOwn: bool
   return devices;
 }
 
-function toDevice(path: string, facts: Awaited<ReturnType<typeof stat>>): OciDevice | undefined {
+/** A node's device under another path; undefined when it is none. */
+export function toDevice(path: string, facts: Awaited<ReturnType<typeof stat>>): OciDevice | undefined {
   if (!facts.isCharacterDevice() && !facts.isBlockDevice()) return undefined;
   const rdev = BigInt(facts.rdev);
   return {

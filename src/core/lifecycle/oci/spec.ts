@@ -1,6 +1,6 @@
 import { NamespaceMode } from '../../../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../../../api/gen/cri.ts';
-import { invalidArgument, unimplemented } from '../../model/errors.ts';
+import { invalidArgument } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { ImageConfig } from '../../model/image.ts';
@@ -52,7 +52,6 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
   const privileged = context?.privileged ?? false;
   refuseUnbuilt(context);
   checkContainerUserNamespace(context?.namespaceOptions?.usernsOptions, pod.userNamespace);
-  if (config.CDIDevices.length > 0) throw unimplemented('config.CDI_devices: a CDI device');
   const pid = pidScope(config);
   const ids = idMappings(inputs.pod.userNamespace);
   if (inputs.pod.userNamespace !== undefined) checkMapped(user, inputs.pod.userNamespace);

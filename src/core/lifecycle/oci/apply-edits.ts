@@ -1,0 +1,102 @@
+import { stat } from 'node:fs/promises';
+import type { ContainerEdits, DeviceNodeEdit } from '../../model/container-devices.ts';
+import { failedPrecondition, isErrno, messageOf, unimplemented } from '../../model/errors.ts';
+import type { OciDevice, OciMount, OciSpec } from '../../model/oci-runtime.ts';
+import { toDevice } from './devices.ts';
+
+/**
+ * A container's configuration with what its devices need laid over it, in the order of the edits; a later one takes the
+ * place of an earlier one with the same variable, path or mount point (CDI specification, "OCI edits").
+ * @param resolve follows links in the container's root.
+ * @throws CriError FAILED_PRECONDITION for what the node does not have, UNIMPLEMENTED for what cannot be done here, naming
+ * the device.
+ */
+export async function applyEdits(
+  spec: OciSpec,
+  edits: readonly ContainerEdits[],
+  resolve: (path: string) => Promise<string>,
+): Promise<OciSpec> {
+  const edited = structuredClone(spec);
+  for (const edit of edits) {
+    const [unsupported] = edit.unsupported;
+    if (unsupported !== undefined) throw unimplemented(`CDI device ${edit.of}: ${unsupported}`);
+    setVariables(edited, edit.env);
+    for (const node of edit.deviceNodes) await addDevice(edited, node, edit.of);
+    for (const mount of edit.mounts) await addMount(edited, mount, edit.of, resolve);
+    for (const { hookName, args, ...hook } of edit.hooks) {
+      edited.hooks ??= {};
+      (edited.hooks[hookName] ??= []).push({ ...hook, ...(args !== undefined && { args }) });
+    }
+    const groups = [...(edited.process.user.additionalGids ?? []), ...edit.additionalGids.filter((gid) => gid !== 0)];
+    edited.process.user.additionalGids = [...new Set(groups)];
+  }
+  return edited;
+}
+
+function setVariables({ process }: OciSpec, env: readonly string[]): void {
+  const nameOf = (variable: string) => variable.slice(0, variable.indexOf('='));
+  const names = new Set(env.map(nameOf));
+  const latest = new Map(env.map((variable) => [nameOf(variable), variable]));
+  process.env = [...process.env.filter((variable) => !names.has(nameOf(variable))), ...latest.values()];
+}
+
+async function addDevice(spec: OciSpec, node: DeviceNodeEdit, of: string): Promise<void> {
+  const { uid: user } = spec.process.user;
+  const device = await complete(node, of);
+  const { linux } = spec;
+  // A device whose owner nobody named belongs to the container's user, who could not use it otherwise.
+  const owned = { ...device, ...(node.uid === undefined && user > 0 && { uid: user }) };
+  linux.devices = [...(linux.devices ?? []).filter(({ path }) => path !== node.path), owned];
+  if (device.type === 'p') return;
+  const { type, major, minor } = device;
+  linux.resources.devices ??= [];
+  linux.resources.devices.push({ allow: true, type, major, minor, access: node.permissions ?? 'rwm' });
+}
+
+/** Fills in from the node's device what the edit leaves open. */
+async function complete(node: DeviceNodeEdit, of: string): Promise<OciDevice> {
+  const { path, type, major, minor, fileMode, uid, gid } = node;
+  const chosen = {
+    ...(fileMode !== undefined && { fileMode }),
+    ...(uid !== undefined && { uid }),
+    ...(gid !== undefined && { gid }),
+  };
+  if (type === 'p') return { path, type, major: 0, minor: 0, ...chosen };
+  if (type !== undefined && major !== undefined) return { path, type, major, minor: minor ?? 0, ...chosen };
+  const hostPath = node.hostPath ?? path;
+  const problem = (words: string) => failedPrecondition(`CDI device ${of}: ${hostPath} ${words}`);
+  const facts = await stat(hostPath).catch((error: unknown) => {
+    throw problem(isErrno(error, 'ENOENT') ? 'does not exist on the node' : `cannot be read: ${messageOf(error)}`);
+  });
+  const found = toDevice(path, facts);
+  if (found === undefined) throw problem('is no device');
+  if (type !== undefined && type !== found.type) throw problem(`is of type "${found.type}", not "${type}"`);
+  return { ...found, ...chosen };
+}
+
+async function addMount(
+  spec: OciSpec,
+  mount: ContainerEdits['mounts'][number],
+  of: string,
+  resolve: (path: string) => Promise<string>,
+): Promise<void> {
+  const { hostPath, type = 'bind', options } = mount;
+  const isBind = type === 'bind' || type === 'none';
+  if (isBind) {
+    await stat(hostPath).catch((error: unknown) => {
+      throw failedPrecondition(`CDI device ${of}: cannot mount ${hostPath}: ${messageOf(error)}`, error);
+    });
+  }
+  const binding = isBind && !options.some((option) => option === 'bind' || option === 'rbind');
+  const destination = await resolve(mount.containerPath);
+  if (destination === '/') throw failedPrecondition(`CDI device ${of}: nothing can be mounted over the root directory`);
+  const entry: OciMount = { destination, type, source: hostPath, options: binding ? ['rbind', ...options] : options };
+  const mounts = spec.mounts.filter((other) => other.destination !== destination);
+  // Behind the kernel's file systems, upper folders come before what lies in them: the order stays so.
+  const depth = (path: string) => path.split('/').length;
+  const first = mounts.findIndex((other) => other.type === 'bind');
+  const deeper = mounts.findIndex(
+    (other, index) => first >= 0 && index >= first && depth(other.destination) > depth(destination),
+  );
+  spec.mounts = deeper < 0 ? [...mounts, entry] : mounts.toSpliced(deeper, 0, entry);
+}

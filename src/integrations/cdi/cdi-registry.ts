@@ -1,0 +1,91 @@
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ContainerEdits, DeviceRegistry } from '../../core/model/container-devices.ts';
+import { failedPrecondition, isErrno, messageOf } from '../../core/model/errors.ts';
+import { parseCdiSpec } from './cdi-spec.ts';
+import type { CdiSpec } from './cdi-spec.ts';
+
+/** Files are a few kilobytes; a larger one is no specification. */
+const FILE_LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** What one look at the folders gave. */
+interface Found {
+  /** By qualified name; two of them in one folder are in conflict. */
+  devices: Map<string, { spec: CdiSpec; files: string[] }>;
+  /** What is wrong with files, each with its path. */
+  problems: string[];
+}
+
+/**
+ * Devices of the CDI specification files (`*.json`, `*.yaml`) in a list of folders; a device in a later folder takes the
+ * place of one with the same name in an earlier one. The files are read at each request, for drivers write them at any time.
+ */
+export class CdiRegistry implements DeviceRegistry {
+  readonly #folders: readonly string[];
+
+  constructor(folders: readonly string[]) {
+    this.#folders = folders;
+  }
+
+  async edits(names: readonly string[]): Promise<ContainerEdits[]> {
+    if (names.length === 0) return [];
+    const { devices, problems } = await this.#read();
+    const edits = new Set<ContainerEdits>();
+    const missing: string[] = [];
+    for (const name of names) {
+      const { spec, files } = devices.get(name) ?? { spec: undefined, files: [] };
+      const device = spec?.devices.get(name.slice(name.indexOf('=') + 1));
+      if (files.length > 1) missing.push(`${name} (it is in ${files.join(' and in ')})`);
+      else if (spec === undefined || device === undefined) missing.push(name);
+      else edits.add(spec.edits).add(device);
+    }
+    if (missing.length === 0) return [...edits];
+    const where = this.#folders.length === 0 ? 'no folder (runtime.cdi_spec_dirs)' : this.#folders.join(', ');
+    const wrong = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
+    throw failedPrecondition(`no such CDI device: ${missing.join(', ')}; looked in ${where}${wrong}`);
+  }
+
+  async #read(): Promise<Found> {
+    const found: Found = { devices: new Map(), problems: [] };
+    for (const folder of this.#folders) {
+      const { devices, problems } = await readFolder(folder);
+      for (const [name, device] of devices) found.devices.set(name, device);
+      found.problems.push(...problems);
+    }
+    return found;
+  }
+}
+
+async function readFolder(folder: string): Promise<Found> {
+  const found: Found = { devices: new Map(), problems: [] };
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT')) found.problems.push(`${folder}: ${messageOf(error)}`);
+    return [];
+  });
+  for (const name of names.filter((each) => /\.(json|yaml)$/.test(each)).sort()) {
+    const path = join(folder, name);
+    try {
+      const spec = parseCdiSpec(await readSmallFile(path), name.endsWith('.json') ? 'json' : 'yaml');
+      for (const device of spec.devices.keys()) {
+        const qualified = `${spec.kind}=${device}`;
+        const files = found.devices.get(qualified)?.files ?? [];
+        found.devices.set(qualified, { spec, files: [...files, path] });
+      }
+    } catch (error) {
+      found.problems.push(`${path}: ${messageOf(error)}`);
+    }
+  }
+  return found;
+}
+
+async function readSmallFile(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const facts = await file.stat();
+    if (!facts.isFile()) throw new Error('is no file');
+    if (facts.size > FILE_LIMIT_BYTES) throw new Error(`is larger than ${String(FILE_LIMIT_BYTES)} bytes`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}

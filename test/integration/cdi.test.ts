@@ -1,0 +1,128 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+/** A server that finds devices in two folders of the test. */
+async function make(t: ExecutionContext) {
+  const server = await ServerFixture.make(t);
+  const { folder } = server;
+  for (const name of ['conf.d', 'cdi', 'cdi-high', 'driver']) await mkdir(join(folder, name));
+  await writeFile(
+    join(folder, 'conf.d/cdi.toml'),
+    `[runtime]\ncdi_spec_dirs = ["${folder}/cdi", "${folder}/cdi-high"]\n`,
+  );
+  await server.end('SIGTERM');
+  await server.start();
+  await writeFile(join(folder, 'driver/library'), 'a library of the driver\n');
+  const hook = join(folder, 'driver/hook');
+  await writeFile(hook, `#!/bin/sh\ncat >"${folder}/driver/$1.state"\necho "$VALUE" >"${folder}/driver/$1.value"\n`);
+  await chmod(hook, 0o755);
+  return { server, folder, hook };
+}
+
+const write = (path: string, devices: object[], more: object = {}) =>
+  writeFile(path, JSON.stringify({ cdiVersion: '0.6.0', kind: 'vendor.com/card', devices, ...more }));
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(`a container has what the specification of its devices says, on ${handler}`, async (t) => {
+    const { server, folder, hook } = await make(t);
+    const hooks = ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'].map((hookName) => {
+      return { hookName, path: hook, args: ['hook', hookName], env: [`VALUE=${hookName}`], timeout: 10 };
+    });
+    const card = {
+      name: '0',
+      containerEdits: {
+        env: ['CARD=0'],
+        deviceNodes: [
+          { path: '/dev/card0', hostPath: '/dev/zero' },
+          { path: '/dev/card-ro', type: 'c', major: 1, minor: 3, fileMode: 0o444, permissions: 'r', uid: 5, gid: 6 },
+        ],
+        mounts: [
+          { hostPath: join(folder, 'driver'), containerPath: '/usr/lib/card', options: ['ro', 'nosuid', 'bind'] },
+        ],
+        hooks: [...hooks, { hookName: 'startContainer', path: '/bin/touch', args: ['touch', '/dev/shm/hooked'] }],
+      },
+    };
+    await write(join(folder, 'cdi/card.json'), [card], {
+      cdiVersion: '0.7.0',
+      containerEdits: { env: ['DRIVER=y', 'PATH_OF=image'], additionalGids: [4711] },
+    });
+    await writeFile(
+      join(folder, 'cdi/other.yaml'),
+      'cdiVersion: "0.3.0"\nkind: other.io/x\ndevices:\n- name: a\n  containerEdits:\n    env: [OTHER=from-yaml]\n',
+    );
+    const pod = await server.pod('cdi', {}, handler);
+    const container = await server.sh(pod, 'c', 'sleep 60', {
+      CDIDevices: [{ name: 'vendor.com/card=0' }],
+      annotations: { 'cdi.k8s.io/plugin': 'other.io/x=a,vendor.com/card=0' },
+      envs: [{ key: 'CARD', value: Buffer.from('request') }],
+      linux: { securityContext: { runAsUser: { value: 1000n } } },
+    });
+    const sh = async (script: string) => {
+      const { stdout, stderr, exitCode } = await server.exec(container, 'sh', '-c', script);
+      return `${stdout.toString()}${stderr.toString()}${String(exitCode)}`;
+    };
+    t.is(await sh('echo $CARD $DRIVER $OTHER'), '0 y from-yaml\n0');
+    t.is(await sh('id -G | tr " " "\\n" | grep 4711'), '4711\n0');
+    t.is(await sh('stat -c "%F %t:%T %a %u:%g" /dev/card0'), 'character special file 1:5 666 1000:0\n0');
+    t.is(await sh('head -c 3 /dev/card0 | tr "\\0" 0'), '0000');
+    t.is(await sh('stat -c "%t:%T %a %u:%g" /dev/card-ro'), '1:3 444 5:6\n0');
+    t.is(await sh('cat /usr/lib/card/library'), 'a library of the driver\n0');
+    t.regex(await sh('touch /usr/lib/card/x'), /[Rr]ead-only file system/);
+    t.is(await sh('ls /dev/shm/hooked'), '/dev/shm/hooked\n0');
+    t.true((await server.status(container)).user?.linux?.supplementalGroups.includes(4711n));
+    for (const name of ['prestart', 'createRuntime', 'createContainer', 'poststart']) {
+      t.is(await readFile(join(folder, `driver/${name}.value`), 'utf8').catch(String), `${name}\n`, name);
+      const state = JSON.parse(await readFile(join(folder, `driver/${name}.state`), 'utf8')) as { id: string };
+      t.is(state.id, container, name);
+    }
+    t.false((await readdir(join(folder, 'driver'))).includes('poststop.value'));
+    await server.client.call(RuntimeServiceService.removeContainer, { containerId: container });
+    t.is(await readFile(join(folder, 'driver/poststop.value'), 'utf8'), 'poststop\n');
+  });
+
+  test.serial(`only what the edit permits can be done with a device, on ${handler}`, async (t) => {
+    const { server, folder } = await make(t);
+    await write(join(folder, 'cdi/a.json'), [
+      {
+        name: 'full',
+        containerEdits: { deviceNodes: [{ path: '/dev/full2', hostPath: '/dev/kmsg', permissions: 'r' }] },
+      },
+    ]);
+    const pod = await server.pod('rules', {}, handler);
+    const container = await server.sh(pod, 'c', 'sleep 60', { CDIDevices: [{ name: 'vendor.com/card=full' }] });
+    const { exitCode, stderr } = await server.exec(container, 'sh', '-c', 'echo x >/dev/full2');
+    t.not(exitCode, 0);
+    t.regex(stderr.toString(), /Operation not permitted/);
+  });
+}
+
+test.serial('a device that cannot be given leaves nothing behind, and files are read anew', async (t) => {
+  const { server, folder } = await make(t);
+  const pod = await server.pod('none');
+  const create = (name: string) => server.sh(pod, 'c', 'echo $FROM', { CDIDevices: [{ name }] });
+  await t.throwsAsync(create('nonsense'), { message: /config\.CDI_devices\[0\]\.name.*vendor\.com\/class=device/ });
+  await t.throwsAsync(create('vendor.com/card=0'), { message: /no such CDI device: vendor\.com\/card=0; looked in/ });
+  const card = (FROM: string, more: object = {}) => ({ name: '0', containerEdits: { env: [`FROM=${FROM}`], ...more } });
+  await write(join(folder, 'cdi/a.json'), [card('low', { intelRdt: { closID: 'x' } })]);
+  await t.throwsAsync(create('vendor.com/card=0'), {
+    message: /CDI device vendor\.com\/card=0: intelRdt is not implemented/,
+  });
+  await write(join(folder, 'cdi/a.json'), [
+    card('low', { hooks: [{ hookName: 'createRuntime', path: '/bin/false' }] }),
+  ]);
+  await t.throwsAsync(create('vendor.com/card=0'), { message: /hook/ });
+  t.deepEqual((await server.containers()).containers, []);
+  t.deepEqual(await readdir(join(folder, 'root/containers')), []);
+  await write(join(folder, 'cdi-high/b.json'), [card('high')]);
+  const container = await create('vendor.com/card=0');
+  await server.exit(container);
+  t.is(await server.output('none', 'c'), 'high\n');
+  await server.client.call(RuntimeServiceService.removeContainer, { containerId: container });
+  await rm(join(folder, 'cdi-high/b.json'));
+  await rm(join(folder, 'cdi/a.json'));
+  await t.throwsAsync(create('vendor.com/card=0'), { message: /no such CDI device/ });
+});
