@@ -6,19 +6,15 @@ import { mountTmpfs, unmount } from '../../../utils/fs/mount.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
 import { Undo } from '../../../utils/undo.ts';
 import type { Backend } from '../../model/backend.ts';
-import type { Clock } from '../../model/clock.ts';
 import type { ContainerRunner } from '../../model/container-runner.ts';
 import { failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
-import type { HostFacts } from '../../model/host-facts.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
-import type { EventBus } from '../events.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
 import { ociResources } from '../oci/resources.ts';
 import { RecordStore } from '../records.ts';
-import type { UserNamespaces } from '../user-namespaces.ts';
 import { attachNetwork } from './attach-network.ts';
 import { podFiles, writePodFiles } from './files.ts';
 import type { PodFiles } from './files.ts';
@@ -26,26 +22,13 @@ import { keepNetworks } from './network-upkeep.ts';
 import { copyRecord, discardOrphans } from './orphans.ts';
 import type { PodContainers } from './pod-containers.ts';
 import { Retries } from './retries.ts';
+import type { PodServiceOptions } from './pod-options.ts';
 import { parseSandboxRecord, podName } from './sandbox-record.ts';
 import { namespaceOptions, networkRequest, sandboxSpec } from './sandbox-spec.ts';
 import { validatePodConfig } from './validate.ts';
 
 /** Kubernetes' size of a pod's /dev/shm. */
 const SHM_BYTES = 64 * 1024 * 1024;
-
-export interface PodServiceOptions {
-  /** Folder of durable data and folder that a reboot empties. */
-  root: string;
-  state: string;
-  backends: readonly Backend[];
-  defaultHandler: string;
-  cgroupParent: string;
-  userNamespaces: Pick<UserNamespaces, 'problem'>;
-  host: HostFacts;
-  clock: Clock;
-  logger: Logger;
-  events: EventBus;
-}
 
 /** A running pod, as containers are placed in it. */
 export interface ReadyPod {
@@ -361,8 +344,8 @@ export class PodService {
     }
     const known = (id: string) => this.#records.get(id) !== undefined;
     const spec = (record: SandboxRecord) => this.#spec(record);
-    const parts = { ...this.#options, known, spec, runDir: (id: string) => this.#runDir(id) };
-    for (const { sandboxes } of this.#backends.values()) await discardOrphans(sandboxes, parts);
+    const parts = { known, spec, runDir: (id: string) => this.#runDir(id), logger: this.#logger };
+    for (const backend of this.#backends.values()) await discardOrphans(backend.sandboxes, { ...backend, ...parts });
   }
 
   /** A sandbox ended by itself or by somebody else's hand. */
