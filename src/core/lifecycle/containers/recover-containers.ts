@@ -21,11 +21,14 @@ export async function recoverContainer(
     logger.info('Removing a container whose creation was interrupted', { container: record.id });
     return remove();
   }
-  const state = await pods.runnerOf(record.sandboxId).inspect(record.id);
+  const runner = pods.runnerOf(record.sandboxId);
+  const state = await runner.inspect(record.id);
   switch (state.status) {
     case 'absent':
       return store.finish(lost(record, clock.now(), 'gone when the server started, as after a restart of the node'));
     case 'stopped':
+      // Where a PID namespace is shared, what the first process started does not end with it.
+      await runner.killAll(record.id);
       if (state.exit !== undefined) return store.finish(exited(record, state.exit));
       return store.finish(lost(record, clock.now(), 'its monitor ended without reporting an exit code'));
     case 'created':

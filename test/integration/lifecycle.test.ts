@@ -1,0 +1,292 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ContainerState,
+  CreateContainerRequest,
+  NamespaceMode,
+  RunPodSandboxRequest,
+  RuntimeServiceService,
+  Signal,
+} from '../../api/gen/cri.ts';
+import type { ContainerConfig } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { cgroupProcesses } from '../../src/utils/cgroup/processes.ts';
+import { importImage } from './image-fixture.ts';
+import { difference, inventory } from './leaks.ts';
+import { outputOf, parseLog } from './runner-fixture.ts';
+import { IMAGE, ServerFixture } from './server-fixture.ts';
+
+type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
+
+const { createContainer, removeContainer, removePodSandbox, reopenContainerLog, runPodSandbox, startContainer } =
+  RuntimeServiceService;
+const { stopContainer, stopPodSandbox } = RuntimeServiceService;
+const { CONTAINER, POD } = NamespaceMode;
+const IDLE = 'while :; do sleep 0.05; done';
+
+const pid = (mode: NamespaceMode) => ({ linux: { securityContext: { namespaceOptions: { pid: mode } } } });
+
+/** Names of the processes in a container's cgroup, from the host. */
+async function inCgroup(server: ServerFixture, id: string): Promise<string[]> {
+  const config = join(server.folder, 'state/runner/containers', id, 'config.json');
+  const { linux } = JSON.parse(await readFile(config, 'utf8')) as { linux: { cgroupsPath: string } };
+  const mounts = ['/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids', '/sys/fs/cgroup'];
+  const pids = await cgroupProcesses(mounts.map((mount) => mount + linux.cgroupsPath));
+  const names = await Promise.all(pids.map((one) => readFile(`/proc/${String(one)}/comm`, 'utf8').catch(() => '')));
+  return names.map((name) => name.trim());
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(20);
+}
+
+function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCode, message: RegExp) {
+  return t.throwsAsync(attempt, { code, message } as object, message.source);
+}
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(
+    `${handler}: the stop signal is the request's, else the image's; after the grace all is killed`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      await importImage(server, 'localhost/signal:1', {}, { config: { StopSignal: 'SIGUSR1' } });
+      const traps = `trap 'exit 10' USR1; trap 'exit 12' USR2; trap 'exit 15' TERM; : >/ready; ${IDLE}`;
+      const pod = await server.pod('signals', pid(CONTAINER), handler);
+      const ends = async (name: string, config: Container, timeout = 30n) => {
+        const id = await server.sh(pod, name, traps, { ...pid(CONTAINER), ...config });
+        await until(async () => (await server.exec(id, 'test', '-e', '/ready')).exitCode === 0);
+        const { stopSignal } = await server.status(id);
+        await server.client.call(stopContainer, { containerId: id, timeout });
+        await server.client.call(stopContainer, { containerId: id, timeout });
+        const { exitCode, reason } = await server.status(id);
+        return [stopSignal, exitCode, reason];
+      };
+      const image = { image: { image: 'localhost/signal:1' } };
+      t.deepEqual(await ends('default', {}), [Signal.SIGNAL_SIGTERM, 15, 'Error']);
+      t.deepEqual(await ends('image', image), [Signal.SIGNAL_SIGUSR1, 10, 'Error']);
+      const requested = { stopSignal: Signal.SIGNAL_SIGUSR2 };
+      t.deepEqual(await ends('request', { ...image, ...requested }), [Signal.SIGNAL_SIGUSR2, 12, 'Error']);
+      t.deepEqual(await ends('at-once', {}, 0n), [Signal.SIGNAL_SIGTERM, 137, 'Error']);
+      // The first process of a PID namespace gets no signal that it has not asked for (pid_namespaces(7)).
+      const deaf = await server.sh(pod, 'deaf', 'exec sleep 1000', pid(CONTAINER));
+      await server.client.call(stopContainer, { containerId: deaf, timeout: 1n });
+      t.is((await server.status(deaf)).exitCode, 137);
+      const created = await server.create(pod, 'created', { command: ['true'], ...pid(CONTAINER) });
+      await server.client.call(stopContainer, { containerId: created, timeout: 10n });
+      t.like(await server.status(created), { state: ContainerState.CONTAINER_EXITED, exitCode: 137 });
+      await refused(
+        t,
+        server.client.call(startContainer, { containerId: created }),
+        StatusCode.FAILED_PRECONDITION,
+        /only a created one/,
+      );
+    },
+  );
+
+  test.serial(
+    `${handler}: whatever a container started ends with it, also where the pod shares its processes`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      const child = `setsid sh -c 'trap "" TERM HUP; ${IDLE}' & : >/ready; `;
+      for (const mode of [POD, CONTAINER]) {
+        const name = `m${String(mode)}`;
+        const pod = await server.pod(name, pid(mode), handler);
+        const stopped = await server.sh(pod, 'stopped', `trap 'exit 5' TERM; ${child} ${IDLE}`, pid(mode));
+        await until(async () => (await server.exec(stopped, 'test', '-e', '/ready')).exitCode === 0);
+        t.true((await inCgroup(server, stopped)).length > 1);
+        await server.client.call(stopContainer, { containerId: stopped, timeout: 30n });
+        t.is((await server.status(stopped)).exitCode, 5);
+        t.deepEqual(await inCgroup(server, stopped), [], `${name}: after a stop`);
+
+        // Its output is held open by what it leaves behind.
+        const ended = await server.sh(pod, 'ended', `${child} echo said; exit 6`, pid(mode));
+        t.is((await server.exit(ended)).exitCode, 6);
+        t.is(await server.output(name, 'ended'), 'said\n');
+        await until(async () => (await inCgroup(server, ended)).length === 0);
+
+        const first = await server.sh(pod, 'first', IDLE, pid(mode));
+        const own = (await server.exec(first, 'cat', '/proc/1/comm')).stdout.toString().trim();
+        t.is(own, mode === CONTAINER ? 'sh' : own === 'init' ? 'init' : 'catatonit');
+        if (mode === POD) {
+          // What loses its parent is reaped by the pod's first process.
+          await server.exec(first, 'sh', '-c', '(sleep 0.01 &) ; true');
+          await until(async () => {
+            const { stdout } = await server.exec(first, 'sh', '-c', 'grep -l "^State:.Z" /proc/[0-9]*/status | wc -l');
+            return stdout.toString().trim() === '0';
+          });
+        }
+        await server.client.call(removePodSandbox, { podSandboxId: pod });
+      }
+    },
+  );
+
+  test.serial(`${handler}: ExecSync answers when the command ends, whatever it leaves behind`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const pod = await server.pod('exec', {}, handler);
+    const id = await server.sh(pod, 'c', IDLE);
+    const { stdout, exitCode } = await server.exec(id, 'sh', '-c', 'sleep 1000 & echo said; exit 4');
+    t.deepEqual([stdout.toString(), exitCode], ['said\n', 4]);
+    const slow = await server.exec(id, 'sh', '-c', '(sleep 0.2; echo later) & echo first');
+    t.regex(slow.stdout.toString(), /^first\n/);
+    t.is((await server.exec(id, 'sh', '-c', 'kill -9 $$')).exitCode, 137);
+  });
+
+  test.serial(`${handler}: a start that fails is told with code 128, StartError and the runtime's words`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const runtime = join(server.folder, 'runtime');
+    const script = `#!/bin/sh
+for word; do
+  if [ "$word" = start ]; then echo "the moon is in the wrong phase" >&2; exit 1; fi
+done
+exec crun "$@"
+`;
+    await writeFile(runtime, script, { mode: 0o755 });
+    const config = join(server.folder, 'config.toml');
+    const usual = await readFile(config, 'utf8');
+    const use = async (text: string) => {
+      await server.end('SIGTERM');
+      await writeFile(config, text);
+      await server.start();
+    };
+    await use(usual.replace('[runtime]', `[runtime]\noci_runtime = "${runtime}"`));
+    const pod = await server.pod('broken', {}, handler);
+    const id = await server.create(pod, 'c', { command: ['true'] });
+    const start = () => server.client.call(startContainer, { containerId: id });
+    await refused(t, start(), StatusCode.UNKNOWN, /cannot start container .*the moon is in the wrong phase/);
+    const { state, exitCode, reason, message, startedAt, finishedAt } = await server.status(id);
+    t.deepEqual([state, exitCode, reason], [ContainerState.CONTAINER_EXITED, 128, 'StartError']);
+    t.regex(message, /the moon is in the wrong phase/);
+    t.true(startedAt > 0n && finishedAt >= startedAt);
+    await refused(t, start(), StatusCode.FAILED_PRECONDITION, /is exited/);
+    t.deepEqual(await inCgroup(server, id), []);
+    await server.end('SIGKILL');
+    await use(usual);
+    t.like(await server.status(id), { exitCode: 128, reason: 'StartError', message });
+    await server.client.call(removeContainer, { containerId: id });
+
+    // What is missing is seen when it is created, what is no program when it runs.
+    await refused(t, server.sh(pod, 'missing', '', { command: ['/none'] }), StatusCode.UNKNOWN, /\/none/);
+    const text = '\x7fELF no program';
+    await importImage(server, 'localhost/broken:1', { '/broken': { mode: 0o755, owner: 0, text } });
+    const image = { image: { image: 'localhost/broken:1' } };
+    t.is((await server.exit(await server.sh(pod, 'format', '', { command: ['/broken'], ...image }))).exitCode, 1);
+    t.regex(await server.output('broken', 'format', 'stderr'), /exec format error/i);
+    t.deepEqual((await server.containers()).containers.length, 1);
+  });
+
+  test.serial(`${handler}: repeats find the first attempt, also after the server was killed`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const request = RunPodSandboxRequest.create({ config: server.podConfig('again'), runtimeHandler: handler });
+    const { podSandboxId } = await server.client.call(runPodSandbox, request);
+    const container = CreateContainerRequest.create({
+      podSandboxId,
+      config: {
+        metadata: { name: 'c' },
+        image: { image: IMAGE },
+        command: ['sleep', '1000'],
+        envs: [{ key: 'BYTES', value: Buffer.from('bytes: é') }],
+        linux: { resources: { cpuShares: 512n } },
+      },
+    });
+    const { containerId } = await server.client.call(createContainer, container);
+    for (const signal of [undefined, 'SIGKILL', 'SIGTERM'] as const) {
+      if (signal !== undefined) {
+        await server.end(signal);
+        await server.start();
+      }
+      t.is((await server.client.call(runPodSandbox, request)).podSandboxId, podSandboxId);
+      t.is((await server.client.call(createContainer, container)).containerId, containerId);
+    }
+    await server.client.call(startContainer, { containerId });
+    await refused(
+      t,
+      server.client.call(createContainer, container),
+      StatusCode.ALREADY_EXISTS,
+      new RegExp(containerId),
+    );
+    await server.client.call(stopPodSandbox, { podSandboxId });
+    await refused(t, server.client.call(runPodSandbox, request), StatusCode.ALREADY_EXISTS, new RegExp(podSandboxId));
+    await server.client.call(removePodSandbox, { podSandboxId });
+    t.not((await server.client.call(runPodSandbox, request)).podSandboxId, podSandboxId);
+  });
+
+  test.serial(`${handler}: stop and remove in the middle of run, create and start leave nothing`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const { client } = server;
+    await server.warm();
+    const before = await inventory(server);
+    for (let turn = 0; turn < 6; turn++) {
+      const pod = await server.pod(`t${String(turn)}`, pid(turn % 2 === 0 ? POD : CONTAINER), handler);
+      const config: Container = { command: ['sleep', '1000'], ...pid(turn % 2 === 0 ? POD : CONTAINER) };
+      const ids = await Promise.all(['a', 'b', 'c'].map((name) => server.create(pod, name, config)));
+      const [stopped = '', removed = '', third = ''] = ids;
+      const start = (containerId: string) => client.call(startContainer, { containerId });
+      const late = server.create(pod, 'late', config);
+      const [first, , second] = await Promise.allSettled([
+        start(stopped),
+        client.call(stopContainer, { containerId: stopped, timeout: 0n }),
+        start(removed),
+        client.call(removeContainer, { containerId: removed }),
+        ...(turn < 3 ? [start(third)] : []),
+        client.call(stopPodSandbox, { podSandboxId: pod }),
+        late,
+      ]);
+      t.like(await server.status(stopped), { state: ContainerState.CONTAINER_EXITED, exitCode: 137 });
+      t.is(first.status, 'fulfilled');
+      t.is(second.status, 'fulfilled');
+      await t.throwsAsync(server.status(removed), { code: StatusCode.NOT_FOUND } as object);
+      t.true((await server.containers()).containers.every(({ state }) => state === ContainerState.CONTAINER_EXITED));
+      await client.call(removePodSandbox, { podSandboxId: pod });
+    }
+    await rm(join(server.folder, 'logs'), { recursive: true, force: true });
+    await sleep(300);
+    t.deepEqual(difference(before, await inventory(server)), []);
+  });
+
+  test.serial(
+    `${handler}: logs are rotated while lines come fast; partial lines and bytes stay what they are`,
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      const pod = await server.pod('logs', {}, handler);
+      const log = join(server.folder, 'logs/logs/fast.log');
+      // A thousand lines each five milliseconds, or as fast as the monitor takes them.
+      const script =
+        'i=0; until [ -e /stop ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); i=$((i + 1)); usleep 5000; done';
+      const id = await server.sh(pod, 'fast', script);
+      const pieces: string[] = [];
+      for (let turn = 0; turn < 15; turn++) {
+        await sleep(50);
+        const piece = `${log}.${String(turn)}`;
+        await rename(log, piece);
+        pieces.push(piece);
+        await server.client.call(reopenContainerLog, { containerId: id }, { timeoutMs: 60_000 });
+      }
+      await server.exec(id, 'touch', '/stop');
+      t.is((await server.exit(id)).exitCode, 0);
+      const texts = await Promise.all([...pieces, log].map((path) => readFile(path)));
+      const logged = outputOf(
+        texts.flatMap((text) => parseLog(text)),
+        'stdout',
+      ).toString();
+      const lines = logged.split('\n').length - 1;
+      t.true(lines >= 15_000 && lines % 1000 === 0, String(lines));
+      t.true(logged === Array.from({ length: lines }, (_, at) => `${String(at + 1)}\n`).join(''), 'every line once');
+
+      const oddities =
+        'i=0; while [ $i -lt 20000 ]; do printf x; i=$((i+1)); done; echo; printf "\\377\\000\\200\\r\\n"; printf end';
+      const odd = await server.sh(pod, 'odd', oddities);
+      t.is((await server.exit(odd)).exitCode, 0);
+      const parsed = parseLog(await readFile(join(server.folder, 'logs/logs/odd.log')));
+      const bytes = Buffer.concat([
+        Buffer.from(`${'x'.repeat(20_000)}\n`),
+        Buffer.from([255, 0, 128, 13, 10]),
+        Buffer.from('end'),
+      ]);
+      t.deepEqual(outputOf(parsed, 'stdout'), bytes);
+      t.is(parsed.at(-1)?.tag, 'P');
+    },
+  );
+}
