@@ -115,6 +115,19 @@ test('Rotating the log under load neither loses nor doubles a line', async (t) =
   t.is(await readFile(f.log(id), 'utf8'), 'foreign');
 });
 
+test('To reopen the log of a container that ends meanwhile is refused', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const id = await f.shell(IDLE);
+  const record = join(f.folder, 'state/containers', id, 'runner.json');
+  const { monitor } = JSON.parse(await readFile(record, 'utf8')) as { monitor: { pid: number } };
+  process.kill(monitor.pid, 'SIGSTOP');
+  await rename(f.log(id), `${f.log(id)}.1`);
+  const reopening = t.throwsAsync(f.runner.reopenLog(id), { code: StatusCode.FAILED_PRECONDITION } as object);
+  await sleep(200);
+  process.kill(monitor.pid, 'SIGKILL');
+  await reopening;
+});
+
 test('A container without a log runs as well, and one with a terminal has one', async (t) => {
   const f = await RunnerFixture.make(t);
   const silent = await f.shell('echo x; exit 4', { log: false });

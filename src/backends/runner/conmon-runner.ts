@@ -193,7 +193,7 @@ export class ConmonRunner implements ContainerRunner {
   async reopenLog(id: string): Promise<void> {
     const record = await this.#record(id);
     if (record.logPath === undefined) return;
-    await reopenLog(this.#paths.control(id), record.logPath, record.monitor.pid);
+    await reopenLog(this.#paths.control(id), record.logPath, record.monitor);
   }
 
   async update(id: string, resources: OciResources): Promise<void> {

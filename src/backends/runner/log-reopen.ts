@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, failedPrecondition, isErrno } from '../../core/model/errors.ts';
 import { sendControl } from './control.ts';
 import { exists } from './hierarchies.ts';
+import { isAlive } from './process-table.ts';
+import type { ProcessRef } from './process-table.ts';
 
 /** conmon's control message 2, "reopen the log"; the two numbers belong to message 1, "resize the terminal". */
 const REOPEN = '2 0 0\n';
@@ -13,16 +15,21 @@ const LIMIT_MS = 30_000;
  * Makes conmon open its log anew and returns when the new file is there. Lines before go to the renamed file, lines after
  * to the new one, none is lost. When nobody has renamed the file there is nothing to do: conmon would replace it by an
  * empty one.
- * @throws CriError FAILED_PRECONDITION when conmon is gone or the path holds a file that is not conmon's;
+ * @throws CriError FAILED_PRECONDITION when conmon is gone or ends meanwhile, or the path holds a file that is not conmon's;
  * DEADLINE_EXCEEDED when conmon does not answer.
  */
-export async function reopenLog(control: string, logPath: string, monitorPid: number): Promise<void> {
+export async function reopenLog(control: string, logPath: string, monitor: ProcessRef): Promise<void> {
   if (await exists(logPath)) {
-    if (await holdsOpen(monitorPid, logPath)) return;
+    if (await holdsOpen(monitor.pid, logPath)) return;
     throw failedPrecondition(`${logPath} is not this container's log file; move it away, then ask again`);
   }
   await sendControl(control, REOPEN);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
+    if (!(await isAlive(monitor)) && !(await exists(logPath))) {
+      throw failedPrecondition(
+        `the container ended before its log was opened anew; all it wrote is in the renamed file`,
+      );
+    }
     if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not open ${logPath} anew`);
     await sleep(5);
   }
