@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CrunSandboxProvider } from './backends/crun/crun-sandbox-provider.ts';
 import { LxcSandboxProvider } from './backends/lxc/lxc-sandbox-provider.ts';
@@ -21,6 +21,7 @@ import type { Logger, RootLogger } from './core/model/logger.ts';
 import { CriServer } from './cri/server.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { criServices } from './cri/services.ts';
+import { readCertificate } from './cri/streaming/certificate.ts';
 import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
@@ -166,10 +167,7 @@ export async function build(
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {
   const { address, port, idle_timeout_seconds, tls_certificate, tls_key } = streaming;
-  const tls =
-    tls_certificate === ''
-      ? undefined
-      : { certificate: await readFile(tls_certificate, 'utf8'), key: await readFile(tls_key, 'utf8') };
+  const tls = tls_certificate === '' ? undefined : await readCertificate(tls_certificate, tls_key);
   return new StreamingServer({ address, port, idleTimeoutMs: idle_timeout_seconds * 1000, tls, logger });
 }
 

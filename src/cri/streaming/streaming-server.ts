@@ -7,6 +7,7 @@ import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import { messageOf, unavailable } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
+import type { Certificate } from './certificate.ts';
 import { negotiate } from './negotiate.ts';
 import type { StreamingRequest } from './requests.ts';
 import { serveSpdyPortForward } from './spdy/port-forward.ts';
@@ -18,15 +19,18 @@ import { serveWebSocketRemoteCommand } from './websocket/remote-command.ts';
 /** The largest WebSocket message; clients send some 32 KiB. */
 const MAX_MESSAGE_BYTES = 1_048_576;
 
+/** How long a connection may be silent before the kernel asks the peer whether it lives; as in Go's net/http. */
+const KEEP_ALIVE_MS = 15_000;
+
 export interface StreamingServerOptions {
   /** Address to listen on; the wildcard addresses are offered to clients as loopback. */
   address: string;
   /** 0 takes a free one. */
   port: number;
-  /** Milliseconds after which a connection without a byte is closed; 0: never. */
+  /** Milliseconds after which a connection without a byte is closed; 0: never. What tells that a client lives counts. */
   idleTimeoutMs: number;
-  /** PEM texts; undefined: plain HTTP. */
-  tls: { certificate: string; key: string } | undefined;
+  /** undefined: plain HTTP. */
+  tls: Certificate | undefined;
   logger: Logger;
 }
 
@@ -47,7 +51,12 @@ export class StreamingServer {
   constructor(options: StreamingServerOptions) {
     this.#options = options;
     const { tls } = options;
-    this.#http = tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.key });
+    // A client whose machine is gone is noticed by the kernel, whatever the idle timeout.
+    const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+    this.#http =
+      tls === undefined
+        ? createServer(keepAlive)
+        : createTlsServer({ ...keepAlive, cert: tls.certificate, key: tls.key });
     this.#http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#upgrade(request, socket as Socket, head);
     });
@@ -124,10 +133,11 @@ export class StreamingServer {
       return;
     }
     socket.setNoDelay(true);
-    socket.setTimeout(idleTimeoutMs, () => socket.destroy());
     const { transport, protocol } = agreement;
     const log = logger.with({ kind: found.kind, transport, protocol });
     const serve = async (session: Promise<void>) => {
+      // Set here, since the WebSocket library takes back what was set before it.
+      socket.setTimeout(idleTimeoutMs, () => socket.destroy());
       const start = performance.now();
       log.debug('A streaming session began');
       try {

@@ -1,0 +1,120 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../src/utils/process/run.ts';
+import { Crictl, TRANSPORTS } from './crictl-client.ts';
+import { ServerFixture } from './server-fixture.ts';
+import { ChannelClient, execUrl } from './streaming-client.ts';
+
+/** A CA and a certificate of it for 127.0.0.1, as files of a folder that goes with the test. */
+async function certificates(t: ExecutionContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tls-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const openssl = (...args: string[]) => run('openssl', args, { cwd: folder });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  for (const ca of ['ca', 'other']) {
+    await openssl('req', '-x509', ...key, '-keyout', `${ca}.key`, '-out', `${ca}.pem`, '-days', '2', '-subj', '/CN=CA');
+  }
+  await openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=server');
+  await writeFile(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
+  const signed = ['-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'names'];
+  await openssl('x509', '-req', ...signed, '-out', 'server.pem', '-days', '2');
+  return folder;
+}
+
+test.serial('with TLS, crictl execs, attaches and forwards over both transports when it knows the CA', async (t) => {
+  const folder = await certificates(t);
+  const tls = `[streaming]\ntls_certificate = "${folder}/server.pem"\ntls_key = "${folder}/server.key"\n`;
+  const server = await ServerFixture.make(t, tls);
+  const crictl = await Crictl.for(t, server.socket);
+  const pod = await server.pod('tls');
+  const id = await server.sh(pod, 'main', 'nc -ll -p 8443 -e cat & while read -r line; do echo "got $line"; done', {
+    stdin: true,
+  });
+  // crictl wants a certificate of its own, for which this server does not ask.
+  const own = ['--tls-cert', join(folder, 'server.pem'), '--tls-key', join(folder, 'server.key')];
+  const known = ['--tls-ca', join(folder, 'ca.pem'), ...own];
+  const unknown = ['--tls-ca', join(folder, 'other.pem'), ...own];
+  for (const transport of TRANSPORTS) {
+    const input = 'x'.repeat(3_000_000);
+    const whole = await crictl.run(['exec', '-r', transport, ...known, '-i', id, 'wc', '-c'], input);
+    t.like(whole, { stdout: '3000000\n', code: 0 }, `${transport}: ${whole.stderr}`);
+    const stranger = await crictl.run(['exec', '-r', transport, ...unknown, id, 'true']);
+    t.not(stranger.code, 0);
+    t.regex(stranger.stderr, /certificate/);
+
+    const attached = crictl.spawn('attach', '-r', transport, ...known, '-i', id);
+    const asking = setInterval(() => attached.stdin.write(`${transport}\n`), 200);
+    const [answer] = (await once(attached.stdout, 'data')) as [Buffer];
+    clearInterval(asking);
+    t.regex(answer.toString(), new RegExp(`got ${transport}\n`));
+    attached.kill('SIGKILL');
+
+    const forward = await crictl.forward(transport, pod, 8443, ...known);
+    const socket = connect({ host: '127.0.0.1', port: forward.local });
+    socket.end('there and back');
+    t.is(await text(socket), 'there and back');
+    await forward.close();
+  }
+  const url = await execUrl(server, id, ['true']);
+  t.regex(url, /^https:/);
+  const plain = connect({ host: '127.0.0.1', port: Number(new URL(url).port) });
+  plain.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  t.notRegex(await text(plain), /HTTP/, 'nothing is said in clear');
+});
+
+test.serial('a session without a byte is closed after the idle timeout, and its command with it', async (t) => {
+  const server = await ServerFixture.make(t, '[streaming]\nidle_timeout_seconds = 2\n');
+  const id = await server.sh(await server.pod('idle'), 'main', 'sleep 100000');
+  const count = async (name: string) => {
+    const { stdout } = await run('ps', ['-eo', 'args=']);
+    return stdout.split('\n').filter((line) => line === name).length;
+  };
+  const idle = await ChannelClient.open(await execUrl(server, id, ['sleep', '77777']));
+  const crictl = await Crictl.for(t, server.socket);
+  const idleToo = crictl.run(['exec', '-r', 'spdy', id, 'sleep', '77777']);
+  const busy = await ChannelClient.open(await execUrl(server, id, ['cat'], { stdin: true }));
+  let closed = false;
+  void idle.closed.then(() => (closed = true));
+  let sent = 0;
+  while (!closed) {
+    busy.send(0, `${String(++sent)}\n`);
+    await sleep(300);
+    if (sent > 100) break;
+  }
+  t.true(closed, 'the idle session is closed');
+  await idleToo;
+  t.true(sent >= 4, 'but not at once');
+  for (let tries = 0; tries < 50 && (await count('sleep 77777')) > 0; tries++) await sleep(100);
+  t.is(await count('sleep 77777'), 0);
+  busy.send(0, 'still here\n');
+  await busy.until(1, /still here\n/);
+  busy.endInput();
+  t.like(await busy.status(), { status: 'Success' });
+});
+
+test.serial('a certificate that cannot be read keeps the server from starting, and says which', async (t) => {
+  const folder = await certificates(t);
+  const server = await ServerFixture.make(t);
+  await server.end('SIGTERM');
+  const config = join(server.folder, 'config.toml');
+  const plain = await readFile(config, 'utf8');
+  for (const [certificate, key, words] of [
+    ['absent.pem', 'server.key', /streaming\.tls_certificate: cannot be read: .*absent\.pem/],
+    ['names', 'server.key', /streaming\.tls_certificate: .*names is no certificate/],
+    ['server.pem', 'names', /streaming\.tls_key: .*names is no key/],
+    ['server.pem', 'ca.key', /streaming\.tls_key: .*ca\.key is not the key to .*server\.pem/],
+  ] as const) {
+    const tls = `[streaming]\ntls_certificate = "${folder}/${certificate}"\ntls_key = "${folder}/${key}"\n`;
+    await writeFile(config, `${plain}\n${tls}`);
+    t.regex((await t.throwsAsync(server.start())).message, words);
+  }
+  await writeFile(config, plain);
+  await t.notThrowsAsync(server.start());
+});
