@@ -65,12 +65,13 @@ export function toContainerStatus(record: ContainerRecord, imageName: string | u
   });
 }
 
-/** The figures of a container; what the kernel does not offer stays absent. */
+/**
+ * The figures of a container; what it has `written` lies on the file system at `mountpoint`. What the kernel does not offer stays absent. */
 export function toContainerStats(
   record: ContainerRecord,
   usage: ContainerUsage | undefined,
-  layer: Usage | undefined,
-  facts: { timestamp: bigint; mountpoint: string },
+  written: (Usage & { at: bigint }) | undefined,
+  mountpoint: string,
 ): ContainerStats {
   const { metadata, labels, annotations } = record.config;
   const value = (number: bigint | undefined) => (number === undefined ? undefined : { value: number });
@@ -93,12 +94,12 @@ export function toContainerStats(
         }),
       },
     }),
-    ...(layer !== undefined && {
+    ...(written !== undefined && {
       writableLayer: {
-        timestamp: facts.timestamp,
-        fsId: { mountpoint: facts.mountpoint },
-        usedBytes: { value: layer.bytes },
-        inodesUsed: { value: layer.inodes },
+        timestamp: written.at,
+        fsId: { mountpoint },
+        usedBytes: { value: written.bytes },
+        inodesUsed: { value: written.inodes },
       },
     }),
   });

@@ -7,7 +7,7 @@ import { chunks, info } from './services.ts';
 import type { Services } from './services.ts';
 
 /** The whole ImageService. */
-export function imageCalls({ images }: Services): Handlers<typeof ImageServiceService> {
+export function imageCalls({ images, containers }: Services): Handlers<typeof ImageServiceService> {
   const list = (filter: { image: ImageSpec | undefined } | undefined) => images.list(filter?.image?.image).map(toImage);
   return {
     pullImage: async ({ image, auth }, { signal }) => ({
@@ -39,13 +39,17 @@ export function imageCalls({ images }: Services): Handlers<typeof ImageServiceSe
 
     imageFsInfo: async () => {
       const { timestamp, mountpoint, usedBytes, inodesUsed } = await images.fsInfo();
-      const usage = {
-        timestamp,
+      const written = await containers.totalUsage();
+      const usage = (at: bigint, bytes: bigint, inodes: bigint) => ({
+        timestamp: at,
         fsId: { mountpoint },
-        usedBytes: { value: usedBytes },
-        inodesUsed: { value: inodesUsed },
-      };
-      return ImageFsInfoResponse.create({ imageFilesystems: [usage], containerFilesystems: [usage] });
+        usedBytes: { value: bytes },
+        inodesUsed: { value: inodes },
+      });
+      return ImageFsInfoResponse.create({
+        imageFilesystems: [usage(timestamp, usedBytes, inodesUsed)],
+        containerFilesystems: [usage(written.at, written.bytes, written.inodes)],
+      });
     },
   };
 }

@@ -6,16 +6,10 @@ import { chunks } from './services.ts';
 import type { Services } from './services.ts';
 
 /** ContainerStats, ListContainerStats, StreamContainerStats. */
-export function statsCalls({
-  pods,
-  containers,
-  images,
-  rootfs,
-  clock,
-}: Services): Handlers<typeof RuntimeServiceService> {
+export function statsCalls({ pods, containers, images }: Services): Handlers<typeof RuntimeServiceService> {
   const statsOf = async (record: ContainerRecord, mountpoint: string): Promise<ContainerStats> => {
     const usage = record.phase === 'running' ? await pods.runnerOf(record.sandboxId).usage(record.id) : undefined;
-    return toContainerStats(record, usage, await rootfs.usage(record.id), { timestamp: clock.now(), mountpoint });
+    return toContainerStats(record, usage, await containers.usage(record.id), mountpoint);
   };
   const list = async (filter: Parameters<typeof matchesStats>[1]) => {
     const { mountpoint } = await images.fsInfo();

@@ -10,7 +10,7 @@ import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { isMountPoint, unmount } from '../../utils/fs/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { run } from '../../utils/process/run.ts';
-import { diskUsage } from './disk-usage.ts';
+import { diskUsage } from '../../utils/fs/disk-usage.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
 import { mountIdmappedOverlay } from './idmapped-overlay.ts';
 import type { LayerIndex } from './layer-index.ts';

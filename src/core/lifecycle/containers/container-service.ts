@@ -11,7 +11,7 @@ import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } 
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { RootfsStore } from '../../model/rootfs.ts';
+import type { RootfsStore, Usage } from '../../model/rootfs.ts';
 import { checkNoNul } from '../checks.ts';
 import type { EventBus } from '../events.ts';
 import { findById, lookupById, newId } from '../ids.ts';
@@ -24,6 +24,8 @@ import { rootfsIds, unmountImageVolumes } from './image-volumes.ts';
 import { startFailed } from './outcome.ts';
 import { recoverContainer, removeOrphans } from './recover-containers.ts';
 import { validateContainerConfig } from './validate.ts';
+import { WritableUsage } from './writable-usage.ts';
+import type { Measured } from './writable-usage.ts';
 
 /** How long a killed container may take to be gone before the stop is reported as failed. */
 const KILL_WAIT_MS = 10_000;
@@ -64,11 +66,13 @@ export class ContainerService {
   readonly #options: ContainerParts;
   readonly #store: ContainerStore;
   readonly #locks = new KeyedLock();
+  readonly #usage: WritableUsage;
 
   constructor(options: ContainerServiceOptions) {
     this.#options = { ...options, volumes: new DeclaredVolumes(join(options.root, 'volumes')) };
     this.#store = new ContainerStore(options);
     for (const runner of options.pods.runners()) runner.onExit((exit) => void this.#onExit(exit));
+    this.#usage = new WritableUsage((id) => this.#written(id), options.clock);
     options.pods.attachContainers({
       endAll: async (sandboxId) => {
         const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
@@ -195,6 +199,7 @@ export class ContainerService {
     await volumes.remove(record.id);
     await unmountImageVolumes(rootfs, record);
     await rootfs.remove(record.id);
+    this.#usage.forget(record.id);
     await this.#store.delete(record.id);
     this.#store.publish('deleted', record);
     const used = [record.imageId, ...(record.mountedImages ?? []).map(({ imageId }) => imageId)];
@@ -236,6 +241,23 @@ export class ContainerService {
         signal,
       },
     );
+  }
+
+  /** What a container has written to its root file system and to the directories that its image declares. */
+  usage(id: string): Promise<Measured | undefined> {
+    return this.#usage.of(this.get(id).id);
+  }
+
+  /** The same of all containers together. */
+  totalUsage(): Promise<Measured> {
+    return this.#usage.total(this.#store.all().map(({ id }) => id));
+  }
+
+  async #written(id: string): Promise<Usage | undefined> {
+    const layer = await this.#options.rootfs.usage(id);
+    if (layer === undefined) return undefined;
+    const volumes = await this.#options.volumes.usage(id);
+    return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
   }
 
   /** Opens the log anew after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */

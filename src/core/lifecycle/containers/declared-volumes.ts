@@ -1,9 +1,11 @@
 import { chown, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { diskUsage } from '../../../utils/fs/disk-usage.ts';
 import { withScoped } from '../../../utils/fs/scoped.ts';
 import { run } from '../../../utils/process/run.ts';
 import { invalidArgument, isErrno, messageOf, unknown } from '../../model/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
+import type { Usage } from '../../model/rootfs.ts';
 import { resolveInRoot } from './mount-targets.ts';
 
 /** What belongs to the kernel: a folder mounted over it would take away what keeps the container in. */
@@ -54,6 +56,11 @@ export class DeclaredVolumes {
   /** Removes the directories of a container with their content; no error when there are none. */
   async remove(containerId: string): Promise<void> {
     await rm(join(this.#folder, containerId), { recursive: true, force: true });
+  }
+
+  /** What lies in the directories of a container, with what the image has there; nothing when it has none. */
+  usage(containerId: string): Promise<Usage> {
+    return diskUsage(join(this.#folder, containerId));
   }
 
   /** Ids of the containers that have any. */
