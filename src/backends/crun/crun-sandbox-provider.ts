@@ -9,7 +9,7 @@ import { cgroupDirectories } from '../../utils/cgroup/path.ts';
 import { killCgroup } from '../../utils/cgroup/processes.ts';
 import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { run } from '../../utils/process/run.ts';
+import { ProgramProbe } from '../../utils/process/program-probe.ts';
 import { ExitWatch } from '../exit-watch.ts';
 import { defaultInit, openFolder, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, sandboxCgroups } from '../sandbox-spec.ts';
@@ -40,6 +40,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   readonly #logger: Logger;
   readonly #runtime: string;
   readonly #init: string;
+  readonly #probe = new ProgramProbe();
   readonly #holders: PidHolders;
   readonly #watch: ExitWatch;
 
@@ -55,9 +56,9 @@ export class CrunSandboxProvider implements SandboxProvider {
   async unavailableBecause(): Promise<string | undefined> {
     try {
       for (const program of [this.#runtime, 'unshare', 'umount']) {
-        await run(program, ['--version'], { timeoutMs: 10_000 });
+        await this.#probe.answer(program, ['--version']);
       }
-      await run('ip', ['-V'], { timeoutMs: 10_000 });
+      await this.#probe.answer('ip', ['-V']);
       await prepareHolderRootfs(this.#rootfs, this.#init);
       return undefined;
     } catch (error) {

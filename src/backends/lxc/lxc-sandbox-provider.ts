@@ -7,7 +7,7 @@ import { findNamespaceInit } from '../../utils/cgroup/namespace-init.ts';
 import { killCgroup } from '../../utils/cgroup/processes.ts';
 import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { run } from '../../utils/process/run.ts';
+import { ProgramProbe } from '../../utils/process/program-probe.ts';
 import { ExitWatch } from '../exit-watch.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
@@ -41,6 +41,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   readonly #logger: Logger;
   readonly #lxcStart: string;
   readonly #init: string;
+  readonly #probe = new ProgramProbe();
   readonly #watch: ExitWatch;
   #holder: Promise<Holder> | undefined;
 
@@ -62,7 +63,7 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   async unavailableBecause(): Promise<string | undefined> {
     try {
-      await run(this.#lxcStart, ['--version'], { timeoutMs: 10_000 });
+      await this.#probe.answer(this.#lxcStart, ['--version']);
       await this.#prepare();
       return undefined;
     } catch (error) {

@@ -25,6 +25,7 @@ import {
 import type { Logger } from '../../core/model/logger.ts';
 import type { OciProcess, OciResources, OciSpec } from '../../core/model/oci-runtime.ts';
 import type { Placement } from '../../core/model/sandbox-provider.ts';
+import { ProgramProbe } from '../../utils/process/program-probe.ts';
 import { Undo } from '../../utils/undo.ts';
 import { attachToMonitor } from './attach.ts';
 import { readUsage } from './cgroup-figures.ts';
@@ -84,8 +85,8 @@ export class ConmonRunner implements ContainerRunner {
   readonly #telling = new Map<string, Promise<void>>();
   /** Ids whose dead monitor was complained about. */
   readonly #unmonitored = new Set<string>();
+  readonly #probe = new ProgramProbe();
   #prepared: Promise<Prepared> | undefined;
-  #version: Promise<{ name: string; version: string }> | undefined;
   #watcher: ExitWatcher | undefined;
 
   constructor(options: ConmonRunnerOptions) {
@@ -93,12 +94,13 @@ export class ConmonRunner implements ContainerRunner {
     this.#paths = new RunnerPaths(options.stateDir);
   }
 
-  version(): Promise<{ name: string; version: string }> {
-    this.#version ??= this.#askVersion().catch((error: unknown) => {
-      this.#version = undefined;
-      throw error;
-    });
-    return this.#version;
+  async version(): Promise<{ name: string; version: string }> {
+    const { runtime } = await this.#prepare();
+    try {
+      return parseVersion(await this.#probe.answer(runtime, ['--version']));
+    } catch (error) {
+      throw unavailable(`runtime.oci_runtime: ${messageOf(error)}`, error);
+    }
   }
 
   async create(request: CreateContainerSpec): Promise<void> {
@@ -322,15 +324,6 @@ export class ConmonRunner implements ContainerRunner {
     const record = await readRecord(this.#paths.record(id));
     if (record === undefined) throw notFound('container', id);
     return record;
-  }
-
-  async #askVersion(): Promise<{ name: string; version: string }> {
-    const { runtime } = await this.#prepare();
-    try {
-      return parseVersion(await callRuntime(runtime, this.#paths.runtimeRoot, ['--version']));
-    } catch (error) {
-      throw unavailable(`runtime.oci_runtime: ${messageOf(error)}`, error);
-    }
   }
 
   /** Folders, programs and hierarchies, looked for once. Every id that reaches a path or an argument passes here. */
