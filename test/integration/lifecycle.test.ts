@@ -4,6 +4,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  ContainerEventType,
   ContainerState,
   CreateContainerRequest,
   NamespaceMode,
@@ -11,7 +12,7 @@ import {
   RuntimeServiceService,
   Signal,
 } from '../../api/gen/cri.ts';
-import type { ContainerConfig } from '../../api/gen/cri.ts';
+import type { ContainerConfig, ContainerEventResponse } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { cgroupProcesses } from '../../src/utils/cgroup/processes.ts';
 import { importImage } from './image-fixture.ts';
@@ -175,6 +176,34 @@ exec crun "$@"
     t.is((await server.exit(await server.sh(pod, 'format', '', { command: ['/broken'], ...image }))).exitCode, 1);
     t.regex(await server.output('broken', 'format', 'stderr'), /exec format error/i);
     t.deepEqual((await server.containers()).containers.length, 1);
+  });
+
+  test.serial(`${handler}: a running container that is removed is told to have stopped, then to be gone`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const pod = await server.pod('gone', {}, handler);
+    const id = await server.sh(pod, 'c', IDLE);
+    const end = new AbortController();
+    const stream = server.client.stream(RuntimeServiceService.getContainerEvents, {}, end.signal);
+    const seen: [ContainerEventType, number | undefined][] = [];
+    stream.on('error', () => undefined);
+    stream.on('data', (event: ContainerEventResponse) => {
+      const status = event.containersStatuses.find((one) => one.id === event.containerId);
+      seen.push([event.containerEventType, status?.exitCode]);
+    });
+    // Events are told from the call on: another container's shows that it has been heard.
+    for (let turn = 0; seen.length === 0; turn++)
+      await server.create(pod, `probe${String(turn)}`, { command: ['true'] });
+    seen.length = 0;
+    await server.client.call(removeContainer, { containerId: id });
+    await until(() => Promise.resolve(seen.some(([type]) => type === ContainerEventType.CONTAINER_DELETED_EVENT)));
+    end.abort();
+    t.deepEqual(
+      seen.filter(([type]) => type !== ContainerEventType.CONTAINER_CREATED_EVENT),
+      [
+        [ContainerEventType.CONTAINER_STOPPED_EVENT, 137],
+        [ContainerEventType.CONTAINER_DELETED_EVENT, undefined],
+      ],
+    );
   });
 
   test.serial(`${handler}: repeats find the first attempt, also after the server was killed`, async (t) => {

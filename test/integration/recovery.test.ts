@@ -86,6 +86,7 @@ for (const handler of ['lxc', 'crun']) {
       t.is((await leaseholders(server)).size, 1);
       await server.end('SIGKILL');
       await reboot(t, server);
+      const plan = await foretold(server);
       // A network that is configured anew is none of the old pods' business.
       await writeFile(
         join(server.folder, 'cni', '10-test.conflist'),
@@ -95,6 +96,13 @@ for (const handler of ['lxc', 'crun']) {
       await server.start();
       await writeFile(join(server.folder, 'cni', '10-test.conflist'), JSON.stringify(conflist));
 
+      t.deepEqual(
+        plan,
+        [
+          ...[pod, hostNetwork].map((id) => `stop ${id}`),
+          ...[running, created, onHost].map((id) => `record as lost with exit code 255 ${id}`),
+        ].sort(),
+      );
       t.deepEqual([...(await leaseholders(server))], []);
       for (const podSandboxId of [pod, hostNetwork]) {
         const { status } = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId, verbose: false });
@@ -167,12 +175,8 @@ for (const handler of ['lxc', 'crun']) {
       await writeFile(join(records, 'sandboxes', `${broken}.json`), '{"format":1,');
       for (const id of orphans) await rm(join(records, 'containers', `${id}.json`));
 
-      const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.folder, 'config.toml')];
-      const { stdout } = await run(process.execPath, doctor, { timeoutMs: 60_000 });
-      const { recovery } = JSON.parse(stdout) as { recovery: { kind: string; id: string; action: string }[] };
-      const said = recovery.map(({ id, action }) => `${action.split(/[:,]/, 1)[0] ?? ''} ${id}`).sort();
       t.deepEqual(
-        [...new Set(said)],
+        [...new Set(await foretold(server))],
         [
           `set aside as ${broken}.json.corrupt ${broken}.json`,
           ...[...pods, ...orphans].map((id) => `remove ${id}`),
@@ -262,6 +266,14 @@ class Foreign {
     await run('ip', ['link', 'delete', 'foreign0']).catch(() => undefined);
     await run('iptables', ['-w', '-t', 'nat', '-X', 'FOREIGN']).catch(() => undefined);
   }
+}
+
+/** What doctor says of the next start: the first words of each action, and its id. */
+async function foretold(server: ServerFixture): Promise<string[]> {
+  const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.folder, 'config.toml')];
+  const { stdout } = await run(process.execPath, doctor, { timeoutMs: 60_000 });
+  const { recovery } = JSON.parse(stdout) as { recovery: { id: string; action: string }[] };
+  return recovery.map(({ id, action }) => `${action.split(/[:,]/, 1)[0] ?? ''} ${id}`).sort();
 }
 
 const { NODE } = NamespaceMode;
