@@ -268,6 +268,55 @@ class Foreign {
   }
 }
 
+test.serial('what cannot be cleared away at start stays in the hands of the kubelet', async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  await server.warm();
+  await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
+  const before = await inventory(server);
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`sound-${handler}`, {}, handler);
+    const config = server.podConfig(`half-${handler}`);
+    const request = RunPodSandboxRequest.create({ config, runtimeHandler: handler });
+    const { podSandboxId: half } = await client.call(RuntimeServiceService.runPodSandbox, request);
+    const container = await server.create(pod, 'half', { command: ['true'] });
+    await server.end('SIGKILL');
+    // As if the server had been killed before it was done, and something held a folder now.
+    const records = { sandboxes: half, containers: container };
+    for (const [kind, id] of Object.entries(records)) {
+      const path = join(server.folder, 'root', kind, `${id}.json`);
+      const text = await readFile(path, 'utf8');
+      await writeFile(path, text.replace(/"phase": "(ready|created)"/, '"phase": "creating"'));
+    }
+    const held = [
+      join(server.folder, 'root/volumes', container, '0'),
+      join(server.folder, 'state/sandboxes', half, 'held'),
+    ];
+    for (const path of held) {
+      await mkdir(path, { recursive: true });
+      await run('mount', ['-t', 'tmpfs', 'held', path]);
+    }
+    t.teardown(async () => {
+      for (const path of held) await run('umount', ['--', path]).catch(() => undefined);
+    });
+    await server.start();
+    const again = () => server.create(pod, 'half', { command: ['true'] });
+    await t.throwsAsync(again(), { message: /busy/ });
+    const { status } = await client.call(RuntimeServiceService.podSandboxStatus, {
+      podSandboxId: half,
+      verbose: false,
+    });
+    t.is(status?.state, PodSandboxState.SANDBOX_NOTREADY);
+    for (const path of held) await run('umount', ['--', path]);
+    t.not(await again(), container);
+    await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: half });
+    t.not((await client.call(RuntimeServiceService.runPodSandbox, request)).podSandboxId, half);
+    await server.clear();
+    await sleep(300);
+    t.deepEqual(difference(before, await inventory(server)), [], handler);
+  }
+});
+
 /** What doctor says of the next start: the first words of each action, and its id. */
 async function foretold(server: ServerFixture): Promise<string[]> {
   const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.folder, 'config.toml')];
