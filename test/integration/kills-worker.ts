@@ -11,7 +11,7 @@ import {
   RunPodSandboxRequest,
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
-import type { ContainerConfig, ContainerStatus } from '../../api/gen/cri.ts';
+import type { ContainerConfig, ContainerStatus, NamespaceOption } from '../../api/gen/cri.ts';
 import type { Method } from '../../src/cli/client/server.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { readExitFile } from '../../src/backends/runner/exits.ts';
@@ -22,6 +22,9 @@ import type { ServerFixture } from './server-fixture.ts';
 export interface PatientClient {
   call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response>;
 }
+
+/** An image that declares directories; the test imports it. */
+export const VOLUME_IMAGE = 'localhost/volume:1';
 
 interface Live {
   id: string;
@@ -43,7 +46,8 @@ export class PodLife {
   readonly #name: string;
   readonly #number: number;
   readonly #random: () => number;
-  #pid: NamespaceMode = NamespaceMode.CONTAINER;
+  #namespaces: Parameters<typeof NamespaceOption.create>[0] = { pid: NamespaceMode.CONTAINER };
+  #image = IMAGE;
 
   constructor(server: ServerFixture, client: PatientClient, number: number, random: () => number) {
     this.#server = server;
@@ -57,7 +61,10 @@ export class PodLife {
     const handler = this.#random() < 0.5 ? 'lxc' : 'crun';
     const way = Math.floor(this.#random() * 6);
     const hostPort = this.#random() < 0.25 ? [{ containerPort: 80, hostPort: 22_000 + this.#number }] : [];
-    if (this.#random() < 0.3) this.#pid = NamespaceMode.POD;
+    const kind = this.#random();
+    if (kind < 0.3) this.#namespaces = { pid: NamespaceMode.POD };
+    else if (kind < 0.5) this.#namespaces = { ...this.#namespaces, usernsOptions: this.#userNamespace() };
+    if (this.#random() < 0.3) this.#image = VOLUME_IMAGE;
     const config = this.#server.podConfig(this.#name, { portMappings: hostPort, ...this.#security() });
     const request = RunPodSandboxRequest.create({ config, runtimeHandler: handler });
     const { podSandboxId } = await this.#client.call(runPodSandbox, request);
@@ -104,7 +111,12 @@ export class PodLife {
   }
 
   #security() {
-    return { linux: { securityContext: { namespaceOptions: { pid: this.#pid } } } };
+    return { linux: { securityContext: { namespaceOptions: this.#namespaces } } };
+  }
+
+  #userNamespace() {
+    const ids = [{ containerId: 0, hostId: 65_536 * (2 + (this.#number % 100)), length: 65_536 }];
+    return { mode: NamespaceMode.POD, uids: ids, gids: ids };
   }
 
   async #remove(podSandboxId: string): Promise<void> {
@@ -115,7 +127,7 @@ export class PodLife {
   async #create(podSandboxId: string, name: string, script: string): Promise<string> {
     const config: Parameters<typeof ContainerConfig.create>[0] = {
       metadata: { name, attempt: 0 },
-      image: { image: IMAGE },
+      image: { image: this.#image },
       logPath: `${name}.log`,
       command: ['sh', '-c', `echo begin; ${script}`],
       envs: [{ key: 'POD', value: Buffer.from(this.#name) }],

@@ -1,10 +1,11 @@
 import test from 'ava';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { importImage } from './image-fixture.ts';
 import { random } from './kills-random.ts';
 import { contradictions, leaseholders } from './kills-reality.ts';
-import { PodLife } from './kills-worker.ts';
+import { PodLife, VOLUME_IMAGE } from './kills-worker.ts';
 import type { PatientClient } from './kills-worker.ts';
 import { difference, inventory } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
@@ -25,10 +26,14 @@ test.serial(
     t.timeout((kills + pods) * 30_000);
     t.log(`seed ${String(seed)}`);
     const server = await ServerFixture.make(t);
+    const files = { '/data/there': 'x' };
+    await importImage(server, VOLUME_IMAGE, files, { config: { Volumes: { '/data': {}, '/more': {} } } });
+    await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
     await server.warm();
     const before = await inventory(server);
     const moment = random(seed);
     let killed = 0;
+    let starts = 0;
     let life = 0;
     let over = false;
     let gate = Promise.withResolvers<undefined>();
@@ -63,6 +68,13 @@ test.serial(
         life += 1;
         await server.end('SIGKILL');
         await sleep(moment() * 300);
+        // Some starts are cut off, too, in the middle of tidying up.
+        for (; moment() < 0.25; starts += 1) {
+          const cut = server.start().catch(() => undefined);
+          await sleep(moment() * 1000);
+          await server.end('SIGKILL');
+          await cut;
+        }
         await server.start();
         await consistent(server, killed);
         gate.resolve(undefined);
@@ -81,7 +93,7 @@ test.serial(
     };
     await Promise.all([watched(killer), ...Array.from({ length: WORKERS }, () => watched(worker))]);
     if (failures.length > 0) throw failures[0];
-    t.log(`${String(next)} pods, ${String(killed)} kills`);
+    t.log(`${String(next)} pods, ${String(killed)} kills, ${String(starts)} more while it started`);
     t.deepEqual([...(await leaseholders(server))], []);
     await sleep(300);
     t.deepEqual(difference(before, await inventory(server)), []);

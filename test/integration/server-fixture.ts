@@ -106,7 +106,7 @@ ${this.#extra}`;
     });
     child.stderr.pipe(log);
     this.#process = child;
-    for (let i = 0; i < 300 && child.exitCode === null; i++) {
+    for (let i = 0; i < 300 && child.exitCode === null && child.signalCode === null; i++) {
       if (await this.client.call(RuntimeServiceService.version, { version: '' }).catch(() => undefined)) return;
       await sleep(100);
     }

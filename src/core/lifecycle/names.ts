@@ -26,6 +26,11 @@ export class NameRegistry {
     this.#owners.set(name, id);
   }
 
+  /** Takes a name up from a record. Should two records have the same, the first one keeps it, and both stay visible. */
+  restore(name: string, id: string): void {
+    if (!this.#owners.has(name)) this.#owners.set(name, id);
+  }
+
   /** Gives up the names of an id. */
   release(id: string): void {
     for (const [name, owner] of this.#owners) if (owner === id) this.#owners.delete(name);

@@ -29,7 +29,7 @@ export class ContainerStore {
   /** Reads the records and reserves their names. */
   async load(): Promise<void> {
     await this.#records.load();
-    for (const record of this.all()) this.names.reserve(containerName(record.sandboxId, record.config), record.id);
+    for (const record of this.all()) this.names.restore(containerName(record.sandboxId, record.config), record.id);
   }
 
   /** Every record, also of containers whose creation has not finished. */

@@ -297,7 +297,7 @@ export class PodService {
   async load(): Promise<void> {
     await this.#records.load();
     for (const record of this.#records.list()) {
-      this.#names.reserve(podName(record.config), record.id);
+      this.#names.restore(podName(record.config), record.id);
       const provider = this.#backends.get(record.handler)?.sandboxes;
       const isOfThisBoot = record.bootId === this.#options.host.bootId;
       if (record.phase !== 'ready' || provider === undefined || !isOfThisBoot) continue;

@@ -82,3 +82,12 @@ test('a name belongs to one id until it is released', (t) => {
   names.reserve('web', '2');
   t.is(names.owner('web'), '2');
 });
+
+test('two records of one name do not keep the server from starting', (t) => {
+  const names = new NameRegistry('pod sandbox');
+  names.restore('a', '1');
+  names.restore('a', '2');
+  t.is(names.owner('a'), '1');
+  names.release('2');
+  t.is(names.owner('a'), '1');
+});
