@@ -30,10 +30,24 @@ export function mountMappings(
 function ociMappings(mappings: readonly IDMapping[], field: string): OciIdMapping[] {
   if (mappings.length === 0) throw invalidArgument(field, 'must not be empty where its counterpart is not');
   if (mappings.length > MAPPINGS_LIMIT) throw invalidArgument(field, `has more than ${String(MAPPINGS_LIMIT)} entries`);
-  return mappings.map(({ containerId, hostId, length }, index) => {
+  const all = mappings.map(({ containerId, hostId, length }, index) => {
     if (length === 0) throw invalidArgument(`${field}[${String(index)}].length`, 'must not be 0');
     return { containerID: containerId, hostID: hostId, size: length };
   });
+  const [first, ...rest] = all;
+  return first === undefined ? [] : [...halves(first), ...rest];
+}
+
+/**
+ * The same mapping in two parts. Where a mount maps ids word for word as the container does, crun takes the container's user
+ * namespace, and sometimes looks at it before the container has joined it: "mount_setattr: Operation not permitted".
+ */
+function halves({ containerID, hostID, size }: OciIdMapping): OciIdMapping[] {
+  if (size === 1) return [{ containerID, hostID, size }];
+  return [
+    { containerID, hostID, size: 1 },
+    { containerID: containerID + 1, hostID: hostID + 1, size: size - 1 },
+  ];
 }
 
 /**
