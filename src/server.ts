@@ -24,6 +24,7 @@ import { criServices } from './cri/services.ts';
 import { readCertificate } from './cri/streaming/certificate.ts';
 import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
+import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
@@ -154,6 +155,7 @@ export async function build(
     pods,
     images,
     rootfs,
+    apparmor: new KernelAppArmor({ logger }),
     host,
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     pidsLimit: config.runtime.pids_limit,

@@ -44,6 +44,12 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   const found = (subject: string) => healthy.findings.find((finding) => finding.subject === subject)?.found ?? '';
   t.regex(found('program crun'), /\/crun: crun version \d/);
   t.regex(found('socket'), /a server listens/);
+  t.regex(found('user namespaces'), /can map ids/);
+  t.not(found('AppArmor'), '');
+  await run('chmod', ['700', server.folder]);
+  const closed = (await doctor(server)).findings.find(({ subject }) => subject === 'user namespaces');
+  t.like(closed, { status: 'warning', remedy: `chmod o+x ${server.folder}` });
+  await run('chmod', ['711', server.folder]);
   t.regex(found('CNI configuration'), /bridge, host-local, portmap/);
   t.regex((await program(server, 'doctor')).stdout, /^SUBJECT +STATUS +FOUND +REMEDY\nprogram crun +ok/);
 

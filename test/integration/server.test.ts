@@ -121,7 +121,7 @@ test.serial('what goes wrong is told with the right code and leaves nothing behi
     ],
     [{ logPath: '../../escape.log' }, StatusCode.INVALID_ARGUMENT, /log_path/],
     [{ linux: { securityContext: { runAsUsername: 'nobody-here' } } }, StatusCode.INVALID_ARGUMENT, /run_as_username/],
-    [{ linux: { securityContext: { apparmorProfile: 'localhost/x' } } }, StatusCode.UNIMPLEMENTED, /apparmor/],
+    [{ linux: { securityContext: { apparmorProfile: 'localhost/x' } } }, StatusCode.FAILED_PRECONDITION, /apparmor/],
   ];
   for (const [config, code, message] of refusals) {
     await t.throwsAsync(create({ command: ['true'], ...config }), { code, message } as object, message.source);

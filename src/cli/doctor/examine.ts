@@ -1,4 +1,5 @@
 import type { Config } from '../../core/config/schema.ts';
+import { checkAppArmor } from './apparmor.ts';
 import type { Finding } from './finding.ts';
 import { checkKernel } from './kernel.ts';
 import { checkNetwork } from './network.ts';
@@ -16,6 +17,7 @@ export async function examine(config: Config): Promise<{ findings: Finding[]; re
     checkNetwork(config),
     checkPlaces(config),
     checkUserNamespaces(config),
+    checkAppArmor(),
   ]);
   return { findings: parts.flat(), recovery: await planRecovery(config) };
 }

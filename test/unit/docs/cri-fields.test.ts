@@ -65,5 +65,4 @@ test('what the page calls refused is refused, by name', async (t) => {
   await refused(() => validateContainerConfig(config({ windows: {} })), /config\.windows/);
   const spec = (partial: Container) => containerSpec({ config: config(partial), pod: {} } as never);
   await refused(() => spec({ linux: { securityContext: { selinuxOptions: { type: 't' } } } }), /selinux/);
-  await refused(() => spec({ linux: { securityContext: { apparmor: { profileType: 2 } } } }), /apparmor/);
 });

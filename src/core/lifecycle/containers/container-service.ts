@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ContainerConfig, LinuxContainerResources } from '../../../../api/gen/cri.ts';
 import { KeyedLock } from '../../../utils/keyed-lock.ts';
 import { Undo } from '../../../utils/undo.ts';
+import type { AppArmor } from '../../model/apparmor.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { DeviceRegistry } from '../../model/container-devices.ts';
@@ -47,6 +48,7 @@ export interface ContainerServiceOptions {
   pods: PodService;
   images: ContainerImages;
   rootfs: RootfsStore;
+  apparmor: AppArmor;
   devices: DeviceRegistry;
   host: HostFacts;
   /** Processes a container may have; -1 sets no limit. */

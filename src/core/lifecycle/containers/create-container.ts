@@ -9,6 +9,7 @@ import { notFound } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import { applyEdits } from '../oci/apply-edits.ts';
 import { cdiDeviceNames } from '../oci/cdi-names.ts';
+import { apparmorProfile } from '../oci/apparmor.ts';
 import { stopSignal } from '../oci/signals.ts';
 import { containerSpec } from '../oci/spec.ts';
 import { resolveUser } from '../oci/users.ts';
@@ -41,6 +42,7 @@ export async function createContainer(
   const mounted = findMountedImages(config, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, config);
   const edits = await options.devices.edits(cdiDeviceNames(config));
+  const profile = await apparmorProfile(config.linux?.securityContext, options.apparmor);
   const logPath = containerLogPath(pod.record.config, config);
   const record: ContainerRecord = {
     id,
@@ -92,6 +94,7 @@ export async function createContainer(
     placement: pod.placement,
     targetPidNamespace: pidTarget,
     mounts: { targets, declared, images },
+    apparmorProfile: profile,
     host,
     pidsLimit,
     pod: {

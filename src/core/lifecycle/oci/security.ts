@@ -60,8 +60,4 @@ export function refuseUnbuilt(context: LinuxContainerSecurityContext | undefined
   if (selinux !== undefined && [selinux.user, selinux.role, selinux.type, selinux.level].some((part) => part !== '')) {
     throw unimplemented(`${CONTEXT}.selinux_options: SELinux`);
   }
-  const localhost = context?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost;
-  if (localhost || (context?.apparmorProfile ?? '').startsWith('localhost/')) {
-    throw unimplemented(`${CONTEXT}.apparmor: an AppArmor profile`);
-  }
 }

@@ -29,6 +29,8 @@ export interface SpecInputs {
   /** The PID namespace to join when the request asks for another container's (NamespaceMode TARGET). */
   targetPidNamespace: string | undefined;
   mounts: PreparedMounts;
+  /** undefined: confined by none. */
+  apparmorProfile: string | undefined;
   host: HostFacts;
   /** -1 for no limit. */
   pidsLimit: number;
@@ -75,6 +77,7 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
       cwd: containerCwd(config, image.config),
       capabilities,
       noNewPrivileges: context?.noNewPrivs ?? false,
+      ...(inputs.apparmorProfile !== undefined && { apparmorProfile: inputs.apparmorProfile }),
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
       oomScoreAdj: Math.max(oomScoreAdj, host.minOomScoreAdj),
     },
