@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CrunSandboxProvider } from './backends/crun/crun-sandbox-provider.ts';
 import { LxcSandboxProvider } from './backends/lxc/lxc-sandbox-provider.ts';
 import { ConmonRunner } from './backends/runner/conmon-runner.ts';
+import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
 import type { Serve } from './cli/command.ts';
 import { versionInfo } from './cli/version-info.ts';
 import type { Config } from './core/config/schema.ts';
@@ -10,6 +11,7 @@ import { ContainerService } from './core/lifecycle/containers/container-service.
 import { EventBus } from './core/lifecycle/events.ts';
 import { readHostFacts } from './core/lifecycle/host-facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
+import { defaultCgroupParents } from './core/lifecycle/pods/cgroup-parent.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { UserNamespaces } from './core/lifecycle/user-namespaces.ts';
 import { createLogger } from './core/logging/logger.ts';
@@ -136,14 +138,18 @@ export async function build(
   const backends = [
     new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
     new CrunSandboxProvider({ statePath: join(config.state, 'crun-sandboxes'), logger }),
-  ].map((sandboxes) => ({ sandboxes, runner, network }));
+  ].map((provider) => {
+    const sandboxes = new ScopedSandboxProvider(provider, config.runtime.cgroup_driver === 'systemd');
+    return { sandboxes, runner, network };
+  });
   const userNamespaces = new UserNamespaces(rootfs, [config.root, config.state]);
   const pods = new PodService({
     root: config.root,
     state: config.state,
     backends,
     defaultHandler: config.runtime.default_handler,
-    cgroupParent: config.runtime.cgroup_parent,
+    cgroupDriver: config.runtime.cgroup_driver,
+    cgroupParent: config.runtime.cgroup_parent || defaultCgroupParents[config.runtime.cgroup_driver],
     userNamespaces,
     host,
     clock,

@@ -9,7 +9,7 @@ const sysctlLimit = 4095;
 
 /**
  * Checks every value of a spec that ends in a configuration file, a command line or a path.
- * @throws CriError INVALID_ARGUMENT naming CRI's field; UNIMPLEMENTED for a systemd cgroup parent.
+ * @throws CriError INVALID_ARGUMENT naming CRI's field.
  */
 export function checkSandboxSpec(spec: SandboxSpec): void {
   checkSandboxId(spec.id);

@@ -73,9 +73,24 @@ export const configSchema = z.strictObject({
         .describe('handler of pods that name no RuntimeClass: "lxc" or "crun"'),
       oci_runtime: z.string().min(1).default('crun').describe('OCI runtime: a name on PATH or a path'),
       conmon: z.string().min(1).default('conmon').describe('container monitor: a name on PATH or a path'),
-      cgroup_parent: absolutePath
-        .default('/proxmox-lxcri')
-        .describe('cgroup of pods whose request names no parent (the kubelet always names one)'),
+      cgroup_driver: z
+        .enum(['cgroupfs', 'systemd'])
+        .default('cgroupfs')
+        .describe(
+          'who makes the cgroups of pods: "systemd" on nodes that it runs, the same as the kubelet\'s cgroupDriver (which asks here). ' +
+            'Drain the node before changing it',
+        ),
+      cgroup_parent: z
+        .string()
+        .regex(
+          /^$|^\/[^\0\n\r]*$|^[^/\0\n\r]+\.slice$/,
+          'must be an absolute path, such as "/proxmox-lxcri", or with the systemd driver a slice, such as "proxmox-lxcri.slice"',
+        )
+        .default('')
+        .describe(
+          'cgroup of pods whose request names no parent (the kubelet always names one); "" is "/proxmox-lxcri", or ' +
+            '"proxmox-lxcri.slice" with the systemd driver',
+        ),
       exec_drain_seconds: seconds
         .default(1)
         .describe('how long ExecSync waits for output that background processes hold open'),
@@ -84,6 +99,14 @@ export const configSchema = z.strictObject({
         .default(['/etc/cdi', '/var/run/cdi'])
         .describe('folders of CDI specifications (*.json, *.yaml); a device in a later one counts'),
       pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
+    })
+    .refine((table) => table.cgroup_driver === 'cgroupfs' || /^$|\.slice$/.test(table.cgroup_parent), {
+      message: 'must be a slice with cgroup_driver = "systemd"',
+      path: ['cgroup_parent'],
+    })
+    .refine((table) => table.cgroup_driver === 'systemd' || /^$|^\//.test(table.cgroup_parent), {
+      message: 'must be an absolute path with cgroup_driver = "cgroupfs"',
+      path: ['cgroup_parent'],
     })
     .prefault({})
     .describe('how containers are run'),

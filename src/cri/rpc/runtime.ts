@@ -51,7 +51,10 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
       });
     },
 
-    runtimeConfig: () => Promise.resolve({ linux: { cgroupDriver: CgroupDriver.CGROUPFS } }),
+    runtimeConfig: () => {
+      const cgroupDriver = config.runtime.cgroup_driver === 'systemd' ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS;
+      return Promise.resolve({ linux: { cgroupDriver } });
+    },
 
     updateRuntimeConfig: async ({ runtimeConfig }) => {
       const ranges = (runtimeConfig?.networkConfig?.podCidr ?? '').split(',').map((range) => range.trim());

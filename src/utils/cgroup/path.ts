@@ -1,18 +1,13 @@
-import { invalidArgument, unimplemented } from '../../core/model/errors.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
 import type { CgroupHierarchy } from './hierarchies.ts';
 
 /**
  * Checks the path of a cgroup below its hierarchy's root, such as `/kubepods/burstable/pod1`, and gives it without doubled
  * or trailing slashes. Only letters, digits and `_ . : @ + = , -` may stand between the slashes, so that the path can go into
  * configuration files and command lines as it is. `field` names where it came from.
- * @throws CriError INVALID_ARGUMENT for anything else, UNIMPLEMENTED for a systemd slice name.
+ * @throws CriError INVALID_ARGUMENT for anything else.
  */
 export function checkCgroupPath(path: string, field: string): string {
-  if (!path.startsWith('/') && path.endsWith('.slice')) {
-    throw unimplemented(
-      `${field}: the systemd cgroup driver (${JSON.stringify(path)}); set "cgroupDriver: cgroupfs" in the kubelet's configuration: it`,
-    );
-  }
   if (!path.startsWith('/')) throw invalidArgument(field, `${JSON.stringify(path)} is not an absolute cgroup path`);
   const parts = path.split('/').filter((part) => part !== '');
   for (const part of parts) {

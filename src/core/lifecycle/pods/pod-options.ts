@@ -4,6 +4,7 @@ import type { HostFacts } from '../../model/host-facts.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { EventBus } from '../events.ts';
 import type { UserNamespaces } from '../user-namespaces.ts';
+import type { CgroupDriver } from './cgroup-parent.ts';
 
 /** What the pod service works with. */
 export interface PodServiceOptions {
@@ -12,6 +13,8 @@ export interface PodServiceOptions {
   state: string;
   backends: readonly Backend[];
   defaultHandler: string;
+  cgroupDriver: CgroupDriver;
+  /** Of pods whose request names none. */
   cgroupParent: string;
   userNamespaces: Pick<UserNamespaces, 'problem'>;
   host: HostFacts;

@@ -16,6 +16,7 @@ import { NameRegistry } from '../names.ts';
 import { ociResources } from '../oci/resources.ts';
 import { RecordStore } from '../records.ts';
 import { attachNetwork } from './attach-network.ts';
+import { checkCgroupParent } from './cgroup-parent.ts';
 import { podFiles, writePodFiles } from './files.ts';
 import type { PodFiles } from './files.ts';
 import { keepNetworks } from './network-upkeep.ts';
@@ -115,7 +116,9 @@ export class PodService {
    * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE, NOT_FOUND for an unknown handler.
    */
   async run(config: PodSandboxConfig, handler: string): Promise<string> {
+    const { cgroupDriver, cgroupParent } = this.#options;
     validatePodConfig(config);
+    checkCgroupParent(config.linux?.cgroupParent || cgroupParent, cgroupDriver, 'config.linux.cgroup_parent');
     await this.#checkUserNamespace(config);
     const provider = this.#provider(handler || this.#options.defaultHandler);
     const name = podName(config);

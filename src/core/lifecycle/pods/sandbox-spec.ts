@@ -6,6 +6,7 @@ import type { IdRange } from '../../model/id-range.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxSpec } from '../../model/sandbox-provider.ts';
 import { podBandwidth } from './bandwidth.ts';
+import { cgroupParentPath } from './cgroup-parent.ts';
 import { podUserNamespace } from './user-namespace.ts';
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
@@ -49,7 +50,7 @@ export function sandboxSpec(
     sysctls: Object.fromEntries(
       Object.entries(config.linux?.sysctls ?? {}).map(([name, value]) => [name.replaceAll('/', '.'), value]),
     ),
-    cgroupParent: config.linux?.cgroupParent || settings.defaultCgroupParent,
+    cgroupParent: cgroupParentPath(config.linux?.cgroupParent || settings.defaultCgroupParent),
     runDir: settings.runDir,
   };
 }

@@ -1,0 +1,84 @@
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
+import { cgroupHierarchies } from '../../utils/cgroup/hierarchies.ts';
+import { CommandError, run } from '../../utils/process/run.ts';
+
+/** systemctl(1): the unit is not loaded. */
+const NOT_LOADED = 5;
+const LIMIT_MS = 60_000;
+
+/**
+ * Keeps the scope, which systemd removes when it is empty; a pod without containers may have no process. It does not keep
+ * the descriptor by which commands at work are known (inheritInCommands).
+ */
+const KEEPER = 'setsid sleep infinity </dev/null >/dev/null 2>&1 3>&- & echo $!';
+
+/** Whether systemd runs this machine (sd_booted(3)). */
+export async function isBootedBySystemd(): Promise<boolean> {
+  return access('/run/systemd/system').then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The name of a pod's scope. */
+export function scopeName(sandboxId: string): string {
+  return `proxmox-lxcri-${sandboxId}.scope`;
+}
+
+/**
+ * Makes a pod's scope below a slice: a cgroup that systemd delegates (systemd's CGROUP_DELEGATION), so that it keeps all
+ * controllers on along the way and leaves alone what is made inside. No error when there is one already.
+ * @param path the scope's cgroup path. @throws CriError UNAVAILABLE with systemd's words.
+ */
+export async function startScope(sandboxId: string, slice: string, path: string): Promise<void> {
+  const unit = scopeName(sandboxId);
+  if (await isActive(unit)) return;
+  // Without the limits that systemd gives units by default; the kubelet's slice has the pod's.
+  const properties = ['Delegate=yes', 'DefaultDependencies=no', 'TasksMax=infinity', 'TimeoutStopSec=5s'];
+  const options = ['--scope', '--quiet', '--collect', `--unit=${unit}`, `--slice=${slice}`];
+  options.push(`--description=Pod ${sandboxId}`, ...properties.map((property) => `--property=${property}`));
+  try {
+    const { stdout } = await run('systemd-run', [...options, '--', '/bin/sh', '-c', KEEPER], { timeoutMs: LIMIT_MS });
+    await moveDown(Number(stdout.trim()), path);
+  } catch (error) {
+    await stopScope(sandboxId);
+    throw unavailable(`systemd cannot make the scope of the pod: ${wordsOf(error)}`, error);
+  }
+}
+
+/** Ends a pod's scope with all that runs in it. No error when there is none. @throws CriError UNAVAILABLE with systemd's words. */
+export async function stopScope(sandboxId: string): Promise<void> {
+  try {
+    await run('systemctl', ['stop', '--quiet', scopeName(sandboxId)], { timeoutMs: LIMIT_MS });
+  } catch (error) {
+    if (error instanceof CommandError && error.exitCode === NOT_LOADED) return;
+    throw unavailable(`systemd cannot end the scope of the pod: ${wordsOf(error)}`, error);
+  }
+}
+
+async function isActive(unit: string): Promise<boolean> {
+  return run('systemctl', ['is-active', '--quiet', unit], { timeoutMs: LIMIT_MS }).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** With cgroup v2, a cgroup that passes controllers down to others holds no process itself (cgroups(7)). */
+async function moveDown(keeper: number, path: string): Promise<void> {
+  for (const { version, mountPoint } of await cgroupHierarchies()) {
+    if (version !== 2) continue;
+    const folder = `${mountPoint}${path}/keeper`;
+    try {
+      await mkdir(folder);
+      await writeFile(`${folder}/cgroup.procs`, String(keeper));
+    } catch (error) {
+      // Beside v1 controllers, systemd may not use this hierarchy.
+      if (!isErrno(error, 'ENOENT')) throw error;
+    }
+  }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof CommandError && error.stderr.trim() !== '' ? error.stderr.trim() : messageOf(error);
+}

@@ -1,0 +1,167 @@
+import test from 'ava';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CgroupDriver, ExecSyncRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { cgroupHierarchies } from '../../src/utils/cgroup/hierarchies.ts';
+import { CommandError, run } from '../../src/utils/process/run.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+const FILE = 'test/integration/systemd.test.ts';
+const isSystemd = (await readFile('/proc/1/comm', 'utf8')).trim() === 'systemd';
+
+/**
+ * Runs "$@" below a systemd that is process 1 of PID, mount and cgroup namespaces of its own, with nothing to start but a
+ * target that needs nothing. Its cgroups are below the test's in every hierarchy; the machine's kernel parameters are out
+ * of its reach.
+ */
+const BELOW_SYSTEMD = `
+set -e
+# The hierarchies as "TYPE OPTIONS TARGET".
+hierarchies=$(findmnt -rn -t cgroup,cgroup2 -o FSTYPE,FS-OPTIONS,TARGET | sed 's/ rw,/ /; s/ rw / nsdelegate /; s/ name=/ none,name=/')
+echo "$hierarchies" | while read -r type options target; do
+  folder=$target
+  for name in "\${PROXMOX_LXCRI_TEST_CGROUP#/}" systemd; do
+    mkdir -p "$folder/$name"
+    for file in cpuset.cpus cpuset.mems; do
+      [ "$options" != cpuset ] || cat "$folder/$file" >"$folder/$name/$file"
+    done
+    folder=$folder/$name
+  done
+done
+for target in $(echo "$hierarchies" | cut -d' ' -f3); do
+  echo 0 >"$target$PROXMOX_LXCRI_TEST_CGROUP/systemd/cgroup.procs"
+done
+HIERARCHIES=$hierarchies unshare --cgroup --pid --mount --fork --kill-child sh -ec '
+  mount -t proc proc /proc
+  for folder in fs vm; do mount -o bind,ro /proc/sys/$folder /proc/sys/$folder; done
+  echo "$HIERARCHIES" | while read -r type options target; do
+    umount "$target"
+    mount -t "$type" -o "$options" cgroup "$target"
+  done
+  mount -t tmpfs -o mode=755 tmpfs /run
+  mkdir -p /run/lock /run/netns /run/lxc /run/systemd/system
+  printf "[Unit]\nDefaultDependencies=no\n" >/run/systemd/system/test.target
+  exec env -i container=other PATH="$PATH" /lib/systemd/systemd --system --unit=test.target --log-target=null --show-status=no
+' &
+namespaces=$!
+trap 'kill -KILL $namespaces' EXIT
+for try in $(seq 100); do
+  pid=$(cat /proc/$namespaces/task/$namespaces/children)
+  pid=\${pid%% *}
+  in="nsenter -t $pid -m -p -C"
+  if [ -n "$pid" ] && [ "$($in systemctl is-system-running 2>/dev/null)" = running ]; then
+    $in --wd="$PWD" systemd-run --scope --quiet -- "$@"
+    exit
+  fi
+  sleep 0.1
+done
+echo 'systemd did not start' >&2
+exit 1`;
+
+if (!isSystemd) {
+  test.serial('below systemd as process 1', async (t) => {
+    t.timeout(180_000);
+    const ava = [process.execPath, 'node_modules/ava/entrypoints/cli.mjs', '--serial', '--tap', FILE];
+    const env = Object.entries(process.env).filter(([name]) => !name.startsWith('AVA_'));
+    const arguments_ = ['--mount', '--propagation', 'private', 'sh', '-c', BELOW_SYSTEMD, 'sh', ...ava];
+    const { stdout } = await run('unshare', arguments_, {
+      env: Object.fromEntries(env),
+      timeoutMs: 170_000,
+    }).catch((error: unknown) => {
+      if (error instanceof CommandError) t.log(error.stdout, error.stderr);
+      throw error;
+    });
+    t.log(
+      stdout
+        .split('\n')
+        .filter((line) => /^(not )?ok/.test(line))
+        .join('\n'),
+    );
+    t.regex(stdout, /^# fail 0$/m);
+    t.regex(stdout, /^# pass [1-9]/m);
+  });
+} else {
+  const slice = 'lxcritest-burstable-pod1_2.slice';
+  const path = '/lxcritest.slice/lxcritest-burstable.slice/lxcritest-burstable-pod1_2.slice';
+  const hierarchies = await cgroupHierarchies();
+  const memory = hierarchies.find(({ version, controllers }) => version === 2 || controllers.includes('memory'));
+  const systemctl = async (...args: string[]) => (await run('systemctl', args)).stdout.trim();
+  const property = (unit: string, name: string) => systemctl('show', '--value', `--property=${name}`, unit);
+  const scopes = async () =>
+    (await systemctl('list-units', '--all', '--plain', '--no-legend', 'proxmox-lxcri-*.scope')).split('\n');
+
+  const make = async (t: Parameters<typeof ServerFixture.make>[0]) => {
+    const server = await ServerFixture.make(t);
+    await mkdir(join(server.folder, 'conf.d'));
+    const toml = `[runtime]\ncgroup_driver = "systemd"\ncgroup_parent = "lxcritest.slice"\n`;
+    await writeFile(join(server.folder, 'conf.d/systemd.toml'), toml);
+    await server.end('SIGTERM');
+    await server.start();
+    return server;
+  };
+
+  for (const handler of ['lxc', 'crun']) {
+    test.serial(`a pod lives in a scope that systemd delegates, and leaves no unit, on ${handler}`, async (t) => {
+      const server = await make(t);
+      const { linux } = await server.client.call(RuntimeServiceService.runtimeConfig, {});
+      t.is(linux?.cgroupDriver, CgroupDriver.SYSTEMD);
+      const pod = await server.pod('scoped', { linux: { cgroupParent: slice } }, handler);
+      const unit = `proxmox-lxcri-${pod}.scope`;
+      t.is(await property(unit, 'Slice'), slice);
+      t.is(await property(unit, 'Delegate'), 'yes');
+      t.is(await property(unit, 'TasksMax'), 'infinity');
+      const container = await server.sh(pod, 'c', 'sleep 300', {
+        linux: { resources: { memoryLimitInBytes: 64n << 20n, cpuShares: 512n } },
+      });
+      const folder = join(memory?.mountPoint ?? '', path, unit, pod, container);
+      const limits = async () => {
+        const files = ['memory.max', 'memory.limit_in_bytes'].map((name) => readFile(join(folder, name), 'utf8'));
+        return (await Promise.allSettled(files)).map((file) => (file.status === 'fulfilled' ? file.value.trim() : ''));
+      };
+      t.true((await limits()).includes(String(64 << 20)));
+      t.not((await readFile(join(folder, 'cgroup.procs'), 'utf8')).trim(), '');
+      // A reload walks over all cgroups that systemd takes for its own.
+      await systemctl('daemon-reload');
+      t.true((await limits()).includes(String(64 << 20)));
+      t.is((await server.exec(container, 'echo', 'alive')).stdout.toString(), 'alive\n');
+
+      await server.end('SIGKILL');
+      t.is(await property(unit, 'ActiveState'), 'active', 'the scope outlives the server');
+      await server.start();
+      const request = ExecSyncRequest.create({ containerId: container, cmd: ['echo', 'still'], timeout: 10n });
+      t.is((await server.client.call(RuntimeServiceService.execSync, request)).stdout.toString(), 'still\n');
+
+      await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+      t.is(await property(unit, 'ActiveState'), 'inactive');
+      await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+      await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
+      t.deepEqual(await scopes(), ['']);
+      const left = await readdir(folder).catch(() => []);
+      t.deepEqual(
+        left.filter((name) => name.includes(pod)),
+        [],
+      );
+    });
+
+    test.serial(`ending the scope by hand ends the pod, on ${handler}`, async (t) => {
+      const server = await make(t);
+      const pod = await server.pod('ended', {}, handler);
+      const container = await server.sh(pod, 'c', 'sleep 300');
+      const unit = `proxmox-lxcri-${pod}.scope`;
+      t.is(await property(unit, 'Slice'), 'lxcritest.slice');
+      await systemctl('stop', unit);
+      await server.exit(container);
+      await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
+      t.deepEqual(await scopes(), ['']);
+    });
+
+    test.serial(`a pod that cannot be made leaves no scope, on ${handler}`, async (t) => {
+      const server = await make(t);
+      await t.throwsAsync(server.pod('bad', { linux: { cgroupParent: '/kubepods/pod1' } }, handler), {
+        message: /config\.linux\.cgroup_parent: "\/kubepods\/pod1" is no systemd slice.*"cgroupfs" \(paths\)/,
+      });
+      await t.throwsAsync(server.pod('bad', { linux: { sysctls: { 'net.no.such': '1' } } }, handler));
+      t.deepEqual(await scopes(), ['']);
+    });
+  }
+}
