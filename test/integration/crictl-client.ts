@@ -57,8 +57,14 @@ export class Crictl {
       }
     };
     const device = (await until(/^(\/dev\/pts\/\d+)\r?\n/))[1] ?? '';
+    const over = once(child, 'exit');
     return {
       leave,
+      /** Types a last line and waits for the end. */
+      end: async (line: string) => {
+        child.stdin.write(`${line}\n`);
+        await over;
+      },
       /** Types a line until the answer to it is there. */
       converse: async (line: string, answer: RegExp) => {
         const typing = setInterval(() => child.stdin.write(`${line}\n`), 300);
