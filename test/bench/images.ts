@@ -4,13 +4,10 @@
 //
 // Prints the median seconds of each and their ratios to ours. containerd is taken from PATH, or unpacked from Debian's
 // package into a folder of the run; it never runs as a service. What is missing is left out, and said.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
@@ -18,6 +15,8 @@ import { run } from '../../src/utils/process/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { startRegistry } from '../fixtures/registry.ts';
 import { newStore, silent } from '../integration/images-fixture.ts';
+import { findContainerd, median, startContainerd } from './contenders.ts';
+import type { Containerd } from './contenders.ts';
 
 const LAYERS = 8;
 const LAYER_BYTES = 64 * 2 ** 20;
@@ -81,49 +80,19 @@ const skopeoAndTar: Contender = {
   },
 };
 
-function containerd(bin: string): Contender {
-  let daemon: ChildProcess | undefined;
-  const address = (folder: string) => join(folder, 'containerd.sock');
+function containerdPull(containerd: Containerd): Contender {
+  let daemon: Awaited<ReturnType<typeof startContainerd>> | undefined;
   return {
     name: 'containerd (ctr pull)',
     async prepare(folder) {
-      const config = join(folder, 'config.toml');
-      await writeFile(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
-      const args = ['--config', config, '--root', join(folder, 'root'), '--state', join(folder, 'state')];
-      daemon = spawn(join(bin, 'containerd'), [...args, '--address', address(folder)], { stdio: 'ignore' });
-      for (let tries = 0; tries < 200; tries++) {
-        if (await run(join(bin, 'ctr'), ['--address', address(folder), 'version']).catch(() => undefined)) return;
-        await sleep(50);
-      }
-      throw new Error('containerd does not answer');
+      daemon = await startContainerd(containerd, folder);
     },
     async pull(image, folder) {
-      await run(join(bin, 'ctr'), ['--address', address(folder), 'images', 'pull', '--plain-http', image]);
+      await daemon?.ctr('images', 'pull', '--plain-http', image);
       await run('sync', ['--file-system', folder]);
     },
-    async cleanUp() {
-      if (daemon?.exitCode !== null) return;
-      const ended = once(daemon, 'exit');
-      daemon.kill('SIGTERM');
-      await ended;
-    },
+    cleanUp: async () => daemon?.[Symbol.asyncDispose](),
   };
-}
-
-/** Where containerd is; undefined, with the reason printed, when it cannot be had. */
-async function findContainerd(folder: string): Promise<string | undefined> {
-  for (const bin of (process.env['PATH'] ?? '').split(':')) {
-    if (await stat(join(bin, 'containerd')).catch(() => undefined)) return bin;
-  }
-  const package_ = process.env['CONTAINERD_DEB'];
-  if (package_ === undefined) {
-    console.log(
-      'containerd: left out; install it, or name its package file in CONTAINERD_DEB (apt-get download containerd)',
-    );
-    return undefined;
-  }
-  await run('dpkg-deb', ['--extract', package_, join(folder, 'containerd')]);
-  return join(folder, 'containerd/usr/bin');
 }
 
 /** A layout of layers with large and small files, half of whose bytes can be compressed. */
@@ -177,8 +146,6 @@ async function fileDigest(path: string): Promise<string> {
   return `sha256:${stdout.slice(0, 64)}`;
 }
 
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-
 const rounds = Number(process.argv[2] ?? 3);
 const folder = await mkdtemp('/tmp/bench-images-');
 try {
@@ -194,8 +161,8 @@ try {
     `docker://${image}`,
   ];
   await run('skopeo', push, { env: { PATH: process.env['PATH'], HOME: folder } });
-  const bin = await findContainerd(folder);
-  const contenders = [ours, skopeoAndTar, ...(bin === undefined ? [] : [containerd(bin)])];
+  const containerd = await findContainerd(folder);
+  const contenders = [ours, skopeoAndTar, ...(containerd === undefined ? [] : [containerdPull(containerd)])];
   const seconds = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const contender of contenders) {

@@ -1,10 +1,10 @@
-import type { ExecutionContext } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { run } from '../../src/utils/process/run.ts';
+import type { Owner } from './server-fixture.ts';
 
 /** Transports that crictl speaks to a streaming server. */
 export const TRANSPORTS = ['spdy', 'websocket'] as const;
@@ -14,16 +14,16 @@ export type Transport = (typeof TRANSPORTS)[number];
 export class Crictl {
   readonly #program: string;
   readonly #options: string[];
-  readonly #t: ExecutionContext;
+  readonly #t: Pick<Owner, 'teardown'>;
 
-  private constructor(program: string, socket: string, t: ExecutionContext) {
+  private constructor(program: string, socket: string, t: Pick<Owner, 'teardown'>) {
     this.#program = program;
     this.#options = ['--runtime-endpoint', `unix://${socket}`, '-t', '30s'];
     this.#t = t;
   }
 
   /** Builds crictl when that was not done before; what is spawned is killed with the test. */
-  static async for(t: ExecutionContext, socket: string): Promise<Crictl> {
+  static async for(t: Pick<Owner, 'teardown'>, socket: string): Promise<Crictl> {
     const tools = (await run('test/tools/build', [], { timeoutMs: 900_000 })).stdout.trim().split('\n').at(-1) ?? '';
     return new Crictl(join(tools, 'crictl'), socket, t);
   }

@@ -23,6 +23,9 @@ import { run } from '../../src/utils/process/run.ts';
 /** Name of the image every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
 
+/** What a fixture needs of the test, or the program, that it belongs to. */
+export type Owner = Pick<ExecutionContext, 'teardown' | 'log' | 'passed'>;
+
 /** The cgroup that test/sandbox removes in the end; undefined outside of it. */
 const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
 let subnets = 0;
@@ -48,7 +51,7 @@ export class ServerFixture {
   }
 
   /** Starts a server; `extra` is more TOML for its configuration. The image {@link IMAGE} is there. */
-  static async make(t: ExecutionContext, extra = '', { metrics = '' } = {}): Promise<ServerFixture> {
+  static async make(t: Owner, extra = '', { metrics = '' } = {}): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/cri-');
     await chmod(folder, 0o711);
@@ -223,7 +226,7 @@ ${this.#extra}`;
     return this.client.call(RuntimeServiceService.listContainers, ListContainersRequest.create());
   }
 
-  async destroy(t: ExecutionContext): Promise<void> {
+  async destroy(t: Owner): Promise<void> {
     try {
       if (this.#process?.exitCode === null && this.#process.signalCode === null) await this.clear();
     } catch (error) {
