@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { defaultInit } from '../../src/backends/holder-rootfs.ts';
 import { guestHook } from '../../src/backends/lxc/guest-hook.ts';
+import { monitorAddress } from '../../src/backends/lxc/monitor-socket.ts';
 import { ConmonRunner } from '../../src/backends/runner/conmon-runner.ts';
 import type { ContainerExit } from '../../src/core/model/container-runner.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
@@ -90,14 +92,21 @@ export class ProxmoxGuest {
     const { vmid, name } = guest;
     const config = { vmid, ...options, entrypoint: '/catatonit -P' };
     const lxc = [['lxc.include', join(folder, 'include.conf')]] as const;
-    await writeFile(
-      join(folder, name, 'config'),
-      // Which AppArmor there is to generate profiles for belongs to the node, not to what is tested here.
-      proxmoxConfig({ ...config, lxc }, folder).replaceAll(/^lxc\.apparmor\..*\n/gm, ''),
-    );
+    await writeFile(join(folder, name, 'config'), proxmoxConfig({ ...config, lxc }, folder));
     const seccomp = await readFile('/usr/share/lxc/config/common.seccomp', 'utf8');
     await writeFile(join(folder, name, 'rules.seccomp'), `${seccomp}keyctl errno 38\n`);
+    if (options.unprivileged) await guest.#ownIds(t);
     return guest;
+  }
+
+  /** Proxmox gives root these ids on every node; who uses newuidmap(1) needs it. */
+  async #ownIds(t: ExecutionContext): Promise<void> {
+    const ids = join(this.folder, 'subid');
+    await writeFile(ids, 'root:100000:65536\n');
+    for (const file of ['/etc/subuid', '/etc/subgid']) {
+      await run('mount', ['--bind', ids, file]);
+      t.teardown(() => run('umount', [file]));
+    }
   }
 
   get name(): string {
@@ -156,6 +165,34 @@ export class ProxmoxGuest {
       return error as { stdout: string; stderr: string };
     });
     return (stdout || stderr).trim();
+  }
+
+  /** The cgroup that liblxc's monitor names to who asks where the limits are, as Proxmox does before it reads figures. */
+  limitingCgroup(): Promise<string> {
+    const controller = Buffer.from('memory\0');
+    const request = Buffer.alloc(16); // struct lxc_cmd_req: command, length of the data, a pointer
+    request.writeInt32LE(19); // LXC_CMD_GET_LIMITING_CGROUP
+    request.writeInt32LE(controller.length, 4);
+    return new Promise((resolve, reject) => {
+      const socket = connect({ path: monitorAddress(this.folder, this.name) });
+      const answer: Buffer[] = [];
+      socket.once('connect', () => socket.write(Buffer.concat([request, controller])));
+      socket.once('error', reject);
+      socket.on('data', (chunk) => {
+        answer.push(chunk);
+        const all = Buffer.concat(answer);
+        if (all.length < 16 || all.length < 16 + all.readInt32LE(4)) return;
+        socket.destroy();
+        // struct lxc_cmd_rsp: result, length of the data, a pointer; then the data, a string.
+        resolve(
+          `/${all
+            .subarray(16, 16 + all.readInt32LE(4))
+            .toString('utf8')
+            .replace(/\0.*$/, '')
+            .replace(/^\//, '')}`,
+        );
+      });
+    });
   }
 
   async init(): Promise<number> {

@@ -45,6 +45,9 @@ test.serial('a pod runs in a container that Proxmox started: namespaces, cgroup,
     const path = namespaces[kind === 'net' ? 'network' : kind];
     t.is(await identity(`/proc/${String(pid)}/ns/${kind}`), await identity(path ?? ''), kind);
   }
+  const profile = (of: number) => readFile(`/proc/${String(of)}/attr/apparmor/current`, 'utf8');
+  t.regex(await profile(await guest.init()), new RegExp(`^lxc-${guest.name}_`), "Proxmox's profile is the guest's");
+  t.regex(await profile(pid), /^unconfined/, 'containers have their own or none');
   t.not(await identity(`/proc/${String(pid)}/ns/pid`), await identity(namespaces.pid ?? ''));
   t.is(await guest.output(id), `${guest.name}\n0::/lxc/${guest.name}/${id}\n`.replace(guest.name, `CT${guest.name}`));
   t.is(await guest.output(id, 'stderr'), 'oops\n');
@@ -104,7 +107,8 @@ for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
     await until(async () => ((await guest.output(id)).includes('taken') ? true : undefined), 20_000, 'the memory');
     const memory = async (cgroup: string) => Number(await guest.read('memory.current', cgroup));
     // Proxmox asks liblxc's monitor for the guest's cgroup, and reads its figures there.
-    const proxmox = Number(await guest.lxc('cgroup', 'memory.current'));
+    t.is(await guest.limitingCgroup(), guest.cgroup);
+    const proxmox = await memory(await guest.limitingCgroup());
     t.log(place, { proxmox: proxmox / MIB, kubelet: (await memory(parent)) / MIB });
     t.true(proxmox > 40 * MIB, 'Proxmox sees it');
     t.is((await memory(parent)) > 40 * MIB, kubelet, 'the kubelet sees it');
