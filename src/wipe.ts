@@ -5,7 +5,7 @@ import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { isErrno, messageOf } from './core/model/errors.ts';
 import { build, claim, recover } from './server.ts';
-import { mountPoints, unmount } from './utils/fs/mount.ts';
+import { unmountBelow } from './utils/fs/mount.ts';
 
 /** What the server makes in its folders; an operator's own files beside them stay. */
 const ROOT_PARTS = ['sandboxes', 'containers', 'images', 'content', 'overlay', 'volumes', 'import'];
@@ -40,8 +40,7 @@ export const wipe: Wipe = async (config) => {
 };
 
 async function removeFolder(folder: string, parts: readonly string[]): Promise<void> {
-  const below = [...(await mountPoints())].filter((path) => path.startsWith(`${folder}/`));
-  for (const path of below.sort().reverse()) await unmount(path);
+  await unmountBelow(folder);
   for (const part of parts) await rm(join(folder, part), { recursive: true, force: true });
   try {
     await rmdir(folder);

@@ -1,13 +1,13 @@
 import anyTest from 'ava';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, readlink, truncate, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, readlink, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { isMountPoint, unmount } from '../../src/utils/fs/mount.ts';
+import { isMountPoint, mountPoints, unmount } from '../../src/utils/fs/mount.ts';
 import { run } from '../../src/utils/process/run.ts';
 import { readTar } from '../../src/utils/tar/reader.ts';
 import { sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
@@ -237,14 +237,36 @@ test('After a reboot copies are mounted again with what was written; half-made t
   await mkdir(join(root, 'tmp/layer-half/fs'), { recursive: true });
   await mkdir(join(root, 'layers', 'f'.repeat(64), 'fs'), { recursive: true });
   await run('rm', ['-r', join(root, 'l')]);
+  // A mount that a killed server was still trying out.
+  await mkdir(join(root, 'tmp/trial/merged'), { recursive: true });
+  await run('mount', ['-t', 'tmpfs', 'trial', join(root, 'tmp/trial/merged')]);
+  t.teardown(() => unmount(join(root, 'tmp/trial/merged')));
   const after = await newStore(root);
   await after.recover(new Set(['kept', 'missing']));
   t.is(await readFile(join(path, 'written'), 'utf8'), 'x');
   t.true(await isMountPoint(path));
+  t.deepEqual(await readdir(join(root, 'tmp')), []);
   t.deepEqual((await after.list()).sort(), ['kept', 'other']);
   t.deepEqual(await after.listLayers(), [chainId]);
   t.deepEqual(await readdir(join(root, 'layers')), [chainId!.slice(7)]);
   await after.remove('kept');
   await after.remove('other');
   await after.removeLayer(chainId!);
+});
+
+test('A store that is reached through a link mounts, finds and unmounts its copies', async (t) => {
+  const folder = await temporary(t);
+  await mkdir(join(folder, 'real'));
+  await symlink('real', join(folder, 'link'));
+  const store = await newStore(join(folder, 'link'));
+  for (let turn = 0; turn < 2; turn++) {
+    const { path } = await store.prepare('copy', undefined);
+    t.true(await isMountPoint(path));
+  }
+  t.is([...(await mountPoints())].filter((path) => path.startsWith(`${folder}/`)).length, 1);
+  await store.remove('copy');
+  t.deepEqual(
+    [...(await mountPoints())].filter((path) => path.startsWith(`${folder}/`)),
+    [],
+  );
 });

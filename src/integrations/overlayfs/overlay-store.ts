@@ -5,6 +5,7 @@ import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { unmountBelow } from '../../utils/fs/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { KeyedLock } from '../../utils/keyed-lock.ts';
 import { run } from '../../utils/process/run.ts';
@@ -142,6 +143,7 @@ export class OverlayStore implements RootfsStore {
   }
 
   async recover(keep: ReadonlySet<string>): Promise<void> {
+    await unmountBelow(this.#temporary);
     await rm(this.#temporary, { recursive: true, force: true });
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
     await this.#load();

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
+import { isErrno } from '../../core/model/errors.ts';
 import { CommandError, run } from '../process/run.ts';
 
 /** Mount points of this process's mount namespace (proc(5), mountinfo), unescaped. */
@@ -13,8 +14,26 @@ export async function mountPoints(): Promise<Set<string>> {
   return points;
 }
 
+/** Whether something is mounted at `path`, which may lead there through links. */
 export async function isMountPoint(path: string): Promise<boolean> {
-  return (await mountPoints()).has(path);
+  return (await mountPoints()).has(await resolved(path));
+}
+
+/** Unmounts everything below `folder`, lazily, the innermost first. */
+export async function unmountBelow(folder: string): Promise<void> {
+  const inside = `${await resolved(folder)}/`;
+  const below = [...(await mountPoints())].filter((path) => path.startsWith(inside));
+  for (const path of below.sort().reverse()) await unmount(path);
+}
+
+/** The kernel lists mount points without links. */
+async function resolved(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return path;
+    throw error;
+  }
 }
 
 /** Mounts a tmpfs of `bytes` bytes with mode 1777, which belongs to `owner`; does nothing where something is mounted already. */
