@@ -1,7 +1,7 @@
 import test from 'ava';
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AttachRequest, ExecRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { difference, inventory } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient } from './streaming-client.ts';
@@ -14,9 +14,19 @@ test.serial(`${String(COUNT)} sessions leave no descriptor, process or file`, as
   const server = await ServerFixture.make(t);
   await server.warm();
   const pod = await server.pod('busy');
-  const id = await server.sh(pod, 'main', 'while :; do sleep 1; done', { stdin: true });
+  const id = await server.sh(pod, 'main', 'nc -ll -p 9000 -e cat & while :; do sleep 1; done', { stdin: true });
   const session = async (number: number) => {
-    const kind = number % 3;
+    const kind = number % 4;
+    if (kind === 3) {
+      const request = PortForwardRequest.create({ podSandboxId: pod, port: [9000] });
+      const { url } = await server.client.call(RuntimeServiceService.portForward, request);
+      const client = await ChannelClient.open(url, 'v4.channel.k8s.io');
+      client.send(0, 'there and back');
+      await client.until(0, /there and back/);
+      client.ws.close();
+      await client.closed;
+      return;
+    }
     if (kind === 2) {
       const request = AttachRequest.create({ containerId: id, stdout: true, stderr: true });
       const client = await ChannelClient.open((await server.client.call(RuntimeServiceService.attach, request)).url);

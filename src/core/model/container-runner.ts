@@ -122,8 +122,9 @@ export interface ContainerRunner {
 
   /**
    * Connects a client's streams to those of a running container until it ends or the client leaves, which `signal` tells.
-   * Several may be attached at once. @throws CriError FAILED_PRECONDITION when it does not run, UNAVAILABLE when the
-   * connection is lost while it runs on.
+   * Several may be attached at once. One that does not read is cut off after some seconds, as it would hold up the
+   * container, its log and the others. @throws CriError FAILED_PRECONDITION when it does not run, UNAVAILABLE when the
+   * client was cut off, or the connection lost while the container runs on.
    */
   attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void>;
 
