@@ -1,0 +1,135 @@
+import test from 'ava';
+import { readFile, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
+import type { LinuxContainerSecurityContext } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { run } from '../../src/utils/process/run.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+type Context = NonNullable<Parameters<typeof LinuxContainerSecurityContext.create>[0]>;
+
+const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
+const switchFile = '/sys/module/apparmor/parameters/enabled';
+const hasAppArmor = existsSync(switchFile) && readFileSync(switchFile, 'utf8').startsWith('Y');
+const here = (title: string) => (hasAppArmor ? title : `${title} (the kernel has no AppArmor)`);
+const onAppArmor = hasAppArmor ? test.serial : test.serial.skip;
+
+/** A PID namespace a container, so that its first process is the request's. */
+const own = { pid: NamespaceMode.CONTAINER };
+
+const DEFAULT = 'proxmox-lxcri-default (enforce)';
+const DENY_WRITE = 'proxmox-lxcri-test-deny-write';
+
+/** What confines a container's first process, and a command that is run in it. */
+async function confinement(server: ServerFixture, id: string): Promise<string[]> {
+  const { stdout } = await server.exec(id, 'cat', '/proc/1/attr/current', '/proc/self/attr/current');
+  return stdout.toString().trim().split('\n');
+}
+
+for (const handler of ['lxc', 'crun']) {
+  onAppArmor(here(`${handler}: containers and what is run in them are confined as asked`), async (t) => {
+    const server = await ServerFixture.make(t);
+    const profile = join(server.folder, 'profile');
+    await writeFile(
+      profile,
+      `include <tunables/global>\nprofile ${DENY_WRITE} flags=(attach_disconnected) {\n  include <abstractions/base>\n  file,\n  deny /** w,\n}\n`,
+    );
+    await run('apparmor_parser', ['--replace', '--skip-cache', profile]);
+    t.teardown(() => run('apparmor_parser', ['--remove', profile]));
+    const pod = await server.pod('confined', { linux: { securityContext: { namespaceOptions: own } } }, handler);
+    let count = 0;
+    const sleeping = (context: Context) =>
+      server.sh(pod, `c${String((count += 1))}`, 'exec sleep 1000', {
+        linux: { securityContext: { namespaceOptions: own, ...context } },
+      });
+
+    const local = { profileType: Localhost, localhostRef: DENY_WRITE };
+    const cases: [context: Context, profile: string][] = [
+      [{}, DEFAULT],
+      [{ apparmor: { profileType: RuntimeDefault } }, DEFAULT],
+      [{ apparmorProfile: 'runtime/default' }, DEFAULT],
+      [{ apparmor: { profileType: Unconfined } }, 'unconfined'],
+      [{ privileged: true }, 'unconfined'],
+      [{ apparmor: local }, `${DENY_WRITE} (enforce)`],
+      [{ apparmor: local, apparmorProfile: 'localhost/absent' }, `${DENY_WRITE} (enforce)`],
+      [{ apparmorProfile: `localhost/${DENY_WRITE}` }, `${DENY_WRITE} (enforce)`],
+    ];
+    for (const [context, expected] of cases) {
+      t.deepEqual(await confinement(server, await sleeping(context)), [expected, expected], JSON.stringify(context));
+    }
+    const denied = await sleeping({ apparmor: local });
+    t.regex((await server.exec(denied, 'touch', '/tmp/x')).stderr.toString(), /Permission denied/);
+
+    const absent = server.create(pod, 'absent', {
+      command: ['true'],
+      linux: { securityContext: { apparmor: { profileType: Localhost, localhostRef: 'absent' } } },
+    });
+    await t.throwsAsync(absent, {
+      code: StatusCode.FAILED_PRECONDITION,
+      message: /no profile "absent" is loaded/,
+    } as object);
+    const { containers } = await server.containers();
+    t.is(containers.length, count);
+  });
+
+  onAppArmor(here(`${handler}: the default profile keeps root from the kernel, and lets it work`), async (t) => {
+    const server = await ServerFixture.make(t);
+    const pod = await server.pod('default', {}, handler);
+    // Everything but the profile would allow what is tried here.
+    const strong = { capabilities: { addCapabilities: ['ALL'], dropCapabilities: [], addAmbientCapabilities: [] } };
+    const linux = { securityContext: strong };
+    const id = await server.sh(pod, 'c', 'exec sleep 1000', { linux });
+    const free = await server.sh(pod, 'free', 'exec sleep 1000', {
+      linux: { securityContext: { ...strong, apparmor: { profileType: Unconfined } } },
+    });
+    const attempt = async (container: string, script: string) => {
+      const { exitCode, stderr } = await server.exec(container, 'sh', '-c', script);
+      return exitCode === 0 ? 'done' : stderr.toString().trim();
+    };
+    for (const script of [
+      'mount -t tmpfs none /mnt',
+      'mount -o bind /bin /mnt',
+      'echo 0 >/proc/sys/vm/swappiness',
+      'echo 0 >/proc/sys/kernel/panic',
+      'echo 0 >/proc/sys/fs/file-max',
+      'echo h >/proc/sysrq-trigger',
+    ]) {
+      t.regex(await attempt(id, `mkdir -p /mnt; ${script}`), /denied|not permitted/i, script);
+    }
+    t.is(await attempt(free, 'mkdir -p /mnt; mount -t tmpfs none /mnt'), 'done', 'it is the profile that forbids it');
+    for (const script of [
+      'echo 1 >/proc/sys/kernel/shm_rmid_forced',
+      'echo 20 >/proc/sys/fs/mqueue/msg_max',
+      'mkdir /a && echo x >/a/b && mv /a/b /a/c && ln /a/c /a/d && chown 1:1 /a/c && rm -r /a',
+      'sleep 100 & kill $!; wait $!; true',
+      'echo x >/dev/shm/x; echo y >/dev/null; echo z >/dev/stdout',
+      'ip addr add 10.255.255.1/32 dev lo',
+      'cat /proc/1/status /proc/self/maps /proc/meminfo >/dev/null; ls /sys/class/net',
+    ]) {
+      t.is(await attempt(id, script), 'done', script);
+    }
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
+    t.is((await server.exit(id)).exitCode, 137);
+  });
+
+  onAppArmor(
+    here(`${handler}: the default profile in a user namespace, after a restart, and not in the guest`),
+    async (t) => {
+      const server = await ServerFixture.make(t);
+      const mapping = [{ containerId: 0, hostId: 200_000, length: 65_536 }];
+      const namespaceOptions = { ...own, usernsOptions: { mode: 0 as const, uids: mapping, gids: mapping } };
+      const container = { linux: { securityContext: { namespaceOptions: own } } };
+      const pod = await server.pod('mapped', { linux: { securityContext: { namespaceOptions } } }, handler);
+      const id = await server.sh(pod, 'c', 'exec sleep 1000', container);
+      await server.end('SIGKILL');
+      await server.start();
+      t.deepEqual(await confinement(server, id), [DEFAULT, DEFAULT]);
+      const again = await server.sh(pod, 'again', 'exec sleep 1000', container);
+      t.deepEqual(await confinement(server, again), [DEFAULT, DEFAULT]);
+      t.regex(await readFile('/sys/kernel/security/apparmor/profiles', 'utf8'), /^proxmox-lxcri-default \(enforce\)$/m);
+      t.is((await readFile('/proc/self/attr/current', 'utf8')).trim(), 'unconfined', 'the tests themselves');
+    },
+  );
+}
