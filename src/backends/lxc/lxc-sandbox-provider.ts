@@ -9,6 +9,7 @@ import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../utils/process/program-probe.ts';
 import { ExitWatch } from '../exit-watch.ts';
+import { spareHolder } from '../holder-oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
 import { guestCgroups, innerCgroup } from './guest-cgroups.ts';
@@ -91,6 +92,7 @@ export class LxcSandboxProvider implements SandboxProvider {
       await startGuest(this.#lxcStart, this.#lxcPath, spec, logFile);
       // Not interruptible: the daemon would go on starting.
       signal?.throwIfAborted();
+      await spareHolder(await initOf(cgroups));
       // Where liblxc put the guest's elsewhere, containers still need the pod's own; see guestCgroups.
       await createCgroup(cgroups.pod);
       await createCgroup(cgroups.monitor);

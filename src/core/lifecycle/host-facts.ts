@@ -14,6 +14,7 @@ export async function readHostFacts(): Promise<HostFacts> {
     minOomScoreAdj: capabilities.has('SYS_RESOURCE') ? -1000 : ownScore,
     swapAccounting: await hasSwapAccounting(),
     hugetlbController: await hasController('hugetlb'),
+    unifiedCgroups: layoutOf(await cgroupHierarchies()) === 'unified',
     bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
   };
 }

@@ -8,6 +8,8 @@ export interface HostFacts {
   swapAccounting: boolean;
   /** Whether the kernel can limit huge pages: its hugetlb controller is there. */
   hugetlbController: boolean;
+  /** Whether cgroup v2 is all there is. */
+  unifiedCgroups: boolean;
   /** /proc/sys/kernel/random/boot_id. */
   bootId: string;
 }

@@ -4,7 +4,7 @@ import type { HostFacts } from '../../model/host-facts.ts';
 import type { OciResources } from '../../model/oci-runtime.ts';
 
 const CPU_LIST = /^(\d+(-\d+)?)(,\d+(-\d+)?)*$/;
-/** Lifts a limit that is there: near the most that the kernel takes, since crun 1.8 cannot write a negative number (cgroup v1). */
+/** Lifts a limit on cgroup v1: near the most that the kernel takes, since crun 1.8 cannot write a negative number there. */
 const LIFTED_QUOTA = 17_179_869_184_000;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
@@ -18,7 +18,7 @@ const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 export function ociResources(
   request: LinuxContainerResources | undefined,
   field: string,
-  machine: Pick<HostFacts, 'swapAccounting' | 'hugetlbController'>,
+  machine: Pick<HostFacts, 'swapAccounting' | 'hugetlbController' | 'unifiedCgroups'>,
   { isUpdate = false } = {},
 ): OciResources {
   const resources: OciResources = {};
@@ -42,7 +42,7 @@ export function ociResources(
       throw invalidArgument(`${field}.cpu_quota`, 'must be at least 1000 microseconds, or -1 for no limit');
     }
     if (request.cpuQuota > 0n) cpu.quota = number('cpu_quota', request.cpuQuota);
-    else if (isUpdate) cpu.quota = LIFTED_QUOTA;
+    else if (isUpdate) cpu.quota = machine.unifiedCgroups ? -1 : LIFTED_QUOTA;
   }
   for (const [name, key, value] of [
     ['cpuset_cpus', 'cpus', request.cpusetCpus],

@@ -84,7 +84,11 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
     mounts: await containerMounts(config, podMounts, inputs.mounts),
     annotations: { ...pod.annotations, ...config.annotations },
     linux: {
-      namespaces: namespaces(pid, inputs.placement, inputs.targetPidNamespace),
+      namespaces: [
+        ...namespaces(pid, inputs.placement, inputs.targetPidNamespace),
+        // The cgroups of the node are not a container's to see. On v1 a container has its own ones mounted anyway.
+        ...(host.unifiedCgroups && !privileged ? [{ type: 'cgroup' as const }] : []),
+      ],
       ...ids,
       devices: devices.devices,
       cgroupsPath: `${inputs.placement.cgroup}/${inputs.containerId}`,

@@ -153,7 +153,11 @@ test('users: any bytes in passwd and group give ids or a clear refusal', (t) => 
 
 test('resources: zero means not given, swap follows memory, nonsense is refused', (t) => {
   const limits = (partial: Parameters<typeof LinuxContainerResources.create>[0], able = true) =>
-    ociResources(LinuxContainerResources.create(partial), 'r', { swapAccounting: able, hugetlbController: able });
+    ociResources(LinuxContainerResources.create(partial), 'r', {
+      swapAccounting: able,
+      hugetlbController: able,
+      unifiedCgroups: false,
+    });
   t.deepEqual(limits({}), {});
   t.deepEqual(limits({ cpuShares: 1n, cpuQuota: -1n, cpuPeriod: 100_000n, cpusetCpus: '0-1,3' }).cpu, {
     shares: 2,
@@ -161,8 +165,9 @@ test('resources: zero means not given, swap follows memory, nonsense is refused'
     cpus: '0-1,3',
   });
   const lifted = LinuxContainerResources.create({ cpuQuota: -1n });
-  const machine = { swapAccounting: true, hugetlbController: true };
+  const machine = { swapAccounting: true, hugetlbController: true, unifiedCgroups: false };
   t.true((ociResources(lifted, 'r', machine, { isUpdate: true }).cpu?.quota ?? 0) > 1e12);
+  t.is(ociResources(lifted, 'r', { ...machine, unifiedCgroups: true }, { isUpdate: true }).cpu?.quota, -1);
   t.deepEqual(limits({ memoryLimitInBytes: 64n }).memory, { limit: 64, swap: 64 });
   t.deepEqual(limits({ memoryLimitInBytes: 64n }, false).memory, { limit: 64 });
   t.deepEqual(limits({ memoryLimitInBytes: 64n, memorySwapLimitInBytes: 128n }).memory, { limit: 64, swap: 128 });
