@@ -35,6 +35,7 @@ import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { succeedHelpers } from './utils/process/helpers.ts';
 import { takeRoot } from './utils/root-guard.ts';
 import { systemClock } from './utils/time/system-clock.ts';
+import { Undo } from './utils/undo.ts';
 
 /** Milliseconds that commands of an earlier server may go on; a CNI plugin may take two minutes. */
 const HELPERS_LIMIT_MS = 120_000;
@@ -60,9 +61,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
     services: criServices(services, metrics, shutdown.signal),
     logger,
   });
-  await streaming.start();
-  await server.start();
-  const page = config.metrics.listen === '' ? undefined : await serveMetrics(config.metrics.listen, metrics, logger);
+  const page = await listen({ streaming, server, metrics, address: config.metrics.listen, logger });
   reloadOnHangup(logger, reload);
   const importing = services.images.importFolder(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
@@ -76,6 +75,30 @@ export const serve: Serve = async ({ config, files, reload }) => {
   page?.close();
   await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
 };
+
+/** Starts everything that listens. Nothing of it stays when one cannot, for it would keep the process from ending. */
+async function listen(parts: {
+  streaming: StreamingServer;
+  server: CriServer;
+  metrics: Metrics;
+  address: string;
+  logger: Logger;
+}): Promise<{ close: () => unknown } | undefined> {
+  const { streaming, server, metrics, address, logger } = parts;
+  const undo = new Undo();
+  try {
+    await streaming.start();
+    undo.add('the streaming server', () => streaming.stop());
+    await server.start();
+    undo.add('the CRI server', () => server.stop());
+    return address === '' ? undefined : await serveMetrics(address, metrics, logger);
+  } catch (error) {
+    await undo.rollback((what, failure) => {
+      logger.error(`Cannot close ${what}`, { error: messageOf(failure) });
+    });
+    throw error;
+  }
+}
 
 /**
  * Takes the folders for this process alone: no other server may use them, and commands that a killed one left at work are

@@ -1,5 +1,8 @@
 import test from 'ava';
+import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
@@ -14,7 +17,7 @@ import {
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { CommandError, run } from '../../src/utils/process/run.ts';
 import { leaseholders } from './kills-reality.ts';
 import { difference, inventory } from './leaks.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
@@ -339,17 +342,24 @@ test.serial('Prometheus reads calls and states, and SIGHUP changes the log level
 
 test.serial('a second server on the same folders or socket is refused, and the first goes on', async (t) => {
   const server = await ServerFixture.make(t);
-  const second = run(process.execPath, ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml')], {
-    timeoutMs: 30_000,
-  });
-  await t.throwsAsync(second, { message: /another server uses/ });
+  // It ends by itself, so that whoever started it learns of it.
+  const refused = async (args: string[], words: RegExp) => {
+    const serve = ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml'), ...args];
+    const error = await t.throwsAsync(run(process.execPath, serve, { timeoutMs: 30_000 }), {
+      instanceOf: CommandError,
+      message: words,
+    });
+    t.is(error?.exitCode, 1, words.source);
+  };
+  await refused([], /another server uses/);
   const elsewhere = ['--root', join(server.folder, 'other-root'), '--state', join(server.folder, 'other-state')];
-  const third = run(
-    process.execPath,
-    ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml'), ...elsewhere],
-    { timeoutMs: 30_000 },
-  );
-  await t.throwsAsync(third, { message: /another server answers/ });
+  await refused(elsewhere, /another server answers/);
+  const busy = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => busy.close());
+  await once(busy, 'listening');
+  const { port } = busy.address() as AddressInfo;
+  const sockets = ['--listen', `unix://${server.folder}/other.sock`, '--metrics-listen', `127.0.0.1:${String(port)}`];
+  await refused([...elsewhere, ...sockets], /metrics/);
   t.is((await server.containers()).containers.length, 0);
 });
 

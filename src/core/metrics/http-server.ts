@@ -1,12 +1,12 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
-import { messageOf } from '../model/errors.ts';
+import { messageOf, unavailable } from '../model/errors.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Metrics } from './metrics.ts';
 
 /**
  * Serves `/metrics` for Prometheus at `address` (`HOST:PORT`; port 0 picks a free one).
- * @returns the server, listening. @throws the system's error when the address cannot be used.
+ * @returns the server, listening. @throws CriError UNAVAILABLE when the address cannot be used.
  */
 export async function serveMetrics(address: string, metrics: Metrics, logger: Logger): Promise<Server> {
   const at = address.lastIndexOf(':');
@@ -26,7 +26,9 @@ export async function serveMetrics(address: string, metrics: Metrics, logger: Lo
     );
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (cause) => {
+      reject(unavailable(`metrics.listen: ${address} cannot be listened on: ${cause.message}; name another`, cause));
+    });
     server.listen({ host, port: Number(address.slice(at + 1)) }, resolve);
   });
   // A scraper that never closes its connection must not keep the process alive.
