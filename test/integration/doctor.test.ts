@@ -51,6 +51,25 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.like(closed, { status: 'warning', remedy: `chmod o+x ${server.folder}` });
   await run('chmod', ['711', server.folder]);
   t.regex(found('CNI configuration'), /bridge, host-local, portmap/);
+  t.is(found('cgroup driver'), 'cgroupfs');
+  const dropIn = join(server.folder, 'conf.d', 'x.toml');
+  await mkdir(join(server.folder, 'conf.d'));
+  const empty = `${server.folder}/conf.d`;
+  const other = `config_dir = "${empty}"\nconf_template = "${empty}/template"\n[runtime]\ncgroup_driver = "systemd"\n`;
+  await writeFile(dropIn, `[network]\n${other}cgroup_parent = "a-b.slice"\n`);
+  const differing = (await doctor(server)).findings;
+  t.like(
+    differing.find(({ subject }) => subject === 'cgroup driver'),
+    {
+      status: 'warning',
+      found: 'systemd does not run this machine: pods are below their slices by path alone',
+    },
+  );
+  t.like(
+    differing.find(({ subject }) => subject === 'CNI configuration'),
+    { status: 'warning', remedy: '' },
+  );
+  await run('rm', [dropIn]);
   t.regex((await program(server, 'doctor')).stdout, /^SUBJECT +STATUS +FOUND +REMEDY\nprogram crun +ok/);
 
   const pod = await server.pod('stays');

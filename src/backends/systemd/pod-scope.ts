@@ -1,4 +1,4 @@
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
 import { cgroupHierarchies } from '../../utils/cgroup/hierarchies.ts';
 import { CommandError, run } from '../../utils/process/run.ts';
@@ -12,14 +12,6 @@ const LIMIT_MS = 60_000;
  * the descriptor by which commands at work are known (inheritInCommands).
  */
 const KEEPER = 'setsid sleep infinity </dev/null >/dev/null 2>&1 3>&- & echo $!';
-
-/** Whether systemd runs this machine (sd_booted(3)). */
-export async function isBootedBySystemd(): Promise<boolean> {
-  return access('/run/systemd/system').then(
-    () => true,
-    () => false,
-  );
-}
 
 /** The name of a pod's scope. */
 export function scopeName(sandboxId: string): string {

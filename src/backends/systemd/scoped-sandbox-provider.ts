@@ -4,7 +4,8 @@ import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '.
 import { cgroupHierarchies } from '../../utils/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../utils/cgroup/path.ts';
 import { removeCgroup } from '../../utils/cgroup/remove.ts';
-import { isBootedBySystemd, scopeName, startScope, stopScope } from './pod-scope.ts';
+import { isBootedBySystemd } from '../../utils/systemd.ts';
+import { scopeName, startScope, stopScope } from './pod-scope.ts';
 
 /**
  * A provider whose pods are in scopes of systemd, so that systemd does not take the controllers away that their cgroups

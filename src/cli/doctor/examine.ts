@@ -1,5 +1,6 @@
 import type { Config } from '../../core/config/schema.ts';
 import { checkAppArmor } from './apparmor.ts';
+import { checkCgroupDriver } from './cgroup-driver.ts';
 import type { Finding } from './finding.ts';
 import { checkKernel } from './kernel.ts';
 import { checkNetwork } from './network.ts';
@@ -14,6 +15,7 @@ export async function examine(config: Config): Promise<{ findings: Finding[]; re
   const parts = await Promise.all([
     checkPrograms(config),
     checkKernel(),
+    checkCgroupDriver(config),
     checkNetwork(config),
     checkPlaces(config),
     checkUserNamespaces(config),

@@ -8,18 +8,22 @@ import { type Finding, missing, ok, warning } from './finding.ts';
 export async function checkNetwork({ network }: Config): Promise<Finding[]> {
   const forwarding = (await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1';
   return [
-    ...(await checkConfiguration(network.config_dir, network.plugin_dirs)),
+    ...(await checkConfiguration(network)),
     forwarding
       ? ok('IPv4 forwarding', 'on')
       : warning('IPv4 forwarding', 'off: pods reach nothing beyond this node', 'sysctl -w net.ipv4.ip_forward=1'),
   ];
 }
 
-async function checkConfiguration(folder: string, pluginDirs: readonly string[]): Promise<Finding[]> {
+async function checkConfiguration(network: Config['network']): Promise<Finding[]> {
+  const { config_dir: folder, plugin_dirs: pluginDirs, conf_template: template } = network;
   const subject = 'CNI configuration';
   const install = 'install a network add-on, which writes one, or write one by hand';
   try {
     const [first] = (await readdir(folder)).filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
+    if (first === undefined && template !== '') {
+      return [warning(subject, `none yet: ${template} is filled in when the kubelet tells the range of pods`, '')];
+    }
     if (first === undefined) return [missing(subject, `no *.conflist in ${folder}`, install)];
     const file = join(folder, first);
     const types = pluginTypes(JSON.parse(await readFile(file, 'utf8')));
