@@ -1,0 +1,244 @@
+import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { cgroupHierarchies, layoutOf } from '../../src/utils/cgroup/hierarchies.ts';
+import { until } from '../integration/runner-fixture.ts';
+import { ServerFixture } from '../integration/server-fixture.ts';
+
+const MIB = 1_048_576;
+const FOREVER = 'trap "exit 0" TERM; while :; do sleep 0.1; done';
+/** Fills memory that the kernel cannot take back until it is killed. */
+const FILL_MEMORY = 'exec tail /dev/zero';
+
+type Resources = Parameters<typeof LinuxContainerResources.create>[0];
+
+function limits(resources: Resources) {
+  return { linux: { resources: LinuxContainerResources.create(resources) } };
+}
+
+/** A running container and its cgroup, as the node sees it. */
+class Probe {
+  readonly #server: ServerFixture;
+  readonly id: string;
+  readonly path: string;
+
+  private constructor(server: ServerFixture, id: string, path: string) {
+    this.#server = server;
+    this.id = id;
+    this.path = path;
+  }
+
+  static async make(server: ServerFixture, pod: string, name: string, resources: Resources, script = FOREVER) {
+    const id = await server.sh(pod, name, script, limits(resources));
+    return new Probe(server, id, `/sys/fs/cgroup${server.cgroup}/${pod}/${id}`);
+  }
+
+  async outside(file: string): Promise<string> {
+    return (await readFile(`${this.path}/${file}`, 'utf8')).trim();
+  }
+
+  async inside(script: string): Promise<string> {
+    const { stdout, stderr } = await this.#server.exec(this.id, 'sh', '-c', script);
+    return `${stdout.toString()}${stderr.toString()}`.trim();
+  }
+
+  /** Compares files of the cgroup with what is expected, in the node's tree and in the container's own view. */
+  async has(t: ExecutionContext, files: Record<string, string>): Promise<void> {
+    for (const [file, expected] of Object.entries(files)) {
+      t.is(await this.outside(file), expected, file);
+      t.is(await this.inside(`cat /sys/fs/cgroup/${file}`), expected, `${file}, seen from inside`);
+    }
+  }
+
+  update(resources: Resources) {
+    const linux = LinuxContainerResources.create(resources);
+    const request = { containerId: this.id, linux, windows: undefined, annotations: {} };
+    return this.#server.client.call(RuntimeServiceService.updateContainerResources, request);
+  }
+}
+
+test.before('this machine has cgroup v2 alone', async (t) => {
+  t.is(layoutOf(await cgroupHierarchies()), 'unified');
+});
+
+/** A test on each handler, with one server. */
+function onBothHandlers(
+  title: string,
+  body: (t: ExecutionContext, server: ServerFixture, handler: string) => Promise<void>,
+): void {
+  test.serial(title, async (t) => {
+    const server = await ServerFixture.make(t, 'pids_limit = 77\n');
+    for (const handler of ['lxc', 'crun']) await body(t, server, handler);
+  });
+}
+
+onBothHandlers(
+  'limits are in the files of cgroup v2, and the container sees its own cgroup alone',
+  async (t, server, handler) => {
+    const pod = await server.pod(`limits-${handler}`, {}, handler);
+    const probe = await Probe.make(server, pod, 'a', {
+      cpuShares: 512n,
+      cpuQuota: 50_000n,
+      cpuPeriod: 100_000n,
+      cpusetCpus: '0',
+      cpusetMems: '0',
+      memoryLimitInBytes: BigInt(64 * MIB),
+      memorySwapLimitInBytes: BigInt(96 * MIB),
+      oomScoreAdj: 321n,
+      unified: { 'memory.high': String(48 * MIB), 'memory.oom.group': '1' },
+    });
+    await probe.has(t, {
+      'cpu.weight': '20',
+      'cpu.max': '50000 100000',
+      'cpuset.cpus': '0',
+      'cpuset.mems': '0',
+      'memory.max': String(64 * MIB),
+      'memory.swap.max': String(32 * MIB),
+      'memory.high': String(48 * MIB),
+      'memory.oom.group': '1',
+      'pids.max': '77',
+    });
+    const [first] = (await probe.outside('cgroup.procs')).split('\n');
+    t.is(await readFile(`/proc/${first ?? ''}/oom_score_adj`, 'utf8'), '321\n');
+    t.is(await probe.inside('cat /proc/self/cgroup'), '0::/');
+    t.regex(await probe.inside('echo 1 >/sys/fs/cgroup/pids.max'), /Read-only file system/);
+    t.false((await probe.inside('ls /sys/fs/cgroup')).split('\n').some((name) => name.includes('proxmox')));
+
+    const noSwap = await Probe.make(server, pod, 'b', { memoryLimitInBytes: BigInt(32 * MIB) });
+    await noSwap.has(t, { 'memory.max': String(32 * MIB), 'memory.swap.max': '0', 'cpu.max': 'max 100000' });
+  },
+);
+
+onBothHandlers('limits of a running container change, and only those that are given', async (t, server, handler) => {
+  const pod = await server.pod(`update-${handler}`, {}, handler);
+  const probe = await Probe.make(server, pod, 'a', {
+    memoryLimitInBytes: BigInt(64 * MIB),
+    cpuQuota: 50_000n,
+    cpuPeriod: 100_000n,
+  });
+  await probe.update({ memoryLimitInBytes: BigInt(128 * MIB) });
+  await probe.has(t, { 'memory.max': String(128 * MIB), 'memory.swap.max': '0', 'cpu.max': '50000 100000' });
+  await probe.update({ cpuShares: 2048n, cpusetCpus: '0', unified: { 'memory.low': String(MIB) } });
+  await probe.has(t, { 'cpu.weight': '79', 'cpuset.cpus': '0', 'memory.low': String(MIB) });
+  await probe.update({ cpuQuota: -1n, cpuPeriod: 100_000n });
+  await probe.has(t, { 'cpu.max': 'max 100000', 'memory.max': String(128 * MIB) });
+  // A file that the kernel has not is an error that names it, and what was set before stays.
+  await t.throwsAsync(probe.update({ unified: { 'memory.nothing': '1' } }), { message: /memory\.nothing/ });
+  t.is(await probe.outside('memory.max'), String(128 * MIB));
+});
+
+onBothHandlers(
+  'OOMKilled is told when, and only when, the kernel killed for want of memory',
+  async (t, server, handler) => {
+    const pod = await server.pod(`oom-${handler}`, {}, handler);
+    const end = async (name: string, script: string, resources: Resources) =>
+      server.exit(await server.sh(pod, name, script, limits(resources)));
+    const memory = { memoryLimitInBytes: BigInt(24 * MIB) };
+    t.like(await end('alone', FILL_MEMORY, memory), { reason: 'OOMKilled', exitCode: 137 });
+    // The kernel killed a child; what the first process makes of it is its own affair.
+    t.like(await end('child', '(exec tail /dev/zero); exit 3', memory), { reason: 'OOMKilled', exitCode: 3 });
+    const group = { ...memory, unified: { 'memory.oom.group': '1' } };
+    t.like(await end('group', '(exec tail /dev/zero); exit 3', group), { reason: 'OOMKilled', exitCode: 137 });
+    t.like(await end('killed', 'kill -9 $$', memory), { reason: 'Error', exitCode: 137 });
+    t.like(await end('fine', 'true', memory), { reason: 'Completed', exitCode: 0 });
+  },
+);
+
+onBothHandlers(
+  "the kubelet's cgroup holds the pod, and its limit kills and is told as OOMKilled",
+  async (t, server, handler) => {
+    const parent = `${server.cgroup}/kubepods/burstable/pod1`;
+    const folder = `/sys/fs/cgroup${parent}`;
+    await mkdir(folder, { recursive: true });
+    for (const at of [server.cgroup, dirname(dirname(parent)), dirname(parent)]) {
+      await writeFile(`/sys/fs/cgroup${at}/cgroup.subtree_control`, '+cpuset +cpu +io +memory +pids');
+    }
+    await writeFile(`${folder}/memory.max`, String(48 * MIB));
+    await writeFile(`${folder}/memory.swap.max`, '0');
+    const pod = await server.pod(`parent-${handler}`, { linux: { cgroupParent: parent } }, handler);
+    const hog = await server.sh(pod, 'hog', FILL_MEMORY);
+    t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
+    const id = await server.sh(pod, 'in', FOREVER);
+    const within = await readdir(`${folder}/${pod}`);
+    t.true(within.includes(id), within.join(' '));
+    t.regex(await readFile(`${folder}/cgroup.procs`, 'utf8'), /^$/, 'nothing runs in the cgroup of the kubelet itself');
+    t.is((await readFile(`${folder}/memory.max`, 'utf8')).trim(), String(48 * MIB));
+    await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
+    const left = await readdir(folder, { withFileTypes: true });
+    t.deepEqual(
+      left.filter((entry) => entry.isDirectory()),
+      [],
+    );
+    for (let at = parent; at !== server.cgroup; at = dirname(at)) await rmdir(`/sys/fs/cgroup${at}`);
+  },
+);
+
+onBothHandlers('devices are those that the request names, with its permissions', async (t, server, handler) => {
+  const pod = await server.pod(`devices-${handler}`, {}, handler);
+  const attempt = async (name: string, config: Parameters<ServerFixture['sh']>[3], script: string) => {
+    await server.exit(await server.sh(pod, name, `{ ${script}; } 2>&1; true`, config));
+    return server.output(`devices-${handler}`, name);
+  };
+  const mine = 'mknod /d c 1 11 && head -c 1 /d >/dev/null && echo read; echo x >/dev/null && echo null';
+  t.regex(await attempt('none', {}, mine), /Operation not permitted\nnull/);
+  // Not one of those that every container has.
+  const device = { hostPath: '/dev/fuse', containerPath: '/dev/one', permissions: 'r' };
+  const reads = await attempt('read', { devices: [device] }, 'true </dev/one && echo read; true >/dev/one');
+  t.regex(reads, /^read\n.*Operation not permitted/);
+  const privileged = { linux: { securityContext: { privileged: true } } };
+  t.regex(await attempt('all', privileged, 'mknod /d c 1 5 && head -c 1 /d | wc -c'), /^1\n$/);
+});
+
+onBothHandlers('figures of use are those of the kernel', async (t, server, handler) => {
+  const pod = await server.pod(`stats-${handler}`, {}, handler);
+  const script = `dd if=/dev/zero of=/file bs=1M count=8 2>/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; x=$(head -c 16000000 /dev/zero | tr "\\0" x); echo ready; ${FOREVER}`;
+  const probe = await Probe.make(server, pod, 'a', {}, script);
+  await until(
+    async () => ((await server.output(`stats-${handler}`, 'a')) === '' ? undefined : true),
+    20_000,
+    'the container',
+  );
+  const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: probe.id });
+  const kernel = async (file: string, key: string) =>
+    BigInt(new RegExp(`^${key} (\\d+)$`, 'm').exec(await probe.outside(file))?.[1] ?? 0);
+  const near = (told: bigint | undefined, real: bigint, what: string) => {
+    t.true(told !== undefined && told > real / 2n && told < real * 2n, `${what}: ${String(told)}, ${String(real)}`);
+  };
+  near(stats?.cpu?.usageCoreNanoSeconds?.value, (await kernel('cpu.stat', 'usage_usec')) * 1000n, 'cpu');
+  near(stats?.memory?.usageBytes?.value, BigInt(await probe.outside('memory.current')), 'memory');
+  near(stats?.memory?.rssBytes?.value, await kernel('memory.stat', 'anon'), 'rss');
+  const { workingSetBytes, usageBytes, rssBytes } = stats?.memory ?? {};
+  t.true((workingSetBytes?.value ?? 0n) <= (usageBytes?.value ?? 0n));
+  t.true((rssBytes?.value ?? 0n) > 16_000_000n, 'the variable of the shell');
+});
+
+onBothHandlers(
+  'stop ends the whole cgroup, frozen or deaf to signals, in a shared PID namespace, too',
+  async (t, server, handler) => {
+    const shared = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
+    const pod = await server.pod(`stop-${handler}`, shared, handler);
+    const deaf =
+      'trap "" TERM INT HUP; for i in 1 2 3; do setsid sh -c "trap \\"\\" TERM; while :; do sleep 1; done" & done; while :; do sleep 1; done';
+    for (const frozen of [false, true]) {
+      const probe = await Probe.make(server, pod, `deaf-${String(frozen)}`, {}, deaf);
+      await until(
+        async () => (Number(await probe.outside('pids.current')) >= 4 ? true : undefined),
+        10_000,
+        'children',
+      );
+      if (frozen) await writeFile(`${probe.path}/cgroup.freeze`, '1');
+      await server.client.call(RuntimeServiceService.stopContainer, { containerId: probe.id, timeout: 1n });
+      t.is((await server.exit(probe.id)).exitCode, 137);
+      t.is(await probe.outside('cgroup.procs').catch(() => ''), '', 'nothing of it runs on');
+      t.is(
+        await probe
+          .outside('cgroup.events')
+          .then((text) => /populated (\d)/.exec(text)?.[1])
+          .catch(() => '0'),
+        '0',
+      );
+    }
+  },
+);
