@@ -33,6 +33,9 @@ const refused: [string, Partial, StatusCode][] = [
   ['config.metadata.uid', { metadata: { ...metadata, uid: 'a\nb' } }, StatusCode.INVALID_ARGUMENT],
   ['config.log_directory', { logDirectory: 'relative' }, StatusCode.INVALID_ARGUMENT],
   ['config.port_mappings[0].hostPort', { portMappings: [{ hostPort: 70_000 }] }, StatusCode.INVALID_ARGUMENT],
+  ['config.port_mappings[0].containerPort', { portMappings: [{ hostPort: 80 }] }, StatusCode.INVALID_ARGUMENT],
+  ['config.port_mappings[0].protocol', { portMappings: [{ protocol: 7 as never }] }, StatusCode.INVALID_ARGUMENT],
+  ['config.port_mappings[0].host_ip', { portMappings: [{ hostIp: 'localhost' }] }, StatusCode.INVALID_ARGUMENT],
   ['config.dns_config.servers[0]', { dnsConfig: { servers: ['1.1.1.1\noptions x'] } }, StatusCode.INVALID_ARGUMENT],
   ['config.dns_config.searches[0]', { dnsConfig: { searches: ['a b'] } }, StatusCode.INVALID_ARGUMENT],
   [
