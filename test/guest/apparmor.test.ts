@@ -1,21 +1,15 @@
 import test from 'ava';
 import { readFile, writeFile } from 'node:fs/promises';
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
 import type { LinuxContainerSecurityContext } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/utils/process/run.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { ServerFixture } from '../integration/server-fixture.ts';
 
 type Context = NonNullable<Parameters<typeof LinuxContainerSecurityContext.create>[0]>;
 
 const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
-const switchFile = '/sys/module/apparmor/parameters/enabled';
-const hasAppArmor = existsSync(switchFile) && readFileSync(switchFile, 'utf8').startsWith('Y');
-const here = (title: string) => (hasAppArmor ? title : `${title} (the kernel has no AppArmor)`);
-const onAppArmor = hasAppArmor ? test.serial : test.serial.skip;
-
 /** A PID namespace a container, so that its first process is the request's. */
 const own = { pid: NamespaceMode.CONTAINER };
 
@@ -29,7 +23,7 @@ async function confinement(server: ServerFixture, id: string): Promise<string[]>
 }
 
 for (const handler of ['lxc', 'crun']) {
-  onAppArmor(here(`${handler}: containers and what is run in them are confined as asked`), async (t) => {
+  test.serial(`${handler}: containers and what is run in them are confined as asked`, async (t) => {
     const server = await ServerFixture.make(t);
     const profile = join(server.folder, 'profile');
     await writeFile(
@@ -74,7 +68,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is(containers.length, count);
   });
 
-  onAppArmor(here(`${handler}: the default profile keeps root from the kernel, and lets it work`), async (t) => {
+  test.serial(`${handler}: the default profile keeps root from the kernel, and lets it work`, async (t) => {
     const server = await ServerFixture.make(t);
     const pod = await server.pod('default', {}, handler);
     // Everything but the profile would allow what is tried here.
@@ -114,8 +108,8 @@ for (const handler of ['lxc', 'crun']) {
     t.is((await server.exit(id)).exitCode, 137);
   });
 
-  onAppArmor(
-    here(`${handler}: the default profile in a user namespace, after a restart, and not in the guest`),
+  test.serial(
+    `${handler}: the default profile in a user namespace, after a restart, and not in the guest`,
     async (t) => {
       const server = await ServerFixture.make(t);
       const mapping = [{ containerId: 0, hostId: 200_000, length: 65_536 }];
