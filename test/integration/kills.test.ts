@@ -11,8 +11,8 @@ import { difference, inventory } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** More of them, and a certain sequence again: KILLS=100 KILLS_PODS=100 KILLS_SEED=1. */
-const kills = Number(process.env['KILLS'] ?? 8);
-const pods = Number(process.env['KILLS_PODS'] ?? 20);
+const kills = Number(process.env['KILLS'] ?? 6);
+const pods = Number(process.env['KILLS_PODS'] ?? 16);
 const seed = Number(process.env['KILLS_SEED'] ?? Date.now() % 2 ** 31);
 const WORKERS = 8;
 /** Milliseconds between the server's answering again and the next kill. */
