@@ -1,0 +1,61 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { Mount, NamespaceMode, NamespaceOption } from '../../../../api/gen/cri.ts';
+import type { IDMapping } from '../../../../api/gen/cri.ts';
+import { mountMappings } from '../../../../src/core/lifecycle/oci/idmapped-mounts.ts';
+import { podUserNamespace } from '../../../../src/core/lifecycle/pods/user-namespace.ts';
+import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import type { OciIdMapping } from '../../../../src/core/model/oci-runtime.ts';
+
+const uint32 = fc.oneof(fc.constantFrom(0, 1, 65_536, 4_294_967_295), fc.integer({ min: 0, max: 4_294_967_295 }));
+const mappings: fc.Arbitrary<IDMapping[]> = fc.array(
+  fc.record({ hostId: uint32, containerId: fc.oneof(fc.constant(0), uint32), length: uint32 }),
+  { maxLength: 3 },
+);
+
+/** What an id is on the other side; undefined where it is not mapped. */
+function lookUp(id: number, list: readonly OciIdMapping[]): number | undefined {
+  const found = list.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+  return found && found.hostID + id - found.containerID;
+}
+
+test('a user namespace is exactly what was asked for, or refused by name', (t) => {
+  const modes = fc.constantFrom(NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.NODE, NamespaceMode.TARGET);
+  fc.assert(
+    fc.property(modes, mappings, mappings, fc.boolean(), (mode, uids, other, same) => {
+      const gids = same ? uids : other;
+      try {
+        const range = podUserNamespace(NamespaceOption.create({ usernsOptions: { mode, uids, gids } }));
+        if (mode === NamespaceMode.NODE) {
+          t.is(range, undefined);
+          return;
+        }
+        t.is(mode, NamespaceMode.POD);
+        t.deepEqual(uids, [{ containerId: 0, hostId: range!.hostId, length: range!.size }]);
+        t.deepEqual(gids, uids);
+        t.true(range!.size > 0 && range!.hostId + range!.size <= 4_294_967_295);
+      } catch (error) {
+        if (!(error instanceof CriError)) throw error;
+        t.is(error.code, StatusCode.INVALID_ARGUMENT);
+        t.regex(error.message, /^config\.linux\.security_context\.namespace_options\.userns_options\./);
+      }
+    }),
+  );
+});
+
+test('a mount maps what was asked for, and never in the words of the container', (t) => {
+  const one = fc.record({ hostId: uint32, containerId: uint32, length: fc.integer({ min: 2, max: 100_000 }) });
+  fc.assert(
+    fc.property(one, fc.nat(100_000), (mapping, offset) => {
+      const mount = Mount.create({ uidMappings: [mapping], gidMappings: [mapping] });
+      const { uidMappings = [], gidMappings } = mountMappings(mount, 'm', true);
+      t.deepEqual(uidMappings, gidMappings);
+      const asked = { containerID: mapping.containerId, hostID: mapping.hostId, size: mapping.length };
+      t.notDeepEqual(uidMappings, [asked]);
+      for (const id of [asked.containerID, asked.containerID + offset, asked.containerID + asked.size]) {
+        t.is(lookUp(id, uidMappings), lookUp(id, [asked]));
+      }
+    }),
+  );
+  t.deepEqual(mountMappings(Mount.create(), 'm', false), {});
+});
