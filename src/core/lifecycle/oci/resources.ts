@@ -6,6 +6,8 @@ import type { OciResources } from '../../model/oci-runtime.ts';
 const CPU_LIST = /^(\d+(-\d+)?)(,\d+(-\d+)?)*$/;
 /** Lifts a limit on cgroup v1: near the most that the kernel takes, since crun 1.8 cannot write a negative number there. */
 const LIFTED_QUOTA = 17_179_869_184_000;
+/** The kernel's own, in microseconds. */
+const DEFAULT_PERIOD = 100_000;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
@@ -42,7 +44,11 @@ export function ociResources(
       throw invalidArgument(`${field}.cpu_quota`, 'must be at least 1000 microseconds, or -1 for no limit');
     }
     if (request.cpuQuota > 0n) cpu.quota = number('cpu_quota', request.cpuQuota);
-    else if (isUpdate) cpu.quota = machine.unifiedCgroups ? -1 : LIFTED_QUOTA;
+    else if (isUpdate) {
+      cpu.quota = machine.unifiedCgroups ? -1 : LIFTED_QUOTA;
+      // crun writes `max` to cpu.max only beside a period.
+      if (machine.unifiedCgroups) cpu.period ??= DEFAULT_PERIOD;
+    }
   }
   for (const [name, key, value] of [
     ['cpuset_cpus', 'cpus', request.cpusetCpus],
