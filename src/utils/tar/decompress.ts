@@ -57,6 +57,8 @@ function filter(command: 'zstd' | 'xz', file: FileHandle): Readable {
   const output = new PassThrough({ highWaterMark: 262_144 });
   child.stdout?.pipe(output, { end: false });
   output.once('close', () => child.kill('SIGKILL'));
+  // It may come before the reader does, who is told all the same.
+  output.on('error', () => undefined);
   ended.then(
     () => output.end(),
     (error: unknown) => output.destroy(error as CriError),
