@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../../src/utils/process/run.ts';
+import { CommandError, run } from '../../src/utils/process/run.ts';
 
 /** Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. */
 export async function inventory(fixture: { folder: string; cgroup: string }): Promise<string[]> {
@@ -64,7 +64,7 @@ async function namespaces(): Promise<string[]> {
 }
 
 async function cgroups(parent: string): Promise<string[]> {
-  const { stdout } = await run('find', ['/sys/fs/cgroup', '-type', 'd', '-path', `*${parent}/*`]);
+  const { stdout } = await run('find', ['/sys/fs/cgroup', '-type', 'd', '-path', `*${parent}/*`]).catch(exceptVanished);
   return (
     stdout
       .split('\n')
@@ -72,6 +72,13 @@ async function cgroups(parent: string): Promise<string[]> {
       .filter((line) => line !== '' && !line.startsWith('/sys/fs/cgroup/unified/'))
       .map((line) => `cgroup ${line}`)
   );
+}
+
+/** Other sandboxes remove cgroups while this one is looked through. */
+function exceptVanished(error: unknown): CommandError {
+  const isVanished = (line: string) => line === '' || line.endsWith('No such file or directory');
+  if (error instanceof CommandError && error.stderr.split('\n').every(isVanished)) return error;
+  throw error;
 }
 
 async function firewall(): Promise<string[]> {
