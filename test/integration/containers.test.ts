@@ -54,7 +54,7 @@ for (const handler of ['lxc', 'crun']) {
     const ask = (targetId: string) =>
       server.create(pod, 'bad', { command: ['true'], ...pid(NamespaceMode.TARGET, targetId) });
     await refused(t, ask(''), StatusCode.INVALID_ARGUMENT, /target_id: is required/);
-    await refused(t, ask('f00'), StatusCode.INVALID_ARGUMENT, /no container "f00"/);
+    await refused(t, ask('nobody'), StatusCode.INVALID_ARGUMENT, /no container "nobody"/);
     await refused(t, ask(stranger), StatusCode.INVALID_ARGUMENT, /another pod/);
     await refused(t, ask(done), StatusCode.FAILED_PRECONDITION, /does not run/);
     await refused(t, ask(created), StatusCode.FAILED_PRECONDITION, /does not run/);

@@ -37,7 +37,7 @@ test.serial("a pod's limits are noted, told again and kept over a restart; bad o
     await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
     await t.throwsAsync(update(pod, {}), { code: StatusCode.FAILED_PRECONDITION } as object);
   }
-  await t.throwsAsync(update('f00', {}), { code: StatusCode.NOT_FOUND } as object);
+  await t.throwsAsync(update('nobody', {}), { code: StatusCode.NOT_FOUND } as object);
 });
 
 test.serial('limits of a container reach its cgroup; what this machine cannot do is clamped or refused', async (t) => {
