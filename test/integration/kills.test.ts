@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { importImage } from './image-fixture.ts';
+import { PROPERTY_SEED } from '../lib/property-seed.ts';
 import { random } from './kills-random.ts';
 import { contradictions, leaseholders } from './kills-reality.ts';
 import { PodLife, VOLUME_IMAGE } from './kills-worker.ts';
@@ -10,10 +11,9 @@ import type { PatientClient } from './kills-worker.ts';
 import { difference, inventory } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** More of them, and a certain sequence again: KILLS=100 KILLS_PODS=100 KILLS_SEED=1. */
+/** More of them, and at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. */
 const kills = Number(process.env['KILLS'] ?? 6);
 const pods = Number(process.env['KILLS_PODS'] ?? 16);
-const seed = Number(process.env['KILLS_SEED'] ?? Date.now() % 2 ** 31);
 const WORKERS = 8;
 /** Milliseconds between the server's answering again and the next kill. */
 const LONGEST_LIFE_MS = 2500;
@@ -24,14 +24,14 @@ test.serial(
   `${String(WORKERS)} workers, ${String(pods)} pods, the server killed ${String(kills)} times: what it tells stays true, and nothing is left`,
   async (t) => {
     t.timeout((kills + pods) * 30_000);
-    t.log(`seed ${String(seed)}`);
+    t.log(`seed ${String(PROPERTY_SEED)}`);
     const server = await ServerFixture.make(t);
     const files = { '/data/there': 'x' };
     await importImage(server, VOLUME_IMAGE, files, { config: { Volumes: { '/data': {}, '/more': {} } } });
     await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
     await server.warm();
     const before = await inventory(server);
-    const moment = random(seed);
+    const moment = random(PROPERTY_SEED);
     let killed = 0;
     let starts = 0;
     let life = 0;
@@ -57,7 +57,7 @@ test.serial(
     const worker = async () => {
       while (next < pods || killed < kills) {
         const number = next++;
-        await new PodLife(server, client, number, random(seed + 1 + number)).lead();
+        await new PodLife(server, client, number, random(PROPERTY_SEED + 1 + number)).lead();
         await rm(join(server.folder, 'logs', `k${String(number)}`), { recursive: true, force: true });
       }
     };

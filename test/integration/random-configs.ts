@@ -124,17 +124,12 @@ const IDS = 65_536;
 
 export const wishes = anyWish.map(possible);
 
-/**
- * A user namespace has neither all ids nor the node's PID and IPC namespaces. With the node's network as well, crun binds the
- * node's /sys, and with a shared root then shows an empty cgroup hierarchy.
- */
+/** A user namespace has neither all ids nor the node's PID and IPC namespaces. */
 function possible(wish: Wish): Wish {
   if (wish.hostId === undefined) return wish;
-  const { user, network } = wish;
-  const mounts = wish.mounts.filter(({ propagation }) => network !== NODE || propagation !== 2);
+  const { user } = wish;
   return {
     ...wish,
-    mounts,
     ipc: POD,
     podPid: wish.podPid === NODE ? CONTAINER : wish.podPid,
     groups: wish.groups.map((group) => group % IDS),

@@ -2,7 +2,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { chmod, chown, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NamespaceMode, RuntimeServiceService, StatusRequest } from '../../api/gen/cri.ts';
+import { MountPropagation, NamespaceMode, RuntimeServiceService, StatusRequest } from '../../api/gen/cri.ts';
 import type { ContainerConfig, NamespaceOption } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/utils/process/run.ts';
@@ -280,6 +280,18 @@ for (const handler of ['lxc', 'crun']) {
       await told(server, onNode, 'ls /sys/class/net | grep -c .'),
       String((await run('ls', ['/sys/class/net'])).stdout.trim().split('\n').length),
     );
+    const shared = await server.sh(node, 'privileged', 'exec sleep 1000', {
+      mounts: [
+        {
+          hostPath: join(server.folder, 'logs'),
+          containerPath: '/data',
+          propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL,
+        },
+      ],
+      linux: { securityContext: { privileged: true, namespaceOptions: { network: NODE, pid: CONTAINER } } },
+    });
+    t.not(await told(server, shared, 'ls /sys/fs/cgroup'), '', 'the cgroups are there beside a shared mount');
+    t.not(await told(server, shared, 'ls /sys/class/net'), '');
 
     const INVALID = StatusCode.INVALID_ARGUMENT;
     const userns = (uids: object[], gids: object[], mode: NamespaceMode = POD) =>

@@ -30,7 +30,7 @@ export interface PreparedMounts {
  */
 export async function containerMounts(
   config: ContainerConfig,
-  pod: { files: PodFiles; hostIpc: boolean; userNamespace: boolean },
+  pod: { files: PodFiles; hostIpc: boolean; hostNetwork: boolean; userNamespace: boolean },
   prepared: PreparedMounts,
 ): Promise<OciMount[]> {
   const privileged = config.linux?.securityContext?.privileged ?? false;
@@ -63,10 +63,10 @@ export async function containerMounts(
   ];
   // The other way round, a folder would hide what was mounted in it. Among equals the order stays.
   const depth = ({ destination }: OciMount) => destination.split('/').length;
-  return [...systemMounts(privileged), ...binds.sort((a, b) => depth(a) - depth(b))];
+  return [...systemMounts(privileged, pod), ...binds.sort((a, b) => depth(a) - depth(b))];
 }
 
-function systemMounts(privileged: boolean): OciMount[] {
+function systemMounts(privileged: boolean, pod: { hostNetwork: boolean; userNamespace: boolean }): OciMount[] {
   const access = privileged ? 'rw' : 'ro';
   const mount = (destination: string, type: string, source: string, ...options: string[]) => ({
     destination,
@@ -74,12 +74,17 @@ function systemMounts(privileged: boolean): OciMount[] {
     source,
     options,
   });
+  // Only who owns the network namespace may mount a sysfs that shows it (user_namespaces(7)).
+  const sysfs =
+    pod.hostNetwork && pod.userNamespace
+      ? mount('/sys', 'bind', '/sys', 'rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', privileged ? 'rw' : 'rro')
+      : mount('/sys', 'sysfs', 'sysfs', 'nosuid', 'noexec', 'nodev', access);
   return [
     mount('/proc', 'proc', 'proc', 'nosuid', 'noexec', 'nodev'),
     mount('/dev', 'tmpfs', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k'),
     mount('/dev/pts', 'devpts', 'devpts', 'nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'),
     mount('/dev/mqueue', 'mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev'),
-    mount('/sys', 'sysfs', 'sysfs', 'nosuid', 'noexec', 'nodev', access),
+    sysfs,
     mount('/sys/fs/cgroup', 'cgroup', 'cgroup', 'nosuid', 'noexec', 'nodev', 'relatime', access),
   ];
 }

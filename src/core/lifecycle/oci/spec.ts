@@ -58,7 +58,12 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
   const ids = idMappings(inputs.pod.userNamespace);
   if (inputs.pod.userNamespace !== undefined) checkMapped(user, inputs.pod.userNamespace);
   const capabilities = capabilitySets(context?.capabilities, { privileged, available: host.capabilities });
-  const podMounts = { files: pod.files, hostIpc: pod.ipc === 'node', userNamespace: pod.userNamespace !== undefined };
+  const podMounts = {
+    files: pod.files,
+    hostIpc: pod.ipc === 'node',
+    hostNetwork: pod.network === 'node',
+    userNamespace: pod.userNamespace !== undefined,
+  };
   const seccomp = await seccompFilter(context, capabilities.bounding);
   const devices = await containerDevices(config.devices, privileged);
   const resources = ociResources(config.linux?.resources, 'config.linux.resources', host);

@@ -219,6 +219,7 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   const pod = {
     files: { resolvConf: '/p/resolv.conf', hostname: '/p/hostname', hosts: '/p/hosts', shm: '/p/shm' },
     hostIpc: false,
+    hostNetwork: false,
     userNamespace: false,
   };
   const root = join(folder, 'root');
