@@ -89,8 +89,9 @@ async function firewall(): Promise<string[]> {
     .map((line) => `rule ${line.replace(/ \[\d+:\d+\]$/, '')}`);
 }
 
-/** Files and folders of the server, its log and the pods' own logs apart. */
+/** Files and folders of the server, apart from its log, the pods' own logs, and what crun keeps of seccomp filters. */
 async function files(folder: string): Promise<string[]> {
   const names = await readdir(folder, { recursive: true });
-  return names.filter((name) => !name.startsWith('logs')).map((name) => `file ${join(folder, name)}`);
+  const isCache = (name: string) => name.includes('/runtime/.cache');
+  return names.filter((name) => !name.startsWith('logs') && !isCache(name)).map((name) => `file ${join(folder, name)}`);
 }

@@ -26,6 +26,7 @@ const spoilers = fc.oneof(
 /** What the container tells about itself, under headings. */
 const SCRIPT = `
 say() { echo "== $1"; }
+unified=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
 say status; cat /proc/self/status
 say mounts; cat /proc/self/mountinfo
 say hostname; hostname
@@ -41,10 +42,10 @@ say tty; test -t 1 && echo yes || echo no
 say root; touch /written 2>&1
 say port; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
 say shm; cat /proc/sys/kernel/shm_rmid_forced
-say memory; cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max
+say memory; cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat $unified/memory.max
 say shares; cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null
-say quota; cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null
-say cpus; cat /sys/fs/cgroup/cpuset/cpuset.cpus 2>/dev/null || cat /sys/fs/cgroup/cpuset.cpus
+say quota; cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d ' ' -f 1 $unified/cpu.max
+say cpus; cat /sys/fs/cgroup/cpuset/cpuset.cpus 2>/dev/null || cat $unified/cpuset.cpus
 say resolv; cat /etc/resolv.conf
 say end
 `;
@@ -163,7 +164,7 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
   if (wish.sysctl && wish.ipc !== NODE) equal('shm_rmid_forced', get('shm'), '1');
   if (wish.memoryMiB > 0) equal('memory', get('memory'), String(wish.memoryMiB * 2 ** 20));
   if (wish.cpuShares > 0 && get('shares') !== '') equal('shares', get('shares'), String(wish.cpuShares));
-  if (wish.cpuQuota !== 0 && get('quota') !== '') equal('quota', get('quota'), String(wish.cpuQuota));
+  if (wish.cpuQuota !== 0) equal('quota', get('quota').replace('max', '-1'), String(wish.cpuQuota));
   if (wish.cpuset !== '') equal('cpuset', get('cpus'), wish.cpuset);
   equal('resolv.conf', get('resolv').includes(`search ${wish.searches.join(' ')}\n`), wish.searches.length > 0);
 

@@ -9,78 +9,12 @@ import { ServerFixture } from './server-fixture.ts';
 const FILE = 'test/integration/systemd.test.ts';
 const isSystemd = (await readFile('/proc/1/comm', 'utf8')).trim() === 'systemd';
 
-/**
- * Runs "$@" below a systemd that is process 1 of PID, mount and cgroup namespaces of its own, with nothing to start but a
- * target that needs nothing. Its cgroups are below the test's in every hierarchy; the machine's kernel parameters are out
- * of its reach.
- */
-const BELOW_SYSTEMD = `
-set -e
-# The hierarchies as "TYPE OPTIONS TARGET".
-hierarchies=$(findmnt -rn -t cgroup,cgroup2 -o FSTYPE,FS-OPTIONS,TARGET | sed 's/ rw,/ /; s/ rw / nsdelegate /; s/ name=/ none,name=/')
-echo "$hierarchies" | while read -r type options target; do
-  folder=$target
-  for name in "\${PROXMOX_LXCRI_TEST_CGROUP#/}" systemd; do
-    mkdir -p "$folder/$name"
-    if [ "$type" = cgroup2 ]; then
-      for controller in $(cat "$folder/cgroup.controllers"); do echo "+$controller" >"$folder/cgroup.subtree_control"; done
-    fi
-    for file in cpuset.cpus cpuset.mems; do
-      [ "$options" != cpuset ] || cat "$folder/$file" >"$folder/$name/$file"
-    done
-    folder=$folder/$name
-  done
-done
-(
-  for target in $(echo "$hierarchies" | cut -d' ' -f3); do
-    echo 0 >"$target$PROXMOX_LXCRI_TEST_CGROUP/systemd/cgroup.procs"
-  done
-  HIERARCHIES=$hierarchies exec unshare --cgroup --pid --mount --fork --kill-child sh -ec '
-  mount -t proc proc /proc
-  for folder in fs vm; do mount -o bind,ro /proc/sys/$folder /proc/sys/$folder; done
-  echo "$HIERARCHIES" | while read -r type options target; do
-    umount "$target"
-    mount -t "$type" -o "$options" cgroup "$target"
-    # With cgroup v2 systemd must be alone here; processes outside are told as 0.
-    while [ "$type" = cgroup2 ] && grep -qx 0 "$target/cgroup.procs"; do sleep 0.1; done
-  done
-  mount -t tmpfs -o mode=755 tmpfs /run
-  mkdir -p /run/lock /run/netns /run/lxc /run/systemd/system
-  printf "[Unit]\nDefaultDependencies=no\n" >/run/systemd/system/test.target
-  exec env -i container=other PATH="$PATH" /lib/systemd/systemd --system --unit=test.target --log-target=null --show-status=no
-'
-) &
-namespaces=$!
-for unified in $(echo "$hierarchies" | sed -n 's/^cgroup2 .* //p'); do
-  mkdir "$unified$PROXMOX_LXCRI_TEST_CGROUP/outside"
-  until grep -q unshare /proc/$namespaces/comm; do sleep 0.1; done
-  echo $namespaces >"$unified$PROXMOX_LXCRI_TEST_CGROUP/outside/cgroup.procs"
-done
-trap 'kill -KILL $namespaces' EXIT
-for try in $(seq 100); do
-  pid=$(cat /proc/$namespaces/task/$namespaces/children)
-  pid=\${pid%% *}
-  in="nsenter -t $pid -m -p -C"
-  if [ -n "$pid" ] && [ "$($in systemctl is-system-running 2>/dev/null)" = running ]; then
-    # Nothing can be moved into a delegated part of the cgroup v2 tree from outside it.
-    for unified in $(echo "$hierarchies" | sed -n 's/^cgroup2 .* //p'); do
-      mkdir "$unified$PROXMOX_LXCRI_TEST_CGROUP/systemd/caller"
-      echo 0 >"$unified$PROXMOX_LXCRI_TEST_CGROUP/systemd/caller/cgroup.procs"
-    done
-    $in --wd="$PWD" systemd-run --scope --quiet -- "$@"
-    exit
-  fi
-  sleep 0.1
-done
-echo 'systemd did not start' >&2
-exit 1`;
-
 if (!isSystemd) {
   test.serial('below systemd as process 1', async (t) => {
     t.timeout(300_000);
     const ava = [process.execPath, 'node_modules/ava/entrypoints/cli.mjs', '--serial', '--tap', FILE];
     const env = Object.entries(process.env).filter(([name]) => !name.startsWith('AVA_'));
-    const arguments_ = ['--mount', '--propagation', 'private', 'sh', '-c', BELOW_SYSTEMD, 'sh', ...ava];
+    const arguments_ = ['--mount', '--propagation', 'private', 'test/lib/below-systemd', ...ava];
     const { stdout } = await run('unshare', arguments_, {
       env: Object.fromEntries(env),
       timeoutMs: 290_000,
