@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 
 interface Running {
@@ -72,7 +72,7 @@ test.serial('run passes both streams and the exit code on, and leaves nothing', 
   }
   t.is((await cli.run('ps', '-aq')).stdout, '');
   t.is((await cli.run('pods', '-q')).stdout, '');
-  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await leftovers(server, before), []);
   t.deepEqual(await cli.logFolders(), []);
 });
 

@@ -1,14 +1,14 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ImageServiceService, NamespaceMode, RemoveImageRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/utils/process/run.ts';
 import { importImage } from './image-fixture.ts';
-import { difference, inventory } from './leaks.ts';
+import { killedAmid } from './killed-amid.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 
 type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
@@ -126,10 +126,7 @@ test.serial(
     t.is(await told(server, id, 'cat /data/new'), '1');
     t.deepEqual((await readdir(join(server.folder, 'root', 'volumes'))).sort(), [id, second].sort());
     await remove(server, id, second);
-    t.deepEqual(
-      difference(before, await inventory(server)).filter((line) => !/\/(host|root\/volumes$)/.test(line)),
-      [],
-    );
+    t.deepEqual(await leftovers(server, before, (line) => /\/(host|root\/volumes$)/.test(line)), []);
 
     for (const [path, problem] of [
       ['/given', /is no directory/],
@@ -220,10 +217,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
     }
     await remove(server, id);
     t.is(await layers(), handler === 'crun' ? 1 : 2);
-    const left = difference(before, await inventory(server)).filter(
-      (line) => !/\/root\/(overlay\/l|images|content)/.test(line),
-    );
-    t.deepEqual(left, []);
+    t.deepEqual(await leftovers(server, before, (line) => /\/root\/(overlay\/l|images|content)/.test(line)), []);
   }
 });
 
@@ -282,22 +276,12 @@ test.serial('SIGKILL while containers with volumes of both kinds are made leaves
   await importImage(server, 'localhost/many:1', files, { config: { Volumes: { '/data': {}, '/more': {} } } });
   await server.warm();
   await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
-  const before = await inventory(server);
-  for (const delay of [10, 150, 200, 250, 300]) {
-    const storm = ['a', 'b', 'c'].map(async (name, at) => {
+  await killedAmid(t, server, [10, 150, 200, 250, 300], () =>
+    ['a', 'b', 'c'].map(async (name, at) => {
       const pod = await server.pod(name, {}, at % 2 === 0 ? 'lxc' : 'crun');
       const image = { image: 'localhost/many:1' };
       const mounts = [{ containerPath: '/image', image, imageSubPath: 'data', readonly: true }];
       await server.sh(pod, 'c', 'exec sleep 100', { image, mounts });
-    });
-    const settled = Promise.allSettled(storm);
-    await sleep(delay);
-    await server.end('SIGKILL');
-    await settled;
-    await server.start();
-    await server.clear();
-    await rm(join(server.folder, 'logs'), { recursive: true, force: true });
-    await sleep(300);
-    t.deepEqual(difference(before, await inventory(server)), [], `killed after ${String(delay)} ms`);
-  }
+    }),
+  );
 });

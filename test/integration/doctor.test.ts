@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CommandError, run } from '../../src/utils/process/run.ts';
 import { importImage } from './image-fixture.ts';
-import { difference, inventory } from './leaks.ts';
+import { difference, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 interface Report {
@@ -93,7 +93,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.regex(action(orphan) ?? '', /^remove: a volume/);
   t.regex(action('broken.json') ?? '', /corrupt/);
   t.is(recovery?.length, 6);
-  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await leftovers(server, before), []);
 
   const plugins = join(server.folder, 'cni', '00-first.conflist');
   await writeFile(plugins, JSON.stringify({ name: 'x', plugins: [{ type: 'no-such-plugin' }] }));
@@ -143,7 +143,7 @@ test.serial('wipe refuses a running server and to go on unasked, then leaves not
   const unasked = await program(server, 'wipe');
   t.is(unasked.code, 1);
   t.regex(unasked.stderr, /hold 2 pods, 4 containers and 2 images: say --force/);
-  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await leftovers(server, before), []);
   const done = await program(server, 'wipe', '--force');
   t.is(done.code, 0, done.stderr);
   t.regex(done.stdout, /^Removed 2 pods, 4 containers and 2 images/);

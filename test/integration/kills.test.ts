@@ -8,7 +8,7 @@ import { random } from './kills-random.ts';
 import { contradictions, leaseholders } from './kills-reality.ts';
 import { PodLife, VOLUME_IMAGE } from './kills-worker.ts';
 import type { PatientClient } from './kills-worker.ts';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** More of them, and at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. */
@@ -95,8 +95,7 @@ test.serial(
     if (failures.length > 0) throw failures[0];
     t.log(`${String(next)} pods, ${String(killed)} kills, ${String(starts)} more while it started`);
     t.deepEqual([...(await leaseholders(server))], []);
-    await sleep(300);
-    t.deepEqual(difference(before, await inventory(server)), []);
+    t.deepEqual(await leftovers(server, before), []);
     const complaints = (await server.log()).split('\n').filter((line) => FAILURES.test(line));
     t.deepEqual(complaints, []);
   },

@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandError, run } from '../../src/utils/process/run.ts';
 
 /** Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. */
@@ -28,6 +29,23 @@ export function difference(before: readonly string[], after: readonly string[]):
     const change = (now.get(line) ?? 0) - (old.get(line) ?? 0);
     return change === 0 ? [] : [`${change > 0 ? '+' : ''}${String(change)} ${line}`];
   });
+}
+
+/**
+ * What is there now and was not before, or the other way round, once the kernel and processes that end have had up to five
+ * seconds to be done; lines that `ignored` says yes to do not count.
+ */
+export async function leftovers(
+  fixture: { folder: string; cgroup: string },
+  before: readonly string[],
+  ignored: (line: string) => boolean = () => false,
+): Promise<string[]> {
+  const deadline = Date.now() + 5000;
+  for (;;) {
+    const left = difference(before, await inventory(fixture)).filter((line) => !ignored(line));
+    if (left.length === 0 || Date.now() > deadline) return left;
+    await sleep(100);
+  }
 }
 
 async function processes(): Promise<string[]> {

@@ -16,7 +16,7 @@ import type { ContainerConfig, ContainerEventResponse } from '../../api/gen/cri.
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { cgroupProcesses } from '../../src/utils/cgroup/processes.ts';
 import { importImage } from './image-fixture.ts';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { outputOf, parseLog } from './runner-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 
@@ -271,8 +271,7 @@ exec crun "$@"
       await client.call(removePodSandbox, { podSandboxId: pod });
     }
     await rm(join(server.folder, 'logs'), { recursive: true, force: true });
-    await sleep(300);
-    t.deepEqual(difference(before, await inventory(server)), []);
+    t.deepEqual(await leftovers(server, before), []);
   });
 
   test.serial(

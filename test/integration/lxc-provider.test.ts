@@ -5,9 +5,9 @@ import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/utils/process/run.ts';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { until } from './runner-fixture.ts';
-import { behavesAsProvider, relevant } from './sandbox-behaviour.ts';
+import { behavesAsProvider, irrelevant } from './sandbox-behaviour.ts';
 import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
 
 behavesAsProvider(test, lxc);
@@ -58,7 +58,7 @@ test.serial('when the monitor is killed by hand, the end is told and stop ends w
   await fixture.provider.stop(spec);
   t.deepEqual(await fixture.processes(placement.cgroup), []);
   await fixture.provider.remove(spec);
-  t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+  t.deepEqual(await leftovers(fixture, before, irrelevant), []);
 });
 
 test.serial('nobody but the server starts a guest: an ended one stays ended, and says why', async (t) => {
@@ -120,7 +120,7 @@ test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) =>
   const error = await t.throwsAsync(fixture.provider.start(await fixture.spec()), { instanceOf: CriError });
   t.is(error?.code, StatusCode.INTERNAL);
   t.log(error?.message);
-  t.deepEqual(relevant(difference(before, await inventory(fixture))), []);
+  t.deepEqual(await leftovers(fixture, before, irrelevant), []);
   t.deepEqual(await fixture.provider.list(), []);
 });
 

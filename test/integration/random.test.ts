@@ -5,11 +5,10 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, readlink, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
 import { readHostFacts } from '../../src/core/lifecycle/host-facts.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { CAPABILITIES, DEFAULT_CAPABILITIES, HOST_BOUNDING, SPOILERS, toConfig, wishes } from './random-configs.ts';
 import type { Wish } from './random-configs.ts';
 import { ServerFixture } from './server-fixture.ts';
@@ -96,8 +95,7 @@ test.serial(`${String(runs)} random pods and containers are what was asked for, 
 
 async function leftNothing(t: ExecutionContext, server: ServerFixture, before: string[]): Promise<void> {
   await rm(join(server.folder, 'logs'), { recursive: true, force: true });
-  await sleep(300);
-  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await leftovers(server, before), []);
 }
 
 function parts(output: string): Map<string, string> {

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,7 +19,8 @@ import {
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { CommandError, run } from '../../src/utils/process/run.ts';
 import { leaseholders } from './kills-reality.ts';
-import { difference, inventory } from './leaks.ts';
+import { killedAmid } from './killed-amid.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 
 for (const handler of ['lxc', 'crun']) {
@@ -103,8 +104,7 @@ for (const handler of ['lxc', 'crun']) {
       const stopped = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId: pod, verbose: false });
       t.is(stopped.status?.state, PodSandboxState.SANDBOX_NOTREADY);
       for (let i = 0; i < 2; i++) await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
-      await sleep(200);
-      t.deepEqual(difference(before, await inventory(server)), []);
+      t.deepEqual(await leftovers(server, before), []);
     },
   );
 }
@@ -156,7 +156,7 @@ test.serial('what goes wrong is told with the right code and leaves nothing behi
   ]) {
     await t.notThrowsAsync(call);
   }
-  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await leftovers(server, before), []);
 });
 
 test.serial('a repeated request finds the first attempt; another one with the same name is refused', async (t) => {
@@ -246,22 +246,12 @@ test.serial(
 test.serial('SIGKILL in the middle of creating pods and containers leaves nothing that is not shown', async (t) => {
   const server = await ServerFixture.make(t);
   await server.warm();
-  const before = await inventory(server);
-  for (const delay of [5, 40, 90, 160, 250]) {
-    const storm = [0, 1, 2, 3].map(async (number) => {
+  await killedAmid(t, server, [5, 40, 90, 160, 250], () =>
+    [0, 1, 2, 3].map(async (number) => {
       const pod = await server.pod(`s${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun');
       await server.sh(pod, 'c', 'sleep 100');
-    });
-    const settled = Promise.allSettled(storm);
-    await sleep(delay);
-    await server.end('SIGKILL');
-    await settled;
-    await server.start();
-    await server.clear();
-    await rm(join(server.folder, 'logs'), { recursive: true, force: true });
-    await sleep(300);
-    t.deepEqual(difference(before, await inventory(server)), [], `killed after ${String(delay)} ms`);
-  }
+    }),
+  );
 });
 
 test.serial('50 pods, 8 at a time: afterwards everything is as before', async (t) => {
@@ -284,8 +274,7 @@ test.serial('50 pods, 8 at a time: afterwards everything is as before', async (t
     while (next < 50) await cycle(next++);
   };
   await Promise.all(Array.from({ length: 8 }, worker));
-  await sleep(300);
-  t.deepEqual(difference(before, await inventory(server)), []);
+  t.deepEqual(await leftovers(server, before), []);
 });
 
 test.serial(

@@ -2,7 +2,7 @@ import test from 'ava';
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient } from './streaming-client.ts';
 
@@ -59,6 +59,5 @@ test.serial(`${String(COUNT)} sessions leave no descriptor, process or file`, as
   for (let i = 0; i < 100 && (await descriptors()) > open; i++) await sleep(100);
   t.true((await descriptors()) <= open, `${String(await descriptors())} descriptors, ${String(open)} before`);
   // The container's own `sleep` comes and goes.
-  const left = difference(before, await inventory(server)).filter((line) => !/ (process sleep|namespace )/.test(line));
-  t.deepEqual(left, []);
+  t.deepEqual(await leftovers(server, before, (line) => / (process sleep|namespace )/.test(line)), []);
 });

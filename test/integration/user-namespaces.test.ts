@@ -7,7 +7,7 @@ import type { ContainerConfig, NamespaceOption } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/utils/process/run.ts';
 import { importImage } from './image-fixture.ts';
-import { difference, inventory } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { until } from './runner-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
@@ -248,7 +248,7 @@ for (const handler of ['lxc', 'crun']) {
       t.is((await server.exit(term)).exitCode, 7);
       await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
       await server.clear();
-      t.deepEqual(difference(before, await inventory(server)), []);
+      t.deepEqual(await leftovers(server, before), []);
     },
   );
 
@@ -351,7 +351,7 @@ for (const handler of ['lxc', 'crun']) {
     await refused(t, bad({ mounts: [{ ...mount, ...maps }] }, plain), INVALID, /needs a pod with a user namespace/);
     await refused(t, bad(mapped(200_000), plain), INVALID, /userns_options: must be the pod's own/);
     await server.clear();
-    t.deepEqual(difference(before, await inventory(server)), []);
+    t.deepEqual(await leftovers(server, before), []);
   });
 }
 

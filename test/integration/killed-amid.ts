@@ -1,0 +1,26 @@
+import type { ExecutionContext } from 'ava';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inventory, leftovers } from './leaks.ts';
+import type { ServerFixture } from './server-fixture.ts';
+
+/**
+ * Begins a work, kills the server so many milliseconds later, starts it again and removes all pods; asserts for each delay
+ * that nothing is left then.
+ */
+export async function killedAmid(
+  t: ExecutionContext,
+  server: ServerFixture,
+  delays: readonly number[],
+  begin: () => Promise<void>[],
+): Promise<void> {
+  const before = await inventory(server);
+  for (const delay of delays) {
+    const settled = Promise.allSettled(begin());
+    await sleep(delay);
+    await server.end('SIGKILL');
+    await settled;
+    await server.start();
+    await server.clear();
+    t.deepEqual(await leftovers(server, before), [], `killed after ${String(delay)} ms`);
+  }
+}
