@@ -17,9 +17,11 @@ import { UserNamespaces } from './core/lifecycle/user-namespaces.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
+import { unattainable } from './core/lifecycle/oci/rlimits.ts';
 import { messageOf } from './core/model/errors.ts';
 import type { ImageRegistry } from './core/model/image.ts';
 import type { Logger, RootLogger } from './core/model/logger.ts';
+import { parseUlimit } from './core/model/rlimits.ts';
 import { CriServer } from './cri/server.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { criServices } from './cri/services.ts';
@@ -121,6 +123,11 @@ export async function build(
 ): Promise<Omit<Services, 'streaming'>> {
   const clock = systemClock;
   const host = await readHostFacts();
+  const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);
+  for (const problem of unattainable(rlimits, host.hardLimits)) {
+    const remedy = 'raise it where the server is started, such as by Limit…= of its unit';
+    logger.warn('Containers get less than runtime.default_ulimits asks for', { problem, remedy });
+  }
   const events = new EventBus((error) => {
     logger.error('A listener of events failed', { error: messageOf(error) });
   });
@@ -188,6 +195,7 @@ export async function build(
     host,
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     pidsLimit: config.runtime.pids_limit,
+    rlimits,
     clock,
     logger,
     events,

@@ -3,6 +3,7 @@ import { NamespaceMode, RuntimeServiceService, UpdatePodSandboxResourcesRequest 
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { readHostFacts } from '../../src/core/lifecycle/host-facts.ts';
+import { until } from './runner-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 type Resources = NonNullable<NonNullable<Parameters<typeof ContainerConfig.create>[0]>['linux']>['resources'];
@@ -38,6 +39,38 @@ test.serial("a pod's limits are noted, told again and kept over a restart; bad o
     await t.throwsAsync(update(pod, {}), { code: StatusCode.FAILED_PRECONDITION } as object);
   }
   await t.throwsAsync(update('nobody', {}), { code: StatusCode.NOT_FOUND } as object);
+});
+
+test.serial('limits of processes are the configured ones, in containers and in what is executed in them', async (t) => {
+  const wanted = ['core=0:unlimited', 'memlock=65536', 'nofile=2048:4096', 'msgqueue=unlimited'];
+  const server = await ServerFixture.make(t, `default_ulimits = ${JSON.stringify(wanted)}\n`);
+  t.regex(
+    await server.log(),
+    /Containers get less than runtime\.default_ulimits asks for.*RLIMIT_MSGQUEUE Infinity is/,
+  );
+  const ids = [{ hostId: 200_000, containerId: 0, length: 65_536 }];
+  const userNamespace = { namespaceOptions: { usernsOptions: { mode: NamespaceMode.POD, uids: ids, gids: ids } } };
+  for (const handler of ['lxc', 'crun']) {
+    for (const [name, securityContext] of Object.entries({ plain: {}, mapped: userNamespace })) {
+      const pod = await server.pod(`${name}-${handler}`, { linux: { securityContext } }, handler);
+      const id = await server.sh(pod, 'c', 'cat /proc/self/limits; exec sleep 1000', {});
+      const of = (text: string) =>
+        text
+          .split('\n')
+          .filter((line) => /core|locked|open files/.test(line))
+          .map((line) => line.replaceAll(/\s+/g, ' ').trim());
+      const expected = [
+        'Max core file size 0 unlimited bytes',
+        'Max open files 2048 4096 files',
+        'Max locked memory 65536 65536 bytes',
+      ];
+      const told = async () =>
+        (await server.output(`${name}-${handler}`, 'c')).includes('Max realtime timeout') || undefined;
+      await until(told, 10_000, 'the limits');
+      t.deepEqual(of(await server.output(`${name}-${handler}`, 'c')), expected);
+      t.deepEqual(of((await server.exec(id, 'cat', '/proc/self/limits')).stdout.toString()), expected);
+    }
+  }
 });
 
 test.serial('limits of a container reach its cgroup; what this machine cannot do is clamped or refused', async (t) => {

@@ -40,6 +40,7 @@ import { forwardPort } from './forward-port.ts';
 import { exists, readHierarchies } from './hierarchies.ts';
 import type { Hierarchy } from './hierarchies.ts';
 import { reopenLog } from './log-reopen.ts';
+import { parseOciJson } from './oci-json.ts';
 import { RunnerPaths, isContainerId } from './paths.ts';
 import { isAlive, sendSignal } from './process-table.ts';
 import { findProgram } from './programs.ts';
@@ -159,7 +160,7 @@ export class ConmonRunner implements ContainerRunner {
   async spec(id: string): Promise<OciSpec | undefined> {
     await this.#prepare(id);
     try {
-      return JSON.parse(await readFile(this.#paths.config(id), 'utf8')) as OciSpec;
+      return parseOciJson(await readFile(this.#paths.config(id), 'utf8')) as OciSpec;
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
       throw error;

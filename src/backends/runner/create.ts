@@ -7,6 +7,7 @@ import { exists, isCgroupPath, makeCgroup } from './hierarchies.ts';
 import type { Hierarchy } from './hierarchies.ts';
 import { launchMonitor } from './monitor-launch.ts';
 import { readPid } from './monitor-process.ts';
+import { ociJson } from './oci-json.ts';
 import type { RunnerPaths } from './paths.ts';
 import { readProcess } from './process-table.ts';
 import { writeRecord } from './record.ts';
@@ -37,7 +38,7 @@ export async function createContainer(tools: CreateTools, request: CreateContain
 
   await makeBundle(paths.bundle(id), id);
   undo.add('the container', () => tools.remove(id));
-  await writeFile(paths.config(id), JSON.stringify(spec), { mode: 0o600, flag: 'wx' });
+  await writeFile(paths.config(id), ociJson(spec), { mode: 0o600, flag: 'wx' });
   if (logPath !== undefined && !(await exists(logPath))) undo.add('its log', () => rm(logPath, { force: true }));
 
   const launch = { conmon: tools.conmon, args, bundle: paths.bundle(id), temporary: paths.temporary };

@@ -11,6 +11,7 @@ import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
 import type { OciProcess } from '../../core/model/oci-runtime.ts';
 import { run } from '../../utils/process/run.ts';
 import { InputPipe } from './input-pipe.ts';
+import { ociJson } from './oci-json.ts';
 import { programEnv } from './programs.ts';
 import { Pump, feed } from './pump.ts';
 import { relayArguments } from './relay.ts';
@@ -58,7 +59,7 @@ export async function execStream(exec: StreamingExec): Promise<number> {
   let started: Started | undefined;
   try {
     const processFile = join(work, 'process.json');
-    await writeFile(processFile, JSON.stringify(exec.process), { mode: 0o600 });
+    await writeFile(processFile, ociJson(exec.process), { mode: 0o600 });
     const global = [`--root=${exec.runtimeRoot}`, `--log=${log}`, '--log-format=json'];
     const command = (...options: string[]) => [
       exec.runtime,

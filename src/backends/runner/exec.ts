@@ -6,6 +6,7 @@ import type { ExecOptions, ExecResult } from '../../core/model/container-runner.
 import { CriError, StatusCode, deadlineExceeded, unknown } from '../../core/model/errors.ts';
 import type { OciProcess } from '../../core/model/oci-runtime.ts';
 import { run } from '../../utils/process/run.ts';
+import { ociJson } from './oci-json.ts';
 import { OutputPipe } from './output-pipe.ts';
 import { programEnv } from './programs.ts';
 import { readRuntimeErrors } from './runtime-command.ts';
@@ -33,7 +34,7 @@ export async function execCommand(command: ExecCommand): Promise<ExecResult> {
     const processFile = join(work, 'process.json');
     const names = [join(work, 'stdout'), join(work, 'stderr')];
     await Promise.all([
-      writeFile(processFile, JSON.stringify(command.process), { mode: 0o600 }),
+      writeFile(processFile, ociJson(command.process), { mode: 0o600 }),
       run('mkfifo', ['-m', '600', '--', ...names], { env: programEnv }),
     ]);
     for (const name of names) pipes.push(await OutputPipe.open(name, command.maxOutputBytes));

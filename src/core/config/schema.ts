@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { parseUlimit } from '../model/rlimits.ts';
 
 const absolutePath = z
   .string()
@@ -98,6 +99,24 @@ export const configSchema = z.strictObject({
         .array(absolutePath)
         .default(['/etc/cdi', '/var/run/cdi'])
         .describe('folders of CDI specifications (*.json, *.yaml); a device in a later one counts'),
+      default_ulimits: z
+        .array(
+          z
+            .string()
+            .refine(
+              (text) => parseUlimit(text) !== undefined,
+              'must be "NAME=SOFT[:HARD]" with a name of getrlimit(2) and SOFT not above HARD, such as "nofile=1024:65536" or "core=0:unlimited"',
+            ),
+        )
+        .refine(
+          (list) => new Set(list.map((text) => text.split('=')[0])).size === list.length,
+          'must name each limit once',
+        )
+        .default([])
+        .describe(
+          'limits of the processes of containers, "NAME=SOFT[:HARD]" each; none is above what the server has itself. What is not ' +
+            "listed is as the server's own, with 1024 as the soft limit of nofile",
+        ),
       pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
     })
     .refine((table) => table.cgroup_driver === 'cgroupfs' || /^$|\.slice$/.test(table.cgroup_parent), {

@@ -1,6 +1,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { cgroupHierarchies, layoutOf } from '../../utils/cgroup/hierarchies.ts';
 import type { HostFacts } from '../model/host-facts.ts';
+import { RLIMIT_HEADINGS } from '../model/rlimits.ts';
 import { capabilitiesOfMask } from './oci/capabilities.ts';
 
 /** Reads what this machine and this process's own rights allow; see proc(5). */
@@ -12,11 +13,28 @@ export async function readHostFacts(): Promise<HostFacts> {
   return {
     capabilities,
     minOomScoreAdj: capabilities.has('SYS_RESOURCE') ? -1000 : ownScore,
+    hardLimits: hardLimits(await readFile('/proc/self/limits', 'utf8')),
     swapAccounting: await hasSwapAccounting(),
     hugetlbController: await hasController('hugetlb'),
     unifiedCgroups: layoutOf(await cgroupHierarchies()) === 'unified',
     bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
   };
+}
+
+/** The column "Hard Limit" of /proc/PID/limits. */
+function hardLimits(text: string): ReadonlyMap<string, number> {
+  const lines = text.split('\n');
+  return new Map(
+    Object.entries(RLIMIT_HEADINGS).flatMap(([name, heading]) => {
+      const hard = lines
+        .find((line) => line.startsWith(`${heading} `))
+        ?.slice(heading.length)
+        .trim()
+        .split(/\s+/)[1];
+      if (hard === undefined) return [];
+      return [[`RLIMIT_${name.toUpperCase()}`, hard === 'unlimited' ? Infinity : Number(hard)] as const];
+    }),
+  );
 }
 
 /** cgroup v2 always has it; v1 only with `swapaccount=1`. */

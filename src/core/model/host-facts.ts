@@ -4,6 +4,8 @@ export interface HostFacts {
   capabilities: ReadonlySet<string>;
   /** The lowest oom_score_adj that may be given: the own one without CAP_SYS_RESOURCE, -1000 with it. */
   minOomScoreAdj: number;
+  /** This process's own hard limits, by names such as RLIMIT_NOFILE; Infinity for none. */
+  hardLimits: ReadonlyMap<string, number>;
   /** Whether the kernel can limit swap. */
   swapAccounting: boolean;
   /** Whether the kernel can limit huge pages: its hugetlb controller is there. */

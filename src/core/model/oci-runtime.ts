@@ -1,4 +1,5 @@
 import type { HookName } from './container-devices.ts';
+import type { Rlimit } from './rlimits.ts';
 
 /**
  * The part of the OCI runtime specification 1.1 (`config.json`) that this server writes. Field names are the
@@ -23,7 +24,7 @@ export interface OciProcess {
   env: string[];
   cwd: string;
   capabilities?: OciCapabilities;
-  rlimits?: { type: string; soft: number; hard: number }[];
+  rlimits?: Rlimit[];
   noNewPrivileges: boolean;
   apparmorProfile?: string;
   oomScoreAdj?: number;

@@ -12,6 +12,7 @@ import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } 
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
+import type { Rlimit } from '../../model/rlimits.ts';
 import type { RootfsStore, Usage } from '../../model/rootfs.ts';
 import { checkNoNul } from '../checks.ts';
 import type { EventBus } from '../events.ts';
@@ -53,6 +54,8 @@ export interface ContainerServiceOptions {
   host: HostFacts;
   /** Processes a container may have; -1 sets no limit. */
   pidsLimit: number;
+  /** Limits of the processes of each container. */
+  rlimits: readonly Rlimit[];
   clock: Clock;
   logger: Logger;
   events: EventBus;

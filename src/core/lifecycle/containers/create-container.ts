@@ -35,7 +35,7 @@ export async function createContainer(
   request: { id: string; pod: ReadyPod; config: ContainerConfig },
   undo: Undo,
 ): Promise<void> {
-  const { rootfs, clock, host, pidsLimit, volumes } = options;
+  const { rootfs, clock, host, pidsLimit, rlimits, volumes } = options;
   const { id, pod, config } = request;
   const { runner } = pod;
   const image = findImage(options, config);
@@ -97,6 +97,7 @@ export async function createContainer(
     apparmorProfile: profile,
     host,
     pidsLimit,
+    rlimits,
     pod: {
       files: pod.files,
       hostname: network === 'node' ? nodeHostname() : hostnameOf(pod.record.config),

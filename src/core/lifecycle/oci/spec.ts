@@ -5,6 +5,7 @@ import type { HostFacts } from '../../model/host-facts.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { ImageConfig } from '../../model/image.ts';
 import type { OciLinux, OciSpec } from '../../model/oci-runtime.ts';
+import type { Rlimit } from '../../model/rlimits.ts';
 import type { NamespaceScope, Placement } from '../../model/sandbox-provider.ts';
 import type { PodFiles } from '../pods/files.ts';
 import { checkContainerUserNamespace } from '../pods/user-namespace.ts';
@@ -14,6 +15,7 @@ import { containerMounts } from './mounts.ts';
 import type { PreparedMounts } from './mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from './process.ts';
 import { ociResources } from './resources.ts';
+import { containerRlimits } from './rlimits.ts';
 import { refuseUnbuilt, seccompFilter } from './security.ts';
 import { checkMapped } from './users.ts';
 import type { ContainerUser } from './users.ts';
@@ -34,6 +36,8 @@ export interface SpecInputs {
   host: HostFacts;
   /** -1 for no limit. */
   pidsLimit: number;
+  /** Limits of processes that the configuration asks for. */
+  rlimits: readonly Rlimit[];
   pod: {
     files: PodFiles;
     hostname: string;
@@ -81,6 +85,7 @@ export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
       env: containerEnv(config, image.config, { hostname: pod.hostname, home: user.home }),
       cwd: containerCwd(config, image.config),
       capabilities,
+      rlimits: containerRlimits(inputs.rlimits, host.hardLimits),
       noNewPrivileges: context?.noNewPrivs ?? false,
       ...(inputs.apparmorProfile !== undefined && { apparmorProfile: inputs.apparmorProfile }),
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.

@@ -39,6 +39,13 @@ test('A file that is named must exist; an empty one gives the defaults', async (
   t.regex(error?.message ?? '', /none\.toml: does not exist.*config default/);
 });
 
+test('Limits of processes are checked: their names, numbers and that each stands once', async (t) => {
+  const of = (list: string) => problems(t, `[runtime]\ndefault_ulimits = ${list}\n`);
+  t.regex((await of('["nofile=2:1"]'))[0] ?? '', /default_ulimits.*must be "NAME=SOFT\[:HARD\]"/);
+  t.regex((await of('["nofile=1", "nofile=2"]'))[0] ?? '', /default_ulimits.*must name each limit once/);
+  t.deepEqual(configSchema.parse({ runtime: { default_ulimits: ['core=0'] } }).runtime.default_ulimits, ['core=0']);
+});
+
 test('Drop-ins lie over the main file by name, tables merged and lists replaced, flags above all', async (t) => {
   const path = await folder(t, {
     'config.toml': '[log]\nlevel = "warn"\nformat = "json"\n[images]\npinned = ["a", "b"]\n[grpc]\ngroup = 7\n',
