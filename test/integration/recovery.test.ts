@@ -212,9 +212,8 @@ class Foreign {
     t.teardown(() => foreign.remove());
     const inside = (path: string) => join(server.folder, path);
     // An operator's notes and a mount, in the server's own folders.
-    for (const path of ['root/volumes/notes', 'state/runner/containers/notes']) {
-      foreign.#paths.push(inside(path));
-    }
+    const places = ['root/volumes', 'root/overlay/containers', 'root/overlay/layers', 'state/runner/containers'];
+    for (const place of places) foreign.#paths.push(inside(`${place}/notes`));
     foreign.#paths.push(inside('state/lxc/by-hand'), inside('state/sandboxes/notes'), inside('root/mounted'));
     for (const path of foreign.#paths) {
       await mkdir(path, { recursive: true });

@@ -41,6 +41,8 @@ export class LayerIndex {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await mkdir(this.links, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#directory)) {
+      // Other names are not the store's: somebody has put something there.
+      if (!/^[0-9a-f]{64}$/.test(name)) continue;
       try {
         const layer = layerSchema.parse(fromJson(await readFile(join(this.#directory, name, 'layer.json'), 'utf8')));
         if (hex(layer.chainId) !== name) throw new Error(`it describes ${layer.chainId}`);

@@ -111,11 +111,12 @@ export class WritableCopies {
     return false;
   }
 
-  /** Removes copies half made; mounts those in `keep`. One that cannot be mounted is reported and left as it is. */
+  /** Removes copies half made and leaves what is no copy; mounts those in `keep`. One that cannot be mounted is reported and left as it is. */
   async recover(keep: ReadonlySet<string>): Promise<void> {
     for (const id of await this.list()) {
       const copy = await this.#read(id);
       if (!copy) {
+        if (await this.#isForeign(id)) continue;
         await rm(await this.detach(id), { recursive: true, force: true });
         continue;
       }
@@ -156,6 +157,17 @@ export class WritableCopies {
       // The newer system calls, which later util-linux prefers, take only 255 bytes of lowerdir.
       env: { PATH: process.env['PATH'], LC_ALL: 'C', LIBMOUNT_FORCE_MOUNT2: 'always' },
     });
+  }
+
+  /** Whether somebody else has put it there: it is no folder, or holds what no copy has. */
+  async #isForeign(id: string): Promise<boolean> {
+    try {
+      const held = await readdir(this.#folder(id));
+      return held.some((name) => !/^(upper|work|merged|rootfs\.json.*)$/.test(name));
+    } catch (error) {
+      if (isErrno(error, 'ENOTDIR')) return true;
+      throw error;
+    }
   }
 
   async #read(id: string): Promise<Copy | undefined> {
