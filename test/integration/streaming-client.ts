@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import { AttachRequest, ExecRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 type ExecFields = Parameters<typeof ExecRequest.create>[0];
@@ -70,4 +70,20 @@ export class ChannelClient {
     await this.closed;
     return JSON.parse(this.text(3)) as { status: string };
   }
+}
+
+/** What a web server at a port in the pod answers to GET /index.html, by the server's port-forward, and that stream's errors. */
+export async function forwardedPage(
+  server: ServerFixture,
+  podSandboxId: string,
+  port: number,
+): Promise<{ body: string | undefined; error: string | undefined }> {
+  const request = PortForwardRequest.create({ podSandboxId, port: [port] });
+  const { url } = await server.client.call(RuntimeServiceService.portForward, request);
+  const client = await ChannelClient.open(url, 'v4.channel.k8s.io');
+  client.send(0, 'GET /index.html HTTP/1.0\r\n\r\n');
+  await client.closed;
+  if (client.output[0]?.readUInt16LE(0) !== port)
+    throw new Error(`the stream does not begin with port ${String(port)}`);
+  return { body: client.text(0).split('\r\n\r\n')[1], error: client.output[1]?.subarray(2).toString() };
 }

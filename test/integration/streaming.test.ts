@@ -2,11 +2,10 @@ import test from 'ava';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import type { Transport } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
-import { ChannelClient, execUrl } from './streaming-client.ts';
+import { ChannelClient, execUrl, forwardedPage } from './streaming-client.ts';
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`exec and port-forward by crictl over both transports: ${handler}`, async (t) => {
@@ -114,19 +113,8 @@ test.serial(
     });
     await server.sh(host, 'host', 'mkdir /h; echo host > /h/index.html; httpd -f -p 127.0.0.1:18087 -h /h');
     await sleep(500);
-    const urlOf = async (podSandboxId: string, port: number) => {
-      const request = PortForwardRequest.create({ podSandboxId, port: [port] });
-      return (await server.client.call(RuntimeServiceService.portForward, request)).url;
-    };
-    const page = async (podSandboxId: string, port: number) => {
-      const client = await ChannelClient.open(await urlOf(podSandboxId, port), 'v4.channel.k8s.io');
-      client.send(0, 'GET /index.html HTTP/1.0\r\n\r\n');
-      await client.closed;
-      t.is(client.output[0]?.readUInt16LE(0), port);
-      return { body: client.text(0).split('\r\n\r\n')[1], error: client.output[1]?.subarray(2).toString() };
-    };
-    t.deepEqual(await page(pod, 8086), { body: 'six\n', error: '' });
-    t.deepEqual(await page(host, 18_087), { body: 'host\n', error: '' });
-    t.regex((await page(pod, 9)).error ?? '', /port 9.*refused/i);
+    t.deepEqual(await forwardedPage(server, pod, 8086), { body: 'six\n', error: '' });
+    t.deepEqual(await forwardedPage(server, host, 18_087), { body: 'host\n', error: '' });
+    t.regex((await forwardedPage(server, pod, 9)).error ?? '', /port 9.*refused/i);
   },
 );

@@ -10,7 +10,7 @@ import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { until } from './runner-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
-import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
+import { ChannelClient, attachUrl, execUrl, forwardedPage } from './streaming-client.ts';
 
 type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
 
@@ -227,8 +227,7 @@ for (const handler of ['lxc', 'crun']) {
       console.send(0, 'text\n');
       await console.until(1, /got text/);
       t.regex(await server.output('all', 'tty'), /^0\r?\n/);
-      const forward = await server.client.call(RuntimeServiceService.portForward, { podSandboxId: pod, port: [8080] });
-      t.regex(forward.url, /^http/);
+      t.like(await forwardedPage(server, pod, 8080), { body: 'the page\n', error: '' });
       const inner = await told(server, id, 'wget -q -O - http://127.0.0.1:8080/index.html');
       t.is(inner, 'the page');
       const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: id });
