@@ -1,5 +1,7 @@
 import test from 'ava';
 import { once } from 'node:events';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
@@ -130,7 +132,11 @@ for (const handler of ['lxc', 'crun']) {
         const shell = await ChannelClient.open(await attachUrl(server, id, { tty: true }));
         shell.send(4, JSON.stringify({ Width: width, Height: height }));
         await converse(shell, 'stty size', new RegExp(`${String(height)} ${String(width)}\r\n`));
-        shell.send(4, '{"Width":99,"Height":11}');
+        // Of sizes in a row, as a window that is pulled at sends them, the last one holds.
+        for (let columns = 50; columns < 100; columns++) shell.send(4, `{"Width":${String(columns)},"Height":11}`);
+        const log = join(server.folder, 'logs/tty/tty.log');
+        await rename(log, `${log}.${String(width)}`);
+        await server.client.call(RuntimeServiceService.reopenContainerLog, { containerId: id });
         await converse(shell, 'stty size', /11 99\r\n/);
         shell.ws.terminate();
         await shell.closed;

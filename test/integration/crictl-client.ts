@@ -6,6 +6,11 @@ import { text } from 'node:stream/consumers';
 import { run } from '../../src/utils/process/run.ts';
 import type { Owner } from './server-fixture.ts';
 
+/** ioctl_tty(2). */
+const TIOCSWINSZ = 0x5414;
+/** What a terminal does not say within this it will not say. */
+const PATIENCE_MS = 30_000;
+
 /** Transports that crictl speaks to a streaming server. */
 export const TRANSPORTS = ['spdy', 'websocket'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
@@ -52,8 +57,12 @@ export class Crictl {
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     const until = async (pattern: RegExp) => {
-      for (let found; ; await once(child.stdout, 'data')) {
+      const signal = AbortSignal.timeout(PATIENCE_MS);
+      for (let found; ;) {
         if ((found = pattern.exec(output)) !== null) return found;
+        await once(child.stdout, 'data', { signal }).catch((error: unknown) => {
+          throw new Error(`no ${String(pattern)} on the terminal, but ${JSON.stringify(output)}`, { cause: error });
+        });
       }
     };
     const device = (await until(/^(\/dev\/pts\/\d+)\r?\n/))[1] ?? '';
@@ -72,8 +81,10 @@ export class Crictl {
           clearInterval(typing);
         });
       },
+      // In one step: stty(1) takes two, and of two signals in a row crictl may pass the second over.
       resize: async (size: { width: number; height: number }) => {
-        await run('stty', ['-F', device, 'rows', String(size.height), 'cols', String(size.width)]);
+        const script = `open my $tty, '<', $ARGV[0] or die $!; ioctl $tty, ${String(TIOCSWINSZ)}, pack 'S4', @ARGV[1..2], 0, 0 or die $!`;
+        await run('perl', ['-e', script, device, String(size.height), String(size.width)]);
       },
     };
   }

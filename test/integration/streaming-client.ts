@@ -57,11 +57,18 @@ export class ChannelClient {
     return this.output[channel]?.toString() ?? '';
   }
 
-  /** Waits until a channel's output matches. */
+  /** Waits until a channel's output matches; an error after half a minute. */
   async until(channel: number, pattern: RegExp): Promise<void> {
+    const signal = AbortSignal.timeout(30_000);
     while (!pattern.test(this.text(channel))) {
-      const ended = await Promise.race([once(this.ws, 'message').then(() => false), this.closed.then(() => true)]);
-      if (ended && !pattern.test(this.text(channel))) throw new Error(`the session ended with ${this.text(channel)}`);
+      const message = once(this.ws, 'message', { signal }).then(
+        () => 'goes on',
+        () => 'is silent',
+      );
+      const state = await Promise.race([message, this.closed.then(() => 'has ended')]);
+      if (state !== 'goes on' && !pattern.test(this.text(channel))) {
+        throw new Error(`no ${String(pattern)}: the session ${state} after ${JSON.stringify(this.text(channel))}`);
+      }
     }
   }
 

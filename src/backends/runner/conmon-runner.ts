@@ -31,7 +31,7 @@ import { attachToMonitor } from './attach.ts';
 import { readUsage } from './cgroup-figures.ts';
 import { killCgroup } from './cgroup-processes.ts';
 import { readOom, readState } from './container-state.ts';
-import { sendControl } from './control.ts';
+import { resizeTerminal } from './control.ts';
 import { createContainer } from './create.ts';
 import { execCommand } from './exec.ts';
 import { execStream } from './exec-stream.ts';
@@ -358,9 +358,7 @@ export class ConmonRunner implements ContainerRunner {
 
 /** Tells conmon the sizes of a client's terminal, until the session ends. */
 async function followSizes(control: string, { resizes }: ContainerStreams): Promise<void> {
-  for await (const { width, height } of resizes ?? []) {
-    await sendControl(control, `1 ${String(height)} ${String(width)}\n`).catch(() => undefined);
-  }
+  for await (const size of resizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
 }
 
 async function namesIn(folder: string): Promise<string[]> {

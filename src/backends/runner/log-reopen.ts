@@ -1,13 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, failedPrecondition, isErrno } from '../../core/model/errors.ts';
-import { sendControl } from './control.ts';
+import { askToReopenLog } from './control.ts';
 import { exists } from './hierarchies.ts';
 import { isAlive } from './process-table.ts';
 import type { ProcessRef } from './process-table.ts';
 
-/** conmon's control message 2, "reopen the log"; the two numbers belong to message 1, "resize the terminal". */
-const REOPEN = '2 0 0\n';
 /** conmon syncs the old file to disk first, which a busy disk makes slow. */
 const LIMIT_MS = 30_000;
 
@@ -23,7 +21,7 @@ export async function reopenLog(control: string, logPath: string, monitor: Proce
     if (await holdsOpen(monitor.pid, logPath)) return;
     throw failedPrecondition(`${logPath} is not this container's log file; move it away, then ask again`);
   }
-  await sendControl(control, REOPEN);
+  await askToReopenLog(control);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
     if (!(await isAlive(monitor)) && !(await exists(logPath))) {
       throw failedPrecondition(
