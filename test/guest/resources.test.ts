@@ -158,8 +158,11 @@ onBothHandlers(
     await writeFile(`${folder}/memory.max`, String(48 * MIB));
     await writeFile(`${folder}/memory.swap.max`, '0');
     const pod = await server.pod(`parent-${handler}`, { linux: { cgroupParent: parent } }, handler);
-    const hog = await server.sh(pod, 'hog', FILL_MEMORY);
-    t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
+    // Again and again: while the kernel clears a dead process away it looks for the next one.
+    for (let turn = 0; turn < 5; turn++) {
+      const hog = await server.sh(pod, `hog-${String(turn)}`, FILL_MEMORY);
+      t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
+    }
     const id = await server.sh(pod, 'in', FOREVER);
     const within = await readdir(`${folder}/${pod}`);
     t.true(within.includes(id), within.join(' '));
@@ -172,6 +175,32 @@ onBothHandlers(
       [],
     );
     for (let at = parent; at !== server.cgroup; at = dirname(at)) await rmdir(`/sys/fs/cgroup${at}`);
+  },
+);
+
+onBothHandlers(
+  'no process that a pod needs is chosen when memory runs out; what runs in containers has their own score',
+  async (t, server, handler) => {
+    // As an init system sets it for a server like this.
+    await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '-999');
+    const pod = await server.pod(`spared-${handler}`, {}, handler);
+    const score = 'cat /proc/self/oom_score_adj';
+    for (const [name, oomScoreAdj] of Object.entries({ none: 0n, some: 321n, low: -998n })) {
+      const id = await server.sh(pod, name, `${score}; ${FOREVER}`, limits({ oomScoreAdj }));
+      t.is((await server.exec(id, 'sh', '-c', score)).stdout.toString(), `${String(oomScoreAdj)}\n`, 'of an exec');
+      t.is(await server.output(`spared-${handler}`, name), `${String(oomScoreAdj)}\n`);
+      const folder = `/sys/fs/cgroup${server.cgroup}`;
+      const groups = await readdir(folder, { recursive: true, withFileTypes: true });
+      const files = groups.filter((file) => file.name === 'cgroup.procs').map((file) => file.parentPath);
+      const others = files.filter((group) => !group.includes(`/${id}`));
+      const pids = (await Promise.all(others.map((group) => readFile(`${group}/cgroup.procs`, 'utf8')))).join('');
+      for (const pid of pids.split('\n').filter(Boolean)) {
+        const title = await readFile(`/proc/${pid}/cmdline`, 'utf8');
+        t.is(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8'), '-1000\n', title);
+      }
+      t.true(pids !== '');
+      await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
+    }
   },
 );
 

@@ -11,7 +11,7 @@ import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../utils/process/program-probe.ts';
 import { ExitWatch } from '../exit-watch.ts';
-import { spareHolder } from '../holder-oom-score.ts';
+import { spareFromOomKiller } from '../oom-score.ts';
 import { defaultInit, openFolder, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, sandboxCgroups } from '../sandbox-spec.ts';
 import { PidHolders } from './pid-holder.ts';
@@ -178,7 +178,8 @@ export class CrunSandboxProvider implements SandboxProvider {
       ids: spec.userNamespace,
     };
     await this.#holders.start(spec.id, this.#directory(spec.id), bundle);
-    await spareHolder(await holderOf(spec));
+    const holder = await holderOf(spec);
+    if (holder !== undefined) await spareFromOomKiller([holder]);
   }
 
   get #rootfs(): string {

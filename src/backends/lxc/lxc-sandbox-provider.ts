@@ -9,7 +9,7 @@ import { removeCgroup } from '../../utils/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../utils/process/program-probe.ts';
 import { ExitWatch } from '../exit-watch.ts';
-import { spareHolder } from '../holder-oom-score.ts';
+import { spareFromOomKiller } from '../oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
 import { guestCgroups, innerCgroup } from './guest-cgroups.ts';
@@ -17,7 +17,7 @@ import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
 import { prepareHolder } from './holder.ts';
 import type { Holder } from './holder.ts';
-import { endMonitor } from './monitor-end.ts';
+import { endMonitor, monitorsOf } from './monitor-end.ts';
 import { connectToMonitor } from './monitor-socket.ts';
 import { startGuest } from './start-guest.ts';
 
@@ -92,7 +92,8 @@ export class LxcSandboxProvider implements SandboxProvider {
       await startGuest(this.#lxcStart, this.#lxcPath, spec, logFile);
       // Not interruptible: the daemon would go on starting.
       signal?.throwIfAborted();
-      await spareHolder(await initOf(cgroups));
+      const init = await initOf(cgroups);
+      await spareFromOomKiller([...(init === undefined ? [] : [init]), ...(await monitorsOf(spec.id, cgroups))]);
       // Where liblxc put the guest's elsewhere, containers still need the pod's own; see guestCgroups.
       await createCgroup(cgroups.pod);
       await createCgroup(cgroups.monitor);

@@ -29,8 +29,11 @@ export async function endMonitor(lxcPath: string, id: string, cgroups: GuestCgro
   }
 }
 
-/** liblxc names its monitors `[lxc monitor] <lxcpath> <name>`. */
-async function monitorsOf(id: string, { monitorDirectories, pivotDirectories }: GuestCgroups): Promise<number[]> {
+/** Process ids of liblxc's monitors of a guest, which it names `[lxc monitor] <lxcpath> <name>`; none when it has ended. */
+export async function monitorsOf(
+  id: string,
+  { monitorDirectories, pivotDirectories }: GuestCgroups,
+): Promise<number[]> {
   const pids = await cgroupProcesses([...monitorDirectories, ...pivotDirectories]);
   const titles = await Promise.all(pids.map((pid) => readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')));
   return pids.filter((_, index) => {

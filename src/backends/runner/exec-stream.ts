@@ -1,31 +1,26 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { close, constants, open } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { ContainerStreams } from '../../core/model/container-runner.ts';
 import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
-import type { OciProcess } from '../../core/model/oci-runtime.ts';
 import { run } from '../../utils/process/run.ts';
+import { prepareExec, throwIfRuntimeFailed } from './exec-command.ts';
+import type { ExecTarget } from './exec-command.ts';
 import { InputPipe } from './input-pipe.ts';
-import { ociJson } from './oci-json.ts';
 import { programEnv } from './programs.ts';
 import { Pump, feed } from './pump.ts';
 import { relayArguments } from './relay.ts';
-import { readRuntimeErrors } from './runtime-command.ts';
 import { killSession } from './session-kill.ts';
 
 const openDescriptor = promisify(open);
 const closeDescriptor = promisify(close);
 
-export interface StreamingExec {
-  runtime: string;
-  runtimeRoot: string;
-  id: string;
-  process: OciProcess;
+export interface StreamingExec extends ExecTarget {
   /** Folder for the files of this call, removed with the container at the latest. */
   folder: string;
   /** Milliseconds without output after which what descendants hold open is given up. */
@@ -55,27 +50,13 @@ export async function execStream(exec: StreamingExec): Promise<number> {
   const { folder, signal } = exec;
   if (signal.aborted) throw clientLost();
   const work = await mkdtemp(join(folder, 'exec-'));
-  const log = join(work, 'runtime.log');
   let started: Started | undefined;
   try {
-    const processFile = join(work, 'process.json');
-    await writeFile(processFile, ociJson(exec.process), { mode: 0o600 });
-    const global = [`--root=${exec.runtimeRoot}`, `--log=${log}`, '--log-format=json'];
-    const command = (...options: string[]) => [
-      exec.runtime,
-      ...global,
-      'exec',
-      ...options,
-      '--process',
-      processFile,
-      exec.id,
-    ];
     started = await (exec.process.terminal
-      ? startOnTerminal(command(`--console-socket=${CONSOLE}`), exec, work)
-      : startOnPipes(command(), exec, work));
+      ? startOnTerminal(await prepareExec(exec, work, [`--console-socket=${CONSOLE}`]), exec, work)
+      : startOnPipes(await prepareExec(exec, work), exec, work));
     const exitCode = await endOf(started, signal);
-    const failure = await readRuntimeErrors(log);
-    if (failure !== '') throw unknown(`cannot run the command in container ${exec.id}: ${failure}`);
+    await throwIfRuntimeFailed(exec, work);
     await Promise.all(started.outputs.map((output) => output.quiet(exec.drainMs)));
     return exitCode;
   } finally {

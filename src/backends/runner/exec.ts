@@ -1,22 +1,17 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecOptions, ExecResult } from '../../core/model/container-runner.ts';
 import { CriError, StatusCode, deadlineExceeded, unknown } from '../../core/model/errors.ts';
-import type { OciProcess } from '../../core/model/oci-runtime.ts';
 import { run } from '../../utils/process/run.ts';
-import { ociJson } from './oci-json.ts';
+import { prepareExec, throwIfRuntimeFailed } from './exec-command.ts';
+import type { ExecTarget } from './exec-command.ts';
 import { OutputPipe } from './output-pipe.ts';
 import { programEnv } from './programs.ts';
-import { readRuntimeErrors } from './runtime-command.ts';
 import { killSession } from './session-kill.ts';
 
-export interface ExecCommand extends ExecOptions {
-  runtime: string;
-  runtimeRoot: string;
-  id: string;
-  process: OciProcess;
+export interface ExecCommand extends ExecOptions, ExecTarget {
   /** Folder for the files of this call, removed with the container at the latest. */
   folder: string;
   /** Milliseconds to wait for output that descendants hold open after the command's end. */
@@ -31,18 +26,15 @@ export async function execCommand(command: ExecCommand): Promise<ExecResult> {
   const work = await mkdtemp(join(command.folder, 'exec-'));
   const pipes: OutputPipe[] = [];
   try {
-    const processFile = join(work, 'process.json');
     const names = [join(work, 'stdout'), join(work, 'stderr')];
-    await Promise.all([
-      writeFile(processFile, ociJson(command.process), { mode: 0o600 }),
+    const [words] = await Promise.all([
+      prepareExec(command, work),
       run('mkfifo', ['-m', '600', '--', ...names], { env: programEnv }),
     ]);
     for (const name of names) pipes.push(await OutputPipe.open(name, command.maxOutputBytes));
     const [stdout, stderr] = pipes as [OutputPipe, OutputPipe];
-    const log = join(work, 'runtime.log');
-    const exitCode = await runToExit(command, processFile, log, [stdout, stderr]);
-    const failure = await readRuntimeErrors(log);
-    if (failure !== '') throw unknown(`cannot run the command in container ${command.id}: ${failure}`);
+    const exitCode = await runToExit(command, words, [stdout, stderr]);
+    await throwIfRuntimeFailed(command, work);
     const drained = new AbortController();
     await Promise.race([
       Promise.all([stdout.ended, stderr.ended]),
@@ -59,13 +51,11 @@ export async function execCommand(command: ExecCommand): Promise<ExecResult> {
 /** The exit code of the runtime, which is the command's unless the runtime's log holds an error. */
 async function runToExit(
   command: ExecCommand,
-  processFile: string,
-  log: string,
+  [program = '', ...args]: string[],
   [stdout, stderr]: [OutputPipe, OutputPipe],
 ): Promise<number> {
   if (command.signal?.aborted) throw givenUp();
-  const global = [`--root=${command.runtimeRoot}`, `--log=${log}`, '--log-format=json'];
-  const child = spawn(command.runtime, [...global, 'exec', '--process', processFile, command.id], {
+  const child = spawn(program, args, {
     cwd: '/',
     env: programEnv,
     stdio: ['ignore', stdout.writer, stderr.writer],
@@ -73,7 +63,7 @@ async function runToExit(
   });
   const ended = new Promise<number>((resolve, reject) => {
     child.on('error', (cause) => {
-      reject(unknown(`cannot run ${command.runtime}: ${cause.message}`, cause));
+      reject(unknown(`cannot run ${program}: ${cause.message}`, cause));
     });
     child.on('exit', (code, signal) => {
       resolve(code ?? (signal === 'SIGKILL' ? 137 : 255));
