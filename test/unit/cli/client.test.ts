@@ -1,7 +1,7 @@
 import { appendFile, readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import {
@@ -172,7 +172,8 @@ async function runServer(t: ExecutionContext, answers: Record<string, Answer>, l
     ...answers,
   });
   const leftOvers = async () => {
-    const folders = (await readdir(tmpdir())).filter((name) => state.request?.config?.logDirectory.endsWith(name));
+    const folder = basename(state.request?.config?.logDirectory ?? '');
+    const folders = (await readdir(tmpdir())).filter((name) => name === folder);
     return [...state.pods, ...folders];
   };
   return { ...server, state, leftOvers };
