@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { Wipe } from './cli/command.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
-import { isErrno, messageOf } from './core/model/errors.ts';
+import { isErrno, messageOf } from './utils/errors.ts';
 import { build, claim, recover } from './server.ts';
-import { unmountBelow } from './utils/fs/mount.ts';
+import { unmountBelow } from './host/mounts/mount.ts';
 
 /** What the server makes in its folders; an operator's own files beside them stay. */
 const ROOT_PARTS = ['sandboxes', 'containers', 'images', 'content', 'overlay', 'volumes', 'import'];

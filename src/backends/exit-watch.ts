@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../core/model/errors.ts';
+import { messageOf } from '../utils/errors.ts';
 import type { Logger } from '../core/model/logger.ts';
 
 /** How the end of one sandbox is noticed. */

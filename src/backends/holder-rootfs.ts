@@ -1,5 +1,6 @@
 import { access, chmod, constants, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { isErrno, unavailable } from '../core/model/errors.ts';
+import { unavailable } from '../core/model/errors.ts';
+import { isErrno } from '../utils/errors.ts';
 
 /** A statically linked init with a pause mode `-P`, from the Debian package catatonit. */
 export const defaultInit = '/usr/bin/catatonit';

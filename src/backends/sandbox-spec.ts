@@ -1,6 +1,6 @@
 import { invalidArgument } from '../core/model/errors.ts';
 import type { SandboxSpec } from '../core/model/sandbox-provider.ts';
-import { checkCgroupPath } from '../utils/cgroup/path.ts';
+import { checkCgroupPath } from '../host/cgroup/path.ts';
 
 const sysctlName = /^[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)+$/;
 

@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { printable } from '../core/logging/escape.ts';
 import { redactText } from '../core/logging/redact.ts';
-import { isErrno, messageOf } from '../core/model/errors.ts';
+import { isErrno, messageOf } from '../utils/errors.ts';
 import { type CliSignal, type Serve, UsageError, type Wipe } from './command.ts';
 import { type ParserContext, buildProgram } from './program.ts';
 import { COMMANDS, PROGRAM } from './registry.ts';

@@ -1,6 +1,7 @@
 import { Metadata, status } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
-import { CriError, messageOf } from '../core/model/errors.ts';
+import { CriError } from '../core/model/errors.ts';
+import { messageOf } from '../utils/errors.ts';
 
 /** Bytes of a status message that surely fit the peer's limit for HTTP/2 headers. */
 const LONGEST_MESSAGE = 3500;

@@ -5,7 +5,8 @@ import type {
   ServiceDefinition,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { messageOf, unimplemented } from '../core/model/errors.ts';
+import { unimplemented } from '../core/model/errors.ts';
+import { messageOf } from '../utils/errors.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
 import { codeName, toServiceError } from './error-map.ts';

@@ -2,7 +2,8 @@ import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { failedPrecondition, isErrno } from '../core/model/errors.ts';
+import { failedPrecondition } from '../core/model/errors.ts';
+import { isErrno } from '../utils/errors.ts';
 
 /** The first file descriptor that systemd hands over (sd_listen_fds(3)). */
 const FIRST_ACTIVATED_FD = 3;

@@ -11,7 +11,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { startRegistry } from '../fixtures/registry.ts';
 import { newStore, silent } from '../integration/images-fixture.ts';

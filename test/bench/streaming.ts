@@ -15,7 +15,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CreateContainerRequest, RunPodSandboxRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { Crictl, ended } from '../integration/crictl-client.ts';
 import { IMAGE, ServerFixture } from '../integration/server-fixture.ts';
 import { findContainerd, median, startContainerd } from './contenders.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
 import type { LinuxContainerSecurityContext } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 
 type Context = NonNullable<Parameters<typeof LinuxContainerSecurityContext.create>[0]>;

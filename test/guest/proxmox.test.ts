@@ -2,7 +2,7 @@ import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { identity } from '../integration/sandbox-fixture.ts';
 import { until } from '../integration/runner-fixture.ts';
 import { ProxmoxGuest } from './proxmox-guest.ts';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { cgroupHierarchies, layoutOf } from '../../src/utils/cgroup/hierarchies.ts';
+import { cgroupHierarchies, layoutOf } from '../../src/host/cgroup/hierarchies.ts';
 import { until } from '../integration/runner-fixture.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { join } from 'node:path';
-import { CommandError, run } from '../../src/utils/process/run.ts';
+import { CommandError, run } from '../../src/host/processes/run.ts';
 
 const CHART = 'charts/proxmox-lxcri';
 

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { NetworkAttachment, NetworkRequest } from '../../src/core/model/network.ts';
 import { CniNetwork } from '../../src/integrations/cni/cni-network.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { testCgroup } from './runner-fixture.ts';
 
 let subnets = 0;

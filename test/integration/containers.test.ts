@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ImageServiceService, NamespaceMode, RemoveImageRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { importImage } from './image-fixture.ts';
 import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';

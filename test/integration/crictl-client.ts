@@ -3,7 +3,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import type { Owner } from './server-fixture.ts';
 
 /** ioctl_tty(2). */

@@ -3,7 +3,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerState, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { CommandError, run } from '../../src/utils/process/run.ts';
+import { CommandError, run } from '../../src/host/processes/run.ts';
 import { importImage } from './image-fixture.ts';
 import { difference, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';

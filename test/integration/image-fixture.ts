@@ -1,7 +1,7 @@
 import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { buildImage } from '../unit/integrations/oci/image-builder.ts';
 import { writeLayout } from './images-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';

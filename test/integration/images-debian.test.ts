@@ -4,8 +4,8 @@ import { mkdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { openTar } from '../../src/utils/tar/decompress.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { openTar } from '../../src/host/processes/decompress.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { isSandboxed, newStore, temporary } from './images-fixture.ts';
 
 const cache = process.env['PROXMOX_LXCRI_CACHE'] ?? '/var/cache/proxmox-lxcri-test';

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { isSandboxed, newService, skopeo, temporary, writeLayout } from './images-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';

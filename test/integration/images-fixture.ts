@@ -11,7 +11,7 @@ import type { Logger } from '../../src/core/model/logger.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
 import { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 

@@ -9,7 +9,7 @@ import type { ImageService } from '../../src/core/lifecycle/images/image-service
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
 import type { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { buildImage, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { type ScriptedServer, serve } from '../unit/integrations/oci/scripted-server.ts';
 import { isSandboxed, newService, temporary } from './images-fixture.ts';

@@ -5,7 +5,7 @@ import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { ImageRegistry } from '../../src/core/model/image.ts';
 import { readVerdict } from '../../src/integrations/oci/signature/policy.ts';
 import { SignedRegistry, type SignedRegistryOptions } from '../../src/integrations/oci/signature/signed-registry.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { isSandboxed, newService, silent, startRegistry, temporary, writeLayout } from './images-fixture.ts';
 

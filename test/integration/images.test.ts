@@ -5,7 +5,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { serve } from '../unit/integrations/oci/scripted-server.ts';
 import { isSandboxed, newService, skopeo, startRegistry, temporary, writeLayout } from './images-fixture.ts';

@@ -1,7 +1,7 @@
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerState, ListPodSandboxRequest, PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 /**

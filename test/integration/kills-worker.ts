@@ -14,7 +14,7 @@ import {
 import type { ContainerConfig, ContainerStatus, NamespaceOption } from '../../api/gen/cri.ts';
 import type { Method } from '../../src/cli/client/server.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { readExitFile } from '../../src/backends/runner/exits.ts';
+import { readExitFile } from '../../src/backends/conmon/exits/exits.ts';
 import { IMAGE } from './server-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
 

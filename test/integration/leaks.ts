@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CommandError, run } from '../../src/utils/process/run.ts';
+import { CommandError, run } from '../../src/host/processes/run.ts';
 
 /** Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. */
 export async function inventory(fixture: { folder: string; cgroup: string }): Promise<string[]> {

@@ -14,7 +14,7 @@ import {
 } from '../../api/gen/cri.ts';
 import type { ContainerConfig, ContainerEventResponse } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { cgroupProcesses } from '../../src/utils/cgroup/processes.ts';
+import { cgroupProcesses } from '../../src/host/cgroup/processes.ts';
 import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { outputOf, parseLog } from './runner-fixture.ts';

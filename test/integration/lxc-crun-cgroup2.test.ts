@@ -1,6 +1,6 @@
 import test from 'ava';
-import { cgroupHierarchies, layoutOf } from '../../src/utils/cgroup/hierarchies.ts';
-import { CommandError, run } from '../../src/utils/process/run.ts';
+import { cgroupHierarchies, layoutOf } from '../../src/host/cgroup/hierarchies.ts';
+import { CommandError, run } from '../../src/host/processes/run.ts';
 
 /** In a mount namespace of its own: the machine's v2 tree where a machine without v1 has it. */
 const asUnified = 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"';

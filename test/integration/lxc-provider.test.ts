@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { until } from './runner-fixture.ts';
 import { behavesAsProvider, irrelevant } from './sandbox-behaviour.ts';
@@ -79,7 +79,7 @@ test.serial('stop leaves the monitors of containers alone', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
   const placement = await fixture.provider.start(spec);
-  const { argvInCgroup } = await import('../../src/utils/cgroup/argv.ts');
+  const { argvInCgroup } = await import('../../src/host/cgroup/argv.ts');
   const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '5']);
   const monitor = run(command, args);
   await until(

@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** A server whose pods get their network from files that the test writes. */

@@ -2,7 +2,7 @@ import test from 'ava';
 import { NamespaceMode, RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { readHostFacts } from '../../src/core/lifecycle/host-facts.ts';
+import { readHostFacts } from '../../src/host/facts.ts';
 import { until } from './runner-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 

@@ -6,7 +6,7 @@ import { mkdir, readFile, readlink, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
-import { readHostFacts } from '../../src/core/lifecycle/host-facts.ts';
+import { readHostFacts } from '../../src/host/facts.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { CAPABILITIES, DEFAULT_CAPABILITIES, HOST_BOUNDING, SPOILERS, toConfig, wishes } from './random-configs.ts';

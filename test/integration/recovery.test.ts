@@ -15,9 +15,9 @@ import {
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { cgroupHierarchies } from '../../src/utils/cgroup/hierarchies.ts';
-import { mountPoints } from '../../src/utils/fs/mount.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
+import { mountPoints } from '../../src/host/mounts/mount.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { leaseholders } from './kills-reality.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';

@@ -3,7 +3,7 @@ import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:f
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import { ConmonRunner } from '../../src/backends/runner/conmon-runner.ts';
+import { ConmonRunner } from '../../src/backends/conmon/conmon-runner.ts';
 import type { ContainerExit } from '../../src/core/model/container-runner.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
 import type { OciProcess, OciResources, OciSpec } from '../../src/core/model/oci-runtime.ts';

@@ -6,10 +6,10 @@ import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provid
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
-import { cgroupHierarchies } from '../../src/utils/cgroup/hierarchies.ts';
-import { cgroupDirectories } from '../../src/utils/cgroup/path.ts';
-import { cgroupProcesses } from '../../src/utils/cgroup/processes.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../../src/host/cgroup/path.ts';
+import { cgroupProcesses } from '../../src/host/cgroup/processes.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { testCgroup } from './runner-fixture.ts';
 
 /** Sandboxes of one provider in a folder and a cgroup of their own; all of it goes with the test. */

@@ -18,7 +18,7 @@ import {
 import type { ContainerStatus, ContainerConfig } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 
 /** Name of the image every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';

@@ -17,7 +17,7 @@ import {
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { CommandError, run } from '../../src/utils/process/run.ts';
+import { CommandError, run } from '../../src/host/processes/run.ts';
 import { leaseholders } from './kills-reality.ts';
 import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, execUrl } from './streaming-client.ts';

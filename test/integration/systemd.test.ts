@@ -2,8 +2,8 @@ import test from 'ava';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CgroupDriver, ExecSyncRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { cgroupHierarchies } from '../../src/utils/cgroup/hierarchies.ts';
-import { CommandError, run } from '../../src/utils/process/run.ts';
+import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
+import { CommandError, run } from '../../src/host/processes/run.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const FILE = 'test/integration/systemd.test.ts';

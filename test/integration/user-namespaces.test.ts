@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { MountPropagation, NamespaceMode, RuntimeServiceService, StatusRequest } from '../../api/gen/cri.ts';
 import type { ContainerConfig, NamespaceOption } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { until } from './runner-fixture.ts';

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/utils/process/run.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { newStore } from '../integration/images-fixture.ts';
 import { sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { hostileEntries } from '../unit/integrations/overlayfs/hostile.ts';

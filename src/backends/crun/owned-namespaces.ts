@@ -1,5 +1,5 @@
 import type { IdRange } from '../../core/model/id-range.ts';
-import { runPerl } from '../../utils/idmap/perl.ts';
+import { runPerl } from '../../host/idmap/perl.ts';
 
 /**
  * Makes a user namespace and others that it owns, pins each by a bind mount on a file, and then runs a command inside as

@@ -2,8 +2,9 @@ import { constants, open } from 'node:fs';
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { promisify } from 'node:util';
-import { CriError, StatusCode, isErrno } from '../../core/model/errors.ts';
-import { CommandError, run } from '../../utils/process/run.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 import { holderSpec } from './holder-bundle.ts';
 import type { HolderBundle } from './holder-bundle.ts';
 

@@ -1,7 +1,8 @@
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
-import { CriError, StatusCode, invalidArgument, isErrno } from '../../core/model/errors.ts';
+import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { CommandError, run } from '../../utils/process/run.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 import { pinOwnedNamespaces } from './owned-namespaces.ts';
 
 /** `f_type` of nsfs, the file system of namespace files (linux/magic.h). */

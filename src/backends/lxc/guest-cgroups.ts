@@ -1,6 +1,6 @@
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { cgroupHierarchies } from '../../utils/cgroup/hierarchies.ts';
-import { cgroupDirectories } from '../../utils/cgroup/path.ts';
+import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { sandboxCgroups } from '../sandbox-spec.ts';
 
 /** Where a guest's processes may be: cgroup paths for liblxc, and their folders in every hierarchy. */

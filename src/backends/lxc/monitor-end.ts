@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isErrno } from '../../core/model/errors.ts';
-import { cgroupProcesses } from '../../utils/cgroup/processes.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { cgroupProcesses } from '../../host/cgroup/processes.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { connectToMonitor } from './monitor-socket.ts';
 

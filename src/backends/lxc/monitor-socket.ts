@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 
 /** Bytes of `sun_path` in unix(7). */
 const addressLimit = 108;

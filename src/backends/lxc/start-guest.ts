@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { CommandError, run } from '../../utils/process/run.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 
 /** A start takes some 30 ms; liblxc's monitor waits for ever when the guest's first process dies at a bad moment. */
 const startTimeoutMs = 60_000;

@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
-import { cgroupHierarchies } from '../../utils/cgroup/hierarchies.ts';
-import { CommandError, run } from '../../utils/process/run.ts';
+import { unavailable } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
+import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 
 /** systemctl(1): the unit is not loaded. */
 const NOT_LOADED = 5;

@@ -1,10 +1,10 @@
 import { access, rm, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { cgroupHierarchies } from '../../utils/cgroup/hierarchies.ts';
-import { cgroupDirectories } from '../../utils/cgroup/path.ts';
-import { removeCgroup } from '../../utils/cgroup/remove.ts';
-import { isBootedBySystemd } from '../../utils/systemd.ts';
+import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../../host/cgroup/path.ts';
+import { removeCgroup } from '../../host/cgroup/remove.ts';
+import { isBootedBySystemd } from '../../host/systemd.ts';
 import { scopeName, startScope, stopScope } from './pod-scope.ts';
 
 /**

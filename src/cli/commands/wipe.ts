@@ -17,7 +17,7 @@ export const wipe: Command = {
     const [{ loadConfig }, { countRecords }, { isRootTaken }] = await Promise.all([
       import('../../core/config/load.ts'),
       import('../wipe/count-records.ts'),
-      import('../../utils/root-guard.ts'),
+      import('../../host/root-guard.ts'),
     ]);
     const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
     if (await isRootTaken(config.root)) {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { run } from '../../utils/process/run.ts';
+import { run } from '../../host/processes/run.ts';
 import { type Finding, ok, warning } from './finding.ts';
 
 /** Whether containers are confined by an AppArmor profile. */

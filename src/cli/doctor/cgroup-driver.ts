@@ -1,5 +1,5 @@
 import type { Config } from '../../core/config/schema.ts';
-import { isBootedBySystemd } from '../../utils/systemd.ts';
+import { isBootedBySystemd } from '../../host/systemd.ts';
 import { type Finding, ok, warning } from './finding.ts';
 
 /** Who makes the pods' cgroups, and whether systemd, where it is to, runs the machine. */

@@ -1,6 +1,6 @@
 import { access, readFile } from 'node:fs/promises';
-import { messageOf } from '../../core/model/errors.ts';
-import { cgroupHierarchies, layoutOf } from '../../utils/cgroup/hierarchies.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { cgroupHierarchies, layoutOf } from '../../host/cgroup/hierarchies.ts';
 import { type Finding, missing, ok, warning } from './finding.ts';
 
 /** Controllers that limits of containers need (cgroups(7)). */

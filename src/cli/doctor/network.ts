@@ -1,7 +1,7 @@
 import { access, constants, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
-import { isErrno, messageOf } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok, warning } from './finding.ts';
 
 /** The CNI configuration, the plugins it names, and forwarding. Only pods of the host network do without them. */

@@ -1,8 +1,8 @@
 import { access, constants } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
-import { messageOf } from '../../core/model/errors.ts';
-import { run } from '../../utils/process/run.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { run } from '../../host/processes/run.ts';
 import { type Finding, missing, ok, warning } from './finding.ts';
 
 interface Wanted {

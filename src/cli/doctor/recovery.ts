@@ -2,9 +2,9 @@ import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../../core/config/schema.ts';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 import { fromJson } from '../../utils/json.ts';
-import { isRootTaken } from '../../utils/root-guard.ts';
+import { isRootTaken } from '../../host/root-guard.ts';
 
 /** Something the next start of the server will do with what an earlier one left. */
 export interface Step {

@@ -1,6 +1,6 @@
 import type { Config } from '../../core/config/schema.ts';
 import { firstClosedFolder } from '../../utils/fs/searchable.ts';
-import { idmapProblems } from '../../utils/idmap/support.ts';
+import { idmapProblems } from '../../host/idmap/support.ts';
 import { type Finding, ok, warning } from './finding.ts';
 import { nearest } from './places.ts';
 

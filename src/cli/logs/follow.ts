@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 import { Waker } from '../waker.ts';
 
 /** Says when to stop following, and wakes the reader so that it sees. */

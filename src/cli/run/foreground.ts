@@ -12,7 +12,7 @@ import {
   StopContainerRequest,
   StopPodSandboxRequest,
 } from '../../../api/gen/cri.ts';
-import { messageOf } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { Method, ServerClient } from '../client/server.ts';
 import type { CliContext, Input } from '../command.ts';
 import { LogEnd, followLog } from '../logs/follow.ts';

@@ -1,7 +1,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ContainerStatusRequest, ListContainersRequest, RuntimeServiceService } from '../../../api/gen/cri.ts';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 import type { Found } from '../client/resolve.ts';
 import type { ServerClient } from '../client/server.ts';
 import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL } from './requests.ts';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 
 /** How many records a root folder holds. */
 export async function countRecords(root: string): Promise<{ pods: number; containers: number; images: number }> {

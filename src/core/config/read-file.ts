@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TomlError, parse } from 'smol-toml';
-import { isErrno, messageOf } from '../model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import { ConfigError } from './config-error.ts';
 import type { Table } from './tables.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../utils/json.ts';
-import { messageOf } from '../model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../model/logger.ts';
 
 const FORMAT = 1;

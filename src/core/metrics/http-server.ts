@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
-import { messageOf, unavailable } from '../model/errors.ts';
+import { unavailable } from '../model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Metrics } from './metrics.ts';
 

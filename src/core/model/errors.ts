@@ -75,14 +75,3 @@ export function deadlineExceeded(message: string): CriError {
 export function isNotFound(error: unknown): boolean {
   return error instanceof CriError && error.code === StatusCode.NOT_FOUND;
 }
-
-/** True for a Node.js system error with the given code, such as `ENOENT`. */
-export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
-}
-
-/** The message of anything thrown, never empty. */
-export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message || error.name;
-  return String(error);
-}

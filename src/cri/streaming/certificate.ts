@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { invalidArgument, messageOf } from '../../core/model/errors.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 
 /** PEM texts of a certificate chain and of the key to its first certificate. */
 export interface Certificate {

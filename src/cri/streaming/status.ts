@@ -1,4 +1,4 @@
-import { messageOf } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 
 /** How a session ended: with an exit code, or because something failed. */
 export type Outcome = { exitCode: number } | { error: unknown };

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { AppArmor } from '../../core/model/apparmor.ts';
-import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
+import { unavailable } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import { CommandError, run } from '../../utils/process/run.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 import { defaultProfile, defaultProfileName } from './default-profile.ts';
 
 export interface KernelAppArmorOptions {

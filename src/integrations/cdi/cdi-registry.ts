@@ -1,7 +1,8 @@
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerEdits, DeviceRegistry } from '../../core/model/container-devices.ts';
-import { failedPrecondition, isErrno, messageOf } from '../../core/model/errors.ts';
+import { failedPrecondition } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import { parseCdiSpec } from './cdi-spec.ts';
 import type { CdiSpec } from './cdi-spec.ts';
 

@@ -1,6 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno, messageOf, unavailable } from '../../core/model/errors.ts';
+import { unavailable } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import { parseCniConfig, parseCniPlugin } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';
 

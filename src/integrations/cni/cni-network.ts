@@ -1,8 +1,9 @@
 import { access } from 'node:fs/promises';
-import { CriError, StatusCode, messageOf, unavailable } from '../../core/model/errors.ts';
+import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../core/model/network.ts';
-import { SharedLock } from '../../utils/shared-lock.ts';
+import { SharedLock } from '../../utils/async/shared-lock.ts';
 import { parseCniConfig } from './cni-config.ts';
 import { CniConfigFolder } from './cni-config-folder.ts';
 import { CniPlugins } from './cni-plugin.ts';

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
-import { CommandError, run } from '../../utils/process/run.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 
 /** Whose interface a call is about. */
 export interface CniAttachment {

@@ -1,4 +1,5 @@
-import { messageOf, unavailable } from '../../core/model/errors.ts';
+import { unavailable } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { NetworkRequest } from '../../core/model/network.ts';
 import { speaks } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';

@@ -1,7 +1,8 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { isIPv6, isIP } from 'node:net';
 import { join } from 'node:path';
-import { failedPrecondition, invalidArgument, isErrno, messageOf } from '../../core/model/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { isRecord, parseCniConfig } from './cni-config.ts';

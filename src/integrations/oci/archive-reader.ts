@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../core/model/errors.ts';
+import { CriError, invalidArgument, StatusCode } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { ImageArchiveReader, SourceImage } from '../../core/model/image.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { readDockerSave } from './archive/docker-save.ts';

@@ -1,5 +1,5 @@
 import { chmod, chown, lstat, utimes } from 'node:fs/promises';
-import { run } from '../../utils/process/run.ts';
+import { run } from '../../host/processes/run.ts';
 import type { DirectoryFacts } from './layer-filter.ts';
 
 /** Gives a folder an owner, a mode and a time of modification. */

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CriError, messageOf, StatusCode } from '../../core/model/errors.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import { TarError } from '../../utils/tar/header.ts';
 
 /** Small pieces of an archive are written together: a write(2) for each header costs more than the header. */

@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../../core/model/errors.ts';
-import { unmount } from '../../utils/fs/mount.ts';
-import { CommandError } from '../../utils/process/run.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { unmount } from '../../host/mounts/mount.ts';
+import { CommandError } from '../../host/processes/run.ts';
 import { mountIdmappedOverlay } from './idmapped-overlay.ts';
 
 const REMEDY = 'it takes Linux 5.19 and a file system such as ext4, xfs or btrfs';

@@ -1,5 +1,5 @@
 import type { IdRange } from '../../core/model/id-range.ts';
-import { runPerl } from '../../utils/idmap/perl.ts';
+import { runPerl } from '../../host/idmap/perl.ts';
 
 /**
  * Mounts, in a mount namespace of its own, a clone of the store's folder with mapped ids, and an overlay of folders in it;

@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { messageOf, notFound } from '../../core/model/errors.ts';
+import { notFound } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { fromJson } from '../../utils/json.ts';
 

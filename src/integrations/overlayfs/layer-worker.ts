@@ -1,6 +1,7 @@
 // The thread that unpacks layers: takes one task at a time from its parent, and the word "abort" to end it.
 import { parentPort } from 'node:worker_threads';
-import { CriError, messageOf, type StatusCode } from '../../core/model/errors.ts';
+import { CriError, type StatusCode } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { LayerFacts } from './layer-filter.ts';
 import { type UnpackTask, unpackLayer } from './unpack-layer.ts';
 

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { CriError, isErrno, StatusCode } from '../../core/model/errors.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
 import type { LayerFacts } from './layer-filter.ts';
 import type { WorkerAnswer, WorkerRequest } from './layer-worker.ts';
 import type { UnpackTask } from './unpack-layer.ts';

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
-import { CriError, messageOf, StatusCode } from '../../core/model/errors.ts';
-import { openTar } from '../../utils/tar/decompress.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { openTar } from '../../host/processes/decompress.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { describeDirectory } from './directory-facts.ts';
 import { extract } from './extract.ts';

@@ -3,13 +3,14 @@ import { chmod, chown, mkdir, readdir, readFile, rename, rm } from 'node:fs/prom
 import { join, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { invalidArgument, isErrno, messageOf } from '../../core/model/errors.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Rootfs, RootfsOptions, Usage } from '../../core/model/rootfs.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { isMountPoint, unmount } from '../../utils/fs/mount.ts';
+import { isMountPoint, unmount } from '../../host/mounts/mount.ts';
 import { toJson } from '../../utils/json.ts';
-import { run } from '../../utils/process/run.ts';
+import { run } from '../../host/processes/run.ts';
 import { diskUsage } from '../../utils/fs/disk-usage.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
 import { mountIdmappedOverlay } from './idmapped-overlay.ts';

@@ -1,10 +1,15 @@
 import { lstat, readdir } from 'node:fs/promises';
-import type { Usage } from '../../core/model/rootfs.ts';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../errors.ts';
+
+/** Bytes and inodes used by something on a file system. */
+export interface DiskUsage {
+  bytes: bigint;
+  inodes: bigint;
+}
 
 /** Bytes on disk (st_blocks) and inodes of everything below a folder, without the folder itself. What vanishes meanwhile is not counted. */
-export async function diskUsage(directory: string): Promise<Usage> {
-  const usage: Usage = { bytes: 0n, inodes: 0n };
+export async function diskUsage(directory: string): Promise<DiskUsage> {
+  const usage: DiskUsage = { bytes: 0n, inodes: 0n };
   const linked = new Set<bigint>();
   // Names are bytes: an image may hold any.
   const pending = [Buffer.from(directory)];

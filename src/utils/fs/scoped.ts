@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { isErrno } from '../../core/model/errors.ts';
+import { isErrno } from '../errors.ts';
 
 /** O_PATH of open(2), which Node.js does not name; the number is that of x86 and ARM. */
 const O_PATH = 0o10000000;

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeFileAtomic } from '../../../src/utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../../src/utils/json.ts';
-import { KeyedLock } from '../../../src/utils/keyed-lock.ts';
-import { CommandError, run } from '../../../src/utils/process/run.ts';
-import { Undo } from '../../../src/utils/undo.ts';
+import { KeyedLock } from '../../../src/utils/async/keyed-lock.ts';
+import { CommandError, run } from '../../../src/host/processes/run.ts';
+import { Undo } from '../../../src/utils/async/undo.ts';
 
 test('JSON keeps integers beyond 2^53 and bytes, and leaves everything else alone', (t) => {
   const scalar = fc.oneof(

@@ -1,14 +1,15 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ContainerConfig, LinuxContainerResources } from '../../../../api/gen/cri.ts';
-import { KeyedLock } from '../../../utils/keyed-lock.ts';
-import { Undo } from '../../../utils/undo.ts';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
+import { Undo } from '../../../utils/async/undo.ts';
 import type { AppArmor } from '../../model/apparmor.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { DeviceRegistry } from '../../model/container-devices.ts';
 import type { ContainerExit, ContainerRunner, ExecResult } from '../../model/container-runner.ts';
-import { CriError, StatusCode, failedPrecondition, invalidArgument, messageOf } from '../../model/errors.ts';
+import { CriError, StatusCode, failedPrecondition, invalidArgument } from '../../model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';

@@ -3,7 +3,7 @@ import { hostname as nodeHostname } from 'node:os';
 import { dirname } from 'node:path';
 import type { ContainerConfig } from '../../../../api/gen/cri.ts';
 import { readFileScoped } from '../../../utils/fs/scoped.ts';
-import type { Undo } from '../../../utils/undo.ts';
+import type { Undo } from '../../../utils/async/undo.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import { notFound } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';

@@ -1,5 +1,5 @@
 import type { ContainerRecord } from '../../model/container.ts';
-import { messageOf } from '../../model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import type { ContainerParts } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { ownerOf } from './image-volumes.ts';

@@ -2,8 +2,8 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
-import { KeyedLock } from '../../../utils/keyed-lock.ts';
-import { isErrno, messageOf } from '../../model/errors.ts';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 
 const ARCHIVE = /\.(?:tar(?:\.(?:gz|xz|zst))?|tgz)$/;

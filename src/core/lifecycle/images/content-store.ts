@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { Holds } from './holds.ts';
 

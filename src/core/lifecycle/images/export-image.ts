@@ -9,7 +9,8 @@ import { createGzip } from 'node:zlib';
 import { ThreadedSha256 } from '../../../utils/hash/threaded-sha256.ts';
 import { BLOCK, padding, type TarEntry } from '../../../utils/tar/header.ts';
 import { END_OF_ARCHIVE, formatEntry } from '../../../utils/tar/writer.ts';
-import { CriError, invalidArgument, isErrno, messageOf, StatusCode } from '../../model/errors.ts';
+import { CriError, invalidArgument, StatusCode } from '../../model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 

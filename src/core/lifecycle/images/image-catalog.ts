@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';

@@ -11,8 +11,9 @@ import type {
 } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
-import { CriError, invalidArgument, isErrno, messageOf, notFound, StatusCode } from '../../model/errors.ts';
-import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { CriError, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from './abortable.ts';
 import { ArchiveFolder } from './archive-folder.ts';
 import { ContentStore } from './content-store.ts';

@@ -1,4 +1,4 @@
-import { KeyedLock } from '../../../utils/keyed-lock.ts';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../model/image.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { ContainerEdits, DeviceNodeEdit } from '../../model/container-devices.ts';
-import { failedPrecondition, isErrno, messageOf, unimplemented } from '../../model/errors.ts';
+import { failedPrecondition, unimplemented } from '../../model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { OciDevice, OciMount, OciSpec } from '../../model/oci-runtime.ts';
 import { toDevice } from './devices.ts';
 

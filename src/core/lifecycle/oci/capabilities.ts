@@ -1,5 +1,6 @@
 import type { Capability } from '../../../../api/gen/cri.ts';
 import { invalidArgument } from '../../model/errors.ts';
+import { CAPABILITIES } from '../../model/capabilities.ts';
 import type { OciCapabilities } from '../../model/oci-runtime.ts';
 
 /** What a container may do unless asked otherwise: the set Docker, containerd and CRI-O users know. */
@@ -20,51 +21,6 @@ const DEFAULT = [
   'SYS_CHROOT',
 ];
 
-/** Every capability of Linux 5.9 and later, by number (capabilities(7)). */
-const ALL = [
-  'CHOWN',
-  'DAC_OVERRIDE',
-  'DAC_READ_SEARCH',
-  'FOWNER',
-  'FSETID',
-  'KILL',
-  'SETGID',
-  'SETUID',
-  'SETPCAP',
-  'LINUX_IMMUTABLE',
-  'NET_BIND_SERVICE',
-  'NET_BROADCAST',
-  'NET_ADMIN',
-  'NET_RAW',
-  'IPC_LOCK',
-  'IPC_OWNER',
-  'SYS_MODULE',
-  'SYS_RAWIO',
-  'SYS_CHROOT',
-  'SYS_PTRACE',
-  'SYS_PACCT',
-  'SYS_ADMIN',
-  'SYS_BOOT',
-  'SYS_NICE',
-  'SYS_RESOURCE',
-  'SYS_TIME',
-  'SYS_TTY_CONFIG',
-  'MKNOD',
-  'LEASE',
-  'AUDIT_WRITE',
-  'AUDIT_CONTROL',
-  'SETFCAP',
-  'MAC_OVERRIDE',
-  'MAC_ADMIN',
-  'SYSLOG',
-  'WAKE_ALARM',
-  'BLOCK_SUSPEND',
-  'AUDIT_READ',
-  'PERFMON',
-  'BPF',
-  'CHECKPOINT_RESTORE',
-];
-
 const FIELD = 'config.linux.security_context.capabilities';
 
 /**
@@ -79,14 +35,14 @@ export function capabilitySets(
   options: { privileged: boolean; available: ReadonlySet<string> },
 ): OciCapabilities {
   const has = (name: string) => options.available.has(name);
-  if (options.privileged) return sets(ALL.filter(has), []);
+  if (options.privileged) return sets(CAPABILITIES.filter(has), []);
   const add = parse(`${FIELD}.add_capabilities`, request?.addCapabilities ?? [], options.available);
   const drop = parse(`${FIELD}.drop_capabilities`, request?.dropCapabilities ?? [], undefined);
   const ambient = parse(`${FIELD}.add_ambient_capabilities`, request?.addAmbientCapabilities ?? [], options.available);
-  const chosen = new Set(drop.all ? [] : add.all ? ALL : DEFAULT);
+  const chosen = new Set(drop.all ? [] : add.all ? CAPABILITIES : DEFAULT);
   for (const name of [...add.names, ...ambient.names]) chosen.add(name);
   for (const name of drop.names) chosen.delete(name);
-  const names = ALL.filter((name) => chosen.has(name) && has(name));
+  const names = CAPABILITIES.filter((name) => chosen.has(name) && has(name));
   return sets(
     names,
     names.filter((name) => ambient.names.has(name)),
@@ -112,16 +68,12 @@ function parse(
       all = true;
       continue;
     }
-    if (!ALL.includes(name)) throw invalidArgument(field, `${JSON.stringify(text)} is no capability (capabilities(7))`);
+    if (!CAPABILITIES.includes(name))
+      throw invalidArgument(field, `${JSON.stringify(text)} is no capability (capabilities(7))`);
     if (available !== undefined && !available.has(name)) {
       throw invalidArgument(field, `CAP_${name} is not in this server's own bounding set, so it cannot be given`);
     }
     names.add(name);
   }
   return { all, names };
-}
-
-/** The capabilities named by the bit mask of /proc/self/status' CapBnd line. */
-export function capabilitiesOfMask(mask: bigint): Set<string> {
-  return new Set(ALL.filter((_, bit) => (mask >> BigInt(bit)) & 1n));
 }

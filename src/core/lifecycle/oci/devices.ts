@@ -1,7 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Device } from '../../../../api/gen/cri.ts';
-import { invalidArgument, isErrno } from '../../model/errors.ts';
+import { invalidArgument } from '../../model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
 import type { OciDevice, OciResources } from '../../model/oci-runtime.ts';
 import { checkAbsolutePath } from '../checks.ts';
 

@@ -1,5 +1,5 @@
 import type { ContainerConfig, IDMapping, Mount } from '../../../../api/gen/cri.ts';
-import { idmapProblems } from '../../../utils/idmap/support.ts';
+import { idmapProblems } from '../../../host/idmap/support.ts';
 import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import type { OciIdMapping, OciMount } from '../../model/oci-runtime.ts';
 

@@ -1,7 +1,8 @@
 import { realpath } from 'node:fs/promises';
 import { MountPropagation } from '../../../../api/gen/cri.ts';
 import type { ContainerConfig, Mount } from '../../../../api/gen/cri.ts';
-import { invalidArgument, isErrno } from '../../model/errors.ts';
+import { invalidArgument } from '../../model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
 import { checkAbsolutePath } from '../checks.ts';
 import type { PodFiles } from '../pods/files.ts';

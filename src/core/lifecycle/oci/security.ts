@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { SecurityProfile_ProfileType } from '../../../../api/gen/cri.ts';
 import type { LinuxContainerSecurityContext, SecurityProfile } from '../../../../api/gen/cri.ts';
-import { invalidArgument, isErrno, unimplemented } from '../../model/errors.ts';
+import { invalidArgument, unimplemented } from '../../model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
 import { checkAbsolutePath } from '../checks.ts';
 import { defaultSeccompFilter } from './seccomp-default.ts';
 

@@ -1,4 +1,4 @@
-import type { Undo } from '../../../utils/undo.ts';
+import type { Undo } from '../../../utils/async/undo.ts';
 import type { Network, NetworkAttachment } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement } from '../../model/sandbox-provider.ts';

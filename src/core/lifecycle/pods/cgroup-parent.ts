@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { isSliceName, slicePath } from '../../../utils/cgroup/slice.ts';
+import { isSliceName, slicePath } from '../../model/systemd-slice.ts';
 import { invalidArgument } from '../../model/errors.ts';
 
 /** Who makes the cgroups of pods: this server in the cgroup file system, or systemd. */

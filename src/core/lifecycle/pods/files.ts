@@ -2,7 +2,7 @@ import { chown, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { join } from 'node:path';
 import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
-import { isErrno } from '../../model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
 
 /** Paths of the files every container of a pod sees, below the sandbox's run folder. */
 export interface PodFiles {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../model/clock.ts';
-import { messageOf } from '../../model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';

@@ -1,9 +1,9 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { unmount } from '../../../utils/fs/mount.ts';
+import { unmount } from '../../../host/mounts/mount.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../../utils/json.ts';
-import { isErrno, messageOf } from '../../model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../../model/clock.ts';
-import { messageOf } from '../../model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 
 /** Milliseconds before the first repetition; each further one waits twice as long, up to the most. */

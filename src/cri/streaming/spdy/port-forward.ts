@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { messageOf } from '../../../core/model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import { finish } from '../remote-command.ts';
 import type { PortForward } from '../requests.ts';
 import { SpdyConnection } from './connection.ts';

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { createWebSocketStream } from 'ws';
-import { messageOf } from '../../../core/model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import { finish } from '../remote-command.ts';
 import type { PortForward } from '../requests.ts';
 import { serveSpdyPortForward } from '../spdy/port-forward.ts';

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
-import { CriError, isErrno, StatusCode } from '../../../core/model/errors.ts';
+import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
 import { corrupt } from '../digest.ts';
 import { MAX_DOCUMENT } from '../manifest.ts';
 

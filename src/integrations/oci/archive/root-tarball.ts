@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
-import { openTar } from '../../../utils/tar/decompress.ts';
+import { openTar } from '../../../host/processes/decompress.ts';
 import { digestOf, digestOfStream } from '../digest.ts';
 import type { Platform } from '../platform.ts';
 import { makeManifest } from './docker-save.ts';

@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { openTar } from '../../../utils/tar/decompress.ts';
+import { openTar } from '../../../host/processes/decompress.ts';
 import { TarError, type TarEntry } from '../../../utils/tar/header.ts';
 import { readTar } from '../../../utils/tar/reader.ts';
 import { isRootMember } from './root-tarball.ts';

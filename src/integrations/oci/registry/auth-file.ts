@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { failedPrecondition, isErrno, messageOf } from '../../../core/model/errors.ts';
+import { failedPrecondition } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { Credentials } from '../../../core/model/image.ts';
 
 const entry = z.object({

@@ -1,4 +1,5 @@
-import { CriError, isErrno, messageOf, StatusCode, unknown } from '../../../core/model/errors.ts';
+import { CriError, StatusCode, unknown } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 
 /** What the kubelet recognises as "try another time" (cri-api, pkg/errors, ErrRegistryUnavailable). */
 const PREFIX = 'RegistryUnavailable';

@@ -2,7 +2,8 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
-import { failedPrecondition, isErrno, messageOf } from '../../../core/model/errors.ts';
+import { failedPrecondition } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { type Endpoint, isLoopback, ownEndpoints, versioned } from './endpoints.ts';
 import { readCertificateFolder, readPems, type TlsSettings } from './tls.ts';
 

@@ -2,7 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
-import { CriError, failedPrecondition, isErrno, messageOf, StatusCode } from '../../../core/model/errors.ts';
+import { CriError, failedPrecondition, StatusCode } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { ImageReference } from '../../../core/model/image.ts';
 import { type Endpoint, ownEndpoints } from './endpoints.ts';
 

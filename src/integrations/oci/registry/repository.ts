@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { CriError, failedPrecondition, messageOf, StatusCode } from '../../../core/model/errors.ts';
+import { CriError, failedPrecondition, StatusCode } from '../../../core/model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import { CorruptTransferError, type LayerDescriptor } from '../../../core/model/image.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import { corrupt, verified, verifyDigest } from '../digest.ts';

@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import { failedPrecondition, isErrno, messageOf } from '../../../core/model/errors.ts';
+import { failedPrecondition } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 
 /** How TLS is spoken with one host. Certificates and keys are PEM texts. */
 export interface TlsSettings {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { CriError, isErrno, messageOf, StatusCode } from '../../../core/model/errors.ts';
+import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { ImageReference } from '../../../core/model/image.ts';
 
 const requirements = z.array(z.looseObject({ type: z.string() })).min(1);

@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CriError, messageOf, StatusCode, unknown } from '../../../core/model/errors.ts';
+import { CriError, StatusCode, unknown } from '../../../core/model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import type { Credentials, ImageReference, ImageRegistry, SourceImage } from '../../../core/model/image.ts';
 import type { Logger } from '../../../core/model/logger.ts';
-import { CommandError, run } from '../../../utils/process/run.ts';
+import { CommandError, run } from '../../../host/processes/run.ts';
 import { readDocument } from '../archive/documents.ts';
 import { openBlob } from '../archive/layout.ts';
 import { corrupt } from '../digest.ts';

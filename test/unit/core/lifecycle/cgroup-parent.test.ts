@@ -5,7 +5,7 @@ import {
   defaultCgroupParents,
 } from '../../../../src/core/lifecycle/pods/cgroup-parent.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
-import { isSliceName, slicePath } from '../../../../src/utils/cgroup/slice.ts';
+import { isSliceName, slicePath } from '../../../../src/core/model/systemd-slice.ts';
 
 test('slices lie where systemd has them, a level a dash', (t) => {
   t.is(slicePath('-.slice'), '/');

@@ -9,7 +9,8 @@ import {
   LinuxContainerSecurityContext,
   Signal,
 } from '../../../../api/gen/cri.ts';
-import { capabilitiesOfMask, capabilitySets } from '../../../../src/core/lifecycle/oci/capabilities.ts';
+import { capabilitySets } from '../../../../src/core/lifecycle/oci/capabilities.ts';
+import { capabilitiesOfMask } from '../../../../src/core/model/capabilities.ts';
 import { containerDevices } from '../../../../src/core/lifecycle/oci/devices.ts';
 import { mountTargets } from '../../../../src/core/lifecycle/containers/mount-targets.ts';
 import { containerMounts } from '../../../../src/core/lifecycle/oci/mounts.ts';

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { ociJson, parseOciJson } from '../../../../src/backends/runner/oci-json.ts';
+import { ociJson, parseOciJson } from '../../../../src/backends/conmon/oci-json.ts';
 import { containerRlimits, unattainable } from '../../../../src/core/lifecycle/oci/rlimits.ts';
 import { RLIMIT_HEADINGS, parseUlimit } from '../../../../src/core/model/rlimits.ts';
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { defaultProfile, defaultProfileName } from '../../../../src/integrations/apparmor/default-profile.ts';
 import { KernelAppArmor } from '../../../../src/integrations/apparmor/kernel-apparmor.ts';
-import { run } from '../../../../src/utils/process/run.ts';
+import { run } from '../../../../src/host/processes/run.ts';
 
 /** The kernel's files and the parser, as files in a folder of the test. */
 async function machine(t: ExecutionContext, enabled: string | undefined, parser?: string) {

@@ -13,7 +13,7 @@ import { RegistryClient, type RegistryClientOptions } from '../../../../src/inte
 import { readAuthFiles } from '../../../../src/integrations/oci/registry/auth-file.ts';
 import { readCertsFolder } from '../../../../src/integrations/oci/registry/hosts-toml.ts';
 import { placesOf } from '../../../../src/integrations/oci/registry/registry-settings.ts';
-import { run } from '../../../../src/utils/process/run.ts';
+import { run } from '../../../../src/host/processes/run.ts';
 import { buildImage, tarOf } from './image-builder.ts';
 import { serve } from './scripted-server.ts';
 

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFileScoped, resolveScoped, ScopedFileError, withScoped } from '../../../../src/utils/fs/scoped.ts';
-import { run } from '../../../../src/utils/process/run.ts';
+import { run } from '../../../../src/host/processes/run.ts';
 
 /** A root whose links try to leave it, beside a secret. */
 async function makeRoot(t: ExecutionContext): Promise<{ root: string; outside: string }> {

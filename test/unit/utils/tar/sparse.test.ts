@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { extract } from '../../../../src/integrations/overlayfs/extract.ts';
 import { LayerFilter } from '../../../../src/integrations/overlayfs/layer-filter.ts';
-import { run } from '../../../../src/utils/process/run.ts';
+import { run } from '../../../../src/host/processes/run.ts';
 import { TarError, type TarEntry } from '../../../../src/utils/tar/header.ts';
 import { readTar } from '../../../../src/utils/tar/reader.ts';
 import type { SparseMap } from '../../../../src/utils/tar/sparse.ts';

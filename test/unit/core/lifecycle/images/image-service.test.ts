@@ -12,7 +12,7 @@ import { CriError, failedPrecondition, StatusCode } from '../../../../../src/cor
 import type { ImageRegistry, SourceImage } from '../../../../../src/core/model/image.ts';
 import type { Logger } from '../../../../../src/core/model/logger.ts';
 import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
-import { openTar } from '../../../../../src/utils/tar/decompress.ts';
+import { openTar } from '../../../../../src/host/processes/decompress.ts';
 import { systemClock } from '../../../../../src/utils/time/system-clock.ts';
 import { buildImage, sha256, tarOf, type BuiltImage } from '../../../integrations/oci/image-builder.ts';
 

@@ -1,0 +1,365 @@
+import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../../core/model/clock.ts';
+import type {
+  ContainerExit,
+  ContainerRunner,
+  ContainerStreams,
+  ContainerUsage,
+  CreateContainerSpec,
+  ExecOptions,
+  ExecResult,
+  RunnerState,
+} from '../../core/model/container-runner.ts';
+import { failedPrecondition, invalidArgument, notFound, unavailable } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import type { OciProcess, OciResources, OciSpec } from '../../core/model/oci-runtime.ts';
+import type { Placement } from '../../core/model/sandbox-provider.ts';
+import { ProgramProbe } from '../../host/processes/program-probe.ts';
+import { Undo } from '../../utils/async/undo.ts';
+import { attachToMonitor } from './streams/attach.ts';
+import { readUsage } from './cgroup-figures.ts';
+import { killCgroup } from './cgroup-processes.ts';
+import { readOom, readState } from './container-state.ts';
+import { resizeTerminal } from './monitor/control.ts';
+import { createContainer } from './create.ts';
+import { execCommand } from './exec/exec.ts';
+import { execStream } from './exec/exec-stream.ts';
+import { ExitWatcher } from './exits/exit-watcher.ts';
+import { forwardPort } from './streams/forward-port.ts';
+import { exists, readHierarchies } from './hierarchies.ts';
+import type { Hierarchy } from './hierarchies.ts';
+import { reopenLog } from './monitor/log-reopen.ts';
+import { parseOciJson } from './oci-json.ts';
+import { RunnerPaths, isContainerId } from './paths.ts';
+import { isAlive, sendSignal } from '../../host/processes/process-table.ts';
+import { findProgram } from '../../host/processes/programs.ts';
+import { readRecord } from './record.ts';
+import type { RunnerRecord } from './record.ts';
+import { callRuntime, parseVersion, runtimeError } from './runtime-command.ts';
+import { endProcesses, removeTraces } from './teardown.ts';
+
+export interface ConmonRunnerOptions {
+  /** Absolute, at most 80 bytes long; on a file system that a reboot empties. Made when missing. */
+  stateDir: string;
+  /** crun or runc: a name on PATH or a path. */
+  ociRuntime: string;
+  /** A name on PATH or a path. */
+  conmon: string;
+  /** Milliseconds that exec waits for output which descendants of the ended command hold open. */
+  execDrainMs: number;
+  logger: Logger;
+  clock: Clock;
+}
+
+interface Prepared {
+  runtime: string;
+  conmon: string;
+  hierarchies: readonly Hierarchy[];
+}
+
+/** The longest state folder that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
+const STATE_DIR_LIMIT = 80;
+
+/**
+ * Runs containers on this host: an OCI runtime below one conmon a container, which outlives this process. All it knows is
+ * in `stateDir`, so a second runner on the same folder carries on where the first was killed. Calls for one id must not
+ * overlap; that is the caller's lock.
+ */
+export class ConmonRunner implements ContainerRunner {
+  readonly #options: ConmonRunnerOptions;
+  readonly #paths: RunnerPaths;
+  readonly #listeners = new Set<(exit: ContainerExit) => void>();
+  /** Ids whose exit was told, or happened before anybody listened. */
+  readonly #told = new Set<string>();
+  /** Looks at exits that are under way, by id. */
+  readonly #telling = new Map<string, Promise<void>>();
+  /** Ids whose dead monitor was complained about. */
+  readonly #unmonitored = new Set<string>();
+  readonly #probe = new ProgramProbe();
+  #prepared: Promise<Prepared> | undefined;
+  #watcher: ExitWatcher | undefined;
+
+  constructor(options: ConmonRunnerOptions) {
+    this.#options = options;
+    this.#paths = new RunnerPaths(options.stateDir);
+  }
+
+  async version(): Promise<{ name: string; version: string }> {
+    const { runtime } = await this.#prepare();
+    try {
+      return parseVersion(await this.#probe.answer(runtime, ['--version']));
+    } catch (error) {
+      throw unavailable(`runtime.oci_runtime: ${messageOf(error)}`, error);
+    }
+  }
+
+  async create(request: CreateContainerSpec): Promise<void> {
+    const { runtime, conmon, hierarchies } = await this.#prepare(request.id);
+    const undo = new Undo();
+    const remove = (id: string) => this.remove(id);
+    try {
+      await createContainer({ paths: this.#paths, hierarchies, runtime, conmon, remove }, request, undo);
+    } catch (error) {
+      await undo.rollback((what, failure) => {
+        this.#options.logger.error('Undoing a failed create failed', {
+          id: request.id,
+          what,
+          error: messageOf(failure),
+        });
+      });
+      throw error;
+    }
+    // It may have been killed before the record was there.
+    if (this.#watcher !== undefined && (await exists(this.#paths.exit(request.id)))) await this.#tell(request.id);
+  }
+
+  async start(id: string): Promise<void> {
+    const { runtime } = await this.#prepare(id);
+    try {
+      await callRuntime(runtime, this.#paths.runtimeRoot, ['start', id]);
+    } catch (error) {
+      throw runtimeError(`cannot start container ${id}`, error);
+    }
+  }
+
+  async signal(id: string, signal: number): Promise<void> {
+    await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record !== undefined && (await isAlive(record.container))) sendSignal(record.container.pid, signal);
+  }
+
+  async killAll(id: string): Promise<void> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) return;
+    await killCgroup(hierarchies, record.cgroup);
+    if (this.#watcher !== undefined && !(await isAlive(record.monitor))) await this.#tell(id);
+  }
+
+  async inspect(id: string): Promise<RunnerState> {
+    const { hierarchies } = await this.#prepare(id);
+    return readState(this.#paths, hierarchies, id);
+  }
+
+  async pidNamespace(id: string): Promise<string | undefined> {
+    const state = await this.inspect(id);
+    return state.status === 'running' ? `/proc/${String(state.pid)}/ns/pid` : undefined;
+  }
+
+  async spec(id: string): Promise<OciSpec | undefined> {
+    await this.#prepare(id);
+    try {
+      return parseOciJson(await readFile(this.#paths.config(id), 'utf8')) as OciSpec;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw error;
+    }
+  }
+
+  async exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult> {
+    if (process.terminal) throw invalidArgument('process.terminal', 'must be false: the output of exec is two pipes');
+    return execCommand({ ...options, ...(await this.#execIn(id)), process });
+  }
+
+  async execStream(id: string, process: OciProcess, io: ContainerStreams, signal: AbortSignal): Promise<number> {
+    return execStream({ ...(await this.#execIn(id)), process, io, signal });
+  }
+
+  async attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
+    const { folder } = await this.#execIn(id);
+    void followSizes(this.#paths.control(id), io);
+    const { inputOnce = false } = await this.#record(id);
+    await attachToMonitor(folder, { inputOnce }, io, signal);
+    // conmon lets go of its clients when the container ends, shortly before the kernel does.
+    for (let tries = 0; tries < 20; tries++) {
+      if ((await this.inspect(id)).status !== 'running') return;
+      await sleep(100);
+    }
+    throw unavailable('conmon ended the attachment while the container runs on');
+  }
+
+  async forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void> {
+    await forwardPort(placement, port, io, signal);
+  }
+
+  async reopenLog(id: string): Promise<void> {
+    const record = await this.#record(id);
+    if (record.logPath === undefined) return;
+    await reopenLog(this.#paths.control(id), record.logPath, record.monitor);
+  }
+
+  async update(id: string, resources: OciResources): Promise<void> {
+    const { runtime } = await this.#prepare(id);
+    await this.#record(id);
+    const file = join(this.#paths.bundle(id), `resources-${randomUUID()}.json`);
+    try {
+      await writeFile(file, JSON.stringify(resources), { mode: 0o600, flag: 'wx' });
+      await callRuntime(runtime, this.#paths.runtimeRoot, ['update', '--resources', file, id]);
+    } catch (error) {
+      throw runtimeError(`cannot update container ${id}`, error);
+    } finally {
+      await rm(file, { force: true });
+    }
+  }
+
+  async usage(id: string): Promise<ContainerUsage | undefined> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    return record && readUsage(hierarchies, record.cgroup, this.#options.clock.now());
+  }
+
+  async remove(id: string): Promise<void> {
+    const { hierarchies, runtime } = await this.#prepare(id);
+    await endProcesses(this.#paths, hierarchies, id);
+    if (this.#watcher !== undefined) await this.#tell(id);
+    await removeTraces(this.#paths, hierarchies, runtime, id, this.#options.logger);
+    this.#told.delete(id);
+    this.#unmonitored.delete(id);
+  }
+
+  async list(): Promise<string[]> {
+    const { containers, exits, runtimeRoot } = this.#paths;
+    const names = await Promise.all([containers, exits, runtimeRoot].map((folder) => namesIn(folder)));
+    return [...new Set(names.flat().filter((name) => isContainerId(name)))].sort();
+  }
+
+  onExit(listener: (exit: ContainerExit) => void): () => void {
+    this.#watcher ??= this.#watch();
+    // Wrapped, so that the same function given twice is two subscriptions.
+    const subscription = (exit: ContainerExit) => {
+      listener(exit);
+    };
+    this.#listeners.add(subscription);
+    return () => {
+      this.#listeners.delete(subscription);
+    };
+  }
+
+  /** Ends the watching for exits, for good; containers run on. */
+  close(): void {
+    this.#listeners.clear();
+    this.#watcher?.close();
+  }
+
+  #watch(): ExitWatcher {
+    const folder = this.#paths.exits;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const watcher = new ExitWatcher({
+      folder,
+      appeared: (id) => this.#tell(id),
+      scan: () => this.#scan(),
+      logger: this.#options.logger,
+    });
+    for (const id of readdirSync(folder)) this.#told.add(id);
+    return watcher;
+  }
+
+  async #scan(): Promise<void> {
+    for (const id of await this.list()) {
+      if (!this.#told.has(id)) await this.#tell(id);
+    }
+  }
+
+  /** Tells the listeners when the container has ended and they do not know. Calls for one id that overlap are one. */
+  #tell(id: string): Promise<void> {
+    const current = this.#telling.get(id) ?? this.#tellOnce(id).finally(() => this.#telling.delete(id));
+    this.#telling.set(id, current);
+    return current;
+  }
+
+  async #tellOnce(id: string): Promise<void> {
+    if (this.#told.has(id)) return;
+    const exit = await this.#exitOf(id);
+    if (exit === undefined) return;
+    this.#told.add(id);
+    for (const listener of this.#listeners) {
+      try {
+        listener(exit);
+      } catch (error) {
+        this.#options.logger.error('A listener for exits failed', { id, error: messageOf(error) });
+      }
+    }
+  }
+
+  async #exitOf(id: string): Promise<ContainerExit | undefined> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) return undefined;
+    const state = await readState(this.#paths, hierarchies, id);
+    if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
+    if (!(await isAlive(record.monitor)) && !this.#unmonitored.has(id)) {
+      this.#unmonitored.add(id);
+      this.#options.logger.warn('The monitor of a container was killed; its output and exit code are lost', { id });
+    }
+    return undefined;
+  }
+
+  /** What listeners hear of a container whose monitor died before it: nobody knows its code. */
+  async #lostExit(id: string, record: RunnerRecord, hierarchies: readonly Hierarchy[]): Promise<ContainerExit> {
+    const oomKilled = await readOom(this.#paths, hierarchies, id, record.cgroup);
+    return { id, exitCode: 255, finishedAt: this.#options.clock.now(), oomKilled };
+  }
+
+  /** What every exec needs. @throws CriError FAILED_PRECONDITION when the container does not run. */
+  async #execIn(id: string) {
+    const { runtime } = await this.#prepare(id);
+    const { status } = await this.inspect(id);
+    if (status !== 'running') throw failedPrecondition(`container ${id} is not running, it is ${status}`);
+    const { runtimeRoot } = this.#paths;
+    return { runtime, runtimeRoot, id, folder: this.#paths.bundle(id), drainMs: this.#options.execDrainMs };
+  }
+
+  async #record(id: string): Promise<RunnerRecord> {
+    await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) throw notFound('container', id);
+    return record;
+  }
+
+  /** Folders, programs and hierarchies, looked for once. Every id that reaches a path or an argument passes here. */
+  #prepare(id?: string): Promise<Prepared> {
+    if (id !== undefined && !isContainerId(id)) return Promise.reject(notFound('container', id));
+    this.#prepared ??= this.#lookAround().catch((error: unknown) => {
+      this.#prepared = undefined;
+      throw error;
+    });
+    return this.#prepared;
+  }
+
+  async #lookAround(): Promise<Prepared> {
+    const { stateDir, ociRuntime, conmon } = this.#options;
+    if (Buffer.byteLength(stateDir) > STATE_DIR_LIMIT) {
+      throw unavailable(
+        `state: ${stateDir} is too long for the sockets in it; use at most ${String(STATE_DIR_LIMIT)} bytes`,
+      );
+    }
+    const { containers, exits, runtimeRoot, temporary } = this.#paths;
+    for (const folder of [containers, exits, runtimeRoot, temporary]) {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    }
+    return {
+      runtime: await findProgram(ociRuntime, 'runtime.oci_runtime'),
+      conmon: await findProgram(conmon, 'runtime.conmon'),
+      hierarchies: await readHierarchies(),
+    };
+  }
+}
+
+/** Tells conmon the sizes of a client's terminal, until the session ends. */
+async function followSizes(control: string, { resizes }: ContainerStreams): Promise<void> {
+  for await (const size of resizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,74 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import type { CreateContainerSpec } from '../../core/model/container-runner.ts';
+import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
+import type { Undo } from '../../utils/async/undo.ts';
+import { conmonArguments } from './monitor/conmon-arguments.ts';
+import { exists, isCgroupPath, makeCgroup } from './hierarchies.ts';
+import type { Hierarchy } from './hierarchies.ts';
+import { launchMonitor } from './monitor/monitor-launch.ts';
+import { readPid } from './monitor/monitor-process.ts';
+import { ociJson } from './oci-json.ts';
+import type { RunnerPaths } from './paths.ts';
+import { readProcess } from '../../host/processes/process-table.ts';
+import { writeRecord } from './record.ts';
+import { RUNTIME_LIMIT_MS, readRuntimeErrors } from './runtime-command.ts';
+
+export interface CreateTools {
+  paths: RunnerPaths;
+  hierarchies: readonly Hierarchy[];
+  runtime: string;
+  conmon: string;
+  /** Removes whatever there is of the container, as ContainerRunner.remove does. */
+  remove: (id: string) => Promise<void>;
+}
+
+/** Makes the bundle, starts conmon in the monitors' cgroup and notes what came of it. How to undo it goes into `undo`. */
+export async function createContainer(tools: CreateTools, request: CreateContainerSpec, undo: Undo): Promise<void> {
+  const { paths } = tools;
+  const { id, spec, logPath, stdin, stdinOnce } = request;
+  const cgroup = spec.linux.cgroupsPath;
+  if (!isCgroupPath(cgroup) || !cgroup.startsWith(`${request.placement.cgroup}/`)) {
+    const message = `linux.cgroupsPath ${JSON.stringify(cgroup)} must lie below the sandbox's cgroup ${request.placement.cgroup}`;
+    throw new CriError(StatusCode.INTERNAL, message);
+  }
+  const terminal = spec.process.terminal;
+  // The end of a terminal's input would hang it up; with containerd, too, a terminal outlives its clients.
+  const inputOnce = stdin && stdinOnce && !terminal;
+  const args = conmonArguments(paths, { id, runtime: tools.runtime, terminal, logPath, stdin, inputOnce });
+
+  await makeBundle(paths.bundle(id), id);
+  undo.add('the container', () => tools.remove(id));
+  await writeFile(paths.config(id), ociJson(spec), { mode: 0o600, flag: 'wx' });
+  if (logPath !== undefined && !(await exists(logPath))) undo.add('its log', () => rm(logPath, { force: true }));
+
+  const launch = { conmon: tools.conmon, args, bundle: paths.bundle(id), temporary: paths.temporary };
+  const cgroupFiles = await makeCgroup(tools.hierarchies, request.placement.monitorCgroup);
+  let pid: number;
+  try {
+    pid = await launchMonitor({ ...launch, cgroupFiles, timeoutMs: RUNTIME_LIMIT_MS });
+  } catch (error) {
+    const words = (await readRuntimeErrors(paths.runtimeLog(id))) || messageOf(error);
+    throw unknown(`cannot create container ${id}: ${words}`, error);
+  }
+  const monitorPid = await readPid(paths.monitorPid(id));
+  if (monitorPid === undefined) throw unknown(`cannot create container ${id}: conmon wrote no pid file`);
+  const [container, monitor] = await Promise.all([readProcess(pid), readProcess(monitorPid)]);
+  await writeRecord(paths.record(id), {
+    version: 1,
+    container: { pid, startTime: container?.startTime ?? 0 },
+    monitor: { pid: monitorPid, startTime: monitor?.startTime ?? 0 },
+    cgroup,
+    logPath,
+    inputOnce,
+  });
+}
+
+async function makeBundle(path: string, id: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    throw new CriError(StatusCode.ALREADY_EXISTS, `container ${id} exists; remove it first`, { cause: error });
+  }
+}

@@ -1,0 +1,57 @@
+import { readdir, stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CriError, StatusCode, failedPrecondition } from '../../../core/model/errors.ts';
+import { isErrno } from '../../../utils/errors.ts';
+import { askToReopenLog } from './control.ts';
+import { exists } from '../hierarchies.ts';
+import { isAlive } from '../../../host/processes/process-table.ts';
+import type { ProcessRef } from '../../../host/processes/process-table.ts';
+
+/** conmon syncs the old file to disk first, which a busy disk makes slow. */
+const LIMIT_MS = 30_000;
+
+/**
+ * Makes conmon open its log anew and returns when the new file is there. Lines before go to the renamed file, lines after
+ * to the new one, none is lost. When nobody has renamed the file there is nothing to do: conmon would replace it by an
+ * empty one.
+ * @throws CriError FAILED_PRECONDITION when conmon is gone or ends meanwhile, or the path holds a file that is not conmon's;
+ * DEADLINE_EXCEEDED when conmon does not answer.
+ */
+export async function reopenLog(control: string, logPath: string, monitor: ProcessRef): Promise<void> {
+  if (await exists(logPath)) {
+    if (await holdsOpen(monitor.pid, logPath)) return;
+    throw failedPrecondition(`${logPath} is not this container's log file; move it away, then ask again`);
+  }
+  await askToReopenLog(control);
+  for (let waited = 0; !(await exists(logPath)); waited += 5) {
+    if (!(await isAlive(monitor)) && !(await exists(logPath))) {
+      throw failedPrecondition(
+        `the container ended before its log was opened anew; all it wrote is in the renamed file`,
+      );
+    }
+    if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not open ${logPath} anew`);
+    await sleep(5);
+  }
+}
+
+/** True when the process has the file at `path` open, by device and inode. */
+async function holdsOpen(pid: number, path: string): Promise<boolean> {
+  const folder = `/proc/${String(pid)}/fd`;
+  try {
+    const target = await stat(path, { bigint: true });
+    const files = await Promise.all((await readdir(folder)).map((name) => statOrNothing(`${folder}/${name}`)));
+    return files.some((file) => file?.ino === target.ino && file.dev === target.dev);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return false;
+    throw error;
+  }
+}
+
+async function statOrNothing(path: string) {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
+    throw error;
+  }
+}

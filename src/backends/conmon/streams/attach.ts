@@ -1,0 +1,61 @@
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import type { ContainerStreams } from '../../../core/model/container-runner.ts';
+import { feed } from './pump.ts';
+import { relayArguments } from './relay.ts';
+import { runRelay } from './relay-process.ts';
+
+/** Bytes before each packet of the relay: stream number and length. */
+const HEADER_BYTES = 3;
+/** conmon's number for standard error; all else is standard output. */
+const STDERR = 3;
+
+/** Bytes of output that wait for a slow client before conmon, and with it the container and its log, has to wait. */
+const HELD_BYTES = 4 * 2 ** 20;
+/** Seconds that a client may take for half of them once it holds the container up. */
+const PATIENCE_SECONDS = 5;
+
+/**
+ * Connects a client's streams to conmon's attach socket in `bundle`, until the container ends or the client leaves. With
+ * `inputOnce` conmon closes the container's input with the first connection that ends, whatever came by it.
+ * @throws CriError UNAVAILABLE for a client that does not read, which must not hold up the container and its log.
+ */
+export async function attachToMonitor(
+  bundle: string,
+  { inputOnce }: { inputOnce: boolean },
+  io: ContainerStreams,
+  signal: AbortSignal,
+): Promise<void> {
+  // A connection that was there for output only must therefore last as long as the container.
+  const stays = inputOnce && io.stdin === undefined;
+  const mode = io.stdin !== undefined ? 'input' : stays ? 'stay' : 'output';
+  // Named from inside its folder: the whole path may be longer than the 107 bytes of a socket's address.
+  const args = relayArguments('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
+  const what = 'the attachment ended';
+  await runRelay({ program: 'perl', args, cwd: bundle, what, stays }, signal, async (child) => {
+    feed(io.stdin, child.stdin);
+    await handOut(child.stdout, io);
+  });
+}
+
+async function handOut(source: Readable, io: ContainerStreams): Promise<void> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    for (let end; rest.length >= HEADER_BYTES && rest.length >= (end = HEADER_BYTES + rest.readUInt16BE(1));) {
+      const sink = rest.readUInt8(0) === STDERR ? io.stderr : io.stdout;
+      await put(sink, rest.subarray(HEADER_BYTES, end));
+      rest = rest.subarray(end);
+    }
+  }
+}
+
+async function put(sink: Writable | undefined, content: Buffer): Promise<void> {
+  if (sink === undefined || sink.destroyed || sink.writableEnded || sink.write(content)) return;
+  const given = new AbortController();
+  await Promise.race([
+    once(sink, 'drain', { signal: given.signal }),
+    once(sink, 'close', { signal: given.signal }),
+  ]).catch(() => undefined);
+  given.abort();
+}

@@ -1,0 +1,47 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { isErrno } from '../../utils/errors.ts';
+import { cgroupHierarchies } from './hierarchies.ts';
+
+/**
+ * Makes a cgroup and its missing parents in every hierarchy, ready for processes: v1 cpusets get their parent's CPUs and
+ * memory nodes, v2 ancestors pass their controllers down as far as the kernel allows. No error when it is there already.
+ * `path` has passed {@link checkCgroupPath}.
+ */
+export async function createCgroup(path: string): Promise<void> {
+  const hierarchies = await cgroupHierarchies();
+  await Promise.all(
+    hierarchies.map(async ({ version, mountPoint, controllers }) => {
+      let parent = mountPoint;
+      for (const name of path.split('/').filter((part) => part !== '')) {
+        const directory = `${parent}/${name}`;
+        if (version === 2) await passControllersDown(parent);
+        await mkdir(directory).catch((error: unknown) => {
+          if (!isErrno(error, 'EEXIST')) throw error;
+        });
+        if (controllers.includes('cpuset')) await inheritCpuset(parent, directory);
+        parent = directory;
+      }
+    }),
+  );
+}
+
+async function inheritCpuset(parent: string, directory: string): Promise<void> {
+  for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+    if ((await readFile(`${directory}/${file}`, 'utf8')).trim() !== '') continue;
+    await writeFile(`${directory}/${file}`, await readFile(`${parent}/${file}`));
+  }
+}
+
+async function passControllersDown(parent: string): Promise<void> {
+  const available = await words(`${parent}/cgroup.controllers`);
+  const passed = new Set(await words(`${parent}/cgroup.subtree_control`));
+  for (const controller of available) {
+    if (passed.has(controller)) continue;
+    // EBUSY where a cgroup holds processes itself, ENOTSUP for realtime: the controller then stops here, as for systemd.
+    await writeFile(`${parent}/cgroup.subtree_control`, `+${controller}`).catch(() => undefined);
+  }
+}
+
+async function words(path: string): Promise<string[]> {
+  return (await readFile(path, 'utf8')).split(/\s+/).filter((word) => word !== '');
+}

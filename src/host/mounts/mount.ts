@@ -1,0 +1,56 @@
+import { readFile, realpath } from 'node:fs/promises';
+import { isErrno } from '../../utils/errors.ts';
+import { CommandError, run } from '../processes/run.ts';
+
+/** Mount points of this process's mount namespace (proc(5), mountinfo), unescaped. */
+export async function mountPoints(): Promise<Set<string>> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  const points = new Set<string>();
+  for (const line of text.split('\n')) {
+    const path = line.split(' ')[4];
+    if (path !== undefined)
+      points.add(path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))));
+  }
+  return points;
+}
+
+/** Whether something is mounted at `path`, which may lead there through links. */
+export async function isMountPoint(path: string): Promise<boolean> {
+  return (await mountPoints()).has(await resolved(path));
+}
+
+/** Unmounts everything below `folder`, lazily, the innermost first. */
+export async function unmountBelow(folder: string): Promise<void> {
+  const inside = `${await resolved(folder)}/`;
+  const below = [...(await mountPoints())].filter((path) => path.startsWith(inside));
+  for (const path of below.sort().reverse()) await unmount(path);
+}
+
+/** The kernel lists mount points without links. */
+async function resolved(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return path;
+    throw error;
+  }
+}
+
+/** Mounts a tmpfs of `bytes` bytes with mode 1777, which belongs to `owner`; does nothing where something is mounted already. */
+export async function mountTmpfs(path: string, bytes: number, owner: number): Promise<void> {
+  if (await isMountPoint(path)) return;
+  const options = `nosuid,nodev,noexec,mode=1777,size=${String(bytes)},uid=${String(owner)},gid=${String(owner)}`;
+  await run('mount', ['-t', 'tmpfs', '-o', options, 'shm', path]);
+}
+
+/** Unmounts `path` lazily, so that a process which still looks at it cannot hold it; no error when nothing is mounted. */
+export async function unmount(path: string): Promise<void> {
+  if (!(await isMountPoint(path))) return;
+  try {
+    await run('umount', ['-l', '--', path]);
+  } catch (error) {
+    // Somebody else was faster.
+    if (error instanceof CommandError && !(await isMountPoint(path))) return;
+    throw error;
+  }
+}

@@ -1,0 +1,71 @@
+import { constants } from 'node:fs';
+import { open, readdir, readlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isErrno } from '../../utils/errors.ts';
+import { inheritInCommands, run } from './run.ts';
+
+const LOOK_MS = 50;
+
+/**
+ * Commands outlive a server that is killed: a `mount` or a CNI plugin that still works while the next server tidies up would
+ * make things behind its back. So every command holds a reader of one FIFO, and the next server waits until it has none.
+ *
+ * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands hold it.
+ * @param path of the FIFO, made when missing.
+ * @param waiting called once when there is something to wait for.
+ * @returns pids of those that hold it still after `limitMs`.
+ */
+export async function succeedHelpers(path: string, limitMs: number, waiting: () => void): Promise<number[]> {
+  await run('mkfifo', ['-m', '600', '--', path]).catch(async (error: unknown) => {
+    if (!(await isFifo(path))) throw error;
+  });
+  let left: number[] = [];
+  for (let waited = 0; await hasReader(path); waited += LOOK_MS) {
+    if (waited === 0) waiting();
+    if (waited >= limitMs) {
+      left = await holders(path);
+      break;
+    }
+    await sleep(LOOK_MS);
+  }
+  const reader = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  held.push(reader);
+  inheritInCommands(reader.fd);
+  return left;
+}
+
+/** A handle that is garbage is closed: these are for the life of the process. */
+const held: FileHandle[] = [];
+
+async function isFifo(path: string): Promise<boolean> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return (await file.stat()).isFIFO();
+  } finally {
+    await file.close();
+  }
+}
+
+/** To open a FIFO for writing without waiting fails unless someone reads (fifo(7)). */
+async function hasReader(path: string): Promise<boolean> {
+  try {
+    await (await open(path, constants.O_WRONLY | constants.O_NONBLOCK)).close();
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENXIO')) return false;
+    throw error;
+  }
+}
+
+async function holders(path: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const holds = await Promise.all(
+    pids.map(async (pid) => {
+      const names = await readdir(`/proc/${pid}/fd`).catch(() => []);
+      const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/fd/${name}`).catch(() => '')));
+      return links.includes(path);
+    }),
+  );
+  return pids.filter((_, index) => holds[index]).map(Number);
+}

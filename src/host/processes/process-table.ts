@@ -1,0 +1,72 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { isErrno } from '../../utils/errors.ts';
+
+/** One process as /proc/<pid>/stat shows it (proc_pid_stat(5)). */
+export interface ProcessStat {
+  pid: number;
+  /** `R`, `S`, `D`, `Z` (ended, not waited for) … */
+  state: string;
+  parent: number;
+  session: number;
+  /** Clock ticks since boot; with the pid it names a process for good, for pids are used again. */
+  startTime: number;
+}
+
+/** A process that was seen once and may have ended since. */
+export interface ProcessRef {
+  pid: number;
+  startTime: number;
+}
+
+/** Reads one line of /proc/<pid>/stat; undefined for anything else. The command's name may hold blanks and brackets. */
+export function parseProcessStat(text: string): ProcessStat | undefined {
+  const match = /^(\d+) \((?:.*)\) ([A-Za-z]) (.*)$/s.exec(text.trimEnd());
+  if (match === null) return undefined;
+  const fields = (match[3] ?? '').split(' ');
+  const [pid, parent, session, startTime] = [match[1], fields[0], fields[2], fields[18]].map(Number);
+  const whole = (value: number | undefined): value is number => Number.isSafeInteger(value);
+  if (!whole(pid) || !whole(parent) || !whole(session) || !whole(startTime)) return undefined;
+  return { pid, state: match[2] ?? '', parent, session, startTime };
+}
+
+/** The process with this pid, or undefined when there is none or it only waits to be reaped. */
+export async function readProcess(pid: number): Promise<ProcessStat | undefined> {
+  try {
+    const stat = parseProcessStat(await readFile(`/proc/${String(pid)}/stat`, 'utf8'));
+    return stat === undefined || 'ZX'.includes(stat.state) ? undefined : stat;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
+    throw error;
+  }
+}
+
+/** True while this very process lives: a zombie has ended, another process with its pid is another. */
+export async function isAlive(process: ProcessRef): Promise<boolean> {
+  return (await readProcess(process.pid))?.startTime === process.startTime;
+}
+
+/** All living processes of this PID namespace. */
+export async function listProcesses(): Promise<ProcessStat[]> {
+  const names = await readdir('/proc');
+  const stats = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map((name) => readProcess(Number(name))));
+  return stats.filter((stat) => stat !== undefined);
+}
+
+/** The argument vector of a process, empty when it has ended. */
+export async function readArguments(pid: number): Promise<string[]> {
+  try {
+    return (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8')).split('\0');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ESRCH')) return [];
+    throw error;
+  }
+}
+
+/** kill(2) that does not mind that the process has ended. @throws Error of the system otherwise. */
+export function sendSignal(pid: number, signal: number): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import { stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { isErrno } from '../../utils/errors.ts';
+import { run } from './run.ts';
+
+const LIMIT_MS = 10_000;
+
+/** Asks programs whether they run, and asks again only when the file is another one: the kubelet wants to know every five seconds. */
+export class ProgramProbe {
+  readonly #known = new Map<string, { file: string; answer: Promise<string> }>();
+
+  /**
+   * What `program` (a path, or a name on PATH) prints on its standard output when it is run with `args`.
+   * @throws CommandError when it is not there, does not run or ends with another code than 0; it is asked anew then.
+   */
+  async answer(program: string, args: readonly string[]): Promise<string> {
+    const file = await identityOf(program);
+    const key = [program, ...args].join('\0');
+    const known = this.#known.get(key);
+    if (file !== undefined && known?.file === file) return known.answer;
+    const answer = run(program, args, { timeoutMs: LIMIT_MS }).then(({ stdout }) => stdout);
+    if (file === undefined) return answer;
+    const entry = { file, answer };
+    this.#known.set(key, entry);
+    answer.catch(() => {
+      if (this.#known.get(key) === entry) this.#known.delete(key);
+    });
+    return answer;
+  }
+}
+
+/** Tells one version of a program's file from another; undefined when there is none. */
+async function identityOf(program: string): Promise<string | undefined> {
+  const folders = (process.env['PATH'] ?? '').split(':').filter(isAbsolute);
+  for (const path of isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program))) {
+    try {
+      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+      return [path, dev, ino, size, mtimeNs, ctimeNs].join(' ');
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+    }
+  }
+  return undefined;
+}

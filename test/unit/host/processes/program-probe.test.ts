@@ -1,0 +1,37 @@
+import test from 'ava';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ProgramProbe } from '../../../../src/host/processes/program-probe.ts';
+import { CommandError } from '../../../../src/host/processes/run.ts';
+
+test('a program is asked once, and again when its file is another one, is gone or has failed', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'probe-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const program = join(folder, 'program');
+  const asked = join(folder, 'asked');
+  const write = async (answer: string, code = 0) => {
+    const text = `#!/bin/sh\necho asked >>${asked}\necho "${answer} $1"\nexit ${String(code)}\n`;
+    await writeFile(`${program}.new`, text, { mode: 0o755 });
+    await rename(`${program}.new`, program);
+  };
+  const times = async () => (await readFile(asked, 'utf8')).split('\n').length - 1;
+  const probe = new ProgramProbe();
+  const ask = () => probe.answer(program, ['--version']);
+
+  await t.throwsAsync(ask(), { instanceOf: CommandError });
+  await write('one');
+  t.deepEqual(await Promise.all([ask(), ask()]), ['one --version\n', 'one --version\n']);
+  t.is(await ask(), 'one --version\n');
+  t.is(await times(), 1);
+  t.is(await probe.answer(program, ['-V']), 'one -V\n');
+  await write('two');
+  t.is(await ask(), 'two --version\n');
+  await rm(program);
+  await t.throwsAsync(ask(), { instanceOf: CommandError });
+  await write('bad', 1);
+  const before = await times();
+  for (let i = 0; i < 2; i++) await t.throwsAsync(ask(), { instanceOf: CommandError });
+  t.is(await times(), before + 2);
+  t.regex(await probe.answer('sh', ['-c', 'echo by name']), /by name/);
+});
