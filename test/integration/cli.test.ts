@@ -1,66 +1,13 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
+import { sharedServer } from './cli-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
-import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { IMAGE } from './server-fixture.ts';
 
-interface Running {
-  process: ChildProcessByStdio<null, Readable, Readable>;
-  done: Promise<{ code: number; stdout: string; stderr: string }>;
-}
-
-/** The command line as its own process, a client of the fixture's server. */
-class Cli {
-  readonly #address: string;
-  readonly #temporary: string;
-
-  constructor(server: ServerFixture, temporary: string) {
-    this.#address = `unix://${server.socket}`;
-    this.#temporary = temporary;
-  }
-
-  /** Log folders of runs. */
-  logFolders(): Promise<string[]> {
-    return readdir(this.#temporary);
-  }
-
-  start(command: string, ...args: string[]): Running {
-    const argv = ['src/main.ts', command, '--address', this.#address, ...args];
-    const child = spawn(process.execPath, argv, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TMPDIR: this.#temporary },
-    });
-    const done = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
-      ([stdout, stderr, [code]]) => ({ code: code as number, stdout, stderr }),
-    );
-    return { process: child, done };
-  }
-
-  /** Resolves when the command has written something more; fails when it ends instead. */
-  async output({ process: child, done }: Running): Promise<void> {
-    const ended = done.then((outcome) => Promise.reject(new Error(`it ended: ${JSON.stringify(outcome)}`)));
-    await Promise.race([once(child.stdout, 'data'), ended]);
-    ended.catch(() => undefined);
-  }
-
-  run(command: string, ...args: string[]) {
-    return this.start(command, ...args).done;
-  }
-}
-
-async function setUp(t: ExecutionContext) {
-  const server = await ServerFixture.make(t);
-  const temporary = join(server.folder, 'logs');
-  await mkdir(temporary);
-  return { server, cli: new Cli(server, temporary) };
-}
+const shared = sharedServer(test);
 
 test.serial('run passes both streams and the exit code on, and leaves nothing', async (t) => {
-  const { cli, server } = await setUp(t);
+  const { cli, server } = shared;
   const warm = await cli.run('run', IMAGE, '--', 'true'); // makes the bridge, which stays
   t.deepEqual(warm, { code: 0, stdout: '', stderr: '' });
   const before = await inventory(server);
@@ -73,11 +20,11 @@ test.serial('run passes both streams and the exit code on, and leaves nothing', 
   t.is((await cli.run('ps', '-aq')).stdout, '');
   t.is((await cli.run('pods', '-q')).stdout, '');
   t.deepEqual(await leftovers(server, before), []);
-  t.deepEqual(await cli.logFolders(), []);
+  t.deepEqual(await cli.logDirectories(), []);
 });
 
 test.serial('run loses no line of much output, up to the last one', async (t) => {
-  const { cli } = await setUp(t);
+  const { cli } = shared;
   const { code, stdout, stderr } = await cli.run(
     'run',
     IMAGE,
@@ -92,8 +39,38 @@ test.serial('run loses no line of much output, up to the last one', async (t) =>
   t.is(stderr, numbers(500));
 });
 
+const SECURITY = [
+  'grep ^Seccomp: /proc/self/status',
+  // Opening it for writing changes nothing on the machine.
+  '(: >/proc/sys/kernel/core_pattern) 2>/dev/null && echo writable',
+  'test -s /proc/keys && echo keys',
+  'ls -A /sys/firmware | wc -l',
+].join('; ');
+
+test.serial('run confines containers as the kubelet does by default', async (t) => {
+  const { cli } = shared;
+  for (const handler of ['lxc', 'crun']) {
+    const { code, stdout } = await cli.run('run', '--handler', handler, IMAGE, '--', 'sh', '-c', SECURITY);
+    t.deepEqual([code, stdout], [0, 'Seccomp:\t2\n0\n'], handler);
+  }
+});
+
+test.serial('--security-opt lifts one kind of confinement, --privileged all', async (t) => {
+  const { cli } = shared;
+  const script = 'grep ^Seccomp: /proc/self/status; (: >/proc/sys/kernel/core_pattern) 2>/dev/null && echo writable';
+  const run = async (...options: string[]) =>
+    (await cli.run('run', ...options, IMAGE, '--', 'sh', '-c', `${script}; true`)).stdout;
+  t.is(await run(), 'Seccomp:\t2\n');
+  t.is(await run('--security-opt', 'seccomp=unconfined'), 'Seccomp:\t0\n');
+  t.is(await run('--security-opt', 'systempaths=unconfined'), 'Seccomp:\t2\nwritable\n');
+  t.is(await run('--privileged'), 'Seccomp:\t0\nwritable\n');
+  const wrong = await cli.run('run', '--security-opt', 'seccomp', IMAGE);
+  t.is(wrong.code, 2);
+  t.regex(wrong.stderr, /--security-opt: "seccomp"/);
+});
+
 test.serial('Signals stop the container, a second one kills it, and nothing is left', async (t) => {
-  const { cli } = await setUp(t);
+  const { cli } = shared;
   const loop = 'echo up; while :; do sleep 0.1; done';
   const polite = cli.start('run', IMAGE, 'sh', '-c', `trap "echo bye; exit 9" TERM; ${loop}`);
   await cli.output(polite);
@@ -110,11 +87,11 @@ test.serial('Signals stop the container, a second one kills it, and nothing is l
   const late = await cli.run('run', '--timeout', '1', IMAGE, 'sh', '-c', `trap exit TERM; ${loop}`);
   t.is(late.code, 124);
   t.is((await cli.run('pods', '-q')).stdout, '');
-  t.deepEqual(await cli.logFolders(), []);
+  t.deepEqual(await cli.logDirectories(), []);
 });
 
 test.serial('A container that cannot run is told, and nothing is left', async (t) => {
-  const { cli } = await setUp(t);
+  const { cli } = shared;
   const absent = await cli.run('run', IMAGE, '--', '/no/such/program');
   t.is(absent.code, 1);
   t.regex(absent.stderr, /^proxmox-lxcri: .*no\/such\/program/);
@@ -123,11 +100,11 @@ test.serial('A container that cannot run is told, and nothing is left', async (t
   t.regex(unknown.stderr, /nope/);
   t.like(await cli.run('run', '--pull', 'never', 'localhost/none:x'), { code: 1 });
   t.is((await cli.run('pods', '-q')).stdout, '');
-  t.deepEqual(await cli.logFolders(), []);
+  t.deepEqual(await cli.logDirectories(), []);
 });
 
 test.serial('A detached container is listed, read, entered, inspected, stopped and removed', async (t) => {
-  const { cli, server } = await setUp(t);
+  const { cli, server } = shared;
   const mount = `${server.folder}/config.toml:/etc/there:ro`;
   const script = 'echo one; echo two >&2; trap "exit 0" TERM; while :; do sleep 0.1; done';
   const { stdout } = await cli.run('run', '-d', '--name', 'web', '-v', mount, IMAGE, '--', 'sh', '-c', script);
@@ -152,11 +129,11 @@ test.serial('A detached container is listed, read, entered, inspected, stopped a
   t.is((await cli.run('ps', '-aq')).stdout.trim(), id);
   t.like(await cli.run('rm', 'web'), { code: 0, stderr: '' });
   t.is((await cli.run('pods', '-q')).stdout, '');
-  t.deepEqual(await cli.logFolders(), []);
+  t.deepEqual(await cli.logDirectories(), []);
 });
 
 test.serial('Images are imported, listed, inspected and removed', async (t) => {
-  const { cli, server } = await setUp(t);
+  const { cli, server } = shared;
   const archive = join(server.folder, 'tiny.tar');
   const imported = await cli.run('import', archive, '--name', 'localhost/other:1', '-o', 'json');
   t.like(imported, { code: 0, stderr: '' });
@@ -166,13 +143,14 @@ test.serial('Images are imported, listed, inspected and removed', async (t) => {
   t.deepEqual([inspected.image.id], imageIds);
   t.like(await cli.run('rmi', 'localhost/other:1'), { code: 0 });
   t.is((await cli.run('images', '-q')).stdout, '');
+  t.like(await cli.run('import', archive), { code: 0 });
   const missing = await cli.run('import', '/no/such/archive.tar');
   t.is(missing.code, 1);
   t.regex(missing.stderr, /^proxmox-lxcri: .*\/no\/such\/archive\.tar/);
 });
 
 test.serial('serve tells what is wrong and exits; the socket of a server that is gone is explained', async (t) => {
-  const { cli, server } = await setUp(t);
+  const { cli, server } = shared;
   await server.end('SIGTERM');
   const { code, stderr } = await cli.run('ps');
   t.is(code, 1);

@@ -34,6 +34,18 @@ export const run: Command = {
     { name: 'host-network', description: "use the host's network" },
     { name: 'label', value: 'KEY=VALUE', description: 'label of the pod and the container', repeat: true },
     {
+      name: 'privileged',
+      description: 'without seccomp, AppArmor and masked paths, with all capabilities and devices',
+    },
+    {
+      name: 'security-opt',
+      value: 'OPT',
+      description:
+        'seccomp=unconfined|FILE, apparmor=unconfined|PROFILE, systempaths=unconfined or no-new-privileges ' +
+        '(default: what the kubelet asks for)',
+      repeat: true,
+    },
+    {
       name: 'pull',
       value: 'WHEN',
       description: 'when to pull the image (default missing)',

@@ -9,6 +9,7 @@ import {
 } from '../../../api/gen/cri.ts';
 import { type Input, UsageError } from '../command.ts';
 import { byteCount, cpuCount, keyValue, mountValue } from '../values.ts';
+import { securityContext } from './security.ts';
 
 /** Label by which `run` finds its pod again, also when the answer to RunPodSandbox never came. */
 export const RUN_LABEL = 'proxmox-lxcri/run';
@@ -43,13 +44,14 @@ export async function runRequests(input: Input, uid: string, logDirectory: strin
     pid: NamespaceMode.CONTAINER,
     ipc: NamespaceMode.POD,
   });
+  const security = await securityContext(input);
   const pod = PodSandboxConfig.create({
     metadata: { name, uid, namespace: 'default', attempt: 0 },
     // CRI: a pod in the node's network shares its host name.
     hostname: input.has('host-network') ? '' : (input.text('hostname') ?? name),
     logDirectory,
     labels,
-    linux: { securityContext: { namespaceOptions } },
+    linux: { securityContext: { namespaceOptions, privileged: security.privileged, seccomp: security.seccomp } },
   });
   const container = ContainerConfig.create({
     metadata: { name, attempt: 0 },
@@ -60,7 +62,7 @@ export async function runRequests(input: Input, uid: string, logDirectory: strin
     mounts: input.list('mount').map(mountOf),
     labels,
     logPath: LOG_FILE,
-    linux: { resources: resources(input), securityContext: { namespaceOptions } },
+    linux: { resources: resources(input), securityContext: { ...security, namespaceOptions } },
   });
   return { image, handler: input.text('handler') ?? '', uid, pod, container };
 }
