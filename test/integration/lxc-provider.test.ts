@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { until } from './runner-fixture.ts';
@@ -11,6 +12,20 @@ import { behavesAsProvider, irrelevant } from './sandbox-behaviour.ts';
 import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
 
 behavesAsProvider(test, lxc);
+
+/** Makes cgroups as the kubelet does on v1: cpusets filled from the parent, children do not inherit them. */
+async function asKubelet(paths: readonly string[]): Promise<void> {
+  for (const { version, mountPoint, controllers } of await cgroupHierarchies()) {
+    for (const path of paths) {
+      await mkdir(mountPoint + path, { recursive: true });
+      if (version !== 1 || !controllers.includes('cpuset')) continue;
+      for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+        await writeFile(`${mountPoint}${path}/${file}`, await readFile(`${mountPoint}${path}/../${file}`));
+      }
+      await writeFile(`${mountPoint}${path}/cgroup.clone_children`, '0');
+    }
+  }
+}
 
 const endings: [how: string, end: (fixture: SandboxFixture, id: string, init: number) => Promise<unknown>][] = [
   ['lxc-stop -k', (fixture, id) => run('lxc-stop', ['-P', `${fixture.folder}/state`, '-n', id, '-k'])],
@@ -75,6 +90,22 @@ test.serial('nobody but the server starts a guest: an ended one stays ended, and
   t.true((await fixture.provider.start(spec)).cgroup === placement.cgroup);
 });
 
+test.serial('a parent that the kubelet made, without cgroup.clone_children, takes a pod', async (t) => {
+  const fixture = await SandboxFixture.make(t, lxc);
+  const cgroupParent = `${fixture.cgroup}/burstable/pod2`;
+  await asKubelet([fixture.cgroup, `${fixture.cgroup}/burstable`, cgroupParent]);
+  const spec = await fixture.spec({ cgroupParent });
+  const placement = await fixture.provider.start(spec);
+  await fixture.container(placement);
+  t.is((await fixture.processes(`${placement.cgroup}/guest`)).length, 1);
+  for (const { mountPoint, controllers } of await cgroupHierarchies()) {
+    if (!controllers.includes('cpuset')) continue;
+    t.is(await readFile(`${mountPoint}${cgroupParent}/cgroup.clone_children`, 'utf8'), '0\n', "the kubelet's own stay");
+  }
+  await fixture.provider.remove(spec);
+  t.is(await fixture.provider.inspect(spec), undefined);
+});
+
 test.serial('stop leaves the monitors of containers alone', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
@@ -83,7 +114,7 @@ test.serial('stop leaves the monitors of containers alone', async (t) => {
   const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '5']);
   const monitor = run(command, args);
   await until(
-    async () => ((await fixture.processes(placement.monitorCgroup)).length === 2 ? true : undefined),
+    async () => ((await fixture.processes(placement.monitorCgroup)).length === 1 ? true : undefined),
     5000,
     'it',
   );

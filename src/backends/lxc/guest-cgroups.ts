@@ -1,19 +1,22 @@
+import { writeFile } from 'node:fs/promises';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import { createCgroup } from '../../host/cgroup/create.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { sandboxCgroups } from '../sandbox-spec.ts';
 
-/** Where a guest's processes may be: cgroup paths for liblxc, and their folders in every hierarchy. */
+/** Where a guest's processes may be: cgroup paths for liblxc, and their directories in every hierarchy. */
 export interface GuestCgroups {
   /** The pod's own cgroup; its containers are below. */
   pod: string;
-  /** liblxc's and the containers' monitors. */
+  /** The containers' monitors. */
   monitor: string;
-  /** Where liblxc's monitor puts itself at its end, so that it can remove the one it was in. */
-  pivot: string;
+  /** liblxc's own: its monitor's cgroup is below. */
+  liblxc: string;
   podDirectories: string[];
   monitorDirectories: string[];
-  pivotDirectories: string[];
+  liblxcDirectories: string[];
 }
 
 /** The name, below the pod's cgroup, of the guest's first process's own: a v2 cgroup with children holds no process. */
@@ -21,23 +24,45 @@ export const innerCgroup = 'guest';
 
 /**
  * The cgroups of a sandbox. liblxc takes paths below the cgroup of process 1, which is not the root in a hierarchy where
- * something put process 1 elsewhere; folders there are listed as well.
+ * something put process 1 elsewhere; directories there are listed as well.
  */
 export async function guestCgroups(spec: SandboxSpec): Promise<GuestCgroups> {
   const hierarchies = await cgroupHierarchies();
-  const displaced = hierarchies.filter(({ initPath }) => initPath !== '');
-  const directories = (path: string) => [
-    ...cgroupDirectories(path, hierarchies),
-    ...displaced.map(({ mountPoint, initPath }) => mountPoint + initPath + path),
-  ];
+  const directories = (path: string) => cgroupDirectories(path, [...hierarchies, ...displaced(hierarchies)]);
   const { pod, monitor } = sandboxCgroups(spec);
-  const pivot = `${pod}.pivot`;
+  const liblxc = `${pod}.lxc`;
   return {
     pod,
     monitor,
-    pivot,
+    liblxc,
     podDirectories: directories(pod),
     monitorDirectories: directories(monitor),
-    pivotDirectories: directories(pivot),
+    liblxcDirectories: directories(liblxc),
   };
+}
+
+/**
+ * Makes the cgroups below which liblxc makes those that processes enter. On cgroup v1 their cpusets are filled, and what is
+ * made below inherits them: liblxc leaves a cpuset empty where the parent, as the kubelet makes it, passes on none
+ * (cgroup.clone_children, cpuset(7)), and no process can enter it.
+ */
+export async function prepareGuestCgroups({ pod, monitor, liblxc }: GuestCgroups): Promise<void> {
+  const hierarchies = await cgroupHierarchies();
+  await createCgroup(monitor);
+  for (const path of [pod, liblxc]) {
+    await createCgroup(path);
+    await createCgroup(path, displaced(hierarchies));
+    const cpusets = [...hierarchies, ...displaced(hierarchies)].filter(({ controllers }) =>
+      controllers.includes('cpuset'),
+    );
+    for (const directory of cgroupDirectories(path, cpusets))
+      await writeFile(`${directory}/cgroup.clone_children`, '1');
+  }
+}
+
+/** The hierarchies as liblxc sees them where process 1 is not at the root. */
+function displaced(hierarchies: readonly CgroupHierarchy[]): CgroupHierarchy[] {
+  return hierarchies
+    .filter(({ initPath }) => initPath !== '')
+    .map((hierarchy) => ({ ...hierarchy, mountPoint: hierarchy.mountPoint + hierarchy.initPath }));
 }

@@ -3,7 +3,6 @@ import { CriError, StatusCode, failedPrecondition } from '../../core/model/error
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { createCgroup } from '../../host/cgroup/create.ts';
 import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
 import { killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
@@ -13,7 +12,7 @@ import { ExitWatch } from '../exit-watch.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
-import { guestCgroups, innerCgroup } from './guest-cgroups.ts';
+import { guestCgroups, innerCgroup, prepareGuestCgroups } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
 import { prepareHolder } from './holder.ts';
@@ -90,14 +89,12 @@ export class LxcSandboxProvider implements SandboxProvider {
       await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
       await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
       await writeFile(permit, '', { mode: 0o600 });
+      await prepareGuestCgroups(cgroups);
       await startGuest(this.#lxcStart, this.#lxcPath, spec, logFile);
       // Not interruptible: the daemon would go on starting.
       signal?.throwIfAborted();
       const init = await initOf(cgroups);
       await spareFromOomKiller([...(init === undefined ? [] : [init]), ...(await monitorsOf(spec.id, cgroups))]);
-      // Where liblxc put the guest's elsewhere, containers still need the pod's own; see guestCgroups.
-      await createCgroup(cgroups.pod);
-      await createCgroup(cgroups.monitor);
       const placement = await this.inspect(spec);
       if (placement === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
       return placement;
@@ -155,9 +152,9 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   async remove(spec: SandboxSpec): Promise<void> {
     await this.stop(spec);
-    const { podDirectories, monitorDirectories, pivotDirectories } = await guestCgroups(spec);
-    await killCgroup([...monitorDirectories, ...pivotDirectories]);
-    await removeCgroup([...podDirectories, ...monitorDirectories, ...pivotDirectories]);
+    const { podDirectories, monitorDirectories, liblxcDirectories } = await guestCgroups(spec);
+    await killCgroup([...monitorDirectories, ...liblxcDirectories]);
+    await removeCgroup([...podDirectories, ...monitorDirectories, ...liblxcDirectories]);
     await rm(this.#directory(spec.id), { recursive: true, force: true });
   }
 

@@ -7,7 +7,7 @@ import { connectToMonitor } from './monitor-socket.ts';
 
 /**
  * Waits until liblxc's monitor of a guest whose processes are dead has run its hooks and ended; kills it after `graceMs`.
- * The containers' monitors, which share its cgroup, are left alone. No error when there is none.
+ * The containers' monitors are left alone. No error when there is none.
  */
 export async function endMonitor(lxcPath: string, id: string, cgroups: GuestCgroups, graceMs = 5000): Promise<void> {
   const socket = await connectToMonitor(lxcPath, id);
@@ -32,9 +32,9 @@ export async function endMonitor(lxcPath: string, id: string, cgroups: GuestCgro
 /** Process ids of liblxc's monitors of a guest, which it names `[lxc monitor] <lxcpath> <name>`; none when it has ended. */
 export async function monitorsOf(
   id: string,
-  { monitorDirectories, pivotDirectories }: GuestCgroups,
+  { monitorDirectories, liblxcDirectories }: GuestCgroups,
 ): Promise<number[]> {
-  const pids = await cgroupProcesses([...monitorDirectories, ...pivotDirectories]);
+  const pids = await cgroupProcesses([...monitorDirectories, ...liblxcDirectories]);
   const titles = await Promise.all(pids.map((pid) => readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')));
   return pids.filter((_, index) => {
     const title = titles[index] ?? '';

@@ -1,16 +1,17 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { isErrno } from '../../utils/errors.ts';
 import { cgroupHierarchies } from './hierarchies.ts';
+import type { CgroupHierarchy } from './hierarchies.ts';
 
 /**
  * Makes a cgroup and its missing parents in every hierarchy, ready for processes: v1 cpusets get their parent's CPUs and
  * memory nodes, v2 ancestors pass their controllers down as far as the kernel allows. No error when it is there already.
  * `path` has passed {@link checkCgroupPath}.
+ * @param among the hierarchies, by default all.
  */
-export async function createCgroup(path: string): Promise<void> {
-  const hierarchies = await cgroupHierarchies();
+export async function createCgroup(path: string, among?: readonly CgroupHierarchy[]): Promise<void> {
   await Promise.all(
-    hierarchies.map(async ({ version, mountPoint, controllers }) => {
+    (among ?? (await cgroupHierarchies())).map(async ({ version, mountPoint, controllers }) => {
       let parent = mountPoint;
       for (const name of path.split('/').filter((part) => part !== '')) {
         const directory = `${parent}/${name}`;
