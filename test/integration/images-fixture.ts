@@ -12,6 +12,7 @@ import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
 import { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { removeTree } from '../../src/host/trees/remove-tree.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 
@@ -27,7 +28,7 @@ export async function temporary(t: ExecutionContext): Promise<string> {
   t.teardown(async () => {
     const { stdout } = await run('findmnt', ['-rn', '-o', 'TARGET']);
     for (const path of stdout.split('\n')) if (path.startsWith(`${folder}/`)) await run('umount', ['-l', '--', path]);
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(folder);
   });
   return folder;
 }

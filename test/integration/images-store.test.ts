@@ -12,6 +12,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { readTar } from '../../src/utils/tar/reader.ts';
 import { sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { hostileEntries } from '../unit/integrations/overlayfs/hostile.ts';
+import { makeDeep } from '../unit/host/trees/deep-tree.ts';
 import { applyAll, isSandboxed, layers, newStore, temporary, withBlob } from './images-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
@@ -139,7 +140,9 @@ test('No hostile layer writes outside its folder', async (t) => {
   t.true(applied > 100, `${applied} layers were applied`);
   t.deepEqual([await snapshot(canary), await snapshot('/etc')], before);
   t.deepEqual((await readdir(root)).sort(), ['store']);
-  t.deepEqual((await readdir(join(root, 'store'))).sort(), ['l', 'layers', 'tmp']);
+  await store.emptied();
+  t.deepEqual((await readdir(join(root, 'store'))).sort(), ['l', 'layers', 'removed', 'tmp']);
+  t.deepEqual(await readdir(join(root, 'store/removed')), []);
   t.deepEqual(await readdir(join(root, 'store/tmp')), ['canary']);
   t.is((await readdir(join(root, 'store/l'))).length, (await store.listLayers()).length);
 });
@@ -268,5 +271,33 @@ test('A store that is reached through a link mounts, finds and unmounts its copi
   t.deepEqual(
     [...(await mountPoints())].filter((path) => path.startsWith(`${folder}/`)),
     [],
+  );
+});
+
+test('Paths longer than the kernel takes keep nothing from being counted, removed or recovered', async (t) => {
+  const root = await temporary(t);
+  const store = await newStore(root);
+  const [chainId] = await applyAll(store, layers([{ name: 'a' }]));
+  const { path } = await store.prepare('deep', chainId);
+  await makeDeep(path);
+  await store.prepare('damaged', chainId);
+  await writeFile(join(root, 'containers/damaged/rootfs.json'), '{');
+  t.is((await store.usage('deep'))?.inodes, 201n);
+  t.true((await store.fsUsage()).inodes >= 201n);
+  await store.remove('deep');
+  t.deepEqual(await store.list(), ['damaged']);
+
+  // What a killed server has left half done.
+  for (const name of ['tmp/layer-half/fs', 'containers/half/upper', 'removed/left']) await makeDeep(join(root, name));
+  await makeDeep(join(root, 'layers', 'f'.repeat(64), 'fs'));
+  const after = await newStore(root);
+  await after.recover(new Set(['damaged']));
+  await Promise.all([store.emptied(), after.emptied()]);
+  t.deepEqual(await after.list(), ['damaged']);
+  t.deepEqual(await after.listLayers(), [chainId]);
+  for (const name of ['tmp', 'removed']) t.deepEqual(await readdir(join(root, name)), []);
+  t.is(
+    (await t.throwsAsync(after.removeLayer(chainId!), { instanceOf: CriError }))?.code,
+    StatusCode.FAILED_PRECONDITION,
   );
 });

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { CriError, invalidArgument, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { ImageArchiveReader, SourceImage } from '../../core/model/image.ts';
+import { removeTree } from '../../host/trees/remove-tree.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { readDockerSave } from './archive/docker-save.ts';
 import { readLayout } from './archive/layout.ts';
@@ -41,7 +42,8 @@ export class ArchiveReader implements ImageArchiveReader {
 
   /** Empties the folder once: what is in it then, an earlier process left. */
   async #prepare(): Promise<void> {
-    this.#prepared ??= rm(this.#temporary, { recursive: true, force: true });
+    // What cannot be removed is in nobody's way: each import has a directory of its own.
+    this.#prepared ??= removeTree(this.#temporary).catch(() => undefined);
     await this.#prepared;
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
   }
@@ -50,7 +52,7 @@ export class ArchiveReader implements ImageArchiveReader {
     await this.#prepare();
     const folder = await mkdtemp(join(this.#temporary, 'archive-'));
     let open = 0;
-    const remove = () => rm(folder, { recursive: true, force: true });
+    const remove = () => removeTree(folder);
     // The images share the folder: the last one that is closed takes it along.
     const close = async () => {
       if (--open <= 0) await remove();

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { notFound } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
+import type { Trash } from '../../host/trees/trash.ts';
 import { fromJson } from '../../utils/json.ts';
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -28,12 +29,14 @@ export class LayerIndex {
   readonly links: string;
   readonly #directory: string;
   readonly #logger: Logger;
+  readonly #trash: Trash;
   readonly #layers = new Map<string, Layer>();
   #lastLink = 0;
 
-  constructor(root: string, logger: Logger) {
+  constructor(root: string, trash: Trash, logger: Logger) {
     this.#directory = join(root, 'layers');
     this.links = join(root, 'l');
+    this.#trash = trash;
     this.#logger = logger;
   }
 
@@ -51,7 +54,7 @@ export class LayerIndex {
         this.#lastLink = Math.max(this.#lastLink, parseInt(layer.link, 36));
       } catch (error) {
         this.#logger.warn('Removed an image layer that cannot be used', { layer: name, error: messageOf(error) });
-        await rm(join(this.#directory, name), { recursive: true, force: true });
+        await this.#trash.discard(join(this.#directory, name));
       }
     }
     const wanted = new Map([...this.#layers.values()].map((layer) => [layer.link, layer]));

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
@@ -7,6 +7,7 @@ import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { unmountBelow } from '../../host/mounts/mount.ts';
+import { Trash } from '../../host/trees/trash.ts';
 import { toJson } from '../../utils/json.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { run } from '../../host/processes/run.ts';
@@ -45,6 +46,8 @@ export class OverlayStore implements RootfsStore {
   readonly #layers: LayerIndex;
   readonly #copies: WritableCopies;
   readonly #workers = new LayerWorkers();
+  readonly #trash: Trash;
+  readonly #logger: Logger;
   /** One key a layer that is being applied; the key "layers" for what changes who builds on whom. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
@@ -55,8 +58,12 @@ export class OverlayStore implements RootfsStore {
     this.#root = root;
     this.#clock = clock;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
-    this.#layers = new LayerIndex(root, logger);
-    this.#copies = new WritableCopies(root, this.#layers, logger);
+    this.#logger = logger;
+    this.#trash = new Trash(join(root, 'removed'), (error) => {
+      logger.error('Cannot remove files of a removed layer or root file system', { error: messageOf(error) });
+    });
+    this.#layers = new LayerIndex(root, this.#trash, logger);
+    this.#copies = new WritableCopies(root, { layers: this.#layers, trash: this.#trash, logger });
   }
 
   async hasLayer(chainId: string): Promise<boolean> {
@@ -77,7 +84,7 @@ export class OverlayStore implements RootfsStore {
         await this.#publish(layer, folder);
         return usageOf(layer);
       } catch (error) {
-        await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+        await this.#trash.discard(folder);
         throw error;
       }
     });
@@ -97,12 +104,9 @@ export class OverlayStore implements RootfsStore {
         throw failedPrecondition(`layer ${chainId} has another layer on top of it`);
       }
       if (await this.#copies.isUsed(chainId)) throw failedPrecondition(`layer ${chainId} is in use by a container`);
-      await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
       // Out of sight in one step: a layer half removed must not look whole after a crash.
-      const grave = join(this.#temporary, `removed-${layer.link}`);
-      await rename(this.#layers.folder(chainId), grave);
+      await this.#trash.discard(this.#layers.folder(chainId));
       await this.#layers.remove(layer);
-      await rm(grave, { recursive: true, force: true });
     });
   }
 
@@ -119,8 +123,7 @@ export class OverlayStore implements RootfsStore {
 
   async remove(id: string): Promise<void> {
     await this.#load();
-    const files = await this.#locks.run('layers', () => this.#copies.detach(id));
-    await rm(files, { recursive: true, force: true });
+    await this.#locks.run('layers', () => this.#copies.remove(id));
   }
 
   async list(): Promise<string[]> {
@@ -144,11 +147,29 @@ export class OverlayStore implements RootfsStore {
   }
 
   async recover(keep: ReadonlySet<string>): Promise<void> {
-    await unmountBelow(this.#temporary);
-    await rm(this.#temporary, { recursive: true, force: true });
-    await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+    await this.#clearTemporary();
     await this.#load();
     await this.#locks.run('layers', () => this.#copies.recover(keep));
+  }
+
+  /** Resolves when the files of everything removed so far are gone from the disk. */
+  emptied(): Promise<void> {
+    return this.#trash.emptied();
+  }
+
+  /** What cannot be cleared is in nobody's way: it is reported, and the next start tries again. */
+  async #clearTemporary(): Promise<void> {
+    try {
+      await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
+      await unmountBelow(this.#temporary);
+      for (const name of await readdir(this.#temporary)) await this.#trash.discard(join(this.#temporary, name));
+    } catch (error) {
+      this.#logger.error('Cannot clear what an earlier server left half done', {
+        directory: this.#temporary,
+        error: messageOf(error),
+      });
+    }
+    await this.#trash.sweep();
   }
 
   get #temporary(): string {
@@ -182,7 +203,7 @@ export class OverlayStore implements RootfsStore {
       const target = this.#layers.folder(layer.chainId);
       await rename(folder, target);
       await this.#layers.link(layer).catch(async (error: unknown) => {
-        await rm(target, { recursive: true, force: true });
+        await this.#trash.discard(target);
         throw new Error(`cannot name layer ${layer.chainId}: ${messageOf(error)}`, { cause: error });
       });
       await syncDirectory(join(this.#root, 'layers'));

@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { chmod, chown, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
@@ -11,7 +10,8 @@ import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { isMountPoint, unmount } from '../../host/mounts/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { run } from '../../host/processes/run.ts';
-import { diskUsage } from '../../utils/fs/disk-usage.ts';
+import { diskUsage } from '../../host/trees/disk-usage.ts';
+import type { Trash } from '../../host/trees/trash.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
 import { mountIdmappedOverlay } from './idmapped-overlay.ts';
 import type { LayerIndex } from './layer-index.ts';
@@ -34,11 +34,13 @@ const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 export class WritableCopies {
   readonly #root: string;
   readonly #layers: LayerIndex;
+  readonly #trash: Trash;
   readonly #logger: Logger;
 
-  constructor(root: string, layers: LayerIndex, logger: Logger) {
+  constructor(root: string, { layers, trash, logger }: { layers: LayerIndex; trash: Trash; logger: Logger }) {
     this.#root = root;
     this.#layers = layers;
+    this.#trash = trash;
     this.#logger = logger;
   }
 
@@ -74,27 +76,16 @@ export class WritableCopies {
       await this.#mount(id, copy);
       return { path };
     } catch (error) {
-      await rm(await this.detach(id), { recursive: true, force: true });
+      await this.remove(id);
       throw error;
     }
   }
 
-  /**
-   * Unmounts the copy and takes it out of sight. Returns the folder of its files for the caller to remove, which may take
-   * long; it does not exist when there was no copy.
-   */
-  async detach(id: string): Promise<string> {
-    const temporary = join(this.#root, 'tmp');
-    const grave = join(temporary, `copy-${randomUUID()}`);
-    if (!ID.test(id)) return grave;
+  /** Unmounts the copy and takes it out of sight; its files go in the background. No error when there is none. */
+  async remove(id: string): Promise<void> {
+    if (!ID.test(id)) return;
     await unmount(join(this.#folder(id), 'merged'));
-    await mkdir(temporary, { recursive: true, mode: 0o700 });
-    try {
-      await rename(this.#folder(id), grave);
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-    }
-    return grave;
+    await this.#trash.discard(this.#folder(id));
   }
 
   list(): Promise<string[]> {
@@ -103,29 +94,33 @@ export class WritableCopies {
 
   /** What was written to the copy. undefined when there is none. */
   async usage(id: string): Promise<Usage | undefined> {
-    if (!ID.test(id) || !(await this.#read(id))) return undefined;
-    return diskUsage(join(this.#folder(id), 'upper'));
+    if (!ID.test(id)) return undefined;
+    const upper = join(this.#folder(id), 'upper');
+    return (await diskUsage([upper])).get(upper);
   }
 
   async isUsed(chainId: string): Promise<boolean> {
-    for (const id of await this.list()) if ((await this.#read(id))?.chainId === chainId) return true;
+    for (const id of await this.list()) {
+      // One that cannot be read may be of any layer.
+      const copy = await this.#read(id).catch(() => ({ chainId }));
+      if (copy?.chainId === chainId) return true;
+    }
     return false;
   }
 
-  /** Removes copies half made and leaves what is no copy; mounts those in `keep`. One that cannot be mounted is reported and left as it is. */
+  /** Removes copies half made and leaves what is no copy; mounts those in `keep`. What fails for one is reported, and it is left as it is. */
   async recover(keep: ReadonlySet<string>): Promise<void> {
     for (const id of await this.list()) {
-      const copy = await this.#read(id);
-      if (!copy) {
-        if (await this.#isForeign(id)) continue;
-        await rm(await this.detach(id), { recursive: true, force: true });
-        continue;
-      }
-      if (!keep.has(id)) continue;
       try {
-        await this.#mount(id, copy);
+        const copy = await this.#read(id);
+        if (copy === undefined) {
+          if (!(await this.#isForeign(id))) await this.remove(id);
+        } else if (keep.has(id)) await this.#mount(id, copy);
       } catch (error) {
-        this.#logger.error('Cannot mount the file system of a container', { container: id, error: messageOf(error) });
+        this.#logger.error('Cannot recover the root file system of a container', {
+          containerId: id,
+          error: messageOf(error),
+        });
       }
     }
   }

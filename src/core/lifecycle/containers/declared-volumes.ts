@@ -1,6 +1,7 @@
-import { chown, mkdir, readdir, rm } from 'node:fs/promises';
+import { chown, lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { diskUsage } from '../../../utils/fs/disk-usage.ts';
+import { diskUsage } from '../../../host/trees/disk-usage.ts';
+import { removeTree } from '../../../host/trees/remove-tree.ts';
 import { withScoped } from '../../../utils/fs/scoped.ts';
 import { run } from '../../../host/processes/run.ts';
 import { invalidArgument, unknown } from '../../model/errors.ts';
@@ -56,12 +57,15 @@ export class DeclaredVolumes {
 
   /** Removes the directories of a container with their content; no error when there are none. */
   async remove(containerId: string): Promise<void> {
-    await rm(join(this.#folder, containerId), { recursive: true, force: true });
+    const directory = join(this.#folder, containerId);
+    // Most containers have none, and need no command.
+    if (await exists(directory)) await removeTree(directory);
   }
 
   /** What lies in the directories of a container, with what the image has there; nothing when it has none. */
-  usage(containerId: string): Promise<Usage> {
-    return diskUsage(join(this.#folder, containerId));
+  async usage(containerId: string): Promise<Usage> {
+    const directory = join(this.#folder, containerId);
+    return (await diskUsage([directory])).get(directory) ?? { bytes: 0n, inodes: 0n };
   }
 
   /** Ids of the containers that have any. */
@@ -72,6 +76,16 @@ export class DeclaredVolumes {
       if (isErrno(error, 'ENOENT')) return [];
       throw error;
     }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
   }
 }
 

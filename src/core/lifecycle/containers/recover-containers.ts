@@ -44,7 +44,11 @@ export async function recoverContainer(
 export async function removeOrphans(options: ContainerParts, store: ContainerStore): Promise<void> {
   const { pods, rootfs, volumes, logger } = options;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
-    for (const id of await part.list()) {
+    const ids = await part.list().catch((error: unknown) => {
+      logger.error(`Cannot look for each ${what} that no record knows`, { error: messageOf(error) });
+      return [];
+    });
+    for (const id of ids) {
       // Other names are not the server's: somebody has put something there.
       if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || store.get(ownerOf(id)) !== undefined) continue;
       logger.warn(`Removing a ${what} that no record knows`, { container: id });

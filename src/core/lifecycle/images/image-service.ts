@@ -99,19 +99,33 @@ export class ImageService {
     }
   }
 
-  /** Reads the records, forgets images whose layers are gone, and removes what earlier processes left half done. */
+  /**
+   * Reads the records, forgets images whose layers are gone, and removes what earlier processes left half done; what of that
+   * cannot be removed is reported. @throws what reading the records throws.
+   */
   async load(): Promise<void> {
-    await this.#fetcher.clear();
-    await rm(join(this.#options.root, 'export'), { recursive: true, force: true });
-    for (const id of await this.#options.store.list()) if (isExportCopy(id)) await this.#options.store.remove(id);
+    const { root, store, logger } = this.#options;
+    await this.#clean('blobs that were being fetched', () => this.#fetcher.clear());
+    await this.#clean('unfinished exports', async () => {
+      await rm(join(root, 'export'), { recursive: true, force: true });
+      for (const id of await store.list()) if (isExportCopy(id)) await store.remove(id);
+    });
     await this.#catalog.load();
-    const { store, logger } = this.#options;
     for (const record of this.#catalog.list()) {
       if (record.chainId === undefined || (await store.hasLayer(record.chainId))) continue;
       logger.warn('Forgot an image whose layers are gone; it has to be pulled again', { image: record.id });
       await this.#catalog.delete(record.id);
     }
-    await this.collect();
+    await this.#clean('layers that no image needs', () => this.collect());
+  }
+
+  /** A clean-up at the start, which must not keep the node from serving. */
+  async #clean(what: string, task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      this.#options.logger.error('Cannot clean up what an earlier server left', { what, error: messageOf(error) });
+    }
   }
 
   /**

@@ -38,10 +38,9 @@ export class LayerFetcher {
     this.#slots = new Semaphore(concurrency);
   }
 
-  /** Removes what an earlier process left. */
+  /** Removes what an earlier process left. @throws the system's error when something stays, which is in nobody's way. */
   async clear(): Promise<void> {
     await rm(this.#directory, { recursive: true, force: true });
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
   }
 
   /** Claims the layer and starts fetching it, unless someone else fetches it already. */
@@ -80,9 +79,10 @@ export class LayerFetcher {
   }
 
   #start(digest: string, open: OpenLayer): Flight {
-    const path = join(this.#directory, `${digest.replace(':', '-')}.${this.#count++}`);
+    const path = join(this.#directory, `${digest.replace(':', '-')}.${process.pid}-${this.#count++}`);
     const abort = new AbortController();
     const fetch = async (): Promise<string> => {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       const source = await open(abort.signal);
       try {
         await pipeline(source, createWriteStream(path, { flags: 'w', mode: 0o600 }), { signal: abort.signal });

@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../../utils/errors.ts';
+import { removeTree } from './remove-tree.ts';
+
+/**
+ * Removes trees in the background: whoever discards one has it out of sight in one step, however many files it holds. What
+ * cannot be removed is reported and stays for {@link Trash.sweep}.
+ */
+export class Trash {
+  readonly #directory: string;
+  readonly #onError: (error: unknown) => void;
+  #waiting: string[] = [];
+  #work: Promise<void> | undefined;
+
+  /** @param directory on the file system of what is discarded; made when needed. */
+  constructor(directory: string, onError: (error: unknown) => void) {
+    this.#directory = directory;
+    this.#onError = onError;
+  }
+
+  /**
+   * Takes a tree out of sight; no error when there is none. On a full disk, where nothing can be renamed, it is removed at
+   * once. @throws the error of rename(2), or of the removal on a full disk; the tree is then where it was.
+   */
+  async discard(path: string): Promise<void> {
+    const hidden = join(this.#directory, randomUUID());
+    try {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await rename(path, hidden);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return;
+      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+      await removeTree(path);
+      return;
+    }
+    this.#remove([hidden]);
+  }
+
+  /** Removes what an earlier process left. Never fails: what goes wrong is reported. */
+  async sweep(): Promise<void> {
+    try {
+      this.#remove((await readdir(this.#directory)).map((name) => join(this.#directory, name)));
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) this.#onError(error);
+    }
+  }
+
+  /** Resolves when everything discarded so far is gone, or reported. */
+  async emptied(): Promise<void> {
+    while (this.#work) await this.#work;
+  }
+
+  #remove(paths: readonly string[]): void {
+    this.#waiting.push(...paths);
+    this.#work ??= this.#run().finally(() => (this.#work = undefined));
+  }
+
+  /** One command at a time, for all that have come together meanwhile. */
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, 1000);
+      await removeTree(...batch).catch(this.#onError);
+    }
+  }
+}
