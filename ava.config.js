@@ -3,7 +3,7 @@ export default {
   extensions: { ts: 'module' },
   files: ['test/guest/**/*.test.ts', 'test/unit/**/*.test.ts', 'test/integration/**/*.test.ts'],
   // Properties are tried on the same values in each run; PROPERTY_SEED=N tries others.
-  require: ['./test/lib/property-seed.ts'],
+  require: ['./test/lib/native.ts', './test/lib/property-seed.ts'],
   timeout: '2m',
   workerThreads: false,
 };

@@ -72,3 +72,9 @@ npm_install_by_own_node() {
   rm -rf "$copy"
   return "$rc"
 }
+
+# need_native ROOT: builds the native helper of ROOT (src/native) unless that is done, with the compiler that it needs.
+need_native() {
+  need_packages cc@gcc libc6-dev || return
+  "$1/src/native/build" >&2
+}

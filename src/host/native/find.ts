@@ -1,0 +1,63 @@
+import { createHash } from 'node:crypto';
+import { accessSync, constants, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { unavailable } from '../../core/model/errors.ts';
+
+/** Names the program's file, before all other places. */
+const VARIABLE = 'PROXMOX_LXCRI_NATIVE';
+const NAME = 'lxcri-native';
+const PACKAGED = `/usr/lib/proxmox-lxcri/${NAME}`;
+
+let found: string | undefined;
+
+/**
+ * The path of the native helper (src/native): what the environment variable PROXMOX_LXCRI_NATIVE names, else what
+ * `src/native/build` has built from the sources of this checkout, else the packaged one.
+ * @throws CriError UNAVAILABLE with the remedy when there is none.
+ */
+export function findNative(): string {
+  found ??= look(process.env);
+  return found;
+}
+
+/** See {@link findNative}; asks anew each time. */
+export function look(env: NodeJS.ProcessEnv): string {
+  const named = env[VARIABLE];
+  if (named) {
+    if (isExecutable(named)) return named;
+    throw unavailable(`${VARIABLE}: no program ${JSON.stringify(named)} was found; build it with src/native/build`);
+  }
+  const path = [builtHere(), PACKAGED].find((candidate) => candidate !== undefined && isExecutable(candidate));
+  if (path !== undefined) return path;
+  throw unavailable(
+    `the native helper ${NAME} was not found: run src/native/build in the checkout (it needs gcc and libc6-dev), ` +
+      `or install the package's ${PACKAGED}`,
+  );
+}
+
+/** Where `src/native/build` puts the program; undefined where there are no sources. */
+function builtHere(): string | undefined {
+  const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+  const sources = join(root, 'src/native');
+  try {
+    const names = readdirSync(sources);
+    const hash = createHash('sha256');
+    for (const suffix of ['.c', '.h']) {
+      for (const name of names.filter((file) => file.endsWith(suffix)).sort())
+        hash.update(readFileSync(join(sources, name)));
+    }
+    return join(root, '.cache/native', hash.digest('hex').slice(0, 16), NAME);
+  } catch {
+    return undefined;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,7 @@
+import { execFileSync } from 'node:child_process';
+
+/** Builds the native helper unless that is done, so that one test file can be run by itself. */
+if (process.env['PROXMOX_LXCRI_NATIVE'] === undefined) {
+  const script = new URL('../../src/native/build', import.meta.url).pathname;
+  execFileSync(script, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
