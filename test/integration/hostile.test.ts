@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerConfig, PodSandboxConfig } from '../../api/gen/cri.ts';
-import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { importImage } from './image-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 type Pod = NonNullable<Parameters<typeof PodSandboxConfig.create>[0]>;
@@ -141,4 +142,53 @@ test.serial('random text in an environment value, an argument and a file name ar
     { numRuns: 40 },
   );
   t.is(count, 40);
+});
+
+test.serial('labels of any name outlive a restart of the server', async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  const named = (name: string, value: string) =>
+    JSON.parse(JSON.stringify({ [name]: value })) as Record<string, string>;
+  const dictionaries = [
+    named('$bigint', '1'),
+    named('$bytes', 'aGVsbG8='),
+    JSON.parse('{"__proto__":"x"}') as Record<string, string>,
+    named('', ''),
+  ];
+  const seen = async () => {
+    const [pods, containers, images] = [
+      await client.call(RuntimeServiceService.listPodSandbox, { filter: undefined }),
+      await client.call(RuntimeServiceService.listContainers, { filter: undefined }),
+      await client.call(ImageServiceService.listImages, { filter: undefined }),
+    ];
+    const entries = (of: { labels: object; annotations: object }) =>
+      JSON.stringify([Object.entries(of.labels), Object.entries(of.annotations)]);
+    return {
+      pods: pods.items.map(entries).sort(),
+      containers: containers.containers.map(entries).sort(),
+      images: images.images.map(({ id }) => id).sort(),
+    };
+  };
+  for (const [index, dictionary] of dictionaries.entries()) {
+    const both = { labels: dictionary, annotations: dictionary };
+    await server.create(await server.pod(`labels-${String(index)}`, both), 'c', { command: ['true'], ...both });
+    await importImage(
+      server,
+      `localhost/labels:${String(index)}`,
+      { file: String(index) },
+      {
+        config: { Labels: dictionary },
+        busybox: false,
+      },
+    );
+  }
+  const before = await seen();
+  for (const dictionary of dictionaries) {
+    const entries = JSON.stringify([Object.entries(dictionary), Object.entries(dictionary)]);
+    t.true(before.pods.includes(entries) && before.containers.includes(entries), entries);
+  }
+  t.is(before.images.length, 1 + dictionaries.length);
+  await server.end('SIGTERM');
+  await server.start();
+  t.deepEqual(await seen(), before);
 });

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from '../../core/config/schema.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { fromJson } from '../../utils/json.ts';
 import { isRootTaken } from '../../host/root-guard.ts';
 
 /** Something the next start of the server will do with what an earlier one left. */
@@ -70,7 +69,7 @@ async function read(kind: Step['kind'], folder: string, steps: Step[]): Promise<
   for (const name of await names(folder)) {
     if (!name.endsWith('.json')) continue;
     try {
-      const parsed = record.parse(fromJson(await readFile(join(folder, name), 'utf8')));
+      const parsed = record.parse(JSON.parse(await readFile(join(folder, name), 'utf8')));
       records.set(parsed.record.id, parsed.record);
     } catch {
       steps.push({ kind, id: name, action: `set aside as ${name}.corrupt: it cannot be read` });

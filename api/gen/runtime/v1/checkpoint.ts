@@ -261,7 +261,7 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
 
             const entry4 = CheckpointPodRequest_OptionsEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
-              message.options[entry4.key] = entry4.value;
+              globalThis.Object.defineProperty(message.options, entry4.key, { value: entry4.value, writable: true, enumerable: true, configurable: true });
             }
             continue;
           }
@@ -288,7 +288,7 @@ export const CheckpointPodRequest: MessageFns<CheckpointPodRequest> = {
     message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
-          acc[key] = globalThis.String(value);
+          globalThis.Object.defineProperty(acc, key, { value: globalThis.String(value), writable: true, enumerable: true, configurable: true });
         }
         return acc;
       },
@@ -476,7 +476,7 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
 
             const entry4 = RestorePodRequest_OptionsEntry.decode(reader, reader.uint32());
             if (entry4.value !== undefined) {
-              message.options[entry4.key] = entry4.value;
+              globalThis.Object.defineProperty(message.options, entry4.key, { value: entry4.value, writable: true, enumerable: true, configurable: true });
             }
             continue;
           }
@@ -513,7 +513,7 @@ export const RestorePodRequest: MessageFns<RestorePodRequest> = {
     message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
       (acc: { [key: string]: string }, [key, value]: [string, string]) => {
         if (value !== undefined) {
-          acc[key] = globalThis.String(value);
+          globalThis.Object.defineProperty(acc, key, { value: globalThis.String(value), writable: true, enumerable: true, configurable: true });
         }
         return acc;
       },

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import { ContainerConfig } from '../../../../api/gen/cri.ts';
+import type { ContainerConfig } from '../../../../api/gen/cri.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { ContainerEventKind, EventBus } from '../events.ts';
 import { NameRegistry } from '../names.ts';
-import { RecordStore } from '../records.ts';
+import { RecordStore } from '../records/record-store.ts';
+import { containerSchema } from './container-record.ts';
 
 export interface ContainerStoreOptions {
   root: string;
@@ -23,7 +24,10 @@ export class ContainerStore {
 
   constructor(options: ContainerStoreOptions) {
     this.#options = options;
-    this.#records = new RecordStore(join(options.root, 'containers'), { parse: parseRecord, logger: options.logger });
+    this.#records = new RecordStore(join(options.root, 'containers'), {
+      schema: containerSchema,
+      logger: options.logger,
+    });
   }
 
   /** Reads the records and reserves their names. */
@@ -98,9 +102,4 @@ export class ContainerStore {
 /** What tells one container from another (CRI ContainerMetadata, within its pod). */
 export function containerName(sandboxId: string, config: ContainerConfig): string {
   return [config.metadata?.name, String(config.metadata?.attempt ?? 0), sandboxId].join('\n');
-}
-
-function parseRecord(stored: Record<string, unknown> & { id: string }): ContainerRecord {
-  const record = stored as unknown as ContainerRecord;
-  return { ...record, config: ContainerConfig.fromPartial(record.config) };
 }

@@ -1,41 +1,10 @@
-import { z } from 'zod';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
-import { RecordStore } from '../records.ts';
+import { RecordStore } from '../records/record-store.ts';
+import { imageSchema } from './image-record.ts';
 import { formatReference, parseReference } from './reference.ts';
-
-const text = z.string();
-const texts = z.array(text);
-const digest = text.regex(/^sha256:[0-9a-f]{64}$/);
-
-const storedImage: z.ZodType<ImageRecord> = z.object({
-  id: digest,
-  repoTags: texts,
-  repoDigests: texts,
-  size: z.bigint().positive(),
-  manifestDigest: digest,
-  config: z.object({
-    architecture: text,
-    os: text,
-    config: z.object({
-      User: text,
-      Env: texts,
-      Entrypoint: texts,
-      Cmd: texts,
-      WorkingDir: text,
-      Volumes: texts,
-      StopSignal: text,
-      Labels: z.record(text, text),
-      ExposedPorts: texts,
-    }),
-    diffIds: z.array(digest),
-  }),
-  chainId: digest.optional().transform((value) => value),
-  pulledAt: z.bigint(),
-  pinned: z.boolean(),
-});
 
 /** What a pull or an import learned about an image, beside its names. */
 export type ImageFacts = Pick<ImageRecord, 'manifestDigest' | 'config' | 'size' | 'chainId'>;
@@ -63,7 +32,7 @@ export class ImageCatalog {
   readonly #pinned: RegExp[];
 
   constructor({ directory, defaultRegistry, pinned, logger, clock }: ImageCatalogOptions) {
-    this.#records = new RecordStore(directory, { parse: (stored) => storedImage.parse(stored), logger });
+    this.#records = new RecordStore(directory, { schema: imageSchema, logger });
     this.#clock = clock;
     this.#defaultRegistry = defaultRegistry;
     this.#pinned = pinned.map((pattern) => pinnedPattern(pattern, defaultRegistry));

@@ -2,14 +2,14 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unmount } from '../../../host/mounts/mount.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
-import { fromJson, toJson } from '../../../utils/json.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
 import { podFiles } from './files.ts';
-import { parseSandboxRecord } from './sandbox-record.ts';
+import { formatRecord, parseRecord } from '../records/record-file.ts';
+import { sandboxSchema } from './sandbox-record.ts';
 import { networkRequest } from './sandbox-spec.ts';
 
 export interface OrphanParts {
@@ -23,7 +23,7 @@ export interface OrphanParts {
 
 /** Copies a record into the sandbox's run folder: its addresses can be given back even when the record itself is lost. */
 export async function copyRecord(runDir: string, record: SandboxRecord): Promise<void> {
-  await writeFileAtomic(copyIn(runDir), toJson(record));
+  await writeFileAtomic(copyIn(runDir), formatRecord(sandboxSchema, { revision: 0, record }));
 }
 
 /**
@@ -56,7 +56,8 @@ export async function discardOrphans(
 
 async function readCopy(runDir: string): Promise<SandboxRecord | undefined> {
   try {
-    return parseSandboxRecord(fromJson(await readFile(copyIn(runDir), 'utf8')) as { id: string });
+    const path = copyIn(runDir);
+    return parseRecord(sandboxSchema, path, await readFile(path, 'utf8')).record;
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;

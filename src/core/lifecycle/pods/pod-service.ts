@@ -15,7 +15,7 @@ import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbo
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
 import { ociResources } from '../oci/resources.ts';
-import { RecordStore } from '../records.ts';
+import { RecordStore } from '../records/record-store.ts';
 import { attachNetwork } from './attach-network.ts';
 import { checkCgroupParent } from './cgroup-parent.ts';
 import { podFiles, writePodFiles } from './files.ts';
@@ -25,7 +25,7 @@ import { copyRecord, discardOrphans } from './orphans.ts';
 import type { PodContainers } from './pod-containers.ts';
 import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
-import { parseSandboxRecord, podName } from './sandbox-record.ts';
+import { podName, sandboxSchema } from './sandbox-record.ts';
 import { namespaceOptions, networkRequest, sandboxSpec } from './sandbox-spec.ts';
 import { validatePodConfig } from './validate.ts';
 
@@ -57,7 +57,7 @@ export class PodService {
     this.#options = options;
     this.#logger = options.logger;
     this.#backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
-    this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, parse: parseSandboxRecord });
+    this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, schema: sandboxSchema });
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id) => void this.#ended(id));
   }

@@ -1,0 +1,78 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { integer } from '../../../../../src/core/lifecycle/records/codecs.ts';
+import { RecordStore } from '../../../../../src/core/lifecycle/records/record-store.ts';
+import { StatusCode } from '../../../../../src/core/model/errors.ts';
+import type { Logger } from '../../../../../src/core/model/logger.ts';
+
+const drop = () => undefined;
+const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
+const schema = z.object({ id: z.string(), size: integer });
+
+async function directory(t: ExecutionContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'records-'));
+  t.teardown(() => rm(path, { recursive: true }));
+  return path;
+}
+
+async function open(path: string) {
+  const store = new RecordStore(path, { schema, logger: silent });
+  await store.load();
+  return store;
+}
+
+test('records outlive their store; a deleted one does not', async (t) => {
+  const path = await directory(t);
+  const store = await open(path);
+  await store.put({ id: 'sha256:aa', size: 2n ** 60n });
+  await store.put({ id: 'bb', size: 1n });
+  await store.delete('bb');
+  await store.delete('bb');
+  t.deepEqual((await open(path)).list(), [{ id: 'sha256:aa', size: 2n ** 60n }]);
+});
+
+test('a damaged record is set aside for good and the others are read; a half-written one is dropped', async (t) => {
+  const path = await directory(t);
+  await (await open(path)).put({ id: 'good', size: 1n });
+  await writeFile(join(path, 'cut.json'), '{"format":1,"rec');
+  await writeFile(join(path, 'empty.json'), '');
+  await writeFile(join(path, 'sha256-stranger.json'), '{"format":2,"revision":1,"record":{"id":"other","size":"1"}}');
+  await writeFile(join(path, 'good.json.tmp-1-x'), '{');
+  for (let start = 0; start < 2; start += 1) {
+    const store = await open(path);
+    t.deepEqual(store.list(), [{ id: 'good', size: 1n }]);
+    for (const id of ['cut', 'empty', 'sha256:stranger']) t.true(store.isSetAside(id), id);
+    t.false(store.isSetAside('good'));
+    t.deepEqual((await readdir(path)).sort(), [
+      'cut.json.corrupt',
+      'empty.json.corrupt',
+      'good.json',
+      'sha256-stranger.json.corrupt',
+    ]);
+  }
+});
+
+test('a record of a later version refuses the start and stays', async (t) => {
+  const path = await directory(t);
+  await writeFile(join(path, 'newer.json'), '{"format":3,"record":{"id":"newer"}}');
+  await t.throwsAsync(open(path), {
+    code: StatusCode.FAILED_PRECONDITION,
+    message: /newer\.json: format 3, from a later version of this server.*install the later version again/,
+  } as object);
+  t.deepEqual(await readdir(path), ['newer.json']);
+});
+
+test('a record that cannot be read refuses the start and stays', async (t) => {
+  const path = await directory(t);
+  // EISDIR stands for every error of read(2).
+  await mkdir(join(path, 'bb.json'));
+  await t.throwsAsync(open(path), {
+    code: StatusCode.FAILED_PRECONDITION,
+    message: /bb\.json: cannot be read \(EISDIR.*start again/,
+  } as object);
+  t.deepEqual(await readdir(path), ['bb.json']);
+});
