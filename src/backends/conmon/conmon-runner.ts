@@ -22,17 +22,19 @@ import type { Placement } from '../../core/model/sandbox-provider.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { Undo } from '../../utils/async/undo.ts';
 import { attachToMonitor } from './streams/attach.ts';
-import { readUsage } from './cgroup-figures.ts';
-import { killCgroup } from './cgroup-processes.ts';
-import { readOom, readState } from './container-state.ts';
+import { readUsage } from '../../host/cgroup/usage.ts';
+import { killCgroup } from '../../host/cgroup/processes.ts';
+import { containerCgroups } from './container-cgroups.ts';
+import { firstProcess, readOom, readState } from './container-state.ts';
 import { resizeTerminal } from './monitor/control.ts';
 import { createContainer } from './create.ts';
 import { execCommand } from './exec/exec.ts';
 import { execStream } from './exec/exec-stream.ts';
 import { ExitWatcher } from './exits/exit-watcher.ts';
 import { forwardPort } from './streams/forward-port.ts';
-import { exists, readHierarchies } from './hierarchies.ts';
-import type { Hierarchy } from './hierarchies.ts';
+import { exists } from '../../utils/fs/exists.ts';
+import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { reopenLog } from './monitor/log-reopen.ts';
 import { parseOciJson } from './oci-json.ts';
 import { RunnerPaths, isContainerId } from './paths.ts';
@@ -59,7 +61,7 @@ export interface ConmonRunnerOptions {
 interface Prepared {
   runtime: string;
   conmon: string;
-  hierarchies: readonly Hierarchy[];
+  hierarchies: readonly CgroupHierarchy[];
 }
 
 /** The longest state folder that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
@@ -128,17 +130,17 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   async signal(id: string, signal: number): Promise<void> {
-    await this.#prepare(id);
-    const record = await readRecord(this.#paths.record(id));
-    if (record !== undefined && (await isAlive(record.container))) sendSignal(record.container.pid, signal);
+    const { hierarchies } = await this.#prepare(id);
+    const pid = await firstProcess(this.#paths, hierarchies, id);
+    if (pid !== undefined) sendSignal(pid, signal);
   }
 
   async killAll(id: string): Promise<void> {
     const { hierarchies } = await this.#prepare(id);
+    const cgroups = await containerCgroups(this.#paths, hierarchies, id);
+    await killCgroup(cgroups.container);
     const record = await readRecord(this.#paths.record(id));
-    if (record === undefined) return;
-    await killCgroup(hierarchies, record.cgroup);
-    if (this.#watcher !== undefined && !(await isAlive(record.monitor))) await this.#tell(id);
+    if (record !== undefined && this.#watcher !== undefined && !(await isAlive(record.monitor))) await this.#tell(id);
   }
 
   async inspect(id: string): Promise<RunnerState> {
@@ -289,10 +291,12 @@ export class ConmonRunner implements ContainerRunner {
   async #exitOf(id: string): Promise<ContainerExit | undefined> {
     const { hierarchies } = await this.#prepare(id);
     const record = await readRecord(this.#paths.record(id));
-    if (record === undefined) return undefined;
+    // Asked before the state: a monitor that has ended has reported the exit before, and the state is read from it.
+    const monitored = record === undefined || (await isAlive(record.monitor));
     const state = await readState(this.#paths, hierarchies, id);
+    if (state.status === 'absent') return undefined;
     if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
-    if (!(await isAlive(record.monitor)) && !this.#unmonitored.has(id)) {
+    if (!monitored && !this.#unmonitored.has(id)) {
       this.#unmonitored.add(id);
       this.#options.logger.warn('The monitor of a container was killed; its output and exit code are lost', { id });
     }
@@ -300,8 +304,12 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   /** What listeners hear of a container whose monitor died before it: nobody knows its code. */
-  async #lostExit(id: string, record: RunnerRecord, hierarchies: readonly Hierarchy[]): Promise<ContainerExit> {
-    const oomKilled = await readOom(this.#paths, hierarchies, id, record.cgroup);
+  async #lostExit(
+    id: string,
+    record: RunnerRecord | undefined,
+    hierarchies: readonly CgroupHierarchy[],
+  ): Promise<ContainerExit> {
+    const oomKilled = await readOom(this.#paths, hierarchies, id, record?.cgroup);
     return { id, exitCode: 255, finishedAt: this.#options.clock.now(), oomKilled };
   }
 
@@ -345,7 +353,7 @@ export class ConmonRunner implements ContainerRunner {
     return {
       runtime: await findProgram(ociRuntime, 'runtime.oci_runtime'),
       conmon: await findProgram(conmon, 'runtime.conmon'),
-      hierarchies: await readHierarchies(),
+      hierarchies: await cgroupHierarchies(),
     };
   }
 }

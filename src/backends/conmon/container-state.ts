@@ -1,58 +1,106 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerExit, RunnerState } from '../../core/model/container-runner.ts';
-import { wasOomKilled } from './cgroup-figures.ts';
+import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
+import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
+import { cgroupProcesses } from '../../host/cgroup/processes.ts';
+import { wasOomKilled } from '../../host/cgroup/usage.ts';
+import { isAlive, readProcess, sendSignal } from '../../host/processes/process-table.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { exists } from '../../utils/fs/exists.ts';
+import { containerCgroups } from './container-cgroups.ts';
 import { readExitFile } from './exits/exits.ts';
-import { exists } from './hierarchies.ts';
-import type { Hierarchy } from './hierarchies.ts';
 import type { RunnerPaths } from './paths.ts';
-import { isAlive } from '../../host/processes/process-table.ts';
-import { readRecord } from './record.ts';
-import type { RunnerRecord } from './record.ts';
+import { readDraft, readRecord } from './record.ts';
 
 /** Milliseconds that conmon gets between the container's end and the exit file: it syncs the log before. */
 const EXIT_FILE_WAIT_MS = 2000;
 
+const SIGCONT = 18;
+
+/** How to look at a container's processes. */
+interface Look {
+  /** The container's first process as it was last known. */
+  pid: number;
+  /** The pid of the container's first process while it lives. */
+  container: () => Promise<number | undefined>;
+  /** Pids of conmon while it lives. */
+  monitors: () => Promise<number[]>;
+}
+
 /**
  * Where a container stands, from files and /proc alone, without starting a program: its exit file; else its first process,
- * known by pid and start time; "created" while the runtime's start FIFO is there.
+ * known by pid and start time, or by the cgroup where the record is lost; "created" while the runtime's start FIFO is there.
  * A container whose conmon was killed counts as running until it ends; then its exit is undefined. One whose end conmon
- * has not reported within two seconds counts as running, for its code is still to come.
+ * has not reported within two seconds counts as running, for its code is still to come; a stopped conmon is continued.
  */
 export async function readState(
   paths: RunnerPaths,
-  hierarchies: readonly Hierarchy[],
+  hierarchies: readonly CgroupHierarchy[],
   id: string,
 ): Promise<RunnerState> {
-  const record = await readRecord(paths.record(id));
-  if (record === undefined) return { status: 'absent' };
+  const look = await lookAt(paths, hierarchies, id);
+  if (look === undefined) return { status: 'absent' };
   for (let waited = 0; ; waited += 20) {
-    const exit = await readExit(paths, hierarchies, id, record);
+    const exit = await readExit(paths, hierarchies, id);
     if (exit !== undefined) return { status: 'stopped', exit };
-    const { pid } = record.container;
-    if (await isAlive(record.container)) {
-      return { status: (await exists(paths.startFifo(id))) ? 'created' : 'running', pid };
-    }
-    if (!(await isAlive(record.monitor))) {
+    const pid = await look.container();
+    if (pid !== undefined) return { status: (await exists(paths.startFifo(id))) ? 'created' : 'running', pid };
+    const monitors = await look.monitors();
+    if (monitors.length === 0) {
       // conmon may have written the file between the two looks.
-      return { status: 'stopped', exit: await readExit(paths, hierarchies, id, record) };
+      return { status: 'stopped', exit: await readExit(paths, hierarchies, id) };
     }
-    // Not "stopped": conmon still lives and will say the code.
-    if (waited >= EXIT_FILE_WAIT_MS) return { status: 'running', pid };
+    for (const monitor of monitors) {
+      if ((await readProcess(monitor))?.state === 'T') sendSignal(monitor, SIGCONT);
+    }
+    // Not "stopped": conmon still lives and reports the code.
+    if (waited >= EXIT_FILE_WAIT_MS) return { status: 'running', pid: look.pid };
     await sleep(20);
   }
 }
 
-/** How a container ended, or undefined while no exit file says it. */
-export async function readExit(
+/** The pid of a container's first process while it lives. */
+export async function firstProcess(
   paths: RunnerPaths,
-  hierarchies: readonly Hierarchy[],
+  hierarchies: readonly CgroupHierarchy[],
   id: string,
-  record: RunnerRecord,
+): Promise<number | undefined> {
+  return (await lookAt(paths, hierarchies, id))?.container();
+}
+
+/** undefined for a container that is not there, or was never created completely. */
+async function lookAt(
+  paths: RunnerPaths,
+  hierarchies: readonly CgroupHierarchy[],
+  id: string,
+): Promise<Look | undefined> {
+  const record = await readRecord(paths.record(id));
+  if (record !== undefined) {
+    const { container, monitor } = record;
+    return {
+      pid: container.pid,
+      container: async () => ((await isAlive(container)) ? container.pid : undefined),
+      monitors: async () => ((await isAlive(monitor)) ? [monitor.pid] : []),
+    };
+  }
+  if ((await readDraft(paths.record(id))) !== undefined || !(await exists(paths.runtimeState(id)))) return undefined;
+  const cgroups = await containerCgroups(paths, hierarchies, id);
+  const container = async () =>
+    (await findNamespaceInit(cgroups.container)) ?? (await cgroupProcesses(cgroups.container))[0];
+  return { pid: (await container()) ?? 0, container, monitors: () => cgroupProcesses(cgroups.monitor) };
+}
+
+/** How a container ended, or undefined while no exit file says it. */
+async function readExit(
+  paths: RunnerPaths,
+  hierarchies: readonly CgroupHierarchy[],
+  id: string,
 ): Promise<ContainerExit | undefined> {
   const file = await readExitFile(paths.exit(id));
   if (file === undefined) return undefined;
-  return { id, ...file, oomKilled: await readOom(paths, hierarchies, id, record.cgroup) };
+  const cgroup = (await readDraft(paths.record(id)))?.cgroup;
+  return { id, ...file, oomKilled: await readOom(paths, hierarchies, id, cgroup) };
 }
 
 /**
@@ -61,12 +109,16 @@ export async function readExit(
  */
 export async function readOom(
   paths: RunnerPaths,
-  hierarchies: readonly Hierarchy[],
+  hierarchies: readonly CgroupHierarchy[],
   id: string,
-  cgroup: string,
+  cgroup: string | undefined,
 ): Promise<boolean> {
   if (await exists(paths.oom(id))) return true;
-  if (!(await wasOomKilled(hierarchies, cgroup))) return false;
-  await writeFile(paths.oom(id), '', { mode: 0o600 });
+  if (cgroup === undefined || !wasOomKilled(hierarchies, cgroup)) return false;
+  try {
+    await writeFile(paths.oom(id), '', { mode: 0o600 });
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOSPC', 'EROFS')) throw error;
+  }
   return true;
 }

@@ -4,8 +4,10 @@ import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Undo } from '../../utils/async/undo.ts';
 import { conmonArguments } from './monitor/conmon-arguments.ts';
-import { exists, isCgroupPath, makeCgroup } from './hierarchies.ts';
-import type { Hierarchy } from './hierarchies.ts';
+import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
+import { isCgroupPath } from '../../host/cgroup/path.ts';
+import { exists } from '../../utils/fs/exists.ts';
+import { makeMonitorCgroup } from './monitor/monitor-cgroup.ts';
 import { launchMonitor } from './monitor/monitor-launch.ts';
 import { readPid } from './monitor/monitor-process.ts';
 import { ociJson } from './oci-json.ts';
@@ -16,7 +18,7 @@ import { RUNTIME_LIMIT_MS, readRuntimeErrors } from './runtime-command.ts';
 
 export interface CreateTools {
   paths: RunnerPaths;
-  hierarchies: readonly Hierarchy[];
+  hierarchies: readonly CgroupHierarchy[];
   runtime: string;
   conmon: string;
   /** Removes whatever there is of the container, as ContainerRunner.remove does. */
@@ -42,8 +44,11 @@ export async function createContainer(tools: CreateTools, request: CreateContain
   await writeFile(paths.config(id), ociJson(spec), { mode: 0o600, flag: 'wx' });
   if (logPath !== undefined && !(await exists(logPath))) undo.add('its log', () => rm(logPath, { force: true }));
 
+  const { monitorCgroup } = request.placement;
+  const draft = { version: 1 as const, cgroup, monitorCgroup, logPath, inputOnce };
+  await writeRecord(paths.record(id), draft);
   const launch = { conmon: tools.conmon, args, bundle: paths.bundle(id), temporary: paths.temporary };
-  const cgroupFiles = await makeCgroup(tools.hierarchies, request.placement.monitorCgroup);
+  const cgroupFiles = await makeMonitorCgroup(tools.hierarchies, monitorCgroup, id);
   let pid: number;
   try {
     pid = await launchMonitor({ ...launch, cgroupFiles, timeoutMs: RUNTIME_LIMIT_MS });
@@ -55,12 +60,9 @@ export async function createContainer(tools: CreateTools, request: CreateContain
   if (monitorPid === undefined) throw unknown(`cannot create container ${id}: conmon wrote no pid file`);
   const [container, monitor] = await Promise.all([readProcess(pid), readProcess(monitorPid)]);
   await writeRecord(paths.record(id), {
-    version: 1,
+    ...draft,
     container: { pid, startTime: container?.startTime ?? 0 },
     monitor: { pid: monitorPid, startTime: monitor?.startTime ?? 0 },
-    cgroup,
-    logPath,
-    inputOnce,
   });
 }
 

@@ -6,33 +6,51 @@ import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 /** startTime 0 belongs to no process: it had ended before it was read. */
 const processRef = z.object({ pid: z.number().int().positive(), startTime: z.number().int().min(0) });
 
-const schema = z.object({
+/** Known before anything is started. */
+const draft = z.object({
   version: z.literal(1),
-  /** The container's first process. */
-  container: processRef,
-  /** conmon. */
-  monitor: processRef,
   cgroup: z.string(),
+  /** Of the sandbox's monitors; missing in records of earlier versions, whose monitors have no cgroup of their own. */
+  monitorCgroup: z.string().optional(),
   logPath: z.string().optional(),
   /** conmon closes the container's input with the first attachment that ends. */
   inputOnce: z.boolean().optional(),
 });
 
-/** What the runner must know of a container after a restart of this server; the file `runner.json` of the bundle. */
-export type RunnerRecord = z.output<typeof schema>;
+const complete = draft.extend({
+  /** The container's first process. */
+  container: processRef,
+  /** conmon. */
+  monitor: processRef,
+});
 
-export async function writeRecord(path: string, record: RunnerRecord): Promise<void> {
+/** What is noted before the monitor starts: enough to remove whatever comes of it. */
+export type RecordDraft = z.output<typeof draft>;
+
+/** What the runner must know of a container after a restart of this server; the file `runner.json` of the bundle. */
+export type RunnerRecord = z.output<typeof complete>;
+
+/** Writes the record, which replaces its draft. */
+export async function writeRecord(path: string, record: RecordDraft | RunnerRecord): Promise<void> {
   await writeFileAtomic(path, JSON.stringify(record));
 }
 
-/** The record, or undefined when there is none: the container was never created completely. @throws Error when it is damaged. */
+/** The record, or undefined when there is none, it is damaged, or the container was never created completely. */
 export async function readRecord(path: string): Promise<RunnerRecord | undefined> {
-  let text: string;
+  return complete.safeParse(await readJson(path)).data;
+}
+
+/** The record or its draft; undefined when there is none, or it is damaged. */
+export async function readDraft(path: string): Promise<RecordDraft | undefined> {
+  return draft.safeParse(await readJson(path)).data;
+}
+
+/** undefined for text that is no JSON: a disk that was full leaves such files. */
+async function readJson(path: string): Promise<unknown> {
   try {
-    text = await readFile(path, 'utf8');
+    return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    if (error instanceof SyntaxError || isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
-  return schema.parse(JSON.parse(text));
 }

@@ -1,44 +1,55 @@
-import { readFile, rm } from 'node:fs/promises';
-import { isErrno, messageOf } from '../../utils/errors.ts';
-import type { Logger } from '../../core/model/logger.ts';
-import { killCgroup, removeCgroup } from './cgroup-processes.ts';
-import { exists, isCgroupPath } from './hierarchies.ts';
-import type { Hierarchy } from './hierarchies.ts';
-import { killMonitors, waitForEnd } from './monitor/monitor-process.ts';
-import type { RunnerPaths } from './paths.ts';
+import { rm } from 'node:fs/promises';
+import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
+import { killCgroup } from '../../host/cgroup/processes.ts';
+import { destroyCgroup } from '../../host/cgroup/remove.ts';
 import { isAlive, sendSignal } from '../../host/processes/process-table.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { exists } from '../../utils/fs/exists.ts';
+import type { Logger } from '../../core/model/logger.ts';
+import { containerCgroups } from './container-cgroups.ts';
+import { waitForEnd } from './monitor/monitor-process.ts';
+import type { RunnerPaths } from './paths.ts';
 import { readRecord } from './record.ts';
 import { callRuntime } from './runtime-command.ts';
 
 const SIGKILL = 9;
+const SIGCONT = 18;
 /** Milliseconds that conmon has to sync the log and write the exit file once the container has ended. */
 const MONITOR_LIMIT_MS = 10_000;
 
 /**
- * Ends what is left of a container: its processes, then conmon, which reports the exit first. Also for a container that
- * was created in part, whose conmon must go before it makes more.
+ * Ends what is left of a container: its processes, then conmon, which reports the exit first. Of a container that was
+ * created in part the monitor's cgroup goes first: whatever was started to create it is in there, or can start nothing.
  */
-export async function endProcesses(paths: RunnerPaths, hierarchies: readonly Hierarchy[], id: string): Promise<void> {
+export async function endProcesses(
+  paths: RunnerPaths,
+  hierarchies: readonly CgroupHierarchy[],
+  id: string,
+): Promise<void> {
   const record = await readRecord(paths.record(id));
-  if (record === undefined) await killMonitors(id);
-  const cgroup = record?.cgroup ?? (await configuredCgroup(paths, id));
-  if (cgroup !== undefined) await killCgroup(hierarchies, cgroup);
-  if (record === undefined) return;
-  if (await isAlive(record.container)) sendSignal(record.container.pid, SIGKILL);
-  if (await waitForEnd(record.monitor, MONITOR_LIMIT_MS)) return;
-  sendSignal(record.monitor.pid, SIGKILL);
-  await waitForEnd(record.monitor, MONITOR_LIMIT_MS);
+  const cgroups = await containerCgroups(paths, hierarchies, id);
+  if (record !== undefined) {
+    await killCgroup(cgroups.container);
+    if (await isAlive(record.container)) sendSignal(record.container.pid, SIGKILL);
+    if (await isAlive(record.monitor)) sendSignal(record.monitor.pid, SIGCONT);
+    if (!(await waitForEnd(record.monitor, MONITOR_LIMIT_MS))) {
+      sendSignal(record.monitor.pid, SIGKILL);
+      await waitForEnd(record.monitor, MONITOR_LIMIT_MS);
+    }
+  }
+  await destroyCgroup(cgroups.monitor);
+  await killCgroup(cgroups.container);
 }
 
 /** Removes cgroup, runtime state, exit file and bundle of a container without processes; the bundle last, for it names the rest. */
 export async function removeTraces(
   paths: RunnerPaths,
-  hierarchies: readonly Hierarchy[],
+  hierarchies: readonly CgroupHierarchy[],
   runtime: string,
   id: string,
   logger: Logger,
 ): Promise<void> {
-  const cgroup = (await readRecord(paths.record(id)))?.cgroup ?? (await configuredCgroup(paths, id));
+  const cgroups = await containerCgroups(paths, hierarchies, id);
   if (await exists(paths.runtimeState(id))) {
     try {
       await callRuntime(runtime, paths.runtimeRoot, ['delete', '--force', id]);
@@ -47,20 +58,8 @@ export async function removeTraces(
       logger.debug('The OCI runtime could not delete a container', { id, error: messageOf(error) });
     }
   }
-  if (cgroup !== undefined) await removeCgroup(hierarchies, cgroup);
+  await destroyCgroup(cgroups.container);
   await rm(paths.runtimeState(id), { recursive: true, force: true });
   await rm(paths.exit(id), { force: true });
   await rm(paths.bundle(id), { recursive: true, force: true });
-}
-
-/** `linux.cgroupsPath` of the bundle, or undefined when there is none yet or it was written in part. */
-async function configuredCgroup(paths: RunnerPaths, id: string): Promise<string | undefined> {
-  try {
-    const config = JSON.parse(await readFile(paths.config(id), 'utf8')) as { linux?: { cgroupsPath?: unknown } };
-    const cgroup = config.linux?.cgroupsPath;
-    return typeof cgroup === 'string' && isCgroupPath(cgroup) ? cgroup : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError || isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
 }

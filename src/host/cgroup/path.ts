@@ -10,18 +10,25 @@ import type { CgroupHierarchy } from './hierarchies.ts';
 export function checkCgroupPath(path: string, field: string): string {
   if (!path.startsWith('/')) throw invalidArgument(field, `${JSON.stringify(path)} is not an absolute cgroup path`);
   const parts = path.split('/').filter((part) => part !== '');
-  for (const part of parts) {
-    if (part === '.' || part === '..' || !/^[\w.:@+=,-]+$/.test(part) || part.length > 255) {
-      throw invalidArgument(
-        field,
-        `${JSON.stringify(path)} has the part ${JSON.stringify(part)}, which no cgroup may be named`,
-      );
-    }
+  const bad = parts.find((part) => !isCgroupName(part));
+  if (bad !== undefined) {
+    const message = `${JSON.stringify(path)} has the part ${JSON.stringify(bad)}, which no cgroup may be named`;
+    throw invalidArgument(field, message);
   }
   return `/${parts.join('/')}`;
 }
 
-/** The folder of a checked cgroup path in each hierarchy. */
+/** True for what {@link checkCgroupPath} gives, the root excepted: a cgroup below its hierarchy's root. */
+export function isCgroupPath(path: string): boolean {
+  const [root, ...parts] = path.split('/');
+  return root === '' && parts.length > 0 && parts.every(isCgroupName);
+}
+
+function isCgroupName(name: string): boolean {
+  return name !== '.' && name !== '..' && name.length <= 255 && /^[\w.:@+=,-]+$/.test(name);
+}
+
+/** The directory of a checked cgroup path in each hierarchy. */
 export function cgroupDirectories(path: string, hierarchies: readonly CgroupHierarchy[]): string[] {
   return hierarchies.map(({ mountPoint }) => mountPoint + path);
 }

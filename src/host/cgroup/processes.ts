@@ -1,86 +1,78 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unavailable } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
+import { readProcess, sendSignal } from '../processes/process-table.ts';
+import { readCgroupFile, writeCgroupFile } from './files.ts';
 
-/** Folders of cgroups, the given one first; none when it does not exist. */
-export async function cgroupTree(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT', 'ENODEV')) return undefined;
-    throw error;
-  });
-  if (entries === undefined) return [];
-  const children = entries.filter((entry) => entry.isDirectory()).map((entry) => `${directory}/${entry.name}`);
-  const below = await Promise.all(children.map(cgroupTree));
-  return [directory, ...below.flat()];
+const SIGKILL = 9;
+
+/** Directories of a cgroup and of those below it, the given one first; none when it does not exist. */
+export function cgroupTree(directory: string): string[] {
+  const found: string[] = [];
+  const pending = [directory];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    try {
+      for (const entry of readdirSync(next, { withFileTypes: true })) {
+        if (entry.isDirectory()) pending.push(`${next}/${entry.name}`);
+      }
+      found.push(next);
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error;
+    }
+  }
+  return found;
 }
 
-/** Ids of the processes in the cgroups at `directories` and below, each once. Processes of other PID namespaces are not seen. */
+/**
+ * Ids of the processes in the cgroups at `directories` and below, each once. Processes of other PID namespaces are not
+ * seen, and some kernels list one that has ended and waits to be reaped.
+ */
 export async function cgroupProcesses(directories: readonly string[]): Promise<number[]> {
-  const tree = (await Promise.all(directories.map(cgroupTree))).flat();
-  const texts = await Promise.all(
-    tree.map((directory) =>
-      readFile(`${directory}/cgroup.procs`, 'utf8').catch((error: unknown) => {
-        // ENODEV and ENOENT: removed meanwhile; EOPNOTSUPP: a threaded cgroup, whose processes its parent lists.
-        if (isErrno(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) return '';
-        throw error;
-      }),
-    ),
-  );
-  const pids = texts.flatMap((text) => text.split('\n').map(Number));
+  const lists = directories.flatMap(cgroupTree).map((directory) => readCgroupFile(`${directory}/cgroup.procs`) ?? '');
+  const pids = lists.flatMap((text) => text.split('\n').map(Number));
   return [...new Set(pids)].filter((pid) => pid > 0);
 }
 
 /**
- * Kills every process in the cgroups at `directories` (one cgroup's folder in each hierarchy) and below, and returns when
- * none is left. No error when there was none.
+ * Kills every process in the cgroups at `directories` (one cgroup's directory in each hierarchy) and below, frozen ones as
+ * well, and returns when none is left. No error when there was none.
  * @throws CriError UNAVAILABLE when some are left after `timeoutMs` (uninterruptible sleep); the call may be repeated.
  */
 export async function killCgroup(directories: readonly string[], timeoutMs = 10_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (let round = 0; ; round += 1) {
-    const pids = await cgroupProcesses(directories);
+    const pids = await livingIn(directories);
     if (pids.length === 0) return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw unavailable(
-        `processes ${pids.slice(0, 10).join(', ')} do not end though they were killed; trying again may help`,
+        `processes ${pids.slice(0, 10).join(', ')} do not end although they were killed; /proc/<pid>/stack shows what they wait for`,
       );
     }
-    const killed = await Promise.all(directories.map((directory) => attempt(`${directory}/cgroup.kill`, '1')));
+    // cgroup.kill (Linux 5.14) takes the whole tree in one step.
+    const killed = await Promise.all(directories.map((directory) => writeCgroupFile(`${directory}/cgroup.kill`, '1')));
     if (!killed.includes(true)) await killEach(directories, pids, round);
-    await sleep(Math.min(2 ** round, 50));
+    await sleep(Math.min(2 ** round, 20));
   }
 }
 
-/** cgroup v1 has no cgroup.kill: signals one by one, from the second round on with the freezer against those who fork. */
+/** One by one, from the second round on with the freezer against those who fork. */
 async function killEach(directories: readonly string[], pids: readonly number[], round: number): Promise<void> {
-  if (round > 0) await setFreezer(directories, 'FROZEN');
-  const targets = round > 0 ? await cgroupProcesses(directories) : pids;
-  for (const pid of targets) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if (!isErrno(error, 'ESRCH')) throw error;
-    }
-  }
-  // Also in the first round: someone else may have frozen it, and a frozen process does not die.
-  await setFreezer(directories, 'THAWED');
+  if (round > 0) await freeze(directories, true);
+  for (const pid of round > 0 ? await livingIn(directories) : pids) sendSignal(pid, SIGKILL);
+  // Also in the first round, and below: a frozen process of v1 ends only when thawed, whoever froze it.
+  await freeze(directories.flatMap(cgroupTree), false);
 }
 
-async function setFreezer(directories: readonly string[], state: 'FROZEN' | 'THAWED'): Promise<void> {
-  for (const top of directories) {
-    if (!(await attempt(`${top}/freezer.state`, state)) || state === 'FROZEN') continue;
-    for (const directory of await cgroupTree(top)) await attempt(`${directory}/freezer.state`, state);
+async function freeze(directories: readonly string[], frozen: boolean): Promise<void> {
+  for (const directory of directories) {
+    await writeCgroupFile(`${directory}/freezer.state`, frozen ? 'FROZEN' : 'THAWED');
+    await writeCgroupFile(`${directory}/cgroup.freeze`, frozen ? '1' : '0');
   }
 }
 
-/** Writes to a control file; false when this cgroup has none. */
-async function attempt(path: string, value: string): Promise<boolean> {
-  try {
-    await writeFile(path, value, { flag: 'r+' });
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP', 'EACCES')) return false;
-    throw error;
-  }
+async function livingIn(directories: readonly string[]): Promise<number[]> {
+  const pids = (await cgroupProcesses(directories)).filter((pid) => pid !== process.pid);
+  const stats = await Promise.all(pids.map((pid) => readProcess(pid)));
+  return stats.flatMap((stat) => (stat === undefined ? [] : [stat.pid]));
 }

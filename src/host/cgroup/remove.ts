@@ -1,26 +1,45 @@
 import { rmdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unavailable } from '../../core/model/errors.ts';
+import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { cgroupTree } from './processes.ts';
+import { cgroupTree, killCgroup } from './processes.ts';
 
 /**
- * Removes the cgroups at `directories` (one cgroup's folder in each hierarchy) with everything below. No error when
+ * Removes the cgroups at `directories` (one cgroup's directory in each hierarchy) with everything below. No error when
  * nothing is there.
  * @throws CriError UNAVAILABLE when one is still in use after `timeoutMs`; the call may be repeated.
  */
 export async function removeCgroup(directories: readonly string[], timeoutMs = 2000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   await Promise.all(
     directories.map(async (top) => {
-      for (const directory of (await cgroupTree(top)).reverse()) {
+      for (const directory of cgroupTree(top).reverse()) {
         while (!(await removed(directory))) {
-          if (Date.now() > deadline) throw unavailable(`cgroup ${directory} is still in use`);
+          if (performance.now() > deadline) throw unavailable(`cgroup ${directory} is still in use`);
           await sleep(10);
         }
       }
     }),
   );
+}
+
+/**
+ * Kills what runs in the cgroups at `directories` and removes them, again and again until they are gone: what enters
+ * between is killed, and nothing can enter afterwards. No error when nothing is there.
+ * @throws CriError UNAVAILABLE when something is left after `timeoutMs`; the call may be repeated.
+ */
+export async function destroyCgroup(directories: readonly string[], timeoutMs = 10_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    await killCgroup(directories, timeoutMs);
+    try {
+      await removeCgroup(directories, 100);
+      return;
+    } catch (error) {
+      const inUse = error instanceof CriError && error.code === StatusCode.UNAVAILABLE;
+      if (!inUse || performance.now() > deadline) throw error;
+    }
+  }
 }
 
 async function removed(directory: string): Promise<boolean> {

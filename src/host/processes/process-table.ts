@@ -52,16 +52,6 @@ export async function listProcesses(): Promise<ProcessStat[]> {
   return stats.filter((stat) => stat !== undefined);
 }
 
-/** The argument vector of a process, empty when it has ended. */
-export async function readArguments(pid: number): Promise<string[]> {
-  try {
-    return (await readFile(`/proc/${String(pid)}/cmdline`, 'utf8')).split('\0');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return [];
-    throw error;
-  }
-}
-
 /** kill(2) that does not mind that the process has ended. @throws Error of the system otherwise. */
 export function sendSignal(pid: number, signal: number): void {
   try {

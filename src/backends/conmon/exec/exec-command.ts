@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unknown } from '../../../core/model/errors.ts';
 import type { OciProcess } from '../../../core/model/oci-runtime.ts';
-import { exists } from '../hierarchies.ts';
+import { exists } from '../../../utils/fs/exists.ts';
 import { ociJson } from '../oci-json.ts';
 import { readRuntimeErrors } from '../runtime-command.ts';
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import { askToReopenLog } from './control.ts';
-import { exists } from '../hierarchies.ts';
+import { exists } from '../../../utils/fs/exists.ts';
 import { isAlive } from '../../../host/processes/process-table.ts';
 import type { ProcessRef } from '../../../host/processes/process-table.ts';
 

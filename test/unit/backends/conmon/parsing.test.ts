@@ -8,7 +8,7 @@ import { parseExitCode, readExitFile } from '../../../../src/backends/conmon/exi
 import { RunnerPaths, isContainerId } from '../../../../src/backends/conmon/paths.ts';
 import { isAlive, parseProcessStat, readProcess, sendSignal } from '../../../../src/host/processes/process-table.ts';
 import { findProgram } from '../../../../src/host/processes/programs.ts';
-import { readRecord, writeRecord } from '../../../../src/backends/conmon/record.ts';
+import { readDraft, readRecord, writeRecord } from '../../../../src/backends/conmon/record.ts';
 import {
   parseRuntimeErrors,
   parseVersion,
@@ -147,7 +147,7 @@ test('What belongs to a session: its members, their descendants, the sessions th
   );
 });
 
-test("The runner's record survives being written, and damage is an error, absence none", async (t) => {
+test("The runner's record survives being written; a damaged one counts as lost", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'record-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const path = join(folder, 'runner.json');
@@ -159,8 +159,15 @@ test("The runner's record survives being written, and damage is an error, absenc
     await writeRecord(path, record);
     t.deepEqual(await readRecord(path), record);
   }
-  await writeFile(path, '{"version":1}');
-  await t.throwsAsync(readRecord(path));
+  for (const damaged of ['', '{', 'null', '{"version":1}']) {
+    await writeFile(path, damaged);
+    t.is(await readRecord(path), undefined);
+    t.is(await readDraft(path), undefined);
+  }
+  const draft = { version: 1 as const, cgroup: '/pod/x', monitorCgroup: '/monitors' };
+  await writeRecord(path, draft);
+  t.is(await readRecord(path), undefined, 'its creation was cut off');
+  t.deepEqual(await readDraft(path), draft);
 });
 
 test('Programs are found on PATH or by path, and only when they can be executed', async (t) => {

@@ -1,8 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { CriError, StatusCode } from '../../../src/core/model/errors.ts';
-import { layoutOf, parseHierarchies } from '../../../src/host/cgroup/hierarchies.ts';
-import { checkCgroupPath } from '../../../src/host/cgroup/path.ts';
+import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import { layoutOf, parseHierarchies } from '../../../../src/host/cgroup/hierarchies.ts';
+import { checkCgroupPath, isCgroupPath } from '../../../../src/host/cgroup/path.ts';
 
 const mounts = {
   tmpfs: '30 25 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755',
@@ -42,6 +42,24 @@ test('a hierarchy hidden by a later mount, part of one, or mounted twice does no
   t.deepEqual(found[0]?.controllers, ['memory']);
 });
 
+test('cgroup2 mounts elsewhere, and of subtrees, are no hierarchies', (t) => {
+  const elsewhere = [
+    '50 25 0:27 / /run/cilium/cgroupv2 rw - cgroup2 none rw',
+    '51 25 0:27 /kubepods/pod1 /var/lib/kubelet/pods/1/volumes/cgroup rw - cgroup2 cgroup2 rw',
+    '52 31 0:27 /kubepods /sys/fs/cgroup/kubepods rw - cgroup2 cgroup2 rw',
+    '53 25 0:27 / /sys/fs/cgroup2 rw - cgroup2 cgroup2 rw',
+    '54 25 0:29 / /run/a\\040b rw - cgroup cgroup rw,memory',
+  ];
+  for (const before of [elsewhere, []]) {
+    const found = parseHierarchies([...before, mounts.v2, ...elsewhere].join('\n'), '4:memory:/\n0::/\n');
+    t.deepEqual(found, [{ version: 2, mountPoint: '/sys/fs/cgroup', controllers: [], initPath: '' }]);
+  }
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (text, membership) => Array.isArray(parseHierarchies(text, membership))),
+    { numRuns: 2000 },
+  );
+});
+
 test('cgroup paths are cleaned, and refused when they climb or carry anything strange', (t) => {
   t.is(checkCgroupPath('/kubepods//burstable/pod1-a_b.c:d@e/', 'f'), '/kubepods/burstable/pod1-a_b.c:d@e');
   t.is(checkCgroupPath('/', 'f'), '/');
@@ -62,6 +80,19 @@ test('cgroup paths are cleaned, and refused when they climb or carry anything st
   }
   const slice = t.throws(() => checkCgroupPath('kubepods-besteffort-pod1.slice', 'f'), { instanceOf: CriError });
   t.is(slice?.code, StatusCode.INVALID_ARGUMENT);
+});
+
+test('A cgroup path names one below the root and leads nowhere else', (t) => {
+  for (const path of ['/a', '/a/b', '/kubepods.slice/x:y']) t.true(isCgroupPath(path), path);
+  for (const path of ['', '/', 'a', '/a/', '//a', '/a//b', '/..', '/a/../..', '/.', '/a\n', '/a b'])
+    t.false(isCgroupPath(path), path);
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string(), fc.webPath(), fc.string({ unit: fc.constantFrom('/', '.', 'a') })),
+      (text) => !isCgroupPath(text) || (text !== '/' && checkCgroupPath(text, 'f') === text),
+    ),
+    { numRuns: 2000 },
+  );
 });
 
 test('whatever passes as cgroup path stays below the root and is one word for a shell', (t) => {

@@ -1,22 +1,20 @@
 import { join } from 'node:path';
 import type { ContainerUsage } from '../../core/model/container-runner.ts';
-import { readCgroupFile } from './hierarchies.ts';
-import type { Hierarchy } from './hierarchies.ts';
+import { readCgroupFile } from './files.ts';
+import type { CgroupHierarchy } from './hierarchies.ts';
 
 /** Usage of `cgroup` and everything below it, or undefined when it is not there. `timestamp` is passed through. */
-export async function readUsage(
-  hierarchies: readonly Hierarchy[],
+export function readUsage(
+  hierarchies: readonly CgroupHierarchy[],
   cgroup: string,
   timestamp: bigint,
-): Promise<ContainerUsage | undefined> {
+): ContainerUsage | undefined {
   const read = (controller: string, v1File: string, v2File: string) =>
     readFigure(hierarchies, cgroup, controller, v1File, v2File);
-  const [cpu, memory, used, processes] = await Promise.all([
-    read('cpuacct', 'cpuacct.usage', 'cpu.stat'),
-    read('memory', 'memory.stat', 'memory.stat').then(parseFlatKeyed),
-    read('memory', 'memory.usage_in_bytes', 'memory.current').then(parseCount),
-    read('pids', 'pids.current', 'pids.current').then(parseCount),
-  ]);
+  const cpu = read('cpuacct', 'cpuacct.usage', 'cpu.stat');
+  const memory = parseFlatKeyed(read('memory', 'memory.stat', 'memory.stat'));
+  const used = parseCount(read('memory', 'memory.usage_in_bytes', 'memory.current'));
+  const processes = parseCount(read('pids', 'pids.current', 'pids.current'));
   if (cpu === undefined && memory.size === 0 && processes === undefined) return undefined;
   const microseconds = parseFlatKeyed(cpu).get('usage_usec');
   // v1 counts a cgroup's own pages under the plain names and those of its whole tree under total_.
@@ -33,9 +31,9 @@ export async function readUsage(
   };
 }
 
-/** True when the kernel has killed a process of `cgroup` for want of memory; false also when the cgroup is gone. */
-export async function wasOomKilled(hierarchies: readonly Hierarchy[], cgroup: string): Promise<boolean> {
-  const text = await readFigure(hierarchies, cgroup, 'memory', 'memory.oom_control', 'memory.events');
+/** True when a process of `cgroup` was killed because memory ran out; false also when the cgroup is gone. */
+export function wasOomKilled(hierarchies: readonly CgroupHierarchy[], cgroup: string): boolean {
+  const text = readFigure(hierarchies, cgroup, 'memory', 'memory.oom_control', 'memory.events');
   return (parseFlatKeyed(text).get('oom_kill') ?? 0n) > 0n;
 }
 
@@ -54,20 +52,20 @@ function parseCount(text: string | undefined): bigint | undefined {
   return /^\d+$/.test(digits) ? BigInt(digits) : undefined;
 }
 
-/** What the kernel could not take back without hurting: the kubelet evicts by it. */
+/** What the kernel cannot reclaim easily: the kubelet evicts by it. */
 function workingSet(used: bigint | undefined, inactive: bigint | undefined): bigint | undefined {
   if (used === undefined || inactive === undefined) return used;
   return used > inactive ? used - inactive : 0n;
 }
 
 /** A file of a controller: in its own hierarchy (v1), else in the one of v2. */
-async function readFigure(
-  hierarchies: readonly Hierarchy[],
+function readFigure(
+  hierarchies: readonly CgroupHierarchy[],
   cgroup: string,
   controller: string,
   v1File: string,
   v2File: string,
-): Promise<string | undefined> {
+): string | undefined {
   const v1 = hierarchies.find(({ controllers }) => controllers.includes(controller));
   if (v1 !== undefined) return readCgroupFile(join(v1.mountPoint, cgroup, v1File));
   const v2 = hierarchies.find(({ version }) => version === 2);

@@ -1,0 +1,42 @@
+import { mkdir } from 'node:fs/promises';
+import type { CgroupHierarchy } from '../../../host/cgroup/hierarchies.ts';
+
+/** Name of the cgroup of one container's monitor and of all that it starts before the container; below its sandbox's monitors. */
+export function monitorName(id: string): string {
+  return `conmon-${id}`;
+}
+
+/**
+ * The one hierarchy in which a container's monitor has a cgroup of its own: enough to find its processes by, wherever they
+ * are in the others. v1's freezer, so that what forks can be killed; every container is in it as well.
+ */
+export function trackingHierarchy(hierarchies: readonly CgroupHierarchy[]): CgroupHierarchy {
+  const freezer = hierarchies.find(({ controllers }) => controllers.includes('freezer'));
+  const found = freezer ?? hierarchies.find(({ version }) => version === 2) ?? hierarchies[0];
+  if (found === undefined) throw new Error('no cgroup hierarchy is mounted below /sys/fs/cgroup');
+  return found;
+}
+
+/** The directory of a container's own monitor cgroup. */
+export function monitorDirectory(hierarchies: readonly CgroupHierarchy[], monitorCgroup: string, id: string): string {
+  return `${trackingHierarchy(hierarchies).mountPoint}${monitorCgroup}/${monitorName(id)}`;
+}
+
+/**
+ * Makes the monitors' cgroup, and the container's own below it in one hierarchy, and gives the `cgroup.procs` files through
+ * which a process enters them: the container's own first, so that nothing of it starts before it can be found. v1's cpuset is
+ * left out: a new one admits nobody, and where a monitor runs matters little.
+ */
+export async function makeMonitorCgroup(
+  hierarchies: readonly CgroupHierarchy[],
+  monitorCgroup: string,
+  id: string,
+): Promise<string[]> {
+  const own = monitorDirectory(hierarchies, monitorCgroup, id);
+  const others = hierarchies.filter(
+    (hierarchy) => hierarchy !== trackingHierarchy(hierarchies) && !hierarchy.controllers.includes('cpuset'),
+  );
+  const directories = [own, ...others.map(({ mountPoint }) => mountPoint + monitorCgroup)];
+  await Promise.all(directories.map((path) => mkdir(path, { recursive: true })));
+  return directories.map((path) => `${path}/cgroup.procs`);
+}

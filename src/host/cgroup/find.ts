@@ -1,0 +1,13 @@
+import { basename } from 'node:path';
+import type { CgroupHierarchy } from './hierarchies.ts';
+import { cgroupTree } from './processes.ts';
+
+/**
+ * The path below the hierarchy's root of a cgroup that is called `name`, wherever it lies; undefined when there is none.
+ * Every directory of the hierarchy is looked at: for what nothing else tells any more.
+ */
+export function findCgroupNamed({ mountPoint }: CgroupHierarchy, name: string): string | undefined {
+  return cgroupTree(mountPoint)
+    .find((directory) => basename(directory) === name)
+    ?.slice(mountPoint.length);
+}

@@ -1,0 +1,92 @@
+import { readFile, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import anyTest from 'ava';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { IDLE, RunnerFixture, outputOf, parseLog, testCgroup } from './runner-fixture.ts';
+
+const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
+
+test('stdout and stderr come apart in the CRI log, bytes as they were, long lines in parts', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const long = 'x'.repeat(20_000);
+  await writeFile(join(f.folder, 'rootfs/long'), `${long}\n`);
+  const binary = Buffer.from(Array.from({ length: 1024 }, (_, at) => at % 256));
+  await writeFile(join(f.folder, 'rootfs/binary'), binary);
+  const id = await f.shell('echo out; echo err >/dev/stderr; cat /long; cat /binary >&2; echo -n end');
+  await f.exit(id);
+  const lines = await f.logLines(id);
+  t.is(outputOf(lines, 'stdout').toString(), `out\n${long}\nend`);
+  t.deepEqual(outputOf(lines, 'stderr'), Buffer.concat([Buffer.from('err\n'), binary]));
+  t.true(
+    lines.some(({ tag, content }) => tag === 'P' && content.length === 8192),
+    "cut at conmon's buffer",
+  );
+  t.is(lines.at(-1)?.tag, 'P', 'a last line without a line break is partial');
+});
+
+test('100 MB of lines written as fast as possible are all there, in order', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const tail = 'y'.repeat(92);
+  const lines = Array.from({ length: 1_000_000 }, (_, at) => `${String(at).padStart(7, '0')}${tail}\n`);
+  const written = Buffer.from(lines.join(''));
+  await writeFile(join(f.folder, 'rootfs/lines'), written);
+  const id = await f.run(['cat', '/lines']);
+  t.like(await f.exit(id, 100_000), { exitCode: 0 });
+  const logged = outputOf(await f.logLines(id), 'stdout');
+  t.is(logged.length, 100_000_000);
+  t.true(logged.equals(written));
+});
+
+test('Rotating the log under load neither loses nor doubles a line', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const id = await f.shell(
+    'i=0; while [ $i -lt 100 ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); usleep 10000; i=$((i + 1)); done',
+  );
+  const rotated: string[] = [];
+  for (let turn = 0; turn < 20; turn += 1) {
+    await sleep(40);
+    const name = `${f.log(id)}.${String(turn)}`;
+    await rename(f.log(id), name);
+    rotated.push(name);
+    await f.runner.reopenLog(id);
+  }
+  const before = await stat(f.log(id));
+  await f.runner.reopenLog(id);
+  t.is((await stat(f.log(id))).ino, before.ino, 'nothing was renamed, so nothing is replaced');
+  t.like(await f.exit(id), { exitCode: 0 });
+  const texts = await Promise.all([...rotated, f.log(id)].map((name) => readFile(name)));
+  const lines = texts.map((text) => parseLog(text));
+  t.true(lines.filter((part) => part.length > 0).length > 10);
+  const expected = Array.from({ length: 100_000 }, (_, at) => `${String(at + 1)}\n`).join('');
+  t.is(outputOf(lines.flat(), 'stdout').toString(), expected);
+  await rename(f.log(id), `${f.log(id)}.last`);
+  await t.throwsAsync(f.runner.reopenLog(id), { instanceOf: CriError, code: StatusCode.FAILED_PRECONDITION });
+  await writeFile(f.log(id), 'foreign');
+  await t.throwsAsync(f.runner.reopenLog(id), { instanceOf: CriError, code: StatusCode.FAILED_PRECONDITION });
+  t.is(await readFile(f.log(id), 'utf8'), 'foreign');
+});
+
+test('To reopen the log of a container that ends meanwhile is refused', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const id = await f.shell(IDLE);
+  const record = join(f.folder, 'state/containers', id, 'runner.json');
+  const { monitor } = JSON.parse(await readFile(record, 'utf8')) as { monitor: { pid: number } };
+  process.kill(monitor.pid, 'SIGSTOP');
+  await rename(f.log(id), `${f.log(id)}.1`);
+  const reopening = t.throwsAsync(f.runner.reopenLog(id), { code: StatusCode.FAILED_PRECONDITION } as object);
+  await sleep(200);
+  process.kill(monitor.pid, 'SIGKILL');
+  await reopening;
+});
+
+test('A container without a log runs as well, and one with a terminal has one', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const silent = await f.shell('echo x; exit 4', { log: false });
+  t.like(await f.exit(silent), { exitCode: 4 });
+  await f.runner.reopenLog(silent);
+  const terminal = await f.shell('[ -t 0 ] && [ -t 1 ] && echo tty; exit 5', { terminal: true, stdin: true });
+  t.like(await f.exit(terminal), { exitCode: 5 });
+  t.is(outputOf(await f.logLines(terminal), 'stdout').toString(), 'tty\r\n');
+  t.deepEqual(await readdir(join(f.folder, 'state/tmp')), []);
+});
