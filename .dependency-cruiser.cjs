@@ -20,7 +20,7 @@ function onlyOwnRoom(name, room, others = []) {
     name,
     severity: 'error',
     comment: `each room of src/${room} may import ${['core/model', 'core/logging', 'utils', ...others, 'itself'].join(', ')} and files beside the rooms`,
-    from: { path: `^src/${room}/([^/]+)` },
+    from: { path: `^src/${room}/([^/]+)/` },
     to: {
       path: '^(src|test|api)/',
       pathNot: [`^src/${room}/$1/`, `^src/${room}/[^/]+\\.ts$`, shared, ...others.map((path) => `^src/${path}/`)],
@@ -67,6 +67,13 @@ module.exports = {
     only('cli-is-a-client', 'cli', ['core/config', 'host']),
     onlyOwnRoom('backends-know-ports-only', 'backends', ['host']),
     onlyOwnRoom('integrations-know-ports-only', 'integrations', ['host']),
+    {
+      name: 'backends-share-ports-only',
+      severity: 'error',
+      comment: 'what lies beside the rooms of backends serves them and knows none; only the registry names them all',
+      from: { path: '^src/backends/[^/]+\\.ts$', pathNot: '^src/backends/registry\\.ts$' },
+      to: { path: '^(src|test|api)/', pathNot: ['^src/backends/[^/]+\\.ts$', '^src/host/', shared] },
+    },
     {
       name: 'product-imports-no-test',
       severity: 'error',

@@ -1,8 +1,5 @@
 #!/usr/bin/env node
-import { runCli } from './cli/main.ts';
+import { handlers } from './backends/registry.ts';
+import { runProgram } from './program.ts';
 
-process.exitCode = await runCli(process.argv.slice(2), {
-  // The server's parts take longest to load, and no other command needs them.
-  serve: async (options) => (await import('./server.ts')).serve(options),
-  wipe: async (config) => (await import('./wipe.ts')).wipe(config),
-});
+await runProgram(handlers);

@@ -1,19 +1,22 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CrunSandboxProvider } from './backends/crun/crun-sandbox-provider.ts';
-import { LxcSandboxProvider } from './backends/lxc/lxc-sandbox-provider.ts';
+import type { Handler, HandlerParts } from './backends/handler.ts';
 import { ConmonRunner } from './backends/conmon/conmon-runner.ts';
 import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
 import type { Serve } from './cli/command.ts';
 import { versionInfo } from './cli/version-info.ts';
 import type { Config } from './core/config/schema.ts';
 import { ContainerService } from './core/lifecycle/containers/container-service.ts';
+import { ContainerSessions } from './core/lifecycle/containers/container-sessions.ts';
+import { ContainerStatsService } from './core/lifecycle/containers/container-stats.ts';
 import { EventBus } from './core/lifecycle/events.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { defaultCgroupParents } from './core/lifecycle/pods/cgroup-parent.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
-import { UserNamespaces } from './core/lifecycle/user-namespaces.ts';
+import { HostPodDirectories } from './host/platform/pod-directories.ts';
+import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
+import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
@@ -42,8 +45,14 @@ import { Undo } from './utils/async/undo.ts';
 /** Milliseconds that commands of an earlier server may go on; a CNI plugin may take two minutes. */
 const HELPERS_LIMIT_MS = 120_000;
 
-/** Runs the server until SIGTERM or SIGINT; containers stay. Resolves after an orderly shutdown. */
-export const serve: Serve = async ({ config, files, reload }) => {
+/**
+ * Runs the server with the given RuntimeClass handlers until SIGTERM or SIGINT; containers stay. Resolves after an orderly
+ * shutdown.
+ */
+export async function serve(
+  handlers: readonly Handler[],
+  { config, files, reload }: Parameters<Serve>[0],
+): Promise<void> {
   const logger = createLogger(config.log);
   endOnUncaught(logger);
   logger.info('Starting', { version: versionInfo().version, files, root: config.root, state: config.state });
@@ -51,7 +60,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
 
   const metrics = new Metrics();
   const streaming = await streamingServer(config, logger);
-  const services = { ...(await build(config, logger, metrics)), streaming };
+  const services = { ...(await build(handlers, config, logger, metrics)), streaming };
   await recover(services);
   metrics.watchInventory(inventory(services));
 
@@ -76,7 +85,7 @@ export const serve: Serve = async ({ config, files, reload }) => {
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
   await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
-};
+}
 
 /** Starts everything that listens. Nothing of it stays when one cannot, for it would keep the process from ending. */
 async function listen(parts: {
@@ -117,6 +126,7 @@ export async function claim({ root, state }: Config, logger: Logger): Promise<vo
 
 /** Wires every part to the ports it is used through. */
 export async function build(
+  handlers: readonly Handler[],
   config: Config,
   logger: RootLogger,
   metrics: Metrics,
@@ -165,23 +175,27 @@ export async function build(
     template: config.network.conf_template || undefined,
     logger,
   });
-  const backends = [
-    new LxcSandboxProvider({ lxcPath: join(config.state, 'lxc'), logger }),
-    new CrunSandboxProvider({ statePath: join(config.state, 'crun-sandboxes'), logger }),
-  ].map((provider) => {
-    const sandboxes = new ScopedSandboxProvider(provider, config.runtime.cgroup_driver === 'systemd');
-    return { sandboxes, runner, network };
-  });
-  const userNamespaces = new UserNamespaces(rootfs, [config.root, config.state]);
+  const platform = {
+    facts: host,
+    apparmor: new KernelAppArmor({ logger }),
+    devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
+    userNamespaces: new HostUserNamespaces(rootfs, [config.root, config.state]),
+    podDirectories: new HostPodDirectories(join(config.state, 'sandboxes')),
+    volumes: new VolumeDirectories(join(config.root, 'volumes')),
+  };
+  const parts: HandlerParts = {
+    state: config.state,
+    host: { runner, network, rootfs, platform },
+    inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, config.runtime.cgroup_driver === 'systemd'),
+    logger,
+  };
+  const backends = await Promise.all(handlers.map(({ name, make }) => make(config.handlers[name], parts)));
   const pods = new PodService({
     root: config.root,
-    state: config.state,
     backends,
     defaultHandler: config.runtime.default_handler,
     cgroupDriver: config.runtime.cgroup_driver,
     cgroupParent: config.runtime.cgroup_parent || defaultCgroupParents[config.runtime.cgroup_driver],
-    userNamespaces,
-    host,
     clock,
     logger,
     events,
@@ -190,10 +204,6 @@ export async function build(
     root: config.root,
     pods,
     images,
-    rootfs,
-    apparmor: new KernelAppArmor({ logger }),
-    host,
-    devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     pidsLimit: config.runtime.pids_limit,
     rlimits,
     clock,
@@ -201,7 +211,9 @@ export async function build(
     events,
   });
   const version = versionInfo().version;
-  return { pods, containers, images, rootfs, userNamespaces, backends, events, config, clock, logger, version };
+  const sessions = new ContainerSessions(pods, containers);
+  const stats = new ContainerStatsService(pods, containers, logger);
+  return { pods, containers, sessions, stats, images, backends, events, config, clock, logger, version };
 }
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {

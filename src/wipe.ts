@@ -1,6 +1,7 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Wipe } from './cli/command.ts';
+import type { Handler } from './backends/handler.ts';
+import type { Config } from './core/config/schema.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { isErrno, messageOf } from './utils/errors.ts';
@@ -17,10 +18,10 @@ const STATE_PARTS = ['sandboxes', 'runner', 'lxc', 'crun-sandboxes', 'helpers'];
  * @throws CriError FAILED_PRECONDITION while a server uses the root; Error when something cannot be removed, and the
  *   records of it stay for another try.
  */
-export const wipe: Wipe = async (config) => {
+export async function wipe(handlers: readonly Handler[], config: Config): Promise<void> {
   const logger = createLogger({ ...config.log, level: 'error' });
   await claim(config, logger);
-  const services = await build(config, logger, new Metrics());
+  const services = await build(handlers, config, logger, new Metrics());
   await recover(services);
   const { pods, containers, images } = services;
   const failures: string[] = [];
@@ -37,7 +38,7 @@ export const wipe: Wipe = async (config) => {
   if (failures.length > 0) throw new Error(`some things cannot be removed:\n${failures.join('\n')}`);
   await removeFolder(config.root, ROOT_PARTS);
   await removeFolder(config.state, STATE_PARTS);
-};
+}
 
 async function removeFolder(folder: string, parts: readonly string[]): Promise<void> {
   await unmountBelow(folder);

@@ -80,7 +80,7 @@ function flagTable({ table, key }: ConfigFlag, value: string): Table {
 /** Merges and checks. @throws ConfigError */
 function checkConfig(sources: readonly Source[]): Config {
   const merged = sources.reduce<Table>((below, { table }) => mergeTables(below, table), {});
-  const result = configSchema.safeParse(merged);
+  const result = configSchema().safeParse(merged);
   if (result.success) return result.data;
   const problems = result.error.issues.flatMap((issue) => problemsOf(issue, merged));
   throw new ConfigError(problems.map(({ path, sentence }) => `${placeOf(sources, path)}: ${sentence}`));

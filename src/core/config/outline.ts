@@ -36,27 +36,35 @@ interface Node {
   properties?: Record<string, Node>;
 }
 
-let outline: OutlineTable[] | undefined;
+let built: { of: unknown; outline: OutlineTable[] } | undefined;
 
 /** The configuration's tables and keys in the schema's order. */
 export function configOutline(): OutlineTable[] {
-  outline ??= build();
-  return outline;
+  const schema = configSchema();
+  if (built?.of !== schema) built = { of: schema, outline: build(z.toJSONSchema(schema, { io: 'input' }) as Node) };
+  return built.outline;
 }
 
-function build(): OutlineTable[] {
-  const schema = z.toJSONSchema(configSchema, { io: 'input' }) as Node;
+/** A table that holds nothing but tables is not one of its own; theirs have dotted names. */
+function build(schema: Node): OutlineTable[] {
   const top: OutlineTable = { name: '', description: '', keys: [] };
   const tables = [top];
+  const add = (name: string, { description, properties = {} }: Node) => {
+    const children = Object.entries(properties);
+    const below = children.filter(([, node]) => node.properties !== undefined);
+    const keys = keysOf(Object.fromEntries(children.filter(([, node]) => node.properties === undefined)));
+    if (below.length === 0 || keys.length > 0) tables.push({ name, description: sentence(description), keys });
+    for (const [child, node] of below) add(`${name}.${child}`, node);
+  };
   for (const [name, node] of Object.entries(schema.properties ?? {})) {
     if (node.properties === undefined) top.keys.push(keyOf(name, node));
-    else tables.push({ name, description: sentence(node.description), keys: keysOf(node) });
+    else if (Object.keys(node.properties).length > 0) add(name, node);
   }
   return tables;
 }
 
-function keysOf(node: Node): OutlineKey[] {
-  return Object.entries(node.properties ?? {}).map(([name, child]) => keyOf(name, child));
+function keysOf(properties: Record<string, Node>): OutlineKey[] {
+  return Object.entries(properties).map(([name, child]) => keyOf(name, child));
 }
 
 function keyOf(name: string, node: Node): OutlineKey {
@@ -67,7 +75,7 @@ function keyOf(name: string, node: Node): OutlineKey {
     default: node.default,
     example: node.examples?.[0],
   };
-  if (node.items?.properties !== undefined) key.entries = keysOf(node.items);
+  if (node.items?.properties !== undefined) key.entries = keysOf(node.items.properties);
   return key;
 }
 

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { isSecretName } from '../logging/redact.ts';
 import { nearest } from './nearest.ts';
-import { configOutline } from './outline.ts';
+import { type OutlineKey, configOutline } from './outline.ts';
 import { type KeyPath, formatPath, valueAt } from './tables.ts';
 import { tomlValue } from './toml-value.ts';
 
@@ -68,20 +68,29 @@ function show(path: KeyPath, value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
-function knownKeys(table: KeyPath): string[] {
-  const names = table.filter((key) => typeof key === 'string');
+/** Names that may stand in the table at `path`: keys, tables below it, or keys of an entry of a list of tables. */
+function knownKeys(path: KeyPath): string[] {
   const outline = configOutline();
-  if (names.length === 0)
-    return outline.flatMap(({ name, keys }) => (name === '' ? keys.map((key) => key.name) : [name]));
-  const keys = outline.find(({ name }) => name === names[0])?.keys ?? [];
-  const below = names.length === 1 ? keys : (keys.find(({ name }) => name === names[1])?.entries ?? []);
-  return below.map(({ name }) => name);
+  const names = path.filter((key) => typeof key === 'string');
+  const table = names.join('.');
+  const prefix = table === '' ? '' : `${table}.`;
+  const below = outline
+    .filter(({ name }) => name !== '' && name.startsWith(prefix))
+    .map(({ name }) => name.slice(prefix.length).split('.', 1)[0] ?? '');
+  const keys = outline.find(({ name }) => name === table)?.keys ?? entriesAt(names);
+  return [...new Set([...keys.map(({ name }) => name), ...below])];
+}
+
+function entriesAt(names: readonly string[]): readonly OutlineKey[] {
+  return keyAt(names)?.entries ?? [];
 }
 
 function defaultOf(path: KeyPath): unknown {
-  if (path.length > 2) return undefined;
-  const [table, key] = path.length === 1 ? ['', path[0]] : path;
-  return configOutline()
-    .find(({ name }) => name === table)
-    ?.keys.find(({ name }) => name === key)?.default;
+  const names = path.filter((key) => typeof key === 'string');
+  return names.length === path.length ? keyAt(names)?.default : undefined;
+}
+
+function keyAt(names: readonly string[]): OutlineKey | undefined {
+  const table = configOutline().find(({ name }) => name === names.slice(0, -1).join('.'));
+  return table?.keys.find(({ name }) => name === names.at(-1));
 }

@@ -1,5 +1,6 @@
 import { type OutlineKey, configOutline } from './outline.ts';
 import type { Config } from './schema.ts';
+import { valueAt } from './tables.ts';
 import { tomlValue } from './toml-value.ts';
 
 const WIDTH = 100;
@@ -21,10 +22,9 @@ export function defaultConfigToml(): string {
 
 /** A configuration as a file that gives exactly it again, on any version that knows its keys. */
 export function dumpConfigToml(config: Config): string {
-  const values = config as unknown as Record<string, unknown>;
   return render('# The configuration of proxmox-lxcri in force.', (key, table) => {
-    const holder = table === '' ? values : (values[table] as Record<string, unknown>);
-    return `${key.name} = ${tomlValue(holder[key.name])}`;
+    const path = [...(table === '' ? [] : table.split('.')), key.name];
+    return `${key.name} = ${tomlValue(valueAt(config, path))}`;
   });
 }
 

@@ -65,10 +65,8 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 }
 
 /** The keys that crictl inspect and its users read. */
-async function details({ pods }: Services, record: ContainerRecord): Promise<Record<string, unknown>> {
-  const runner = pods.runnerOf(record.sandboxId);
-  const state = await runner.inspect(record.id);
-  const pid = 'pid' in state ? state.pid : 0;
+async function details({ containers }: Services, record: ContainerRecord): Promise<Record<string, unknown>> {
+  const { pid, runtimeSpec } = await containers.describe(record);
   return {
     sandboxID: record.sandboxId,
     pid,
@@ -76,6 +74,6 @@ async function details({ pods }: Services, record: ContainerRecord): Promise<Rec
       ...record.config,
       envs: record.config.envs.map(({ key, value }) => ({ key, value: value.toString('utf8') })),
     },
-    runtimeSpec: await runner.spec(record.id),
+    runtimeSpec,
   };
 }

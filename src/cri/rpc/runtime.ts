@@ -10,7 +10,7 @@ const KUBELET_API_VERSION = '0.1.0';
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { config, backends, userNamespaces, version } = services;
+  const { config, backends, version } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -24,12 +24,13 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
       const problem = await runtimeProblem(services);
       const standard = standardBackend(services);
       const { ready, reason, message } = await standard.network.readiness();
-      const mapped = (await userNamespaces.problem()) === undefined;
-      const featuresOf = ({ sandboxes: { features } }: Backend) => ({
+      const featuresOf = async ({ sandboxes: { features }, platform }: Backend) => ({
         ...features,
-        userNamespaces: features.userNamespaces && mapped,
+        userNamespaces: features.userNamespaces && (await platform.userNamespaces.problem()) === undefined,
       });
-      const handlers = backends.map((backend) => ({ name: backend.sandboxes.handler, features: featuresOf(backend) }));
+      const handlers = await Promise.all(
+        backends.map(async (backend) => ({ name: backend.sandboxes.handler, features: await featuresOf(backend) })),
+      );
       return StatusResponse.create({
         status: {
           conditions: [
@@ -43,7 +44,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
           ],
         },
         // The empty name stands for the handler of pods that name none.
-        runtimeHandlers: [{ name: '', features: featuresOf(standard) }, ...handlers],
+        runtimeHandlers: [{ name: '', features: await featuresOf(standard) }, ...handlers],
         features: { supplementalGroupsPolicy: true, mountOptions: true },
         info: verbose
           ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await standard.runner.version()) }

@@ -1,13 +1,13 @@
 import type { Config } from '../../core/config/schema.ts';
 import type { ContainerService } from '../../core/lifecycle/containers/container-service.ts';
+import type { ContainerSessions } from '../../core/lifecycle/containers/container-sessions.ts';
+import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
 import type { EventBus } from '../../core/lifecycle/events.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
-import type { UserNamespaces } from '../../core/lifecycle/user-namespaces.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { RootfsStore } from '../../core/model/rootfs.ts';
 import type { StreamingServer } from '../streaming/streaming-server.ts';
 
 /** Everything the RPC groups call. */
@@ -15,8 +15,8 @@ export interface Services {
   pods: PodService;
   containers: ContainerService;
   images: ImageService;
-  rootfs: RootfsStore;
-  userNamespaces: UserNamespaces;
+  sessions: ContainerSessions;
+  stats: ContainerStatsService;
   backends: readonly Backend[];
   events: EventBus;
   streaming: Pick<StreamingServer, 'offer'>;

@@ -36,11 +36,23 @@ async function resolved(path: string): Promise<string> {
   }
 }
 
-/** Mounts a tmpfs of `bytes` bytes with mode 1777, which belongs to `owner`; does nothing where something is mounted already. */
-export async function mountTmpfs(path: string, bytes: number, owner: number): Promise<void> {
+/** What a tmpfs is made of (tmpfs(5)). */
+export interface TmpfsOptions {
+  bytes: number;
+  /** undefined: as many as the kernel gives. */
+  inodes?: number;
+  mode: number;
+  /** User and group id of its root. */
+  owner: number;
+}
+
+/** Mounts a tmpfs; does nothing where something is mounted already. */
+export async function mountTmpfs(path: string, { bytes, inodes, mode, owner }: TmpfsOptions): Promise<void> {
   if (await isMountPoint(path)) return;
-  const options = `nosuid,nodev,noexec,mode=1777,size=${String(bytes)},uid=${String(owner)},gid=${String(owner)}`;
-  await run('mount', ['-t', 'tmpfs', '-o', options, 'shm', path]);
+  const options = ['nosuid', 'nodev', 'noexec', `mode=${mode.toString(8)}`, `size=${String(bytes)}`];
+  if (inodes !== undefined) options.push(`nr_inodes=${String(inodes)}`);
+  options.push(`uid=${String(owner)}`, `gid=${String(owner)}`);
+  await run('mount', ['-t', 'tmpfs', '-o', options.join(','), 'shm', path]);
 }
 
 /** Unmounts `path` lazily, so that a process which still looks at it cannot hold it; no error when nothing is mounted. */

@@ -7,6 +7,8 @@ import { completionScript } from '../../../src/cli/completion/index.ts';
 import { allCommands } from '../../../src/cli/completion/outline.ts';
 import { cliMarkdown } from '../../../src/cli/reference.ts';
 import { COMMANDS } from '../../../src/cli/registry.ts';
+import { handlers } from '../../../src/backends/registry.ts';
+import { declareHandlers } from '../../../src/core/config/handlers.ts';
 import { configurationMarkdown } from '../../../src/core/config/reference.ts';
 import { configSchema } from '../../../src/core/config/schema.ts';
 import { cli } from './harness.ts';
@@ -19,6 +21,8 @@ async function folder(t: ExecutionContext): Promise<string> {
 }
 
 const page = (name: string) => readFile(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
+
+declareHandlers(handlers);
 
 test('docs/cli.md and docs/configuration.md are what "npm run docs" makes', async (t) => {
   t.is(await page('cli.md'), cliMarkdown());
@@ -146,7 +150,7 @@ test('config default, check and dump; serve gets the configuration and can read 
     },
   });
   t.deepEqual(serve, { code: 0, stdout: '', stderr: '' });
-  t.deepEqual(reloaded, configSchema.parse({ root: '/changed', log: { level: 'warn' } }));
+  t.deepEqual(reloaded, configSchema().parse({ root: '/changed', log: { level: 'warn' } }));
 
   const broken = await cli(['config', 'check', '--config', file]);
   t.is(broken.code, 1);

@@ -1,28 +1,24 @@
-import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { ContainerConfig, LinuxContainerResources } from '../../../../api/gen/cri.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
-import type { AppArmor } from '../../model/apparmor.ts';
+import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
-import type { DeviceRegistry } from '../../model/container-devices.ts';
-import type { ContainerExit, ContainerRunner, ExecResult } from '../../model/container-runner.ts';
+import type { ContainerExit, ContainerRunner } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import type { HostFacts } from '../../model/host-facts.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
+import type { OciSpec } from '../../model/oci-runtime.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
-import type { RootfsStore, Usage } from '../../model/rootfs.ts';
-import { checkNoNul } from '../checks.ts';
+import type { Usage } from '../../model/rootfs.ts';
 import type { EventBus } from '../events.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import { createContainer } from './create-container.ts';
-import { DeclaredVolumes } from './declared-volumes.ts';
 import { rootfsIds, unmountImageVolumes } from './image-volumes.ts';
 import { startFailed } from './outcome.ts';
 import { recoverContainer, removeOrphans } from './recover-containers.ts';
@@ -32,8 +28,6 @@ import type { Measured } from './writable-usage.ts';
 
 /** How long a killed container may take to be gone before the stop is reported as failed. */
 const KILL_WAIT_MS = 10_000;
-/** The kubelet's cap on each stream of ExecSync (CRI ExecSyncResponse). */
-const EXEC_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** The longest wait setTimeout(3) of Node.js can do, in milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -49,10 +43,6 @@ export interface ContainerServiceOptions {
   root: string;
   pods: PodService;
   images: ContainerImages;
-  rootfs: RootfsStore;
-  apparmor: AppArmor;
-  devices: DeviceRegistry;
-  host: HostFacts;
   /** Processes a container may have; -1 sets no limit. */
   pidsLimit: number;
   /** Limits of the processes of each container. */
@@ -62,22 +52,18 @@ export interface ContainerServiceOptions {
   events: EventBus;
 }
 
-/** The options and what the service makes itself: everything that the steps of its calls work with. */
-export interface ContainerParts extends ContainerServiceOptions {
-  volumes: DeclaredVolumes;
-}
-
 /** The life cycle of containers: create, start, stop, remove, exec, and take up again after a restart. */
 export class ContainerService {
-  readonly #options: ContainerParts;
+  readonly #options: ContainerServiceOptions;
   readonly #store: ContainerStore;
   readonly #locks = new KeyedLock();
   readonly #usage: WritableUsage;
 
   constructor(options: ContainerServiceOptions) {
-    this.#options = { ...options, volumes: new DeclaredVolumes(join(options.root, 'volumes')) };
+    this.#options = options;
     this.#store = new ContainerStore(options);
-    for (const runner of options.pods.runners()) runner.onExit((exit) => void this.#onExit(exit));
+    const runners = new Set(options.pods.backends().map(({ runner }) => runner));
+    for (const runner of runners) runner.onExit((exit) => void this.#onExit(exit));
     this.#usage = new WritableUsage((id) => this.#written(id), options.clock);
     options.pods.attachContainers({
       endAll: async (sandboxId) => {
@@ -153,7 +139,7 @@ export class ContainerService {
       if (record.phase !== 'created') {
         throw failedPrecondition(`container ${fullId} is ${record.phase}: only a created one can be started`);
       }
-      const { runner } = pods.ready(sandboxId);
+      const { runner } = pods.ready(sandboxId).backend;
       const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: clock.now() };
       await this.#store.put(starting);
       try {
@@ -199,10 +185,11 @@ export class ContainerService {
   async #remove(record: ContainerRecord): Promise<void> {
     const now = this.#store.get(record.id);
     if (now === undefined) return;
-    const { rootfs, images, volumes } = this.#options;
+    const { images } = this.#options;
+    const { runner, rootfs, platform } = this.#backendOf(record);
     if (now.phase !== 'creating' && now.phase !== 'exited') await this.#kill(now);
-    await this.#runnerOf(record).remove(record.id);
-    await volumes.remove(record.id);
+    await runner.remove(record.id);
+    await platform.volumes.remove(record.id);
     await unmountImageVolumes(rootfs, record);
     await rootfs.remove(record.id);
     this.#usage.forget(record.id);
@@ -221,34 +208,6 @@ export class ContainerService {
     await recoverContainer(this.#options, this.#store, record, () => Promise.resolve());
   }
 
-  /**
-   * Runs a command in a running container (CRI ExecSync) with the container's user, environment and directory.
-   * @throws CriError NOT_FOUND, FAILED_PRECONDITION, DEADLINE_EXCEEDED after `timeoutSeconds` (0: no limit), UNKNOWN.
-   */
-  async execSync(
-    id: string,
-    command: readonly string[],
-    timeoutSeconds: bigint,
-    signal?: AbortSignal,
-  ): Promise<ExecResult> {
-    if (timeoutSeconds < 0n) throw invalidArgument('timeout', 'must not be negative');
-    if (command.length === 0) throw invalidArgument('cmd', 'must not be empty');
-    for (const word of command) checkNoNul('cmd', word);
-    const record = this.#running(id);
-    const runner = this.#runnerOf(record);
-    const spec = await runner.spec(record.id);
-    if (spec === undefined) throw failedPrecondition(`container ${record.id} has no runtime configuration any more`);
-    return runner.exec(
-      record.id,
-      { ...spec.process, args: [...command], terminal: false },
-      {
-        timeoutMs: Math.min(Number(timeoutSeconds) * 1000, LONGEST_TIMER_MS),
-        maxOutputBytes: EXEC_OUTPUT_BYTES,
-        signal,
-      },
-    );
-  }
-
   /** What a container has written to its root file system and to the directories that its image declares. */
   usage(id: string): Promise<Measured | undefined> {
     return this.#usage.of(this.get(id).id);
@@ -260,15 +219,25 @@ export class ContainerService {
   }
 
   async #written(id: string): Promise<Usage | undefined> {
-    const layer = await this.#options.rootfs.usage(id);
+    const record = this.#store.get(id);
+    if (record === undefined) return undefined;
+    const { rootfs, platform } = this.#backendOf(record);
+    const layer = await rootfs.usage(id);
     if (layer === undefined) return undefined;
-    const volumes = await this.#options.volumes.usage(id);
+    const volumes = await platform.volumes.usage(id);
     return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
+  }
+
+  /** What the runner knows of a container, for people: its first process and its OCI configuration. */
+  async describe(record: ContainerRecord): Promise<{ pid: number; runtimeSpec: OciSpec | undefined }> {
+    const runner = this.#runnerOf(record);
+    const state = await runner.inspect(record.id);
+    return { pid: 'pid' in state ? state.pid : 0, runtimeSpec: await runner.spec(record.id) };
   }
 
   /** Opens the log anew after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
   async reopenLog(id: string): Promise<void> {
-    const record = this.#running(id);
+    const record = this.running(id);
     if (record.logPath !== '') await this.#runnerOf(record).reopenLog(record.id);
   }
 
@@ -280,8 +249,9 @@ export class ContainerService {
       if (record.phase === 'exited') {
         throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
       }
-      const limits = ociResources(resources, 'linux', this.#options.host, { isUpdate: true });
-      await this.#runnerOf(record).update(fullId, limits);
+      const { runner, platform } = this.#backendOf(record);
+      const limits = ociResources(resources, 'linux', platform.facts, { isUpdate: true });
+      await runner.update(fullId, limits);
       const linux = { securityContext: undefined, ...record.config.linux, resources };
       await this.#store.put({ ...record, config: { ...record.config, linux } });
     });
@@ -290,7 +260,8 @@ export class ContainerService {
   /** Loads the records and readies their root file systems; comes before the images are loaded, which look at those. */
   async load(): Promise<void> {
     await this.#store.load();
-    await this.#options.rootfs.recover(new Set(this.#store.all().flatMap(rootfsIds)));
+    const keep = new Set(this.#store.all().flatMap(rootfsIds));
+    for (const store of new Set(this.#options.pods.backends().map(({ rootfs }) => rootfs))) await store.recover(keep);
   }
 
   /**
@@ -313,11 +284,16 @@ export class ContainerService {
     await removeOrphans(this.#options, this.#store);
   }
 
-  #runnerOf({ sandboxId }: ContainerRecord): ContainerRunner {
-    return this.#options.pods.runnerOf(sandboxId);
+  #backendOf({ sandboxId }: ContainerRecord): Backend {
+    return this.#options.pods.backendOf(sandboxId);
   }
 
-  #running(id: string): ContainerRecord {
+  #runnerOf(record: ContainerRecord): ContainerRunner {
+    return this.#backendOf(record).runner;
+  }
+
+  /** A running container's record. @throws CriError NOT_FOUND, FAILED_PRECONDITION when it does not run. */
+  running(id: string): ContainerRecord {
     const record = this.get(id);
     if (record.phase === 'running') return record;
     throw failedPrecondition(`container ${record.id} is ${record.phase}, not running`);

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { dirname } from 'node:path';
 import type { ContainerConfig } from '../../../../api/gen/cri.ts';
+import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
 import { readFileScoped } from '../../../utils/fs/scoped.ts';
 import type { Undo } from '../../../utils/async/undo.ts';
 import type { ContainerRecord } from '../../model/container.ts';
@@ -15,10 +16,10 @@ import { containerSpec } from '../oci/spec.ts';
 import { resolveUser } from '../oci/users.ts';
 import type { ReadyPod } from '../pods/pod-service.ts';
 import { hostnameOf, namespaceOptions } from '../pods/sandbox-spec.ts';
-import type { ContainerParts } from './container-service.ts';
+import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { findMountedImages, mountImageVolumes, unmountImageVolumes } from './image-volumes.ts';
-import { mountTargets, resolveInRoot } from './mount-targets.ts';
+import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './validate.ts';
 
@@ -30,19 +31,20 @@ const USER_FILE_BYTES = 4 * 1024 * 1024;
  * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's own words.
  */
 export async function createContainer(
-  options: ContainerParts,
+  options: ContainerServiceOptions,
   store: ContainerStore,
   request: { id: string; pod: ReadyPod; config: ContainerConfig },
   undo: Undo,
 ): Promise<void> {
-  const { rootfs, clock, host, pidsLimit, rlimits, volumes } = options;
+  const { clock, pidsLimit, rlimits } = options;
   const { id, pod, config } = request;
-  const { runner } = pod;
+  const { runner, rootfs, platform } = pod.backend;
+  const { facts: host, volumes } = platform;
   const image = findImage(options, config);
   const mounted = findMountedImages(config, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, config);
-  const edits = await options.devices.edits(cdiDeviceNames(config));
-  const profile = await apparmorProfile(config.linux?.securityContext, options.apparmor);
+  const edits = await platform.devices.edits(cdiDeviceNames(config));
+  const profile = await apparmorProfile(config.linux?.securityContext, platform.apparmor);
   const logPath = containerLogPath(pod.record.config, config);
   const record: ContainerRecord = {
     id,
@@ -99,7 +101,7 @@ export async function createContainer(
     pidsLimit,
     rlimits,
     pod: {
-      files: pod.files,
+      files: platform.podDirectories.files(pod.record.id),
       hostname: network === 'node' ? nodeHostname() : hostnameOf(pod.record.config),
       network,
       ipc,
@@ -122,7 +124,7 @@ export async function createContainer(
   await store.put({ ...record, phase: 'created', user: { uid, gid, supplementalGroups } });
 }
 
-function findImage(options: ContainerParts, config: ContainerConfig): ImageRecord {
+function findImage(options: ContainerServiceOptions, config: ContainerConfig): ImageRecord {
   const name = config.image?.image ?? '';
   const image = options.images.status(name);
   if (image === undefined) throw notFound('image', name);

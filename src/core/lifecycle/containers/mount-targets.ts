@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { ContainerConfig } from '../../../../api/gen/cri.ts';
-import { ScopedFileError, resolveScoped } from '../../../utils/fs/scoped.ts';
+import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import { checkAbsolutePath } from '../checks.ts';
 
@@ -24,17 +24,4 @@ export async function mountTargets(rootfs: string, config: ContainerConfig): Pro
       return target;
     }),
   );
-}
-
-/**
- * A path as the container sees it when links inside its root are followed; nothing runs in the root yet that could change
- * it. @throws CriError INVALID_ARGUMENT for a loop of links, naming `field`.
- */
-export async function resolveInRoot(rootfs: string, path: string, field: string): Promise<string> {
-  try {
-    return posix.join('/', (await resolveScoped(rootfs, path)).slice(rootfs.length));
-  } catch (error) {
-    if (error instanceof ScopedFileError) throw invalidArgument(field, error.message);
-    throw error;
-  }
 }

@@ -1,6 +1,6 @@
 import type { ContainerRecord } from '../../model/container.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import type { ContainerParts } from './container-service.ts';
+import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { ownerOf } from './image-volumes.ts';
 import { exited, lost } from './outcome.ts';
@@ -10,7 +10,7 @@ import { exited, lost } from './outcome.ts';
  * happened meanwhile are recorded with their true code and time.
  */
 export async function recoverContainer(
-  options: ContainerParts,
+  options: ContainerServiceOptions,
   store: ContainerStore,
   record: ContainerRecord,
   remove: () => Promise<void>,
@@ -21,7 +21,7 @@ export async function recoverContainer(
     logger.info('Removing a container whose creation was interrupted', { container: record.id });
     return remove();
   }
-  const runner = pods.runnerOf(record.sandboxId);
+  const runner = pods.backendOf(record.sandboxId).runner;
   const state = await runner.inspect(record.id);
   switch (state.status) {
     case 'absent':
@@ -41,8 +41,8 @@ export async function recoverContainer(
 }
 
 /** Removes containers, root file systems and volumes that no record knows; failures are reported and tried again at the next start. */
-export async function removeOrphans(options: ContainerParts, store: ContainerStore): Promise<void> {
-  const { pods, rootfs, volumes, logger } = options;
+export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
+  const { pods, logger } = options;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     const ids = await part.list().catch((error: unknown) => {
       logger.error(`Cannot look for each ${what} that no record knows`, { error: messageOf(error) });
@@ -59,7 +59,8 @@ export async function removeOrphans(options: ContainerParts, store: ContainerSto
       }
     }
   };
-  for (const runner of pods.runners()) await sweep('container', runner);
-  await sweep('root file system', rootfs);
-  await sweep('volume', volumes);
+  const backends = pods.backends();
+  for (const runner of new Set(backends.map((backend) => backend.runner))) await sweep('container', runner);
+  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root file system', store);
+  for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) await sweep('volume', volumes);
 }

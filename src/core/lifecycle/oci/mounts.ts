@@ -5,7 +5,7 @@ import { invalidArgument } from '../../model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
 import { checkAbsolutePath } from '../checks.ts';
-import type { PodFiles } from '../pods/files.ts';
+import type { PodFiles } from '../../model/pod-directories.ts';
 import { checkIdmapSupport, mountMappings } from './idmapped-mounts.ts';
 
 const PROPAGATION: Record<number, string> = {

@@ -7,7 +7,7 @@ import type { ImageConfig } from '../../model/image.ts';
 import type { OciLinux, OciSpec } from '../../model/oci-runtime.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
 import type { NamespaceScope, Placement } from '../../model/sandbox-provider.ts';
-import type { PodFiles } from '../pods/files.ts';
+import type { PodFiles } from '../../model/pod-directories.ts';
 import { checkContainerUserNamespace } from '../pods/user-namespace.ts';
 import { capabilitySets } from './capabilities.ts';
 import { containerDevices } from './devices.ts';

@@ -1,13 +1,9 @@
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { unmount } from '../../../host/mounts/mount.ts';
-import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
+import type { Backend } from '../../model/backend.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { Network } from '../../model/network.ts';
+import type { PodDirectories } from '../../model/pod-directories.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
-import { podFiles } from './files.ts';
+import type { SandboxSpec } from '../../model/sandbox-provider.ts';
 import { formatRecord, parseRecord } from '../records/record-file.ts';
 import { sandboxSchema } from './sandbox-record.ts';
 import { networkRequest } from './sandbox-spec.ts';
@@ -15,15 +11,13 @@ import { networkRequest } from './sandbox-spec.ts';
 export interface OrphanParts {
   /** Whether a record knows a sandbox. */
   known: (id: string) => boolean;
-  runDir: (id: string) => string;
   spec: (record: SandboxRecord) => SandboxSpec;
-  network: Network;
   logger: Logger;
 }
 
-/** Copies a record into the sandbox's run folder: its addresses can be given back even when the record itself is lost. */
-export async function copyRecord(runDir: string, record: SandboxRecord): Promise<void> {
-  await writeFileAtomic(copyIn(runDir), formatRecord(sandboxSchema, { revision: 0, record }));
+/** Copies a record into the sandbox's directory: its addresses can be released even when the record itself is lost. */
+export async function copyRecord(directories: PodDirectories, record: SandboxRecord): Promise<void> {
+  await directories.keep(record.id, formatRecord(sandboxSchema, { revision: 0, record }));
 }
 
 /**
@@ -31,39 +25,31 @@ export async function copyRecord(runDir: string, record: SandboxRecord): Promise
  * folders. One that cannot be removed is reported and left for the next start.
  */
 export async function discardOrphans(
-  provider: SandboxProvider,
-  { known, runDir, spec, network, logger }: OrphanParts,
+  { sandboxes: provider, network, platform }: Backend,
+  { known, spec, logger }: OrphanParts,
 ): Promise<void> {
+  const directories = platform.podDirectories;
   if ((await provider.unavailableBecause()) !== undefined) return;
   for (const id of await provider.list()) {
     if (known(id)) continue;
     logger.warn('Removing a sandbox that no record knows', { sandbox: id, handler: provider.handler });
-    const folder = runDir(id);
     try {
-      const record = await readCopy(folder);
+      const record = await readCopy(directories, id);
       if (record?.network !== undefined) {
         const netns = (await provider.inspect(spec(record)))?.namespaces.network;
         await network.detach(networkRequest(record, netns), record.network);
       }
       await provider.discard(id);
-      await unmount(podFiles(folder).shm);
-      await rm(folder, { recursive: true, force: true });
+      await directories.remove(id);
     } catch (error) {
       logger.error('Cannot remove a sandbox', { sandbox: id, error: messageOf(error) });
     }
   }
 }
 
-async function readCopy(runDir: string): Promise<SandboxRecord | undefined> {
-  try {
-    const path = copyIn(runDir);
-    return parseRecord(sandboxSchema, path, await readFile(path, 'utf8')).record;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
-}
-
-function copyIn(runDir: string): string {
-  return join(runDir, 'record.json');
+async function readCopy(directories: PodDirectories, id: string): Promise<SandboxRecord | undefined> {
+  const text = await directories.kept(id);
+  return text === undefined
+    ? undefined
+    : parseRecord(sandboxSchema, `${directories.path(id)}/record.json`, text).record;
 }

@@ -1,15 +1,14 @@
-import { mkdir, rm } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
 import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
-import { mountTmpfs, unmount } from '../../../host/mounts/mount.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
 import type { Backend } from '../../model/backend.ts';
-import type { ContainerRunner } from '../../model/container-runner.ts';
+import type { ContainerStreams } from '../../model/container-runner.ts';
 import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
+import type { Platform } from '../../model/platform.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
 import { findById, lookupById, newId } from '../ids.ts';
@@ -18,8 +17,6 @@ import { ociResources } from '../oci/resources.ts';
 import { RecordStore } from '../records/record-store.ts';
 import { attachNetwork } from './attach-network.ts';
 import { checkCgroupParent } from './cgroup-parent.ts';
-import { podFiles, writePodFiles } from './files.ts';
-import type { PodFiles } from './files.ts';
 import { keepNetworks } from './network-upkeep.ts';
 import { copyRecord, discardOrphans } from './orphans.ts';
 import type { PodContainers } from './pod-containers.ts';
@@ -36,9 +33,7 @@ const SHM_BYTES = 64 * 1024 * 1024;
 export interface ReadyPod {
   record: SandboxRecord;
   placement: Placement;
-  /** Runs its containers. */
-  runner: ContainerRunner;
-  files: PodFiles;
+  backend: Backend;
 }
 
 /** The life cycle of pod sandboxes: run, stop, remove, find, and take up again after a restart. */
@@ -89,8 +84,19 @@ export class PodService {
     if (record.phase !== 'ready' || placement === undefined) {
       throw failedPrecondition(`pod sandbox ${record.id} is not ready: its containers cannot be created or started`);
     }
-    const { runner } = this.#backend(record.handler);
-    return { record, placement, runner, files: podFiles(this.#runDir(record.id)) };
+    return { record, placement, backend: this.#backend(record.handler) };
+  }
+
+  /**
+   * Connections to ports of a READY pod, for a client that comes later (CRI PortForward).
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION.
+   */
+  forwardPorts(id: string): (port: number, io: ContainerStreams, signal: AbortSignal) => Promise<void> {
+    const { record } = this.ready(id);
+    return async (port, io, signal) => {
+      const { backend, placement } = this.ready(record.id);
+      await backend.runner.forwardPort(placement, port, io, signal);
+    };
   }
 
   /** The provider's own facts about a pod, for people. */
@@ -99,16 +105,16 @@ export class PodService {
   }
 
   /**
-   * What runs the containers of a pod, also of one that has ended. A pod without a record, whose file was lost, is taken
+   * The backend of a pod, also of one that has ended. A pod without a record, whose file was lost, is taken
    * for the default handler's. @throws CriError INVALID_ARGUMENT when its handler is not configured any more.
    */
-  runnerOf(sandboxId: string): ContainerRunner {
-    return this.#backend(this.#records.get(sandboxId)?.handler ?? this.#options.defaultHandler).runner;
+  backendOf(sandboxId: string): Backend {
+    return this.#backend(this.#records.get(sandboxId)?.handler ?? this.#options.defaultHandler);
   }
 
-  /** Every runner, each once. */
-  runners(): ContainerRunner[] {
-    return [...new Set([...this.#backends.values()].map(({ runner }) => runner))];
+  /** Every backend. */
+  backends(): readonly Backend[] {
+    return this.#options.backends;
   }
 
   /**
@@ -120,8 +126,8 @@ export class PodService {
     const { cgroupDriver, cgroupParent } = this.#options;
     validatePodConfig(config);
     checkCgroupParent(config.linux?.cgroupParent || cgroupParent, cgroupDriver, 'config.linux.cgroup_parent');
-    await this.#checkUserNamespace(config);
-    const provider = this.#provider(handler || this.#options.defaultHandler);
+    const { sandboxes: provider, platform } = this.#backend(handler || this.#options.defaultHandler);
+    await checkUserNamespace(config, platform);
     const name = podName(config);
     return this.#locks.run(`name:${name}`, async () => {
       const earlier = this.#names.owner(name);
@@ -141,7 +147,7 @@ export class PodService {
         config,
         phase: 'creating',
         createdAt: this.#options.clock.now(),
-        bootId: this.#options.host.bootId,
+        bootId: platform.facts.bootId,
       };
       const undo = new Undo();
       const left: string[] = [];
@@ -174,20 +180,13 @@ export class PodService {
     this.#stopRetries.schedule(id);
   }
 
-  /** Refused before anything is made: its containers could not be created. */
-  async #checkUserNamespace(config: PodSandboxConfig): Promise<void> {
-    if (namespaceOptions(config).user === undefined) return;
-    const problem = await this.#options.userNamespaces.problem();
-    if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
-  }
-
   async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
-    const { network } = this.#backend(record.handler);
-    const runDir = this.#runDir(record.id);
+    const { network, platform } = this.#backend(record.handler);
+    const directories = platform.podDirectories;
     const spec = this.#spec(record);
     await this.#records.put(record);
-    undo.add('remove the run folder', () => rm(runDir, { recursive: true, force: true }));
-    await mkdir(runDir, { recursive: true, mode: 0o700 });
+    undo.add('remove its directory', () => directories.remove(record.id));
+    await directories.make(record.id);
     undo.add('remove the sandbox', async () => {
       await provider.stop(spec);
       await provider.remove(spec);
@@ -195,22 +194,19 @@ export class PodService {
     const placement = await provider.start(spec);
     const keep = async (half: SandboxRecord) => {
       await this.#records.put(half);
-      await copyRecord(runDir, half);
+      await copyRecord(directories, half);
     };
     const attaching = spec.network === 'pod' ? attachNetwork(network, { record, placement }, keep, undo) : undefined;
     const attachment = await attaching;
-    const owner = spec.userNamespace?.hostId ?? 0;
-    const files = await writePodFiles(runDir, {
-      config: record.config,
+    undo.add('unmount its files', () => directories.unmountFiles(record.id));
+    await directories.writeFiles(record.id, {
+      dns: record.config.dnsConfig,
       hostname: spec.hostname,
       ips: attachment?.ips ?? [],
       hostNetwork: spec.network === 'node',
-      owner,
+      owner: spec.userNamespace?.hostId ?? 0,
+      shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
     });
-    if (spec.ipc === 'pod') {
-      undo.add('unmount /dev/shm', () => unmount(files.shm));
-      await mountTmpfs(files.shm, SHM_BYTES, owner);
-    }
     this.#placements.set(record.id, placement);
     undo.add('forget the placement', () => Promise.resolve(this.#placements.delete(record.id)));
     await this.#records.put({ ...record, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
@@ -247,7 +243,7 @@ export class PodService {
       if (wasReady) this.#publish('stopped', id);
       throw error;
     }
-    await unmount(podFiles(spec.runDir).shm);
+    await this.#backend(record.handler).platform.podDirectories.unmountFiles(id);
     if (record.phase === 'stopped' && record.network === undefined) return;
     const stopped: SandboxRecord = { ...record, phase: 'stopped' };
     // The addresses stay readable in the status of a stopped pod only while the network holds them.
@@ -262,9 +258,9 @@ export class PodService {
    * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY, INVALID_ARGUMENT for malformed limits.
    */
   async updateResources(id: string, told: NonNullable<SandboxRecord['resources']>): Promise<void> {
-    const { host } = this.#options;
-    for (const key of ['overhead', 'resources'] as const) ociResources(told[key], key, host);
-    const { id: fullId } = this.get(id);
+    const { id: fullId, handler } = this.get(id);
+    const { facts } = this.#backend(handler).platform;
+    for (const key of ['overhead', 'resources'] as const) ociResources(told[key], key, facts);
     await this.#locks.run(fullId, async () => {
       const { record } = this.ready(fullId);
       await this.#records.put({ ...record, resources: { ...record.resources, ...told } });
@@ -289,7 +285,7 @@ export class PodService {
     if (record === undefined) return;
     const spec = this.#spec(record);
     await this.#provider(record.handler).remove(spec);
-    await rm(spec.runDir, { recursive: true, force: true });
+    await this.#backend(record.handler).platform.podDirectories.remove(id);
     await this.#records.delete(id);
     this.#names.release(id);
   }
@@ -302,10 +298,10 @@ export class PodService {
     await this.#records.load();
     for (const record of this.#records.list()) {
       this.#names.restore(podName(record.config), record.id);
-      const provider = this.#backends.get(record.handler)?.sandboxes;
-      const isOfThisBoot = record.bootId === this.#options.host.bootId;
-      if (record.phase !== 'ready' || provider === undefined || !isOfThisBoot) continue;
-      const placement = await provider.inspect(this.#spec(record));
+      const backend = this.#backends.get(record.handler);
+      const isOfThisBoot = record.bootId === backend?.platform.facts.bootId;
+      if (record.phase !== 'ready' || backend === undefined || !isOfThisBoot) continue;
+      const placement = await backend.sandboxes.inspect(this.#spec(record));
       if (placement !== undefined) this.#placements.set(record.id, placement);
     }
   }
@@ -348,8 +344,8 @@ export class PodService {
     }
     const known = (id: string) => this.#records.get(id) !== undefined;
     const spec = (record: SandboxRecord) => this.#spec(record);
-    const parts = { known, spec, runDir: (id: string) => this.#runDir(id), logger: this.#logger };
-    for (const backend of this.#backends.values()) await discardOrphans(backend.sandboxes, { ...backend, ...parts });
+    const parts = { known, spec, logger: this.#logger };
+    for (const backend of this.#backends.values()) await discardOrphans(backend, parts);
   }
 
   /** A sandbox ended by itself or by somebody else's hand. */
@@ -364,11 +360,8 @@ export class PodService {
   }
 
   #spec(record: SandboxRecord): SandboxSpec {
-    return sandboxSpec(record, { runDir: this.#runDir(record.id), defaultCgroupParent: this.#options.cgroupParent });
-  }
-
-  #runDir(id: string): string {
-    return join(this.#options.state, 'sandboxes', id);
+    const runDir = this.#backend(record.handler).platform.podDirectories.path(record.id);
+    return sandboxSpec(record, { runDir, defaultCgroupParent: this.#options.cgroupParent });
   }
 
   #provider(handler: string): SandboxProvider {
@@ -387,4 +380,11 @@ export class PodService {
   #publish(kind: 'started' | 'stopped' | 'deleted', id: string): void {
     this.#options.events.publish({ kind, containerId: id, sandboxId: id, at: this.#options.clock.now() });
   }
+}
+
+/** Refused before anything is made: its containers could not be created. */
+async function checkUserNamespace(config: PodSandboxConfig, { userNamespaces }: Platform): Promise<void> {
+  if (namespaceOptions(config).user === undefined) return;
+  const problem = await userNamespaces.problem();
+  if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
 }

@@ -8,13 +8,16 @@ import { CONFIG_FLAGS } from '../../../../src/core/config/flag-names.ts';
 import { loadConfig } from '../../../../src/core/config/load.ts';
 import { locateKey } from '../../../../src/core/config/locate.ts';
 import { nearest } from '../../../../src/core/config/nearest.ts';
+import { handlers } from '../../../../src/backends/registry.ts';
+import { declareHandlers } from '../../../../src/core/config/handlers.ts';
 import { configOutline } from '../../../../src/core/config/outline.ts';
 import { defaultConfigToml, dumpConfigToml } from '../../../../src/core/config/render.ts';
 import { type Config, configSchema } from '../../../../src/core/config/schema.ts';
 import { tomlValue } from '../../../../src/core/config/toml-value.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
-const DEFAULTS = configSchema.parse({});
+declareHandlers(handlers);
+const DEFAULTS = configSchema().parse({});
 
 async function folder(t: ExecutionContext, files: Record<string, string | Uint8Array> = {}): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'config-test-'));
@@ -43,7 +46,7 @@ test('Limits of processes are checked: their names, numbers and that each stands
   const of = (list: string) => problems(t, `[runtime]\ndefault_ulimits = ${list}\n`);
   t.regex((await of('["nofile=2:1"]'))[0] ?? '', /default_ulimits.*must be "NAME=SOFT\[:HARD\]"/);
   t.regex((await of('["nofile=1", "nofile=2"]'))[0] ?? '', /default_ulimits.*must name each limit once/);
-  t.deepEqual(configSchema.parse({ runtime: { default_ulimits: ['core=0'] } }).runtime.default_ulimits, ['core=0']);
+  t.deepEqual(configSchema().parse({ runtime: { default_ulimits: ['core=0'] } }).runtime.default_ulimits, ['core=0']);
 });
 
 test('Drop-ins lie over the main file by name, tables merged and lists replaced, flags above all', async (t) => {
@@ -234,7 +237,7 @@ test('Whatever the bytes and flags, loading gives a configuration or a ConfigErr
         await writeFile(file, bytes);
         try {
           const { config } = await loadConfig({ file, flags });
-          t.deepEqual(configSchema.parse(config), config);
+          t.deepEqual(configSchema().parse(config), config);
         } catch (error) {
           if (!(error instanceof ConfigError)) throw error;
         }

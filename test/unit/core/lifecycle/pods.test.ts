@@ -1,11 +1,8 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ContainerConfig, PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { containerLogPath } from '../../../../src/core/lifecycle/containers/validate.ts';
-import { writePodFiles } from '../../../../src/core/lifecycle/pods/files.ts';
+import { hostsFile, resolvConf } from '../../../../src/host/platform/pod-file-texts.ts';
 import {
   hostnameOf,
   namespaceOptions,
@@ -145,15 +142,10 @@ test('bandwidth comes from the annotations Kubernetes documents, or is refused',
     t.throws(() => of(bad), { message: /bandwidth/ }, bad);
 });
 
-test("the pod's files say what the pod asked for", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'pod-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const dnsConfig = { servers: ['10.10.10.10'], searches: ['google.com', 'b'], options: ['ndots:8'] };
-  const facts = { hostname: 'web', ips: ['10.1.2.3', 'fd00::3'], hostNetwork: false, owner: 0 };
-  const files = await writePodFiles(folder, { config: pod({ dnsConfig }), ...facts });
-  t.is(await readFile(files.resolvConf, 'utf8'), 'search google.com b\nnameserver 10.10.10.10\noptions ndots:8\n');
-  t.is(await readFile(files.hostname, 'utf8'), 'web\n');
-  t.regex(await readFile(files.hosts, 'utf8'), /10\.1\.2\.3\tweb\nfd00::3\tweb\n$/);
+test("the pod's files say what the pod asked for", (t) => {
+  const dns = { servers: ['10.10.10.10'], searches: ['google.com', 'b'], options: ['ndots:8'] };
+  t.is(resolvConf(dns), 'search google.com b\nnameserver 10.10.10.10\noptions ndots:8\n');
+  t.regex(hostsFile('web', ['10.1.2.3', 'fd00::3']), /10\.1\.2\.3\tweb\nfd00::3\tweb\n$/);
 });
 
 test("a log path stays below the pod's log directory", (t) => {

@@ -1,36 +1,27 @@
 import { chown, lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { diskUsage } from '../../../host/trees/disk-usage.ts';
-import { removeTree } from '../../../host/trees/remove-tree.ts';
-import { withScoped } from '../../../utils/fs/scoped.ts';
-import { run } from '../../../host/processes/run.ts';
-import { invalidArgument, unknown } from '../../model/errors.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
-import type { OciMount } from '../../model/oci-runtime.ts';
-import type { Usage } from '../../model/rootfs.ts';
-import { resolveInRoot } from './mount-targets.ts';
+import type { DeclaredVolumes } from '../../core/model/declared-volumes.ts';
+import { invalidArgument, unknown } from '../../core/model/errors.ts';
+import type { OciMount } from '../../core/model/oci-runtime.ts';
+import type { Usage } from '../../core/model/rootfs.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
+import { withScoped } from '../../utils/fs/scoped.ts';
+import { run } from '../processes/run.ts';
+import { diskUsage } from '../trees/disk-usage.ts';
+import { removeTree } from '../trees/remove-tree.ts';
+import { resolveInRoot } from './resolve-in-root.ts';
 
 /** What belongs to the kernel: a folder mounted over it would take away what keeps the container in. */
 const KERNEL = ['/proc', '/sys', '/dev'];
 
-/**
- * The writable directories that an image declares (`Volumes` of the OCI image configuration): one folder a container and
- * path, `<folder>/<container id>/<number>`, filled with what the image has there.
- */
-export class DeclaredVolumes {
+/** Declared volumes as directories of this host: `<folder>/<container id>/<number>`, one for each path of an image. */
+export class VolumeDirectories implements DeclaredVolumes {
   readonly #folder: string;
 
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /**
-   * Makes the directories of a container and gives their mounts. Owners, modes and extended attributes are the image's.
-   * @param volumes paths as the image's configuration has them.
-   * @param requested targets of the request's own mounts, links resolved; they win.
-   * @param owner whom the container knows as root: it gets the folders that the image does not have.
-   * @throws CriError INVALID_ARGUMENT for a path that no volume can have.
-   */
   async make(
     containerId: string,
     rootfs: string,
@@ -55,20 +46,17 @@ export class DeclaredVolumes {
     return mounts;
   }
 
-  /** Removes the directories of a container with their content; no error when there are none. */
   async remove(containerId: string): Promise<void> {
     const directory = join(this.#folder, containerId);
     // Most containers have none, and need no command.
     if (await exists(directory)) await removeTree(directory);
   }
 
-  /** What lies in the directories of a container, with what the image has there; nothing when it has none. */
   async usage(containerId: string): Promise<Usage> {
     const directory = join(this.#folder, containerId);
     return (await diskUsage([directory])).get(directory) ?? { bytes: 0n, inodes: 0n };
   }
 
-  /** Ids of the containers that have any. */
   async list(): Promise<string[]> {
     try {
       return await readdir(this.#folder);

@@ -1,8 +1,9 @@
-import type { RootfsStore } from '../model/rootfs.ts';
+import type { UserNamespaces } from '../../core/model/platform.ts';
+import type { RootfsStore } from '../../core/model/rootfs.ts';
 import { firstClosedFolder } from '../../utils/fs/searchable.ts';
 
-/** Whether this machine can give pods user namespaces. */
-export class UserNamespaces {
+/** Whether this host can give pods user namespaces. */
+export class HostUserNamespaces implements UserNamespaces {
   readonly #rootfs: Pick<RootfsStore, 'idmapProblem'>;
   readonly #folders: readonly string[];
 
@@ -12,7 +13,6 @@ export class UserNamespaces {
     this.#folders = folders;
   }
 
-  /** Why it cannot, with the remedy; undefined when it can. What takes long is tried once. */
   async problem(): Promise<string | undefined> {
     for (const path of this.#folders) {
       const closed = await firstClosedFolder(path);

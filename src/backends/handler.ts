@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import type { Backend } from '../core/model/backend.ts';
+import type { Logger } from '../core/model/logger.ts';
+import type { SandboxProvider } from '../core/model/sandbox-provider.ts';
+
+/** What a handler may build its backend from. */
+export interface HandlerParts {
+  /** Directory that a reboot empties (`state` of the configuration); a handler keeps to names of its own in it. */
+  state: string;
+  /** The parts of a backend whose pods run on this kernel; they are shared by all that use them. */
+  host: Omit<Backend, 'sandboxes'>;
+  /** The same sandboxes in scopes of systemd, where the cgroup driver asks for those. */
+  inScopes: (sandboxes: SandboxProvider) => SandboxProvider;
+  logger: Logger;
+}
+
+/** A RuntimeClass handler. */
+export interface Handler {
+  /** As RuntimeClass.handler names it; the key of its table `[handlers.NAME]`. */
+  readonly name: string;
+  /** Half a sentence for the operator: what a pod of it is. */
+  readonly summary: string;
+  /** The keys of its table; each has a default and a description. */
+  readonly schema: z.ZodObject;
+  /** Builds the backend. `settings` are the values of its table. @throws ZodError for values that its schema refuses. */
+  readonly make: (settings: unknown, parts: HandlerParts) => Promise<Backend>;
+}
+
+/**
+ * Declares a handler. Its parts are to be imported when it is made: every command of the program loads the declarations.
+ * @param handler.keys of its table in the configuration, each with a default and a description.
+ */
+export function defineHandler<S extends z.ZodRawShape>(handler: {
+  name: string;
+  summary: string;
+  keys: S;
+  make(settings: z.output<z.ZodObject<S>>, parts: HandlerParts): Promise<Backend>;
+}): Handler {
+  const { name, summary } = handler;
+  const schema = z.strictObject(handler.keys);
+  return {
+    name,
+    summary,
+    schema,
+    make: async (settings, parts) => handler.make(schema.parse(settings ?? {}), parts),
+  };
+}

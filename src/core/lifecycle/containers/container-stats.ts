@@ -1,0 +1,62 @@
+import { messageOf } from '../../../utils/errors.ts';
+import type { ContainerRecord } from '../../model/container.ts';
+import type { ContainerUsage } from '../../model/container-runner.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { PodService } from '../pods/pod-service.ts';
+import type { ContainerService } from './container-service.ts';
+import type { Measured } from './writable-usage.ts';
+
+/** The figures of one container; what could not be read is undefined. */
+export interface ContainerFigures {
+  record: ContainerRecord;
+  usage: ContainerUsage | undefined;
+  /** What it has written, and when that was counted. */
+  written: Measured | undefined;
+}
+
+/** Reads the figures of containers (CRI ContainerStats). */
+export class ContainerStatsService {
+  readonly #pods: Pick<PodService, 'backendOf'>;
+  readonly #containers: Pick<ContainerService, 'get' | 'list' | 'usage'>;
+  readonly #logger: Logger;
+
+  constructor(
+    pods: Pick<PodService, 'backendOf'>,
+    containers: Pick<ContainerService, 'get' | 'list' | 'usage'>,
+    logger: Logger,
+  ) {
+    this.#pods = pods;
+    this.#containers = containers;
+    this.#logger = logger;
+  }
+
+  /** @throws CriError NOT_FOUND, INVALID_ARGUMENT for an ambiguous prefix, and what the runner throws. */
+  async of(id: string): Promise<ContainerFigures> {
+    return this.#figures(this.#containers.get(id));
+  }
+
+  /** Those of all containers that have not ended and match. What fails for one is logged and leaves the others alone. */
+  async list(matches: (record: ContainerRecord) => boolean): Promise<ContainerFigures[]> {
+    const records = this.#containers.list().filter((record) => record.phase !== 'exited' && matches(record));
+    const all = await Promise.all(
+      records.map((record) =>
+        this.#figures(record).catch((error: unknown) => {
+          this.#logger.warn('Cannot read the statistics of a container', {
+            containerId: record.id,
+            error: messageOf(error),
+          });
+          return { record, usage: undefined, written: undefined };
+        }),
+      ),
+    );
+    // Removed meanwhile.
+    const present = new Set(this.#containers.list().map(({ id }) => id));
+    return all.filter(({ record }) => present.has(record.id));
+  }
+
+  async #figures(record: ContainerRecord): Promise<ContainerFigures> {
+    const { runner } = this.#pods.backendOf(record.sandboxId);
+    const usage = record.phase === 'running' ? await runner.usage(record.id) : undefined;
+    return { record, usage, written: await this.#containers.usage(record.id) };
+  }
+}

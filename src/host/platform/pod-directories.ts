@@ -1,0 +1,98 @@
+import { chown, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname as nodeHostname } from 'node:os';
+import { join } from 'node:path';
+import type { PodDirectories, PodFileContents, PodFiles } from '../../core/model/pod-directories.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { mountTmpfs, unmount } from '../mounts/mount.ts';
+import { hostsFile, resolvConf } from './pod-file-texts.ts';
+
+/** Bytes that the containers of a pod can write into its resolv.conf, hostname and hosts together. */
+const FILES_BYTES = 1024 * 1024;
+
+/** Pods' directories on this host, `<folder>/<sandbox id>`. */
+export class HostPodDirectories implements PodDirectories {
+  readonly #folder: string;
+
+  /** @param folder on a file system that a reboot empties. */
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  path(sandboxId: string): string {
+    return join(this.#folder, sandboxId);
+  }
+
+  async make(sandboxId: string): Promise<void> {
+    await mkdir(this.path(sandboxId), { recursive: true, mode: 0o700 });
+  }
+
+  files(sandboxId: string): PodFiles {
+    const folder = this.#files(sandboxId);
+    return {
+      resolvConf: join(folder, 'resolv.conf'),
+      hostname: join(folder, 'hostname'),
+      hosts: join(folder, 'hosts'),
+      shm: join(folder, 'shm'),
+    };
+  }
+
+  async writeFiles(sandboxId: string, contents: PodFileContents): Promise<void> {
+    const { owner, dns, ips, hostNetwork, shmBytes } = contents;
+    const files = this.files(sandboxId);
+    const folder = this.#files(sandboxId);
+    // Containers with other user ids read these files through bind mounts: the modes are those of /etc.
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    // Of its own, for containers may write to them: the state directory has room for everybody's exit codes.
+    await mountTmpfs(folder, { bytes: FILES_BYTES, inodes: 16, mode: 0o755, owner: 0 });
+    if (dns === undefined) await copyOr(files.resolvConf, '/etc/resolv.conf', '');
+    else await writeFile(files.resolvConf, resolvConf(dns), { mode: 0o644 });
+    const name = contents.hostname || nodeHostname();
+    await writeFile(files.hostname, `${name}\n`, { mode: 0o644 });
+    if (hostNetwork) await copyOr(files.hosts, '/etc/hosts', hostsFile(name, []));
+    else await writeFile(files.hosts, hostsFile(name, ips), { mode: 0o644 });
+    for (const file of [files.resolvConf, files.hostname, files.hosts]) await chown(file, owner, owner);
+    await mkdir(files.shm, { recursive: true, mode: 0o1777 });
+    if (shmBytes !== undefined) await mountTmpfs(files.shm, { bytes: shmBytes, mode: 0o1777, owner });
+  }
+
+  async unmountFiles(sandboxId: string): Promise<void> {
+    await unmount(this.files(sandboxId).shm);
+    await unmount(this.#files(sandboxId));
+  }
+
+  async keep(sandboxId: string, text: string): Promise<void> {
+    await writeFileAtomic(this.#kept(sandboxId), text);
+  }
+
+  async kept(sandboxId: string): Promise<string | undefined> {
+    try {
+      return await readFile(this.#kept(sandboxId), 'utf8');
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  }
+
+  async remove(sandboxId: string): Promise<void> {
+    await this.unmountFiles(sandboxId);
+    await rm(this.path(sandboxId), { recursive: true, force: true });
+  }
+
+  #files(sandboxId: string): string {
+    return join(this.path(sandboxId), 'files');
+  }
+
+  #kept(sandboxId: string): string {
+    return join(this.path(sandboxId), 'record.json');
+  }
+}
+
+async function copyOr(target: string, source: string, otherwise: string): Promise<void> {
+  try {
+    await copyFile(source, target);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+    await writeFile(target, otherwise, { mode: 0o644 });
+  }
+}
