@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Config } from '../core/config/schema.ts';
 
 /** What `serve` needs from the program: it resolves when the server has shut down in good order. */
@@ -15,9 +15,17 @@ export type Wipe = (config: Config) => Promise<void>;
 
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
+/** Standard input; a terminal can be made raw. */
+export type InputStream = Readable & { isTTY?: boolean; setRawMode?: (raw: boolean) => unknown };
+
+/** Standard output; a terminal has a size and emits 'resize'. */
+export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
+
 /** What commands reach the outside through. */
 export interface CliContext {
-  stdout: Writable;
+  /** To be called by commands that read: merely looking at a process's standard input opens it. */
+  stdin: () => InputStream;
+  stdout: OutputStream;
   stderr: Writable;
   env: NodeJS.ProcessEnv;
   serve: Serve;
@@ -70,6 +78,8 @@ export interface Command {
   /** What follows the first argument belongs to another program and is not read as options. */
   passThrough?: boolean;
   commands?: readonly Command[];
+  /** The exit code for an error, also one of the command line; absent: 1, and 2 for the command line. */
+  exitCodeOf?: (error: unknown) => number;
   /** Does the work and gives the exit code. Absent on a command that only holds others. */
   run?: (context: CliContext, input: Input) => Promise<number>;
 }

@@ -12,8 +12,8 @@ const FAILED = 1;
 const USAGE = 2;
 
 /**
- * Runs the command line `argv` (without program and script) and gives the exit code: the command's own, 1 for an error,
- * 2 for a wrong command line. Errors are told on standard error, a line each, after the program's name. Never throws.
+ * Runs the command line `argv` (without program and script) and gives the exit code: the command's own, or for an error
+ * what its `exitCodeOf` says, else 1, and 2 for a wrong command line. Errors are told on standard error, a line each, after the program's name. Never throws.
  */
 export async function runCli(
   argv: readonly string[],
@@ -21,6 +21,7 @@ export async function runCli(
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
+    stdin: () => process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
@@ -56,6 +57,7 @@ export async function runCli(
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (error instanceof CommanderError && error.code === 'commander.help') return USAGE; // the help was printed
     tell(error);
+    if (exitCode !== 0) return exitCode;
     return error instanceof CommanderError || error instanceof UsageError ? USAGE : FAILED;
   }
 }

@@ -27,6 +27,13 @@ export const OUTPUT_OPTION: CommandOption = {
   choices: ['table', 'json'],
 };
 
+/** Of commands that pass the keys of a terminal on. */
+export const DETACH_KEYS_OPTION: CommandOption = {
+  name: 'detach-keys',
+  value: 'KEYS',
+  description: 'what to type to leave the container running (default ctrl-p,ctrl-q; "" for none)',
+};
+
 /** Of every command that lists objects. */
 export const LIST_OPTIONS: readonly CommandOption[] = [
   OUTPUT_OPTION,

@@ -6,7 +6,7 @@ import { PROGRAM, PROGRAM_SUMMARY } from './registry.ts';
 export type ParserContext = Omit<CliContext, 'help'>;
 
 /**
- * Makes the parser of the command table. `done` receives the exit code of the command that ran. Parsing throws
+ * Makes the parser of the command table. `done` receives the exit code of the command that ran, or of its own for an error. Parsing throws
  * commander's CommanderError for help (code 0) and for a wrong command line.
  */
 export function buildProgram(
@@ -17,9 +17,12 @@ export function buildProgram(
 ): Parser {
   const program = new Parser(PROGRAM);
   const full: CliContext = { ...context, help: (path) => find(program, path)?.helpInformation() };
-  const configure = (parser: Parser) =>
+  const configure = (parser: Parser, exitCodeOf?: Command['exitCodeOf']) =>
     parser
-      .exitOverride()
+      .exitOverride((error) => {
+        if (error.exitCode !== 0 && exitCodeOf !== undefined) done(exitCodeOf(error));
+        throw error;
+      })
       .helpCommand(false)
       .helpOption('-h, --help', 'explain this command')
       .configureOutput({
@@ -33,7 +36,7 @@ export function buildProgram(
     .enablePositionalOptions();
 
   const add = (parent: Parser, command: Command) => {
-    const parser = configure(parent.command(command.name)).summary(command.summary);
+    const parser = configure(parent.command(command.name), command.exitCodeOf).summary(command.summary);
     parser.description(describe(command));
     parser.configureHelp({ formatHelp: (shown, helper) => formatHelp(shown, helper, command.examples ?? []) });
     for (const argument of command.arguments ?? []) addArgument(parser, argument);
@@ -43,7 +46,12 @@ export function buildProgram(
     const { run } = command;
     if (run === undefined) return;
     parser.action(async () => {
-      done(await run(full, new Input(wordsOf(parser, command), parser.opts())));
+      try {
+        done(await run(full, new Input(wordsOf(parser, command), parser.opts())));
+      } catch (error) {
+        if (command.exitCodeOf !== undefined) done(command.exitCodeOf(error));
+        throw error;
+      }
     });
   };
   for (const command of commands) add(program, command);

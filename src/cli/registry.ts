@@ -1,4 +1,5 @@
 import type { Command } from './command.ts';
+import { attach } from './commands/attach.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
 import { doctor } from './commands/doctor.ts';
@@ -43,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   inspect,
   logs,
   exec,
+  attach,
   stop,
   rm,
   rmi,

@@ -76,8 +76,14 @@ export class Cli {
   }
 }
 
-/** One server for all tests of a file, and the command line as its client; to be called once, at the top. */
-export function sharedServer(test: TestFn): { readonly server: ServerFixture; readonly cli: Cli } {
+/**
+ * One server for all tests of a file, and the command line as its client; to be called once, at the top. `prepare` makes
+ * what all tests find there.
+ */
+export function sharedServer(
+  test: TestFn,
+  prepare: (cli: Cli) => Promise<void> = () => Promise.resolve(),
+): { readonly server: ServerFixture; readonly cli: Cli } {
   const undo: (() => unknown)[] = [];
   const shared: { server?: ServerFixture; cli?: Cli } = {};
   test.before(async (t) => {
@@ -87,6 +93,7 @@ export function sharedServer(test: TestFn): { readonly server: ServerFixture; re
     await mkdir(temporary);
     shared.server = server;
     shared.cli = new Cli(server, temporary);
+    await prepare(shared.cli);
   });
   test.after.always(async () => {
     for (const step of undo.reverse()) await step();

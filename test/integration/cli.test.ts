@@ -65,7 +65,7 @@ test.serial('--security-opt lifts one kind of confinement, --privileged all', as
   t.is(await run('--security-opt', 'systempaths=unconfined'), 'Seccomp:\t2\nwritable\n');
   t.is(await run('--privileged'), 'Seccomp:\t0\nwritable\n');
   const wrong = await cli.run('run', '--security-opt', 'seccomp', IMAGE);
-  t.is(wrong.code, 2);
+  t.is(wrong.code, 125);
   t.regex(wrong.stderr, /--security-opt: "seccomp"/);
 });
 
@@ -93,12 +93,13 @@ test.serial('Signals stop the container, a second one kills it, and nothing is l
 test.serial('A container that cannot run is told, and nothing is left', async (t) => {
   const { cli } = shared;
   const absent = await cli.run('run', IMAGE, '--', '/no/such/program');
-  t.is(absent.code, 1);
+  t.is(absent.code, 127);
   t.regex(absent.stderr, /^proxmox-lxcri: .*no\/such\/program/);
+  t.is((await cli.run('run', IMAGE, '--', '/etc')).code, 126);
   const unknown = await cli.run('run', '--handler', 'nope', IMAGE, 'true');
-  t.is(unknown.code, 1);
+  t.is(unknown.code, 125);
   t.regex(unknown.stderr, /nope/);
-  t.like(await cli.run('run', '--pull', 'never', 'localhost/none:x'), { code: 1 });
+  t.like(await cli.run('run', '--pull', 'never', 'localhost/none:x'), { code: 125 });
   t.is((await cli.run('pods', '-q')).stdout, '');
   t.deepEqual(await cli.logDirectories(), []);
 });

@@ -5,11 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { run } from '../../src/host/processes/run.ts';
 import type { Owner } from './server-fixture.ts';
-
-/** ioctl_tty(2). */
-const TIOCSWINSZ = 0x5414;
-/** What a terminal does not say within this it will not say. */
-const PATIENCE_MS = 30_000;
+import { type Size, Terminal } from './terminal.ts';
 
 /** Transports that crictl speaks to a streaming server. */
 export const TRANSPORTS = ['spdy', 'websocket'] as const;
@@ -47,46 +43,9 @@ export class Crictl {
     return ended(child);
   }
 
-  /** Runs on a terminal of its own (script(1)), whose size can be changed. */
-  async onTerminal({ width, height }: { width: number; height: number }, ...args: string[]) {
-    const words = [this.#program, ...this.#options, ...args];
-    const command = `tty; stty rows ${String(height)} cols ${String(width)} -echo; exec ${words.join(' ')}`;
-    const child = spawn('script', ['-qfc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
-    const leave = () => child.kill('SIGKILL');
-    this.#t.teardown(leave);
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const until = async (pattern: RegExp) => {
-      const signal = AbortSignal.timeout(PATIENCE_MS);
-      for (let found; ;) {
-        if ((found = pattern.exec(output)) !== null) return found;
-        await once(child.stdout, 'data', { signal }).catch((error: unknown) => {
-          throw new Error(`no ${String(pattern)} on the terminal, but ${JSON.stringify(output)}`, { cause: error });
-        });
-      }
-    };
-    const device = (await until(/^(\/dev\/pts\/\d+)\r?\n/))[1] ?? '';
-    const over = once(child, 'exit');
-    return {
-      leave,
-      /** Types a last line and waits for the end. */
-      end: async (line: string) => {
-        child.stdin.write(`${line}\n`);
-        await over;
-      },
-      /** Types a line until the answer to it is there. */
-      converse: async (line: string, answer: RegExp) => {
-        const typing = setInterval(() => child.stdin.write(`${line}\n`), 300);
-        await until(answer).finally(() => {
-          clearInterval(typing);
-        });
-      },
-      // In one step: stty(1) takes two, and of two signals in a row crictl may pass the second over.
-      resize: async (size: { width: number; height: number }) => {
-        const script = `open my $tty, '<', $ARGV[0] or die $!; ioctl $tty, ${String(TIOCSWINSZ)}, pack 'S4', @ARGV[1..2], 0, 0 or die $!`;
-        await run('perl', ['-e', script, device, String(size.height), String(size.width)]);
-      },
-    };
+  /** Runs on a terminal of its own, whose size can be changed. */
+  onTerminal(size: Size, ...args: string[]) {
+    return Terminal.open(this.#t, [this.#program, ...this.#options, ...args], size);
   }
 
   /** Forwards a free local port to a pod's until `close`. */

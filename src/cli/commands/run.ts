@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts';
-import { SERVER_OPTIONS } from '../options.ts';
+import { exitCodeOf } from '../exit-code.ts';
+import { DETACH_KEYS_OPTION, SERVER_OPTIONS } from '../options.ts';
 
 export const run: Command = {
   name: 'run',
@@ -7,8 +8,9 @@ export const run: Command = {
   description:
     'Makes a pod with one container, passes its output on, exits with its exit code, and removes the pod. The first ' +
     'SIGINT or SIGTERM asks the container to stop, the second kills it. Without COMMAND it runs what the image says; ' +
-    'with it, after the entry point of the image. It has no standard input. Where a kubelet uses the same ' +
-    'server, it ends pods that it does not know.',
+    'with it, after the entry point of the image. Where a kubelet uses the same server, it ends pods that it does not ' +
+    'know. Exit codes of its own: 127 when there is no such program, 126 when it cannot be executed, 124 for ' +
+    '--timeout, 125 when anything else failed.',
   arguments: [
     { name: 'IMAGE', description: 'name or id of the image', kind: 'image' },
     { name: 'COMMAND', description: 'what to run', optional: true, variadic: true },
@@ -52,14 +54,19 @@ export const run: Command = {
       choices: ['always', 'missing', 'never'],
     },
     { name: 'timeout', value: 'SECONDS', description: 'stop the container then, and exit with 124' },
+    { name: 'interactive', short: 'i', description: 'pass standard input on' },
+    { name: 'tty', short: 't', description: 'give it a terminal' },
+    DETACH_KEYS_OPTION,
     { name: 'detach', short: 'd', description: 'print the id of the container and leave it running' },
     { name: 'keep', description: 'do not remove the pod and the log in the end' },
     ...SERVER_OPTIONS,
   ],
   examples: [
+    'run -it docker.io/library/busybox:latest sh',
     'run docker.io/library/busybox:latest -- echo hello',
     'run -e WHO=world -v /srv/data:/data:ro --memory 256M debian:12 -- sh -c \'ls /data; echo "$WHO"\'',
   ],
+  exitCodeOf,
   async run(context, input) {
     const [{ connectServer }, { runForeground }] = await Promise.all([
       import('../client/connect.ts'),

@@ -9,22 +9,19 @@ import {
   RunPodSandboxRequest,
   RuntimeServiceService,
   StartContainerRequest,
-  StopContainerRequest,
   StopPodSandboxRequest,
 } from '../../../api/gen/cri.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Method, ServerClient } from '../client/server.ts';
 import type { CliContext, Input } from '../command.ts';
-import { LogEnd, followLog } from '../logs/follow.ts';
-import { printLog } from '../logs/print.ts';
+import { DEFAULT_DETACH_KEYS, parseDetachKeys } from '../stream/detach-keys.ts';
+import { type SessionOptions, requireTerminal } from '../stream/session.ts';
 import { wholeNumber } from '../values.ts';
-import { awaitExit } from './await-exit.ts';
 import { ensureImage } from './ensure-image.ts';
+import { follow } from './follow.ts';
 import { Interrupted, Interruption } from './interruption.ts';
 import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
 
-/** What timeout(1) exits with. */
-const TIMED_OUT = 124;
 /** What a timer of Node.js can hold. */
 const MAX_TIMEOUT_SECONDS = 2_000_000;
 const STOP_GRACE_SECONDS = 10;
@@ -33,11 +30,14 @@ const SETUP_TIMEOUT_MS = 240_000;
 /**
  * Runs a container in a pod of its own, gives its output and its exit code, and removes both, whatever happens.
  * With `--detach` it prints the container's id and leaves both.
- * @returns the container's exit code, 124 when its time was over, 128 plus the number of a signal that came before it ran.
+ * @returns the container's exit code, 124 when its time was over, 128 plus the number of a signal that came before it ran,
+ *   0 when the operator detached. @throws UsageError, CriError
  */
 export async function runForeground(context: CliContext, server: ServerClient, input: Input): Promise<number> {
   const timeout = input.text('timeout');
   const seconds = timeout === undefined ? undefined : wholeNumber('timeout', timeout, 1, MAX_TIMEOUT_SECONDS);
+  const session = sessionOptions(input);
+  if (!input.has('detach')) requireTerminal(context, session);
   const logDirectory = await mkdtemp(join(tmpdir(), LOG_FOLDER_PREFIX));
   const uid = randomUUID();
   let keep = false;
@@ -50,8 +50,14 @@ export async function runForeground(context: CliContext, server: ServerClient, i
       context.stdout.write(`${id}\n`);
       return 0;
     }
-    if (keep) context.stderr.write(`Container ${id} is kept, with its log in ${logDirectory}\n`);
-    return await follow(context, server, id, join(logDirectory, LOG_FILE), interruption, seconds);
+    const tellKept = () => context.stderr.write(`Container ${id} is kept, with its log in ${logDirectory}\n`);
+    if (keep) tellKept();
+    const started = { id, logFile: join(logDirectory, LOG_FILE), session, seconds };
+    const end = await follow(context, server, started, interruption);
+    if (end !== 'detached') return end;
+    if (!keep) tellKept();
+    keep = true;
+    return 0;
   } catch (error) {
     if (error instanceof Interrupted) return error.exitCode;
     throw error;
@@ -89,44 +95,10 @@ async function start(
   }
 }
 
-/** Gives the output of a started container until it has ended. @returns its exit code. */
-async function follow(
-  context: CliContext,
-  server: ServerClient,
-  id: string,
-  logFile: string,
-  interruption: Interruption,
-  timeoutSeconds: number | undefined,
-): Promise<number> {
-  const failed = new AbortController();
-  const stop = (graceSeconds: number) => {
-    const request = StopContainerRequest.create({ containerId: id, timeout: BigInt(graceSeconds) });
-    const timeoutMs = graceSeconds * 1000 + SETUP_TIMEOUT_MS;
-    server.call(RuntimeServiceService.stopContainer, request, { timeoutMs }).catch((error: unknown) => {
-      failed.abort(error);
-    });
-  };
-  interruption.handTo(stop);
-  const expired = new AbortController();
-  const expire = () => {
-    expired.abort();
-    interruption.stop();
-  };
-  const timer = timeoutSeconds === undefined ? undefined : setTimeout(expire, timeoutSeconds * 1000);
-
-  const end = new LogEnd();
-  const printed = printLog(followLog(logFile, end), context);
-  printed.catch((error: unknown) => {
-    failed.abort(error);
-  });
-  try {
-    const { exitCode } = await awaitExit(server, id, failed.signal);
-    return expired.signal.aborted ? TIMED_OUT : exitCode;
-  } finally {
-    clearTimeout(timer);
-    end.end();
-    await printed;
-  }
+/** @throws UsageError */
+function sessionOptions(input: Input): SessionOptions {
+  const detachKeys = parseDetachKeys(input.text('detach-keys') ?? DEFAULT_DETACH_KEYS);
+  return { stdin: input.has('interactive'), tty: input.has('tty'), output: false, detachKeys };
 }
 
 /** Removes every pod of this run; what goes wrong is told and does not hide the run's own outcome. */

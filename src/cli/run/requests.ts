@@ -62,6 +62,9 @@ export async function runRequests(input: Input, uid: string, logDirectory: strin
     mounts: input.list('mount').map(mountOf),
     labels,
     logPath: LOG_FILE,
+    stdin: input.has('interactive'),
+    stdinOnce: input.has('interactive') && !input.has('detach'),
+    tty: input.has('tty'),
     linux: { resources: resources(input), securityContext: { ...security, namespaceOptions } },
   });
   return { image, handler: input.text('handler') ?? '', uid, pod, container };

@@ -121,17 +121,17 @@ test('rm refuses what runs, without --force', async (t) => {
   t.deepEqual(methods().slice(-2), ['stopContainer', 'removeContainer']);
 });
 
-test('exec gives the output and the exit code', async (t) => {
+test('exec --timeout gives the output and the exit code', async (t) => {
   const { address, calls } = await scriptedServer(t, {
     ...lists,
     execSync: () => ({ stdout: Buffer.from('out'), stderr: Buffer.from('err'), exitCode: 7 }),
   });
-  t.deepEqual(await cli(['exec', '--address', address, 'db', '--', 'sh', '-c', 'x']), {
+  t.deepEqual(await cli(['exec', '--timeout', '7', '--address', address, 'db', '--', 'sh', '-c', 'x']), {
     code: 7,
     stdout: 'out',
     stderr: 'err',
   });
-  t.like(calls.at(-1), { request: { containerId: containers[2]?.id, cmd: ['sh', '-c', 'x'], timeout: 0n } });
+  t.like(calls.at(-1), { request: { containerId: containers[2]?.id, cmd: ['sh', '-c', 'x'], timeout: 7n } });
 });
 
 /** A server that "runs" containers: StartContainer writes `log` to the log file; `stop` decides how they end. */
@@ -231,7 +231,7 @@ test('run pulls as --pull says', async (t) => {
   t.like(await run(absent, 'missing'), { code: 0, pulled: true, stderr: 'Pulling image\n' });
   t.like(await run({ pullImage: absent.pullImage }, 'always'), { code: 0, pulled: true });
   const never = await run(absent, 'never');
-  t.like(never, { code: 1, pulled: false });
+  t.like(never, { code: 125, pulled: false });
   t.regex(never.stderr, /image "image" is not here/);
 });
 
@@ -244,7 +244,7 @@ for (const failing of ['runPodSandbox', 'createContainer', 'startContainer', 'co
       },
     });
     const { code, stderr } = await cli(['run', '--address', server.address, 'image']);
-    t.is(code, 1);
+    t.is(code, 125);
     t.is(stderr, 'proxmox-lxcri: broken\n');
     t.deepEqual(await server.leftOvers(), []);
   });

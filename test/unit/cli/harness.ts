@@ -31,6 +31,7 @@ export async function cli(
     argv,
     { serve, wipe: () => Promise.reject(new Error('wipe was not expected')) },
     {
+      stdin: () => new PassThrough().end(),
       stdout,
       stderr,
       env: {},

@@ -1,0 +1,139 @@
+import type { Readable, Writable } from 'node:stream';
+import { unavailable, unknown } from '../../core/model/errors.ts';
+import { type CliContext, UsageError } from '../command.ts';
+import { writeAll } from '../output/write.ts';
+import { Interrupted } from '../run/interruption.ts';
+import { Channels } from './channels.ts';
+import { DetachFilter } from './detach-keys.ts';
+import { RawTerminal } from './terminal.ts';
+
+const Channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const;
+
+/** What a session connects. */
+export interface SessionOptions {
+  stdin: boolean;
+  /** Whether what the container writes is printed. */
+  output: boolean;
+  tty: boolean;
+  /** Keys that leave the session, from {@link parseDetachKeys}. */
+  detachKeys: Buffer;
+}
+
+/** How a session ended, with the exit code to give: the other side's own, 0 when the operator left, 128 plus a signal. */
+export interface SessionEnd {
+  kind: 'exited' | 'detached' | 'interrupted';
+  exitCode: number;
+}
+
+/** A {@link remoteSession} that signals end. */
+export async function foregroundSession(
+  context: CliContext,
+  url: string,
+  options: SessionOptions,
+): Promise<SessionEnd> {
+  const interrupted = new AbortController();
+  const unsubscribe = context.onSignal((signal) => {
+    interrupted.abort(new Interrupted(signal));
+  });
+  try {
+    return await remoteSession(context, url, options, interrupted.signal);
+  } catch (error) {
+    if (error instanceof Interrupted) return { kind: 'interrupted', exitCode: error.exitCode };
+    throw error;
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** The flags of CRI ExecRequest and AttachRequest for such a session. */
+export function streamFlags({ stdin, output, tty }: SessionOptions) {
+  // The CRI wants at least one of them.
+  return { stdin, stdout: output || !stdin, stderr: output && !tty, tty };
+}
+
+/** @throws UsageError when a terminal is asked for and standard input is none. */
+export function requireTerminal(context: CliContext, { stdin, tty }: { stdin: boolean; tty: boolean }): void {
+  if (stdin && tty && context.stdin().isTTY !== true) {
+    throw new UsageError('the input device is not a TTY: leave out -t, or run it on a terminal');
+  }
+}
+
+/**
+ * Connects this process's streams with those behind a streaming URL of Exec or Attach, until the other side ends. On a
+ * terminal, keys go through unread (raw mode) and its size is passed on; the terminal is restored whatever happens.
+ * @throws CriError with the server's words, and the reason of `signal`, which ends the session.
+ */
+export async function remoteSession(
+  context: CliContext,
+  url: string,
+  options: SessionOptions,
+  signal: AbortSignal,
+): Promise<SessionEnd> {
+  const stdin = options.stdin ? context.stdin() : undefined;
+  let status = '';
+  using channels = await Channels.open(url, {
+    ...(options.output && { [Channel.stdout]: sinkOf(context.stdout), [Channel.stderr]: sinkOf(context.stderr) }),
+    [Channel.status]: (content) => {
+      status += content.toString();
+      return Promise.resolve();
+    },
+  });
+  const { promise: left, resolve: leave, reject: fail } = Promise.withResolvers<SessionEnd>();
+  const abort = () => {
+    fail(signal.reason);
+  };
+  signal.addEventListener('abort', abort, { once: true });
+  using terminal = options.tty ? new RawTerminal(stdin, context.stdout) : undefined;
+  try {
+    terminal?.onSize(({ width, height }) => {
+      void channels.send(Channel.resize, Buffer.from(JSON.stringify({ Width: width, Height: height })));
+    });
+    const keys = stdin?.isTTY === true ? options.detachKeys : Buffer.alloc(0);
+    if (stdin !== undefined) feed(stdin, channels, new DetachFilter(keys), leave);
+    const ended = channels.closed.then(() => undefined);
+    return (await Promise.race([ended, left])) ?? endOf(status);
+  } finally {
+    signal.removeEventListener('abort', abort);
+    stdin?.destroy();
+  }
+}
+
+function sinkOf(stream: Writable): (content: Buffer) => Promise<void> {
+  return (content) => writeAll(stream, content);
+}
+
+/** Sends what is typed until it ends. */
+function feed(stdin: Readable, channels: Channels, filter: DetachFilter, leave: (end: SessionEnd) => void): void {
+  void (async () => {
+    try {
+      for await (const chunk of stdin as AsyncIterable<Buffer>) {
+        const { pass, detach } = filter.push(chunk);
+        if (pass.length > 0) await channels.send(Channel.stdin, pass);
+        if (detach) {
+          leave({ kind: 'detached', exitCode: 0 });
+          return;
+        }
+      }
+    } catch {
+      // A terminal that hung up, or a session that is over.
+    }
+    await channels.end(Channel.stdin);
+  })();
+}
+
+interface Status {
+  status?: string;
+  message?: string;
+  reason?: string;
+  details?: { causes?: { reason?: string; message?: string }[] };
+}
+
+/** What the status channel said: a Kubernetes Status object. @throws CriError */
+function endOf(text: string): SessionEnd {
+  if (text === '') throw unavailable('the server ended the session without its outcome');
+  const { status, message, reason, details } = JSON.parse(text) as Status;
+  if (status === 'Success') return { kind: 'exited', exitCode: 0 };
+  const code = details?.causes?.find((cause) => cause.reason === 'ExitCode')?.message;
+  if (reason === 'NonZeroExitCode' && code !== undefined) return { kind: 'exited', exitCode: Number(code) };
+  throw unknown(message ?? 'the session failed');
+}
