@@ -301,3 +301,32 @@ test('Paths longer than the kernel takes keep nothing from being counted, remove
     StatusCode.FAILED_PRECONDITION,
   );
 });
+
+test('No whiteout shows in a directory that is in one layer alone', async (t) => {
+  const store = await newStore(await temporary(t));
+  const chain = await applyAll(
+    store,
+    layers(
+      [{ name: 'a/x' }, { name: 'o/b/x' }, { name: 'm/x' }],
+      [
+        { name: 'a/', type: 'directory' },
+        { name: 'a/.wh..wh..opq' },
+        { name: 'a/.wh.x' },
+        { name: 'a/z' },
+        { name: 'new/.wh.x' },
+        { name: 'o/.wh..wh..opq' },
+        { name: 'm/.wh.x' },
+      ],
+      // Below here o/b is hidden: nothing is left that this whiteout could hide.
+      [{ name: 'o/b/.wh.x' }, { name: 'o/b/z' }],
+    ),
+  );
+  const { path } = await store.prepare('c1', chain[2]);
+  const { stdout } = await run('find', [path, '-mindepth', '1', '-printf', '%P %y\n']);
+  t.deepEqual(stdout.trim().split('\n').sort(), ['a d', 'a/z f', 'm d', 'o d', 'o/b d', 'o/b/z f']);
+  const first = await store.prepare('c2', chain[1]);
+  t.deepEqual(await readdir(join(first.path, 'm')), []);
+  const alone = await applyAll(store, layers([{ name: '.wh.x' }, { name: 'd/.wh.x' }, { name: 'd/y' }]));
+  t.deepEqual((await readdir((await store.prepare('c3', alone[0])).path)).sort(), ['d']);
+  for (const id of await store.list()) await store.remove(id);
+});

@@ -8,16 +8,17 @@ const descriptor = z.object({
   mediaType: z.string().default(''),
   digest: z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be a sha256 digest'),
   size: z.number().int().min(0),
-  platform: z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() }).optional(),
+  platform: z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() }).nullish(),
   annotations: z.record(z.string(), z.string()).nullish(),
 });
 
 const document = z.object({
   schemaVersion: z.literal(2),
   mediaType: z.string().optional(),
-  manifests: z.array(descriptor).max(10_000).optional(),
-  config: descriptor.optional(),
-  layers: z.array(descriptor).max(1000).optional(),
+  // Go writes an empty list as null.
+  manifests: z.array(descriptor).max(10_000).nullish(),
+  config: descriptor.nullish(),
+  layers: z.array(descriptor).max(1000).nullish(),
 });
 
 /** What a manifest or index says of another document or blob (OCI image specification, descriptor.md). */
@@ -26,10 +27,15 @@ export type Descriptor = z.output<typeof descriptor>;
 export type Manifest =
   { kind: 'index'; manifests: Descriptor[] } | { kind: 'image'; config: Descriptor; layers: Descriptor[] };
 
-/** Media types asked of registries, for `Accept`. */
-export const MANIFEST_TYPES = [
+/** Media types of documents that name others, one a platform. */
+export const INDEX_TYPES = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
+];
+
+/** Media types asked of registries, for `Accept`. */
+export const MANIFEST_TYPES = [
+  ...INDEX_TYPES,
   'application/vnd.oci.image.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',
 ];
@@ -45,19 +51,20 @@ const LAYER_TYPE =
  *   UNIMPLEMENTED for encrypted layers.
  */
 export function parseManifest(bytes: Buffer, what: string): Manifest {
-  const { manifests, config, layers } = parseDocument(bytes, what);
+  const { mediaType = '', manifests, config, layers } = parseDocument(bytes, what);
   // A document that can be read both ways has two meanings under one digest (CVE-2021-41190).
   if (manifests && (config ?? layers)) throw malformed(what, 'is an index and a manifest at once');
   if (manifests) return { kind: 'index', manifests };
-  if (!config || !layers) throw malformed(what, 'has neither manifests nor config and layers');
+  if (!config && INDEX_TYPES.includes(mediaType)) return { kind: 'index', manifests: [] };
+  if (!config) throw malformed(what, 'has neither manifests nor config and layers');
   if (!CONFIG_TYPES.includes(config.mediaType)) {
     throw failedPrecondition(
       `${what}: is no container image, its config has the type ${JSON.stringify(config.mediaType)}`,
     );
   }
-  for (const { mediaType } of layers) checkLayerType(mediaType, what);
+  for (const layer of layers ?? []) checkLayerType(layer.mediaType, what);
   if (config.size > MAX_DOCUMENT) throw malformed(what, `its config is larger than ${MAX_DOCUMENT} bytes`);
-  return { kind: 'image', config, layers };
+  return { kind: 'image', config, layers: layers ?? [] };
 }
 
 function parseDocument(bytes: Buffer, what: string): z.output<typeof document> {

@@ -1,5 +1,6 @@
 import { CriError, invalidArgument, StatusCode } from '../../core/model/errors.ts';
-import type { Descriptor } from './manifest.ts';
+import { machineLevel } from './cpu-level.ts';
+import { type Descriptor, INDEX_TYPES } from './manifest.ts';
 
 /** What an image must have been built for (OCI image specification, image-index.md). */
 export interface Platform {
@@ -13,12 +14,13 @@ export interface Platform {
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', ia32: '386', mipsel: 'mipsle' };
 
 /**
- * Parses `linux/arm/v7`; the empty text stands for this machine. An ARM processor also runs what was built for older ones.
+ * Parses `linux/arm/v7`; the empty text stands for this machine. ARM and amd64 processors also run what was built for older
+ * ones; without a variant, an amd64 platform is what this machine's processor has.
  * @throws CriError INVALID_ARGUMENT for anything else.
  */
 export function parsePlatform(text = ''): Platform {
   const machine = `linux/${ARCHITECTURES[process.arch] ?? process.arch}`;
-  const match = /^(linux)\/([a-z0-9]+)(?:\/(v\d+))?$/.exec(text || machine);
+  const match = /^(linux)\/([a-z0-9]+)(?:\/(v\d{1,2}))?$/.exec(text || machine);
   const [, os, architecture, variant] = match ?? [];
   if (os === undefined || architecture === undefined) {
     throw invalidArgument('images.platform', `${JSON.stringify(text)} is no platform; write one like "linux/amd64"`);
@@ -26,17 +28,24 @@ export function parsePlatform(text = ''): Platform {
   return { os, architecture, variants: variantsOf(architecture, variant) };
 }
 
-/** The manifest for the platform. @throws CriError NOT_FOUND that lists what there is. */
-export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor {
+/**
+ * The entries of an index in which the platform's image may be: the best one that is said to be for it, else indexes that do
+ * not say what they are for, in order.
+ * @throws CriError NOT_FOUND that lists what there is when there is none.
+ */
+export function choosePlatform(entries: readonly Descriptor[], wanted: Platform): Descriptor[] {
   const { os, architecture, variants } = wanted;
+  const manifests = entries.filter((each) => !isAttestation(each));
   const fitting = manifests.filter((each) => each.platform?.os === os && each.platform.architecture === architecture);
   const ranked = variants.flatMap((variant) => fitting.filter((each) => each.platform?.variant === variant));
   const plain = fitting.filter((each) => (each.platform?.variant ?? '') === '');
   const [best] = [...ranked, ...plain, ...(variants.length === 0 ? fitting : [])];
-  // An index of one image that does not say what it is for, as some builders write.
-  const only = manifests.length === 1 && !manifests[0]?.platform ? manifests[0] : undefined;
-  const chosen = best ?? only;
-  if (chosen) return chosen;
+  if (best) return [best];
+  // An index of one image that does not say what it is for, as some builders write, or of indexes.
+  const unnamed = manifests.filter((each) => !each.platform);
+  const nested = unnamed.filter(({ mediaType }) => INDEX_TYPES.includes(mediaType));
+  if (manifests.length === 1 && unnamed.length === 1) return unnamed;
+  if (nested.length > 0) return nested;
   const found = manifests.map(({ platform }) => (platform ? formatPlatform(platform) : 'unnamed')).join(', ');
   throw new CriError(
     StatusCode.NOT_FOUND,
@@ -44,11 +53,31 @@ export function choosePlatform(manifests: readonly Descriptor[], wanted: Platfor
   );
 }
 
+/** What builders put beside an image to say how it was made: it is none itself. */
+function isAttestation({ platform, annotations }: Descriptor): boolean {
+  return annotations?.['vnd.docker.reference.type'] === 'attestation-manifest' || platform?.os === 'unknown';
+}
+
 function variantsOf(architecture: string, variant: string | undefined): string[] {
+  if (architecture === 'amd64') return descending(amd64Newest(variant), 1);
   if (architecture === 'arm64') return variant === undefined ? ['v8'] : [variant];
   if (architecture !== 'arm') return variant === undefined ? [] : [variant];
-  const newest = Number((variant ?? 'v7').slice(1));
-  return Array.from({ length: Math.max(newest - 4, 1) }, (_, older) => `v${newest - older}`);
+  const newest = levelOf(variant ?? 'v7');
+  return descending(newest, Math.min(newest, 5));
+}
+
+/** Never above this machine's processor: the kernel runs what is built for more, until it meets an instruction it has not. */
+function amd64Newest(variant: string | undefined): number {
+  const machine = process.arch === 'x64' ? machineLevel() : 1;
+  return variant === undefined ? machine : Math.max(1, Math.min(levelOf(variant), machine));
+}
+
+function levelOf(variant: string): number {
+  return Number(variant.slice(1));
+}
+
+function descending(newest: number, oldest: number): string[] {
+  return Array.from({ length: newest - oldest + 1 }, (_, older) => `v${newest - older}`);
 }
 
 function formatPlatform({ os, architecture, variant }: NonNullable<Descriptor['platform']>): string {

@@ -6,6 +6,8 @@ import { choosePlatform, type Platform } from './platform.ts';
 
 /** An index may name indexes; nobody nests deeper. */
 const MAX_DEPTH = 3;
+/** Manifests and indexes read for one image. */
+const MAX_DOCUMENTS = 16;
 
 /** Fetches a document by its descriptor; verification is the caller's. */
 export type FetchDocument = (descriptor: Descriptor, kind: 'manifest' | 'blob') => Promise<Buffer>;
@@ -22,20 +24,30 @@ export type ResolvedImage = Pick<
  */
 export async function resolveImage(top: Buffer, platform: Platform, fetch: FetchDocument): Promise<ResolvedImage> {
   const digest = digestOf(top);
-  let manifestDigest = digest;
-  let manifest = top;
-  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+  let documents = 0;
+  const descend = async (manifest: Buffer, manifestDigest: string, depth: number): Promise<ResolvedImage> => {
+    if (depth >= MAX_DEPTH || ++documents > MAX_DOCUMENTS) {
+      throw new CriError(StatusCode.INVALID_ARGUMENT, `manifest ${digest}: indexes are nested too deeply`);
+    }
     const parsed = parseManifest(manifest, `manifest ${manifestDigest}`);
     if (parsed.kind === 'image') {
       const config = await fetchVerified(parsed.config, 'blob', fetch);
       const layers = parsed.layers.map(({ mediaType, size, digest }) => ({ mediaType, size, digest }));
       return { digest, manifestDigest, manifest, configDigest: parsed.config.digest, config, layers };
     }
-    const chosen = choosePlatform(parsed.manifests, platform);
-    manifest = await fetchVerified(chosen, 'manifest', fetch);
-    manifestDigest = chosen.digest;
-  }
-  throw new CriError(StatusCode.INVALID_ARGUMENT, `manifest ${digest}: indexes are nested too deeply`);
+    let absent: unknown;
+    for (const chosen of choosePlatform(parsed.manifests, platform)) {
+      const document = await fetchVerified(chosen, 'manifest', fetch);
+      try {
+        return await descend(document, chosen.digest, depth + 1);
+      } catch (error) {
+        if (!(error instanceof CriError) || error.code !== StatusCode.NOT_FOUND) throw error;
+        absent = error;
+      }
+    }
+    throw absent;
+  };
+  return descend(top, digest, 0);
 }
 
 async function fetchVerified(descriptor: Descriptor, kind: 'manifest' | 'blob', fetch: FetchDocument): Promise<Buffer> {

@@ -2,23 +2,34 @@ import type { Usage } from '../../core/model/rootfs.ts';
 import { padding, TarError, type TarEntry } from '../../utils/tar/header.ts';
 import { readTar } from '../../utils/tar/reader.ts';
 import { END_OF_ARCHIVE, formatEntry } from '../../utils/tar/writer.ts';
+import {
+  MAX_ENTRY_XATTR_BYTES,
+  MAX_LAYER_HEADER_BYTES,
+  MAX_LAYER_XATTR_BYTES,
+  MAX_NAME_BYTES,
+  MAX_REPLACED_DIRECTORIES,
+  MAX_TARGET_BYTES,
+} from './bounds.ts';
 import { LayerPaths, quote } from './layer-paths.ts';
 
 const WHITEOUT = '.wh.';
 const WHITEOUT_META = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 const OPAQUE_XATTR = 'trusted.overlay.opaque';
+/** Empty, it tells overlayfs that a directory may have whiteouts though nothing lies below it (ovl_path_check_origin_xattr). */
+const ORIGIN_XATTR = 'trusted.overlay.origin';
 /** Blocks of the file system, for the estimate of what a layer uses. */
 const FS_BLOCK = 4096;
 
+/** The bounds of `bounds.ts` that a test may want smaller. */
 export interface LayerLimits {
-  /** Entries of one layer, made-up directories included. */
+  /** {@link MAX_ENTRIES}, directories included that the archive does not name. */
   maxEntries: number;
-  /** Bytes of all its files together. */
+  /** {@link MAX_IMAGE_BYTES} */
   maxBytes: number;
-  /** Bytes of all its names together, which are kept in memory. */
+  /** {@link MAX_LAYER_NAME_BYTES} */
   maxNameBytes: number;
-  /** How many times its own size a compressed layer may unpack to, once it is larger than 1 GiB. */
+  /** {@link MAX_RATIO} */
   maxRatio: number;
 }
 
@@ -27,6 +38,8 @@ export type DirectoryFacts = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime'>;
 
 export interface LayerFilterOptions {
   limits: LayerLimits;
+  /** What the layers below have of the image's bounds already. */
+  below: Usage;
   /** How the layers below describe a directory ("" is the root); undefined where they have none. */
   inherit(path: string): Promise<DirectoryFacts | undefined>;
 }
@@ -48,18 +61,23 @@ export class LayerFilter {
   readonly #options: LayerFilterOptions;
   readonly #paths = new LayerPaths();
   /** Whiteouts hide what the layers below have, never what this layer brings, wherever they stand in it: done at the end. */
-  readonly #whiteouts: string[][] = [];
-  readonly #opaque: string[][] = [];
-  #entries = 0;
+  #whiteouts: string[][] = [];
+  #opaque: string[][] = [];
+  #replaced = 0;
+  /** Whether the layers below have a directory, as far as it was asked. */
+  readonly #below = new Map<string, boolean>();
+  #entries: number;
   #nameBytes = 0;
+  #xattrBytes = 0;
 
   constructor(options: LayerFilterOptions) {
     this.#options = options;
+    this.#entries = Number(options.below.inodes);
   }
 
   /** The rewritten archive. @throws TarError for what cannot be applied safely. */
   async *run(tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const { entry, content } of readTar(tar)) {
+    for await (const { entry, content } of readTar(tar, MAX_LAYER_HEADER_BYTES)) {
       this.#nameBytes += entry.name.length + entry.linkName.length;
       if (this.#nameBytes > this.#options.limits.maxNameBytes) {
         throw new TarError(`the names in the layer take more than ${this.#options.limits.maxNameBytes} bytes`);
@@ -102,18 +120,17 @@ export class LayerFilter {
   #check(entry: TarEntry, components: string[]): TarEntry {
     const path = this.#paths.resolve(components);
     const before = this.#paths.get(path);
-    const checked: TarEntry = { ...entry, name: path, xattrs: allowedXattrs(entry.xattrs) };
+    const checked: TarEntry = { ...entry, name: path, xattrs: this.#allowedXattrs(path, entry.xattrs) };
     for (const id of [entry.uid, entry.gid]) {
       if (id < 0 || id > 0xfffffffe) throw new TarError(`${quote(path)}: impossible owner ${id}`);
     }
-    if (entry.type !== 'directory' && (path === '' || before?.kind === 'directory')) {
-      throw new TarError(`${quote(path)}: a ${entry.type} in the place of a directory`);
-    }
+    if (entry.type !== 'directory' && (path === '' || before?.kind === 'directory')) this.#replace(path, entry.type);
     if (entry.type === 'directory') {
       this.#paths.set(path, { kind: 'directory', entry: checked });
     } else if (entry.type === 'symlink') {
-      if (entry.linkName === '' || entry.linkName.length > 4095)
+      if (entry.linkName === '' || entry.linkName.length > MAX_TARGET_BYTES || entry.linkName.includes('\0')) {
         throw new TarError(`${quote(path)}: impossible link target`);
+      }
       this.#paths.set(path, { kind: 'symlink', target: entry.linkName });
     } else if (entry.type === 'hardlink') {
       checked.linkName = this.#paths.resolve(LayerPaths.split(entry.linkName));
@@ -129,6 +146,16 @@ export class LayerFilter {
       this.#paths.set(path, { kind: 'other' });
     }
     return checked;
+  }
+
+  /** The last entry of a name wins, as in containerd; tar can put it in the place of an empty directory. */
+  #replace(path: string, type: TarEntry['type']): void {
+    if (path === '' || ++this.#replaced > MAX_REPLACED_DIRECTORIES || this.#paths.hasBelow(path)) {
+      throw new TarError(`${quote(path)}: a ${type} in the place of a directory that is in use`);
+    }
+    const stays = (components: string[]) => `${components.join('/')}/`.startsWith(`${path}/`) === false;
+    this.#opaque = this.#opaque.filter(stays);
+    this.#whiteouts = this.#whiteouts.filter(stays);
   }
 
   /** Directories above `path` that the archive has not named so far. */
@@ -148,24 +175,72 @@ export class LayerFilter {
 
   async *#applyWhiteouts(): AsyncGenerator<Buffer> {
     const opaque = new Set(this.#opaque.map((directory) => this.#paths.resolveDirectory(directory)));
+    const hidden = new Set<string>();
     for (const components of this.#whiteouts) {
       const path = this.#paths.resolve(components);
       const node = this.#paths.get(path);
       if (node?.kind === 'directory') opaque.add(path);
-      if (node) continue;
+      else if (!node) hidden.add(path);
+    }
+    const marks = new Map<string, TarEntry['xattrs']>();
+    for (const path of opaque) marks.set(path, new Map([[OPAQUE_XATTR, Buffer.from('y')]]));
+    for (const path of hidden) {
+      const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+      if (!(await this.#isMerged(directory, opaque))) continue;
       yield* this.#parents(path);
       this.#paths.set(path, { kind: 'other' });
       yield this.#emit({ ...blank(path, 'character'), mode: 0 });
+      if (!marks.has(directory)) marks.set(directory, new Map([[ORIGIN_XATTR, Buffer.alloc(0)]]));
     }
-    this.facts.opaqueRoot = opaque.delete('');
-    for (const path of opaque) {
+    this.facts.opaqueRoot = opaque.has('');
+    for (const [path, marked] of marks) {
+      if (path === '') continue;
       yield* this.#parents(path);
       yield* this.#directory(path);
       const node = this.#paths.get(path);
       if (node?.kind !== 'directory') continue;
-      const xattrs = new Map(node.entry.xattrs).set(OPAQUE_XATTR, Buffer.from('y'));
-      yield this.#emit({ ...node.entry, xattrs });
+      yield this.#emit({ ...node.entry, xattrs: new Map([...node.entry.xattrs, ...marked]) });
     }
+  }
+
+  /**
+   * Whether a directory of this layer shows together with one of the layers below. Where it does not, there is nothing to
+   * hide, and overlayfs would show a whiteout as the character device that it is.
+   */
+  async #isMerged(directory: string, opaque: ReadonlySet<string>): Promise<boolean> {
+    for (let above = directory; ; above = above.slice(0, Math.max(above.lastIndexOf('/'), 0))) {
+      if (opaque.has(above)) return false;
+      if (above === '') break;
+    }
+    let found = this.#below.get(directory);
+    if (found === undefined) {
+      found = (await this.#options.inherit(directory)) !== undefined;
+      this.#below.set(directory, found);
+    }
+    return found;
+  }
+
+  /** `trusted.overlay.*` and `user.overlay.*` steer overlayfs, other `security.*` and `trusted.*` attributes this host. */
+  #allowedXattrs(path: string, xattrs: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
+    const allowed = new Map<string, Buffer>();
+    let bytes = 0;
+    for (const [name, value] of xattrs) {
+      if (!isAllowedXattr(name)) continue;
+      if (name.length > MAX_NAME_BYTES || name.includes('\0')) {
+        throw new TarError(`${quote(path)}: impossible extended attribute ${quote(name)}`);
+      }
+      bytes += name.length + value.length;
+      // Copied: the value is a part of the whole header, which would stay in memory with it.
+      allowed.set(name, Buffer.from(value));
+    }
+    if (bytes > MAX_ENTRY_XATTR_BYTES) {
+      throw new TarError(`${quote(path)}: its extended attributes take more than ${MAX_ENTRY_XATTR_BYTES} bytes`);
+    }
+    this.#xattrBytes += bytes;
+    if (this.#xattrBytes > MAX_LAYER_XATTR_BYTES) {
+      throw new TarError(`the extended attributes in the layer take more than ${MAX_LAYER_XATTR_BYTES} bytes`);
+    }
+    return allowed;
   }
 
   #emit(entry: TarEntry): Buffer {
@@ -174,15 +249,16 @@ export class LayerFilter {
     usage.inodes += entry.type === 'hardlink' ? 0n : 1n;
     const blocks = Math.ceil(entry.size / FS_BLOCK) + (entry.type === 'directory' ? 1 : 0);
     usage.bytes += BigInt(blocks * FS_BLOCK);
-    if (usage.bytes > BigInt(this.#options.limits.maxBytes)) {
-      throw new TarError(`the layer is larger than ${this.#options.limits.maxBytes} bytes`);
+    const { limits, below } = this.#options;
+    if (usage.bytes + below.bytes > BigInt(limits.maxBytes)) {
+      throw new TarError(`the image is larger than ${limits.maxBytes} bytes`);
     }
     return formatEntry({ ...entry, name: entry.name === '' ? './' : entry.name });
   }
 
   #count(what: string): void {
     if (++this.#entries > this.#options.limits.maxEntries) {
-      throw new TarError(`${what}: the layer has more than ${this.#options.limits.maxEntries} entries`);
+      throw new TarError(`${what}: the image has more than ${this.#options.limits.maxEntries} entries`);
     }
   }
 }
@@ -203,11 +279,7 @@ function blank(name: string, type: TarEntry['type']): TarEntry {
   };
 }
 
-/** `trusted.overlay.*` and `user.overlay.*` steer overlayfs, other `security.*` and `trusted.*` attributes this host. */
-function allowedXattrs(xattrs: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
-  const allowed = (name: string) =>
-    (name.startsWith('user.') && !name.startsWith('user.overlay.')) ||
-    name === 'security.capability' ||
-    name.startsWith('system.posix_acl_');
-  return new Map([...xattrs].filter(([name]) => allowed(name)));
+function isAllowedXattr(name: string): boolean {
+  if (name.startsWith('user.')) return !name.startsWith('user.overlay.');
+  return name === 'security.capability' || name.startsWith('system.posix_acl_');
 }

@@ -1,9 +1,5 @@
 import { TarError, type TarEntry } from '../../utils/tar/header.ts';
-
-/** Linux' own limits (path_resolution(7)): hops, PATH_MAX, NAME_MAX. */
-const MAX_LINKS = 40;
-const MAX_PATH = 4095;
-const MAX_NAME = 255;
+import { MAX_DEPTH, MAX_LINKS, MAX_NAME_BYTES, MAX_PATH_BYTES } from './bounds.ts';
 
 export type LayerNode =
   { kind: 'directory'; entry: TarEntry } | { kind: 'symlink'; target: string } | { kind: 'other' };
@@ -24,14 +20,21 @@ export class LayerPaths {
     this.#nodes.set(path, node);
   }
 
+  /** Whether the layer has brought anything below a directory. Looks at every path. */
+  hasBelow(path: string): boolean {
+    for (const known of this.#nodes.keys()) if (known.startsWith(`${path}/`)) return true;
+    return false;
+  }
+
   /** Splits an archive's name into components. @throws TarError for `..`, and for names no file can have. */
   static split(name: string): string[] {
     const components = name.split('/').filter((component) => component !== '' && component !== '.');
     for (const component of components) {
       if (component === '..') throw new TarError(`${quote(name)}: leads out of the image`);
       if (component.includes('\0')) throw new TarError(`${quote(name)}: holds a NUL byte`);
-      if (component.length > MAX_NAME)
-        throw new TarError(`${quote(name)}: a component is longer than ${MAX_NAME} bytes`);
+      if (component.length > MAX_NAME_BYTES) {
+        throw new TarError(`${quote(name)}: a component is longer than ${MAX_NAME_BYTES} bytes`);
+      }
     }
     return components;
   }
@@ -41,9 +44,7 @@ export class LayerPaths {
     const last = components.at(-1);
     if (last === undefined) return '';
     const directory = this.resolveDirectory(components.slice(0, -1));
-    const path = directory === '' ? last : `${directory}/${last}`;
-    if (path.length > MAX_PATH) throw new TarError(`${quote(path)}: the path is longer than ${MAX_PATH} bytes`);
-    return path;
+    return bounded(directory === '' ? last : `${directory}/${last}`);
   }
 
   /** The real path of a directory, all symlinks resolved. @throws TarError below a file, or in a loop of symlinks. */
@@ -68,8 +69,18 @@ export class LayerPaths {
       if (node.target.startsWith('/')) current.length = 0;
       pending.push(...node.target.split('/').reverse());
     }
-    return current.join('/');
+    return bounded(current.join('/'));
   }
+}
+
+/** @throws TarError for a path too long or too deep. */
+function bounded(path: string): string {
+  if (path.length > MAX_PATH_BYTES)
+    throw new TarError(`${quote(path)}: the path is longer than ${MAX_PATH_BYTES} bytes`);
+  if (path.length > MAX_DEPTH && path.split('/').length > MAX_DEPTH) {
+    throw new TarError(`${quote(path)}: the path has more than ${MAX_DEPTH} components`);
+  }
+  return path;
 }
 
 export function quote(name: string): string {

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
+import { THREAD_HEAP_MIB } from './bounds.ts';
 import type { LayerFacts } from './layer-filter.ts';
 import type { WorkerAnswer, WorkerRequest } from './layer-worker.ts';
 import type { UnpackTask } from './unpack-layer.ts';
@@ -10,8 +11,6 @@ import type { UnpackTask } from './unpack-layer.ts';
 const THREADS = Math.min(Math.max(availableParallelism() - 1, 1), 4);
 /** Milliseconds that a thread without work is kept: the next layer usually follows at once. */
 const IDLE_MS = 5000;
-/** Bound of a thread's heap; the names of the largest layer allowed fit. */
-const HEAP_MB = 1024;
 
 /**
  * Threads that unpack layers, so that inflating, hashing and reading of archives never hold up the server's own. A layer
@@ -98,7 +97,7 @@ export class LayerWorkers {
 
 function newWorker(): Worker {
   return new Worker(new URL('./layer-worker.ts', import.meta.url), {
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
     execArgv: [],
   });
 }
@@ -107,7 +106,7 @@ function asOutOfMemory(error: Error): Error {
   if (!isErrno(error, 'ERR_WORKER_OUT_OF_MEMORY')) return error;
   return new CriError(
     StatusCode.INVALID_ARGUMENT,
-    `layer refused: it has more entries than fit ${HEAP_MB} MiB of memory`,
+    `layer refused: it has more entries than fit ${THREAD_HEAP_MIB} MiB of memory`,
     { cause: error },
   );
 }

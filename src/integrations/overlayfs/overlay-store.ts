@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failedPrecondition } from '../../core/model/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -11,6 +11,7 @@ import { Trash } from '../../host/trees/trash.ts';
 import { toJson } from '../../utils/json.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { run } from '../../host/processes/run.ts';
+import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYER_NAME_BYTES, MAX_LAYERS, MAX_RATIO } from './bounds.ts';
 import { tryIdmappedOverlay } from './idmap-trial.ts';
 import type { LayerLimits } from './layer-filter.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
@@ -22,16 +23,15 @@ export interface OverlayStoreOptions {
   root: string;
   clock: Clock;
   logger: Logger;
-  /** What one layer may hold; {@link DEFAULT_LIMITS} unless given. */
+  /** What one layer may hold; the bounds of `bounds.ts` unless given. */
   limits?: Partial<LayerLimits>;
 }
 
-/** Far above what images have, far below what harms a node. */
 const DEFAULT_LIMITS: LayerLimits = {
-  maxEntries: 2_000_000,
-  maxBytes: 64 * 2 ** 30,
-  maxNameBytes: 256 * 2 ** 20,
-  maxRatio: 200,
+  maxEntries: MAX_ENTRIES,
+  maxBytes: MAX_IMAGE_BYTES,
+  maxNameBytes: MAX_LAYER_NAME_BYTES,
+  maxRatio: MAX_RATIO,
 };
 
 /** How old the sum of what the writable copies use may be. */
@@ -76,11 +76,17 @@ export class OverlayStore implements RootfsStore {
     return this.#locks.run(request.chainId, async () => {
       const present = this.#layers.get(request.chainId);
       if (present) return usageOf(present);
-      const below = this.#layers.visible(request.parent);
+      const chain = this.#layers.chain(request.parent);
+      if (chain.length >= MAX_LAYERS) {
+        throw invalidArgument(
+          'image.image',
+          `the image has more than the ${MAX_LAYERS} layers that overlayfs can stack`,
+        );
+      }
       await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
       const folder = await mkdtemp(join(this.#temporary, 'layer-'));
       try {
-        const layer = await this.#extract(request, folder, below);
+        const layer = await this.#extract(request, folder, chain);
         await this.#publish(layer, folder);
         return usageOf(layer);
       } catch (error) {
@@ -184,11 +190,12 @@ export class OverlayStore implements RootfsStore {
     return this.#loaded;
   }
 
-  async #extract(request: LayerApply, folder: string, below: readonly Layer[]): Promise<Layer> {
+  async #extract(request: LayerApply, folder: string, chain: readonly Layer[]): Promise<Layer> {
     const { parent, chainId, diffId, blob, signal } = request;
     const fs = join(folder, 'fs');
     await mkdir(fs, { mode: 0o755 });
-    const task = { blob, diffId, directory: fs, below: this.#layers.folders(below), limits: this.#limits };
+    const below = this.#layers.folders(this.#layers.visible(parent));
+    const task = { blob, diffId, directory: fs, below, usageBelow: add(chain), limits: this.#limits };
     const { usage, opaqueRoot } = await this.#workers.run(task, signal);
     const base = { format: 1 as const, chainId, diffId, link: this.#layers.nextLink(), opaqueRoot, ...usage };
     return parent === undefined ? base : { ...base, parent };

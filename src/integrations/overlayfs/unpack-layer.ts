@@ -3,14 +3,13 @@ import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
+import type { Usage } from '../../core/model/rootfs.ts';
 import { openTar } from '../../host/processes/decompress.ts';
 import { TarError } from '../../utils/tar/header.ts';
+import { UNSUSPICIOUS_BYTES } from './bounds.ts';
 import { describeDirectory } from './directory-facts.ts';
 import { extract } from './extract.ts';
 import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
-
-/** Below this size nothing is suspected of being a bomb. */
-const UNSUSPICIOUS = 2 ** 30;
 
 /** One layer to write into a folder. Everything in it can be passed to another thread. */
 export interface UnpackTask {
@@ -22,6 +21,8 @@ export interface UnpackTask {
   directory: string;
   /** Folders of the layers below, the top one first. */
   below: string[];
+  /** What all layers below have together. */
+  usageBelow: Usage;
   limits: LayerLimits;
 }
 
@@ -32,10 +33,14 @@ export interface UnpackTask {
  */
 export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promise<LayerFacts> {
   const { blob, diffId, directory, below, limits } = task;
-  const maxInflated = Math.max(UNSUSPICIOUS, (await stat(blob)).size * limits.maxRatio);
+  const maxInflated = Math.max(UNSUSPICIOUS_BYTES, (await stat(blob)).size * limits.maxRatio);
   const tar = await openTar(blob);
   const hash = createHash('sha256');
-  const filter = new LayerFilter({ limits, inherit: (path) => describeDirectory(below, path) });
+  const filter = new LayerFilter({
+    limits,
+    below: task.usageBelow,
+    inherit: (path) => describeDirectory(below, path),
+  });
   try {
     // A source that waits for more bytes would not notice by itself.
     addAbortSignal(signal, tar);

@@ -34,18 +34,26 @@ interface Extensions {
 /**
  * Reads a tar archive (POSIX ustar and pax; GNU long names, large numbers and sparse files) to the end of its stream. Global pax headers
  * are skipped, as container runtimes do.
+ * @param maxHeaderBytes bytes that all extended headers (pax records, GNU long names) may have together.
  * @throws TarError for damage, and for types that container images do not use.
  */
-export async function* readTar(chunks: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
+export async function* readTar(chunks: AsyncIterable<Buffer>, maxHeaderBytes = Infinity): AsyncGenerator<TarMember> {
   const source = new ByteSource(chunks);
   try {
     let extensions: Extensions = { pax: new Map(), name: undefined, linkName: undefined };
+    let headerBytes = 0;
     while (true) {
       const block = await source.read(BLOCK);
       if (!block) break;
       const raw = parseHeader(block);
       if (!raw) break;
-      if (await readExtension(source, raw, extensions)) continue;
+      if (await readExtension(source, raw, extensions)) {
+        headerBytes += raw.size;
+        if (headerBytes > maxHeaderBytes) {
+          throw new TarError(`the extended headers take more than ${maxHeaderBytes} bytes`);
+        }
+        continue;
+      }
       const entry = await withSparseMap(combine(raw, extensions), raw, block, extensions.pax, source);
       extensions = { pax: new Map(), name: undefined, linkName: undefined };
       const end = source.offset + entry.size + padding(entry.size);

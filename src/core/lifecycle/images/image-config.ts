@@ -34,13 +34,16 @@ const imageConfig = z.object({
   architecture: optionalText,
   os: optionalText,
   config: processConfig.nullish().transform((value) => value ?? processConfig.parse({})),
-  rootfs: z.object({
-    type: z.literal('layers'),
-    diff_ids: z
-      .array(z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be a sha256 digest'))
-      .nullish()
-      .transform((value) => value ?? []),
-  }),
+  // Go writes what is empty as null, or leaves it out.
+  rootfs: z
+    .object({
+      type: z.enum(['layers', '']).nullish(),
+      diff_ids: z
+        .array(z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be a sha256 digest'))
+        .nullish()
+        .transform((value) => value ?? []),
+    })
+    .nullish(),
 });
 
 /**
@@ -64,7 +67,7 @@ export function parseImageConfig(document: Buffer): ImageConfig {
     );
   }
   const { architecture, os, config, rootfs } = parsed.data;
-  return { architecture, os, config, diffIds: rootfs.diff_ids };
+  return { architecture, os, config, diffIds: rootfs?.diff_ids ?? [] };
 }
 
 /** Chain ids of the layers, lowest first (OCI image specification, "Layer ChainID"). */

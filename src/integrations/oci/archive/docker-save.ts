@@ -12,7 +12,11 @@ const manifestSchema = z
     z.object({
       Config: z.string(),
       RepoTags: z.array(z.string()).nullish(),
-      Layers: z.array(z.string()).max(1000),
+      Layers: z
+        .array(z.string())
+        .max(1000)
+        .nullish()
+        .transform((value) => value ?? []),
     }),
   )
   .min(1)

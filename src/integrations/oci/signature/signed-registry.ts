@@ -109,7 +109,8 @@ export class SignedRegistry implements ImageRegistry {
       ...(registriesDir === undefined ? [] : [`--registries.d=${registriesDir}`]),
       `--override-os=${os}`,
       `--override-arch=${architecture}`,
-      ...variants.slice(0, 1).map((variant) => `--override-variant=${variant}`),
+      // skopeo knows variants of ARM alone; any other would have to be named so exactly.
+      ...(architecture.startsWith('arm') ? variants.slice(0, 1) : []).map((variant) => `--override-variant=${variant}`),
       'copy',
       '--quiet',
       `--src-authfile=${authFile}`,

@@ -3,8 +3,11 @@ import fc from 'fast-check';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { extract as tarExtract } from 'tar-stream';
+import type { Usage } from '../../../../src/core/model/rootfs.ts';
+import * as bounds from '../../../../src/integrations/overlayfs/bounds.ts';
 import { LayerFilter, type DirectoryFacts } from '../../../../src/integrations/overlayfs/layer-filter.ts';
-import { TarError, type TarEntry } from '../../../../src/utils/tar/header.ts';
+import { formatHeader, padding, TarError, type TarEntry } from '../../../../src/utils/tar/header.ts';
+import { formatPax } from '../../../../src/utils/tar/pax.ts';
 import { readTar } from '../../../../src/utils/tar/reader.ts';
 import { type EntrySpec, tarOf } from '../oci/image-builder.ts';
 import { hostileEntries } from './hostile.ts';
@@ -21,10 +24,17 @@ async function filtered(
     inherit = () => undefined,
     maxEntries = 10_000,
     maxBytes = 1e9,
-  }: { inherit?: (path: string) => DirectoryFacts | undefined; maxEntries?: number; maxBytes?: number } = {},
+    below = { bytes: 0n, inodes: 0n },
+  }: {
+    inherit?: (path: string) => DirectoryFacts | undefined;
+    maxEntries?: number;
+    maxBytes?: number;
+    below?: Usage;
+  } = {},
 ): Promise<Filtered> {
   const filter = new LayerFilter({
     limits: { maxEntries, maxBytes, maxNameBytes: 1e6, maxRatio: 200 },
+    below,
     inherit: (path) => Promise.resolve(inherit(path)),
   });
   const bytes = await buffer(Readable.from(filter.run(Readable.from([tar], { objectMode: false }))));
@@ -68,6 +78,8 @@ test('an entry below a symlink of the same layer goes where chroot would lead it
   t.is(result.entries.find(({ name }) => name === 'hard')?.linkName, 'etc/group');
 });
 
+const described: DirectoryFacts = { mode: 0o755, uid: 0, gid: 0, mtime: '0' };
+
 test('whiteouts hide what is below the layer and never what it brings', async (t) => {
   const result = await filtered(
     tarOf(
@@ -82,6 +94,7 @@ test('whiteouts hide what is below the layer and never what it brings', async (t
       { name: 'alias', type: 'symlink', linkName: 'e' },
       { name: 'alias/.wh.also' },
     ),
+    { inherit: (path) => (['', 'd', 'e', 'dir'].includes(path) ? described : undefined) },
   );
   const opaque = result.entries.filter(({ xattrs }) => xattrs.has('trusted.overlay.opaque'));
   t.deepEqual(opaque.map(({ name }) => name).sort(), ['d', 'dir']);
@@ -140,12 +153,104 @@ const refusals: [string, EntrySpec[]][] = [
   ['a name below a whiteout', [{ name: '.wh.a/b' }]],
   ['a component no file system takes', [{ name: 'x'.repeat(256) }]],
   ['an endless path', [{ name: 'x/'.repeat(2500) }]],
+  ['a path that leads to more than PATH_MAX on the node', [{ name: 'x'.repeat(200).concat('/').repeat(16) }]],
+  ['a path of too many components', [{ name: 'x/'.repeat(bounds.MAX_DEPTH + 1) }]],
+  [
+    'a path too long behind a symlink',
+    [
+      { name: `${'x'.repeat(250)}/`.repeat(8) },
+      { name: 'l', type: 'symlink', linkName: `${'x'.repeat(250)}/`.repeat(8) },
+      { name: `l/${'y'.repeat(250)}/`.concat(`${'z'.repeat(250)}/`.repeat(5)) },
+    ],
+  ],
+  [
+    'an extended attribute with a NUL byte in its name',
+    [{ name: 'a', xattrs: new Map([['user.a\0b', Buffer.alloc(1)]]) }],
+  ],
+  [
+    'an entry with more extended attributes than the kernel takes',
+    [
+      {
+        name: 'a',
+        xattrs: new Map([0, 1, 2].map((i) => [`user.${i}`, Buffer.alloc(bounds.MAX_ENTRY_XATTR_BYTES / 2)])),
+      },
+    ],
+  ],
+  [
+    'a file in the place of a directory with something in it',
+    [{ name: 'a/', type: 'directory' }, { name: 'a/b' }, { name: 'a', type: 'symlink', linkName: 'c' }],
+  ],
 ];
 for (const [what, specs] of refusals) {
   test(`${what} is refused`, async (t) => {
     await t.throwsAsync(filtered(tarOf(...specs)), { instanceOf: TarError });
   });
 }
+
+test('a NUL byte in the target of a symlink is refused', async (t) => {
+  const link = tarOf({ name: 'l', type: 'symlink', linkName: 'a' });
+  const pax = formatPax([['linkpath', Buffer.from('a\0b')]]);
+  const none = { linkName: '', mode: 0, uid: 0, gid: 0, mtime: 0, deviceMajor: 0, deviceMinor: 0 };
+  const header = formatHeader({ typeflag: 'x', name: 'pax', size: pax.length, ...none });
+  const tar = Buffer.concat([header, pax, Buffer.alloc(padding(pax.length)), link]);
+  await t.throwsAsync(filtered(tar), { instanceOf: TarError, message: /impossible link target/ });
+});
+
+test('what hides nothing is not written as a whiteout, which would show', async (t) => {
+  const inherit = (path: string) => (['', 'a', 'b'].includes(path) ? described : undefined);
+  const tar = tarOf(
+    { name: 'a/', type: 'directory' },
+    { name: 'a/.wh..wh..opq' },
+    { name: 'a/.wh.x' },
+    { name: 'a/sub/.wh.x' },
+    { name: 'new/.wh.x' },
+    { name: 'b/.wh.x' },
+    { name: '.wh.top' },
+  );
+  const written = async (options: Parameters<typeof filtered>[1]) =>
+    (await filtered(tar, options)).entries.filter(({ type }) => type === 'character').map(({ name }) => name);
+  t.deepEqual(await written({ inherit }), ['b/x', 'top']);
+  t.deepEqual(await written({}), []);
+  const cut = await filtered(tarOf({ name: '.wh..wh..opq' }, { name: 'b/.wh.x' }), { inherit });
+  t.deepEqual(names(cut), ['d ./']);
+});
+
+test('the last of several entries of a name wins, also over an empty directory', async (t) => {
+  const result = await filtered(
+    tarOf(
+      { name: 'lib/', type: 'directory' },
+      { name: 'lib/.wh..wh..opq' },
+      { name: 'lib/.wh.old' },
+      { name: 'lib', type: 'symlink', linkName: 'usr/lib' },
+      { name: 'usr/lib/', type: 'directory' },
+      { name: 'lib/a.so' },
+    ),
+    { inherit: () => described },
+  );
+  t.deepEqual(names(result), ['d lib', 's lib', 'd usr', 'd usr/lib', 'f usr/lib/a.so', 'd ./']);
+  t.false(result.entries.some(({ xattrs }) => xattrs.has('trusted.overlay.opaque')));
+});
+
+test('the bounds are those of the image, and count extended attributes', async (t) => {
+  const four = tarOf({ name: 'a' }, { name: 'b' }, { name: 'c', body: 'x'.repeat(5000) });
+  const below = { bytes: 10_000n, inodes: 7n };
+  await t.notThrowsAsync(filtered(four, { below, maxEntries: 11 }));
+  await t.throwsAsync(filtered(four, { below, maxEntries: 10 }), {
+    instanceOf: TarError,
+    message: /image has more than 10/,
+  });
+  await t.throwsAsync(filtered(four, { below, maxBytes: 17_000 }), {
+    instanceOf: TarError,
+    message: /image is larger/,
+  });
+  const value = Buffer.alloc(bounds.MAX_ENTRY_XATTR_BYTES - 16);
+  const count = Math.ceil(bounds.MAX_LAYER_XATTR_BYTES / value.length) + 1;
+  const entries = Array.from({ length: count }, (_, i) => ({ name: `f${i}`, xattrs: new Map([['user.note', value]]) }));
+  await t.throwsAsync(filtered(tarOf(...entries)), {
+    instanceOf: TarError,
+    message: /extended attributes in the layer/,
+  });
+});
 
 test('counts and sizes are limited', async (t) => {
   const many = tarOf(...Array.from({ length: 50 }, (_, i) => ({ name: `f${i}` })));
@@ -155,7 +260,7 @@ test('counts and sizes are limited', async (t) => {
   await t.throwsAsync(filtered(tarOf({ name: 'a', body: 'x'.repeat(10_000) }), { maxBytes: 5000 }), {
     instanceOf: TarError,
   });
-  const long = tarOf(...Array.from({ length: 300 }, (_, i) => ({ name: `${'long/'.repeat(800)}${i}` })));
+  const long = tarOf(...Array.from({ length: 600 }, (_, i) => ({ name: `${'long/'.repeat(400)}${i}` })));
   await t.throwsAsync(filtered(long), { instanceOf: TarError, message: /names in the layer/ });
 });
 
@@ -175,7 +280,9 @@ function violation(entries: readonly TarEntry[]): string | undefined {
       kinds.set(name, target);
       continue;
     }
-    if (type !== 'directory' && kinds.get(name) === 'directory') return `${raw} replaces a directory`;
+    if (type !== 'directory' && kinds.get(name) === 'directory') {
+      if ([...kinds.keys()].some((known) => known.startsWith(`${name}/`))) return `${raw} replaces a directory in use`;
+    }
     kinds.set(name, type);
   }
   return undefined;

@@ -15,7 +15,8 @@ import type { SparseMap } from '../../../../src/utils/tar/sparse.ts';
 import { tarOf } from '../../integrations/oci/image-builder.ts';
 
 const limits = { maxEntries: 100, maxBytes: 2 ** 30, maxNameBytes: 1e6, maxRatio: 200 };
-const filter = () => new LayerFilter({ limits, inherit: () => Promise.resolve(undefined) });
+const filter = () =>
+  new LayerFilter({ limits, below: { bytes: 0n, inodes: 0n }, inherit: () => Promise.resolve(undefined) });
 
 async function entriesOf(tar: Buffer): Promise<TarEntry[]> {
   const entries: TarEntry[] = [];
