@@ -1,4 +1,4 @@
-import { rm, rmdir } from 'node:fs/promises';
+import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Handler } from './backends/handler.ts';
 import type { Config } from './core/config/schema.ts';
@@ -6,6 +6,7 @@ import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { isErrno, messageOf } from './utils/errors.ts';
 import { build, claim, recover } from './server.ts';
+import { removeTree } from './host/trees/remove-tree.ts';
 import { unmountBelow } from './host/mounts/mount.ts';
 
 /** What the server makes in its folders; an operator's own files beside them stay. */
@@ -42,7 +43,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
 
 async function removeFolder(folder: string, parts: readonly string[]): Promise<void> {
   await unmountBelow(folder);
-  for (const part of parts) await rm(join(folder, part), { recursive: true, force: true });
+  await removeTree(...parts.map((part) => join(folder, part)));
   try {
     await rmdir(folder);
   } catch (error) {
