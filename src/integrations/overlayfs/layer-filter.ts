@@ -153,7 +153,7 @@ export class LayerFilter {
     if (path === '' || ++this.#replaced > MAX_REPLACED_DIRECTORIES || this.#paths.hasBelow(path)) {
       throw new TarError(`${quote(path)}: a ${type} in the place of a directory that is in use`);
     }
-    const stays = (components: string[]) => `${components.join('/')}/`.startsWith(`${path}/`) === false;
+    const stays = (components: string[]) => !`${components.join('/')}/`.startsWith(`${path}/`);
     this.#opaque = this.#opaque.filter(stays);
     this.#whiteouts = this.#whiteouts.filter(stays);
   }
