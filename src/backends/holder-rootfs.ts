@@ -1,9 +1,15 @@
-import { access, chmod, constants, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { unavailable } from '../core/model/errors.ts';
 import { isErrno } from '../utils/errors.ts';
+import { writeFileAtomic } from '../utils/fs/atomic.ts';
 
 /** A statically linked init with a pause mode `-P`, from the Debian package catatonit. */
 export const defaultInit = '/usr/bin/catatonit';
+
+/** The program that is the first process of pods whose root file system is in `directory`. */
+export function pauseProgram(directory: string): string {
+  return `${directory}.init`;
+}
 
 /** Makes a folder through which the root of a user namespace, who has no rights here, can get to what he knows of. */
 export async function openFolder(path: string): Promise<void> {
@@ -12,15 +18,23 @@ export async function openFolder(path: string): Promise<void> {
 }
 
 /**
- * Makes or completes, in `directory`, the root file system of the process that holds a pod's namespaces: nothing but mount
- * points, all pods share it read-only. `init` is to be mounted at `/init`.
- * @throws CriError UNAVAILABLE when `init` cannot be executed.
+ * Makes or completes, in `directory`, the root file system of pause processes: nothing but mount points, all pods share it
+ * read-only. Beside it, at {@link pauseProgram}, goes the program that is to be mounted at `/init`: a copy of `init` that
+ * pause processes may execute and not read. The kernel makes such a process one that only CAP_SYS_PTRACE over the node's own
+ * user namespace may attach to or look into, whoever's ids it has (ptrace(2), "dumpable").
+ * @throws CriError UNAVAILABLE when `init` is missing.
  */
 export async function prepareHolderRootfs(directory: string, init: string): Promise<void> {
-  await access(init, constants.X_OK).catch((cause: unknown) => {
+  const content = await readFile(init).catch((cause: unknown) => {
     throw unavailable(`${init} is missing: install the Debian package catatonit`, cause);
   });
   for (const name of ['dev', 'proc']) await mkdir(`${directory}/${name}`, { recursive: true, mode: 0o755 });
+  const program = pauseProgram(directory);
+  const present = await readFile(program).catch(() => undefined);
+  // Replaced and not overwritten: pause processes run the old one.
+  if (present?.equals(content) !== true) await writeFileAtomic(program, content, 0o711);
+  // Whatever the umask.
+  await chmod(program, 0o711);
   for (const name of ['init', 'dev/null']) await writeFile(`${directory}/${name}`, '', { flag: 'a', mode: 0o755 });
   // liblxc wants these links and complains where it cannot make them.
   for (const [name, target] of [

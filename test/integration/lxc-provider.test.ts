@@ -61,7 +61,7 @@ for (const [how, end] of endings) {
   });
 }
 
-test.serial('when the monitor is killed by hand, the end is told and stop ends what is left', async (t) => {
+test.serial('when the monitor is killed by hand, the pod goes on, and its end is told', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const before = await inventory(fixture);
   const spec = await fixture.spec();
@@ -69,6 +69,8 @@ test.serial('when the monitor is killed by hand, the end is told and stop ends w
   await fixture.container(placement);
   const [init] = await fixture.processes(`${placement.cgroup}/guest`);
   process.kill(await parentOf(init ?? 0), 'SIGKILL');
+  t.deepEqual(await fixture.again().inspect(spec), placement);
+  process.kill(init ?? 0, 'SIGKILL');
   await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
   await fixture.provider.stop(spec);
   t.deepEqual(await fixture.processes(placement.cgroup), []);

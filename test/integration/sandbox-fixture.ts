@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provider.ts';
@@ -12,6 +12,18 @@ import { cgroupProcesses } from '../../src/host/cgroup/processes.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { testCgroup } from './runner-fixture.ts';
 
+/** The capabilities that containers have by default. */
+const ORDINARY =
+  'CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE'
+    .split(' ')
+    .map((name) => `CAP_${name}`);
+
+/** The kubelet's defaults. */
+const MASKED = ['/proc/acpi', '/proc/kcore', '/proc/keys', '/proc/timer_list', '/proc/sched_debug', '/proc/scsi'];
+const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+const ATTACKER = new URL('../fixtures/attacker/attacker.c', import.meta.url).pathname;
+
 /** Sandboxes of one provider in a folder and a cgroup of their own; all of it goes with the test. */
 export class SandboxFixture {
   readonly folder: string;
@@ -20,6 +32,7 @@ export class SandboxFixture {
   readonly log: string[] = [];
   readonly provider: SandboxProvider;
   readonly #make: (state: string, logger: Logger) => SandboxProvider;
+  #attacker: Promise<unknown> | undefined;
 
   private constructor(folder: string, cgroup: string, make: (state: string, logger: Logger) => SandboxProvider) {
     this.folder = folder;
@@ -35,6 +48,8 @@ export class SandboxFixture {
   ): Promise<SandboxFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp(join(parent, 'sandbox-'));
+    // The root of a pod's user namespace has no rights here, as to the state directory of the server.
+    await chmod(folder, 0o711);
     const fixture = new SandboxFixture(folder, `${testCgroup}/${folder.slice(-6)}`, make);
     t.teardown(async () => {
       for (const id of await fixture.provider.list()) await fixture.provider.discard(id);
@@ -75,6 +90,29 @@ export class SandboxFixture {
 
   /** Runs a shell script in a container of the sandbox, by crun alone; returns the container's id. */
   async container(placement: Placement, script = 'while :; do sleep 1; done'): Promise<string> {
+    const { id, bundle } = await this.#bundle(placement, ['sh', '-c', script]);
+    // Its output goes nowhere, or the container would hold this command's.
+    const start = 'exec crun "--root=$1" run --detach "--bundle=$2" "$3" </dev/null >/dev/null 2>&1';
+    await run('sh', ['-c', start, 'sh', join(this.folder, 'crun'), bundle, id]);
+    return id;
+  }
+
+  /** Runs a command of the test's attacker in an ordinary container of the sandbox and returns what it prints. */
+  async attack(placement: Placement, command: string, capabilities = ORDINARY): Promise<string> {
+    this.#attacker ??= run('cc', ['-static', '-O1', '-o', join(this.folder, 'rootfs/bin/attacker'), ATTACKER]);
+    await this.#attacker;
+    const { id, bundle } = await this.#bundle(placement, ['attacker', ...command.split(' ')], capabilities);
+    const { stdout } = await run('crun', [`--root=${join(this.folder, 'crun')}`, 'run', `--bundle=${bundle}`, id], {
+      timeoutMs: 120_000,
+    });
+    return stdout;
+  }
+
+  async #bundle(
+    placement: Placement,
+    args: string[],
+    capabilities?: string[],
+  ): Promise<{ id: string; bundle: string }> {
     const id = randomBytes(32).toString('hex');
     const bundle = join(this.folder, 'bundles', id);
     await mkdir(bundle, { recursive: true });
@@ -87,18 +125,28 @@ export class SandboxFixture {
     const config = {
       ociVersion: '1.0.2',
       root: { path: join(this.folder, 'rootfs'), readonly: true },
-      process: { user: { uid: 0, gid: 0 }, args: ['sh', '-c', script], env: ['PATH=/bin'], cwd: '/' },
+      process: {
+        user: { uid: 0, gid: 0 },
+        args,
+        env: ['PATH=/bin'],
+        cwd: '/',
+        ...(capabilities !== undefined && {
+          capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+        }),
+      },
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc' },
         { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
       ],
-      linux: { namespaces, cgroupsPath: `${placement.cgroup}/${id}`, resources: {} },
+      linux: {
+        namespaces,
+        cgroupsPath: `${placement.cgroup}/${id}`,
+        resources: {},
+        ...(capabilities !== undefined && { maskedPaths: MASKED, readonlyPaths: READONLY }),
+      },
     };
     await writeFile(join(bundle, 'config.json'), JSON.stringify(config));
-    // Its output goes nowhere, or the container would hold this command's.
-    const start = 'exec crun "--root=$1" run --detach "--bundle=$2" "$3" </dev/null >/dev/null 2>&1';
-    await run('sh', ['-c', start, 'sh', join(this.folder, 'crun'), bundle, id]);
-    return id;
+    return { id, bundle };
   }
 
   /** Processes below a cgroup, in whichever hierarchy. */

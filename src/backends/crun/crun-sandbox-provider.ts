@@ -13,7 +13,7 @@ import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { ExitWatch } from '../exit-watch.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
-import { defaultInit, openFolder, prepareHolderRootfs } from '../holder-rootfs.ts';
+import { defaultInit, openFolder, pauseProgram, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, sandboxCgroups } from '../sandbox-spec.ts';
 import { PidHolders } from './pid-holder.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
@@ -173,7 +173,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     await prepareHolderRootfs(this.#rootfs, this.#init);
     const bundle = {
       rootfs: this.#rootfs,
-      init: this.#init,
+      init: pauseProgram(this.#rootfs),
       cgroup: `${sandboxCgroups(spec).pod}/${holderCgroup}`,
       namespaces: joinable(spec),
       ids: spec.userNamespace,

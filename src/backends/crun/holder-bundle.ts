@@ -1,5 +1,6 @@
 import type { IdRange } from '../../core/model/id-range.ts';
 import type { OciSpec } from '../../core/model/oci-runtime.ts';
+import { pauseId, pauseSeccomp } from '../pause-process.ts';
 
 export interface HolderBundle {
   rootfs: string;
@@ -25,7 +26,7 @@ export function holderSpec({ rootfs, init, cgroup, namespaces, ids }: HolderBund
     root: { path: rootfs, readonly: true },
     process: {
       terminal: false,
-      user: { uid: 0, gid: 0 },
+      user: { uid: pauseId(ids), gid: pauseId(ids) },
       args: ['/init', '-P'],
       env: ['PATH=/'],
       cwd: '/',
@@ -33,8 +34,13 @@ export function holderSpec({ rootfs, init, cgroup, namespaces, ids }: HolderBund
       noNewPrivileges: true,
     },
     mounts: [
-      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'mode=755', 'size=64k'] },
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['ro', 'nosuid', 'noexec', 'nodev'] },
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['ro', 'nosuid', 'noexec', 'mode=755', 'size=64k'],
+      },
       { destination: '/init', type: 'bind', source: init, options: ['bind', 'ro', 'nosuid', 'nodev'] },
     ],
     linux: {
@@ -42,6 +48,9 @@ export function holderSpec({ rootfs, init, cgroup, namespaces, ids }: HolderBund
       ...(mappings.length > 0 && { uidMappings: mappings, gidMappings: mappings }),
       cgroupsPath: cgroup,
       resources: {},
+      maskedPaths: ['/proc/sys', '/proc/acpi', '/proc/kcore', '/proc/keys', '/proc/sysrq-trigger', '/proc/timer_list'],
+      readonlyPaths: ['/proc/bus', '/proc/fs', '/proc/irq'],
+      seccomp: pauseSeccomp(),
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import { pauseId } from '../pause-process.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { innerCgroup } from './guest-cgroups.ts';
 import type { Holder } from './holder.ts';
@@ -28,6 +29,9 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     ['lxc.pty.max', '0'],
     ['lxc.cap.keep', 'none'],
     ['lxc.no_new_privs', '1'],
+    ['lxc.init.uid', String(pauseId(spec.userNamespace))],
+    ['lxc.init.gid', String(pauseId(spec.userNamespace))],
+    ['lxc.seccomp.profile', holder.seccomp],
     // The containers have AppArmor profiles of their own; this process has no rights to take away.
     ['lxc.apparmor.profile', 'unconfined'],
     ['lxc.signal.halt', 'SIGTERM'],
