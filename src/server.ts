@@ -12,7 +12,6 @@ import { ContainerStatsService } from './core/lifecycle/containers/container-sta
 import { EventBus } from './core/lifecycle/events.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
-import { defaultCgroupParents } from './core/lifecycle/pods/cgroup-parent.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { HostPodDirectories } from './host/platform/pod-directories.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
@@ -25,6 +24,7 @@ import { messageOf } from './utils/errors.ts';
 import type { ImageRegistry } from './core/model/image.ts';
 import type { Logger, RootLogger } from './core/model/logger.ts';
 import { parseUlimit } from './core/model/rlimits.ts';
+import { storedContainer, storedPod } from './cri/map/stored.ts';
 import { CriServer } from './cri/server.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { criServices } from './cri/services.ts';
@@ -194,8 +194,7 @@ export async function build(
     root: config.root,
     backends,
     defaultHandler: config.runtime.default_handler,
-    cgroupDriver: config.runtime.cgroup_driver,
-    cgroupParent: config.runtime.cgroup_parent || defaultCgroupParents[config.runtime.cgroup_driver],
+    stored: storedPod({ cgroupDriver: config.runtime.cgroup_driver, cgroupParent: config.runtime.cgroup_parent }),
     clock,
     logger,
     events,
@@ -206,6 +205,7 @@ export async function build(
     images,
     pidsLimit: config.runtime.pids_limit,
     rlimits,
+    stored: storedContainer,
     clock,
     logger,
     events,

@@ -1,11 +1,7 @@
 import { invalidArgument } from '../core/model/errors.ts';
 import type { SandboxSpec } from '../core/model/sandbox-provider.ts';
+import { isSysctlValue, sysctlName } from '../core/model/sysctl.ts';
 import { checkCgroupPath } from '../host/cgroup/path.ts';
-
-const sysctlName = /^[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)+$/;
-
-/** Bytes that a kernel parameter takes in one write. */
-const sysctlLimit = 4095;
 
 /**
  * Checks every value of a spec that ends in a configuration file, a command line or a path.
@@ -21,15 +17,10 @@ export function checkSandboxSpec(spec: SandboxSpec): void {
     );
   }
   for (const [name, value] of Object.entries(spec.sysctls)) {
-    if (!sysctlName.test(name) || name.length > 253) {
+    if (sysctlName(name) !== name)
       throw invalidArgument('linux.sysctls', `${JSON.stringify(name)} is not a dotted kernel parameter name`);
-    }
-    if (value === '' || Buffer.byteLength(value) > sysctlLimit || !/^[\t\x20-\x7e]*$/.test(value)) {
-      throw invalidArgument(
-        'linux.sysctls',
-        `the value of ${name} must be 1 to ${String(sysctlLimit)} printable ASCII characters`,
-      );
-    }
+    if (!isSysctlValue(value))
+      throw invalidArgument('linux.sysctls', `the value of ${name} must be 1 to 4095 printable ASCII characters`);
   }
 }
 

@@ -17,6 +17,10 @@ export async function readHostFacts(): Promise<HostFacts> {
     swapAccounting: await hasSwapAccounting(),
     hugetlbController: await hasController('hugetlb'),
     unifiedCgroups: layoutOf(await cgroupHierarchies()) === 'unified',
+    selinux: await access('/sys/fs/selinux/enforce').then(
+      () => true,
+      () => false,
+    ),
     bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
   };
 }

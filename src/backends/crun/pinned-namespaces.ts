@@ -2,6 +2,7 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import { sysctlPath } from '../../core/model/sysctl.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
 import { pinOwnedNamespaces } from './owned-namespaces.ts';
 
@@ -44,7 +45,7 @@ export async function pinNamespaces(spec: SandboxSpec): Promise<void> {
   if (pins.size === 0) return;
   for (const file of pins.values()) await writeFile(file, '', { mode: 0o400 });
   const flags = [...pins].map(([name, file]) => `--${name}=${file}`);
-  const sysctls = Object.entries(spec.sysctls).flatMap(([name, value]) => [name.replaceAll('.', '/'), value]);
+  const sysctls = Object.entries(spec.sysctls).flatMap(([name, value]) => [sysctlPath(name), value]);
   const hostname = pins.has('uts') ? spec.hostname : '';
   const inside = (name: string) => [
     '/bin/sh',

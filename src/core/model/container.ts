@@ -1,4 +1,4 @@
-import type { ContainerConfig } from '../../../api/gen/cri.ts';
+import type { ContainerSpec } from './container-spec.ts';
 
 /**
  * Where a container stands. `creating`: CreateContainer has not finished, invisible to callers. `starting`: the start was
@@ -20,7 +20,10 @@ export interface ContainerRecord {
   /** 64 lower-case hexadecimal digits. */
   id: string;
   sandboxId: string;
-  config: ContainerConfig;
+  /** What was asked for, with the limits of later updates. */
+  spec: ContainerSpec;
+  /** The request's configuration as JSON, to be answered as it came; whoever parsed it can read it. */
+  request: unknown;
   /** The image's id as ImageStatus gives it. */
   imageId: string;
   /** A repository digest of the image, or its id where it has none. */

@@ -12,6 +12,8 @@ export interface HostFacts {
   hugetlbController: boolean;
   /** Whether cgroup v2 is all there is. */
   unifiedCgroups: boolean;
+  /** Whether SELinux is in force: its file system is mounted. */
+  selinux: boolean;
   /** /proc/sys/kernel/random/boot_id. */
   bootId: string;
 }

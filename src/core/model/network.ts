@@ -7,6 +7,19 @@ export interface PortMapping {
   protocol: 'tcp' | 'udp' | 'sctp';
 }
 
+/** Limits of a pod's traffic, bits a second; absent: none. */
+export interface Bandwidth {
+  ingressRate?: number;
+  egressRate?: number;
+}
+
+/** A pod's own resolver settings (resolv.conf(5)). */
+export interface DnsSettings {
+  servers: string[];
+  searches: string[];
+  options: string[];
+}
+
 export interface NetworkRequest {
   sandboxId: string;
   podName: string;
@@ -16,9 +29,9 @@ export interface NetworkRequest {
   netns: string | undefined;
   portMappings: PortMapping[];
   /** From the annotations kubernetes.io/ingress-bandwidth and egress-bandwidth, bits a second. */
-  bandwidth?: { ingressRate?: number; egressRate?: number };
+  bandwidth?: Bandwidth;
   /** The pod's own resolver settings; undefined where it has the node's. */
-  dns?: { servers: string[]; searches: string[]; options: string[] };
+  dns?: DnsSettings;
   /** CRI's cgroup_parent as it came; empty when none was named. */
   cgroupParent: string;
   annotations: Record<string, string>;

@@ -18,7 +18,7 @@ export interface SandboxSpec {
   pid: NamespaceScope;
   /** The pod's own user namespace, which owns its other namespaces; absent: the node's. */
   userNamespace?: IdRange;
-  /** Namespaced kernel parameters, dotted names; already checked to belong to a namespace that the pod owns. */
+  /** Namespaced kernel parameters, named as `sysctlName` gives them; already checked to belong to a namespace that the pod owns. */
   sysctls: Record<string, string>;
   /** The cgroup under which the pod's own is made, absolute below the hierarchy's root: `/kubepods/burstable/pod…`. */
   cgroupParent: string;

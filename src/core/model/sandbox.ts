@@ -1,5 +1,5 @@
-import type { LinuxContainerResources, PodSandboxConfig } from '../../../api/gen/cri.ts';
 import type { NetworkAttachment } from './network.ts';
+import type { PodSpec } from './pod-spec.ts';
 
 /**
  * Where a pod stands. `creating`: RunPodSandbox has not finished, invisible to callers. `ready`: holds its namespaces and
@@ -13,15 +13,15 @@ export interface SandboxRecord {
   id: string;
   /** The handler that made it, never empty. */
   handler: string;
-  /** The request's configuration as it came. */
-  config: PodSandboxConfig;
+  /** What was asked for, with the limits of later updates. */
+  spec: PodSpec;
+  /** The request's configuration as JSON, to be answered as it came; whoever parsed it can read it. */
+  request: unknown;
   phase: SandboxPhase;
   /** Nanoseconds since 1970. */
   createdAt: bigint;
   /** What the network gave; kept until it has been given back. */
   network?: NetworkAttachment;
-  /** What UpdatePodSandboxResources told last; absent before, when the configuration's own hold. */
-  resources?: { overhead?: LinuxContainerResources; resources?: LinuxContainerResources };
   /** /proc/sys/kernel/random/boot_id of the boot it ran in. */
   bootId: string;
 }

@@ -3,8 +3,11 @@ import type { ContainerFilter, ContainerStatsFilter } from '../../../api/gen/cri
 import type { ContainerPhase, ContainerRecord } from '../../core/model/container.ts';
 import type { ContainerUsage } from '../../core/model/container-runner.ts';
 import type { Usage } from '../../core/model/rootfs.ts';
-import { criSignal } from '../../core/lifecycle/oci/signals.ts';
+import { defined } from '../../utils/object.ts';
 import { matchesLabels } from './filter.ts';
+import { askedOfContainer } from './request.ts';
+import { toLinuxResources } from './resources.ts';
+import { criSignal } from './signals.ts';
 
 const STATE: Record<ContainerPhase, ContainerState> = {
   creating: ContainerState.CONTAINER_UNKNOWN,
@@ -16,12 +19,13 @@ const STATE: Record<ContainerPhase, ContainerState> = {
 
 /** The record as ListContainers shows it. */
 export function toContainer(record: ContainerRecord): Container {
-  const { metadata, image, labels, annotations } = record.config;
+  const { metadata, labels, annotations } = record.spec;
+  const { image } = askedOfContainer(record.request);
   return Container.create({
     id: record.id,
     podSandboxId: record.sandboxId,
-    ...(metadata !== undefined && { metadata }),
-    ...(image !== undefined && { image }),
+    metadata,
+    ...defined({ image }),
     imageRef: record.imageRef,
     imageId: record.imageId,
     state: STATE[record.phase],
@@ -36,11 +40,12 @@ export function toContainer(record: ContainerRecord): Container {
  * @param imageName a name of the image for people; the request's own words without one.
  */
 export function toContainerStatus(record: ContainerRecord, imageName: string | undefined): ContainerStatus {
-  const { metadata, image, labels, annotations, mounts, linux } = record.config;
+  const { metadata, labels, annotations, resources } = record.spec;
+  const { image, mounts } = askedOfContainer(record.request);
   const { uid, gid, supplementalGroups } = record.user;
   return ContainerStatus.create({
     id: record.id,
-    ...(metadata !== undefined && { metadata }),
+    metadata,
     state: STATE[record.phase],
     createdAt: record.createdAt,
     startedAt: record.phase === 'created' || record.phase === 'starting' ? 0n : record.startedAt,
@@ -59,7 +64,7 @@ export function toContainerStatus(record: ContainerRecord, imageName: string | u
       return { ...mount, image: { ...mount.image, imageRef: mounted.imageRef } };
     }),
     logPath: record.logPath,
-    ...(linux?.resources !== undefined && { resources: { linux: linux.resources } }),
+    ...(Object.keys(resources).length > 0 && { resources: { linux: toLinuxResources(resources) } }),
     user: { linux: { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: supplementalGroups.map(BigInt) } },
     stopSignal: criSignal(record.stopSignal),
   });
@@ -73,14 +78,10 @@ export function toContainerStats(
   written: (Usage & { at: bigint }) | undefined,
   mountpoint: string,
 ): ContainerStats {
-  const { metadata, labels, annotations } = record.config;
+  const { metadata, labels, annotations } = record.spec;
   const value = (number: bigint | undefined) => (number === undefined ? undefined : { value: number });
-  const defined = <T extends object>(fields: T) =>
-    Object.fromEntries(Object.entries(fields).filter(([, field]) => field !== undefined)) as Partial<{
-      [K in keyof T]: NonNullable<T[K]>;
-    }>;
   return ContainerStats.create({
-    attributes: { id: record.id, ...(metadata !== undefined && { metadata }), labels, annotations },
+    attributes: { id: record.id, metadata, labels, annotations },
     ...(usage !== undefined && {
       cpu: { timestamp: usage.timestamp, ...defined({ usageCoreNanoSeconds: value(usage.cpuNanoseconds) }) },
       memory: {
@@ -117,6 +118,6 @@ export function matchesStats(record: ContainerRecord, filter: ContainerStatsFilt
   return (
     record.id.startsWith(filter.id) &&
     record.sandboxId.startsWith(filter.podSandboxId) &&
-    matchesLabels(record.config.labels, filter.labelSelector)
+    matchesLabels(record.spec.labels, filter.labelSelector)
   );
 }

@@ -2,13 +2,14 @@ import { NamespaceMode, PodSandbox, PodSandboxState, PodSandboxStatus } from '..
 import type { PodSandboxFilter } from '../../../api/gen/cri.ts';
 import type { SandboxRecord } from '../../core/model/sandbox.ts';
 import { matchesLabels } from './filter.ts';
+import { askedNamespaces } from './request.ts';
 
 /** The record as ListPodSandbox shows it. */
 export function toPodSandbox(record: SandboxRecord): PodSandbox {
-  const { metadata, labels, annotations } = record.config;
+  const { metadata, labels, annotations } = record.spec;
   return PodSandbox.create({
     id: record.id,
-    ...(metadata !== undefined && { metadata }),
+    metadata,
     state: stateOf(record),
     createdAt: record.createdAt,
     labels,
@@ -19,15 +20,15 @@ export function toPodSandbox(record: SandboxRecord): PodSandbox {
 
 /** The record as PodSandboxStatus shows it; the primary address first, others as additional ones. */
 export function toPodSandboxStatus(record: SandboxRecord): PodSandboxStatus {
-  const { metadata, labels, annotations, linux } = record.config;
+  const { metadata, labels, annotations } = record.spec;
   const [ip = '', ...more] = record.network?.ips ?? [];
   return PodSandboxStatus.create({
     id: record.id,
-    ...(metadata !== undefined && { metadata }),
+    metadata,
     state: stateOf(record),
     createdAt: record.createdAt,
     network: { ip, additionalIps: more.map((address) => ({ ip: address })) },
-    linux: { namespaces: { options: linux?.securityContext?.namespaceOptions ?? { pid: NamespaceMode.POD } } },
+    linux: { namespaces: { options: askedNamespaces(record.request) ?? { pid: NamespaceMode.POD } } },
     labels,
     annotations,
     runtimeHandler: record.handler,
@@ -40,7 +41,7 @@ export function matchesSandbox(record: SandboxRecord, filter: PodSandboxFilter |
   return (
     record.id.startsWith(filter.id) &&
     (filter.state === undefined || filter.state.state === stateOf(record)) &&
-    matchesLabels(record.config.labels, filter.labelSelector)
+    matchesLabels(record.spec.labels, filter.labelSelector)
   );
 }
 

@@ -2,7 +2,10 @@ import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { ContainerRecord } from '../../core/model/container.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
+import { containerSpec } from '../map/container-spec.ts';
 import { matchesContainer, toContainer, toContainerStatus } from '../map/container.ts';
+import { toOpaque } from '../map/request.ts';
+import { containerLimits } from '../map/resources.ts';
 import { chunks, info } from './services.ts';
 import type { Services } from './services.ts';
 
@@ -17,8 +20,7 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
       .map(toContainer);
   return {
     createContainer: async ({ podSandboxId, config }) => {
-      if (config === undefined) throw invalidArgument('config', 'is required');
-      return { containerId: await containers.create(podSandboxId, config) };
+      return { containerId: await containers.create(podSandboxId, containerSpec(config), toOpaque(config)) };
     },
 
     startContainer: async ({ containerId }) => {
@@ -53,7 +55,7 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 
     updateContainerResources: async ({ containerId, linux }) => {
       if (linux === undefined) throw invalidArgument('linux', 'is required');
-      await containers.update(containerId, linux);
+      await containers.update(containerId, containerLimits(linux, 'linux'));
       return {};
     },
 
@@ -70,10 +72,7 @@ async function details({ containers }: Services, record: ContainerRecord): Promi
   return {
     sandboxID: record.sandboxId,
     pid,
-    config: {
-      ...record.config,
-      envs: record.config.envs.map(({ key, value }) => ({ key, value: value.toString('utf8') })),
-    },
+    config: record.request,
     runtimeSpec,
   };
 }

@@ -1,22 +1,27 @@
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
-import { invalidArgument } from '../../core/model/errors.ts';
+import type { SandboxRecord } from '../../core/model/sandbox.ts';
+import { defined } from '../../utils/object.ts';
 import type { Handlers } from '../handlers.ts';
+import { podSpec } from '../map/pod-spec.ts';
+import { toOpaque } from '../map/request.ts';
+import { podLimits, toLinuxResources } from '../map/resources.ts';
 import { matchesSandbox, toPodSandbox, toPodSandboxStatus } from '../map/sandbox.ts';
 import { chunks, info } from './services.ts';
 import type { Services } from './services.ts';
 
 /** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, UpdatePodSandboxResources, and the lists. */
-export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeServiceService> {
+export function sandboxCalls({ pods, config: { runtime } }: Services): Handlers<typeof RuntimeServiceService> {
   const list = (filter: Parameters<typeof matchesSandbox>[1]) =>
     pods
       .list()
       .filter((record) => matchesSandbox(record, filter))
       .sort((a, b) => Number(b.createdAt - a.createdAt))
       .map(toPodSandbox);
+  const settings = { cgroupDriver: runtime.cgroup_driver, cgroupParent: runtime.cgroup_parent };
   return {
     runPodSandbox: async ({ config, runtimeHandler }) => {
-      if (config === undefined) throw invalidArgument('config', 'is required');
-      return { podSandboxId: await pods.run(config, runtimeHandler) };
+      const spec = podSpec(config, settings);
+      return { podSandboxId: await pods.run(spec, toOpaque(config), runtimeHandler) };
     },
 
     stopPodSandbox: async ({ podSandboxId }) => {
@@ -34,7 +39,7 @@ export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeService
       return {
         status: toPodSandboxStatus(record),
         info: verbose
-          ? info({ ...(await pods.describe(record)), config: record.config, resources: record.resources })
+          ? info({ ...(await pods.describe(record)), config: record.request, resources: limits(record) })
           : {},
         containersStatuses: [],
         // Zero tells the kubelet that the containers are not in this answer.
@@ -43,10 +48,10 @@ export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeService
     },
 
     updatePodSandboxResources: async ({ podSandboxId, overhead, resources }) => {
-      await pods.updateResources(podSandboxId, {
-        ...(overhead !== undefined && { overhead }),
-        ...(resources !== undefined && { resources }),
-      });
+      await pods.updateResources(
+        podSandboxId,
+        defined({ overhead: podLimits(overhead, 'overhead'), resources: podLimits(resources, 'resources') }),
+      );
       return {};
     },
 
@@ -55,5 +60,14 @@ export function sandboxCalls({ pods }: Services): Handlers<typeof RuntimeService
     streamPodSandboxes: async function* ({ filter }) {
       for (const podSandboxes of chunks(list(filter))) yield { podSandboxes };
     },
+  };
+}
+
+/** The limits that hold for a pod; undefined without any. */
+function limits({ spec: { overhead, resources } }: SandboxRecord): Record<string, unknown> | undefined {
+  if (overhead === undefined && resources === undefined) return undefined;
+  return {
+    ...(overhead !== undefined && { overhead: toLinuxResources(overhead) }),
+    ...(resources !== undefined && { resources: toLinuxResources(resources) }),
   };
 }

@@ -1,16 +1,19 @@
 import { z } from 'zod';
-import { ContainerConfig } from '../../../../api/gen/cri.ts';
 import type { ContainerRecord } from '../../model/container.ts';
-import { integer, message } from '../records/codecs.ts';
+import type { ContainerSpec } from '../../model/container-spec.ts';
+import { integer, json, upgraded } from '../records/codecs.ts';
 import type { RecordSchema } from '../records/record-file.ts';
+
+/** Reads what an older record of a container holds in place of a spec: the request's `config`. */
+export type StoredContainer = (stored: Record<string, unknown>) => Pick<ContainerRecord, 'spec' | 'request'>;
 
 const text = z.string();
 
-/** How a container is stored. */
-export const containerSchema: RecordSchema<ContainerRecord> = z.object({
+const stored = z.object({
   id: text,
   sandboxId: text,
-  config: message(ContainerConfig),
+  spec: json<ContainerSpec>(),
+  request: z.unknown(),
   imageId: text,
   imageRef: text,
   mountedImages: z.array(z.object({ mount: z.int(), imageId: text, imageRef: text })).exactOptional(),
@@ -25,3 +28,10 @@ export const containerSchema: RecordSchema<ContainerRecord> = z.object({
   reason: text,
   message: text,
 } satisfies Record<keyof ContainerRecord, z.ZodType>);
+
+/** How a container is stored. @param older what reads the records of earlier versions. */
+export function containerSchema(older: StoredContainer): RecordSchema<ContainerRecord> {
+  return upgraded(stored, ({ config, ...rest }) =>
+    config === undefined ? rest : { ...rest, ...older({ config }) },
+  );
+}

@@ -1,28 +1,31 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ContainerConfig, LinuxContainerResources } from '../../../../api/gen/cri.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
 import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
+import type { ContainerSpec } from '../../model/container-spec.ts';
 import type { ContainerExit, ContainerRunner } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { OciSpec } from '../../model/oci-runtime.ts';
+import { mergeLimits } from '../../model/resources.ts';
+import type { ResourceLimits } from '../../model/resources.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
 import type { Usage } from '../../model/rootfs.ts';
 import type { EventBus } from '../events.ts';
 import { findById, lookupById, newId } from '../ids.ts';
-import { ociResources } from '../oci/resources.ts';
+import { limitsUpdate } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
+import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
+import type { StoredContainer } from './container-record.ts';
 import { createContainer } from './create-container.ts';
 import { rootfsIds, unmountImageVolumes } from './image-volumes.ts';
 import { startFailed } from './outcome.ts';
 import { recoverContainer, removeOrphans } from './recover-containers.ts';
-import { validateContainerConfig } from './validate.ts';
 import { WritableUsage } from './writable-usage.ts';
 import type { Measured } from './writable-usage.ts';
 
@@ -50,6 +53,7 @@ export interface ContainerServiceOptions {
   clock: Clock;
   logger: Logger;
   events: EventBus;
+  stored: StoredContainer;
 }
 
 /** The life cycle of containers: create, start, stop, remove, exec, and take up again after a restart. */
@@ -89,19 +93,19 @@ export class ContainerService {
   /**
    * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeat of a request that succeeded gives
    * the first attempt's container. Nothing stays when it fails.
+   * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
    * @throws CriError NOT_FOUND for the pod or the image, FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED,
    *   ALREADY_EXISTS, UNKNOWN with the runtime's own words.
    */
-  async create(sandboxId: string, config: ContainerConfig): Promise<string> {
-    validateContainerConfig(config);
+  async create(sandboxId: string, spec: ContainerSpec, request: unknown): Promise<string> {
     const { pods, logger } = this.#options;
     const { id: podId } = pods.get(sandboxId);
     return pods.exclusive(podId, async () => {
       const pod = pods.ready(podId);
-      const name = containerName(podId, config);
+      const name = containerName(podId, spec.metadata);
       const earlier = this.#store.names.owner(name);
       const existing = earlier === undefined ? undefined : this.#store.get(earlier);
-      if (existing?.phase === 'created' && isDeepStrictEqual(existing.config, config)) return existing.id;
+      if (existing?.phase === 'created' && isDeepStrictEqual(existing.request, request)) return existing.id;
       // An earlier attempt that could not be cleared away, and that nobody but this server can see.
       if (existing?.phase === 'creating') await this.#locks.run(existing.id, () => this.#remove(existing));
       const id = newId();
@@ -113,13 +117,13 @@ export class ContainerService {
         if (!left) await this.#store.delete(id);
       });
       try {
-        await this.#locks.run(id, () => createContainer(this.#options, this.#store, { id, pod, config }, undo));
+        await this.#locks.run(id, () => createContainer(this.#options, this.#store, { id, pod, spec, request }, undo));
       } catch (error) {
         await undo.rollback((what, failure) => {
           left = true;
           logger.error('Cannot undo a step of CreateContainer', { container: id, what, error: messageOf(failure) });
         });
-        throw error;
+        throw withoutId(error, id);
       }
       this.#store.publish('created', { id, sandboxId: podId });
       return id;
@@ -241,8 +245,11 @@ export class ContainerService {
     if (record.logPath !== '') await this.#runnerOf(record).reopenLog(record.id);
   }
 
-  /** Changes limits (CRI UpdateContainerResources); they show in the container's status from then on. */
-  async update(id: string, resources: LinuxContainerResources): Promise<void> {
+  /**
+   * Changes limits (CRI UpdateContainerResources); what the update leaves open stays. They show in the container's status.
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION for a container that has ended or a limit that the machine cannot keep.
+   */
+  async update(id: string, update: ResourceLimits): Promise<void> {
     const { id: fullId } = this.get(id);
     await this.#locks.run(fullId, async () => {
       const record = this.get(fullId);
@@ -250,10 +257,9 @@ export class ContainerService {
         throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
       }
       const { runner, platform } = this.#backendOf(record);
-      const limits = ociResources(resources, 'linux', platform.facts, { isUpdate: true });
-      await runner.update(fullId, limits);
-      const linux = { securityContext: undefined, ...record.config.linux, resources };
-      await this.#store.put({ ...record, config: { ...record.config, linux } });
+      const resources = mergeLimits(record.spec.resources, update);
+      await runner.update(fullId, limitsUpdate(update, resources, platform.facts));
+      await this.#store.put({ ...record, spec: { ...record.spec, resources } });
     });
   }
 

@@ -1,15 +1,17 @@
 import { join } from 'node:path';
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
+import type { ContainerMetadata } from '../../model/container-spec.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { ContainerEventKind, EventBus } from '../events.ts';
 import { NameRegistry } from '../names.ts';
 import { RecordStore } from '../records/record-store.ts';
 import { containerSchema } from './container-record.ts';
+import type { StoredContainer } from './container-record.ts';
 
 export interface ContainerStoreOptions {
   root: string;
+  stored: StoredContainer;
   clock: Clock;
   logger: Logger;
   events: EventBus;
@@ -25,7 +27,7 @@ export class ContainerStore {
   constructor(options: ContainerStoreOptions) {
     this.#options = options;
     this.#records = new RecordStore(join(options.root, 'containers'), {
-      schema: containerSchema,
+      schema: containerSchema(options.stored),
       logger: options.logger,
     });
   }
@@ -33,7 +35,8 @@ export class ContainerStore {
   /** Reads the records and reserves their names. */
   async load(): Promise<void> {
     await this.#records.load();
-    for (const record of this.all()) this.names.restore(containerName(record.sandboxId, record.config), record.id);
+    for (const record of this.all())
+      this.names.restore(containerName(record.sandboxId, record.spec.metadata), record.id);
   }
 
   /** Every record, also of containers whose creation has not finished. */
@@ -100,6 +103,6 @@ export class ContainerStore {
 }
 
 /** What tells one container from another (CRI ContainerMetadata, within its pod). */
-export function containerName(sandboxId: string, config: ContainerConfig): string {
-  return [config.metadata?.name, String(config.metadata?.attempt ?? 0), sandboxId].join('\n');
+export function containerName(sandboxId: string, { name, attempt }: ContainerMetadata): string {
+  return `${encodeURIComponent(name)}/${String(attempt)} in ${sandboxId}`;
 }

@@ -1,27 +1,25 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { dirname } from 'node:path';
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
 import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
 import { readFileScoped } from '../../../utils/fs/scoped.ts';
 import type { Undo } from '../../../utils/async/undo.ts';
 import type { ContainerRecord } from '../../model/container.ts';
-import { notFound } from '../../model/errors.ts';
+import type { ContainerSpec } from '../../model/container-spec.ts';
+import { notFound, unimplemented } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import { applyEdits } from '../oci/apply-edits.ts';
-import { cdiDeviceNames } from '../oci/cdi-names.ts';
 import { apparmorProfile } from '../oci/apparmor.ts';
-import { stopSignal } from '../oci/signals.ts';
-import { containerSpec } from '../oci/spec.ts';
+import { imageStopSignal } from '../oci/signals.ts';
+import { ociSpec } from '../oci/spec.ts';
 import { resolveUser } from '../oci/users.ts';
 import type { ReadyPod } from '../pods/pod-service.ts';
-import { hostnameOf, namespaceOptions } from '../pods/sandbox-spec.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { findMountedImages, mountImageVolumes, unmountImageVolumes } from './image-volumes.ts';
 import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
-import { containerLogPath } from './validate.ts';
+import { containerLogPath } from './log-path.ts';
 
 const USER_FILE_BYTES = 4 * 1024 * 1024;
 
@@ -33,23 +31,26 @@ const USER_FILE_BYTES = 4 * 1024 * 1024;
 export async function createContainer(
   options: ContainerServiceOptions,
   store: ContainerStore,
-  request: { id: string; pod: ReadyPod; config: ContainerConfig },
+  wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown },
   undo: Undo,
 ): Promise<void> {
   const { clock, pidsLimit, rlimits } = options;
-  const { id, pod, config } = request;
+  const { id, pod, spec: asked, request } = wanted;
   const { runner, rootfs, platform } = pod.backend;
   const { facts: host, volumes } = platform;
-  const image = findImage(options, config);
-  const mounted = findMountedImages(config, (name) => options.images.status(name));
-  const pidTarget = await targetPidNamespace(store, runner, pod.record.id, config);
-  const edits = await platform.devices.edits(cdiDeviceNames(config));
-  const profile = await apparmorProfile(config.linux?.securityContext, platform.apparmor);
-  const logPath = containerLogPath(pod.record.config, config);
+  if (asked.security.selinux !== undefined && host.selinux)
+    throw unimplemented('config.linux.security_context.selinux_options: SELinux');
+  const image = findImage(options, asked.image.name);
+  const mounted = findMountedImages(asked.mounts, (name) => options.images.status(name));
+  const pidTarget = await targetPidNamespace(store, runner, pod.record.id, asked.pid);
+  const edits = await platform.devices.edits(asked.cdiDevices);
+  const profile = await apparmorProfile(asked.security.apparmor, platform.apparmor);
+  const logPath = containerLogPath(pod.record.spec.logDirectory, asked.logPath);
   const record: ContainerRecord = {
     id,
     sandboxId: pod.record.id,
-    config,
+    spec: asked,
+    request,
     imageId: image.id,
     imageRef: refOf(image),
     ...(mounted.length > 0 && {
@@ -62,7 +63,7 @@ export async function createContainer(
     phase: 'creating',
     logPath,
     user: { uid: 0, gid: 0, supplementalGroups: [] },
-    stopSignal: stopSignal(config.stopSignal, image.config.config.StopSignal),
+    stopSignal: asked.stopSignal ?? imageStopSignal(image.config.config.StopSignal),
     createdAt: clock.now(),
     startedAt: 0n,
     finishedAt: 0n,
@@ -72,24 +73,25 @@ export async function createContainer(
   };
   await store.put(record);
   undo.add('remove the root file system', () => rootfs.remove(id));
-  const { network, ipc, user: ids } = namespaceOptions(pod.record.config);
+  const { hostname, namespaces } = pod.record.spec;
+  const { network, ipc, user: ids } = namespaces;
   const { path } = await rootfs.prepare(id, image.chainId, { ids });
-  const targets = await mountTargets(path, config);
+  const targets = await mountTargets(path, asked.mounts);
   undo.add('remove the image volumes', () => unmountImageVolumes(rootfs, record));
-  const images = await mountImageVolumes(rootfs, { containerId: id, config, ids }, mounted);
+  const images = await mountImageVolumes(rootfs, { containerId: id, ids }, mounted);
   undo.add('remove the volumes', () => volumes.remove(id));
   const declared = await volumes.make(id, path, {
     volumes: image.config.config.Volumes,
     requested: targets,
     owner: ids?.hostId ?? 0,
   });
-  const user = resolveUser(config.linux?.securityContext, image.config.config.User, {
+  const user = resolveUser(asked.security.user, image.config.config.User, {
     passwd: await userFile(path, '/etc/passwd'),
     group: await userFile(path, '/etc/group'),
   });
-  const plain = await containerSpec({
+  const plain = await ociSpec({
     containerId: id,
-    config,
+    asked,
     image: image.config,
     rootfs: path,
     user,
@@ -102,11 +104,11 @@ export async function createContainer(
     rlimits,
     pod: {
       files: platform.podDirectories.files(pod.record.id),
-      hostname: network === 'node' ? nodeHostname() : hostnameOf(pod.record.config),
+      hostname: network === 'node' ? nodeHostname() : hostname,
       network,
       ipc,
       userNamespace: ids,
-      annotations: annotations(pod, config),
+      annotations: annotations(pod, asked),
     },
   });
   const spec = await applyEdits(plain, edits, (target) => resolveInRoot(path, target, 'config.CDI_devices'));
@@ -117,15 +119,14 @@ export async function createContainer(
     spec,
     placement: pod.placement,
     logPath: logPath === '' ? undefined : logPath,
-    stdin: config.stdin,
-    stdinOnce: config.stdinOnce,
+    stdin: asked.stdin,
+    stdinOnce: asked.stdinOnce,
   });
   const { uid, gid, additionalGids: supplementalGroups = [] } = spec.process.user;
   await store.put({ ...record, phase: 'created', user: { uid, gid, supplementalGroups } });
 }
 
-function findImage(options: ContainerServiceOptions, config: ContainerConfig): ImageRecord {
-  const name = config.image?.image ?? '';
+function findImage(options: ContainerServiceOptions, name: string): ImageRecord {
   const image = options.images.status(name);
   if (image === undefined) throw notFound('image', name);
   return image;
@@ -136,13 +137,13 @@ function refOf(image: ImageRecord): string {
 }
 
 /** Annotations of the OCI configuration that tools which look at it know from containerd and CRI-O. */
-function annotations(pod: ReadyPod, config: ContainerConfig): Record<string, string> {
+function annotations(pod: ReadyPod, { metadata }: ContainerSpec): Record<string, string> {
   return {
     'io.kubernetes.cri.container-type': 'container',
-    'io.kubernetes.cri.container-name': config.metadata?.name ?? '',
+    'io.kubernetes.cri.container-name': metadata.name,
     'io.kubernetes.cri.sandbox-id': pod.record.id,
-    'io.kubernetes.cri.sandbox-name': pod.record.config.metadata?.name ?? '',
-    'io.kubernetes.cri.sandbox-namespace': pod.record.config.metadata?.namespace ?? '',
+    'io.kubernetes.cri.sandbox-name': pod.record.spec.metadata.name,
+    'io.kubernetes.cri.sandbox-namespace': pod.record.spec.metadata.namespace,
   };
 }
 

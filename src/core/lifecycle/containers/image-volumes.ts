@@ -1,9 +1,8 @@
 import { posix } from 'node:path';
-import type { ContainerConfig, Mount } from '../../../../api/gen/cri.ts';
-import { MountPropagation } from '../../../../api/gen/cri.ts';
 import { resolveScoped, withScoped } from '../../../utils/fs/scoped.ts';
 import type { ContainerRecord } from '../../model/container.ts';
-import { invalidArgument, unknown } from '../../model/errors.ts';
+import type { MountSpec } from '../../model/container-spec.ts';
+import { unknown } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { ImageRecord } from '../../model/image.ts';
@@ -12,32 +11,15 @@ import type { RootfsStore } from '../../model/rootfs.ts';
 /** What the kubelet looks for at the beginning of the message (cri-api/pkg/errors). */
 const PREFIX = 'ImageVolumeMountFailed';
 
-/**
- * Checks the image volumes of a request without looking at the images.
- * @throws CriError INVALID_ARGUMENT: they are read-only (CRI Mount.readonly), private or slaves, and name no host path.
- */
-export function checkImageVolumes(config: ContainerConfig): void {
-  for (const [index, mount] of imageMounts(config)) {
-    const field = `config.mounts[${String(index)}]`;
-    if (mount.hostPath !== '') throw invalidArgument(`${field}.host_path`, 'must be empty where image is set');
-    if (!mount.readonly)
-      throw invalidArgument(`${field}.readonly`, 'must be true: an image volume cannot be written to');
-    if (mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL) {
-      throw invalidArgument(`${field}.propagation`, 'must not be BIDIRECTIONAL for an image volume');
-    }
-  }
-}
-
 /** The images that the request mounts, which must be present already. @throws CriError UNKNOWN with CRI's prefix. */
 export function findMountedImages(
-  config: ContainerConfig,
+  mounts: readonly MountSpec[],
   find: (image: string) => ImageRecord | undefined,
-): { mount: number; image: ImageRecord }[] {
-  return imageMounts(config).map(([index, mount]) => {
-    const name = mount.image?.image ?? '';
+): { mount: number; subPath: string; image: ImageRecord }[] {
+  return imageMounts(mounts).map(({ index, image: name, subPath }) => {
     const image = find(name);
     if (image === undefined) throw failed(index, `image ${JSON.stringify(name)} is not present: pull it first`);
-    return { mount: index, image };
+    return { mount: index, subPath, image };
   });
 }
 
@@ -48,14 +30,14 @@ export function findMountedImages(
  */
 export async function mountImageVolumes(
   rootfs: RootfsStore,
-  { containerId, config, ids }: { containerId: string; config: ContainerConfig; ids: IdRange | undefined },
-  images: readonly { mount: number; image: ImageRecord }[],
+  { containerId, ids }: { containerId: string; ids: IdRange | undefined },
+  images: ReturnType<typeof findMountedImages>,
 ): Promise<ReadonlyMap<number, string>> {
   const sources = new Map<number, string>();
-  for (const { mount, image } of images) {
+  for (const { mount, subPath, image } of images) {
     try {
       const { path } = await rootfs.prepare(viewId(containerId, mount), image.chainId, { readonly: true, ids });
-      sources.set(mount, await subPath(path, config.mounts[mount]?.imageSubPath ?? ''));
+      sources.set(mount, await resolveSubPath(path, subPath));
     } catch (error) {
       throw failed(mount, messageOf(error), error);
     }
@@ -65,12 +47,12 @@ export async function mountImageVolumes(
 
 /** Unmounts the views of a container; no error when there are none. */
 export async function unmountImageVolumes(rootfs: RootfsStore, record: ContainerRecord): Promise<void> {
-  for (const [index] of imageMounts(record.config)) await rootfs.remove(viewId(record.id, index));
+  for (const { index } of imageMounts(record.spec.mounts)) await rootfs.remove(viewId(record.id, index));
 }
 
 /** Names of everything in the rootfs store that belongs to a container: its own root and its image volumes. */
 export function rootfsIds(record: ContainerRecord): string[] {
-  return [record.id, ...imageMounts(record.config).map(([index]) => viewId(record.id, index))];
+  return [record.id, ...imageMounts(record.spec.mounts).map(({ index }) => viewId(record.id, index))];
 }
 
 /** The container that something in the rootfs store belongs to. */
@@ -78,18 +60,18 @@ export function ownerOf(rootfsId: string): string {
   return rootfsId.split('.', 1)[0] ?? rootfsId;
 }
 
-/** Mounts with an image. A sub path alone says nothing: the kubelet fills it in for volumes of other kinds, too. */
-function imageMounts(config: ContainerConfig): [number, Mount][] {
-  return [...config.mounts.entries()].filter(([, { image }]) => image !== undefined && image.image !== '');
+/** The mounts of images, and which of the request's mounts they are. */
+function imageMounts(mounts: readonly MountSpec[]): { index: number; image: string; subPath: string }[] {
+  return mounts.flatMap(({ source }, index) => ('image' in source ? [{ index, ...source }] : []));
 }
 
 function viewId(containerId: string, mount: number): string {
   return `${containerId}.${String(mount)}`;
 }
 
-async function subPath(view: string, path: string): Promise<string> {
+async function resolveSubPath(view: string, path: string): Promise<string> {
   if (path === '') return view;
-  if (posix.isAbsolute(path) || path.split('/').includes('..') || path.includes('\0')) {
+  if (posix.isAbsolute(path) || path.split('/').includes('..')) {
     throw new Error(`image_sub_path ${JSON.stringify(path)} must be a relative path without ".."`);
   }
   const found = await withScoped(view, path, ({ stats }) => Promise.resolve(stats.isDirectory() || stats.isFile()));

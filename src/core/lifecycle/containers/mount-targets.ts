@@ -1,20 +1,16 @@
 import { posix } from 'node:path';
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
 import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
+import type { MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
-import { checkAbsolutePath } from '../checks.ts';
 
 /**
  * Where the request's mounts go when links in the container's root are followed, in the request's order. crun follows them
  * too, but fails at one that leads to nothing, where a folder can be made. What lies below another mount of the request is
  * left as it is written: the links there are the other mount's.
- * @throws CriError INVALID_ARGUMENT for a path that is not absolute, the root itself, or behind a loop of links.
+ * @throws CriError INVALID_ARGUMENT for a path that leads to the root itself or is behind a loop of links.
  */
-export async function mountTargets(rootfs: string, config: ContainerConfig): Promise<string[]> {
-  const written = config.mounts.map(({ containerPath }, index) => {
-    checkAbsolutePath(`config.mounts[${String(index)}].container_path`, containerPath);
-    return posix.join(containerPath, '/').slice(0, -1);
-  });
+export async function mountTargets(rootfs: string, mounts: readonly MountSpec[]): Promise<string[]> {
+  const written = mounts.map(({ containerPath }) => posix.join(containerPath, '/').slice(0, -1));
   return Promise.all(
     written.map(async (path, index) => {
       const field = `config.mounts[${String(index)}].container_path`;

@@ -1,6 +1,5 @@
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
-import { NamespaceMode } from '../../../../api/gen/cri.ts';
 import type { ContainerRunner } from '../../model/container-runner.ts';
+import type { ContainerPid } from '../../model/container-spec.ts';
 import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { lookupById } from '../ids.ts';
 import type { ContainerStore } from './container-store.ts';
@@ -16,13 +15,11 @@ export async function targetPidNamespace(
   store: ContainerStore,
   runner: ContainerRunner,
   sandboxId: string,
-  config: ContainerConfig,
+  pid: ContainerPid,
 ): Promise<string | undefined> {
-  const options = config.linux?.securityContext?.namespaceOptions;
-  if (options?.pid !== NamespaceMode.TARGET) return undefined;
-  if (options.targetId === '') throw invalidArgument(FIELD, 'is required with pid TARGET');
-  const target = lookupById('container', store.visible(), options.targetId);
-  if (target === undefined) throw invalidArgument(FIELD, `no container ${JSON.stringify(options.targetId)} is here`);
+  if (typeof pid === 'string') return undefined;
+  const target = lookupById('container', store.visible(), pid.target);
+  if (target === undefined) throw invalidArgument(FIELD, `no container ${JSON.stringify(pid.target)} is here`);
   if (target.sandboxId !== sandboxId) throw invalidArgument(FIELD, `container ${target.id} belongs to another pod`);
   const path = await runner.pidNamespace(target.id);
   if (path === undefined) {

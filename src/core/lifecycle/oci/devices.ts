@@ -1,10 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Device } from '../../../../api/gen/cri.ts';
+import type { DeviceSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import type { OciDevice, OciResources } from '../../model/oci-runtime.ts';
-import { checkAbsolutePath } from '../checks.ts';
 
 /** Devices to make in the container and the rules that let it use them. */
 export interface ContainerDevices {
@@ -27,9 +26,12 @@ const BASIC: readonly [number, number | undefined][] = [
 
 /**
  * A privileged container has every device of the node beside those it asks for; another one these alone. A folder stands
- * for the devices in it. @throws CriError INVALID_ARGUMENT for a path that is no device or permissions that are not made of r, w and m.
+ * for the devices in it. @throws CriError INVALID_ARGUMENT for a path that is no device.
  */
-export async function containerDevices(requested: readonly Device[], privileged: boolean): Promise<ContainerDevices> {
+export async function containerDevices(
+  requested: readonly DeviceSpec[],
+  privileged: boolean,
+): Promise<ContainerDevices> {
   const devices: OciDevice[] = [];
   const rules: ContainerDevices['rules'] = [
     DENY_ALL,
@@ -42,12 +44,8 @@ export async function containerDevices(requested: readonly Device[], privileged:
     })),
   ];
   for (const [index, request] of requested.entries()) {
-    const field = `config.devices[${String(index)}]`;
-    checkAbsolutePath(`${field}.host_path`, request.hostPath);
-    checkAbsolutePath(`${field}.container_path`, request.containerPath);
-    if (!/^[rwm]{1,3}$/.test(request.permissions))
-      throw invalidArgument(`${field}.permissions`, 'must be made of r, w and m');
-    const found = await devicesAt(request.hostPath, request.containerPath, `${field}.host_path`);
+    const field = `config.devices[${String(index)}].host_path`;
+    const found = await devicesAt(request.hostPath, request.containerPath, field);
     devices.push(...found);
     rules.push(
       ...found.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: request.permissions })),

@@ -1,18 +1,10 @@
 import { realpath } from 'node:fs/promises';
-import { MountPropagation } from '../../../../api/gen/cri.ts';
-import type { ContainerConfig, Mount } from '../../../../api/gen/cri.ts';
+import type { ContainerSpec, MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
-import { checkAbsolutePath } from '../checks.ts';
 import type { PodFiles } from '../../model/pod-directories.ts';
 import { checkIdmapSupport, mountMappings } from './idmapped-mounts.ts';
-
-const PROPAGATION: Record<number, string> = {
-  [MountPropagation.PROPAGATION_PRIVATE]: 'rprivate',
-  [MountPropagation.PROPAGATION_HOST_TO_CONTAINER]: 'rslave',
-  [MountPropagation.PROPAGATION_BIDIRECTIONAL]: 'rshared',
-};
 
 /** What was found out or made for a container's mounts before. */
 export interface PreparedMounts {
@@ -30,20 +22,19 @@ export interface PreparedMounts {
  * @throws CriError INVALID_ARGUMENT; FAILED_PRECONDITION for a file system that cannot map ids.
  */
 export async function containerMounts(
-  config: ContainerConfig,
+  { mounts, security }: Pick<ContainerSpec, 'mounts' | 'security'>,
   pod: { files: PodFiles; hostIpc: boolean; hostNetwork: boolean; userNamespace: boolean },
   prepared: PreparedMounts,
 ): Promise<OciMount[]> {
-  const privileged = config.linux?.securityContext?.privileged ?? false;
+  const { privileged, readonlyRootfs } = security;
   const requested = new Set(prepared.targets);
   const bind = (source: string, destination: string, readonly: boolean): OciMount[] =>
     requested.has(destination)
       ? []
       : [{ destination, type: 'bind', source, options: ['rbind', 'rprivate', readonly ? 'ro' : 'rw'] }];
-  const readonlyRootfs = config.linux?.securityContext?.readonlyRootfs ?? false;
   const shm = pod.hostIpc ? '/dev/shm' : pod.files.shm;
   const wanted = await Promise.all(
-    config.mounts.map(async (mount, index) => {
+    mounts.map(async (mount, index) => {
       const field = `config.mounts[${String(index)}]`;
       const target = prepared.targets[index] ?? mount.containerPath;
       const mappings = mountMappings(mount, field, pod.userNamespace);
@@ -53,7 +44,7 @@ export async function containerMounts(
       return { ...(await requestedMount(mount, field, target, undefined)), ...mappings };
     }),
   );
-  await checkIdmapSupport(config, wanted);
+  await checkIdmapSupport(mounts, wanted);
   const binds = [
     ...bind(shm, '/dev/shm', false),
     ...bind(pod.files.resolvConf, '/etc/resolv.conf', readonlyRootfs),
@@ -92,33 +83,18 @@ function systemMounts(privileged: boolean, pod: { hostNetwork: boolean; userName
 
 /** @param imageSource where the content of an image volume is; undefined for a mount of a host path. */
 async function requestedMount(
-  mount: Mount,
+  { source, propagation, access, restrictions }: MountSpec,
   field: string,
   target: string,
   imageSource: string | undefined,
 ): Promise<OciMount> {
-  if (mount.recursiveReadOnly) checkRecursiveReadOnly(mount, field);
-  if (imageSource === undefined) checkAbsolutePath(`${field}.host_path`, mount.hostPath);
-  const propagation = PROPAGATION[mount.propagation];
-  if (propagation === undefined) throw invalidArgument(`${field}.propagation`, 'is no MountPropagation');
-  const restrictions = mount.mountOptions.map((option) => {
-    if (['noexec', 'nodev', 'nosuid'].includes(option)) return option;
-    throw invalidArgument(`${field}.mount_options`, `${JSON.stringify(option)} must be noexec, nodev or nosuid`);
-  });
+  const hostPath = 'hostPath' in source ? source.hostPath : '';
   return {
     destination: target,
     type: 'bind',
-    source: imageSource ?? (await resolveHostPath(mount.hostPath, `${field}.host_path`)),
-    options: ['rbind', propagation, mount.recursiveReadOnly ? 'rro' : mount.readonly ? 'ro' : 'rw', ...restrictions],
+    source: imageSource ?? (await resolveHostPath(hostPath, `${field}.host_path`)),
+    options: ['rbind', propagation, access, ...restrictions],
   };
-}
-
-/** CRI Mount.recursive_read_only: only together with readonly and private propagation. */
-function checkRecursiveReadOnly(mount: Mount, field: string): void {
-  if (!mount.readonly) throw invalidArgument(`${field}.recursive_read_only`, 'needs readonly as well');
-  if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
-    throw invalidArgument(`${field}.recursive_read_only`, 'needs PROPAGATION_PRIVATE');
-  }
 }
 
 /** The kernel follows a link at mount time anyway; resolving here gives a clear error (CRI Mount.host_path: must exist). */

@@ -1,4 +1,4 @@
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
+import type { ContainerSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { ImageConfig } from '../../model/image.ts';
 import { checkNoNul } from '../checks.ts';
@@ -10,14 +10,17 @@ const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
  * Kubernetes documentation, "Define a Command and Arguments").
  * @throws CriError INVALID_ARGUMENT when nothing is left to run.
  */
-export function containerArgs(config: ContainerConfig, image: ImageConfig['config']): string[] {
-  const entrypoint = config.command.length > 0 ? config.command : image.Entrypoint;
-  const rest = config.args.length > 0 || config.command.length > 0 ? config.args : image.Cmd;
+export function containerArgs(
+  { command, args }: Pick<ContainerSpec, 'command' | 'args'>,
+  image: ImageConfig['config'],
+): string[] {
+  const entrypoint = command.length > 0 ? command : image.Entrypoint;
+  const rest = args.length > 0 || command.length > 0 ? args : image.Cmd;
   const argv = [...entrypoint, ...rest];
   if (argv.length === 0) throw invalidArgument('config.command', 'is empty, and the image names no command either');
   if (argv[0] === '') throw invalidArgument('config.command', 'its first word, the program, must not be empty');
   argv.forEach((word) => {
-    checkNoNul('config.command and args', word);
+    checkNoNul("the image's Entrypoint and Cmd", word);
   });
   return argv;
 }
@@ -25,10 +28,9 @@ export function containerArgs(config: ContainerConfig, image: ImageConfig['confi
 /**
  * The environment as `NAME=value`: PATH, TERM with a terminal, HOSTNAME, HOME, then the image's, then the request's;
  * a later one replaces an earlier one of the same name.
- * @throws CriError INVALID_ARGUMENT for a name that is empty or holds `=` or NUL, or a value that no C string can hold.
  */
 export function containerEnv(
-  config: ContainerConfig,
+  asked: Pick<ContainerSpec, 'env' | 'tty'>,
   image: ImageConfig['config'],
   facts: { hostname: string; home: string },
 ): string[] {
@@ -38,37 +40,20 @@ export function containerEnv(
     if (at > 0) env.set(text.slice(0, at), text);
   };
   set(DEFAULT_PATH);
-  if (config.tty) set('TERM=xterm');
+  if (asked.tty) set('TERM=xterm');
   set(`HOSTNAME=${facts.hostname}`);
   set(`HOME=${facts.home}`);
   image.Env.forEach(set);
-  config.envs.forEach(({ key, value }, index) => {
-    const field = `config.envs[${String(index)}]`;
-    if (key === '' || key.includes('='))
-      throw invalidArgument(`${field}.key`, `${JSON.stringify(key)} must be a name without "="`);
-    checkNoNul(`${field}.key`, key);
-    set(`${key}=${decodeValue(`${field}.value`, value)}`);
-  });
+  for (const { name, value } of asked.env) set(`${name}=${value}`);
   return [...env.values()];
 }
 
-/** CRI's values are bytes, `config.json` is JSON text: what is not UTF-8 cannot be passed on, so it is refused. */
-function decodeValue(field: string, value: Uint8Array): string {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(value);
-  } catch (cause) {
-    throw invalidArgument(field, `is not UTF-8 (${String(cause)}); encode binary values, for example as base64`);
-  }
-  checkNoNul(field, text);
-  return text;
-}
-
-/** The working directory: the request's, the image's, or `/`. @throws CriError INVALID_ARGUMENT when it is not absolute. */
-export function containerCwd(config: ContainerConfig, image: ImageConfig['config']): string {
-  const cwd = config.workingDir || image.WorkingDir || '/';
+/** The working directory: the request's, the image's, or `/`. @throws CriError INVALID_ARGUMENT when the image's is not absolute. */
+export function containerCwd(asked: string, image: ImageConfig['config']): string {
+  if (asked !== '') return asked;
+  const cwd = image.WorkingDir || '/';
   if (!cwd.startsWith('/'))
-    throw invalidArgument('config.working_dir', `${JSON.stringify(cwd)} must be an absolute path`);
-  checkNoNul('config.working_dir', cwd);
+    throw invalidArgument("the image's WorkingDir", `${JSON.stringify(cwd)} must be an absolute path`);
+  checkNoNul("the image's WorkingDir", cwd);
   return cwd;
 }

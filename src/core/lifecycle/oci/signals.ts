@@ -1,6 +1,4 @@
 import { constants } from 'node:os';
-import { Signal } from '../../../../api/gen/cri.ts';
-import { invalidArgument } from '../../model/errors.ts';
 
 /** First and last real-time signal as glibc numbers them (signal(7)). */
 const SIGRTMIN = 34;
@@ -29,33 +27,9 @@ export function signalNumber(text: string): number | undefined {
   return signals[full];
 }
 
-/**
- * The number of the signal that asks a container to end: the request's, else the image's `StopSignal`, else SIGTERM. An
- * image whose signal nobody knows gets SIGTERM.
- * @throws CriError INVALID_ARGUMENT for a value outside CRI's Signal.
- */
-export function stopSignal(requested: Signal, image: string): number {
-  if (requested === Signal.SIGNAL_RUNTIME_DEFAULT) return signalNumber(image) ?? SIGTERM;
-  const entry = Object.entries(Signal).find(([, value]) => value === requested);
-  const name = entry?.[0]
-    .replace(/^SIGNAL_/, '')
-    .replace('PLUS', '+')
-    .replace('MINUS', '-');
-  const number = name === undefined ? undefined : signalNumber(name);
-  if (number === undefined) throw invalidArgument('config.stop_signal', `${String(requested)} is no signal`);
-  return number;
-}
-
-/** CRI's value for a signal number, for ContainerStatus.stop_signal. */
-export function criSignal(number: number): Signal {
-  const match = Object.entries(Signal).find(([key]) => {
-    const name = key
-      .replace(/^SIGNAL_/, '')
-      .replace('PLUS', '+')
-      .replace('MINUS', '-');
-    return key !== 'SIGNAL_RUNTIME_DEFAULT' && signalNumber(name) === number;
-  });
-  return match?.[1] ?? Signal.SIGNAL_RUNTIME_DEFAULT;
+/** The number of an image's `StopSignal`; SIGTERM without one, and for one that nobody knows. */
+export function imageStopSignal(text: string): number {
+  return signalNumber(text) ?? SIGTERM;
 }
 
 function inRange(number: number): number | undefined {

@@ -1,14 +1,12 @@
-import { NamespaceMode } from '../../../../api/gen/cri.ts';
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
+import type { ContainerPid, ContainerSpec, MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { HostFacts } from '../../model/host-facts.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { ImageConfig } from '../../model/image.ts';
 import type { OciLinux, OciSpec } from '../../model/oci-runtime.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
-import type { NamespaceScope, Placement } from '../../model/sandbox-provider.ts';
+import type { Placement } from '../../model/sandbox-provider.ts';
 import type { PodFiles } from '../../model/pod-directories.ts';
-import { checkContainerUserNamespace } from '../pods/user-namespace.ts';
 import { capabilitySets } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
 import { containerMounts } from './mounts.ts';
@@ -16,14 +14,14 @@ import type { PreparedMounts } from './mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from './process.ts';
 import { ociResources } from './resources.ts';
 import { containerRlimits } from './rlimits.ts';
-import { refuseUnbuilt, seccompFilter } from './security.ts';
+import { seccompFilter } from './security.ts';
 import { checkMapped } from './users.ts';
 import type { ContainerUser } from './users.ts';
 
 /** Everything a container's `config.json` is made of. */
 export interface SpecInputs {
   containerId: string;
-  config: ContainerConfig;
+  asked: ContainerSpec;
   image: ImageConfig;
   rootfs: string;
   user: ContainerUser;
@@ -49,66 +47,58 @@ export interface SpecInputs {
 }
 
 /**
- * Builds the OCI configuration of a container from CRI's.
- * @throws CriError INVALID_ARGUMENT or UNIMPLEMENTED naming the field of CreateContainerRequest.
+ * Builds the OCI configuration of a container.
+ * @throws CriError INVALID_ARGUMENT or FAILED_PRECONDITION naming the field of CreateContainerRequest.
  */
-export async function containerSpec(inputs: SpecInputs): Promise<OciSpec> {
-  const { config, image, user, pod, host } = inputs;
-  const context = config.linux?.securityContext;
-  const privileged = context?.privileged ?? false;
-  refuseUnbuilt(context);
-  checkContainerUserNamespace(context?.namespaceOptions?.usernsOptions, pod.userNamespace);
-  const pid = pidScope(config);
-  const ids = idMappings(inputs.pod.userNamespace);
-  if (inputs.pod.userNamespace !== undefined) checkMapped(user, inputs.pod.userNamespace);
-  const capabilities = capabilitySets(context?.capabilities, { privileged, available: host.capabilities });
+export async function ociSpec(inputs: SpecInputs): Promise<OciSpec> {
+  const { asked, image, user, pod, host } = inputs;
+  const { security } = asked;
+  const { privileged } = security;
+  checkUserNamespace(asked.userNamespace, pod.userNamespace);
+  if (pod.userNamespace !== undefined) checkMapped(user, pod.userNamespace);
+  const capabilities = capabilitySets(security, host.capabilities);
   const podMounts = {
     files: pod.files,
     hostIpc: pod.ipc === 'node',
     hostNetwork: pod.network === 'node',
     userNamespace: pod.userNamespace !== undefined,
   };
-  const seccomp = await seccompFilter(context, capabilities.bounding);
-  const devices = await containerDevices(config.devices, privileged);
-  const resources = ociResources(config.linux?.resources, 'config.linux.resources', host);
-  const oomScoreAdj = Number(config.linux?.resources?.oomScoreAdj ?? 0n);
-  if (oomScoreAdj < -1000 || oomScoreAdj > 1000) {
-    throw invalidArgument('config.linux.resources.oom_score_adj', 'must be from -1000 to 1000');
-  }
+  const seccomp = await seccompFilter(security.seccomp, capabilities.bounding);
+  const devices = await containerDevices(asked.devices, privileged);
   return {
     ociVersion: '1.0.2',
-    root: { path: inputs.rootfs, readonly: context?.readonlyRootfs ?? false },
+    root: { path: inputs.rootfs, readonly: security.readonlyRootfs },
     process: {
-      terminal: config.tty,
+      terminal: asked.tty,
       user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.supplementalGroups },
-      args: containerArgs(config, image.config),
-      env: containerEnv(config, image.config, { hostname: pod.hostname, home: user.home }),
-      cwd: containerCwd(config, image.config),
+      args: containerArgs(asked, image.config),
+      env: containerEnv(asked, image.config, { hostname: pod.hostname, home: user.home }),
+      cwd: containerCwd(asked.workingDir, image.config),
       capabilities,
       rlimits: containerRlimits(inputs.rlimits, host.hardLimits),
-      noNewPrivileges: context?.noNewPrivs ?? false,
+      noNewPrivileges: security.noNewPrivileges,
       ...(inputs.apparmorProfile !== undefined && { apparmorProfile: inputs.apparmorProfile }),
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
-      oomScoreAdj: Math.max(oomScoreAdj, host.minOomScoreAdj),
+      oomScoreAdj: Math.max(asked.resources.oomScoreAdj ?? 0, host.minOomScoreAdj),
     },
-    mounts: await containerMounts(config, podMounts, inputs.mounts),
-    annotations: { ...pod.annotations, ...config.annotations },
+    mounts: await containerMounts(asked, podMounts, inputs.mounts),
+    annotations: { ...harmless(asked.annotations), ...pod.annotations },
     linux: {
       namespaces: [
-        ...namespaces(pid, inputs.placement, inputs.targetPidNamespace),
+        ...namespaces(asked.pid, inputs.placement, inputs.targetPidNamespace),
         // The cgroups of the node are not a container's to see. On v1 a container has its own ones mounted anyway.
         ...(host.unifiedCgroups && !privileged ? [{ type: 'cgroup' as const }] : []),
       ],
-      ...ids,
+      ...idMappings(pod.userNamespace),
       devices: devices.devices,
       cgroupsPath: `${inputs.placement.cgroup}/${inputs.containerId}`,
       resources: {
-        ...resources,
+        ...ociResources(asked.resources, host),
         devices: devices.rules,
         ...(inputs.pidsLimit > 0 && { pids: { limit: inputs.pidsLimit } }),
       },
-      rootfsPropagation: rootfsPropagation(config),
-      ...(!privileged && { maskedPaths: context?.maskedPaths ?? [], readonlyPaths: context?.readonlyPaths ?? [] }),
+      rootfsPropagation: rootfsPropagation(asked.mounts),
+      ...(!privileged && { maskedPaths: security.maskedPaths, readonlyPaths: security.readonlyPaths }),
       ...(seccomp !== undefined && { seccomp }),
     },
   };
@@ -121,19 +111,24 @@ function idMappings(range: IdRange | undefined): Pick<OciLinux, 'uidMappings' | 
   return { uidMappings: [mapping], gidMappings: [mapping] };
 }
 
-/** CRI NamespaceOption.pid of the container; its zero value is POD. */
-function pidScope(config: ContainerConfig): NamespaceScope | 'target' {
-  const options = config.linux?.securityContext?.namespaceOptions;
-  const mode = options?.pid ?? NamespaceMode.POD;
-  if (mode === NamespaceMode.TARGET) return 'target';
-  return mode === NamespaceMode.NODE ? 'node' : mode === NamespaceMode.CONTAINER ? 'container' : 'pod';
+/** What a container says of its user namespace is what its pod says, or nothing. @throws CriError INVALID_ARGUMENT */
+function checkUserNamespace(container: ContainerSpec['userNamespace'], pod: IdRange | undefined): void {
+  if (container === undefined) return;
+  const own = container === 'node' ? undefined : container;
+  if (own?.hostId === pod?.hostId && own?.size === pod?.size) return;
+  const field = 'config.linux.security_context.namespace_options.userns_options';
+  throw invalidArgument(field, "must be the pod's own, or absent");
 }
 
-function namespaces(
-  pid: NamespaceScope | 'target',
-  placement: Placement,
-  target: string | undefined,
-): OciLinux['namespaces'] {
+/** Annotations that do not reach past the container: crun takes orders by some, and has systemd set properties. */
+function harmless(annotations: Record<string, string>): Record<string, string> {
+  const orders = ['run.oci.', 'org.systemd.property.'];
+  return Object.fromEntries(
+    Object.entries(annotations).filter(([key]) => !orders.some((prefix) => key.startsWith(prefix))),
+  );
+}
+
+function namespaces(pid: ContainerPid, placement: Placement, target: string | undefined): OciLinux['namespaces'] {
   const shared = placement.namespaces;
   const list: OciLinux['namespaces'] = [{ type: 'mount' }];
   if (shared.user !== undefined) list.push({ type: 'user', path: shared.user });
@@ -141,7 +136,7 @@ function namespaces(
   if (shared.ipc !== undefined) list.push({ type: 'ipc', path: shared.ipc });
   if (shared.uts !== undefined) list.push({ type: 'uts', path: shared.uts });
   if (pid === 'container') list.push({ type: 'pid' });
-  if (pid === 'target' && target !== undefined) list.push({ type: 'pid', path: target });
+  if (typeof pid === 'object' && target !== undefined) list.push({ type: 'pid', path: target });
   if (pid === 'pod') {
     if (shared.pid === undefined) {
       const problem = 'POD needs a pod whose own namespace_options.pid is POD too; ask for CONTAINER';
@@ -153,8 +148,8 @@ function namespaces(
 }
 
 /** A mount that is to be shared with the node needs a root that is shared or slave (mount_namespaces(7)). */
-function rootfsPropagation(config: ContainerConfig): string {
-  const wanted = config.mounts.map((mount) => mount.propagation);
-  if (wanted.includes(2)) return 'rshared';
-  return wanted.includes(1) ? 'rslave' : 'rprivate';
+function rootfsPropagation(mounts: readonly MountSpec[]): string {
+  const wanted = mounts.map(({ propagation }) => propagation);
+  if (wanted.includes('rshared')) return 'rshared';
+  return wanted.includes('rslave') ? 'rslave' : 'rprivate';
 }

@@ -1,7 +1,6 @@
-import type { LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
-import { SupplementalGroupsPolicy } from '../../../../api/gen/cri.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { IdRange } from '../../model/id-range.ts';
+import type { UserChoice } from '../../model/security.ts';
 
 /** The ids a container's process runs with. */
 export interface ContainerUser {
@@ -29,34 +28,25 @@ const MAX_ID = 4_294_967_294n;
 const CONTEXT = 'config.linux.security_context';
 
 /**
- * Finds the ids to run with: the request's (run_as_user, run_as_username, run_as_group) before the image's `User`
- * (`user[:group]`, names or numbers), names looked up in the image's own passwd and group files.
+ * Finds the ids to run with: the request's before the image's `User` (`user[:group]`, names or numbers), names looked up in
+ * the image's own passwd and group files.
  * @param files contents of /etc/passwd and /etc/group in the root file system, empty where missing.
- * @throws CriError INVALID_ARGUMENT for a name the image does not know, or run_as_group without a user.
+ * @throws CriError INVALID_ARGUMENT for a name the image does not know.
  */
 export function resolveUser(
-  context: LinuxContainerSecurityContext | undefined,
+  asked: UserChoice,
   imageUser: string,
   files: { passwd: string; group: string },
 ): ContainerUser {
   const passwd = parsePasswd(files.passwd);
   const groups = parseGroup(files.group);
-  const hasUser = context?.runAsUser !== undefined || (context?.runAsUsername ?? '') !== '';
-  if (context?.runAsGroup !== undefined && !hasUser) {
-    throw invalidArgument(`${CONTEXT}.run_as_group`, 'needs run_as_user or run_as_username beside it');
-  }
-  const wanted = wantedUser(context, imageUser);
+  const wanted = wantedUser(asked, imageUser);
   const user = lookupUser(wanted.field, wanted.user, passwd);
-  const gid =
-    context?.runAsGroup !== undefined
-      ? toId(`${CONTEXT}.run_as_group`, context.runAsGroup.value)
-      : wanted.group === ''
-        ? user.gid
-        : lookupGroup(wanted.group, groups);
-  const requested = (context?.supplementalGroups ?? []).map((id) => toId(`${CONTEXT}.supplemental_groups`, id));
-  const strict = context?.supplementalGroupsPolicy === SupplementalGroupsPolicy.Strict;
-  const fromImage = strict ? [] : groups.filter((group) => group.members.includes(user.name)).map((group) => group.gid);
-  const supplementalGroups = [...new Set([gid, ...fromImage, ...requested])].sort((a, b) => a - b);
+  const gid = asked.gid ?? (wanted.group === '' ? user.gid : lookupGroup(wanted.group, groups));
+  const fromImage = asked.mergeImageGroups
+    ? groups.filter((group) => group.members.includes(user.name)).map((group) => group.gid)
+    : [];
+  const supplementalGroups = [...new Set([gid, ...fromImage, ...asked.supplementalGroups])].sort((a, b) => a - b);
   return { uid: user.uid, gid, supplementalGroups, home: user.home || '/' };
 }
 
@@ -78,13 +68,11 @@ export function checkMapped(user: ContainerUser, { size }: IdRange): void {
   );
 }
 
-function wantedUser(context: LinuxContainerSecurityContext | undefined, imageUser: string) {
-  if (context?.runAsUser !== undefined) {
-    const uid = toId(`${CONTEXT}.run_as_user`, context.runAsUser.value);
-    return { field: `${CONTEXT}.run_as_user`, user: String(uid), group: '' };
-  }
-  if (context !== undefined && context.runAsUsername !== '') {
-    return { field: `${CONTEXT}.run_as_username`, user: context.runAsUsername, group: '' };
+function wantedUser({ user: asked }: UserChoice, imageUser: string) {
+  if (asked !== undefined) {
+    return 'uid' in asked
+      ? { field: `${CONTEXT}.run_as_user`, user: String(asked.uid), group: '' }
+      : { field: `${CONTEXT}.run_as_username`, user: asked.name, group: '' };
   }
   const [user = '', group = ''] = imageUser.split(':', 2);
   return { field: "the image's User", user: user || '0', group };

@@ -46,7 +46,7 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
     await network.check(networkRequest(record, place.namespaces.network), record.network).catch((error: unknown) => {
       // Ended meanwhile, it has no network to check.
       if (!isReady(record.id)) return;
-      const fields = { sandbox: record.id, name: record.config.metadata?.name, error: messageOf(error) };
+      const fields = { sandbox: record.id, name: record.spec.metadata.name, error: messageOf(error) };
       logger.warn('A CNI plugin says that the network of a pod is not as it was made', fields);
     });
   }

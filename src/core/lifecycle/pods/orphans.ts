@@ -5,19 +5,24 @@ import type { PodDirectories } from '../../model/pod-directories.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxSpec } from '../../model/sandbox-provider.ts';
 import { formatRecord, parseRecord } from '../records/record-file.ts';
-import { sandboxSchema } from './sandbox-record.ts';
+import type { RecordSchema } from '../records/record-file.ts';
 import { networkRequest } from './sandbox-spec.ts';
 
 export interface OrphanParts {
   /** Whether a record knows a sandbox. */
   known: (id: string) => boolean;
   spec: (record: SandboxRecord) => SandboxSpec;
+  schema: RecordSchema<SandboxRecord>;
   logger: Logger;
 }
 
 /** Copies a record into the sandbox's directory: its addresses can be released even when the record itself is lost. */
-export async function copyRecord(directories: PodDirectories, record: SandboxRecord): Promise<void> {
-  await directories.keep(record.id, formatRecord(sandboxSchema, { revision: 0, record }));
+export async function copyRecord(
+  directories: PodDirectories,
+  record: SandboxRecord,
+  schema: RecordSchema<SandboxRecord>,
+): Promise<void> {
+  await directories.keep(record.id, formatRecord(schema, { revision: 0, record }));
 }
 
 /**
@@ -26,7 +31,7 @@ export async function copyRecord(directories: PodDirectories, record: SandboxRec
  */
 export async function discardOrphans(
   { sandboxes: provider, network, platform }: Backend,
-  { known, spec, logger }: OrphanParts,
+  { known, spec, schema, logger }: OrphanParts,
 ): Promise<void> {
   const directories = platform.podDirectories;
   if ((await provider.unavailableBecause()) !== undefined) return;
@@ -34,7 +39,7 @@ export async function discardOrphans(
     if (known(id)) continue;
     logger.warn('Removing a sandbox that no record knows', { sandbox: id, handler: provider.handler });
     try {
-      const record = await readCopy(directories, id);
+      const record = await readCopy(directories, id, schema);
       if (record?.network !== undefined) {
         const netns = (await provider.inspect(spec(record)))?.namespaces.network;
         await network.detach(networkRequest(record, netns), record.network);
@@ -47,9 +52,11 @@ export async function discardOrphans(
   }
 }
 
-async function readCopy(directories: PodDirectories, id: string): Promise<SandboxRecord | undefined> {
+async function readCopy(
+  directories: PodDirectories,
+  id: string,
+  schema: RecordSchema<SandboxRecord>,
+): Promise<SandboxRecord | undefined> {
   const text = await directories.kept(id);
-  return text === undefined
-    ? undefined
-    : parseRecord(sandboxSchema, `${directories.path(id)}/record.json`, text).record;
+  return text === undefined ? undefined : parseRecord(schema, `${directories.path(id)}/record.json`, text).record;
 }

@@ -2,7 +2,7 @@ import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { EventBus } from '../events.ts';
-import type { CgroupDriver } from './cgroup-parent.ts';
+import type { StoredPod } from './sandbox-record.ts';
 
 /** What the pod service works with. */
 export interface PodServiceOptions {
@@ -10,9 +10,7 @@ export interface PodServiceOptions {
   root: string;
   backends: readonly Backend[];
   defaultHandler: string;
-  cgroupDriver: CgroupDriver;
-  /** Of pods whose request names none. */
-  cgroupParent: string;
+  stored: StoredPod;
   clock: Clock;
   logger: Logger;
   events: EventBus;

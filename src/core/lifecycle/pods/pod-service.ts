@@ -1,30 +1,31 @@
 import { isDeepStrictEqual } from 'node:util';
 import { join } from 'node:path';
-import type { PodSandboxConfig } from '../../../../api/gen/cri.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
 import type { Backend } from '../../model/backend.ts';
 import type { ContainerStreams } from '../../model/container-runner.ts';
-import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
+import { failedPrecondition, invalidArgument, unimplemented } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { Platform } from '../../model/platform.ts';
+import type { PodSpec } from '../../model/pod-spec.ts';
+import { mergeLimits } from '../../model/resources.ts';
+import type { ResourceLimits } from '../../model/resources.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
-import { ociResources } from '../oci/resources.ts';
+import type { RecordSchema } from '../records/record-file.ts';
 import { RecordStore } from '../records/record-store.ts';
+import { withoutId } from '../without-id.ts';
 import { attachNetwork } from './attach-network.ts';
-import { checkCgroupParent } from './cgroup-parent.ts';
 import { keepNetworks } from './network-upkeep.ts';
 import { copyRecord, discardOrphans } from './orphans.ts';
 import type { PodContainers } from './pod-containers.ts';
 import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
 import { podName, sandboxSchema } from './sandbox-record.ts';
-import { namespaceOptions, networkRequest, sandboxSpec } from './sandbox-spec.ts';
-import { validatePodConfig } from './validate.ts';
+import { networkRequest, sandboxSpec } from './sandbox-spec.ts';
 
 /** Kubernetes' size of a pod's /dev/shm. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -39,6 +40,7 @@ export interface ReadyPod {
 /** The life cycle of pod sandboxes: run, stop, remove, find, and take up again after a restart. */
 export class PodService {
   readonly #options: PodServiceOptions;
+  readonly #schema: RecordSchema<SandboxRecord>;
   readonly #records: RecordStore<SandboxRecord>;
   readonly #names = new NameRegistry('pod sandbox');
   readonly #locks = new KeyedLock();
@@ -52,7 +54,8 @@ export class PodService {
     this.#options = options;
     this.#logger = options.logger;
     this.#backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
-    this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, schema: sandboxSchema });
+    this.#schema = sandboxSchema(options.stored);
+    this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, schema: this.#schema });
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id) => void this.#ended(id));
   }
@@ -120,22 +123,22 @@ export class PodService {
   /**
    * Makes and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or that is still
    * under way, gives the first attempt's pod. Nothing stays when it fails.
-   * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE, NOT_FOUND for an unknown handler.
+   * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
+   * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE.
    */
-  async run(config: PodSandboxConfig, handler: string): Promise<string> {
-    const { cgroupDriver, cgroupParent } = this.#options;
-    validatePodConfig(config);
-    checkCgroupParent(config.linux?.cgroupParent || cgroupParent, cgroupDriver, 'config.linux.cgroup_parent');
+  async run(spec: PodSpec, request: unknown, handler: string): Promise<string> {
     const { sandboxes: provider, platform } = this.#backend(handler || this.#options.defaultHandler);
-    await checkUserNamespace(config, platform);
-    const name = podName(config);
+    if (spec.selinux !== undefined && platform.facts.selinux)
+      throw unimplemented('config.linux.security_context.selinux_options: SELinux');
+    await checkUserNamespace(spec, platform);
+    const name = podName(spec.metadata);
     return this.#locks.run(`name:${name}`, async () => {
       const earlier = this.#names.owner(name);
       const existing = earlier === undefined ? undefined : this.#records.get(earlier);
       if (
         existing?.phase === 'ready' &&
         existing.handler === provider.handler &&
-        isDeepStrictEqual(existing.config, config)
+        isDeepStrictEqual(existing.request, request)
       ) {
         return existing.id;
       }
@@ -144,7 +147,8 @@ export class PodService {
       const record: SandboxRecord = {
         id,
         handler: provider.handler,
-        config,
+        spec,
+        request,
         phase: 'creating',
         createdAt: this.#options.clock.now(),
         bootId: platform.facts.bootId,
@@ -165,7 +169,7 @@ export class PodService {
           this.#logger.error('Cannot undo a step of RunPodSandbox', { sandbox: id, what, error: messageOf(failure) });
         });
         if (left.length > 0) await this.#leave(id);
-        throw error;
+        throw withoutId(error, id);
       }
       this.#publish('started', id);
       return id;
@@ -194,13 +198,13 @@ export class PodService {
     const placement = await provider.start(spec);
     const keep = async (half: SandboxRecord) => {
       await this.#records.put(half);
-      await copyRecord(directories, half);
+      await copyRecord(directories, half, this.#schema);
     };
     const attaching = spec.network === 'pod' ? attachNetwork(network, { record, placement }, keep, undo) : undefined;
     const attachment = await attaching;
     undo.add('unmount its files', () => directories.unmountFiles(record.id));
     await directories.writeFiles(record.id, {
-      dns: record.config.dnsConfig,
+      dns: record.spec.dns,
       hostname: spec.hostname,
       ips: attachment?.ips ?? [],
       hostNetwork: spec.network === 'node',
@@ -255,15 +259,18 @@ export class PodService {
   /**
    * Notes the limits of a whole pod (CRI UpdatePodSandboxResources). The pod's own cgroup, which is the parent of the one
    * made here, belongs to the kubelet, and it has written the limits there itself: they must not be written twice.
-   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY, INVALID_ARGUMENT for malformed limits.
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY.
    */
-  async updateResources(id: string, told: NonNullable<SandboxRecord['resources']>): Promise<void> {
-    const { id: fullId, handler } = this.get(id);
-    const { facts } = this.#backend(handler).platform;
-    for (const key of ['overhead', 'resources'] as const) ociResources(told[key], key, facts);
+  async updateResources(id: string, told: { overhead?: ResourceLimits; resources?: ResourceLimits }): Promise<void> {
+    const { id: fullId } = this.get(id);
     await this.#locks.run(fullId, async () => {
       const { record } = this.ready(fullId);
-      await this.#records.put({ ...record, resources: { ...record.resources, ...told } });
+      const spec = { ...record.spec };
+      for (const key of ['overhead', 'resources'] as const) {
+        const update = told[key];
+        if (update !== undefined) spec[key] = mergeLimits(spec[key], update);
+      }
+      await this.#records.put({ ...record, spec });
     });
   }
 
@@ -297,7 +304,7 @@ export class PodService {
   async load(): Promise<void> {
     await this.#records.load();
     for (const record of this.#records.list()) {
-      this.#names.restore(podName(record.config), record.id);
+      this.#names.restore(podName(record.spec.metadata), record.id);
       const backend = this.#backends.get(record.handler);
       const isOfThisBoot = record.bootId === backend?.platform.facts.bootId;
       if (record.phase !== 'ready' || backend === undefined || !isOfThisBoot) continue;
@@ -344,7 +351,7 @@ export class PodService {
     }
     const known = (id: string) => this.#records.get(id) !== undefined;
     const spec = (record: SandboxRecord) => this.#spec(record);
-    const parts = { known, spec, logger: this.#logger };
+    const parts = { known, spec, schema: this.#schema, logger: this.#logger };
     for (const backend of this.#backends.values()) await discardOrphans(backend, parts);
   }
 
@@ -361,7 +368,7 @@ export class PodService {
 
   #spec(record: SandboxRecord): SandboxSpec {
     const runDir = this.#backend(record.handler).platform.podDirectories.path(record.id);
-    return sandboxSpec(record, { runDir, defaultCgroupParent: this.#options.cgroupParent });
+    return sandboxSpec(record, runDir);
   }
 
   #provider(handler: string): SandboxProvider {
@@ -383,8 +390,8 @@ export class PodService {
 }
 
 /** Refused before anything is made: its containers could not be created. */
-async function checkUserNamespace(config: PodSandboxConfig, { userNamespaces }: Platform): Promise<void> {
-  if (namespaceOptions(config).user === undefined) return;
+async function checkUserNamespace({ namespaces }: PodSpec, { userNamespaces }: Platform): Promise<void> {
+  if (namespaces.user === undefined) return;
   const problem = await userNamespaces.problem();
   if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
 }

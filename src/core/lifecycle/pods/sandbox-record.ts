@@ -1,16 +1,19 @@
 import { z } from 'zod';
-import { LinuxContainerResources, PodSandboxConfig } from '../../../../api/gen/cri.ts';
+import type { PodMetadata, PodSpec } from '../../model/pod-spec.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import { integer, message } from '../records/codecs.ts';
+import { integer, json, upgraded } from '../records/codecs.ts';
 import type { RecordSchema } from '../records/record-file.ts';
+
+/** Reads what an older record of a pod holds in place of a spec: the request's `config`, and `resources` told later. */
+export type StoredPod = (stored: Record<string, unknown>) => Pick<SandboxRecord, 'spec' | 'request'>;
 
 const text = z.string();
 
-/** How a pod sandbox is stored. */
-export const sandboxSchema: RecordSchema<SandboxRecord> = z.object({
+const stored = z.object({
   id: text,
   handler: text,
-  config: message(PodSandboxConfig),
+  spec: json<PodSpec>(),
+  request: z.unknown(),
   phase: z.enum(['creating', 'ready', 'stopped']),
   createdAt: integer,
   network: z
@@ -19,17 +22,17 @@ export const sandboxSchema: RecordSchema<SandboxRecord> = z.object({
       networks: z.array(z.object({ ifName: text, conflist: text, result: text })),
     })
     .exactOptional(),
-  resources: z
-    .object({
-      overhead: message(LinuxContainerResources).exactOptional(),
-      resources: message(LinuxContainerResources).exactOptional(),
-    })
-    .exactOptional(),
   bootId: text,
 } satisfies Record<keyof SandboxRecord, z.ZodType>);
 
-/** What tells one pod from another (CRI PodSandboxMetadata). */
-export function podName(config: PodSandboxConfig): string {
-  const metadata = config.metadata;
-  return [metadata?.name, metadata?.namespace, metadata?.uid, String(metadata?.attempt ?? 0)].join('\n');
+/** How a pod sandbox is stored. @param older what reads the records of earlier versions. */
+export function sandboxSchema(older: StoredPod): RecordSchema<SandboxRecord> {
+  return upgraded(stored, ({ config, resources, ...rest }) =>
+    config === undefined ? rest : { ...rest, ...older({ config, resources }) },
+  );
+}
+
+/** What tells one pod from another (CRI PodSandboxMetadata): namespace, name, uid and attempt, with slashes between them. */
+export function podName({ name, namespace, uid, attempt }: PodMetadata): string {
+  return [namespace, name, uid, attempt].map(encodeURIComponent).join('/');
 }

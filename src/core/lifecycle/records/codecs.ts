@@ -19,22 +19,16 @@ export const dictionary = z.custom<Record<string, string>>(
   'must be an object of strings',
 );
 
-/** What generated code knows of a message. */
-interface MessageType<T> {
-  encode(message: T): { finish(): Uint8Array };
-  decode(bytes: Uint8Array): T;
-  fromPartial(message: object): T;
+/** A value that is JSON already, stored as it is. */
+export function json<T extends object>() {
+  return z.custom<T>(isObject, 'must be an object');
 }
 
-/**
- * A message of the CRI, stored as base64 of its wire form: it comes back as it once came in the request, whatever its keys
- * and values are. A record of format 1 holds it as an object.
- */
-export function message<T extends object>(type: MessageType<T>) {
-  return z.codec(z.union([z.base64(), z.custom<object>(isObject)]), z.custom<T>(isObject), {
-    decode: (stored) =>
-      typeof stored === 'string' ? type.decode(Buffer.from(stored, 'base64')) : type.fromPartial(stored),
-    encode: (value) => Buffer.from(type.encode(value).finish()).toString('base64'),
+/** Records of one kind, those of earlier versions too, which `upgrade` turns into what is written now. */
+export function upgraded<S extends z.ZodObject>(schema: S, upgrade: (stored: Record<string, unknown>) => object) {
+  return z.codec(z.custom<Record<string, unknown>>(isObject, 'must be an object'), schema, {
+    decode: (stored) => upgrade(stored) as z.input<S>,
+    encode: (record) => record,
   });
 }
 

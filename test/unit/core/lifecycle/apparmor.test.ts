@@ -3,6 +3,7 @@ import { LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
 import { apparmorProfile } from '../../../../src/core/lifecycle/oci/apparmor.ts';
 import type { AppArmor } from '../../../../src/core/model/apparmor.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import { containerSecurity } from '../../../../src/cri/map/security.ts';
 
 type Context = Parameters<typeof LinuxContainerSecurityContext.create>[0];
 
@@ -16,8 +17,8 @@ const without = kernel({ enabled: () => Promise.resolve(false) });
 const [RuntimeDefault, Unconfined, Localhost] = [0, 1, 2] as const;
 const local = (localhostRef: string) => ({ profileType: Localhost, localhostRef });
 
-const profile = (context: Context | undefined, machine = kernel()) =>
-  apparmorProfile(context && LinuxContainerSecurityContext.create(context), machine);
+const profile = async (context: Context | undefined, machine = kernel()) =>
+  apparmorProfile(containerSecurity(context && LinuxContainerSecurityContext.create(context)).apparmor, machine);
 
 const given: [what: string, context: Context | undefined, profile: string | undefined][] = [
   ['nothing at all', undefined, 'the-default'],

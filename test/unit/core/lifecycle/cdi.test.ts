@@ -1,7 +1,7 @@
 import test from 'ava';
 import { ContainerConfig } from '../../../../api/gen/cri.ts';
 import { applyEdits } from '../../../../src/core/lifecycle/oci/apply-edits.ts';
-import { cdiDeviceNames } from '../../../../src/core/lifecycle/oci/cdi-names.ts';
+import { cdiDeviceNames } from '../../../../src/cri/map/cdi-names.ts';
 import type { ContainerEdits, DeviceNodeEdit } from '../../../../src/core/model/container-devices.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import type { OciSpec } from '../../../../src/core/model/oci-runtime.ts';

@@ -3,23 +3,22 @@ import fc from 'fast-check';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  ContainerConfig,
-  LinuxContainerResources,
-  LinuxContainerSecurityContext,
-  Signal,
-} from '../../../../api/gen/cri.ts';
+import { ContainerConfig, LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
 import { capabilitySets } from '../../../../src/core/lifecycle/oci/capabilities.ts';
 import { capabilitiesOfMask } from '../../../../src/core/model/capabilities.ts';
 import { containerDevices } from '../../../../src/core/lifecycle/oci/devices.ts';
 import { mountTargets } from '../../../../src/core/lifecycle/containers/mount-targets.ts';
 import { containerMounts } from '../../../../src/core/lifecycle/oci/mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from '../../../../src/core/lifecycle/oci/process.ts';
-import { ociResources } from '../../../../src/core/lifecycle/oci/resources.ts';
+import { limitsUpdate, ociResources } from '../../../../src/core/lifecycle/oci/resources.ts';
 import { seccompFilter } from '../../../../src/core/lifecycle/oci/security.ts';
-import { criSignal, signalNumber, stopSignal } from '../../../../src/core/lifecycle/oci/signals.ts';
+import { imageStopSignal, signalNumber } from '../../../../src/core/lifecycle/oci/signals.ts';
 import { resolveUser } from '../../../../src/core/lifecycle/oci/users.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import { mergeLimits } from '../../../../src/core/model/resources.ts';
+import type { ResourceLimits } from '../../../../src/core/model/resources.ts';
+import { containerSpec } from '../../../../src/cri/map/container-spec.ts';
+import { containerSecurity } from '../../../../src/cri/map/security.ts';
 
 const image = {
   User: '',
@@ -32,27 +31,31 @@ const image = {
   Labels: {},
   ExposedPorts: [],
 };
+const asked = (partial: Parameters<typeof ContainerConfig.create>[0]) =>
+  containerSpec(ContainerConfig.create({ metadata: { name: 'c' }, image: { image: 'i' }, ...partial }));
+const secured = (partial?: Parameters<typeof LinuxContainerSecurityContext.create>[0]) =>
+  containerSecurity(partial && LinuxContainerSecurityContext.create(partial));
 const everything = capabilitiesOfMask((1n << 41n) - 1n);
 const invalid = { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT } as const;
 
 test('command and args replace entrypoint and cmd as Kubernetes documents it', (t) => {
-  const argv = (command: string[], args: string[]) => containerArgs(ContainerConfig.create({ command, args }), image);
+  const argv = (command: string[], args: string[]) => containerArgs({ command, args }, image);
   t.deepEqual(argv([], []), ['/entry', 'cmd']);
   t.deepEqual(argv([], ['x']), ['/entry', 'x']);
   t.deepEqual(argv(['/c'], []), ['/c']);
   t.deepEqual(argv(['/c'], ['x']), ['/c', 'x']);
-  t.throws(() => containerArgs(ContainerConfig.create({}), { ...image, Entrypoint: [], Cmd: [] }), {
+  t.throws(() => containerArgs(asked({}), { ...image, Entrypoint: [], Cmd: [] }), {
     message: /names no command/,
   });
-  t.throws(() => argv(['a\0b'], []), { message: /NUL/ });
+  t.throws(() => containerArgs(asked({}), { ...image, Cmd: ['a\0b'] }), {
+    message: /the image's Entrypoint and Cmd.*NUL/,
+  });
 });
 
 test('the environment: defaults, image, request, the later wins, and values stay whatever they hold', (t) => {
   const facts = { hostname: 'pod', home: '/root' };
-  const env = (envs: { key: string; value: Buffer }[], tty = false) =>
-    containerEnv(ContainerConfig.create({ envs, tty }), image, facts);
   const value = 'line\nbreak "quoted" $(id) =é';
-  t.deepEqual(env([{ key: 'A', value: Buffer.from(value) }], true), [
+  t.deepEqual(containerEnv({ env: [{ name: 'A', value }], tty: true }, image, facts), [
     'PATH=/bin',
     'TERM=xterm',
     'HOSTNAME=pod',
@@ -60,22 +63,13 @@ test('the environment: defaults, image, request, the later wins, and values stay
     `A=${value}`,
     'B=image',
   ]);
-  for (const [key, bytes] of [
-    ['', 'x'],
-    ['A=B', 'x'],
-    ['A\0', 'x'],
-    ['A', 'x\0y'],
-  ] as const) {
-    t.throws(() => env([{ key, value: Buffer.from(bytes) }]), invalid);
-  }
-  t.throws(() => env([{ key: 'A', value: Buffer.from([0xff, 0xfe]) }]), { ...invalid, message: /not UTF-8/ });
 });
 
 test("the working directory is the request's, the image's or /, and absolute", (t) => {
-  t.is(containerCwd(ContainerConfig.create({ workingDir: '/w' }), image), '/w');
-  t.is(containerCwd(ContainerConfig.create({}), image), '/srv');
-  t.is(containerCwd(ContainerConfig.create({}), { ...image, WorkingDir: '' }), '/');
-  t.throws(() => containerCwd(ContainerConfig.create({ workingDir: 'w' }), image), invalid);
+  t.is(containerCwd('/w', image), '/w');
+  t.is(containerCwd('', image), '/srv');
+  t.is(containerCwd('', { ...image, WorkingDir: '' }), '/');
+  t.throws(() => containerCwd('', { ...image, WorkingDir: 'w' }), invalid);
 });
 
 test('capabilities: ALL first, then adds, then drops; names with and without CAP_', (t) => {
@@ -83,9 +77,7 @@ test('capabilities: ALL first, then adds, then drops; names with and without CAP
     addCapabilities: string[],
     dropCapabilities: string[],
     available: ReadonlySet<string> = everything,
-  ) =>
-    capabilitySets({ addCapabilities, dropCapabilities, addAmbientCapabilities: [] }, { privileged: false, available })
-      .bounding;
+  ) => capabilitySets(secured({ capabilities: { addCapabilities, dropCapabilities } }), available).bounding;
   t.is(bounding([], []).length, 14);
   t.true(bounding(['net_admin'], []).includes('CAP_NET_ADMIN'));
   t.false(bounding([], ['CAP_CHOWN']).includes('CAP_CHOWN'));
@@ -93,9 +85,10 @@ test('capabilities: ALL first, then adds, then drops; names with and without CAP
   t.deepEqual(bounding([], ['ALL']), []);
   t.deepEqual(bounding(['CHOWN'], ['ALL']), ['CAP_CHOWN']);
   t.false(bounding(['ALL'], ['SYS_ADMIN']).includes('CAP_SYS_ADMIN'));
-  t.throws(() => bounding(['FLY'], []), { ...invalid, message: /"FLY" is no capability/ });
   t.throws(() => bounding(['SYS_TIME'], [], new Set(['CHOWN'])), { ...invalid, message: /bounding set/ });
-  t.is(capabilitySets(undefined, { privileged: true, available: everything }).effective.length, 41);
+  t.is(capabilitySets(secured({ privileged: true }), everything).effective.length, 41);
+  const ambient = capabilitySets(secured({ capabilities: { addAmbientCapabilities: ['SYS_TIME'] } }), everything);
+  t.deepEqual(ambient.ambient, ['CAP_SYS_TIME']);
 });
 
 const files = {
@@ -104,16 +97,16 @@ const files = {
 };
 
 test("users: request before image, names from the image's own files, Merge and Strict", (t) => {
-  const context = (partial: Parameters<typeof LinuxContainerSecurityContext.create>[0]) =>
-    LinuxContainerSecurityContext.create(partial);
-  t.deepEqual(resolveUser(undefined, '', files), { uid: 0, gid: 0, supplementalGroups: [0, 500], home: '/root' });
-  t.deepEqual(resolveUser(undefined, 'www', files), {
+  const context = (partial: Parameters<typeof LinuxContainerSecurityContext.create>[0]) => secured(partial).user;
+  const none = secured().user;
+  t.deepEqual(resolveUser(none, '', files), { uid: 0, gid: 0, supplementalGroups: [0, 500], home: '/root' });
+  t.deepEqual(resolveUser(none, 'www', files), {
     uid: 33,
     gid: 33,
     supplementalGroups: [33, 500],
     home: '/var/www',
   });
-  t.deepEqual(resolveUser(undefined, '1003:1004', files), {
+  t.deepEqual(resolveUser(none, '1003:1004', files), {
     uid: 1003,
     gid: 1004,
     supplementalGroups: [1004],
@@ -129,20 +122,18 @@ test("users: request before image, names from the image's own files, Merge and S
     ).supplementalGroups,
     [7, 33],
   );
-  t.throws(() => resolveUser(context({ runAsGroup: { value: 1n } }), '', files), invalid);
   t.throws(() => resolveUser(context({ runAsUsername: 'nobody' }), '', files), {
     ...invalid,
     message: /not in the image/,
   });
-  t.throws(() => resolveUser(context({ runAsUser: { value: -1n } }), '', files), invalid);
-  t.throws(() => resolveUser(undefined, 'www:nogroup', files), { ...invalid, message: /nogroup/ });
+  t.throws(() => resolveUser(none, 'www:nogroup', files), { ...invalid, message: /nogroup/ });
 });
 
 test('users: any bytes in passwd and group give ids or a clear refusal', (t) => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (passwd, group, user) => {
       try {
-        const { uid, gid } = resolveUser(undefined, user, { passwd, group });
+        const { uid, gid } = resolveUser(secured().user, user, { passwd, group });
         t.true(Number.isInteger(uid) && uid >= 0 && uid < 2 ** 32 && Number.isInteger(gid) && gid >= 0);
       } catch (error) {
         t.true(error instanceof CriError && error.code === StatusCode.INVALID_ARGUMENT);
@@ -152,48 +143,77 @@ test('users: any bytes in passwd and group give ids or a clear refusal', (t) => 
   );
 });
 
-test('resources: zero means not given, swap follows memory, nonsense is refused', (t) => {
-  const limits = (partial: Parameters<typeof LinuxContainerResources.create>[0], able = true) =>
-    ociResources(LinuxContainerResources.create(partial), 'r', {
-      swapAccounting: able,
-      hugetlbController: able,
-      unifiedCgroups: false,
-    });
+const machine = { swapAccounting: true, hugetlbController: true, unifiedCgroups: false };
+
+test('limits of a new container: swap follows memory, no limit is left out', (t) => {
+  const limits = (partial: ResourceLimits, able = true) =>
+    ociResources(partial, { ...machine, swapAccounting: able, hugetlbController: able });
   t.deepEqual(limits({}), {});
-  t.deepEqual(limits({ cpuShares: 1n, cpuQuota: -1n, cpuPeriod: 100_000n, cpusetCpus: '0-1,3' }).cpu, {
+  t.deepEqual(limits({ cpuShares: 2, cpuQuota: 'unlimited', cpuPeriod: 100_000, cpusetCpus: '0-1,3' }).cpu, {
     shares: 2,
     period: 100_000,
     cpus: '0-1,3',
   });
-  const lifted = LinuxContainerResources.create({ cpuQuota: -1n });
-  const machine = { swapAccounting: true, hugetlbController: true, unifiedCgroups: false };
-  t.true((ociResources(lifted, 'r', machine, { isUpdate: true }).cpu?.quota ?? 0) > 1e12);
-  t.is(ociResources(lifted, 'r', { ...machine, unifiedCgroups: true }, { isUpdate: true }).cpu?.quota, -1);
-  t.deepEqual(limits({ memoryLimitInBytes: 64n }).memory, { limit: 64, swap: 64 });
-  t.deepEqual(limits({ memoryLimitInBytes: 64n }, false).memory, { limit: 64 });
-  t.deepEqual(limits({ memoryLimitInBytes: 64n, memorySwapLimitInBytes: 128n }).memory, { limit: 64, swap: 128 });
+  t.deepEqual(limits({ memory: 64 }).memory, { limit: 64, swap: 64 });
+  t.deepEqual(limits({ memory: 64 }, false).memory, { limit: 64 });
+  t.deepEqual(limits({ memory: 64, memorySwap: 128 }).memory, { limit: 64, swap: 128 });
+  t.deepEqual(limits({ memory: 64, memorySwap: 'unlimited' }).memory, { limit: 64 });
+  t.deepEqual(limits({ memory: 'unlimited' }), {});
   t.deepEqual(limits({ cpusetMems: '0' }).cpu, { mems: '0' });
   t.deepEqual(limits({ unified: { 'memory.high': '1M' } }).unified, { 'memory.high': '1M' });
-  for (const bad of [
-    { cpuShares: -1n },
-    { cpuPeriod: 1n },
-    { cpuQuota: 5n },
-    { cpusetCpus: '0;rm' },
-    { memoryLimitInBytes: -5n },
-    { memoryLimitInBytes: 64n, memorySwapLimitInBytes: 1n },
-    { memoryLimitInBytes: 2n ** 60n },
-    { unified: { '../memory.max': '1' } },
-    { hugepageLimits: [{ pageSize: '2M', limit: 0n }] },
-  ]) {
-    t.throws(() => limits(bad), invalid, JSON.stringify(Object.keys(bad)));
-  }
-  const pages = (limit: bigint) => ({ hugepageLimits: [{ pageSize: '2MB', limit }] });
-  t.deepEqual(limits(pages(4n)).hugepageLimits, [{ pageSize: '2MB', limit: 4 }]);
-  t.deepEqual(limits(pages(0n), false), {});
-  t.throws(() => limits(pages(4n), false), { message: /hugepage_limits\[0\].*no hugetlb/ });
+  const pages = (limit: number | 'unlimited') => ({ hugepages: [{ pageSize: '2MB', limit }] });
+  t.deepEqual(limits(pages(4)).hugepageLimits, [{ pageSize: '2MB', limit: 4 }]);
+  t.deepEqual(limits(pages(0), false), {});
+  t.deepEqual(limits(pages('unlimited')), {});
+  t.throws(() => limits(pages(4), false), { message: /hugepage_limits\[0\].*no hugetlb/ });
 });
 
-test("signals by every name, number and real-time offset; CRI's own numbers there and back", (t) => {
+test('an update changes what it names, and lifts what it names as unlimited', (t) => {
+  const update = (partial: ResourceLimits, before: ResourceLimits = {}, unifiedCgroups = false) =>
+    limitsUpdate(partial, mergeLimits(before, partial), { ...machine, unifiedCgroups });
+  t.deepEqual(update({}, { memory: 64, cpuQuota: 5000 }), {});
+  t.deepEqual(update({ cpuShares: 5 }, { memory: 64 }), { cpu: { shares: 5 } });
+  t.true((update({ cpuQuota: 'unlimited' }).cpu?.quota ?? 0) > 1e12);
+  t.deepEqual(update({ cpuQuota: 'unlimited' }, {}, true).cpu, { quota: -1, period: 100_000 });
+  t.deepEqual(update({ cpuPeriod: 50_000 }, { cpuQuota: 25_000 }).cpu, { quota: 25_000, period: 50_000 });
+  t.deepEqual(update({ cpuQuota: 25_000 }, { cpuPeriod: 50_000 }).cpu, { quota: 25_000, period: 50_000 });
+  t.deepEqual(update({ memory: 'unlimited' }, { memory: 64 }).memory, { limit: -1, swap: -1 });
+  t.deepEqual(update({ memory: 100 }, { memory: 64, memorySwap: 128 }).memory, { limit: 100, swap: 128 });
+  t.deepEqual(update({ memory: 200 }, { memory: 64, memorySwap: 128 }).memory, { limit: 200, swap: 200 });
+  t.deepEqual(update({ memory: 200 }, { memory: 64, memorySwap: 'unlimited' }).memory, { limit: 200, swap: -1 });
+});
+
+test('limits that hold after an update are those of before where it says nothing', (t) => {
+  const before: ResourceLimits = {
+    memory: 64,
+    cpuShares: 512,
+    hugepages: [
+      { pageSize: '2MB', limit: 1 },
+      { pageSize: '1GB', limit: 0 },
+    ],
+    unified: { 'memory.high': '1M', 'io.weight': '5' },
+  };
+  t.deepEqual(
+    mergeLimits(before, {
+      cpuQuota: 5000,
+      hugepages: [{ pageSize: '2MB', limit: 2 }],
+      unified: { 'io.weight': '6' },
+    }),
+    {
+      memory: 64,
+      cpuShares: 512,
+      cpuQuota: 5000,
+      hugepages: [
+        { pageSize: '1GB', limit: 0 },
+        { pageSize: '2MB', limit: 2 },
+      ],
+      unified: { 'memory.high': '1M', 'io.weight': '6' },
+    },
+  );
+  t.deepEqual(mergeLimits(undefined, { memory: 1 }), { memory: 1 });
+});
+
+test('signals by every name, number and real-time offset', (t) => {
   t.is(signalNumber('SIGTERM'), 15);
   t.is(signalNumber('quit'), 3);
   t.is(signalNumber('9'), 9);
@@ -201,15 +221,9 @@ test("signals by every name, number and real-time offset; CRI's own numbers ther
   t.is(signalNumber('RTMAX-1'), 63);
   for (const bad of ['', '0', '65', 'SIGNOPE', 'RTMIN-1', 'RTMIN+31', 'RTMAX+1', '__proto__'])
     t.is(signalNumber(bad), undefined, bad);
-  t.is(stopSignal(Signal.SIGNAL_RUNTIME_DEFAULT, 'SIGQUIT'), 3);
-  t.is(stopSignal(Signal.SIGNAL_RUNTIME_DEFAULT, 'nonsense'), 15);
-  t.is(stopSignal(Signal.SIGNAL_SIGRTMINPLUS3, ''), 37);
-  t.throws(() => stopSignal(99 as Signal, ''), invalid);
-  t.is(criSignal(15), Signal.SIGNAL_SIGTERM);
-  for (const [name, value] of Object.entries(Signal)) {
-    if (value !== Signal.SIGNAL_RUNTIME_DEFAULT)
-      t.is(signalNumber(String(stopSignal(criSignal(stopSignal(value, '')), ''))), stopSignal(value, ''), name);
-  }
+  t.is(imageStopSignal('SIGQUIT'), 3);
+  t.is(imageStopSignal('nonsense'), 15);
+  t.is(imageStopSignal(''), 15);
 });
 
 test("mounts: the request's replace the pod's own, links on the host are resolved, a missing source is refused", async (t) => {
@@ -226,8 +240,9 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   const root = join(folder, 'root');
   await mkdir(root);
   const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
-    const config = ContainerConfig.create(partial);
-    return containerMounts(config, pod, { targets: await mountTargets(root, config), declared: [], images: new Map() });
+    const spec = asked(partial);
+    const targets = await mountTargets(root, spec.mounts);
+    return containerMounts(spec, pod, { targets, declared: [], images: new Map() });
   };
   const made = await mounts({
     mounts: [{ containerPath: '/etc/hosts', hostPath: join(folder, 'link'), readonly: true, propagation: 1 }],
@@ -243,27 +258,20 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
     (await refused({ hostPath: join(folder, 'nothing') }))?.message ?? '',
     /mounts\[0\]\.host_path.*does not exist/,
   );
-  t.regex((await refused({ containerPath: 'm' }))?.message ?? '', /container_path.*absolute/);
-  for (const containerPath of ['/', '/x/..', '//']) {
-    t.regex((await refused({ containerPath }))?.message ?? '', /container_path: cannot be the root/);
-  }
-  t.regex((await refused({ hostPath: '' }))?.message ?? '', /host_path/);
-  t.regex((await refused({ recursiveReadOnly: true }))?.message ?? '', /recursive_read_only: needs readonly/);
-  t.regex((await refused({ mountOptions: ['suid,exec'] }))?.message ?? '', /mount_options/);
 });
 
 test('the targets of mounts follow the links of the root, but not those below another mount', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'targets-'));
   t.teardown(() => rm(root, { recursive: true }));
-  for (const [name, target] of Object.entries({ run: '/var/../none', out: '../../etc', loop: 'loop' })) {
+  for (const [name, target] of Object.entries({ run: '/var/../none', out: '../../etc', loop: 'loop', top: '/' })) {
     await symlink(target, join(root, name));
   }
   const targets = (...paths: string[]) =>
-    mountTargets(root, ContainerConfig.create({ mounts: paths.map((containerPath) => ({ containerPath })) }));
+    mountTargets(root, asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: '/h' })) }).mounts);
   t.deepEqual(await targets('/run/x/', '/out/./y', '//a'), ['/none/x', '/etc/y', '/a']);
   t.deepEqual(await targets('/out', '/out/inner'), ['/etc', '/out/inner']);
   await t.throwsAsync(targets('/loop/x'), { ...invalid, message: /mounts\[0\]\.container_path/ });
-  await t.throwsAsync(targets('/a', '/out/../..'), { ...invalid, message: /mounts\[1\].*root directory/ });
+  await t.throwsAsync(targets('/a', '/top'), { ...invalid, message: /mounts\[1\].*root directory/ });
 });
 
 test('devices: a given one is allowed with its own permissions, what is no device is refused', async (t) => {
@@ -279,7 +287,6 @@ test('devices: a given one is allowed with its own permissions, what is no devic
     ...invalid,
     message: /is no device/,
   });
-  await t.throwsAsync(containerDevices([{ ...request, permissions: 'rwx' }], false), invalid);
 });
 
 test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDefault fits the capabilities', async (t) => {
@@ -287,19 +294,19 @@ test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDe
   t.teardown(() => rm(folder, { recursive: true }));
   const path = join(folder, 'profile.json');
   await writeFile(path, '{"defaultAction":"SCMP_ACT_ALLOW"}');
+  const of = async (context?: Parameters<typeof secured>[0]) =>
+    seccompFilter(secured(context).seccomp, ['CAP_SYS_CHROOT']);
   const filter = (profileType: 0 | 1 | 2, localhostRef = '', privileged = false) =>
-    seccompFilter(LinuxContainerSecurityContext.create({ privileged, seccomp: { profileType, localhostRef } }), [
-      'CAP_SYS_CHROOT',
-    ]);
-  t.is(await seccompFilter(undefined, []), undefined);
+    of({ privileged, seccomp: { profileType, localhostRef } });
+  t.is(await of(), undefined);
+  t.is(await of({}), undefined);
   t.is(await filter(1), undefined);
   t.deepEqual(await filter(2, path), { defaultAction: 'SCMP_ACT_ALLOW' });
   t.is(await filter(2, path, true), undefined);
   const filtered = JSON.stringify(await filter(0));
   t.true(filtered.includes('"chroot"') && filtered.includes('"openat"'));
   t.false(filtered.includes('"mount"') || filtered.includes('"kexec_load"'));
-  const old = (seccompProfilePath: string) =>
-    seccompFilter(LinuxContainerSecurityContext.create({ seccompProfilePath }), ['CAP_SYS_CHROOT']);
+  const old = (seccompProfilePath: string) => of({ seccompProfilePath });
   t.deepEqual(await old('runtime/default'), await filter(0));
   t.is(await old('unconfined'), undefined);
   t.deepEqual(await old(`localhost/${path}`), { defaultAction: 'SCMP_ACT_ALLOW' });

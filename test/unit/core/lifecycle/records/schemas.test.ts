@@ -4,6 +4,7 @@ import { ContainerConfig, PodSandboxConfig } from '../../../../../api/gen/cri.ts
 import { containerSchema } from '../../../../../src/core/lifecycle/containers/container-record.ts';
 import { imageSchema } from '../../../../../src/core/lifecycle/images/image-record.ts';
 import { sandboxSchema } from '../../../../../src/core/lifecycle/pods/sandbox-record.ts';
+import { storedContainer, storedPod } from '../../../../../src/cri/map/stored.ts';
 import { formatRecord, parseRecord } from '../../../../../src/core/lifecycle/records/record-file.ts';
 import type { RecordSchema } from '../../../../../src/core/lifecycle/records/record-file.ts';
 import type { ContainerRecord } from '../../../../../src/core/model/container.ts';
@@ -17,22 +18,17 @@ const text = fc.oneof(
 const key = fc.oneof(text, fc.constantFrom('$bigint', '$bytes', '__proto__', 'constructor', '', 'labels', 'toJSON'));
 const value = fc.oneof(text, fc.constantFrom('1', '-12', 'aGVsbG8=', '', '{"$bigint":"1"}'));
 const dictionary = fc.array(fc.tuple(key, value), { maxLength: 4 }).map((pairs) => Object.fromEntries(pairs));
-const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
-const resources = fc.record({ cpuPeriod: int64, memoryLimitInBytes: int64, unified: dictionary });
+const request = fc.record({ labels: dictionary, args: fc.array(text), attempt: fc.nat(), tty: fc.boolean() });
 const digest = fc.stringMatching(/^sha256:[0-9a-f]{64}$/);
 
 const sandbox: fc.Arbitrary<SandboxRecord> = fc.record(
   {
     id: text,
     handler: text,
-    config: fc
-      .record({
-        labels: dictionary,
-        annotations: dictionary,
-        hostname: text,
-        linux: fc.record({ sysctls: dictionary }),
-      })
-      .map((config) => PodSandboxConfig.fromPartial(config)),
+    spec: fc
+      .record({ labels: dictionary, annotations: dictionary, hostname: text, sysctls: dictionary })
+      .map((spec) => spec as SandboxRecord['spec']),
+    request,
     phase: fc.constantFrom('creating' as const, 'ready' as const, 'stopped' as const),
     createdAt: fc.bigInt(),
     network: fc.record({
@@ -41,21 +37,17 @@ const sandbox: fc.Arbitrary<SandboxRecord> = fc.record(
     }),
     bootId: text,
   },
-  { requiredKeys: ['id', 'handler', 'config', 'phase', 'createdAt', 'bootId'] },
+  { requiredKeys: ['id', 'handler', 'spec', 'request', 'phase', 'createdAt', 'bootId'] },
 );
 
 const container: fc.Arbitrary<ContainerRecord> = fc.record(
   {
     id: text,
     sandboxId: text,
-    config: fc
-      .record({
-        labels: dictionary,
-        annotations: dictionary,
-        envs: fc.array(fc.record({ key: text, value: fc.uint8Array().map((bytes) => Buffer.from(bytes)) })),
-        linux: fc.record({ resources }),
-      })
-      .map((config) => ContainerConfig.fromPartial(config)),
+    spec: fc
+      .record({ labels: dictionary, annotations: dictionary, env: fc.array(fc.record({ name: text, value: text })) })
+      .map((spec) => spec as ContainerRecord['spec']),
+    request,
     imageId: text,
     imageRef: text,
     mountedImages: fc.array(fc.record({ mount: fc.nat(), imageId: text, imageRef: text })),
@@ -72,7 +64,7 @@ const container: fc.Arbitrary<ContainerRecord> = fc.record(
   },
   {
     requiredKeys: [
-      ...(['id', 'sandboxId', 'config', 'imageId', 'imageRef', 'phase', 'logPath', 'user', 'stopSignal'] as const),
+      ...(['id', 'sandboxId', 'spec', 'request', 'imageId', 'imageRef', 'phase', 'logPath', 'user', 'stopSignal'] as const),
       ...(['createdAt', 'startedAt', 'finishedAt', 'exitCode', 'reason', 'message'] as const),
     ],
   },
@@ -124,19 +116,46 @@ function survives<T extends object>(kind: string, schema: RecordSchema<T>, arbit
       }),
     );
   });
-
-  test(`one ${kind} of format 1 is read as it was meant`, (t) => {
-    fc.assert(
-      fc.property(arbitrary, (record) => {
-        t.deepEqual(parseRecord(schema, 'a.json', format1(record)), { revision: 0, record });
-      }),
-    );
-  });
 }
 
-survives('pod sandbox', sandboxSchema, sandbox);
-survives('container', containerSchema, container);
+const pods = storedPod({ cgroupDriver: 'cgroupfs', cgroupParent: '' });
+const sandboxes = sandboxSchema(pods);
+const containers = containerSchema(storedContainer);
+survives('pod sandbox', sandboxes, sandbox);
+survives('container', containers, container);
 survives('image', imageSchema, image);
+
+test('an image of format 1 is read as it was meant', (t) => {
+  fc.assert(
+    fc.property(image, (record) => {
+      t.deepEqual(parseRecord(imageSchema, 'a.json', format1(record)), { revision: 0, record });
+    }),
+  );
+});
+
+test('a pod sandbox of format 1, which holds the request, is read as it was meant', (t) => {
+  fc.assert(
+    fc.property(sandbox, dictionary, dictionary, ({ spec: _spec, request: _request, ...rest }, labels, annotations) => {
+      const metadata = { name: 'web', namespace: 'default', uid: 'u' };
+      const config = PodSandboxConfig.fromPartial({ metadata, labels, annotations });
+      const record = { ...rest, ...pods({ config }) };
+      t.deepEqual(parseRecord(sandboxes, 'a.json', format1({ ...rest, config })), { revision: 0, record });
+    }),
+  );
+});
+
+test('a container of format 1, which holds the request, is read as it was meant', (t) => {
+  fc.assert(
+    fc.property(container, dictionary, text, ({ spec: _spec, request: _request, ...rest }, labels, content) => {
+      const envs = [{ key: 'A', value: Buffer.from(content.replaceAll('\0', '')) }];
+      const resources = { memoryLimitInBytes: 2n ** 40n };
+      const names = { metadata: { name: 'c' }, image: { image: 'i' } };
+      const config = ContainerConfig.fromPartial({ ...names, labels, envs, linux: { resources } });
+      const record = { ...rest, ...storedContainer({ config }) };
+      t.deepEqual(parseRecord(containers, 'a.json', format1({ ...rest, config })), { revision: 0, record });
+    }),
+  );
+});
 
 test('the wire carries a label of any name', (t) => {
   const config = PodSandboxConfig.fromPartial({ labels: JSON.parse('{"__proto__":"x","constructor":"y"}') as object });

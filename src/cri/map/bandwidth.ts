@@ -1,5 +1,5 @@
-import { invalidArgument } from '../../model/errors.ts';
-import type { NetworkRequest } from '../../model/network.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import type { Bandwidth } from '../../core/model/network.ts';
 
 const INGRESS = 'kubernetes.io/ingress-bandwidth';
 const EGRESS = 'kubernetes.io/egress-bandwidth';
@@ -24,7 +24,7 @@ const MOST = 1e15;
  * The limits of a pod's traffic, bits a second, from the annotations that Kubernetes documents for CNI's bandwidth plugin;
  * undefined without any. @throws CriError INVALID_ARGUMENT for a value that is no quantity between 1k and 1P.
  */
-export function podBandwidth(annotations: Record<string, string>): NetworkRequest['bandwidth'] {
+export function podBandwidth(annotations: Record<string, string>): Bandwidth | undefined {
   const ingressRate = rate(annotations, INGRESS);
   const egressRate = rate(annotations, EGRESS);
   if (ingressRate === undefined && egressRate === undefined) return undefined;

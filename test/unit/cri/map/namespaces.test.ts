@@ -3,15 +3,19 @@ import fc from 'fast-check';
 import { Mount, NamespaceMode, NamespaceOption } from '../../../../api/gen/cri.ts';
 import type { IDMapping } from '../../../../api/gen/cri.ts';
 import { mountMappings } from '../../../../src/core/lifecycle/oci/idmapped-mounts.ts';
-import { podUserNamespace } from '../../../../src/core/lifecycle/pods/user-namespace.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import type { OciIdMapping } from '../../../../src/core/model/oci-runtime.ts';
+import { mountSpec } from '../../../../src/cri/map/mounts.ts';
+import { containerNamespaces, podNamespaces } from '../../../../src/cri/map/namespaces.ts';
 
 const uint32 = fc.oneof(fc.constantFrom(0, 1, 65_536, 4_294_967_295), fc.integer({ min: 0, max: 4_294_967_295 }));
 const mappings: fc.Arbitrary<IDMapping[]> = fc.array(
   fc.record({ hostId: uint32, containerId: fc.oneof(fc.constant(0), uint32), length: uint32 }),
   { maxLength: 3 },
 );
+
+const mountOf = (partial: Parameters<typeof Mount.create>[0]) =>
+  mountSpec(Mount.create({ containerPath: '/m', hostPath: '/h', ...partial }), 0);
 
 /** What an id is on the other side; undefined where it is not mapped. */
 function lookUp(id: number, list: readonly OciIdMapping[]): number | undefined {
@@ -25,7 +29,7 @@ test('a user namespace is exactly what was asked for, or refused by name', (t) =
     fc.property(modes, mappings, mappings, fc.boolean(), (mode, uids, other, same) => {
       const gids = same ? uids : other;
       try {
-        const range = podUserNamespace(NamespaceOption.create({ usernsOptions: { mode, uids, gids } }));
+        const range = podNamespaces(NamespaceOption.create({ usernsOptions: { mode, uids, gids } })).user;
         if (mode === NamespaceMode.NODE) {
           t.is(range, undefined);
           return;
@@ -47,7 +51,7 @@ test('a mount maps what was asked for, and never in the words of the container',
   const one = fc.record({ hostId: uint32, containerId: uint32, length: fc.integer({ min: 2, max: 100_000 }) });
   fc.assert(
     fc.property(one, fc.nat(100_000), (mapping, offset) => {
-      const mount = Mount.create({ uidMappings: [mapping], gidMappings: [mapping] });
+      const mount = mountOf({ uidMappings: [mapping], gidMappings: [mapping] });
       const { uidMappings = [], gidMappings } = mountMappings(mount, 'm', true);
       t.deepEqual(uidMappings, gidMappings);
       const asked = { containerID: mapping.containerId, hostID: mapping.hostId, size: mapping.length };
@@ -57,5 +61,42 @@ test('a mount maps what was asked for, and never in the words of the container',
       }
     }),
   );
-  t.deepEqual(mountMappings(Mount.create(), 'm', false), {});
+  t.deepEqual(mountMappings(mountOf({}), 'm', false), {});
+});
+
+test('POD is what is meant where nothing is said', (t) => {
+  const all = { network: 'pod', ipc: 'pod', pid: 'pod' } as const;
+  t.deepEqual(podNamespaces(undefined), all);
+  t.deepEqual(podNamespaces(NamespaceOption.create()), all);
+  t.deepEqual(containerNamespaces(undefined), { pid: 'pod', userNamespace: undefined });
+});
+
+test('the modes of a pod and of a container', (t) => {
+  const { NODE, CONTAINER, TARGET } = NamespaceMode;
+  t.deepEqual(podNamespaces(NamespaceOption.create({ network: NODE, ipc: NODE, pid: CONTAINER })), {
+    network: 'node',
+    ipc: 'node',
+    pid: 'container',
+  });
+  t.deepEqual(containerNamespaces(NamespaceOption.create({ pid: TARGET, targetId: 'c' })).pid, { target: 'c' });
+  t.is(containerNamespaces(NamespaceOption.create({ usernsOptions: { mode: NODE } })).userNamespace, 'node');
+  const refused: [Parameters<typeof NamespaceOption.create>[0], RegExp][] = [
+    [{ network: CONTAINER }, /namespace_options\.network: must be POD or NODE/],
+    [{ ipc: TARGET }, /namespace_options\.ipc: must be POD or NODE/],
+    [{ pid: TARGET }, /namespace_options\.pid: TARGET is for containers/],
+    [{ pid: 9 as never }, /namespace_options\.pid: must be/],
+  ];
+  for (const [options, message] of refused)
+    t.throws(() => podNamespaces(NamespaceOption.create(options)), { instanceOf: CriError, message });
+  t.throws(() => containerNamespaces(NamespaceOption.create({ pid: TARGET })), { message: /target_id: is required/ });
+});
+
+test("a user namespace excludes the node's PID and IPC namespaces", (t) => {
+  const ids = [{ hostId: 65_536, containerId: 0, length: 65_536 }];
+  const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+  for (const key of ['pid', 'ipc'] as const) {
+    t.throws(() => podNamespaces(NamespaceOption.create({ usernsOptions, [key]: NamespaceMode.NODE })), {
+      message: new RegExp(`namespace_options\\.${key}: cannot be NODE`),
+    });
+  }
 });

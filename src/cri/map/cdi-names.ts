@@ -1,6 +1,6 @@
-import type { ContainerConfig } from '../../../../api/gen/cri.ts';
-import { qualifiedDeviceName } from '../../model/device-name.ts';
-import { invalidArgument } from '../../model/errors.ts';
+import type { ContainerConfig } from '../../../api/gen/cri.ts';
+import { qualifiedDeviceName } from '../../core/model/device-name.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
 
 const ANNOTATION_PREFIX = 'cdi.k8s.io/';
 
@@ -20,7 +20,7 @@ export function cdiDeviceNames(config: ContainerConfig): string[] {
   for (const [index, { name }] of config.CDIDevices.entries()) add(`config.CDI_devices[${String(index)}].name`, name);
   for (const [key, value] of Object.entries(config.annotations)) {
     if (!key.startsWith(ANNOTATION_PREFIX)) continue;
-    for (const name of value.split(',')) add(`config.annotations["${key}"]`, name.trim());
+    for (const name of value.split(',')) add(`config.annotations[${JSON.stringify(key)}]`, name.trim());
   }
   return [...names];
 }

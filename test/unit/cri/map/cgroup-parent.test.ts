@@ -1,11 +1,10 @@
 import test from 'ava';
-import {
-  cgroupParentPath,
-  checkCgroupParent,
-  defaultCgroupParents,
-} from '../../../../src/core/lifecycle/pods/cgroup-parent.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { isSliceName, slicePath } from '../../../../src/core/model/systemd-slice.ts';
+import { cgroupParent } from '../../../../src/cri/map/cgroup-parent.ts';
+
+const parse = (asked: string, cgroupDriver: 'cgroupfs' | 'systemd', configured = '') =>
+  cgroupParent(asked, { cgroupDriver, cgroupParent: configured });
 
 test('slices lie where systemd has them, a level a dash', (t) => {
   t.is(slicePath('-.slice'), '/');
@@ -19,11 +18,9 @@ test('slices lie where systemd has them, a level a dash', (t) => {
     t.false(isSliceName(name), name);
 });
 
-test('a parent of the other driver is refused, naming both; each has a default', (t) => {
+test('a parent of the other driver is refused, naming both', (t) => {
   const refused = (parent: string, driver: 'cgroupfs' | 'systemd', what: RegExp) => {
-    const error = t.throws(() => checkCgroupParent(parent, driver, 'config.linux.cgroup_parent'), {
-      instanceOf: CriError,
-    });
+    const error = t.throws(() => parse(parent, driver), { instanceOf: CriError });
     t.is(error?.code, StatusCode.INVALID_ARGUMENT);
     t.regex(error?.message ?? '', what);
     t.regex(error?.message ?? '', /^config\.linux\.cgroup_parent: .*"cgroupfs" \(paths\) or "systemd" \(slices\)/);
@@ -33,16 +30,20 @@ test('a parent of the other driver is refused, naming both; each has a default',
   refused('/kubepods/burstable/pod1', 'systemd', /is no systemd slice, and the cgroup driver is "systemd"/);
   refused('/elsewhere/kubepods-pod1.slice', 'systemd', /is no systemd slice/);
   refused('kubepods--pod1.slice', 'systemd', /is no systemd slice/);
-  for (const driver of ['cgroupfs', 'systemd'] as const)
-    t.notThrows(() => checkCgroupParent(defaultCgroupParents[driver], driver, 'x'));
+  t.throws(() => parse('/a\nb', 'cgroupfs'), { message: /^config\.linux\.cgroup_parent: must hold no control/ });
+});
+
+test('a pod without a parent has the configured one, or that of the driver', (t) => {
+  t.deepEqual(parse('', 'cgroupfs'), { asked: '', path: '/proxmox-lxcri' });
+  t.deepEqual(parse('', 'systemd'), { asked: '', path: slicePath('proxmox-lxcri.slice') });
+  t.deepEqual(parse('', 'cgroupfs', '/mine'), { asked: '', path: '/mine' });
 });
 
 test('the path of a parent: as it is, or where the slice is', (t) => {
   const path = '/kubepods.slice/kubepods-pod1.slice';
-  for (const parent of ['kubepods-pod1.slice', '/kubepods-pod1.slice', path]) {
-    t.notThrows(() => checkCgroupParent(parent, 'systemd', 'x'));
-    t.is(cgroupParentPath(parent), path);
+  for (const asked of ['kubepods-pod1.slice', '/kubepods-pod1.slice', path]) {
+    t.deepEqual(parse(asked, 'systemd'), { asked, path });
   }
-  t.is(cgroupParentPath('/kubepods/burstable/pod1'), '/kubepods/burstable/pod1');
-  t.is(cgroupParentPath('/system.slice/x'), '/system.slice/x');
+  t.is(parse('/kubepods/burstable/pod1', 'cgroupfs').path, '/kubepods/burstable/pod1');
+  t.is(parse('/system.slice/x', 'cgroupfs').path, '/system.slice/x');
 });

@@ -1,0 +1,55 @@
+import type { IdRange } from './id-range.ts';
+import type { Bandwidth, DnsSettings, PortMapping } from './network.ts';
+import type { ResourceLimits } from './resources.ts';
+import type { NamespaceScope } from './sandbox-provider.ts';
+import type { SelinuxLabel } from './security.ts';
+
+/** What tells one pod from another (CRI PodSandboxMetadata). */
+export interface PodMetadata {
+  name: string;
+  namespace: string;
+  uid: string;
+  attempt: number;
+}
+
+/** The namespaces that a pod has. */
+export interface PodNamespaces {
+  network: 'pod' | 'node';
+  ipc: 'pod' | 'node';
+  /** `pod`: one for all containers; `container`: one each. */
+  pid: NamespaceScope;
+  /** The pod's own user namespace; absent: the node's. */
+  user?: IdRange;
+}
+
+/**
+ * A pod as it was asked for, every value checked: what a request came to. Its values are JSON's, so that a record can hold
+ * it as it is.
+ */
+export interface PodSpec {
+  metadata: PodMetadata;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  /** An RFC 1123 name of at most 64 characters; empty with the node's network, which comes with the node's name. */
+  hostname: string;
+  /** Absolute path of the directory of its containers' logs; empty: nothing is logged. */
+  logDirectory: string;
+  namespaces: PodNamespaces;
+  /** Kernel parameters of its own namespaces, named as `sysctlName` gives them. */
+  sysctls: Record<string, string>;
+  /** Those with a port on the host. */
+  portMappings: PortMapping[];
+  /** Absent: the node's. */
+  dns?: DnsSettings;
+  bandwidth?: Bandwidth;
+  cgroupParent: {
+    /** As it was asked for; empty when it was not. */
+    asked: string;
+    /** The absolute cgroup path below which the pod's own cgroup is made. */
+    path: string;
+  };
+  selinux?: SelinuxLabel;
+  /** What the runtime itself costs for the pod, and the sum over its containers. */
+  overhead?: ResourceLimits;
+  resources?: ResourceLimits;
+}

@@ -1,0 +1,102 @@
+import { NamespaceMode } from '../../../api/gen/cri.ts';
+import type { IDMapping, NamespaceOption, UserNamespace } from '../../../api/gen/cri.ts';
+import type { ContainerPid } from '../../core/model/container-spec.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
+import type { IdRange } from '../../core/model/id-range.ts';
+import type { PodNamespaces } from '../../core/model/pod-spec.ts';
+
+const FIELD = 'config.linux.security_context.namespace_options';
+
+/** Ids end below 2^32 - 1, which stands for "none" (user_namespaces(7)). */
+const ID_LIMIT = 4_294_967_295;
+
+/**
+ * The namespaces a pod asks for; CRI's POD is the zero value, so an absent message means POD everywhere but for the user
+ * namespace, which is then the node's.
+ * @throws CriError INVALID_ARGUMENT for a mode that a pod cannot have, and for the node's PID or IPC namespace beside a user
+ *   namespace of its own: nobody in one has a right to those.
+ */
+export function podNamespaces(options: NamespaceOption | undefined): PodNamespaces {
+  if (options === undefined) return { network: 'pod', ipc: 'pod', pid: 'pod' };
+  const scope = (key: 'network' | 'ipc') => {
+    if (options[key] === NamespaceMode.POD) return 'pod';
+    if (options[key] === NamespaceMode.NODE) return 'node';
+    throw invalidArgument(`${FIELD}.${key}`, 'must be POD or NODE');
+  };
+  const pid = pidScope(options.pid);
+  if (pid === undefined) throw invalidArgument(`${FIELD}.pid`, 'must be POD, CONTAINER or NODE');
+  if (pid === 'target') throw invalidArgument(`${FIELD}.pid`, 'TARGET is for containers only');
+  const namespaces: PodNamespaces = { network: scope('network'), ipc: scope('ipc'), pid };
+  const user = userNamespace(options.usernsOptions);
+  if (user === undefined || user === 'node') return namespaces;
+  for (const key of ['pid', 'ipc'] as const) {
+    if (namespaces[key] === 'node') {
+      throw invalidArgument(`${FIELD}.${key}`, 'cannot be NODE in a pod with a user namespace of its own');
+    }
+  }
+  return { ...namespaces, user };
+}
+
+/**
+ * What a container says of its namespaces: its PID namespace, and nothing or something of its user namespace. The others
+ * are its pod's. @throws CriError INVALID_ARGUMENT
+ */
+export function containerNamespaces(options: NamespaceOption | undefined): {
+  pid: ContainerPid;
+  userNamespace: IdRange | 'node' | undefined;
+} {
+  const pid = pidScope(options?.pid ?? NamespaceMode.POD);
+  if (pid === undefined) throw invalidArgument(`${FIELD}.pid`, 'must be POD, CONTAINER, NODE or TARGET');
+  const target = options?.targetId ?? '';
+  if (pid === 'target' && target === '') throw invalidArgument(`${FIELD}.target_id`, 'is required with pid TARGET');
+  return { pid: pid === 'target' ? { target } : pid, userNamespace: userNamespace(options?.usernsOptions) };
+}
+
+function pidScope(mode: NamespaceMode): 'pod' | 'container' | 'node' | 'target' | undefined {
+  switch (mode) {
+    case NamespaceMode.POD:
+      return 'pod';
+    case NamespaceMode.CONTAINER:
+      return 'container';
+    case NamespaceMode.NODE:
+      return 'node';
+    case NamespaceMode.TARGET:
+      return 'target';
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * The user namespace that is asked for (CRI NamespaceOption.userns_options); undefined where nothing is said.
+ * @throws CriError INVALID_ARGUMENT unless the mode is NODE without mappings or POD with one that begins at 0 and is the
+ *   same for users and groups.
+ */
+function userNamespace(userns: UserNamespace | undefined): IdRange | 'node' | undefined {
+  if (userns === undefined) return undefined;
+  const field = `${FIELD}.userns_options`;
+  if (userns.mode === NamespaceMode.NODE) {
+    if (userns.uids.length + userns.gids.length === 0) return 'node';
+    throw invalidArgument(`${field}.uids`, "must be empty with mode NODE, which is the node's own user namespace");
+  }
+  if (userns.mode !== NamespaceMode.POD) throw invalidArgument(`${field}.mode`, 'must be POD or NODE');
+  const uids = onlyMapping(userns.uids, `${field}.uids`);
+  const gids = onlyMapping(userns.gids, `${field}.gids`);
+  if (uids.hostId !== gids.hostId || uids.size !== gids.size) {
+    throw invalidArgument(`${field}.gids`, 'must be the same mapping as uids');
+  }
+  return uids;
+}
+
+function onlyMapping(mappings: readonly IDMapping[], field: string): IdRange {
+  const [mapping] = mappings;
+  if (mapping === undefined || mappings.length > 1) {
+    throw invalidArgument(field, `must hold one mapping, not ${String(mappings.length)}`);
+  }
+  if (mapping.containerId !== 0) throw invalidArgument(`${field}[0].container_id`, 'must be 0: root must be mapped');
+  if (mapping.length === 0) throw invalidArgument(`${field}[0].length`, 'must not be 0');
+  if (mapping.hostId + mapping.length > ID_LIMIT) {
+    throw invalidArgument(`${field}[0].length`, `leads beyond the last id, ${String(ID_LIMIT - 1)}`);
+  }
+  return { hostId: mapping.hostId, size: mapping.length };
+}
