@@ -64,13 +64,13 @@ function userChoice(context: LinuxContainerSecurityContext | undefined): UserCho
   if (runAsGroup !== undefined && user === undefined) {
     throw invalidArgument(`${CONTEXT}.run_as_group`, 'needs run_as_user or run_as_username beside it');
   }
-  const { Merge, Strict } = SupplementalGroupsPolicy;
-  if (policy !== Merge && policy !== Strict) {
+  const policies: readonly number[] = [SupplementalGroupsPolicy.Merge, SupplementalGroupsPolicy.Strict];
+  if (!policies.includes(policy)) {
     throw invalidArgument(`${CONTEXT}.supplemental_groups_policy`, 'must be Merge or Strict');
   }
   return {
     supplementalGroups: supplementalGroups.map((id) => toId(`${CONTEXT}.supplemental_groups`, id)),
-    mergeImageGroups: policy === Merge,
+    mergeImageGroups: policy === SupplementalGroupsPolicy.Merge,
     ...defined({ user, gid: runAsGroup && toId(`${CONTEXT}.run_as_group`, runAsGroup.value) }),
   };
 }
