@@ -1,5 +1,11 @@
 import test from 'ava';
-import { NamespaceMode, RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../api/gen/cri.ts';
+import { existsSync } from 'node:fs';
+import {
+  NamespaceMode,
+  RuntimeServiceService,
+  UpdateContainerResourcesRequest,
+  UpdatePodSandboxResourcesRequest,
+} from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { readHostFacts } from '../../src/host/facts.ts';
@@ -39,6 +45,55 @@ test.serial("a pod's limits are noted, told again and kept over a restart; bad o
     await t.throwsAsync(update(pod, {}), { code: StatusCode.FAILED_PRECONDITION } as object);
   }
   await t.throwsAsync(update('nobody', {}), { code: StatusCode.NOT_FOUND } as object);
+});
+
+/** What cgroup v1 has in memory.limit_in_bytes without a limit, which the kubelet reads and passes on. */
+const NONE = 9_223_372_036_854_771_712n;
+
+test.serial("no limit is a limit's value, and an update changes what it names only", async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`unlimited-${handler}`, {}, handler);
+    for (const memoryLimitInBytes of [NONE, -1n, -67_108_865n]) {
+      const request = { podSandboxId: pod, resources: { memoryLimitInBytes, cpuQuota: -1n, cpuShares: -98n } };
+      await client.call(
+        RuntimeServiceService.updatePodSandboxResources,
+        UpdatePodSandboxResourcesRequest.create(request),
+      );
+    }
+    const resources = { memoryLimitInBytes: 64n << 20n, cpuShares: 512n, cpuQuota: 50_000n, cpuPeriod: 100_000n };
+    const id = await server.sh(pod, 'a', 'exec sleep 1000', { linux: { resources } });
+    const files = { v1: '/sys/fs/cgroup/memory/memory.limit_in_bytes', v2: '/sys/fs/cgroup/memory.max' };
+    const memory = async () => {
+      const script = `cat ${files.v1} 2>/dev/null || cat ${files.v2}`;
+      return (await server.exec(id, 'sh', '-c', script)).stdout.toString().trim();
+    };
+    const update = (linux: object) =>
+      client.call(
+        RuntimeServiceService.updateContainerResources,
+        UpdateContainerResourcesRequest.create({ containerId: id, linux }),
+      );
+    await update({ cpuQuota: 60_000n });
+    t.like((await server.status(id)).resources?.linux, { ...resources, cpuQuota: 60_000n });
+    t.is(await memory(), String(64 << 20));
+    await update({ memoryLimitInBytes: NONE });
+    t.like((await server.status(id)).resources?.linux, { ...resources, cpuQuota: 60_000n, memoryLimitInBytes: -1n });
+    t.regex(await memory(), /^(max|9223372036854771712)$/);
+    await update({ memoryLimitInBytes: 32n << 20n });
+    t.is(await memory(), String(32 << 20));
+    const free = await server.sh(pod, 'b', 'exec sleep 1000', { linux: { resources: { memoryLimitInBytes: NONE } } });
+    t.is((await server.exec(free, 'true')).exitCode, 0);
+  }
+});
+
+const withoutSelinux = existsSync('/sys/fs/selinux/enforce') ? test.skip : test.serial;
+withoutSelinux('SELinux options are ignored where the kernel has no SELinux', async (t) => {
+  const server = await ServerFixture.make(t);
+  const linux = { securityContext: { selinuxOptions: { type: 'spc_t', level: 's0' } } };
+  const pod = await server.pod('labelled', { linux });
+  const id = await server.sh(pod, 'c', 'exec sleep 1000', { linux });
+  t.is((await server.exec(id, 'true')).exitCode, 0);
 });
 
 test.serial('limits of processes are the configured ones, in containers and in what is executed in them', async (t) => {

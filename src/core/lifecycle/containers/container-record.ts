@@ -31,7 +31,5 @@ const stored = z.object({
 
 /** How a container is stored. @param older what reads the records of earlier versions. */
 export function containerSchema(older: StoredContainer): RecordSchema<ContainerRecord> {
-  return upgraded(stored, ({ config, ...rest }) =>
-    config === undefined ? rest : { ...rest, ...older({ config }) },
-  );
+  return upgraded(stored, ({ config, ...rest }) => (config === undefined ? rest : { ...rest, ...older({ config }) }));
 }

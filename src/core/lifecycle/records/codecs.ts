@@ -25,7 +25,10 @@ export function json<T extends object>() {
 }
 
 /** Records of one kind, those of earlier versions too, which `upgrade` turns into what is written now. */
-export function upgraded<S extends z.ZodObject>(schema: S, upgrade: (stored: Record<string, unknown>) => object) {
+export function upgraded<S extends z.ZodObject>(
+  schema: S,
+  upgrade: (stored: Record<string, unknown>) => object,
+): z.ZodCodec<z.ZodType<Record<string, unknown>>, S> {
   return z.codec(z.custom<Record<string, unknown>>(isObject, 'must be an object'), schema, {
     decode: (stored) => upgrade(stored) as z.input<S>,
     encode: (record) => record,

@@ -64,7 +64,18 @@ const container: fc.Arbitrary<ContainerRecord> = fc.record(
   },
   {
     requiredKeys: [
-      ...(['id', 'sandboxId', 'spec', 'request', 'imageId', 'imageRef', 'phase', 'logPath', 'user', 'stopSignal'] as const),
+      ...([
+        'id',
+        'sandboxId',
+        'spec',
+        'request',
+        'imageId',
+        'imageRef',
+        'phase',
+        'logPath',
+        'user',
+        'stopSignal',
+      ] as const),
       ...(['createdAt', 'startedAt', 'finishedAt', 'exitCode', 'reason', 'message'] as const),
     ],
   },
