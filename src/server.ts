@@ -144,7 +144,7 @@ export async function build(
   events.subscribe(({ kind }) => {
     metrics.events.inc({ kind });
   });
-  const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), clock, logger });
+  const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), logger });
   const images = new ImageService({
     root: config.root,
     registry: imageRegistry(config, logger),

@@ -34,7 +34,7 @@ export async function temporary(t: ExecutionContext): Promise<string> {
 }
 
 export async function newStore(root: string): Promise<OverlayStore> {
-  const store = new OverlayStore({ root, clock: systemClock, logger: silent });
+  const store = new OverlayStore({ root, logger: silent });
   await store.recover(new Set());
   return store;
 }

@@ -199,7 +199,8 @@ test('Copies are repeatable, counted, and protect their layers until they go', a
   const usage = await store.usage('c1');
   t.is(usage?.inodes, 1n);
   t.true(usage!.bytes >= 1_000_000n && usage!.bytes < 1_100_000n, String(usage?.bytes));
-  t.true((await store.fsUsage()).bytes >= 1_000_000n);
+  // Two layers of a file, their root directories included.
+  t.is((await store.fsUsage()).inodes, 4n);
   t.is(await store.usage('c2'), undefined);
   t.deepEqual(await store.list(), ['c1']);
   for (const chainId of chain) {
@@ -283,7 +284,6 @@ test('Paths longer than the kernel takes keep nothing from being counted, remove
   await store.prepare('damaged', chainId);
   await writeFile(join(root, 'containers/damaged/rootfs.json'), '{');
   t.is((await store.usage('deep'))?.inodes, 201n);
-  t.true((await store.fsUsage()).inodes >= 201n);
   await store.remove('deep');
   t.deepEqual(await store.list(), ['damaged']);
 

@@ -71,7 +71,7 @@ export interface RootfsStore {
   /** What the copy holds beyond its image; undefined when it does not exist. */
   usage(id: string): Promise<Usage | undefined>;
 
-  /** Use of the whole store, and a path on its file system. */
+  /** What the layers use together, known without counting, and a path on their file system. */
   fsUsage(): Promise<Usage & { mountpoint: string }>;
 
   /** Run once at start: removes half-applied layers, mounts the copies in `keep` again where needed. */

@@ -47,7 +47,8 @@ export function imageCalls({ images, containers }: Services): Handlers<typeof Im
         inodesUsed: { value: inodes },
       });
       return ImageFsInfoResponse.create({
-        imageFilesystems: [usage(timestamp, usedBytes, inodesUsed)],
+        // As in containerd: what runs on images is on their file system, and counts there too.
+        imageFilesystems: [usage(timestamp, usedBytes + written.bytes, inodesUsed + written.inodes)],
         containerFilesystems: [usage(written.at, written.bytes, written.inodes)],
       });
     },

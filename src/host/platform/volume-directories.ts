@@ -54,7 +54,7 @@ export class VolumeDirectories implements DeclaredVolumes {
 
   async usage(containerId: string): Promise<Usage> {
     const directory = join(this.#folder, containerId);
-    return (await diskUsage([directory])).get(directory) ?? { bytes: 0n, inodes: 0n };
+    return (await diskUsage(directory)) ?? { bytes: 0n, inodes: 0n };
   }
 
   async list(): Promise<string[]> {

@@ -1,8 +1,11 @@
 import { lstat } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { CommandError, run } from '../processes/run.ts';
 
 /** Trees that one command counts: their paths fit its arguments and the output kept of it. */
 const BATCH = 1000;
+/** Milliseconds in which trees are gathered for one command: a server asks for those of all its containers at once. */
+const GATHER_MS = 5;
 
 /** Bytes on disk (st_blocks) and inodes, a file with several names once. */
 interface TreeUsage {
@@ -10,24 +13,44 @@ interface TreeUsage {
   inodes: bigint;
 }
 
+type Counted = Map<string, TreeUsage>;
+
+let gathered: { paths: string[]; counted: Promise<Counted> } | undefined;
+
 /**
- * What lies below each of these directories, by path, without the directory itself, without what is mounted there and
- * without following a link. One that does not exist, or cannot be counted, is missing in the result; what vanishes meanwhile
- * is not counted. Done by du(1), which works on open directories: names and depth may be anything, nobody can lead it
- * outside by exchanging a directory for a link, and this process neither waits for the disk nor holds the names.
+ * What lies below a directory, without the directory itself, without what is mounted there and without following a link;
+ * undefined when it does not exist. What vanishes meanwhile is not counted. Done by du(1), which works on open directories:
+ * names and depth may be anything, nobody can lead it outside by exchanging a directory for a link, and this process neither
+ * waits for the disk nor holds the names. Calls that come together share a command.
+ * @throws Error when it exists and cannot be counted.
  */
-export async function diskUsage(directories: readonly string[]): Promise<Map<string, TreeUsage>> {
-  const usages = new Map<string, TreeUsage>();
-  for (let from = 0; from < directories.length; from += BATCH) {
-    const batch = directories.slice(from, from + BATCH);
-    const [blocks, inodes] = await Promise.all([du('--block-size=512', batch), du('--inodes', batch)]);
-    for (const path of batch) {
-      const own = await blocksOf(path);
-      const [allBlocks, allInodes] = [blocks.get(path), inodes.get(path)];
-      if (own === undefined || allBlocks === undefined || allInodes === undefined) continue;
-      const below = allBlocks > own ? allBlocks - own : 0n;
-      usages.set(path, { bytes: below * 512n, inodes: allInodes > 0n ? allInodes - 1n : 0n });
-    }
+export async function diskUsage(directory: string): Promise<TreeUsage | undefined> {
+  if ((await blocksOf(directory)) === undefined) return undefined;
+  if (gathered === undefined || gathered.paths.length >= BATCH) gathered = gather();
+  gathered.paths.push(directory);
+  const usage = (await gathered.counted).get(directory);
+  if (usage !== undefined || (await blocksOf(directory)) === undefined) return usage;
+  throw new Error(`${directory}: cannot be counted`);
+}
+
+function gather(): { paths: string[]; counted: Promise<Counted> } {
+  const paths: string[] = [];
+  const counted = setTimeout(GATHER_MS).then(() => {
+    if (gathered?.paths === paths) gathered = undefined;
+    return count([...new Set(paths)]);
+  });
+  return { paths, counted };
+}
+
+async function count(paths: readonly string[]): Promise<Counted> {
+  const [blocks, inodes] = await Promise.all([du('--block-size=512', paths), du('--inodes', paths)]);
+  const usages: Counted = new Map();
+  for (const path of paths) {
+    const own = await blocksOf(path);
+    const [allBlocks, allInodes] = [blocks.get(path), inodes.get(path)];
+    if (own === undefined || allBlocks === undefined || allInodes === undefined) continue;
+    const below = allBlocks > own ? allBlocks - own : 0n;
+    usages.set(path, { bytes: below * 512n, inodes: allInodes > 0n ? allInodes - 1n : 0n });
   }
   return usages;
 }

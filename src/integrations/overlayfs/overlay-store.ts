@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
-import type { Clock } from '../../core/model/clock.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
@@ -21,7 +20,6 @@ import { WritableCopies } from './writable-copies.ts';
 export interface OverlayStoreOptions {
   /** Folder of the store, on a file system that overlayfs can write to (ext4, xfs). Made when missing. */
   root: string;
-  clock: Clock;
   logger: Logger;
   /** What one layer may hold; the bounds of `bounds.ts` unless given. */
   limits?: Partial<LayerLimits>;
@@ -34,14 +32,10 @@ const DEFAULT_LIMITS: LayerLimits = {
   maxRatio: MAX_RATIO,
 };
 
-/** How old the sum of what the writable copies use may be. */
-const USAGE_AGE = 10_000_000_000n;
-
 /** The rootfs store on overlayfs: a folder a layer, and a mount with an upper folder a copy. */
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
   readonly #root: string;
-  readonly #clock: Clock;
   readonly #limits: LayerLimits;
   readonly #layers: LayerIndex;
   readonly #copies: WritableCopies;
@@ -52,11 +46,9 @@ export class OverlayStore implements RootfsStore {
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
   #idmapProblem: Promise<string | undefined> | undefined;
-  #copiesUsage: { at: bigint; usage: Promise<Usage> } | undefined;
 
-  constructor({ root, clock, logger, limits }: OverlayStoreOptions) {
+  constructor({ root, logger, limits }: OverlayStoreOptions) {
     this.#root = root;
-    this.#clock = clock;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#logger = logger;
     this.#trash = new Trash(join(root, 'removed'), (error) => {
@@ -142,14 +134,7 @@ export class OverlayStore implements RootfsStore {
 
   async fsUsage(): Promise<Usage & { mountpoint: string }> {
     await this.#load();
-    const now = this.#clock.now();
-    if (!this.#copiesUsage || now - this.#copiesUsage.at > USAGE_AGE) {
-      this.#copiesUsage = { at: now, usage: this.#sumCopies() };
-      // A failure is told once, and not remembered.
-      this.#copiesUsage.usage.catch(() => (this.#copiesUsage = undefined));
-    }
-    const total = add([...this.#layers.list(), await this.#copiesUsage.usage]);
-    return { ...total, mountpoint: this.#root };
+    return { ...add(this.#layers.list()), mountpoint: this.#root };
   }
 
   async recover(keep: ReadonlySet<string>): Promise<void> {
@@ -216,13 +201,6 @@ export class OverlayStore implements RootfsStore {
       await syncDirectory(join(this.#root, 'layers'));
       this.#layers.add(layer);
     });
-  }
-
-  async #sumCopies(): Promise<Usage> {
-    const usages: Usage[] = [];
-    for (const id of await this.#copies.list())
-      usages.push((await this.#copies.usage(id)) ?? { bytes: 0n, inodes: 0n });
-    return add(usages);
   }
 }
 

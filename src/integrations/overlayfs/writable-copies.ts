@@ -95,8 +95,7 @@ export class WritableCopies {
   /** What was written to the copy. undefined when there is none. */
   async usage(id: string): Promise<Usage | undefined> {
     if (!ID.test(id)) return undefined;
-    const upper = join(this.#folder(id), 'upper');
-    return (await diskUsage([upper])).get(upper);
+    return diskUsage(join(this.#folder(id), 'upper'));
   }
 
   async isUsed(chainId: string): Promise<boolean> {

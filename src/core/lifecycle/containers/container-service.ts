@@ -68,7 +68,13 @@ export class ContainerService {
     this.#store = new ContainerStore(options);
     const runners = new Set(options.pods.backends().map(({ runner }) => runner));
     for (const runner of runners) runner.onExit((exit) => void this.#onExit(exit));
-    this.#usage = new WritableUsage((id) => this.#written(id), options.clock);
+    this.#usage = new WritableUsage({
+      measure: (id) => this.#written(id),
+      clock: options.clock,
+      onError: (containerId, error) => {
+        options.logger.warn('Cannot count what a container has written', { containerId, error: messageOf(error) });
+      },
+    });
     options.pods.attachContainers({
       endAll: async (sandboxId) => {
         const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
@@ -212,7 +218,7 @@ export class ContainerService {
     await recoverContainer(this.#options, this.#store, record, () => Promise.resolve());
   }
 
-  /** What a container has written to its root file system and to the directories that its image declares. */
+  /** What a container has written to its root file system and to the directories that its image declares, as it was counted last. */
   usage(id: string): Promise<Measured | undefined> {
     return this.#usage.of(this.get(id).id);
   }
@@ -226,9 +232,8 @@ export class ContainerService {
     const record = this.#store.get(id);
     if (record === undefined) return undefined;
     const { rootfs, platform } = this.#backendOf(record);
-    const layer = await rootfs.usage(id);
+    const [layer, volumes] = await Promise.all([rootfs.usage(id), platform.volumes.usage(id)]);
     if (layer === undefined) return undefined;
-    const volumes = await platform.volumes.usage(id);
     return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
   }
 

@@ -5,30 +5,56 @@ import type { Usage } from '../../../../../src/core/model/rootfs.ts';
 const SECOND = 1_000_000_000n;
 
 function setUp() {
-  const state = { now: 100n * SECOND, took: 0n, calls: 0, running: 0, most: 0, fails: false };
+  const state = {
+    now: 100n * SECOND,
+    took: 0n,
+    calls: [] as string[],
+    running: 0,
+    most: 0,
+    fails: false,
+    inodes: 1n,
+    errors: [] as string[],
+    gate: Promise.resolve() as Promise<unknown>,
+  };
   const measure = async (id: string): Promise<Usage | undefined> => {
-    state.calls += 1;
+    const bytes = BigInt(state.calls.push(id)) * 10n;
     state.most = Math.max(state.most, (state.running += 1));
-    await Promise.resolve();
+    await state.gate;
     state.running -= 1;
     state.now += state.took;
     if (state.fails) throw new Error('cannot count');
-    return id === 'none' ? undefined : { bytes: BigInt(state.calls) * 10n, inodes: 1n };
+    return id === 'none' ? undefined : { bytes, inodes: state.inodes };
   };
   const clock = { now: () => state.now, sleep: () => Promise.resolve() };
-  return { state, usage: new WritableUsage(measure, clock) };
+  const usage = new WritableUsage({ measure, clock, onError: (id) => state.errors.push(id) });
+  return { state, usage };
 }
 
-test('what was counted holds for ten seconds, also for those who ask while it is counted', async (t) => {
+test('the first figures are counted ones, also for those who ask meanwhile', async (t) => {
   const { state, usage } = setUp();
   const first = { bytes: 10n, inodes: 1n, at: 100n * SECOND };
   t.deepEqual(await Promise.all([usage.of('a'), usage.of('a')]), [first, first]);
-  state.now += 10n * SECOND - 1n;
-  t.deepEqual(await usage.of('a'), first);
-  state.now += 1n;
-  t.deepEqual(await usage.of('a'), { bytes: 20n, inodes: 1n, at: 110n * SECOND });
+  t.deepEqual(state.calls, ['a']);
   usage.forget('a');
-  t.is((await usage.of('a'))?.bytes, 30n);
+  t.is((await usage.of('a'))?.bytes, 20n);
+});
+
+test('figures hold for ten seconds; older ones are answered at once and counted again behind', async (t) => {
+  const { state, usage } = setUp();
+  await usage.of('a');
+  state.now += 10n * SECOND - 1n;
+  t.is((await usage.of('a'))?.bytes, 10n);
+  await usage.settled();
+  t.is(state.calls.length, 1);
+  state.now += 1n;
+  const gate = Promise.withResolvers<undefined>();
+  state.gate = gate.promise;
+  t.is((await usage.of('a'))?.bytes, 10n);
+  t.deepEqual(await usage.total(['a']), { bytes: 10n, inodes: 1n, at: 100n * SECOND });
+  gate.resolve(undefined);
+  await usage.settled();
+  t.deepEqual(await usage.of('a'), { bytes: 20n, inodes: 1n, at: 110n * SECOND });
+  t.is(state.calls.length, 2);
 });
 
 test('what takes long to count is counted less often', async (t) => {
@@ -36,19 +62,46 @@ test('what takes long to count is counted less often', async (t) => {
   state.took = 3n * SECOND;
   await usage.of('a');
   state.now += 60n * SECOND - 1n;
-  t.is((await usage.of('a'))?.bytes, 10n);
+  await usage.of('a');
+  await usage.settled();
+  t.is(state.calls.length, 1);
   state.now += 1n;
+  await usage.of('a');
+  await usage.settled();
   t.is((await usage.of('a'))?.bytes, 20n);
 });
 
-test('several are counted one after the other and added up; a failure is not remembered', async (t) => {
+test('small containers are counted together, large ones one after the other', async (t) => {
   const { state, usage } = setUp();
-  state.took = 1n;
-  t.deepEqual(await usage.total(['a', 'b', 'none']), { bytes: 30n, inodes: 2n, at: 100n * SECOND });
+  await usage.total(['a', 'b', 'c']);
+  state.most = 0;
+  state.now += 20n * SECOND;
+  await usage.of('a');
+  await usage.settled();
+  t.is(state.most, 3);
+  state.inodes = 100_000n;
+  state.now += 20n * SECOND;
+  await usage.of('a');
+  await usage.settled();
+  state.most = 0;
+  state.now += 20n * SECOND;
+  await usage.of('a');
+  await usage.settled();
   t.is(state.most, 1);
+  t.is(state.calls.length, 12);
+});
+
+test('one that cannot be counted is reported, and neither hides the others nor its own last figure', async (t) => {
+  const { state, usage } = setUp();
+  t.deepEqual(await usage.total(['a', 'none']), { bytes: 10n, inodes: 1n, at: 100n * SECOND });
   t.deepEqual(await usage.total([]), { bytes: 0n, inodes: 0n, at: state.now });
   state.fails = true;
   await t.throwsAsync(usage.of('c'), { message: 'cannot count' });
+  t.is((await usage.total(['a', 'c'])).bytes, 10n);
+  state.now += 20n * SECOND;
+  t.is((await usage.of('a'))?.bytes, 10n);
+  await usage.settled();
+  t.deepEqual(state.errors, ['c', 'a']);
   state.fails = false;
   t.is((await usage.of('c'))?.inodes, 1n);
 });
