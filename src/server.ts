@@ -9,7 +9,7 @@ import type { Config } from './core/config/schema.ts';
 import { ContainerService } from './core/lifecycle/containers/container-service.ts';
 import { ContainerSessions } from './core/lifecycle/containers/container-sessions.ts';
 import { ContainerStatsService } from './core/lifecycle/containers/container-stats.ts';
-import { EventBus } from './core/lifecycle/events.ts';
+import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
@@ -138,11 +138,16 @@ export async function build(
     const remedy = 'raise it where the server is started, such as by Limit…= of its unit';
     logger.warn('Containers get less than runtime.default_ulimits asks for', { problem, remedy });
   }
-  const events = new EventBus((error) => {
-    logger.error('A listener of events failed', { error: messageOf(error) });
+  const events = new EventHub({
+    failed: (error) => {
+      logger.error('A listener of events failed', { error: messageOf(error) });
+    },
+    dropped: () => {
+      metrics.eventsDropped.inc();
+    },
   });
-  events.subscribe(({ kind }) => {
-    metrics.events.inc({ kind });
+  events.subscribe(({ kind, containerId, sandboxId }) => {
+    metrics.events.inc({ object: containerId === sandboxId ? 'pod' : 'container', kind });
   });
   const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), logger });
   const images = new ImageService({

@@ -9,6 +9,7 @@ import { unimplemented } from '../core/model/errors.ts';
 import { messageOf } from '../utils/errors.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
+import type { CallDescriber } from './call-fields.ts';
 import { codeName, toServiceError } from './error-map.ts';
 
 /** What a handler knows of its call. */
@@ -35,9 +36,18 @@ export type Handlers<D> = {
     : never;
 };
 
-/** Calls that the kubelet makes every few seconds; they are logged at debug only. */
-const POLLED =
-  /^(List|Stream|Version|Status|ImageFsInfo|ImageStatus|RuntimeConfig|PodSandboxStatus|ContainerStatus|ContainerStats|PodSandboxStats|GetContainerEvents)/;
+/** Calls that change something are logged at info; the others, some of which come every few seconds, at debug. */
+const MUTATING =
+  /^(Run|Start|Stop|Remove|Create|Update|Reopen|Pull|Import|Export|Prune|Checkpoint|Restore|Attach|Exec$|PortForward)/;
+
+/** What every call works with beside its handler. */
+export interface CallParts {
+  logger: Logger;
+  metrics: Metrics;
+  /** Aborted when the server shuts down. */
+  shutdown: AbortSignal;
+  describer: CallDescriber;
+}
 
 /**
  * Makes a gRPC implementation of `handlers`. Every call goes through the same steps: metrics, log, abort signal and error
@@ -46,7 +56,7 @@ const POLLED =
 export function implement<D extends Record<keyof D, MethodShape>>(
   definition: D,
   handlers: Handlers<D>,
-  parts: { logger: Logger; metrics: Metrics; shutdown: AbortSignal },
+  parts: CallParts,
 ): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
   const implementation: UntypedServiceImplementation = {};
   for (const key of Object.keys(definition) as (keyof D & string)[]) {
@@ -61,9 +71,9 @@ export function implement<D extends Record<keyof D, MethodShape>>(
 
 class InstrumentedMethod {
   readonly #method: string;
-  readonly #parts: { logger: Logger; metrics: Metrics; shutdown: AbortSignal };
+  readonly #parts: CallParts;
 
-  constructor(method: string, parts: { logger: Logger; metrics: Metrics; shutdown: AbortSignal }) {
+  constructor(method: string, parts: CallParts) {
     this.#method = method;
     this.#parts = parts;
   }
@@ -109,47 +119,35 @@ class InstrumentedMethod {
     call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { logger, metrics, shutdown } = this.#parts;
+    const { logger, metrics, shutdown, describer } = this.#parts;
     const method = this.#method;
     const cancelled = new AbortController();
     if (call.cancelled) cancelled.abort();
     call.on('cancelled', () => {
       cancelled.abort();
     });
-    const level = POLLED.test(method) ? 'debug' : 'info';
-    const fields = { method, ...idsOf(call.request) };
+    const isMutating = MUTATING.test(method);
+    const fields = describer.ofRequest(call.request);
     const stopTimer = metrics.rpcDuration.startTimer({ method });
+    const outcome = (code: string) => {
+      metrics.rpcRequests.inc({ method, code });
+      return { ...fields, code, durationMs: Math.round(stopTimer() * 1000) };
+    };
     metrics.rpcInFlight.inc({ method });
     try {
       const result = await work(AbortSignal.any([cancelled.signal, shutdown]));
-      logger[level]('Answered a call', { ...fields, milliseconds: Math.round(stopTimer() * 1000) });
-      metrics.rpcRequests.inc({ method, code: 'OK' });
+      logger[isMutating ? 'info' : 'debug'](`${method} succeeded`, {
+        ...outcome('OK'),
+        ...describer.ofResponse(result),
+      });
       return result;
     } catch (error) {
-      const code = codeName(toServiceError(error).code);
-      logger.warn('A call failed', {
-        ...fields,
-        code,
-        milliseconds: Math.round(stopTimer() * 1000),
-        error: messageOf(error),
-      });
-      metrics.rpcRequests.inc({ method, code });
+      logger.warn(`${method} failed`, { ...outcome(codeName(toServiceError(error).code)), error: messageOf(error) });
       throw error;
     } finally {
       metrics.rpcInFlight.dec({ method });
     }
   }
-}
-
-/** The ids a request names; nothing else of it is logged, as requests hold environments and credentials. */
-function idsOf(request: unknown): Record<string, string> {
-  if (typeof request !== 'object' || request === null) return {};
-  return Object.fromEntries(
-    Object.entries(request).filter(
-      (entry): entry is [string, string] =>
-        (entry[0] === 'podSandboxId' || entry[0] === 'containerId') && typeof entry[1] === 'string' && entry[1] !== '',
-    ),
-  );
 }
 
 function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {

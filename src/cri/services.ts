@@ -1,6 +1,7 @@
 import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
+import { callDescriber } from './call-fields.ts';
 import { implement } from './handlers.ts';
 import { containerCalls } from './rpc/containers.ts';
 import { eventCalls } from './rpc/events.ts';
@@ -14,7 +15,8 @@ import { statsCalls } from './rpc/stats.ts';
 
 /** The gRPC services of this server, every call instrumented; `shutdown` ends streams that never end by themselves. */
 export function criServices(services: Services, metrics: Metrics, shutdown: AbortSignal) {
-  const parts = { logger: services.logger, metrics, shutdown };
+  const describer = callDescriber(services.pods, services.containers);
+  const parts = { logger: services.logger, metrics, shutdown, describer };
   const runtime = {
     ...runtimeCalls(services),
     ...sandboxCalls(services),

@@ -15,7 +15,8 @@ export class Metrics {
   readonly rpcRequests: Counter<'method' | 'code'>;
   readonly rpcDuration: Histogram<'method'>;
   readonly rpcInFlight: Gauge<'method'>;
-  readonly events: Counter<'kind'>;
+  readonly events: Counter<'object' | 'kind'>;
+  readonly eventsDropped: Counter;
 
   constructor() {
     const registers = [this.registry];
@@ -41,7 +42,12 @@ export class Metrics {
     this.events = new Counter({
       name: `${PREFIX}container_events_total`,
       help: 'Pods and containers created, started, stopped and deleted.',
-      labelNames: ['kind'],
+      labelNames: ['object', 'kind'],
+      registers,
+    });
+    this.eventsDropped = new Counter({
+      name: `${PREFIX}container_events_dropped_total`,
+      help: 'Events that slow readers of GetContainerEvents have lost.',
       registers,
     });
     collectDefaultMetrics({ register: this.registry, prefix: PREFIX });

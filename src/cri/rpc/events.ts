@@ -1,7 +1,6 @@
-import { EventEmitter, on } from 'node:events';
 import { ContainerEventType } from '../../../api/gen/cri.ts';
 import type { ContainerEventResponse, RuntimeServiceService } from '../../../api/gen/cri.ts';
-import type { ContainerEvent, ContainerEventKind } from '../../core/lifecycle/events.ts';
+import type { ContainerEvent, ContainerEventKind } from '../../core/lifecycle/events/event-hub.ts';
 import type { Handlers } from '../handlers.ts';
 import { toContainerStatus } from '../map/container.ts';
 import { toPodSandboxStatus } from '../map/sandbox.ts';
@@ -17,25 +16,13 @@ const TYPE: Record<ContainerEventKind, ContainerEventType> = {
 /** GetContainerEvents: what happens from the call on, each with the whole pod's status as it is then. */
 export function eventCalls(services: Services): Handlers<typeof RuntimeServiceService> {
   return {
-    getContainerEvents: async function* (_request, { signal }) {
-      const emitter = new EventEmitter();
-      const unsubscribe = services.events.subscribe((event) => {
-        emitter.emit('event', toResponse(services, event));
-      });
-      try {
-        for await (const [event] of on(emitter, 'event', { signal }) as AsyncIterable<[ContainerEventResponse]>)
-          yield event;
-      } catch (error) {
-        if (!signal.aborted) throw error;
-      } finally {
-        unsubscribe();
-      }
-    },
+    getContainerEvents: (_request, { signal }) =>
+      services.events.stream((event) => toResponse(services, event), signal),
   };
 }
 
 function toResponse({ pods, containers }: Services, event: ContainerEvent): ContainerEventResponse {
-  const pod = pods.list().find((record) => record.id === event.sandboxId);
+  const pod = pods.list().find((record) => record.id === event.sandboxId) ?? event.sandbox;
   const records = containers.list().filter((record) => record.sandboxId === event.sandboxId);
   return {
     containerId: event.containerId,

@@ -2,7 +2,7 @@ import type { Config } from '../../core/config/schema.ts';
 import type { ContainerService } from '../../core/lifecycle/containers/container-service.ts';
 import type { ContainerSessions } from '../../core/lifecycle/containers/container-sessions.ts';
 import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
-import type { EventBus } from '../../core/lifecycle/events.ts';
+import type { EventHub } from '../../core/lifecycle/events/event-hub.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
 import type { Backend } from '../../core/model/backend.ts';
@@ -18,7 +18,7 @@ export interface Services {
   sessions: ContainerSessions;
   stats: ContainerStatsService;
   backends: readonly Backend[];
-  events: EventBus;
+  events: EventHub;
   streaming: Pick<StreamingServer, 'offer'>;
   config: Config;
   clock: Clock;

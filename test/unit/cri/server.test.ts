@@ -16,6 +16,7 @@ import {
 import { Metrics } from '../../../src/core/metrics/metrics.ts';
 import { notFound } from '../../../src/core/model/errors.ts';
 import type { Logger } from '../../../src/core/model/logger.ts';
+import { callDescriber } from '../../../src/cri/call-fields.ts';
 import { implement } from '../../../src/cri/handlers.ts';
 import type { Handlers } from '../../../src/cri/handlers.ts';
 import { CriServer } from '../../../src/cri/server.ts';
@@ -35,7 +36,10 @@ async function folder(t: ExecutionContext): Promise<string> {
 async function serve(t: ExecutionContext, path: string, handlers: Handlers<typeof RuntimeServiceService>) {
   const metrics = new Metrics();
   const shutdown = new AbortController();
-  const services = [implement(RuntimeServiceService, handlers, { logger, metrics, shutdown: shutdown.signal })];
+  const none = { list: () => [] };
+  const describer = callDescriber(none, none);
+  const parts = { logger, metrics, shutdown: shutdown.signal, describer };
+  const services = [implement(RuntimeServiceService, handlers, parts)];
   const server = new CriServer({ path, group: 0, maxMessageBytes: 16_777_216, services, logger });
   await server.start();
   const client = new RuntimeServiceClient(`unix://${path}`, credentials.createInsecure(), {

@@ -15,7 +15,7 @@ import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
 import type { Usage } from '../../model/rootfs.ts';
-import type { EventBus } from '../events.ts';
+import type { EventHub } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { limitsUpdate } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
@@ -52,7 +52,7 @@ export interface ContainerServiceOptions {
   rlimits: readonly Rlimit[];
   clock: Clock;
   logger: Logger;
-  events: EventBus;
+  events: EventHub;
   stored: StoredContainer;
 }
 
@@ -75,14 +75,12 @@ export class ContainerService {
         options.logger.warn('Cannot count what a container has written', { containerId, error: messageOf(error) });
       },
     });
-    options.pods.attachContainers({
-      endAll: async (sandboxId) => {
-        const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
-        await Promise.all(live.map((record) => this.stop(record.id, 0n)));
-      },
-      removeAll: async (sandboxId) => {
-        await Promise.all(this.#store.of(sandboxId).map((record) => this.remove(record.id)));
-      },
+    options.events.onStep('ending', async (sandboxId) => {
+      const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
+      await Promise.all(live.map((record) => this.stop(record.id, 0n)));
+    });
+    options.events.onStep('removing', async (sandboxId) => {
+      await Promise.all(this.#store.of(sandboxId).map((record) => this.remove(record.id)));
     });
   }
 

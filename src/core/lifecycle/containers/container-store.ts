@@ -3,7 +3,7 @@ import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerMetadata } from '../../model/container-spec.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { ContainerEventKind, EventBus } from '../events.ts';
+import type { ContainerEventKind, EventHub } from '../events/event-hub.ts';
 import { NameRegistry } from '../names.ts';
 import { RecordStore } from '../records/record-store.ts';
 import { containerSchema } from './container-record.ts';
@@ -14,7 +14,7 @@ export interface ContainerStoreOptions {
   stored: StoredContainer;
   clock: Clock;
   logger: Logger;
-  events: EventBus;
+  events: EventHub;
 }
 
 /** The containers' records and names, and those who wait for an end. */
@@ -65,6 +65,9 @@ export class ContainerStore {
   async finish(record: ContainerRecord): Promise<void> {
     await this.#records.put(record);
     this.#wake(record.id);
+    const { id, sandboxId, exitCode, reason, spec } = record;
+    const fields = { containerId: id, podSandboxId: sandboxId, container: spec.metadata.name, exitCode, reason };
+    this.#options.logger[reason === 'OOMKilled' ? 'warn' : 'info']('Container exited', fields);
     this.publish('stopped', record);
   }
 

@@ -1,7 +1,7 @@
 import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { EventBus } from '../events.ts';
+import type { EventHub } from '../events/event-hub.ts';
 import type { StoredPod } from './sandbox-record.ts';
 
 /** What the pod service works with. */
@@ -13,5 +13,5 @@ export interface PodServiceOptions {
   stored: StoredPod;
   clock: Clock;
   logger: Logger;
-  events: EventBus;
+  events: EventHub;
 }

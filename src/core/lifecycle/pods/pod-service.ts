@@ -13,6 +13,7 @@ import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
+import type { ContainerEventKind } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
 import type { RecordSchema } from '../records/record-file.ts';
@@ -21,7 +22,6 @@ import { withoutId } from '../without-id.ts';
 import { attachNetwork } from './attach-network.ts';
 import { keepNetworks } from './network-upkeep.ts';
 import { copyRecord, discardOrphans } from './orphans.ts';
-import type { PodContainers } from './pod-containers.ts';
 import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
 import { podName, sandboxSchema } from './sandbox-record.ts';
@@ -48,7 +48,6 @@ export class PodService {
   readonly #backends: ReadonlyMap<string, Backend>;
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
-  #containers: PodContainers | undefined;
 
   constructor(options: PodServiceOptions) {
     this.#options = options;
@@ -58,11 +57,6 @@ export class PodService {
     this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, schema: this.#schema });
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id) => void this.#ended(id));
-  }
-
-  /** Names who looks after the containers; called once, before anything else. */
-  attachContainers(containers: PodContainers): void {
-    this.#containers = containers;
   }
 
   /** Visible pods: those whose RunPodSandbox has finished. */
@@ -171,6 +165,7 @@ export class PodService {
         if (left.length > 0) await this.#leave(id);
         throw withoutId(error, id);
       }
+      this.#publish('created', id);
       this.#publish('started', id);
       return id;
     });
@@ -233,7 +228,7 @@ export class PodService {
     // First of all: what is stopped in part must never be taken up again as READY.
     if (wasReady) await this.#records.put({ ...record, phase: 'stopped' });
     this.#placements.delete(id);
-    await this.#containers?.endAll(id);
+    await this.#options.events.step('ending', id);
     const provider = this.#provider(record.handler);
     const spec = this.#spec(record);
     try {
@@ -281,13 +276,13 @@ export class PodService {
     await this.#locks.run(record.id, async () => {
       if (this.#records.get(record.id) === undefined) return;
       await this.#remove(record.id);
-      this.#publish('deleted', record.id);
+      this.#publish('deleted', record.id, { ...record, phase: 'stopped' });
     });
   }
 
   async #remove(id: string): Promise<void> {
     await this.#stop(id);
-    await this.#containers?.removeAll(id);
+    await this.#options.events.step('removing', id);
     const record = this.#records.get(id);
     if (record === undefined) return;
     const spec = this.#spec(record);
@@ -384,8 +379,15 @@ export class PodService {
     return backend;
   }
 
-  #publish(kind: 'started' | 'stopped' | 'deleted', id: string): void {
-    this.#options.events.publish({ kind, containerId: id, sandboxId: id, at: this.#options.clock.now() });
+  #publish(kind: ContainerEventKind, id: string, sandbox?: SandboxRecord): void {
+    const at = this.#options.clock.now();
+    this.#options.events.publish({
+      kind,
+      containerId: id,
+      sandboxId: id,
+      at,
+      ...(sandbox !== undefined && { sandbox }),
+    });
   }
 }
 

@@ -1,0 +1,47 @@
+/** A queue between a fast writer and one reader that drops its oldest items rather than grow without end. */
+export class BoundedQueue<T> {
+  readonly #limit: number;
+  readonly #onDropped: () => void;
+  #items: T[] = [];
+  #wake: () => void = () => undefined;
+
+  /**
+   * @param limit items that may wait.
+   * @param onDropped called for each item that is dropped.
+   */
+  constructor(limit: number, onDropped: () => void) {
+    this.#limit = limit;
+    this.#onDropped = onDropped;
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+    if (this.#items.length > this.#limit) {
+      this.#items.shift();
+      this.#onDropped();
+    }
+    this.#wake();
+  }
+
+  /** The items in their order, for one reader, until `signal` fires. */
+  async *read(signal: AbortSignal): AsyncGenerator<T> {
+    const stop = () => {
+      this.#wake();
+    };
+    signal.addEventListener('abort', stop);
+    try {
+      while (!signal.aborted) {
+        const items = this.#items;
+        this.#items = [];
+        yield* items;
+        if (this.#items.length > 0) continue;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+          if (signal.aborted) resolve();
+        });
+      }
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+}

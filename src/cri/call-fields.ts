@@ -1,0 +1,97 @@
+import type { ContainerService } from '../core/lifecycle/containers/container-service.ts';
+import type { PodService } from '../core/lifecycle/pods/pod-service.ts';
+
+/** What the log line of a call says of its objects: one set of keys through all rooms. */
+export interface CallFields {
+  podSandboxId?: string;
+  /** `namespace/name` of the pod. */
+  pod?: string;
+  podUid?: string;
+  podAttempt?: number;
+  handler?: string;
+  containerId?: string;
+  /** The container's name in its pod. */
+  container?: string;
+  containerAttempt?: number;
+  image?: string;
+  /** The image's digest or id. */
+  imageRef?: string;
+}
+
+/** Reads the objects of a call from its messages and from the records; nothing else of a request is logged, as it holds secrets. */
+export interface CallDescriber {
+  /** Before the call: afterwards a removed object has no record any more. */
+  ofRequest(request: unknown): CallFields;
+  /** After it succeeded: ids and digests that it made. */
+  ofResponse(response: unknown): CallFields;
+}
+
+/** A describer that finds objects by their ids in the services. */
+export function callDescriber(
+  pods: Pick<PodService, 'list'>,
+  containers: Pick<ContainerService, 'list'>,
+): CallDescriber {
+  const ofPod = (id: string): CallFields => {
+    const record = pods.list().find((one) => one.id === id);
+    if (record === undefined) return { podSandboxId: id };
+    return { ...podFields(record.spec.metadata), podSandboxId: record.id, handler: record.handler };
+  };
+  const ofContainer = (id: string): CallFields => {
+    const record = containers.list().find((one) => one.id === id);
+    if (record === undefined) return { containerId: id };
+    return { ...ofPod(record.sandboxId), ...containerFields(record.spec), containerId: record.id };
+  };
+  return {
+    ofRequest: (request) => {
+      const { podSandboxId, containerId, runtimeHandler, config, image } = objectOf(request);
+      const fields: CallFields = {};
+      if (isText(podSandboxId)) Object.assign(fields, ofPod(podSandboxId));
+      if (isText(containerId)) Object.assign(fields, ofContainer(containerId));
+      if (isText(runtimeHandler)) fields.handler = runtimeHandler;
+      if (config !== undefined) {
+        const isPod = !isText(podSandboxId);
+        Object.assign(fields, isPod ? podFields(objectOf(config)['metadata']) : containerFields(config));
+      }
+      const name = objectOf(image)['image'];
+      return isText(name) ? { ...fields, image: name } : fields;
+    },
+    ofResponse: (response) => {
+      const { podSandboxId, containerId, imageRef } = objectOf(response);
+      return {
+        ...(isText(podSandboxId) && ofPod(podSandboxId)),
+        ...(isText(containerId) && ofContainer(containerId)),
+        ...(isText(imageRef) && { imageRef }),
+      };
+    },
+  };
+}
+
+function podFields(metadata: unknown): CallFields {
+  const { namespace, name, uid, attempt } = objectOf(metadata);
+  return {
+    ...(isText(name) && { pod: `${isText(namespace) ? namespace : ''}/${name}` }),
+    ...(isText(uid) && { podUid: uid }),
+    ...(typeof attempt === 'number' && { podAttempt: attempt }),
+  };
+}
+
+function containerFields(config: unknown): CallFields {
+  const { metadata, image } = objectOf(config);
+  const { name, attempt } = objectOf(metadata);
+  // A request calls it `image`, a record `name`.
+  const { image: asked, name: stored } = objectOf(image);
+  const imageName = asked ?? stored;
+  return {
+    ...(isText(name) && { container: name }),
+    ...(typeof attempt === 'number' && { containerAttempt: attempt }),
+    ...(isText(imageName) && { image: imageName }),
+  };
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
