@@ -34,11 +34,21 @@ export const DETACH_KEYS_OPTION: CommandOption = {
   description: 'what to type to leave the container running (default ctrl-p,ctrl-q; "" for none)',
 };
 
+/** Of commands that follow something. */
+export const FORMAT_OPTION: CommandOption = {
+  name: 'format',
+  value: 'FORMAT',
+  description: 'how to print it (default table)',
+  choices: ['table', 'json'],
+};
+
+export const NO_TRUNC_OPTION: CommandOption = { name: 'no-trunc', description: 'print ids in full' };
+
 /** Of every command that lists objects. */
 export const LIST_OPTIONS: readonly CommandOption[] = [
   OUTPUT_OPTION,
   { name: 'quiet', short: 'q', description: 'print ids only' },
-  { name: 'no-trunc', description: 'print ids in full' },
+  NO_TRUNC_OPTION,
   ...SERVER_OPTIONS,
 ];
 

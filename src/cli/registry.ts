@@ -2,7 +2,9 @@ import type { Command } from './command.ts';
 import { attach } from './commands/attach.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
+import { cp } from './commands/cp.ts';
 import { doctor } from './commands/doctor.ts';
+import { events } from './commands/events.ts';
 import { exec } from './commands/exec.ts';
 import { exportCommand } from './commands/export.ts';
 import { help } from './commands/help.ts';
@@ -11,6 +13,7 @@ import { importCommand } from './commands/import.ts';
 import { inspect } from './commands/inspect.ts';
 import { logs } from './commands/logs.ts';
 import { pods } from './commands/pods.ts';
+import { portForward } from './commands/port-forward.ts';
 import { prune } from './commands/prune.ts';
 import { ps } from './commands/ps.ts';
 import { pull } from './commands/pull.ts';
@@ -18,7 +21,9 @@ import { rm } from './commands/rm.ts';
 import { rmi } from './commands/rmi.ts';
 import { run } from './commands/run.ts';
 import { serve } from './commands/serve.ts';
+import { stats } from './commands/stats.ts';
 import { stop } from './commands/stop.ts';
+import { top } from './commands/top.ts';
 import { version } from './commands/version.ts';
 import { wipe } from './commands/wipe.ts';
 
@@ -45,6 +50,11 @@ export const COMMANDS: readonly Command[] = [
   logs,
   exec,
   attach,
+  cp,
+  portForward,
+  stats,
+  top,
+  events,
   stop,
   rm,
   rmi,

@@ -67,7 +67,7 @@ export class ServerClient implements Disposable {
     try {
       return await promise;
     } catch (error) {
-      throw await this.#explain(error);
+      throw await this.explain(error);
     } finally {
       signal?.removeEventListener('abort', cancel);
     }
@@ -99,7 +99,8 @@ export class ServerClient implements Disposable {
     this.#client.close();
   }
 
-  async #explain(error: unknown): Promise<unknown> {
+  /** What is thrown in place of an error of {@link stream}: a CriError, where it came from the call. */
+  async explain(error: unknown): Promise<unknown> {
     if (!isServiceError(error)) return error;
     if (error.code === status.UNAVAILABLE) {
       const reason = await whyUnreachable(this.#path);

@@ -16,6 +16,13 @@ export function formatBytes(bytes: bigint): string {
   return `${unit === 0 ? String(value) : value.toFixed(1)} ${SIZES[unit] ?? ''}`;
 }
 
+/** A time in nanoseconds since 1970 as RFC 3339 in UTC with all digits; empty for 0, which means "never". */
+export function formatTime(nanoseconds: bigint): string {
+  if (nanoseconds === 0n) return '';
+  const seconds = new Date(Number(nanoseconds / 1_000_000n)).toISOString().slice(0, 19);
+  return `${seconds}.${String(nanoseconds % 1_000_000_000n).padStart(9, '0')}Z`;
+}
+
 const SPANS: [number, string][] = [
   [86_400, 'd'],
   [3600, 'h'],

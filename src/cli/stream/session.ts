@@ -69,7 +69,6 @@ export async function remoteSession(
   options: SessionOptions,
   signal: AbortSignal,
 ): Promise<SessionEnd> {
-  const stdin = options.stdin ? context.stdin() : undefined;
   let status = '';
   using channels = await Channels.open(url, {
     ...(options.output && { [Channel.stdout]: sinkOf(context.stdout), [Channel.stderr]: sinkOf(context.stderr) }),
@@ -78,6 +77,8 @@ export async function remoteSession(
       return Promise.resolve();
     },
   });
+  // Only now is it read: a child process that has ended drops what nobody reads.
+  const stdin = options.stdin ? context.stdin() : undefined;
   const { promise: left, resolve: leave, reject: fail } = Promise.withResolvers<SessionEnd>();
   const abort = () => {
     fail(signal.reason);

@@ -1,0 +1,73 @@
+import {
+  type ContainerEventResponse,
+  ContainerEventType,
+  GetEventsRequest,
+  RuntimeServiceService,
+} from '../../../api/gen/cri.ts';
+import { printable } from '../../core/logging/escape.ts';
+import type { CliContext, Input } from '../command.ts';
+import { formatTime } from '../output/units.ts';
+import { writeAll } from '../output/write.ts';
+import { untilSignal } from '../until-signal.ts';
+import type { ServerClient } from './server.ts';
+
+const NAMES: Record<number, string> = {
+  [ContainerEventType.CONTAINER_CREATED_EVENT]: 'created',
+  [ContainerEventType.CONTAINER_STARTED_EVENT]: 'started',
+  [ContainerEventType.CONTAINER_STOPPED_EVENT]: 'stopped',
+  [ContainerEventType.CONTAINER_DELETED_EVENT]: 'deleted',
+};
+
+/** One event, as it is printed. */
+interface Line {
+  time: string;
+  event: string;
+  kind: 'container' | 'pod';
+  id: string;
+  name: string;
+  pod: string;
+  namespace: string;
+}
+
+/** Prints what happens to containers and pods from now on, a line each, until a signal comes. @throws CriError */
+export async function followEvents(context: CliContext, server: ServerClient, input: Input): Promise<void> {
+  const ended = new AbortController();
+  void untilSignal(context).then(() => {
+    ended.abort();
+  });
+  const events = server.stream(RuntimeServiceService.getContainerEvents, GetEventsRequest.create(), ended.signal);
+  try {
+    for await (const event of events as AsyncIterable<ContainerEventResponse>) {
+      const line = lineOf(event);
+      await writeAll(context.stdout, input.text('format') === 'json' ? `${JSON.stringify(line)}\n` : format(line));
+    }
+  } catch (error) {
+    if (!ended.signal.aborted) throw await server.explain(error);
+  }
+}
+
+function lineOf({
+  containerId,
+  containerEventType,
+  createdAt,
+  podSandboxStatus,
+  containersStatuses,
+}: ContainerEventResponse): Line {
+  const pod = podSandboxStatus?.metadata;
+  const container = containersStatuses.find(({ id }) => id === containerId);
+  const kind = podSandboxStatus?.id === containerId ? 'pod' : 'container';
+  return {
+    time: formatTime(createdAt),
+    event: NAMES[containerEventType] ?? String(containerEventType),
+    kind,
+    id: containerId,
+    name: (kind === 'pod' ? pod?.name : container?.metadata?.name) ?? '',
+    pod: pod?.name ?? '',
+    namespace: pod?.namespace ?? '',
+  };
+}
+
+function format({ time, event, kind, id, name, pod, namespace }: Line): string {
+  const of = kind === 'pod' ? '' : ` pod=${namespace}/${pod}`;
+  return `${time} ${kind} ${event} ${id} ${printable(`name=${name}${of}`)}\n`;
+}

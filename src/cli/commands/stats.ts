@@ -1,0 +1,28 @@
+import type { Command } from '../command.ts';
+import { FORMAT_OPTION, NO_TRUNC_OPTION, SERVER_OPTIONS } from '../options.ts';
+
+export const stats: Command = {
+  name: 'stats',
+  summary: 'show what containers use of CPU, memory and disk',
+  description:
+    'CPU is the percentage of one CPU over the last second, memory the working set, written what the container itself ' +
+    'wrote. Goes on until SIGINT or SIGTERM; JSON is then one line a second.',
+  arguments: [
+    {
+      name: 'CONTAINER',
+      description: 'id, beginning of an id, or name (default: all that run)',
+      optional: true,
+      variadic: true,
+      kind: 'container',
+    },
+  ],
+  options: [{ name: 'no-stream', description: 'print it once' }, FORMAT_OPTION, NO_TRUNC_OPTION, ...SERVER_OPTIONS],
+  examples: ['stats', 'stats --no-stream --format json web'],
+  async run(context, input) {
+    const { connectServer } = await import('../client/connect.ts');
+    const { showStats } = await import('../client/stats.ts');
+    using server = await connectServer(input);
+    await showStats(context, server, input);
+    return 0;
+  },
+};
