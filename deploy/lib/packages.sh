@@ -1,22 +1,37 @@
 # shellcheck shell=bash
 # Sourced by deploy/quickstart and test/run: installs Debian packages, only those that are missing, and starts no service.
 
-# need_packages [COMMAND@]PACKAGE...: installs each package whose command (without one: the package itself, as dpkg
-# knows it) is not there. Output of apt goes to standard error. Services that Debian would start on installation
-# (lxc-net makes a bridge, docker-registry opens a port) stay stopped: nothing here asks for them.
+# need_packages [PROGRAM@]PACKAGE...: installs each package whose program (a command, or the absolute path of a file;
+# without one: the package itself, as dpkg knows it) is not there. Never removes a package: what cannot be installed beside
+# those that are there is an error that names the remedy. Output of apt goes to standard error. The names of all that come
+# are added to the file $PROXMOX_LXCRI_ANNOUNCE, if set. Services that Debian would start on installation (lxc-net makes a
+# bridge, docker-registry opens a port) stay stopped: nothing here asks for them.
 need_packages() {
-  local item missing=()
+  local item program missing=() programs=()
   for item in "$@"; do
-    if [[ $item == *@* ]]; then
-      command -v "${item%@*}" >/dev/null || missing+=("${item#*@}")
-    else
+    program=${item%@*}
+    if [[ $item != *@* ]]; then
       [[ $(dpkg-query -W -f '${db:Status-Status}' "$item" 2>/dev/null) == installed ]] || missing+=("$item")
+    elif [[ $program == /* ]]; then
+      [[ -e $program ]] || { missing+=("${item#*@}"); programs+=("$program"); }
+    else
+      command -v "$program" >/dev/null || { missing+=("${item#*@}"); programs+=("$program"); }
     fi
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
-  echo "installing ${missing[*]}" >&2
   (
     export DEBIAN_FRONTEND=noninteractive
+    apt=(apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq)
+    "${apt[@]}" update || exit
+    plan=$("${apt[@]}" --simulate --no-install-recommends install "${missing[@]}") || exit
+    if gone=$(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$plan" | sort | paste -sd ' ') && [[ -n $gone ]]; then
+      echo "installing ${missing[*]} would remove $gone: nothing was changed."
+      echo "Provide ${programs[*]:-them} in another way${programs[*]:+ (on Proxmox VE, lxc-start comes with lxc-pve)}, or remove those packages yourself, and call again."
+      exit 1
+    fi
+    mapfile -t coming < <(sed -n 's/^Inst \([^ ]*\).*/\1/p' <<<"$plan" | sort)
+    echo "installing ${missing[*]} (in all: ${coming[*]})"
+    [[ -z ${PROXMOX_LXCRI_ANNOUNCE:-} ]] || printf '%s\n' "${coming[@]}" >>"$PROXMOX_LXCRI_ANNOUNCE"
     policy=/usr/sbin/policy-rc.d
     if [[ ! -e $policy ]]; then
       trap 'rm -f "$policy"' EXIT
@@ -24,8 +39,7 @@ need_packages() {
       printf '#!/bin/sh\nexit 101\n' >"$policy"
       chmod 755 "$policy"
     fi
-    apt-get -o DPkg::Lock::Timeout=300 -qq update
-    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq -y --no-install-recommends install "${missing[@]}"
+    "${apt[@]}" -y --no-install-recommends --no-remove install "${missing[@]}"
   ) >&2
 }
 
@@ -45,17 +59,15 @@ need_node_modules() {
   touch "$modules/.package-lock.json"
 }
 
-# npm_install ROOT NPM [OPTION...]: NPM is the command to use, in words. Not `npm ci`: that refuses a lock file without the
-# packages of other platforms, which not every registry mirror has; --no-save keeps the lock file as it is all the same.
+# npm_install ROOT NPM [OPTION...]: NPM is the command to use, in words.
 npm_install() {
   local root=$1 npm
   read -ra npm <<<"$2"
   shift 2
-  echo "npm install $*" >&2
+  echo "npm ci $*" >&2
   (
     cd "$root" || exit
-    rm -rf node_modules
-    "${npm[@]}" install --no-save --no-fund --no-audit --loglevel=error "$@" || exit
+    "${npm[@]}" ci --no-fund --no-audit --loglevel=error "$@" || exit
     # npm 9 and 10 forget to link the programs of optional packages.
     [[ -x node_modules/.bin/node ]] || "${npm[@]}" rebuild --loglevel=error
   ) >&2

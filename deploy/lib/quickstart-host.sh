@@ -28,12 +28,12 @@ server_pid() {
   [[ -f $run/server.pid ]] && read -r pid started <"$run/server.pid" && [[ $(start_time "$pid") == "$started" ]] && echo "$pid"
 }
 
-# stop_server: SIGTERM, 20 seconds, SIGKILL. Containers go on: they do not depend on the server.
+# stop_server: SIGTERM, a minute, SIGKILL. Containers go on: they do not depend on the server.
 stop_server() {
   local pid i
   pid=$(server_pid) || return 0
   kill -TERM "$pid"
-  for ((i = 0; i < 200; i++)); do
+  for ((i = 0; i < 600; i++)); do
     server_pid >/dev/null || return 0
     sleep 0.1
   done
@@ -50,7 +50,7 @@ own_cgroups() {
 end_processes() {
   local round directory
   local -a directories
-  for ((round = 0; round < 50; round++)); do
+  for ((round = 0; round < 600; round++)); do
     mapfile -t directories < <(own_cgroups)
     [[ ${#directories[@]} -gt 0 ]] || return 0
     for directory in "${directories[@]}"; do
