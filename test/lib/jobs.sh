@@ -1,0 +1,169 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # $logs is the caller's
+# Sourced by test/run: jobs that run side by side, the longest first, and what came of them.
+#
+# A job is STAGE/NAME, or STAGE alone. It prints TAP; that and its standard error are kept in $logs/STAGE/NAME.tap and
+# $logs/STAGE/NAME.tap.err. What it needs is other jobs, which run before it; those that need a failed one are left out.
+
+declare -A running=() needs=() command_of=() left=() begun=() finished=()
+declare -A count_of=() # STAGE and one of passed, failed, skipped
+queue=() passed=0 failed=0 skipped=0 failures='' times=''
+
+# job NAME 'NEEDS...' COMMAND...: puts a job at the end of the queue.
+job() {
+  local name=$1
+  queue+=("$name")
+  needs[$name]=$2
+  shift 2
+  command_of[$name]=$(printf '%q ' "$@")
+  left[${name%%/*}]=$((${left[${name%%/*}]:-0} + 1))
+}
+
+# begin NAME: runs the job beside what follows, in a process group of its own, so that it can be ended with all that it
+# started.
+begin() {
+  local name=$1 log=$logs/$1.tap
+  mkdir -p "${log%/*}"
+  rm -f "$logs/$name.end"
+  begun[${name%%/*}]=${begun[${name%%/*}]:-$SECONDS}
+  set -m
+  {
+    trap - EXIT INT TERM
+    from=$SECONDS rc=0
+    (eval "${command_of[$name]}") >"$log" 2>"$log.err" </dev/null || rc=$?
+    echo "$rc $((SECONDS - from))" >"$logs/$name.end"
+    echo "$name" >&"$ends"
+  } &
+  running[$name]=$!
+  set +m
+}
+
+# finish NAME: adds its results up; tells what was skipped now, and what failed at the end of the whole run.
+finish() {
+  local name=$1 stage=${1%%/*} log=$logs/$1.tap rc=1 seconds=0 line p=0 f=0 s=0
+  wait "${running[$name]}"
+  unset "running[$name]"
+  read -r rc seconds <"$logs/$name.end" || true
+  times+="$seconds $name"$'\n'
+  while IFS= read -r line; do
+    case $line in
+      count*) read -r p f s <<<"${line#count }" ;;
+      skip*) echo "  skipped: $name: ${line#skip }" ;;
+      fail*) failures+="$name: ${line#fail }"$'\n' ;;
+      more*) failures+="${line#more }"$'\n' ;;
+    esac
+  done < <(awk -f test/lib/tally.awk "$log")
+  if ((rc != 0 && f == 0)) || { ((p + f + s == 0)) && [[ $stage != prepare ]]; }; then
+    if [[ $stage == prepare ]]; then
+      absent "$name" "$(tail -n 3 "$log.err" | tr '\n' ' ')"
+      drop "$name"
+    else
+      f=$((f + 1))
+      failures+="$name: ended with code $rc after $p passed tests; its last words ($log.err):"$'\n'
+      failures+=$(tail -n 20 "$log" "$log.err" | sed 's/^/    /')$'\n'
+    fi
+  fi
+  if grep -q 'ava/lib/reporters/tap.js' "$log.err"; then
+    failures+="$name: a test did not end in the time that ava.config.js allows; run its file without --tap to see which"$'\n'
+  fi
+  finished[$name]=1
+  count_of[$stage passed]=$((${count_of[$stage passed]:-0} + p))
+  count_of[$stage failed]=$((${count_of[$stage failed]:-0} + f))
+  count_of[$stage skipped]=$((${count_of[$stage skipped]:-0} + s))
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  left[$stage]=$((left[$stage] - 1))
+  tell_stage "$stage"
+}
+
+# tell_stage STAGE: prints its result when the last job of it has ended.
+tell_stage() {
+  local took=$((SECONDS - ${begun[$1]:-$SECONDS}))
+  ((left[$1] == 0)) || return 0
+  if [[ $1 == prepare ]]; then
+    printf '%-14s done in %d s\n' prepare "$took"
+  else
+    printf '%-14s %4d passed, %d failed, %d skipped in %d s\n' "$1" \
+      "${count_of[$1 passed]:-0}" "${count_of[$1 failed]:-0}" "${count_of[$1 skipped]:-0}" "$took"
+  fi
+}
+
+# absent WHAT REASON: something that cannot run here; a failure in CI.
+absent() {
+  if [[ -n ${CI:-} ]]; then
+    failed=$((failed + 1)) failures+="$1: $2"$'\n'
+  else
+    skipped=$((skipped + 1))
+    echo "  skipped: $1: $2"
+  fi
+}
+
+# drop NEED: takes the jobs out of the queue that need it.
+drop() {
+  local name rest=()
+  for name in "${queue[@]}"; do
+    if [[ " ${needs[$name]} " == *" $1 "* ]]; then
+      absent "$name" "$1 failed"
+      left[${name%%/*}]=$((left[${name%%/*}] - 1))
+      tell_stage "${name%%/*}"
+    else
+      rest+=("$name")
+    fi
+  done
+  queue=("${rest[@]}")
+}
+
+# next_job: takes the first job whose needs are met out of the queue, as $next; fails when there is none.
+next_job() {
+  local at need
+  for at in "${!queue[@]}"; do
+    next=${queue[at]}
+    for need in ${needs[$next]}; do
+      # What was not chosen is not waited for.
+      [[ -z ${command_of[$need]:-} || -n ${finished[$need]:-} ]] || continue 2
+    done
+    unset "queue[at]"
+    queue=("${queue[@]}")
+    return 0
+  done
+  return 1
+}
+
+# longest_first FILE: sorts the queue by a list of jobs, one a line, the longest first; the others follow as they were put.
+longest_first() {
+  local name first=() rest=()
+  while IFS= read -r name; do
+    [[ -z ${command_of[$name]:-} ]] || first+=("$name")
+  done <"$1"
+  for name in "${queue[@]}"; do
+    [[ " ${first[*]} " == *" $name "* ]] || rest+=("$name")
+  done
+  queue=("${first[@]}" "${rest[@]}")
+}
+
+# run_jobs SLOTS: runs the queue, so many jobs at a time.
+run_jobs() {
+  local next name fifo=$logs/ends
+  rm -f "$fifo"
+  mkfifo "$fifo"
+  exec {ends}<>"$fifo"
+  while ((${#queue[@]} + ${#running[@]} > 0)); do
+    while ((${#running[@]} < $1)) && next_job; do begin "$next"; done
+    read -r name <&"$ends"
+    finish "$name"
+  done
+  exec {ends}>&-
+}
+
+# end_jobs: ends what runs.
+end_jobs() {
+  local pid
+  for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null; done
+  wait
+}
+
+# tell_slowest: prints the ten jobs, and files of unit tests, that took longest.
+tell_slowest() {
+  echo
+  echo 'Slowest, in seconds:'
+  { printf '%s' "$times"; cat "$logs"/unit.seconds 2>/dev/null; } | grep -vxE '[0-9]+ (lint|unit)' | sort -rn | head -n 10 | sed 's/^/  /'
+}

@@ -1,0 +1,14 @@
+import { appendFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+
+/** Adds a line "SECONDS FILE" to this file when a test file has ended; test/run shows the slowest. */
+const journal = process.env['PROXMOX_LXCRI_TEST_SECONDS'];
+
+if (journal !== undefined) {
+  const file = relative(process.cwd(), fileURLToPath(test.meta.file)).replace(/^test\/|\.test\.ts$/g, '');
+  process.once('exit', () => {
+    appendFileSync(journal, `${String(Math.round(performance.now() / 1000))} ${file}\n`);
+  });
+}

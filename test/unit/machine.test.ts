@@ -1,0 +1,52 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import anyTest, { type TestFn } from 'ava';
+
+const sandbox = new URL('../sandbox', import.meta.url).pathname;
+const test = (process.getuid?.() === 0 ? anyTest : anyTest.skip) as TestFn;
+
+/** What is done to the sandbox, which is a machine of its own for the comparison, and what the comparison says of it. */
+const changes: [string, string, RegExp][] = [
+  [
+    'a mount',
+    'mount -t tmpfs -o size=1m probe /mnt',
+    /not ok \d+ - the machine's mounts .*\n.*\n {2}\+ .*\/mnt .* probe/,
+  ],
+  ['a superblock', 'mount -o remount,ro /run/lock', /mounts are as before\n[^]*\/run\/lock .*- tmpfs lock ro/],
+  [
+    'a cgroup',
+    'for g in /sys/fs/cgroup$PROXMOX_LXCRI_TEST_CGROUP /sys/fs/cgroup/pids$PROXMOX_LXCRI_TEST_CGROUP; do [ ! -d $g ] || mkdir $g/left; done',
+    /not ok \d+ - the machine's cgroups [^]*\+ \/sys\/fs\/cgroup\/.*\/left\n/,
+  ],
+  ['a device', ': >/run/file; mount --bind /run/file /dev/full', /devices [^]*\+ \/dev\/full regular empty file/],
+  ['an interface', 'ip link add probe0 type veth peer name probe1', /interfaces [^]*\+ probe0\n/],
+  ['a sysctl', 'echo 0 >/proc/sys/net/ipv4/ip_forward', /sysctls [^]*\+ \/proc\/sys\/net\/ipv4\/ip_forward:0\n/],
+  ['a package that went', 'echo "bash installed" >/run/dpkg', /packages [^]*- tar\n/],
+  ['one that came unannounced', 'echo "evil installed" >>/run/dpkg', /packages [^]*\+ evil\n/],
+];
+
+for (const [what, change, words] of [
+  ...changes,
+  [
+    'nothing',
+    'echo "good installed" >>/run/dpkg; echo good >/run/note/announced',
+    /^(?![^]*not ok)[^]*1\.\.\d/,
+  ] as const,
+]) {
+  test(`the comparison of the machine before and after finds ${what}`, async (t) => {
+    const bin = await mkdtemp(join(tmpdir(), 'machine-'));
+    t.teardown(() => rm(bin, { recursive: true }));
+    await writeFile(join(bin, 'dpkg-query'), '#!/bin/sh\nexec cat /run/dpkg\n', { mode: 0o755 });
+    const script = `printf 'bash installed\\ntar installed\\n' >/run/dpkg
+      mount -t tmpfs lock /run/lock
+      test/lib/machine note /run/note
+      ${change}
+      test/lib/machine compare /run/note`;
+    const env = { ...process.env, PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+    const { stdout, status } = spawnSync(sandbox, ['sh', '-c', script], { encoding: 'utf8', env });
+    t.regex(stdout, words);
+    t.is(status, what === 'nothing' ? 0 : 1);
+  });
+}
