@@ -15,7 +15,8 @@ import type { Placement } from '../../src/core/model/sandbox-provider.ts';
 import { removeCgroup } from '../../src/host/cgroup/remove.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
-import { outputOf, parseLog, until } from '../integration/runner-fixture.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
+import { outputOf, parseLog } from '../integration/runner-fixture.ts';
 import { proxmoxConfig } from './proxmox-config.ts';
 
 const APPLETS = 'sh cat dd echo grep head hostname id ip ls mkdir mknod sleep stat tail touch true'.split(' ');
@@ -144,14 +145,15 @@ export class ProxmoxGuest {
     this.#starter = child;
     let ended: number | null | undefined;
     child.once('exit', (code) => (ended = code));
-    await until(
-      async () => {
-        if (ended !== undefined) throw new Error(`lxc-start ended: ${await readFile(log, 'utf8')}`);
-        return (await this.isRunning()) ? true : undefined;
-      },
-      20_000,
-      'the guest to run',
-    );
+    await eventually('a running guest', async () => {
+      if (ended !== undefined) throw new Error(`lxc-start ended: ${await readFile(log, 'utf8')}`);
+      return this.isRunning();
+    });
+  }
+
+  /** Waits until the program that its unit started has ended: from then on nothing can start the guest again. */
+  async ended(): Promise<void> {
+    await eventually('the end of lxc-start', () => (this.#starter?.exitCode ?? this.#starter?.signalCode) !== null);
   }
 
   async isRunning(): Promise<boolean> {
@@ -259,7 +261,7 @@ export class ProxmoxGuest {
   }
 
   exec(id: string, script: string) {
-    return this.runner.exec(id, this.process(script), { timeoutMs: 30_000, maxOutputBytes: 1_000_000 });
+    return this.runner.exec(id, this.process(script), { timeoutMs: HANG_MS, maxOutputBytes: 1_000_000 });
   }
 
   /** What a container wrote to a stream so far. */
@@ -268,7 +270,7 @@ export class ProxmoxGuest {
   }
 
   exit(id: string): Promise<ContainerExit> {
-    return until(() => this.exits.find((exit) => exit.id === id), 30_000, `the exit of ${id}`);
+    return eventually(`the exit of ${id}`, () => this.exits.find((exit) => exit.id === id));
   }
 
   /** A file of a cgroup, without its line's end. */

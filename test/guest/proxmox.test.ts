@@ -1,10 +1,9 @@
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { run } from '../../src/host/processes/run.ts';
 import { identity } from '../integration/sandbox-fixture.ts';
-import { until } from '../integration/runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 import { ProxmoxGuest } from './proxmox-guest.ts';
 
 const MIB = 1_048_576;
@@ -78,8 +77,7 @@ for (const unprivileged of [false, true]) {
         const id = await guest.container(`trap "" TERM; ${FOREVER}`);
         await end(guest);
         t.like(await guest.exit(id), { exitCode: 137 });
-        await until(async () => ((await guest.isRunning()) ? undefined : true), 10_000, 'the guest to end');
-        await sleep(300);
+        await guest.ended();
         t.false(await guest.isRunning());
         // What Proxmox's own pre-start hook does before it starts a guest, and fails at when anything is left.
         await run('find', [`/sys/fs/cgroup${guest.cgroup}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']).catch(
@@ -104,7 +102,7 @@ for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
     await guest.allow();
     await guest.start();
     const id = await guest.container(TAKE_40_MIB.replace('/dev/shm-file', '/dev/file'));
-    await until(async () => ((await guest.output(id)).includes('taken') ? true : undefined), 20_000, 'the memory');
+    await eventually('the memory', async () => (await guest.output(id)).includes('taken'));
     const memory = async (cgroup: string) => Number(await guest.read('memory.current', cgroup));
     // Proxmox asks liblxc's monitor for the guest's cgroup, and reads its figures there.
     t.is(await guest.limitingCgroup(), guest.cgroup);

@@ -4,7 +4,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { cgroupHierarchies, layoutOf } from '../../src/host/cgroup/hierarchies.ts';
-import { until } from '../integration/runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 
 const MIB = 1_048_576;
@@ -224,11 +224,7 @@ onBothHandlers('figures of use are those of the kernel', async (t, server, handl
   const pod = await server.pod(`stats-${handler}`, {}, handler);
   const script = `dd if=/dev/zero of=/file bs=1M count=8 2>/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; x=$(head -c 16000000 /dev/zero | tr "\\0" x); echo ready; ${FOREVER}`;
   const probe = await Probe.make(server, pod, 'a', {}, script);
-  await until(
-    async () => ((await server.output(`stats-${handler}`, 'a')) === '' ? undefined : true),
-    20_000,
-    'the container',
-  );
+  await eventually('the container', async () => (await server.output(`stats-${handler}`, 'a')) !== '');
   const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: probe.id });
   const kernel = async (file: string, key: string) =>
     BigInt(new RegExp(`^${key} (\\d+)$`, 'm').exec(await probe.outside(file))?.[1] ?? 0);
@@ -252,11 +248,7 @@ onBothHandlers(
       'trap "" TERM INT HUP; for i in 1 2 3; do setsid sh -c "trap \\"\\" TERM; while :; do sleep 1; done" & done; while :; do sleep 1; done';
     for (const frozen of [false, true]) {
       const probe = await Probe.make(server, pod, `deaf-${String(frozen)}`, {}, deaf);
-      await until(
-        async () => (Number(await probe.outside('pids.current')) >= 4 ? true : undefined),
-        10_000,
-        'children',
-      );
+      await eventually('children', async () => Number(await probe.outside('pids.current')) >= 4);
       if (frozen) await writeFile(`${probe.path}/cgroup.freeze`, '1');
       await server.client.call(RuntimeServiceService.stopContainer, { containerId: probe.id, timeout: 1n });
       t.is((await server.exit(probe.id)).exitCode, 137);

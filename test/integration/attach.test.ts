@@ -2,8 +2,8 @@ import test from 'ava';
 import { once } from 'node:events';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, attachUrl } from './streaming-client.ts';
@@ -86,12 +86,13 @@ for (const handler of ['lxc', 'crun']) {
     const byLeaving = await server.sh(pod, 'leave', ECHO, { stdin: true, stdinOnce: true });
     // Clients that only look on come and go without a consequence.
     for (let i = 0; i < 3; i++) {
+      const begun = await server.streamingSessions('began');
       const looker = await ChannelClient.open(await attachUrl(server, byLeaving, { stdin: false }));
-      await sleep(300);
+      await eventually('its beginning', async () => (await server.streamingSessions('began')) > begun);
+      const over = await server.streamingSessions('ended');
       looker.ws.terminate();
-      await looker.closed;
+      await eventually('its end', async () => (await server.streamingSessions('ended')) > over);
     }
-    await sleep(500);
     const looker = await ChannelClient.open(await attachUrl(server, byLeaving, { stdin: false }));
     const client = await ChannelClient.open(await attachUrl(server, byLeaving));
     await converse(client, 'two', /got two\n/);

@@ -2,8 +2,9 @@ import test, { type ExecutionContext } from 'ava';
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../lib/eventually.ts';
 import { sharedServer } from './cli-fixture.ts';
+import { processesWith } from './runner-fixture.ts';
 import { IMAGE } from './server-fixture.ts';
 import { Terminal } from './terminal.ts';
 
@@ -70,8 +71,8 @@ test.serial('exec -it is a terminal of the same size, and restores the own one',
   await terminal.resize({ width: 101, height: 44 });
   await terminal.converse('stty size', /44 101\r\n/);
   // Control characters reach the command, not the client.
-  terminal.type('sleep 1000\n');
-  await sleep(500);
+  terminal.type('sleep 98765\n');
+  await eventually('the command', async () => (await processesWith('sleep\x0098765')).length > 0);
   terminal.type('\u0003');
   await terminal.converse('echo $((40+2))', /42\r\n/);
   t.is(await terminal.end('exit 7'), 7);

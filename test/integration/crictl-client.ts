@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { run } from '../../src/host/processes/run.ts';
+import { HANG_MS } from '../lib/eventually.ts';
 import type { Owner } from './server-fixture.ts';
 import { type Size, Terminal } from './terminal.ts';
 
@@ -19,13 +20,13 @@ export class Crictl {
 
   private constructor(program: string, socket: string, t: Pick<Owner, 'teardown'>) {
     this.#program = program;
-    this.#options = ['--runtime-endpoint', `unix://${socket}`, '-t', '30s'];
+    this.#options = ['--runtime-endpoint', `unix://${socket}`, '-t', `${String(HANG_MS)}ms`];
     this.#t = t;
   }
 
   /** Builds crictl when that was not done before; what is spawned is killed with the test. */
   static async for(t: Pick<Owner, 'teardown'>, socket: string): Promise<Crictl> {
-    const tools = (await run('test/tools/build', [], { timeoutMs: 900_000 })).stdout.trim().split('\n').at(-1) ?? '';
+    const tools = (await run('test/tools/build', [], { timeoutMs: 3_600_000 })).stdout.trim().split('\n').at(-1) ?? '';
     return new Crictl(join(tools, 'crictl'), socket, t);
   }
 

@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../src/host/processes/run.ts';
 import { startRegistry } from '../fixtures/registry.ts';
+import { eventually } from '../lib/eventually.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const PORT = 5071;
@@ -16,7 +16,7 @@ test.serial(
   async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'crictl-'));
     t.teardown(() => rm(folder, { recursive: true, force: true }));
-    await run('test/fixtures/images/build', [join(folder, 'layout'), 'tiny:latest'], { timeoutMs: 120_000 });
+    await run('test/fixtures/images/build', [join(folder, 'layout'), 'tiny:latest']);
     await using registry = await startRegistry(PORT, join(folder, 'registry'), join(folder, 'layout'));
     t.is(registry.address, `127.0.0.1:${String(PORT)}`);
     const server = await ServerFixture.make(t);
@@ -27,7 +27,7 @@ test.serial(
       '--image-endpoint',
       `unix://${server.socket}`,
       '-t',
-      '30s',
+      '300s',
     ];
     const crictl = async (...args: string[]) => (await run(join(tools, 'crictl'), [...options, ...args])).stdout;
     const json = async (...args: string[]) => JSON.parse(await crictl(...args)) as Record<string, unknown>;
@@ -87,7 +87,7 @@ test.serial(
     let followed = '';
     follow.stdout.on('data', (chunk: Buffer) => (followed += chunk.toString()));
     const ended = new Promise((resolve) => follow.once('exit', resolve));
-    await sleep(1500);
+    await eventually('three lines', () => followed.includes('tick 3\n'));
     t.regex(await crictl('logs', '--tail', '2', id), /^tick \d+\ntick \d+\n/);
     t.regex(await crictl('stats', '-o', 'json', id), /"usageCoreNanoSeconds"/);
     await crictl('stop', '-t', '1', id.slice(0, 13));

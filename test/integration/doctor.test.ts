@@ -1,11 +1,12 @@
 import test from 'ava';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CommandError, run } from '../../src/host/processes/run.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { importImage } from './image-fixture.ts';
-import { difference, inventory, leftovers } from './leaks.ts';
+import { inventory, leftovers } from './leaks.ts';
+import { processesWith } from './runner-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 interface Report {
@@ -19,7 +20,7 @@ interface Report {
 async function program(server: ServerFixture, ...args: string[]) {
   const command = ['src/main.ts', ...args, '--config', join(server.folder, 'config.toml')];
   try {
-    return { code: 0, ...(await run(process.execPath, command, { timeoutMs: 60_000 })) };
+    return { code: 0, ...(await run(process.execPath, command, { timeoutMs: HANG_MS })) };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     return { code: error.exitCode, stdout: error.stdout, stderr: error.stderr };
@@ -77,7 +78,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   const ending = await server.sh(pod, 'ending', 'sleep 2; exit 3');
   const lost = await server.create(pod, 'lost', { command: ['true'] });
   await server.end('SIGKILL');
-  await sleep(3500);
+  await eventually('the end of a container', async () => (await processesWith(ending)).length === 0);
   const orphan = 'f'.repeat(64);
   await mkdir(join(server.folder, 'root', 'volumes', orphan), { recursive: true });
   await writeFile(join(server.folder, 'root', 'images', 'broken.json'), '{');
@@ -147,20 +148,7 @@ test.serial('wipe refuses a running server and to go on unasked, then leaves not
   const done = await program(server, 'wipe', '--force');
   t.is(done.code, 0, done.stderr);
   t.regex(done.stdout, /^Removed 2 pods, 4 containers and 2 images/);
-  await sleep(300);
-  const after = await inventory(server);
-  const expected = fresh.filter((line) => line !== 'process catatonit' || after.includes(line));
-  t.deepEqual(
-    difference(
-      expected,
-      after.filter((line) => !line.startsWith('file ')),
-    ).filter((line) => !line.startsWith('+')),
-    [],
-  );
-  t.deepEqual(
-    difference(expected, after).filter((line) => /^\+\d+ (process|mount|cgroup|interface|namespace|rule)/.test(line)),
-    [],
-  );
+  t.deepEqual(await leftovers(server, fresh, (line) => / file |^-\d+ process catatonit/.test(line)), []);
   const names = await readdir(server.folder);
   t.false(names.includes('root') || names.includes('state'), names.join(' '));
   t.is((await program(server, 'wipe', '--force')).code, 0);

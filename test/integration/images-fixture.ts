@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { chainIds } from '../../src/core/lifecycle/images/image-config.ts';
 import { ImageService, type ImageServiceOptions } from '../../src/core/lifecycle/images/image-service.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
@@ -14,6 +13,7 @@ import { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts'
 import { run } from '../../src/host/processes/run.ts';
 import { removeTree } from '../../src/host/trees/remove-tree.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { eventually } from '../lib/eventually.ts';
 import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 
 /** Whether this runs below test/sandbox, whose mounts are its own. */
@@ -105,12 +105,8 @@ export async function startRegistry(t: ExecutionContext, folder: string): Promis
   await writeFile(join(folder, 'registry.yml'), JSON.stringify(config));
   const registry = spawn('docker-registry', ['serve', join(folder, 'registry.yml')], { stdio: 'ignore' });
   t.teardown(() => end(registry));
-  for (let tries = 0; tries < 200; tries++) {
-    const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
-    if (answer?.ok) return host;
-    await sleep(50);
-  }
-  throw new Error('docker-registry does not answer');
+  await eventually('docker-registry', async () => (await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok);
+  return host;
 }
 
 export async function skopeo(...args: string[]): Promise<void> {

@@ -3,13 +3,13 @@ import { spawn } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
 import type { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { eventually } from '../lib/eventually.ts';
 import { buildImage, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { type ScriptedServer, serve } from '../unit/integrations/oci/scripted-server.ts';
 import { isSandboxed, newService, temporary } from './images-fixture.ts';
@@ -119,7 +119,6 @@ test('A connection that drops at ten places is taken up again; one that always d
 });
 
 test('A registry that says nothing, or drips, is given up', async (t) => {
-  const setting = await setUp(t, { stallMs: 150 });
   const silentAnswer = () => undefined;
   const drip = (response: ServerResponse) => {
     response.writeHead(200, { 'content-length': blob.length });
@@ -127,13 +126,18 @@ test('A registry that says nothing, or drips, is given up', async (t) => {
     const timer = setInterval(() => response.write(blob.subarray(sent, ++sent)), 20);
     response.on('close', () => clearInterval(timer));
   };
-  for (const end of ['/v1', image.configDigest, top.digest]) {
-    setting.server.intercept = at(end, silentAnswer);
-    await fails(t, setting, StatusCode.UNKNOWN, /^RegistryUnavailable: .*Timeout/i, `silent ${end}`);
-    setting.server.intercept = at(end, drip);
-    await fails(t, setting, StatusCode.UNKNOWN, /^RegistryUnavailable: .*only \d+ bytes came/, `drip ${end}`);
-  }
-  await recovers(t, setting);
+  const attempt = async (end: string, answer: (response: ServerResponse) => void, words: RegExp) => {
+    const setting = await setUp(t, { stallMs: 2000 });
+    setting.server.intercept = at(end, answer);
+    await fails(t, setting, StatusCode.UNKNOWN, words, `${answer.name} ${end}`);
+    await recovers(t, setting);
+  };
+  await Promise.all(
+    ['/v1', image.configDigest, top.digest].flatMap((end) => [
+      attempt(end, silentAnswer, /^RegistryUnavailable: .*Timeout/i),
+      attempt(end, drip, /^RegistryUnavailable: .*only \d+ bytes came/),
+    ]),
+  );
 });
 
 test('Lies about length and digest are seen, and nothing of them stays', async (t) => {
@@ -256,7 +260,7 @@ test('A pull that is given up leaves nothing', async (t) => {
     response.write(blob.subarray(0, 1000));
     void (async () => {
       // The lower layer is applied meanwhile.
-      while ((await store.listLayers()).length === 0) await sleep(5);
+      await eventually('the lower layer', async () => (await store.listLayers()).length > 0);
       abort.abort(reason);
     })();
   });

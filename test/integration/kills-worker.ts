@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import {
   ContainerState,
@@ -15,6 +14,7 @@ import type { ContainerConfig, ContainerStatus, NamespaceOption } from '../../ap
 import type { Method } from '../../src/cli/client/server.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { readExitFile } from '../../src/backends/conmon/exits/exits.ts';
+import { eventually } from '../lib/eventually.ts';
 import { IMAGE } from './server-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
@@ -169,11 +169,10 @@ export class PodLife {
   }
 
   async #ended(container: Live): Promise<ContainerStatus> {
-    for (;;) {
+    return eventually(`the end of ${this.#name}/${container.name}`, async () => {
       const status = await this.#status(container);
-      if (status.state === exited) return status;
-      await sleep(100);
-    }
+      return status.state === exited && status;
+    });
   }
 
   /** The numbers a container has logged: it began once, none is missing, none is there twice; its times are true. */

@@ -32,19 +32,19 @@ export function difference(before: readonly string[], after: readonly string[]):
 }
 
 /**
- * What is there now and was not before, or the other way round, once the kernel and processes that end have had up to five
- * seconds to be done; lines that `ignored` says yes to do not count.
+ * What is there now and was not before, or the other way round, once the kernel and processes that end have had a minute to
+ * be done; lines that `ignored` says yes to do not count.
  */
 export async function leftovers(
   fixture: { folder: string; cgroup: string },
   before: readonly string[],
   ignored: (line: string) => boolean = () => false,
 ): Promise<string[]> {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const left = difference(before, await inventory(fixture)).filter((line) => !ignored(line));
     if (left.length === 0 || Date.now() > deadline) return left;
-    await sleep(100);
+    await sleep(50);
   }
 }
 
@@ -92,8 +92,8 @@ async function cgroups(parent: string): Promise<string[]> {
   );
 }
 
-/** Other sandboxes remove cgroups while this one is looked through. */
-function exceptVanished(error: unknown): CommandError {
+/** What find(1) said although other sandboxes removed cgroups meanwhile. @throws any other error. */
+export function exceptVanished(error: unknown): CommandError {
   const isVanished = (line: string) => line === '' || line.endsWith('No such file or directory');
   if (error instanceof CommandError && error.stderr.split('\n').every(isVanished)) return error;
   throw error;

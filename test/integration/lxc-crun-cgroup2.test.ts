@@ -7,6 +7,7 @@ const asUnified = 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/
 
 for (const file of ['lxc-provider', 'crun-provider']) {
   test.serial(`${file} on cgroup v2`, async (t) => {
+    t.timeout(3_600_000);
     if (layoutOf(await cgroupHierarchies()) === 'unified') {
       t.pass('this machine has cgroup v2 alone, so the tests of that name have shown it');
       return;
@@ -16,7 +17,7 @@ for (const file of ['lxc-provider', 'crun-provider']) {
     const env = Object.entries(process.env).filter(([name]) => !name.startsWith('AVA_'));
     const { stdout } = await run('unshare', ['--mount', '--propagation', 'private', ...shell], {
       env: Object.fromEntries(env),
-      timeoutMs: 110_000,
+      timeoutMs: 3_500_000,
     }).catch((error: unknown) => {
       if (error instanceof CommandError) t.log(error.stdout, error.stderr);
       throw error;

@@ -1,14 +1,14 @@
 import test from 'ava';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
-import { until } from './runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 import { behavesAsProvider, irrelevant } from './sandbox-behaviour.ts';
+import { processesWith } from './runner-fixture.ts';
 import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
 
 behavesAsProvider(test, lxc);
@@ -47,14 +47,10 @@ for (const [how, end] of endings) {
     const [init] = await fixture.processes(guest);
     t.true(init !== undefined);
     await end(fixture, spec.id, init ?? 0);
-    await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
+    await eventually('the report of its end', () => fixture.exits.includes(spec.id));
     // By the guest's own hook: nothing of the provider has been called.
-    await until(
-      async () => ((await fixture.processes(placement.cgroup)).length === 0 ? true : undefined),
-      5000,
-      'the containers',
-    );
-    await sleep(100);
+    await eventually('the end of the containers', async () => (await fixture.processes(placement.cgroup)).length === 0);
+    await eventually('the end of its monitor', async () => (await processesWith(spec.id)).length === 0);
     t.is(await fixture.provider.inspect(spec), undefined);
     t.deepEqual(fixture.exits, [spec.id]);
     await fixture.provider.remove(spec);
@@ -71,7 +67,7 @@ test.serial('when the monitor is killed by hand, the pod goes on, and its end is
   process.kill(await parentOf(init ?? 0), 'SIGKILL');
   t.deepEqual(await fixture.again().inspect(spec), placement);
   process.kill(init ?? 0, 'SIGKILL');
-  await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
+  await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await fixture.provider.stop(spec);
   t.deepEqual(await fixture.processes(placement.cgroup), []);
   await fixture.provider.remove(spec);
@@ -84,7 +80,7 @@ test.serial('nobody but the server starts a guest: an ended one stays ended, and
   const placement = await fixture.provider.start(spec);
   const [lxcPath, log] = [`${fixture.folder}/state`, `${fixture.folder}/by-hand.log`];
   await run('lxc-stop', ['-P', lxcPath, '-n', spec.id, '-k']);
-  await until(() => (fixture.exits.includes(spec.id) ? true : undefined), 5000, 'the exit to be told');
+  await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await t.throwsAsync(run('lxc-start', ['-P', lxcPath, '-n', spec.id, '-o', log, '-l', 'DEBUG']));
   t.regex(await readFile(log, 'utf8'), /this guest is a Kubernetes pod that has ended/);
   t.is(await fixture.provider.inspect(spec), undefined);
@@ -113,13 +109,9 @@ test.serial('stop leaves the monitors of containers alone', async (t) => {
   const spec = await fixture.spec();
   const placement = await fixture.provider.start(spec);
   const { argvInCgroup } = await import('../../src/host/cgroup/argv.ts');
-  const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '5']);
+  const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '1000']);
   const monitor = run(command, args);
-  await until(
-    async () => ((await fixture.processes(placement.monitorCgroup)).length === 1 ? true : undefined),
-    5000,
-    'it',
-  );
+  await eventually('it', async () => (await fixture.processes(placement.monitorCgroup)).length === 1);
   await fixture.provider.stop(spec);
   t.is((await fixture.processes(placement.monitorCgroup)).length, 1);
   await fixture.provider.remove(spec);
@@ -132,13 +124,11 @@ test.serial('a state folder too long for a socket address works as well', async 
   const fixture = await SandboxFixture.make(t, lxc, parent);
   const spec = await fixture.spec();
   await fixture.provider.start(spec);
+  // The provider hears of the end by the monitor's socket, not by polling: state 2 or 3 of proc_net(5) is connected.
+  const sockets = (await readFile('/proc/net/unix', 'utf8')).split('\n');
+  t.is(sockets.filter((line) => / 0[23] +\d+ @lxc\/.*command$/.test(line)).length, 1, sockets.join('\n'));
   await run('lxc-stop', ['-P', `${fixture.folder}/state`, '-n', spec.id, '-k']);
-  await until(
-    () => (fixture.exits.includes(spec.id) ? true : undefined),
-    900,
-    'the exit by the socket, not by polling',
-  );
-  t.pass();
+  await eventually('the report of its end', () => fixture.exits.includes(spec.id));
 });
 
 test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) => {

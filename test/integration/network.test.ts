@@ -3,9 +3,9 @@ import type { ExecutionContext } from 'ava';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { eventually } from '../lib/eventually.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** A server whose pods get their network from files that the test writes. */
@@ -77,14 +77,6 @@ class NetworkFixture {
   }
 }
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 300; i++) {
-    if (await condition()) return;
-    await sleep(100);
-  }
-  throw new Error(`never: ${what}`);
-}
-
 test.serial(
   'a template makes the network ready once the range of pod addresses is told, with both families',
   async (t) => {
@@ -150,9 +142,9 @@ test.serial(
     await fixture.fail('DEL', 'not now');
     await t.throwsAsync(fixture.stop(first), { message: /recorder failed to DEL: not now \(code 50\)/ });
     t.is((await fixture.podStatus(first))?.state, PodSandboxState.SANDBOX_NOTREADY);
-    await until('a repetition', async () => (await fixture.calls('DEL')).length > 1);
+    await eventually('a repetition', async () => (await fixture.calls('DEL')).length > 1);
     await fixture.fail('DEL');
-    await until('a detached pod', async () => (await fixture.podStatus(first))?.network?.ip === '');
+    await eventually('a detached pod', async () => (await fixture.podStatus(first))?.network?.ip === '');
     const calls = (await fixture.calls('DEL')).length;
 
     await fixture.fail('DEL', 'not now');
@@ -161,7 +153,7 @@ test.serial(
     await rm(fixture.path('cni/20-recorder.conflist'));
     t.is((await fixture.podStatus(second))?.state, PodSandboxState.SANDBOX_NOTREADY);
     await fixture.fail('DEL');
-    await until('a detached pod', async () => (await fixture.podStatus(second))?.network?.ip === '');
+    await eventually('a detached pod', async () => (await fixture.podStatus(second))?.network?.ip === '');
     const last = (await fixture.calls('DEL')).slice(calls).at(-1);
     t.like(last?.environment, { CNI_CONTAINERID: second });
     t.like(last?.input['prevResult'], { ips: [{ address: '10.9.9.9/24' }] });
@@ -190,7 +182,7 @@ test.serial(
     await t.throwsAsync(remove(), { message: /not now/ });
     const failed = (await fixture.calls('DEL')).length;
     await fixture.fail('DEL');
-    await until('a repetition', async () => (await fixture.calls('DEL')).length > failed);
+    await eventually('a repetition', async () => (await fixture.calls('DEL')).length > failed);
     await remove();
     t.deepEqual(await pods(), []);
     t.is((await fixture.podStatus((await run()).podSandboxId))?.state, PodSandboxState.SANDBOX_READY);
@@ -204,7 +196,7 @@ test.serial('at its start the server lets plugins check what they made and colle
   await rm(fixture.path('journal'));
   await fixture.fail('CHECK', 'the interface is down');
   await fixture.restart('SIGKILL');
-  await until('a collection', async () => (await fixture.calls('GC')).length > 0);
+  await eventually('a collection', async () => (await fixture.calls('GC')).length > 0);
   const [collection] = await fixture.calls('GC');
   t.deepEqual(collection?.input['cni.dev/valid-attachments'], [{ containerID: pod, ifname: 'eth0' }]);
   t.like((await fixture.calls('CHECK'))[0]?.environment, { CNI_CONTAINERID: pod });

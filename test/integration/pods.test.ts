@@ -9,7 +9,7 @@ import {
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { readHostFacts } from '../../src/host/facts.ts';
-import { until } from './runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 type Resources = NonNullable<NonNullable<Parameters<typeof ContainerConfig.create>[0]>['linux']>['resources'];
@@ -119,9 +119,8 @@ test.serial('limits of processes are the configured ones, in containers and in w
         'Max open files 2048 4096 files',
         'Max locked memory 65536 65536 bytes',
       ];
-      const told = async () =>
-        (await server.output(`${name}-${handler}`, 'c')).includes('Max realtime timeout') || undefined;
-      await until(told, 10_000, 'the limits');
+      const told = async () => (await server.output(`${name}-${handler}`, 'c')).includes('Max realtime timeout');
+      await eventually('the limits', told);
       t.deepEqual(of(await server.output(`${name}-${handler}`, 'c')), expected);
       t.deepEqual(of((await server.exec(id, 'cat', '/proc/self/limits')).stdout.toString()), expected);
     }

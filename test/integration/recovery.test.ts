@@ -5,7 +5,6 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import {
   ContainerState,
@@ -18,8 +17,9 @@ import { StatusCode } from '../../src/core/model/errors.ts';
 import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
 import { mountPoints } from '../../src/host/mounts/mount.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { leaseholders } from './kills-reality.ts';
-import { inventory, leftovers } from './leaks.ts';
+import { exceptVanished, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 test.serial('a server waits for what the killed one has left at work, and leaves nothing of it', async (t) => {
@@ -51,7 +51,7 @@ exit $code
     await server.end('SIGKILL');
     await cut;
     const started = server.start();
-    const waits = until(async () => (await server.log()).includes('Waiting for commands'));
+    const waits = eventually('the wait', async () => (await server.log()).includes('Waiting for commands'));
     await Promise.race([started, waits]);
     await writeFile(go, '');
     await there(done);
@@ -312,7 +312,7 @@ test.serial('what cannot be cleared away at start stays in the hands of the kube
 /** What doctor says of the next start: the first words of each action, and its id. */
 async function foretold(server: ServerFixture): Promise<string[]> {
   const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.folder, 'config.toml')];
-  const { stdout } = await run(process.execPath, doctor, { timeoutMs: 60_000 });
+  const { stdout } = await run(process.execPath, doctor, { timeoutMs: HANG_MS });
   const { recovery } = JSON.parse(stdout) as { recovery: { id: string; action: string }[] };
   return recovery.map(({ id, action }) => `${action.split(/[:,]/, 1)[0] ?? ''} ${id}`).sort();
 }
@@ -323,13 +323,15 @@ const HOST = { network: NODE, ipc: NODE, pid: NODE };
 /** Takes away what a reboot takes away: processes, mounts, cgroups, interfaces, rules, the folder on /run, the boot's id. */
 async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void> {
   await writeFile(join(server.folder, 'cni.before'), await readFile(join(server.folder, 'cni', '10-test.conflist')));
-  for (let pids = await processesBelow(server.cgroup); pids.length > 0; pids = await processesBelow(server.cgroup)) {
+  await eventually('the end of every process', async () => {
+    const pids = await processesBelow(server.cgroup);
     for (const pid of pids) await run('kill', ['-KILL', '--', String(pid)]).catch(() => undefined);
-    await sleep(20);
-  }
+    return pids.length === 0;
+  });
   const mounts = [...(await mountPoints())].filter((path) => path.startsWith(`${server.folder}/`));
   for (const path of mounts.sort().reverse()) await run('umount', ['-l', '--', path]);
-  const { stdout } = await run('find', ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${server.cgroup}/*`]);
+  const find = ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${server.cgroup}/*`];
+  const { stdout } = await run('find', find).catch(exceptVanished);
   for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', ['--', path]).catch(() => undefined);
   const ports = await readdir(`/sys/class/net/${server.bridge}/brif`);
   for (const name of ports) await run('ip', ['link', 'delete', name]);
@@ -357,15 +359,11 @@ async function processesBelow(cgroup: string): Promise<number[]> {
   return pids.filter((_, index) => inside[index]).map(Number);
 }
 
-function there(path: string): Promise<void> {
-  return until(() =>
+function there(path: string): Promise<true> {
+  return eventually(path, () =>
     access(path).then(
       () => true,
       () => false,
     ),
   );
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(50);
 }

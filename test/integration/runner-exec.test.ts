@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import anyTest from 'ava';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { IDLE, RunnerFixture, testCgroup, until } from './runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
+import { IDLE, RunnerFixture, processesWith, testCgroup } from './runner-fixture.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
@@ -36,18 +37,20 @@ test("exec gives code and output, and tells its own failures from the command's"
 test('An exec that takes too long is dead afterwards, and all it started with it', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
-  const script = 'sleep 1000 & setsid sleep 1000 & (sleep 1000 & sleep 1000); sleep 1000';
+  const script = 'sleep 98765 & setsid sleep 98765 & (sleep 98765 & sleep 98765); sleep 98765';
   await t.throwsAsync(f.exec(id, script, 300), { instanceOf: CriError, code: StatusCode.DEADLINE_EXCEEDED });
-  const left = async () => (await f.exec(id, 'pgrep -x sleep')).stdout.toString();
-  await until(async () => (await left()) === '' || undefined, 2000, 'the end of all sleeps');
+  const left = async () => (await processesWith('sleep\x0098765')).length;
+  await eventually('the end of all sleeps', async () => (await left()) === 0);
   const abort = new AbortController();
   const options = { timeoutMs: 0, maxOutputBytes: 100, signal: abort.signal };
-  const given = f.runner.exec(id, f.process('sleep', '1000'), options);
-  setTimeout(() => {
-    abort.abort();
-  }, 200);
-  await t.throwsAsync(given, { instanceOf: CriError, code: StatusCode.CANCELLED });
+  const given = t.throwsAsync(f.runner.exec(id, f.process('sleep', '98765'), options), {
+    instanceOf: CriError,
+    code: StatusCode.CANCELLED,
+  });
+  await eventually('the sleep', async () => (await left()) > 0);
+  abort.abort();
+  await given;
   await t.throwsAsync(f.runner.exec(id, f.process('true'), options), { code: StatusCode.CANCELLED });
-  await until(async () => (await left()) === '' || undefined, 2000, 'the end of the sleep');
+  await eventually('the end of the sleep', async () => (await left()) === 0);
   t.is((await f.runner.inspect(id)).status, 'running');
 });

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { ConmonRunner } from '../../src/backends/conmon/conmon-runner.ts';
 import type { ContainerExit } from '../../src/core/model/container-runner.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
 import type { OciProcess, OciResources, OciSpec } from '../../src/core/model/oci-runtime.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { eventually } from '../lib/eventually.ts';
 
-const APPLETS = 'sh cat dd echo head kill ls mkdir pgrep ps readlink seq setsid sleep tail true usleep yes'.split(' ');
+const APPLETS = 'sh cat dd echo head kill ls mkdir ps readlink seq setsid sleep tail true usleep yes'.split(' ');
 
 /** The cgroup that test/sandbox removes in the end; undefined outside of it. */
 export const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
@@ -134,8 +134,8 @@ export class RunnerFixture {
   }
 
   /** How the container ended, as the listener heard it. */
-  async exit(id: string, limitMs = 30_000): Promise<ContainerExit> {
-    return until(() => this.exits.find((exit) => exit.id === id), limitMs, `the exit of ${id}`);
+  async exit(id: string): Promise<ContainerExit> {
+    return eventually(`the exit of ${id}`, () => this.exits.find((exit) => exit.id === id));
   }
 
   async logLines(id: string): Promise<LogLine[]> {
@@ -187,16 +187,6 @@ export function parseLog(text: Buffer): LogLine[] {
 export function outputOf(lines: LogLine[], stream: string): Buffer {
   const own = lines.filter((line) => line.stream === stream);
   return Buffer.concat(own.flatMap(({ tag, content }) => (tag === 'F' ? [content, Buffer.from('\n')] : [content])));
-}
-
-/** Polls until `look` finds something. */
-export async function until<T>(look: () => T | undefined | Promise<T | undefined>, limitMs: number, what: string) {
-  for (let waited = 0; ; waited += 10) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (waited > limitMs) throw new Error(`waited in vain for ${what}`);
-    await sleep(10);
-  }
 }
 
 /** Command lines of all processes that hold this word among their arguments. */

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest from 'ava';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import type { OciSpec } from '../../src/core/model/oci-runtime.ts';
-import { IDLE, RunnerFixture, outputOf, processesWith, testCgroup, until } from './runner-fixture.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
+import { IDLE, RunnerFixture, outputOf, processesWith, testCgroup } from './runner-fixture.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
@@ -17,7 +18,7 @@ test('A runner that starts anew sees what runs and what ended meanwhile, with tr
     await f.shell('usleep 500000; exit 42'),
   ];
   f.runner.close();
-  await sleep(1000);
+  await eventually('the end of one', async () => (await processesWith(ending)).length === 0);
   const endedBefore = BigInt(Date.now()) * 1_000_000n;
   f.runner = f.newRunner();
   f.runner.onExit((exit) => f.exits.push(exit));
@@ -61,10 +62,10 @@ test('A server killed at any moment of a create leaves nothing that remove canno
   await writeFile(script, serverScript(f, f.spec('0'.repeat(64), ['sh', '-c', IDLE])));
   const phases = new Set<string>();
   // As soon as the container is there the creation is over, however long this machine takes for it.
-  for (let delay = 0; delay < 60 || (phases.size < 2 && delay < 10_000); delay += delay < 60 ? 3 : delay) {
+  for (let delay = 0; delay < 60 || (phases.size < 2 && delay < HANG_MS / 10); delay += delay < 60 ? 3 : delay) {
     const server = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'inherit'] });
     const ended = new Promise((resolve) => server.on('exit', resolve));
-    await until(async () => (await f.runner.list())[0], 20_000, 'a bundle');
+    await eventually('a bundle', async () => (await f.runner.list())[0]);
     await sleep(delay);
     server.kill('SIGKILL');
     await ended;
@@ -75,8 +76,7 @@ test('A server killed at any moment of a create leaves nothing that remove canno
       await rm(f.log(id), { force: true });
     }
     // What the server had just started finds that its cgroup is gone, and ends by itself.
-    const none = async () => ((await processesWith(`${f.folder}/state`)).length === 0 ? true : undefined);
-    await until(none, 20_000, 'the end of what it started');
+    await eventually('the end of what it started', async () => (await processesWith(`${f.folder}/state`)).length === 0);
   }
   t.true(phases.has('absent') && phases.size > 1, [...phases].join(' '));
   for (const name of ['containers', 'exits', 'runtime']) t.deepEqual(await readdir(join(f.folder, 'state', name)), []);
@@ -86,7 +86,7 @@ test('A container whose conmon was killed is still there, can be ended, and ends
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
   process.kill(await f.monitor(id), 'SIGKILL');
-  await sleep(50);
+  await eventually('the end of conmon', async () => (await processesWith(f.bundle(id))).length === 0);
   t.is((await f.runner.inspect(id)).status, 'running');
   t.is((await f.exec(id, 'echo x')).stdout.toString(), 'x\n');
   await t.throwsAsync(
@@ -133,7 +133,7 @@ test('Half-created and damaged containers are removed, whatever there is of them
 test('A container whose bundle was deleted is signalled, killed and ends with its code', async (t) => {
   const f = await RunnerFixture.make(t);
   const [asked, forced] = [await f.shell(`trap 'exit 4' 15; echo ready; ${IDLE}`), await f.shell(IDLE)];
-  await until(async () => (await f.logLines(asked)).length || undefined, 30_000, 'the trap');
+  await eventually('the trap', async () => (await f.logLines(asked)).length > 0);
   for (const id of [asked, forced]) {
     await rm(f.bundle(id), { recursive: true });
     t.is((await f.runner.inspect(id)).status, 'running');

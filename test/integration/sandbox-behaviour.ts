@@ -4,7 +4,7 @@ import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
 import type { SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
 import { inventory, leftovers } from './leaks.ts';
-import { until } from './runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 import { SandboxFixture, identity, inside, own } from './sandbox-fixture.ts';
 
 /** What every sandbox provider promises, as tests. */
@@ -46,14 +46,10 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     // A process in the pod's PID namespace that loses its parent is waited for by the holder.
     await fixture.container(shared, 'sleep 0.01 & exec sleep 1000');
     await fixture.container(shared, '(sleep 0.01 &); while :; do sleep 1; done');
-    await until(
-      async () => {
-        const states = await Promise.all((await fixture.processes(shared.cgroup)).map(stateOf));
-        return states.includes('Z') ? undefined : true;
-      },
-      5000,
-      'orphans to be reaped',
-    );
+    await eventually('no zombie', async () => {
+      const states = await Promise.all((await fixture.processes(shared.cgroup)).map(stateOf));
+      return !states.includes('Z');
+    });
     t.pass();
   });
 
@@ -85,7 +81,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.deepEqual(await second.inspect(spec), placement);
     const container = await fixture.container(placement);
     process.kill(Number(placement.namespaces.pid?.split('/')[2]), 'SIGKILL');
-    await until(() => (fixture.exits.length >= 2 ? true : undefined), 5000, 'both providers to tell the exit');
+    await eventually('a report of both providers', () => fixture.exits.length >= 2);
     t.deepEqual([...new Set(fixture.exits)], [spec.id]);
     t.is(await second.inspect(spec), undefined);
     t.deepEqual(await fixture.processes(`${placement.cgroup}/${container}`), [], 'it ended with its PID namespace');

@@ -4,7 +4,6 @@ import type { ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ContainerState,
   CreateContainerRequest,
@@ -19,6 +18,7 @@ import type { ContainerStatus, ContainerConfig } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { eventually } from '../lib/eventually.ts';
 
 /** Name of the image every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
@@ -109,11 +109,12 @@ ${this.#extra}`;
     });
     child.stderr.pipe(log);
     this.#process = child;
-    for (let i = 0; i < 300 && child.exitCode === null && child.signalCode === null; i++) {
-      if (await this.client.call(RuntimeServiceService.version, { version: '' }).catch(() => undefined)) return;
-      await sleep(100);
-    }
-    throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
+    const answer = () => this.client.call(RuntimeServiceService.version, { version: '' }).catch(() => undefined);
+    await eventually('an answer of the server', async () => {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
+      return answer();
+    });
   }
 
   /** Ends the server process; containers stay. */
@@ -136,6 +137,11 @@ ${this.#extra}`;
 
   log(): Promise<string> {
     return readFile(join(this.folder, 'server.log'), 'utf8');
+  }
+
+  /** How many streaming sessions have begun or ended in the server's life and those before it on these folders. */
+  async streamingSessions(event: 'began' | 'ended'): Promise<number> {
+    return (await this.log()).split(`A streaming session ${event}`).length - 1;
   }
 
   /** Runs a pod and gives its id. */
@@ -181,16 +187,17 @@ ${this.#extra}`;
 
   /** Waits until a container has ended. */
   async exit(containerId: string): Promise<ContainerStatus> {
-    for (let i = 0; i < 600; i++) {
+    return eventually(`the end of container ${containerId}`, async () => {
       const status = await this.status(containerId);
-      if (status.state === ContainerState.CONTAINER_EXITED) return status;
-      await sleep(50);
-    }
-    throw new Error(`container ${containerId} did not end`);
+      return status.state === ContainerState.CONTAINER_EXITED && status;
+    });
   }
 
   exec(containerId: string, ...cmd: string[]) {
-    return this.client.call(RuntimeServiceService.execSync, ExecSyncRequest.create({ containerId, cmd, timeout: 30n }));
+    return this.client.call(
+      RuntimeServiceService.execSync,
+      ExecSyncRequest.create({ containerId, cmd, timeout: 300n }),
+    );
   }
 
   /** What a container wrote to one stream, from its CRI log. */

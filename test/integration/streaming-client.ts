@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { HANG_MS } from '../lib/eventually.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 type ExecFields = Parameters<typeof ExecRequest.create>[0];
@@ -57,9 +58,9 @@ export class ChannelClient {
     return this.output[channel]?.toString() ?? '';
   }
 
-  /** Waits until a channel's output matches; an error after half a minute. */
+  /** Waits until a channel's output matches. @throws Error when the session ends before, or is silent for HANG_MS. */
   async until(channel: number, pattern: RegExp): Promise<void> {
-    const signal = AbortSignal.timeout(30_000);
+    const signal = AbortSignal.timeout(HANG_MS);
     while (!pattern.test(this.text(channel))) {
       const message = once(this.ws, 'message', { signal }).then(
         () => 'goes on',
@@ -70,6 +71,16 @@ export class ChannelClient {
         throw new Error(`no ${String(pattern)}: the session ${state} after ${JSON.stringify(this.text(channel))}`);
       }
     }
+  }
+
+  /** Sends a line until the answer to it is in the output: what comes before an attachment stands has no reader. */
+  async converse(line: string, answer: RegExp): Promise<void> {
+    const asking = setInterval(() => {
+      this.send(0, `${line}\n`);
+    }, 200);
+    await this.until(1, answer).finally(() => {
+      clearInterval(asking);
+    });
   }
 
   /** What the error channel said in the end. */

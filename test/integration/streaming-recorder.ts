@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { Method } from '../../src/cli/client/server.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { eventually } from '../lib/eventually.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 /**
@@ -83,9 +84,7 @@ export class StreamingRecorder {
   async record(act: () => Promise<unknown>): Promise<Buffer> {
     const before = this.sessions.length;
     await act();
-    for (let tries = 0; tries < 100 && this.sessions.length === before; tries++) {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await eventually('a session', () => this.sessions.length > before);
     const session = this.sessions[before];
     if (session === undefined || this.sessions.length !== before + 1) throw new Error('there was not one session');
     const head = session.indexOf('\r\n\r\n');

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { ExecutionContext } from 'ava';
+import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../src/host/processes/run.ts';
+import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
@@ -57,9 +58,8 @@ async function count(name: string): Promise<number> {
   return stdout.split('\n').filter((line) => line.startsWith(name)).length;
 }
 
-async function untilNone(t: ExecutionContext, name: string): Promise<void> {
-  for (let tries = 0; tries < 100 && (await count(name)) > 0; tries++) await sleep(100);
-  t.is(await count(name), 0, `${name} is left`);
+function untilNone(name: string): Promise<true> {
+  return eventually(`the end of every ${name}`, async () => (await count(name)) === 0);
 }
 
 test.serial('who does not read or is not read costs no memory, and ends with its client', async (t) => {
@@ -96,11 +96,10 @@ test.serial('who does not read or is not read costs no memory, and ends with its
   }
   const terminal = await ChannelClient.open(await execUrl(server, id, ['yes'], { tty: true }));
   terminal.ws.pause();
+  await eventually('every command', async () => (await count('yes')) >= 5 && (await count('sleep 77777')) === 2);
   const most = await untilQuiet(server.pid, limit);
   t.log(`${String(Math.round((most - before) / MIB))} MiB more than before for ${String(clients.length + 3)} sessions`);
   t.true(most < limit, `${String(before)} bytes before, ${String(most)} then`);
-  t.true((await count('yes')) >= 5);
-  t.is(await count('sleep 77777'), 2);
 
   // What was held up is whole.
   for (const client of counted) {
@@ -111,9 +110,9 @@ test.serial('who does not read or is not read costs no memory, and ends with its
   // The loss of a client that is not read is noticed, too.
   for (const client of clients) client.kill('SIGKILL');
   terminal.ws.terminate();
-  await untilNone(t, 'yes');
-  await untilNone(t, 'sleep 77777');
-  await untilNone(t, 'perl');
+  await untilNone('yes');
+  await untilNone('sleep 77777');
+  await untilNone('perl');
   t.true((await residentBytes(server.pid)) < limit);
 });
 
@@ -122,15 +121,20 @@ test.serial('an attached client that does not read holds up neither the log nor 
   const crictl = await Crictl.for(t, server.socket);
   const pod = await server.pod('stall');
   const lines = 6_000_000;
-  const id = await server.sh(pod, 'main', `read -r line; seq 1 ${String(lines)}; read -r line; echo over`, {
-    stdin: true,
-  });
+  const script = `while read -r line && [ "$line" != go ]; do echo "$line" >&2; done; seq 1 ${String(lines)}; read -r line; echo over`;
+  const id = await server.sh(pod, 'main', script, { stdin: true });
   const before = await residentBytes(server.pid);
   const stuck = TRANSPORTS.map((transport) => crictl.spawn('attach', '-r', transport, id));
   const reading = crictl.spawn('attach', id);
   const read = ended(reading);
+  const heard = Promise.all([...stuck, reading].map((client) => once(client.stderr, 'readable')));
   const typist = await ChannelClient.open(await attachUrl(server, id, { stdout: false, stderr: true }));
-  await sleep(1000);
+  // What is said before an attachment stands has no reader.
+  const asking = setInterval(() => {
+    typist.send(0, 'there?\n');
+  }, 200);
+  await heard;
+  clearInterval(asking);
   typist.send(0, 'go\n');
   const log = join(server.folder, 'logs/stall/main.log');
   const last = `stdout F ${String(lines)}\n`;
@@ -139,9 +143,10 @@ test.serial('an attached client that does not read holds up neither the log nor 
     await sleep(500);
     most = Math.max(most, await residentBytes(server.pid));
     // The slow ones have some seconds to catch up; then they are cut off.
-    for (let tries = 0; tries < 200 && (await stat(log)).size === size; tries++) await sleep(100);
-    if ((await stat(log)).size === size) break;
-    size = (await stat(log)).size;
+    size = await eventually('more of the log', async () => {
+      const now = (await stat(log)).size;
+      return (now !== size || (await readFile(log, 'utf8')).slice(-100).endsWith(last)) && now;
+    });
   }
   t.true((await readFile(log, 'utf8')).slice(-100).endsWith(last), 'the log is whole');
   t.true(most < before + 128 * MIB, `${String(before)} bytes before, ${String(most)} then`);

@@ -1,9 +1,10 @@
 import test from 'ava';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import type { Transport } from './crictl-client.ts';
+import { processesWith } from './runner-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, execUrl, forwardedPage } from './streaming-client.ts';
 
@@ -57,17 +58,17 @@ test.serial(
     const url = await execUrl(server, id, ['sh'], { tty: true, stdin: true });
     const shell = await ChannelClient.open(url);
     shell.send(4, '{"Width":91,"Height":33}');
-    await sleep(200);
-    shell.send(0, 'stty size; id; pwd; tty\n');
-    await shell.until(1, /33 91\r\n[^]*uid=1000 gid=1001 groups=1001,1002\r\n[^]*\/tmp\r\n\/dev\/pts\/\d/);
+    await shell.converse(
+      'stty size; id; pwd; tty',
+      /33 91\r\n[^]*uid=1000 gid=1001 groups=1001,1002\r\n[^]*\/tmp\r\n\/dev\/pts\/\d/,
+    );
     shell.send(4, '{"Width":120,"Height":50}');
-    await sleep(200);
-    shell.send(0, 'stty size\n');
-    await shell.until(1, /50 120\r\n/);
-    shell.send(0, 'sleep 1000\n');
-    await sleep(300);
+    await shell.converse('stty size', /50 120\r\n/);
+    const sleeps = async () => (await processesWith('sleep\x00777')).length > 0;
+    shell.send(0, 'sleep 777\n');
+    await eventually('the command', sleeps);
     shell.send(0, '\x03');
-    await sleep(300);
+    await eventually('its end', async () => !(await sleeps()));
     shell.send(0, 'exit 9\n');
     t.like(await shell.status(), {
       reason: 'NonZeroExitCode',
@@ -94,8 +95,7 @@ test.serial('a command dies with its client, with all it started; a URL works on
     t.is(await count(), '3', 'the shell and what it started');
     await t.throwsAsync(ChannelClient.open(url), { message: /404/ });
     client.ws.terminate();
-    for (let i = 0; i < 100 && (await count()) !== '0'; i++) await sleep(50);
-    t.is(await count(), '0', `terminal: ${String(tty)}`);
+    await eventually(`their end, terminal: ${String(tty)}`, async () => (await count()) === '0');
   }
   const refused = await t.throwsAsync(execUrl(server, id, ['true'], { tty: true, stderr: true }));
   t.regex(refused.message, /tty and stderr cannot both be true/);
@@ -112,9 +112,13 @@ test.serial(
       linux: { securityContext: { namespaceOptions: { network: 2 } } },
     });
     await server.sh(host, 'host', 'mkdir /h; echo host > /h/index.html; httpd -f -p 127.0.0.1:18087 -h /h');
-    await sleep(500);
-    t.deepEqual(await forwardedPage(server, pod, 8086), { body: 'six\n', error: '' });
-    t.deepEqual(await forwardedPage(server, host, 18_087), { body: 'host\n', error: '' });
+    const answering = (podSandboxId: string, port: number) =>
+      eventually('a listener', async () => {
+        const page = await forwardedPage(server, podSandboxId, port);
+        return !/refused/i.test(page.error ?? '') && page;
+      });
+    t.deepEqual(await answering(pod, 8086), { body: 'six\n', error: '' });
+    t.deepEqual(await answering(host, 18_087), { body: 'host\n', error: '' });
     t.regex((await forwardedPage(server, pod, 9)).error ?? '', /port 9.*refused/i);
   },
 );

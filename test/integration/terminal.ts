@@ -2,12 +2,11 @@ import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { run } from '../../src/host/processes/run.ts';
+import { HANG_MS } from '../lib/eventually.ts';
 import type { Owner } from './server-fixture.ts';
 
 /** ioctl_tty(2). */
 const TIOCSWINSZ = 0x5414;
-/** What a terminal does not say within this it will not say. */
-const PATIENCE_MS = 60_000;
 
 /** Columns and rows. */
 export interface Size {
@@ -63,7 +62,7 @@ export class Terminal {
 
   /** Waits until what was written matches. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const signal = AbortSignal.timeout(HANG_MS);
     for (let found; ;) {
       if ((found = pattern.exec(this.#output)) !== null) return found;
       await once(this.#child.stdout, 'data', { signal }).catch((error: unknown) => {

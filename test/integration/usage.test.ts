@@ -1,5 +1,6 @@
 import test from 'ava';
 import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { eventually } from '../lib/eventually.ts';
 import { importImage } from './image-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 
@@ -18,7 +19,7 @@ for (const handler of ['lxc', 'crun']) {
         `dd if=/dev/zero of=${path} bs=1048576 count=${String(mebibytes)} 2>/dev/null; `;
       const script = `${write('/root', 2)} ${write('/data/new', 3)} ${write('/more/new', 5)} : >/ready; exec sleep 1000`;
       const id = await server.sh(pod, 'c', script, { image: { image: 'localhost/volume:1' } });
-      while ((await server.exec(id, 'test', '-e', '/ready')).exitCode !== 0);
+      await eventually('what it writes', async () => (await server.exec(id, 'test', '-e', '/ready')).exitCode === 0);
 
       const { stats } = await client.call(RuntimeServiceService.containerStats, { containerId: id });
       const layer = stats?.writableLayer;

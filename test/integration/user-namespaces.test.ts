@@ -8,7 +8,7 @@ import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
-import { until } from './runner-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 import { ChannelClient, attachUrl, execUrl, forwardedPage } from './streaming-client.ts';
 
@@ -242,7 +242,7 @@ for (const handler of ['lxc', 'crun']) {
       t.is((await server.exit(late)).exitCode, 0);
       t.regex(await server.output('all', 'late'), /^ +0 +200000 +65536\n$/);
       const term = await server.sh(pod, 'term', 'trap "exit 7" TERM; echo on; while :; do sleep 0.1; done', shared);
-      await until(async () => (await server.output('all', 'term')) || undefined, 20_000, 'its trap');
+      await eventually('its trap', async () => (await server.output('all', 'term')) !== '');
       await server.client.call(RuntimeServiceService.stopContainer, { containerId: term, timeout: 10n });
       t.is((await server.exit(term)).exitCode, 7);
       await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });

@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { writeFileAtomic } from '../../../src/utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../../src/utils/json.ts';
 import { KeyedLock } from '../../../src/utils/async/keyed-lock.ts';
@@ -36,15 +35,18 @@ test('an object that only looks like a tagged value comes back as it was', (t) =
 test('a lock runs tasks of one key in order, of different keys side by side, and survives a failing task', async (t) => {
   const lock = new KeyedLock();
   const order: string[] = [];
+  const gate = Promise.withResolvers<undefined>();
   const first = lock.run('a', async () => {
-    await delay(20);
+    await gate.promise;
     order.push('a1');
     throw new Error('task failed');
   });
   const second = lock.run('a', () => Promise.resolve(order.push('a2')));
   const other = lock.run('b', () => Promise.resolve(order.push('b1')));
+  await other;
+  gate.resolve(undefined);
   await t.throwsAsync(first, { message: 'task failed' });
-  await Promise.all([second, other]);
+  await second;
   t.deepEqual(order, ['b1', 'a1', 'a2']);
 });
 

@@ -10,11 +10,10 @@ import type { ContainerStreams, StreamingRequest } from '../../../../src/cri/str
 import { StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
 import { loadSeeds } from '../../../fixtures/streaming/seeds.ts';
 import type { Seed } from '../../../fixtures/streaming/seeds.ts';
+import { HANG_MS, eventually } from '../../../lib/eventually.ts';
 import { mutate, mutations } from './mutations.ts';
 
 const RUNS = Number(process.env['STREAMING_FUZZ_RUNS'] ?? 2000);
-/** A session that is not over by then hangs. */
-const LIMIT_MS = 20_000;
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -58,7 +57,7 @@ async function converse(port: number, bytes: Buffer, size: number): Promise<numb
     await new Promise((resolve) => setImmediate(resolve));
   }
   socket.end();
-  const hang = setTimeout(() => socket.destroy(new Error('the server does not close')), LIMIT_MS);
+  const hang = setTimeout(() => socket.destroy(new Error('the server does not close')), HANG_MS);
   await closed;
   clearTimeout(hang);
   if (socket.errored?.message === 'the server does not close') throw socket.errored;
@@ -106,7 +105,7 @@ test(`${String(RUNS)} mutations of recorded sessions neither crash nor hang the 
       { numRuns, endOnFailure: true },
     );
   const used = async () => {
-    for (let tries = 0; tries < 100 && open > 0; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually('the end of every session', () => open === 0);
     collectGarbage();
     const { heapUsed, external } = process.memoryUsage();
     return heapUsed + external;

@@ -1,0 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Milliseconds after which a wait of a test is a hang: many times what a slow and loaded machine needs for anything here. */
+export const HANG_MS = 300_000;
+
+const PAUSE_MS = 20;
+
+/**
+ * Waits for an event that nothing reports: looks again and again until there is something to see, and returns that.
+ * @param what names the event in the error.
+ * @param look returns undefined or false as long as the event has not happened; an error of it ends the wait.
+ * @throws Error when nothing was seen for {@link HANG_MS}.
+ */
+export async function eventually<T>(
+  what: string,
+  look: () => T | false | undefined | Promise<T | false | undefined>,
+): Promise<T> {
+  for (const begun = performance.now(); ; await sleep(PAUSE_MS)) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() - begun > HANG_MS) throw new Error(`waited in vain for ${what}`);
+  }
+}
