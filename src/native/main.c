@@ -14,6 +14,7 @@ struct command {
 
 static const struct command commands[] = {
   {"lock", lock_main},
+  {"serve", serve_main},
 };
 
 /* Runs the command that the first argument names. Exit code 2: there is no such command. */

@@ -2,7 +2,8 @@
 #ifndef NATIVE_H
 #define NATIVE_H
 
-/* lock DESCRIPTOR: see lock.c. */
+/* See lock.c and serve.c. */
 int lock_main(int argc, char **argv);
+int serve_main(int argc, char **argv);
 
 #endif

@@ -10,7 +10,7 @@ const LIMIT_MS = 60_000;
 
 /**
  * Keeps the scope, which systemd removes when it is empty; a pod without containers may have no process. It does not keep
- * the descriptor by which commands at work are known (inheritInCommands).
+ * the descriptor by which commands at work are known (see helpers.ts).
  */
 const KEEPER = 'setsid sleep infinity </dev/null >/dev/null 2>&1 3>&- & echo $!';
 

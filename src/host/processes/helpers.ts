@@ -1,9 +1,9 @@
 import { constants } from 'node:fs';
 import { open, readdir, readlink } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../../utils/errors.ts';
-import { inheritInCommands, run } from './run.ts';
+import { call } from '../native/call.ts';
+import { native } from '../native/helper.ts';
 
 const LOOK_MS = 50;
 
@@ -11,13 +11,13 @@ const LOOK_MS = 50;
  * Commands outlive a server that is killed: a `mount` or a CNI plugin that still works while the next server tidies up would
  * make things behind its back. So every command holds a reader of one FIFO, and the next server waits until it has none.
  *
- * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands hold it.
+ * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands hold it, through the native helper.
  * @param path of the FIFO, made when missing.
  * @param waiting called once when there is something to wait for.
  * @returns pids of those that hold it still after `limitMs`.
  */
 export async function succeedHelpers(path: string, limitMs: number, waiting: () => void): Promise<number[]> {
-  await run('mkfifo', ['-m', '600', '--', path]).catch(async (error: unknown) => {
+  await call([{ do: 'mkfifo', paths: [path], mode: 0o600 }]).catch(async (error: unknown) => {
     if (!(await isFifo(path))) throw error;
   });
   let left: number[] = [];
@@ -29,14 +29,9 @@ export async function succeedHelpers(path: string, limitMs: number, waiting: () 
     }
     await sleep(LOOK_MS);
   }
-  const reader = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  held.push(reader);
-  inheritInCommands(reader.fd);
+  await native.hold(path);
   return left;
 }
-
-/** A handle that is garbage is closed: these are for the life of the process. */
-const held: FileHandle[] = [];
 
 async function isFifo(path: string): Promise<boolean> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);

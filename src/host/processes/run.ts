@@ -1,14 +1,14 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcessByStdio } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import { native } from '../native/helper.ts';
+import type { StepResult } from '../native/messages.ts';
 
 export interface RunOptions {
   /** Written to the command's standard input, which is closed afterwards. */
   input?: string | Buffer;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** Milliseconds after which the command is killed; none by default. */
+  /** Milliseconds after which the command is killed with its process group; none by default. */
   timeoutMs?: number;
+  /** Kills it likewise. */
   signal?: AbortSignal | undefined;
   /** Bytes kept of each stream (default 1 MiB); the rest is read and dropped. */
   maxOutputBytes?: number;
@@ -44,72 +44,69 @@ export class CommandError extends Error {
   }
 }
 
-let inherited: number | undefined;
-
-/** Gives every command that is run from now on this open descriptor, as its number 3. */
-export function inheritInCommands(fd: number): void {
-  inherited = fd;
-}
-
 /**
- * Runs `command` with exactly these arguments (no shell) and resolves with its output when it ends with code 0.
+ * Runs `command` with exactly these arguments (no shell) and resolves with its output when it ends with code 0. The native
+ * helper starts it, in a process group of its own; as long as it works, the next server waits (see helpers.ts).
  * The promise settles on the command's exit, not on the closing of its output, so a daemon it leaves behind does not hold it.
  * @throws CommandError otherwise; the message holds the command's name and its last words, never its arguments.
+ * @throws CriError UNAVAILABLE when there is no native helper, or it died meanwhile.
  */
-export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return new Promise((resolve, reject) => {
-    options.signal?.throwIfAborted();
-    const child = spawn(command, args, {
-      stdio: ['pipe', 'pipe', 'pipe', ...(inherited === undefined ? [] : [inherited])],
-      env: options.env,
-      cwd: options.cwd,
-      signal: options.signal,
-      killSignal: 'SIGKILL',
-    }) as ChildProcessByStdio<Writable, Readable, Readable>; // as the first three of "stdio" ask
-    // Not spawn's own option: its timer goes on when the command cannot be started, and keeps the process alive.
-    const timer =
-      options.timeoutMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), options.timeoutMs);
-    const limit = options.maxOutputBytes ?? 1_048_576;
-    const stdout = collect(child.stdout, limit);
-    const stderr = collect(child.stderr, limit);
-    const output = () => ({ stdout: stdout(), stderr: stderr() });
-
-    child.on('error', (cause) => {
-      clearTimeout(timer);
-      const message = options.signal?.aborted ? `${command} was cancelled` : `cannot run ${command}: ${cause.message}`;
-      reject(new CommandError(command, message, output(), { cause }));
-    });
-    const settle = (exitCode: number | null, signal: NodeJS.Signals | null) => {
-      child.stdout.destroy();
-      child.stderr.destroy();
-      if (exitCode === 0) return resolve(output());
-      const words = output();
-      const how = signal === null ? `exited with code ${String(exitCode)}` : `was ended by ${signal}`;
-      const said = lastWords(words.stderr || words.stdout);
-      const outcome = { exitCode: exitCode ?? undefined, signal: signal ?? undefined, ...words };
-      reject(new CommandError(command, `${command} ${how}${said && `: ${said}`}`, outcome));
-    };
-    child.on('close', settle);
-    child.on('exit', (code, signal) => {
-      clearTimeout(timer);
-      // What the pipes still hold arrives within this time; a background process may hold them open for ever.
-      setTimeout(() => {
-        settle(code, signal);
-      }, 200).unref();
-    });
-    child.stdin.on('error', () => undefined); // a command that does not read its input is no error
-    child.stdin.end(options.input);
-  });
+export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const {
+    input,
+    env = process.env,
+    cwd = process.cwd(),
+    timeoutMs,
+    signal,
+    maxOutputBytes: limit = 1_048_576,
+  } = options;
+  const step = {
+    do: 'spawn' as const,
+    argv: [command, ...args],
+    env,
+    cwd,
+    descriptors: {
+      // An empty pipe where there is no input: a program may change the mode or owner of what it gets, and must not of /dev/null.
+      0: { kind: 'input', data: input ?? '' } as const,
+      1: { kind: 'capture', limit } as const,
+      2: { kind: 'capture', limit } as const,
+      3: { kind: 'hold' } as const,
+    },
+    ...(timeoutMs !== undefined && { limitMs: timeoutMs }),
+  };
+  const [result] = await native.request([step], { signal });
+  if (result === undefined) throw new Error('the native helper gave no result');
+  const output = { stdout: textOf(result, 1), stderr: textOf(result, 2) };
+  if (result.status === 'done' && result.exit?.code === 0) return output;
+  throw failure(command, result, output, options);
 }
 
-function collect(stream: Readable, limit: number): () => string {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream.on('data', (chunk: Buffer) => {
-    if (size < limit) chunks.push(chunk.subarray(0, limit - size));
-    size += chunk.length;
-  });
-  return () => Buffer.concat(chunks).toString('utf8');
+function failure(
+  command: string,
+  result: StepResult,
+  output: RunResult,
+  { timeoutMs, signal }: RunOptions,
+): CommandError {
+  const outcome = { exitCode: result.exit?.code, signal: result.exit?.signal, ...output };
+  if (result.status === 'cancelled') {
+    return new CommandError(command, `${command} was cancelled`, outcome, { cause: signal?.reason });
+  }
+  if (result.status === 'failed') {
+    const cause = Object.assign(new Error(result.problem), { code: result.code });
+    return new CommandError(command, `cannot run ${command}: ${result.problem}`, outcome, { cause });
+  }
+  const said = lastWords(output.stderr || output.stdout);
+  const how =
+    result.status === 'timeout'
+      ? `did not end within ${String(timeoutMs)} ms and was killed`
+      : outcome.exitCode === undefined
+        ? `was ended by ${outcome.signal ?? 'a signal'}`
+        : `exited with code ${String(outcome.exitCode)}`;
+  return new CommandError(command, `${command} ${how}${said && `: ${said}`}`, outcome);
+}
+
+function textOf({ outputs }: StepResult, descriptor: number): string {
+  return outputs.get(descriptor)?.bytes.toString('utf8') ?? '';
 }
 
 /** The end of a command's output on one line, at most 500 characters. */

@@ -1,0 +1,196 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
+import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { findNative } from './find.ts';
+import { AnswerReader, MESSAGE_LIMIT, encodeCancel, encodeHold, encodeRun } from './messages.ts';
+import type { Answer, StepResult } from './messages.ts';
+import { encodeStep, isRepeatable } from './steps.ts';
+import type { Step } from './steps.ts';
+
+export interface RequestOptions {
+  /** All steps at the same time; by default one after the other until one fails or a program ends with a code but 0. */
+  sideBySide?: boolean;
+  /** Kills what is at work; the steps end as `cancelled`, and the promise resolves when they have. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A request that was sent and not answered. */
+interface Pending {
+  bytes: Buffer;
+  repeatable: boolean;
+  started: (step: number, pid: number) => void;
+  resolve: (results: StepResult[]) => void;
+  reject: (error: Error) => void;
+}
+
+/** A helper process, while it lives. */
+interface Connection {
+  child: ChildProcess;
+  channel: Socket;
+}
+
+/**
+ * The client of `lxcri-native serve`: starts the process with the first request, and another one when it dies. Requests at
+ * work are then repeated where that is safe, the others fail with UNAVAILABLE; programs that were started go on. It keeps
+ * this process alive only while requests are at work.
+ */
+export class NativeHelper {
+  readonly #program: string | undefined;
+  readonly #pending = new Map<number, Pending>();
+  #connection: Connection | undefined;
+  #next = 1;
+  #held: string | undefined;
+
+  /** `program`: of lxcri-native, by default the one that `findNative` finds. */
+  constructor(program?: string) {
+    this.#program = program;
+  }
+
+  /** Pid of the helper process while it lives. */
+  get pid(): number | undefined {
+    return this.#connection?.child.pid;
+  }
+
+  /**
+   * Carries out a batch of at most 256 steps; resolves with a result for each, whatever came of it.
+   * @throws CriError UNAVAILABLE when there is no helper, or it died; RESOURCE_EXHAUSTED for more than 16 MiB of steps; the
+   *   signal's reason when it fired before.
+   */
+  async request(steps: readonly Step[], { sideBySide = false, signal }: RequestOptions = {}): Promise<StepResult[]> {
+    signal?.throwIfAborted();
+    const id = this.#newId();
+    const bytes = encodeRun(id, sideBySide, steps.map(encodeStep));
+    if (bytes.length - 4 > MESSAGE_LIMIT) {
+      throw new CriError(StatusCode.RESOURCE_EXHAUSTED, `a request of ${bytes.length} bytes for the host is too large`);
+    }
+    const started = (index: number, pid: number) => {
+      const step = steps[index];
+      if (step?.do === 'spawn') step.started?.(pid);
+    };
+    const cancel = () => {
+      if (this.#pending.has(id)) this.#connection?.channel.write(encodeCancel(id));
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      return await this.#send(id, bytes, steps.every(isRepeatable), started);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /**
+   * From now on commands whose descriptors ask for it (`hold`) have this FIFO open for reading while they work, also after
+   * this process has ended, and so has every other step. @throws Error when it cannot be opened.
+   */
+  async hold(path: string): Promise<void> {
+    const id = this.#newId();
+    const [result] = await this.#send(id, encodeHold(id, path), true, () => undefined);
+    if (result?.status !== 'done') throw new Error(`cannot hold ${result?.problem ?? path}`);
+    this.#held = path;
+  }
+
+  /** Ends the helper process; programs at work go on. A later request starts another one. */
+  close(): void {
+    this.#connection?.channel.destroy();
+  }
+
+  #newId(): number {
+    const id = this.#next;
+    this.#next = (this.#next % 0xffffffff) + 1;
+    return id;
+  }
+
+  #send(id: number, bytes: Buffer, repeatable: boolean, started: Pending['started']): Promise<StepResult[]> {
+    return new Promise((resolve, reject) => {
+      const { channel } = this.#connect();
+      this.#pending.set(id, { bytes, repeatable, started, resolve, reject });
+      this.#keepAlive();
+      channel.write(bytes);
+    });
+  }
+
+  #connect(): Connection {
+    if (this.#connection !== undefined) return this.#connection;
+    let child: ChildProcess;
+    try {
+      child = spawn(this.#program ?? findNative(), ['serve'], {
+        cwd: '/',
+        env: {},
+        stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+        detached: true, // a terminal's Ctrl-C is for the server, which still has work for it
+      });
+    } catch (error) {
+      throw error instanceof CriError
+        ? error
+        : unavailable(`cannot start the native helper: ${messageOf(error)}`, error);
+    }
+    let problem = 'it ended';
+    // Before anything else: Node.js gives a process that it could not start (EMFILE) no streams, and its error comes later.
+    child.on('error', (error) => {
+      problem = error.message;
+      this.#lost(child, problem);
+    });
+    // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- see above
+    const channel = child.stdio?.[3] as Socket | undefined;
+    if (channel === undefined) throw unavailable('cannot start the native helper: too many open files');
+    const reader = new AnswerReader();
+    channel.on('data', (bytes: Buffer) => {
+      try {
+        for (const answer of reader.push(bytes)) this.#answered(answer);
+      } catch (error) {
+        problem = messageOf(error);
+        channel.destroy();
+      }
+    });
+    channel.on('error', (error) => (problem = error.message));
+    channel.on('close', () => {
+      this.#lost(child, problem);
+    });
+    this.#connection = { child, channel };
+    if (this.#held !== undefined) channel.write(encodeHold(0, this.#held));
+    return this.#connection;
+  }
+
+  #answered(answer: Answer): void {
+    const pending = this.#pending.get(answer.id);
+    if (pending === undefined) return;
+    if (answer.kind === 'started') {
+      pending.started(answer.step, answer.pid);
+      return;
+    }
+    this.#pending.delete(answer.id);
+    this.#keepAlive();
+    pending.resolve(answer.results);
+  }
+
+  /** The process has ended, or cannot be understood any more. */
+  #lost(child: ChildProcess, problem: string): void {
+    if (this.#connection?.child !== child) return;
+    this.#connection = undefined;
+    child.unref();
+    const lost = [...this.#pending];
+    this.#pending.clear();
+    for (const [id, { bytes, repeatable, started, resolve, reject }] of lost) {
+      const error = unavailable(`the native helper was lost amid work: ${problem}; try again`);
+      // Once: what kills one helper may kill the next.
+      if (!repeatable) reject(error);
+      else this.#send(id, bytes, false, started).then(resolve, reject);
+    }
+  }
+
+  #keepAlive(): void {
+    const { child, channel } = this.#connection ?? {};
+    if (this.#pending.size > 0) {
+      child?.ref();
+      channel?.ref();
+    } else {
+      child?.unref();
+      channel?.unref();
+    }
+  }
+}
+
+/** The one that this process uses. */
+export const native = new NativeHelper();

@@ -1,0 +1,296 @@
+import type { Field, StepMessage } from './messages.ts';
+
+/** A range of ids that a user namespace has from 0 on. */
+export interface IdMap {
+  /** The host's id of the namespace's 0. */
+  hostId: number;
+  size: number;
+}
+
+/** How one descriptor of a command is made. */
+export type Descriptor =
+  | { kind: 'null' }
+  /** A pipe from which the command reads these bytes, then the end. One of them a command. */
+  | { kind: 'input'; data: string | Buffer }
+  /** What the command opens itself, such as a FIFO; `flags` of open(2). */
+  | { kind: 'open'; path: string; flags: number }
+  /** A pipe of which `limit` bytes are kept and the rest is counted. */
+  | { kind: 'capture'; limit: number }
+  /** A pipe of which the first line is kept. The step does not end before it has come, or all writers have ended. */
+  | { kind: 'line'; limit: number }
+  /** Open while the command works; see `NativeHelper.hold`. */
+  | { kind: 'hold' };
+
+export interface SpawnStep {
+  do: 'spawn';
+  /** A path, or a name on the PATH of `env`; then its arguments. No shell is involved. */
+  argv: readonly string[];
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+  /** By number, up to 15; 0 to 2 are /dev/null unless named, the others closed. */
+  descriptors: Readonly<Record<number, Descriptor>>;
+  /** `cgroup.procs` files entered before the program begins. */
+  cgroupFiles?: readonly string[];
+  /** Namespace files entered before it begins, in this order. */
+  namespaces?: readonly string[];
+  /** Starts a session of its own; a process group of its own it is in any case. */
+  session?: boolean;
+  /** oom_score_adj (proc(5)) it begins with. Without the right to lower it, it stays as it is. */
+  oomScoreAdj?: number;
+  /** Milliseconds after the program's end in which what captured pipes still hold is awaited; 200 by default. */
+  drainMs?: number;
+  /** Called with the pid as soon as the process is there; the program may still fail to start. */
+  started?: (pid: number) => void;
+}
+
+interface MountStep {
+  do: 'mount';
+  source?: string;
+  target: string;
+  type?: string;
+  /** Of mount(2): {@link MountFlag}. */
+  flags?: number;
+  /** The file system's own options. */
+  options?: string;
+  /** Relative paths in `options` are relative to it. */
+  cwd?: string;
+  /** Does nothing where something is mounted already; the step can then be repeated. */
+  unlessMounted?: boolean;
+}
+
+interface UnmountStep {
+  do: 'unmount';
+  target: string;
+  /** Everything that is mounted there, one on the other. */
+  all?: boolean;
+}
+
+interface MkfifoStep {
+  do: 'mkfifo';
+  paths: readonly string[];
+  mode: number;
+  /** Removes what is there first. */
+  replace?: boolean;
+}
+
+interface WriteStep {
+  do: 'write';
+  path: string;
+  data: string | Buffer;
+  /** Of open(2); the file is made or emptied by default. */
+  flags?: number;
+  mode?: number;
+}
+
+interface PathStep {
+  do: 'stat';
+  path: string;
+}
+
+interface ReadStep {
+  do: 'read';
+  path: string;
+  /** Bytes, at most 8 MiB; more is the error EFBIG. */
+  limit: number;
+}
+
+interface MakeDirectoriesStep {
+  do: 'mkdirs';
+  path: string;
+  mode: number;
+}
+
+export interface PinStep {
+  do: 'pin';
+  /** Which namespaces are made, and the existing file on which each is bound. What was bound there before is taken off. */
+  pins: ReadonlyMap<'net' | 'ipc' | 'uts' | 'user' | 'cgroup', string>;
+  /** What the new user namespace maps; `user` is among the pins then. */
+  map?: IdMap | undefined;
+  hostname?: string | undefined;
+  /** Brings the loopback interface up. */
+  loopback?: boolean;
+  /** Kernel parameters by their path below /proc/sys. */
+  sysctls?: Readonly<Record<string, string>>;
+}
+
+interface IdmapStep {
+  do: 'idmap';
+  source: string;
+  map: IdMap;
+  /** Where the mount appears; without it, the kernel and the file system are only asked whether they can. */
+  target?: string;
+}
+
+interface OverlayStep {
+  do: 'overlay';
+  /** The directory that is seen with mapped ids, and the one below it to which paths in `options` are relative. */
+  store: string;
+  links: string;
+  options: string;
+  target: string;
+  map: IdMap;
+}
+
+/** One thing that the helper does; each runs in a process of its own. */
+export type Step = { /** Milliseconds after which it is killed, with its process group. */ limitMs?: number } & (
+  | SpawnStep
+  | MountStep
+  | UnmountStep
+  | MkfifoStep
+  | WriteStep
+  | PathStep
+  | ReadStep
+  | MakeDirectoriesStep
+  | PinStep
+  | IdmapStep
+  | OverlayStep
+);
+
+/** Flags of mount(2). */
+export const MountFlag = { nosuid: 2, nodev: 4, noexec: 8 } as const;
+
+/** MNT_DETACH and UMOUNT_NOFOLLOW of umount2(2). */
+const LAZILY = 2 | 8;
+
+const operations = {
+  spawn: 1,
+  mount: 2,
+  unmount: 3,
+  mkfifo: 4,
+  write: 5,
+  stat: 6,
+  read: 7,
+  mkdirs: 8,
+  pin: 9,
+  idmap: 10,
+  overlay: 11,
+};
+
+/** The step as it goes to the helper (src/native/README.md). */
+export function encodeStep(step: Step): StepMessage {
+  return { operation: operations[step.do], limitMs: Math.ceil(step.limitMs ?? 0), fields: fieldsOf(step) };
+}
+
+/** Whether a step that may have been done already can be done again to the same effect. */
+export function isRepeatable(step: Step): boolean {
+  if (step.do === 'mount') return step.unlessMounted === true;
+  if (step.do === 'mkfifo') return step.replace === true;
+  if (step.do === 'write') return step.flags === undefined;
+  if (step.do === 'idmap') return step.target === undefined;
+  return step.do !== 'spawn';
+}
+
+function fieldsOf(step: Step): Field[] {
+  switch (step.do) {
+    case 'spawn':
+      return spawnFields(step);
+    case 'mount':
+      return [
+        ...optional('s', step.source),
+        ['t', step.target],
+        ...optional('y', step.type),
+        ['f', String(step.flags ?? 0)],
+        ...optional('o', step.options),
+        ...optional('d', step.cwd),
+        ...flag('u', step.unlessMounted),
+      ];
+    case 'unmount':
+      return [['t', step.target], ['f', String(LAZILY)], ...flag('a', step.all)];
+    case 'mkfifo':
+      return [...all('p', step.paths), ['m', String(step.mode)], ...flag('r', step.replace)];
+    case 'write':
+      return [
+        ['p', step.path],
+        ['d', step.data],
+        ...optional('f', step.flags?.toString()),
+        ...optional('m', step.mode?.toString()),
+      ];
+    case 'stat':
+      return [['p', step.path]];
+    case 'read':
+      return [
+        ['p', step.path],
+        ['l', String(step.limit)],
+      ];
+    case 'mkdirs':
+      return [
+        ['p', step.path],
+        ['m', String(step.mode)],
+      ];
+    case 'pin':
+      return [
+        ...all(
+          'k',
+          [...step.pins].map(([kind, path]) => `${kind}=${path}`),
+        ),
+        ...optional('m', mapText(step.map)),
+        ...optional('h', step.hostname),
+        ...flag('l', step.loopback),
+        ...all(
+          'y',
+          Object.entries(step.sysctls ?? {}).map(([name, value]) => `${name}=${value}`),
+        ),
+      ];
+    case 'idmap':
+      return [['s', step.source], ...optional('m', mapText(step.map)), ...optional('t', step.target)];
+    case 'overlay':
+      return [
+        ['s', step.store],
+        ['k', step.links],
+        ['o', step.options],
+        ['t', step.target],
+        ...optional('m', mapText(step.map)),
+        ...flag('u', true),
+      ];
+  }
+}
+
+function spawnFields(step: SpawnStep): Field[] {
+  const descriptors = Object.entries(step.descriptors);
+  const env = Object.entries(step.env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  const input = descriptors.map(([, how]) => how).find((how) => how.kind === 'input');
+  return [
+    ...all('a', step.argv),
+    ...all('e', env),
+    ['d', step.cwd],
+    ...all(
+      'f',
+      descriptors.map(([number, how]) => `${number} ${descriptorText(how)}`),
+    ),
+    ...(input === undefined ? [] : [['i', input.data] satisfies Field]),
+    ...all('c', step.cgroupFiles ?? []),
+    ...all('n', step.namespaces ?? []),
+    ...flag('s', step.session),
+    ...optional('o', step.oomScoreAdj?.toString()),
+    ...optional('w', step.drainMs?.toString()),
+    ...flag('k', step.started !== undefined),
+  ];
+}
+
+function descriptorText(how: Descriptor): string {
+  switch (how.kind) {
+    case 'open':
+      return `open ${String(how.flags)} ${how.path}`;
+    case 'capture':
+    case 'line':
+      return `${how.kind} ${String(how.limit)}`;
+    default:
+      return how.kind;
+  }
+}
+
+function mapText(map: IdMap | undefined): string | undefined {
+  return map && `${String(map.hostId)} ${String(map.size)}`;
+}
+
+function optional(tag: string, value: string | undefined): Field[] {
+  return value === undefined ? [] : [[tag, value]];
+}
+
+function flag(tag: string, value: boolean | undefined): Field[] {
+  return value === true ? [[tag, '']] : [];
+}
+
+function all(tag: string, values: readonly string[]): Field[] {
+  return values.map((value) => [tag, value]);
+}

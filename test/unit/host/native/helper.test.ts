@@ -1,0 +1,293 @@
+import { execFile } from 'node:child_process';
+import { constants, mkdtempSync, rmSync } from 'node:fs';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { NativeHelper } from '../../../../src/host/native/helper.ts';
+import type { SpawnStep, Step } from '../../../../src/host/native/steps.ts';
+
+const execute = promisify(execFile);
+const { stdout: sanitized } = await execute('src/native/build', ['--sanitize']);
+
+/** Each test with the program as it is shipped, and with the sanitizers, whose words would be on standard error. */
+for (const [kind, program] of [
+  ['shipped', undefined],
+  ['sanitized', sanitized.trim()],
+] as const) {
+  const helperOf = (t: ExecutionContext) => {
+    const helper = new NativeHelper(program);
+    t.teardown(() => helper.close());
+    return helper;
+  };
+
+  test(`${kind}: a program gets what it is given, and its output comes back`, async (t) => {
+    const folder = folderOf(t);
+    const script = 'cat; echo "$VALUE $(pwd) $1" >&2; printf "one\\ntwo" >&5; exit 7';
+    const step: SpawnStep = {
+      ...sh(script, 'argument'),
+      env: { PATH: process.env['PATH'], VALUE: 'x=y' },
+      cwd: folder,
+      descriptors: {
+        0: { kind: 'input', data: 'in'.repeat(100_000) },
+        1: { kind: 'capture', limit: 1000 },
+        2: { kind: 'capture', limit: 1000 },
+        5: { kind: 'line', limit: 1000 },
+      },
+    };
+    const [result] = await helperOf(t).request([step]);
+    t.deepEqual(result?.exit, { code: 7, signal: undefined });
+    t.is(result?.status, 'done');
+    t.is(result?.outputs.get(1)?.bytes.toString(), 'in'.repeat(500));
+    t.is(result?.outputs.get(1)?.dropped, 199_000);
+    t.is(result?.outputs.get(2)?.bytes.toString(), `x=y ${folder} argument\n`);
+    t.is(result?.outputs.get(5)?.bytes.toString(), 'one\n');
+  });
+
+  test(`${kind}: a program that is not there names its error`, async (t) => {
+    const helper = helperOf(t);
+    const step = { ...sh(''), argv: ['no-such-program'] };
+    const [absent] = await helper.request([step]);
+    t.is(absent?.status, 'failed');
+    t.is(absent?.code, 'ENOENT');
+    t.regex(absent?.problem ?? '', /no-such-program: No such file/);
+    const [directory] = await helper.request([{ ...sh(''), cwd: '/nonexistent' }]);
+    t.is(directory?.code, 'ENOENT');
+    t.regex(directory?.problem ?? '', /chdir \/nonexistent/);
+  });
+
+  test(`${kind}: steps in order stop at the first failure`, async (t) => {
+    const folder = folderOf(t);
+    const file = join(folder, 'file');
+    const steps: Step[] = [
+      { do: 'mkdirs', path: join(folder, 'a/b'), mode: 0o700 },
+      { do: 'write', path: file, data: 'words' },
+      { do: 'write', path: join(folder, 'absent/file'), data: '' },
+      { do: 'mkfifo', paths: [join(folder, 'fifo')], mode: 0o640 },
+    ];
+    const results = await helperOf(t).request(steps);
+    t.deepEqual(
+      results.map(({ status }) => status),
+      ['done', 'done', 'failed', 'skipped'],
+    );
+    t.is(results[2]?.code, 'ENOENT');
+    t.is(await readFile(file, 'utf8'), 'words');
+    t.true((await stat(join(folder, 'a/b'))).isDirectory());
+    await t.throwsAsync(stat(join(folder, 'fifo')));
+  });
+
+  test(`${kind}: steps side by side all run, each with its result`, async (t) => {
+    const folder = folderOf(t);
+    const fifos = [join(folder, 'a'), join(folder, 'b')];
+    const helper = helperOf(t);
+    await helper.request([{ do: 'mkfifo', paths: fifos, mode: 0o600 }]);
+    // Each opens a FIFO that only the other one opens as well: one after the other, the first would wait for ever.
+    const steps = [sh('echo 1 >a; cat b'), { ...sh(''), argv: ['false'] }, sh('cat a; echo 2 >b')].map((step) => ({
+      ...step,
+      cwd: folder,
+    }));
+    const results = await helper.request(steps, { sideBySide: true });
+    t.deepEqual(
+      results.map(({ exit, outputs }) => [exit?.code, outputs.get(1)?.bytes.toString()]),
+      [
+        [0, '2\n'],
+        [1, ''],
+        [0, '1\n'],
+      ],
+    );
+  });
+
+  test(`${kind}: a program over its time is killed with its process group`, async (t) => {
+    const [result] = await helperOf(t).request([{ ...sh('sleep 1000 & echo $!; wait'), limitMs: 300 }]);
+    t.is(result?.status, 'timeout');
+    t.is(result?.exit?.signal, 'SIGKILL');
+    const pid = result?.outputs.get(1)?.bytes.toString().trim() ?? '';
+    t.is(await stateOf(pid), undefined);
+  });
+
+  test(`${kind}: a cancelled request ends, and starts no more steps`, async (t) => {
+    const folder = folderOf(t);
+    const controller = new AbortController();
+    const started = () => controller.abort(new Error('enough'));
+    const steps: Step[] = [
+      { ...sh('sleep 1000'), started },
+      { do: 'write', path: join(folder, 'file'), data: '' },
+    ];
+    const results = await helperOf(t).request(steps, { signal: controller.signal });
+    t.deepEqual(
+      results.map(({ status }) => status),
+      ['cancelled', 'skipped'],
+    );
+    t.deepEqual(await readdir(folder), []);
+  });
+
+  test(`${kind}: a program that leaves a daemon behind ends with its own end`, async (t) => {
+    const [result] = await helperOf(t).request([{ ...sh('sleep 1000 & echo $!'), drainMs: 10 }]);
+    t.is(result?.exit?.code, 0);
+    const pid = Number(result?.outputs.get(1)?.bytes.toString());
+    t.teardown(() => process.kill(pid, 'SIGKILL'));
+    t.is(await stateOf(String(pid)), 'S');
+  });
+
+  test(`${kind}: a line is awaited beyond the end of the program that was started`, async (t) => {
+    const step: SpawnStep = {
+      ...sh('(read -r word <fifo; echo "{$word}" >&3; sleep 1000) & echo $! >pid; echo ready >ready'),
+      cwd: folderOf(t),
+      descriptors: { 3: { kind: 'line', limit: 100 } },
+    };
+    const helper = helperOf(t);
+    await helper.request([{ do: 'mkfifo', paths: [join(step.cwd, 'fifo'), join(step.cwd, 'ready')], mode: 0o600 }]);
+    const request = helper.request([step]);
+    await readFile(join(step.cwd, 'ready'));
+    await writeFile(join(step.cwd, 'fifo'), 'word\n');
+    const [result] = await request;
+    t.is(result?.outputs.get(3)?.bytes.toString(), '{word}\n');
+    const pid = Number(await readFile(join(step.cwd, 'pid'), 'utf8'));
+    t.teardown(() => process.kill(pid, 'SIGKILL'));
+  });
+
+  test(`${kind}: paths are looked at with links followed, files are read up to a limit`, async (t) => {
+    const folder = folderOf(t);
+    await writeFile(join(folder, 'file'), 'four');
+    const helper = helperOf(t);
+    const steps: Step[] = [
+      { do: 'stat', path: '/proc/self/root/dev/null' },
+      { do: 'read', path: join(folder, 'file'), limit: 4 },
+      { do: 'read', path: join(folder, 'file'), limit: 3 },
+      { do: 'read', path: '/dev/zero', limit: 3 },
+      { do: 'stat', path: join(folder, 'absent') },
+    ];
+    const results = await helper.request(steps, { sideBySide: true });
+    t.regex(results[0]?.outputs.get(1)?.bytes.toString() ?? '', /^\d+ \d+ \d+ 259 0 \d+ \d+ \d+\n\/dev\/null$/);
+    t.is(results[1]?.outputs.get(1)?.bytes.toString(), 'four');
+    t.deepEqual(
+      results.slice(2).map(({ code }) => code),
+      ['EFBIG', 'EINVAL', 'ENOENT'],
+    );
+  });
+
+  test(`${kind}: a step that hangs holds up nobody and is given up in time`, async (t) => {
+    const folder = folderOf(t);
+    const helper = helperOf(t);
+    const fifo = join(folder, 'fifo');
+    await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
+    // Opening a FIFO waits for a reader: a dead mount in small.
+    const hanging = helper.request([{ do: 'write', path: fifo, data: 'x', flags: constants.O_WRONLY, limitMs: 500 }]);
+    const [other] = await helper.request([{ do: 'stat', path: folder }]);
+    t.is(other?.status, 'done');
+    t.is((await hanging)[0]?.status, 'timeout');
+  });
+
+  test(`${kind}: commands at work hold a FIFO, which another one can see`, async (t) => {
+    const folder = folderOf(t);
+    const helper = helperOf(t);
+    const fifo = join(folder, 'hold');
+    await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
+    await helper.hold(fifo);
+    const step = {
+      ...sh('readlink /proc/self/fd/3'),
+      descriptors: { 1: { kind: 'capture', limit: 100 }, 3: { kind: 'hold' } },
+    } as const;
+    const [result] = await helper.request([step]);
+    t.is(result?.outputs.get(1)?.bytes.toString(), `${fifo}\n`);
+    await t.throwsAsync(helper.hold(join(folder, 'absent')), { message: /cannot hold .*absent: No such file/ });
+  });
+
+  test(`${kind}: a command has no descriptors but its own, and the usual signals`, async (t) => {
+    const [files, signals] = await helperOf(t).request([
+      { ...sh(''), argv: ['ls', '/proc/self/fd'] },
+      { ...sh(''), argv: ['grep', '-E', '^Sig(Blk|Ign)', '/proc/self/status'] },
+    ]);
+    // The last one is the directory that ls reads.
+    t.is(files?.outputs.get(1)?.bytes.toString(), '0\n1\n2\n3\n');
+    t.is(signals?.outputs.get(1)?.bytes.toString(), 'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n');
+  });
+
+  test(`${kind}: malformed requests are refused, and the next one is served`, async (t) => {
+    const helper = helperOf(t);
+    const [plan] = await helper.request([{ ...sh(''), descriptors: { 99: { kind: 'null' } } }]);
+    t.is(plan?.code, 'EPROTO');
+    const [nul] = await helper.request([{ do: 'stat', path: 'a\0b' }]);
+    t.is(nul?.code, 'EPROTO');
+    const [whole] = await helper.request(Array.from({ length: 257 }, () => ({ do: 'stat', path: '/' }) as const));
+    t.is(whole?.code, 'EPROTO');
+    t.is((await helper.request([{ do: 'stat', path: '/' }]))[0]?.status, 'done');
+  });
+
+  test(`${kind}: when the helper is killed, safe requests are repeated and others fail`, async (t) => {
+    const helper = helperOf(t);
+    const folder = folderOf(t);
+    const fifo = join(folder, 'fifo');
+    await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
+    const first = helper.pid;
+    let pid = 0;
+    const kill = () => process.kill(first!, 'SIGKILL');
+    const repeated = helper.request([{ do: 'write', path: fifo, data: 'again' }]);
+    const spawned = helper.request([
+      {
+        ...sh('exec sleep 1000'),
+        started: (started) => {
+          pid = started;
+          kill();
+        },
+      },
+    ]);
+    await t.throwsAsync(spawned, { message: /native helper was lost/, code: 14 as never });
+    t.teardown(() => process.kill(pid, 'SIGKILL'));
+    t.not(await stateOf(String(pid)), undefined);
+    t.is(await readFile(fifo, 'utf8'), 'again');
+    t.is((await repeated)[0]?.status, 'done');
+    t.not(helper.pid, first);
+  });
+
+  test(`${kind}: thousands of commands leave no descriptor and no zombie`, async (t) => {
+    const helper = helperOf(t);
+    const total = program === undefined ? 10_000 : 500;
+    const batch = 100;
+    await helper.request([sh('')]);
+    const before = await openFiles(helper.pid!);
+    for (let done = 0; done < total; done += batch) {
+      const results = await helper.request(
+        Array.from({ length: batch }, () => ({ ...sh(''), argv: ['true'] })),
+        { sideBySide: done % 200 === 0 },
+      );
+      if (!results.every(({ exit }) => exit?.code === 0)) t.fail('a command did not run');
+    }
+    t.is(await openFiles(helper.pid!), before);
+    t.is((await readFile(`/proc/${helper.pid!}/task/${helper.pid!}/children`, 'utf8')).trim(), '');
+  });
+}
+
+test('without a program the error says how to get one', async (t) => {
+  const helper = new NativeHelper('/nonexistent/lxcri-native');
+  await t.throwsAsync(helper.request([sh('')]), { message: /native helper/, code: 14 as never });
+});
+
+function sh(script: string, ...args: string[]): SpawnStep {
+  return {
+    do: 'spawn',
+    argv: ['/bin/sh', '-c', script, 'sh', ...args],
+    env: { PATH: process.env['PATH'] },
+    cwd: '/',
+    descriptors: { 1: { kind: 'capture', limit: 10_000 } },
+  };
+}
+
+function folderOf(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'native-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/** `R`, `S`…; undefined when there is no such process, or only what is left of it. */
+async function stateOf(pid: string): Promise<string | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const state = /\) (\w)/.exec(text)?.[1];
+  return state === 'Z' || state === 'X' ? undefined : state;
+}
+
+async function openFiles(pid: number): Promise<number> {
+  return (await readdir(`/proc/${pid}/fd`)).length;
+}
