@@ -102,7 +102,7 @@ _Noreturn void idmap_run(const struct step *step) {
 }
 
 /*
- * Mounts at `t` an overlay with options `o` of directories in the directory `k` of `s`, which it sees with the ids `m`. In a
+ * Mounts at `t` an overlay with options `o` and flags `f` of directories in the directory `k` of `s`, which it sees with the ids `m`. In a
  * mount namespace of its own it mounts a clone of `s` with mapped ids and the overlay on it, then hands the overlay alone to
  * the namespace it came from. The overlay's own access to its directories uses the ids of who mounts it, and those must be
  * mapped too: they are those of the user namespace's root, with all capabilities kept.
@@ -126,7 +126,7 @@ _Noreturn void overlay_run(const struct step *step) {
   if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0) step_failed("prctl", NULL);
   setfsgid((gid_t)map.host);
   setfsuid((uid_t)map.host);
-  int mounted = mount("overlay", overlay, "overlay", 0, options), error = errno;
+  int mounted = mount("overlay", overlay, "overlay", flags_of(step), options), error = errno;
   setfsuid(0);
   setfsgid(0);
   errno = error;

@@ -57,10 +57,7 @@ export class CrunSandboxProvider implements SandboxProvider {
 
   async unavailableBecause(): Promise<string | undefined> {
     try {
-      for (const program of [this.#runtime, 'unshare', 'umount']) {
-        await this.#probe.answer(program, ['--version']);
-      }
-      await this.#probe.answer('ip', ['-V']);
+      await this.#probe.answer(this.#runtime, ['--version']);
       await prepareHolderRootfs(this.#rootfs, this.#init);
       return undefined;
     } catch (error) {

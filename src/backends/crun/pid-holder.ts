@@ -4,13 +4,12 @@ import { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { CommandError, run } from '../../host/processes/run.ts';
+import { native } from '../../host/native/helper.ts';
+import type { Step } from '../../host/native/steps.ts';
+import { programEnv } from '../../host/processes/programs.ts';
+import { run } from '../../host/processes/run.ts';
 import { holderSpec } from './holder-bundle.ts';
 import type { HolderBundle } from './holder-bundle.ts';
-
-/** Keeps the FIFO open as the holder's output, so that its reader sees the end when the holder ends. */
-const startScript =
-  'rm -f -- "$1" && mkfifo -m 600 -- "$1" && fifo=$1 && shift && exec "$@" </dev/null 1<>"$fifo" 2>/dev/null';
 
 /** Runs, as OCI containers without a monitor, the processes that hold shared PID namespaces. */
 export class PidHolders {
@@ -29,16 +28,32 @@ export class PidHolders {
     await writeFile(`${directory}/config.json`, JSON.stringify(holderSpec(bundle)), { mode: 0o600 });
     const log = `${directory}/holder.log`;
     await rm(log, { force: true });
+    const fifo = fifoOf(directory);
     const runtime = [this.#runtime, `--root=${this.#stateRoot}`, `--log=${log}`];
-    try {
-      await run('/bin/sh', ['-c', startScript, 'sh', fifoOf(directory), ...runtime, 'run', '-d', '-b', directory, id], {
-        timeoutMs: 60_000,
-      });
-    } catch (cause) {
-      if (!(cause instanceof CommandError)) throw cause;
-      const words = (await readFile(log, 'utf8').catch(() => '')).trim().slice(-500) || cause.message;
-      throw new CriError(StatusCode.INTERNAL, `cannot start the pod's PID namespace holder: ${words}`, { cause });
-    }
+    const steps: Step[] = [
+      { do: 'mkfifo', paths: [fifo], mode: 0o600, replace: true },
+      {
+        do: 'spawn',
+        argv: [...runtime, 'run', '-d', '-b', directory, id],
+        env: programEnv,
+        cwd: '/',
+        // Its output is the FIFO for as long as it lives: the reader of that sees the end when the holder ends. Nothing is
+        // /dev/null, whose owner crun would change.
+        descriptors: {
+          0: { kind: 'input', data: '' },
+          1: { kind: 'open', path: fifo, flags: constants.O_RDWR },
+          2: { kind: 'open', path: fifo, flags: constants.O_RDWR },
+          3: { kind: 'hold' },
+        },
+        limitMs: 60_000,
+      },
+    ];
+    const results = await native.request(steps);
+    const failed = results.find(({ status, exit }) => status !== 'done' || (exit?.code ?? 0) !== 0);
+    if (failed === undefined) return;
+    const words = (await readFile(log, 'utf8').catch(() => '')).trim().slice(-500);
+    const problem = words || failed.problem || `${this.#runtime} ended with code ${String(failed.exit?.code)}`;
+    throw new CriError(StatusCode.INTERNAL, `cannot start the pod's PID namespace holder: ${problem}`);
   }
 
   /** A stream that ends with the holder; undefined when its FIFO is gone. */

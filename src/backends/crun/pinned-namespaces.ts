@@ -3,27 +3,13 @@ import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.t
 import { isErrno } from '../../utils/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { sysctlPath } from '../../core/model/sysctl.ts';
-import { CommandError, run } from '../../host/processes/run.ts';
-import { pinOwnedNamespaces } from './owned-namespaces.ts';
+import { StepError, call } from '../../host/native/call.ts';
+import type { PinStep } from '../../host/native/steps.ts';
 
 /** `f_type` of nsfs, the file system of namespace files (linux/magic.h). */
 const nsfsMagic = 0x6e736673;
 
 export type PinnedNamespace = 'net' | 'ipc' | 'uts' | 'user';
-
-/**
- * Runs inside the fresh namespaces. A write to /proc/sys goes to the writer's own namespaces. Exit 3 means that the
- * kernel refused a parameter.
- */
-const setUp = `set -e
-[ -z "$1" ] || printf %s "$1" >/proc/sys/kernel/hostname
-if [ "$2" = net ]; then ip link set dev lo up; fi
-shift 2
-while [ "$#" -gt 0 ]; do
-  printf %s "$2" >"/proc/sys/$1" || exit 3
-  shift 2
-done
-`;
 
 /** The namespaces a sandbox owns: which are pinned, and the file of each below `<runDir>/ns`. */
 export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
@@ -37,37 +23,28 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
 /**
  * Makes the sandbox's namespaces, each kept alive by a bind mount on a file and by no process; sets host name, loopback and
  * kernel parameters inside. The spec has passed {@link checkSandboxSpec}. Undo with {@link unpinNamespaces}.
- * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the tool's words otherwise.
+ * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the kernel's reason otherwise.
  */
 export async function pinNamespaces(spec: SandboxSpec): Promise<void> {
   const pins = pinsOf(spec);
   await mkdir(`${spec.runDir}/ns`, { recursive: true, mode: 0o700 });
   if (pins.size === 0) return;
   for (const file of pins.values()) await writeFile(file, '', { mode: 0o400 });
-  const flags = [...pins].map(([name, file]) => `--${name}=${file}`);
-  const sysctls = Object.entries(spec.sysctls).flatMap(([name, value]) => [sysctlPath(name), value]);
-  const hostname = pins.has('uts') ? spec.hostname : '';
-  const inside = (name: string) => [
-    '/bin/sh',
-    '-c',
-    setUp,
-    'sh',
-    name,
-    spec.network === 'pod' ? 'net' : '',
-    ...sysctls,
-  ];
+  const step: PinStep & { limitMs: number } = {
+    do: 'pin',
+    pins,
+    map: spec.userNamespace,
+    hostname: pins.has('uts') && spec.hostname !== '' ? spec.hostname : undefined,
+    loopback: spec.network === 'pod',
+    sysctls: Object.fromEntries(Object.entries(spec.sysctls).map(([name, value]) => [sysctlPath(name), value])),
+    limitMs: 30_000,
+  };
   try {
-    // Only the host's root may write a host name to /proc.
-    if (spec.userNamespace !== undefined) await pinOwnedNamespaces(spec.userNamespace, pins, hostname, inside(''));
-    else await run('unshare', [...flags, '--', ...inside(hostname)], { timeoutMs: 30_000 });
+    await call([step]);
   } catch (cause) {
-    if (!(cause instanceof CommandError)) throw cause;
-    if (cause.exitCode === 3) {
-      throw invalidArgument(
-        'linux.sysctls',
-        `the kernel refused one of ${Object.keys(spec.sysctls).join(', ')}: ${cause.message}`,
-      );
-    }
+    if (!(cause instanceof StepError)) throw cause;
+    if (cause.message.startsWith('sysctl '))
+      throw invalidArgument('linux.sysctls', `the kernel refused ${cause.message}`);
     throw new CriError(StatusCode.INTERNAL, `cannot make the pod's namespaces: ${cause.message}`, { cause });
   }
 }
@@ -80,9 +57,7 @@ export async function namespacesPinned(spec: SandboxSpec): Promise<boolean> {
 
 /** Lets go of the namespaces and removes their files. No error when there are none. */
 export async function unpinNamespaces(spec: SandboxSpec): Promise<void> {
-  for (const file of pinsOf(spec).values()) {
-    while (await isPin(file)) await run('umount', ['-l', '--', file], { timeoutMs: 30_000 });
-  }
+  await call([...pinsOf(spec).values()].map((target) => ({ do: 'unmount', target, all: true, limitMs: 30_000 })));
   await rm(`${spec.runDir}/ns`, { recursive: true, force: true });
 }
 

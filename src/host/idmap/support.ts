@@ -1,22 +1,8 @@
+import { native } from '../native/helper.ts';
 import { messageOf } from '../../utils/errors.ts';
-import { CommandError } from '../processes/run.ts';
-import { runPerl } from './perl.ts';
 
-/** Prints, a line a path, why the file system there cannot be mounted with mapped ids; an empty line where it can. */
-const program = String.raw`
-my $namespace = user_namespace(65536, 65536);
-for my $path (@ARGV) {
-  my $pid = fork();
-  fail("fork: $!") if !defined $pid;
-  if ($pid == 0) {
-    open(STDERR, '>&', \*STDOUT);
-    idmapped($path, $namespace);
-    syswrite(STDOUT, "\n");
-    POSIX::_exit(0);
-  }
-  waitpid($pid, 0);
-}
-`;
+/** Any range will do: nothing is mounted. */
+const TRIED = { hostId: 65_536, size: 65_536 };
 
 /**
  * Why the file systems that hold `paths` cannot be mounted with mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP), each
@@ -24,11 +10,11 @@ for my $path (@ARGV) {
  */
 export async function idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]> {
   if (paths.length === 0) return [];
+  const steps = paths.map((source) => ({ do: 'idmap', source, map: TRIED, limitMs: 30_000 }) as const);
   try {
-    const lines = (await runPerl(program, paths)).split('\n');
-    return paths.map((_, index) => lines[index] || undefined);
+    const results = await native.request(steps, { sideBySide: true });
+    return results.map(({ status, problem }) => (status === 'done' ? undefined : problem || `was not done: ${status}`));
   } catch (error) {
-    const problem = error instanceof CommandError ? error.stderr.trim() || error.message : messageOf(error);
-    return paths.map(() => problem);
+    return paths.map(() => messageOf(error));
   }
 }

@@ -1,6 +1,7 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { isErrno } from '../../utils/errors.ts';
-import { CommandError, run } from '../processes/run.ts';
+import { call } from '../native/call.ts';
+import { MountFlag } from '../native/steps.ts';
 
 /** Mount points of this process's mount namespace (proc(5), mountinfo), unescaped. */
 export async function mountPoints(): Promise<Set<string>> {
@@ -23,7 +24,7 @@ export async function isMountPoint(path: string): Promise<boolean> {
 export async function unmountBelow(folder: string): Promise<void> {
   const inside = `${await resolved(folder)}/`;
   const below = [...(await mountPoints())].filter((path) => path.startsWith(inside));
-  for (const path of below.sort().reverse()) await unmount(path);
+  for (const path of below.sort().reverse()) await call([{ do: 'unmount', target: path }]);
 }
 
 /** The kernel lists mount points without links. */
@@ -46,23 +47,33 @@ export interface TmpfsOptions {
   owner: number;
 }
 
-/** Mounts a tmpfs; does nothing where something is mounted already. */
-export async function mountTmpfs(path: string, { bytes, inodes, mode, owner }: TmpfsOptions): Promise<void> {
-  if (await isMountPoint(path)) return;
-  const options = ['nosuid', 'nodev', 'noexec', `mode=${mode.toString(8)}`, `size=${String(bytes)}`];
+/** Mounts a tmpfs; does nothing where something is mounted already. @throws StepError with the kernel's reason. */
+export async function mountTmpfs(target: string, { bytes, inodes, mode, owner }: TmpfsOptions): Promise<void> {
+  const options = [`mode=${mode.toString(8)}`, `size=${String(bytes)}`, `uid=${String(owner)}`, `gid=${String(owner)}`];
   if (inodes !== undefined) options.push(`nr_inodes=${String(inodes)}`);
-  options.push(`uid=${String(owner)}`, `gid=${String(owner)}`);
-  await run('mount', ['-t', 'tmpfs', '-o', options.join(','), 'shm', path]);
+  const flags = MountFlag.nosuid | MountFlag.nodev | MountFlag.noexec;
+  const what = { source: 'shm', target, type: 'tmpfs', flags, options: options.join(',') };
+  await call([{ do: 'mount', ...what, unlessMounted: true }]);
 }
 
-/** Unmounts `path` lazily, so that a process which still looks at it cannot hold it; no error when nothing is mounted. */
+export interface Overlay {
+  /** overlayfs's own options; relative paths are relative to `cwd`. */
+  options: string;
+  target: string;
+  cwd: string;
+  readonly: boolean;
+}
+
+/** Mounts an overlay; does nothing where something is mounted already. @throws StepError with the kernel's reason. */
+export async function mountOverlay({ options, target, cwd, readonly }: Overlay): Promise<void> {
+  const flags = readonly ? MountFlag.readonly : 0;
+  await call([{ do: 'mount', source: 'overlay', target, type: 'overlay', flags, options, cwd, unlessMounted: true }]);
+}
+
+/**
+ * Unmounts `path` lazily, so that a process which still looks at it cannot hold it; no error when nothing is mounted.
+ * @throws StepError with the kernel's reason.
+ */
 export async function unmount(path: string): Promise<void> {
-  if (!(await isMountPoint(path))) return;
-  try {
-    await run('umount', ['-l', '--', path]);
-  } catch (error) {
-    // Somebody else was faster.
-    if (error instanceof CommandError && !(await isMountPoint(path))) return;
-    throw error;
-  }
+  await call([{ do: 'unmount', target: await resolved(path) }]);
 }

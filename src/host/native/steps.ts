@@ -127,6 +127,8 @@ interface OverlayStep {
   store: string;
   links: string;
   options: string;
+  /** Of mount(2). */
+  flags: number;
   target: string;
   map: IdMap;
 }
@@ -147,7 +149,7 @@ export type Step = { /** Milliseconds after which it is killed, with its process
 );
 
 /** Flags of mount(2). */
-export const MountFlag = { nosuid: 2, nodev: 4, noexec: 8 } as const;
+export const MountFlag = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const;
 
 /** MNT_DETACH and UMOUNT_NOFOLLOW of umount2(2). */
 const LAZILY = 2 | 8;
@@ -238,6 +240,7 @@ function fieldsOf(step: Step): Field[] {
         ['s', step.store],
         ['k', step.links],
         ['o', step.options],
+        ['f', String(step.flags)],
         ['t', step.target],
         ...optional('m', mapText(step.map)),
         ...flag('u', true),

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../utils/errors.ts';
 import { unmount } from '../../host/mounts/mount.ts';
-import { CommandError } from '../../host/processes/run.ts';
 import { mountIdmappedOverlay } from './idmapped-overlay.ts';
 
 const REMEDY = 'it takes Linux 5.19 and a file system such as ext4, xfs or btrfs';
@@ -20,7 +19,7 @@ export async function tryIdmappedOverlay(parent: string): Promise<string | undef
     for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(join(folder, name));
     await writeFile(join(folder, 'lower/file'), '');
     const options = 'lowerdir=lower,upperdir=upper,workdir=work';
-    await mountIdmappedOverlay({ path: folder, links: '.' }, { options, target, ids });
+    await mountIdmappedOverlay({ path: folder, links: '.' }, { options, target, ids, readonly: false });
     try {
       const { uid, gid } = await stat(join(target, 'file'));
       if (uid === ids.hostId && gid === ids.hostId) return undefined;
@@ -29,8 +28,7 @@ export async function tryIdmappedOverlay(parent: string): Promise<string | undef
       await unmount(target);
     }
   } catch (error) {
-    const words = error instanceof CommandError ? error.stderr.trim() || error.message : messageOf(error);
-    return `an overlay with mapped ids cannot be mounted on ${parent} (${words}): ${REMEDY}`;
+    return `an overlay with mapped ids cannot be mounted on ${parent} (${messageOf(error)}): ${REMEDY}`;
   } finally {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   }

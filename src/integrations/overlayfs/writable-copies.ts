@@ -7,9 +7,8 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Rootfs, RootfsOptions, Usage } from '../../core/model/rootfs.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { isMountPoint, unmount } from '../../host/mounts/mount.ts';
+import { isMountPoint, mountOverlay, unmount } from '../../host/mounts/mount.ts';
 import { toJson } from '../../utils/json.ts';
-import { run } from '../../host/processes/run.ts';
 import { diskUsage } from '../../host/trees/disk-usage.ts';
 import type { Trash } from '../../host/trees/trash.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
@@ -141,17 +140,13 @@ export class WritableCopies {
     const copy = `../containers/${id}`;
     // Without a folder to write to, the kernel wants at least two below.
     const options = readonly
-      ? `ro,lowerdir=${[...lower, '../empty'].join(':')}`
+      ? `lowerdir=${[...lower, '../empty'].join(':')}`
       : `lowerdir=${lower.join(':')},upperdir=${copy}/upper,workdir=${copy}/work`;
     if (ids !== undefined) {
       const store = { path: this.#root, links: relative(this.#root, this.#layers.links) };
-      return mountIdmappedOverlay(store, { options, target: merged, ids });
+      return mountIdmappedOverlay(store, { options, target: merged, ids, readonly });
     }
-    await run('mount', ['-t', 'overlay', '-o', options, '--', 'overlay', merged], {
-      cwd: this.#layers.links,
-      // The newer system calls, which later util-linux prefers, take only 255 bytes of lowerdir.
-      env: { PATH: process.env['PATH'], LC_ALL: 'C', LIBMOUNT_FORCE_MOUNT2: 'always' },
-    });
+    await mountOverlay({ options, target: merged, cwd: this.#layers.links, readonly });
   }
 
   /** Whether somebody else has put it there: it is no folder, or holds what no copy has. */
