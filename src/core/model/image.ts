@@ -55,6 +55,8 @@ export interface Credentials {
   /** Sent as the bearer token as it is. */
   registryToken?: string;
   identityToken?: string;
+  /** The registry's address that they are for (CRI AuthConfig.server_address); any when it is missing. */
+  serverAddress?: string;
 }
 
 export interface LayerDescriptor {

@@ -36,5 +36,6 @@ export function toCredentials(auth: AuthConfig | undefined): Credentials | undef
   if (auth.password !== '') credentials.password = auth.password;
   if (auth.identityToken !== '') credentials.identityToken = auth.identityToken;
   if (auth.registryToken !== '') credentials.registryToken = auth.registryToken;
-  return Object.keys(credentials).length === 0 ? undefined : credentials;
+  if (Object.keys(credentials).length === 0) return undefined;
+  return auth.serverAddress === '' ? credentials : { ...credentials, serverAddress: auth.serverAddress };
 }

@@ -4,7 +4,7 @@ import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import { RecordStore } from '../records/record-store.ts';
 import { imageSchema } from './image-record.ts';
-import { formatReference, parseReference } from './reference.ts';
+import { formatReference, parseReference, repositoryName } from './reference.ts';
 
 /** What a pull or an import learned about an image, beside its names. */
 export type ImageFacts = Pick<ImageRecord, 'manifestDigest' | 'config' | 'size' | 'chainId'>;
@@ -63,6 +63,19 @@ export class ImageCatalog {
     const record =
       hex?.length === 64 ? this.#records.get(`sha256:${hex}`) : (this.#findByName(image) ?? this.#findByPrefix(hex));
     return record && this.#view(record);
+  }
+
+  /** The images that have a name in the repository that `name` means, when it has neither tag nor digest. Newest first. */
+  inRepository(name: string): ImageRecord[] {
+    let prefix: string;
+    try {
+      if (name.includes('@') || name.lastIndexOf(':') > name.lastIndexOf('/')) return [];
+      prefix = repositoryName(parseReference(name, { defaultRegistry: this.#defaultRegistry }));
+    } catch {
+      return []; // what is no name names no repository
+    }
+    const isIn = (each: string) => each.startsWith(`${prefix}:`) || each.startsWith(`${prefix}@`);
+    return this.list().filter(({ repoTags, repoDigests }) => repoTags.some(isIn) || repoDigests.some(isIn));
   }
 
   /** Creates or refreshes the record of `id` and gives it these names, which other images lose. */

@@ -34,7 +34,7 @@ export interface ImageServiceOptions {
   logger: Logger;
   /** Registry of names that name none; docker.io unless given. */
   defaultRegistry?: string;
-  /** Layers fetched at once, over all pulls; 3 unless given. */
+  /** Layers fetched at once by one pull; 3 unless given. */
   maxConcurrentDownloads?: number;
   /** Image names, `*` standing for anything, whose images the kubelet must not collect. */
   pinned?: readonly string[];
@@ -223,9 +223,11 @@ export class ImageService {
     return this.#catalog.find(image);
   }
 
-  /** All images, or the one that `filter` names as in {@link status}. Newest first. */
+  /** All images, those of the repository that `filter` names, or the one that it names as in {@link status}. Newest first. */
   list(filter = ''): ImageRecord[] {
     if (filter === '') return this.#catalog.list();
+    const inRepository = this.#catalog.inRepository(filter);
+    if (inRepository.length > 0) return inRepository;
     const found = this.#catalog.find(filter);
     return found ? [found] : [];
   }

@@ -19,6 +19,8 @@ export interface LayerLease {
 
 interface Flight {
   file: Promise<string>;
+  /** Starts the fetch when nobody has; settles with it. */
+  begin: () => Promise<unknown>;
   path: string;
   claims: number;
   abort: AbortController;
@@ -28,14 +30,14 @@ interface Flight {
 /** Fetches compressed layers into temporary files, each digest once at a time however many pulls want it. */
 export class LayerFetcher {
   readonly #directory: string;
-  readonly #slots: Semaphore;
+  readonly #concurrency: number;
   readonly #flights = new Map<string, Flight>();
   #count = 0;
 
-  /** @param concurrency layers fetched at once, over all pulls. */
+  /** @param concurrency layers fetched at once by one pull. */
   constructor(directory: string, concurrency: number) {
     this.#directory = directory;
-    this.#slots = new Semaphore(concurrency);
+    this.#concurrency = concurrency;
   }
 
   /** Removes what an earlier process left. @throws the system's error when something stays, which is in nobody's way. */
@@ -43,9 +45,14 @@ export class LayerFetcher {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  /** Claims the layer and starts fetching it, unless someone else fetches it already. */
-  lease(digest: string, open: OpenLayer): LayerLease {
-    const flight = this.#join(digest, open);
+  /** The slots of one pull: a slow one has only its own to fill. */
+  slots(): Semaphore {
+    return new Semaphore(this.#concurrency);
+  }
+
+  /** Claims the layer and fetches it when the pull has a slot free, unless someone else does already. */
+  lease(digest: string, open: OpenLayer, slots: Semaphore): LayerLease {
+    const flight = this.#join(digest, open, slots);
     let file = flight.file;
     let current = flight;
     let held = true;
@@ -53,7 +60,7 @@ export class LayerFetcher {
       // Another pull's fetch can fail for reasons of its own (its credentials, its deadline): then try it ourselves.
       file = flight.file.catch((error: unknown) => {
         if (!held) throw error;
-        current = this.#join(digest, open);
+        current = this.#join(digest, open, slots);
         return this.#release(digest, flight).then(() => current.file);
       });
     }
@@ -68,13 +75,15 @@ export class LayerFetcher {
     };
   }
 
-  #join(digest: string, open: OpenLayer): Flight {
+  #join(digest: string, open: OpenLayer, slots: Semaphore): Flight {
     let flight = this.#flights.get(digest);
     if (!flight || flight.failed) {
       flight = this.#start(digest, open);
       this.#flights.set(digest, flight);
     }
     flight.claims++;
+    // Whichever pull has a slot first begins; the end of it is told by the file.
+    slots.run(flight.begin, flight.abort.signal).catch(() => undefined);
     return flight;
   }
 
@@ -93,8 +102,18 @@ export class LayerFetcher {
       }
       return path;
     };
-    const flight: Flight = { path, claims: 0, abort, failed: false, file: this.#slots.run(fetch, abort.signal) };
-    flight.file.catch(() => {
+    const { promise: file, resolve, reject } = Promise.withResolvers<string>();
+    let begun: Promise<string> | undefined;
+    const begin = () => {
+      begun ??= fetch();
+      resolve(begun);
+      return begun;
+    };
+    abort.signal.addEventListener('abort', () => {
+      if (begun === undefined) reject(abort.signal.reason);
+    });
+    const flight: Flight = { path, claims: 0, abort, failed: false, file, begin };
+    file.catch(() => {
       flight.failed = true;
     });
     return flight;

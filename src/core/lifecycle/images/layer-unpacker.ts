@@ -31,8 +31,9 @@ export class LayerUnpacker {
   async unpack(source: SourceImage, diffIds: readonly string[], signal?: AbortSignal): Promise<void> {
     const chain = chainIds(diffIds);
     const leases: (LayerLease | undefined)[] = [];
+    const slots = this.#fetcher.slots();
     const lease = (index: number, layer: LayerDescriptor) =>
-      (leases[index] ??= this.#fetcher.lease(layer.digest, (abort) => source.openLayer(layer, abort)));
+      (leases[index] ??= this.#fetcher.lease(layer.digest, (abort) => source.openLayer(layer, abort), slots));
     try {
       for (const [index, layer] of source.layers.entries()) {
         if (!(await this.#store.hasLayer(chain[index] ?? ''))) lease(index, layer);

@@ -30,6 +30,23 @@ export async function readAuthFiles(files: readonly string[], name: string): Pro
   return undefined;
 }
 
+/**
+ * Whether credentials of a request may be shown to a registry: those that name another host (CRI AuthConfig.server_address)
+ * are for that one.
+ */
+export function isMeantFor(credentials: Credentials | undefined, registry: string): boolean {
+  const address = credentials?.serverAddress?.trim() ?? '';
+  if (address === '') return true;
+  return hostOf(address) === hostOf(registry);
+}
+
+/** Host and port of an address or a name, without the port that is usual anyway. */
+function hostOf(address: string): string {
+  const scheme = /^(https?):\/\//i.exec(address)?.[1]?.toLowerCase();
+  const host = normalise(address.toLowerCase()).split('/', 1)[0] ?? '';
+  return host.replace(scheme === 'http' ? /:80$/ : /:443$/, '');
+}
+
 /** The name itself, then every part of its path, then the host. */
 function keysFor(name: string): string[] {
   const keys: string[] = [];

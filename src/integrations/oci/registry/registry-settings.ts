@@ -1,5 +1,5 @@
 import type { Credentials, ImageReference } from '../../../core/model/image.ts';
-import { readAuthFiles } from './auth-file.ts';
+import { isMeantFor, readAuthFiles } from './auth-file.ts';
 import { type Endpoint, type Mirror, mirrorsOf, ownEndpoints } from './endpoints.ts';
 import { readCertsFolder } from './hosts-toml.ts';
 import { readRegistriesConf } from './registries-conf.ts';
@@ -47,7 +47,7 @@ export async function placesOf(
     endpoints.map(async (endpoint) => {
       const there = endpoint.repository ?? repository;
       const name = endpoint.isMirror ? `${endpoint.base.host}/${there}` : `${registry}/${repository}`;
-      const shown = endpoint.isMirror ? undefined : given;
+      const shown = endpoint.isMirror || !isMeantFor(given, registry) ? undefined : given;
       return { endpoint, repository: there, credentials: shown ?? (await readAuthFiles(authFiles, name)) };
     }),
   );

@@ -4,6 +4,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import { CorruptTransferError, type LayerDescriptor } from '../../../core/model/image.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import { corrupt, verified, verifyDigest } from '../digest.ts';
+import { decoded } from './content-encoding.ts';
 import { unreachable } from './failure.ts';
 import type { Session } from './session.ts';
 import { type HttpResponse, readBody } from './transport.ts';
@@ -36,8 +37,9 @@ export class Repository {
         signal?.throwIfAborted();
         throw error instanceof CriError ? error : unreachable(session.endpoint.base.host, error);
       });
-      if (digest !== undefined) verifyDigest(path, document, digest);
-      return document;
+      const plain = await decoded(document, response.headers['content-encoding'], limit, path);
+      if (digest !== undefined) verifyDigest(path, plain, digest);
+      return plain;
     });
   }
 
@@ -97,13 +99,13 @@ export class Repository {
     });
   }
 
-  /** Tries endpoint after endpoint; when none helps, the most telling error is thrown. */
+  /** Tries endpoint after endpoint; when none helps, the most telling error is thrown, with what the others said behind it. */
   async #anywhere<T>(
     byDigest: boolean,
     signal: AbortSignal | undefined,
     task: (session: Session) => Promise<T>,
   ): Promise<T> {
-    let worst = { weight: -1, error: failedPrecondition('no endpoint is configured for this image') as unknown };
+    const failures: Failure[] = [];
     for (const session of this.#sessions) {
       if (!byDigest && session.endpoint.digestOnly === true) continue;
       try {
@@ -112,13 +114,12 @@ export class Repository {
         return result;
       } catch (error) {
         signal?.throwIfAborted();
-        const weight = weightOf(error, session);
-        if (weight >= worst.weight) worst = { weight, error };
+        failures.push({ session, error });
         const endpoint = session.endpoint.base.host;
         this.#logger.debug('Endpoint did not help', { endpoint, error: messageOf(error) });
       }
     }
-    throw worst.error;
+    throw mostTelling(failures);
   }
 }
 
@@ -128,8 +129,29 @@ function isSamePlace({ endpoint: a }: Session, { endpoint: b }: Session): boolea
   return isSameHost && a.base.pathname === b.base.pathname && a.repository === b.repository;
 }
 
+interface Failure {
+  session: Session;
+  error: unknown;
+}
+
+function mostTelling(failures: readonly Failure[]): unknown {
+  const weights = failures.map(weightOf);
+  const most = failures[weights.lastIndexOf(Math.max(...weights))];
+  if (most === undefined) return failedPrecondition('no endpoint is configured for this image');
+  const others = failures
+    .filter(({ session }) => !isSamePlace(session, most.session))
+    .map(({ error }) => shortOf(error));
+  if (others.length === 0 || !(most.error instanceof CriError)) return most.error;
+  const { code, message } = most.error;
+  return new CriError(code, `${message}; asked before: ${others.join('; ')}`.slice(0, 2000), { cause: most.error });
+}
+
+function shortOf(error: unknown): string {
+  return messageOf(error).replace(/^RegistryUnavailable: /, '');
+}
+
 /** What the registry itself says counts more than what a mirror says, an answer more than none. */
-function weightOf(error: unknown, { endpoint }: Session): number {
+function weightOf({ error, session: { endpoint } }: Failure): number {
   const answered = error instanceof CriError && error.code !== StatusCode.UNKNOWN;
   return (endpoint.isMirror ? 0 : 2) + (answered ? 1 : 0);
 }

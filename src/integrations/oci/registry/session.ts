@@ -7,7 +7,7 @@ import { type HttpResponse, readBody, type Transport } from './transport.ts';
 
 const MAX_ERROR_BODY = 65_536;
 /** Answers that a second attempt may improve. */
-const TRANSIENT = [429, 502, 503, 504];
+const TRANSIENT = [408, 425, 429, 500, 502, 503, 504];
 const MAX_WAIT_MS = 10_000;
 
 export interface SessionOptions {

@@ -2,6 +2,7 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
 import { type CriError, invalidArgument } from '../../../core/model/errors.ts';
 import { corrupt } from '../digest.ts';
 import { unreachable } from './failure.ts';
+import { bypassesProxy } from './no-proxy.ts';
 import { settingsFor, tlsOptions, type TlsSettings } from './tls.ts';
 
 const MAX_REDIRECTS = 5;
@@ -44,12 +45,13 @@ export class Transport {
    * @throws CriError UNKNOWN "RegistryUnavailable: …" when there is none; the signal's reason.
    */
   async send(url: URL, options: HttpRequest): Promise<HttpResponse> {
-    const { method = 'GET', body, tls, signal } = options;
+    const { tls, signal } = options;
+    let { method = 'GET', body } = options;
     let target = url;
     let headers: Record<string, string> = { 'user-agent': 'proxmox-lxcri', ...options.headers };
     for (let redirects = 0; ; redirects++) {
       signal?.throwIfAborted();
-      const dispatcher = this.#dispatcher(settingsFor(tls, target.host));
+      const dispatcher = this.#dispatcher(settingsFor(tls, target.host), target);
       const sent = { method, headers, body: body ?? null, signal: signal ?? null };
       const response = await this.#once(target, dispatcher, sent);
       const { location } = response.headers;
@@ -57,7 +59,14 @@ export class Transport {
       await response.body.dump();
       if (redirects >= MAX_REDIRECTS) throw unreachable(url.host, new Error('too many redirects'));
       const next = redirected(target, location);
+      // A form is sent again only where the status says so (RFC 9110, 15.4), and what it holds is for its host alone.
+      if (body !== undefined && ![307, 308].includes(response.statusCode)) {
+        method = 'GET';
+        body = undefined;
+        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== 'content-type'));
+      }
       if (next.origin !== target.origin) {
+        if (body !== undefined) throw refusedRedirect(target, `what was sent to it to ${next.host}`);
         headers = Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.includes(name)));
       }
       target = next;
@@ -71,11 +80,12 @@ export class Transport {
   }
 
   /** Connections by TLS settings: one made for a host that need not prove who it is must serve no other. */
-  #dispatcher(tls: TlsSettings | undefined): Dispatcher {
-    const key = tls ? JSON.stringify(tls) : '';
+  #dispatcher(tls: TlsSettings | undefined, url: URL): Dispatcher {
+    const isProxied = hasProxy() && !bypassesProxy(url, environment('no_proxy'));
+    const key = JSON.stringify([isProxied, tls]);
     const known = this.#dispatchers.get(key);
     if (known) return known;
-    const made = newDispatcher(tls);
+    const made = newDispatcher(tls, isProxied);
     this.#dispatchers.set(key, made);
     const [oldest] = this.#dispatchers;
     if (oldest && this.#dispatchers.size > MAX_DISPATCHERS) {
@@ -106,13 +116,19 @@ export class Transport {
   }
 }
 
-function newDispatcher(tls: TlsSettings | undefined): Dispatcher {
+function newDispatcher(tls: TlsSettings | undefined, isProxied: boolean): Dispatcher {
   const connect = { timeout: CONNECT_MS, ...tlsOptions(tls) };
-  const isProxied = ['http_proxy', 'https_proxy'].some((name) => process.env[name] ?? process.env[name.toUpperCase()]);
-  if (!isProxied) return new Agent({ connect });
-  // What is on this machine is never behind a proxy.
-  const noProxy = [process.env['no_proxy'] ?? process.env['NO_PROXY'], 'localhost', '127.0.0.1', '[::1]'];
-  return new EnvHttpProxyAgent({ connect, requestTls: connect, noProxy: noProxy.filter(Boolean).join(',') });
+  // Who goes past the proxy has been decided: undici's own reading of no_proxy knows no networks.
+  return isProxied ? new EnvHttpProxyAgent({ connect, requestTls: connect, noProxy: '' }) : new Agent({ connect });
+}
+
+function hasProxy(): boolean {
+  return ['http_proxy', 'https_proxy'].some((name) => environment(name) !== undefined);
+}
+
+/** A variable by its name in lower or upper case. */
+function environment(name: string): string | undefined {
+  return process.env[name] || process.env[name.toUpperCase()] || undefined;
 }
 
 /** @throws Error when less than {@link MIN_PROGRESS} bytes came within `stallMs`; a body that drips would never end. */

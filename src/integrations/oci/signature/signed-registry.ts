@@ -10,7 +10,7 @@ import { readDocument } from '../archive/documents.ts';
 import { openBlob } from '../archive/layout.ts';
 import { corrupt } from '../digest.ts';
 import { type Platform, parsePlatform } from '../platform.ts';
-import { readAuthFiles } from '../registry/auth-file.ts';
+import { isMeantFor, readAuthFiles } from '../registry/auth-file.ts';
 import { isLoopback } from '../registry/endpoints.ts';
 import { resolveImage } from '../resolve.ts';
 import { readVerdict, untrusted } from './policy.ts';
@@ -97,7 +97,8 @@ export class SignedRegistry implements ImageRegistry {
   ): Promise<void> {
     const { policyFile, authFiles, insecureRegistries, registriesDir } = this.#options;
     const { registry, repository } = reference;
-    const credentials = given ?? (await readAuthFiles(authFiles, `${registry}/${repository}`));
+    const shown = isMeantFor(given, registry) ? given : undefined;
+    const credentials = shown ?? (await readAuthFiles(authFiles, `${registry}/${repository}`));
     // Always a file of its own: skopeo's usual one is a person's.
     const authFile = join(folder, 'auth.json');
     await writeFile(authFile, authDocument(registry, credentials), { mode: 0o600 });

@@ -1,11 +1,12 @@
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { buffer } from 'node:stream/consumers';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import type { Credentials, ImageReference } from '../../../../src/core/model/image.ts';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../../../src/integrations/oci/registry-client.ts';
+import { isMeantFor } from '../../../../src/integrations/oci/registry/auth-file.ts';
 import { parseChallenges } from '../../../../src/integrations/oci/registry/challenge.ts';
 import { ownEndpoints } from '../../../../src/integrations/oci/registry/endpoints.ts';
 import { wordsOf } from '../../../../src/integrations/oci/registry/failure.ts';
@@ -286,6 +287,117 @@ test('when mirrors and the registry fail, the registry is quoted', async (t) => 
   t.is(error.code, StatusCode.PERMISSION_DENIED);
   t.regex(error.message, /not yours/);
 });
+
+test("a mirror's answer is not hidden by a registry that cannot be reached", async (t) => {
+  const mirror = await serve(t);
+  const mirrors = [{ registry: '127.0.0.1:1', endpoints: [`http://${mirror.host}`] }];
+  const error = await failure(t, client(t, { mirrors }).resolve(ref('127.0.0.1:1'), undefined));
+  t.regex(error.message, /^RegistryUnavailable: 127\.0\.0\.1:1: .*ECONNREFUSED/);
+  t.true(error.message.includes(`asked before: registry ${mirror.host} answered 404`), error.message);
+});
+
+for (const [address, isSent] of [
+  ['', true],
+  ['https://index.docker.io/v1/', false],
+  ['other.example', false],
+  ['http://HOST/v2/', true],
+  ['HOST', true],
+] as const) {
+  test(`credentials for ${address || 'no host in particular'} are ${isSent ? 'sent' : 'kept'}`, async (t) => {
+    const server = await serve(t, image);
+    const seen = new Set<string | undefined>();
+    server.intercept = (request) => {
+      seen.add(request.headers.authorization);
+      return false;
+    };
+    const serverAddress = address.replace('HOST', server.host);
+    await client(t).resolve(ref(server.host), { registryToken: 'given', serverAddress });
+    t.deepEqual([...seen], [isSent ? 'Bearer given' : undefined]);
+  });
+}
+
+test('credentials for an address of Docker Hub are for Docker Hub', (t) => {
+  for (const serverAddress of ['https://index.docker.io/v1/', 'docker.io', 'https://registry-1.docker.io']) {
+    t.true(isMeantFor({ serverAddress }, 'docker.io'), serverAddress);
+    t.false(isMeantFor({ serverAddress }, 'quay.io'), serverAddress);
+  }
+  t.true(isMeantFor({ serverAddress: 'https://reg.example:443/v2' }, 'reg.example'));
+  t.false(isMeantFor({ serverAddress: 'reg.example:5000' }, 'reg.example'));
+});
+
+for (const status of [307, 302]) {
+  test(`a token service's ${status} to another host does not get the refresh token`, async (t) => {
+    const thief = await serve(t);
+    let stolen = '';
+    thief.intercept = (request, response) => {
+      request.on('data', (chunk: Buffer) => (stolen += chunk.toString()));
+      request.on('end', () => response.end('{"token":"x"}'));
+      return true;
+    };
+    const server = await serve(t, image);
+    server.intercept = (request, response) => {
+      if (request.url?.startsWith('/token')) {
+        response.writeHead(status, { location: `http://${thief.host}/token` }).end();
+      } else {
+        response.setHeader('www-authenticate', `Bearer realm="http://${server.host}/token"`);
+        response.writeHead(401).end();
+      }
+      return true;
+    };
+    await failure(t, client(t).resolve(ref(server.host), { identityToken: 's3cret' }));
+    t.is(stolen, '');
+    if (status === 307) t.deepEqual(thief.log, []);
+    t.false(thief.log.join(' ').includes('s3cret'));
+  });
+}
+
+for (const encoding of ['gzip', 'br', 'zstd', 'deflate'] as const) {
+  test(`documents that come in the encoding ${encoding} are read`, async (t) => {
+    const encode = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync }[encoding];
+    const server = await serve(t, image);
+    server.intercept = (request, response) => {
+      if (!request.url?.includes('/manifests/')) return false;
+      const name = request.url.split('/').at(-1) ?? '';
+      const document = name.startsWith('sha256:') ? image.blobs.get(name)! : image.index;
+      response.writeHead(200, { 'content-encoding': encoding }).end(encode(document));
+      return true;
+    };
+    t.is((await client(t).resolve(ref(server.host), undefined)).manifestDigest, image.manifestDigest);
+  });
+}
+
+test('an encoding is refused when it is unknown, damaged, or unpacks to more than a document may have', async (t) => {
+  const server = await serve(t);
+  let answer: [string, Buffer] = ['', Buffer.alloc(0)];
+  server.intercept = (_, response) => {
+    response.writeHead(200, { 'content-encoding': answer[0] }).end(answer[1]);
+    return true;
+  };
+  const bomb = gzipSync(Buffer.alloc(5_000_000, 32));
+  for (answer of [
+    ['gzip', bomb],
+    ['gzip', bomb.subarray(0, 50)],
+    ['rot13', Buffer.from('x')],
+  ] as [string, Buffer][]) {
+    t.is((await failure(t, client(t).resolve(ref(server.host), undefined))).code, StatusCode.DATA_LOSS);
+  }
+  answer = ['gzip', image.index];
+  t.is((await failure(t, client(t).resolve(ref(server.host), undefined))).code, StatusCode.DATA_LOSS);
+});
+
+for (const status of [408, 425, 500]) {
+  test(`a blob that is answered ${status} once is fetched`, async (t) => {
+    const server = await serve(t, image);
+    let asked = 0;
+    server.intercept = (request, response) => {
+      if (!request.url?.endsWith(layer.digest) || ++asked > 1) return false;
+      response.writeHead(status).end();
+      return true;
+    };
+    const found = await client(t).resolve(ref(server.host), undefined);
+    t.deepEqual(await buffer(await found.openLayer(layer)), blob);
+  });
+}
 
 test('a manifest without end, of two meanings, or of no image is refused', async (t) => {
   const server = await serve(t);

@@ -258,6 +258,41 @@ test('a pull whose caller leaves does not take others along, and nothing of it s
   t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
 });
 
+test('a pull whose layers do not come leaves the slots of another alone, also for a layer that both want', async (t) => {
+  const { images, registry } = await setUp(t, { maxConcurrentDownloads: 1 });
+  const slow = buildImage([layer('slow'), layer('shared')]);
+  const fast = buildImage([layer('shared'), layer('fast')]);
+  registry.push('r.io/slow:v1', slow);
+  registry.push('r.io/fast:v1', fast);
+  const begun = Promise.withResolvers<undefined>();
+  registry.gate = async (digest, signal) => {
+    if (digest !== slow.layers[0]?.digest) return;
+    begun.resolve(undefined);
+    await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
+  };
+  const leave = new AbortController();
+  const pulling = images.pull('r.io/slow:v1', undefined, leave.signal);
+  await begun.promise;
+  t.is(await images.pull('r.io/fast:v1'), fast.configDigest);
+  t.is(registry.fetched.filter((digest) => digest === fast.layers[0]?.digest).length, 1);
+  leave.abort(new Error('left'));
+  await t.throwsAsync(pulling, { message: 'left' });
+});
+
+test('a filter without a tag lists all images of the repository', async (t) => {
+  const { images, registry } = await setUp(t);
+  registry.push('r.io/pause:3.9', A);
+  registry.push('r.io/pause:3.10', B);
+  registry.push('r.io/pause-amd64:1', C);
+  for (const name of ['r.io/pause:3.9', 'r.io/pause:3.10', 'r.io/pause-amd64:1']) await images.pull(name);
+  const listed = (filter: string) => images.list(filter).map(({ repoTags }) => repoTags[0]);
+  t.deepEqual(listed('r.io/pause').sort(), ['r.io/pause:3.10', 'r.io/pause:3.9']);
+  t.deepEqual(listed('r.io/pause:3.9'), ['r.io/pause:3.9']);
+  t.deepEqual(listed('r.io/pause:latest'), []);
+  t.deepEqual(listed(A.configDigest), ['r.io/pause:3.9']);
+  t.deepEqual(listed('r.io/other'), []);
+});
+
 test('when all callers leave, the fetch ends and is not begun anew', async (t) => {
   const { root, images, registry } = await setUp(t);
   const image = buildImage([layer('only')]);

@@ -1,0 +1,33 @@
+import { promisify } from 'node:util';
+import { brotliDecompress, inflate, gunzip, zstdDecompress } from 'node:zlib';
+import { messageOf } from '../../../utils/errors.ts';
+import { corrupt } from '../digest.ts';
+
+const DECODERS = {
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
+  deflate: promisify(inflate),
+  br: promisify(brotliDecompress),
+  zstd: promisify(zstdDecompress),
+};
+
+/**
+ * A JSON document as it was before the server, or a proxy on the way, encoded it for the transfer (RFC 9110, 8.4): that is
+ * what its digest is about. Bytes that begin like a document are taken as they are, whatever the header says.
+ * @throws CriError DATA_LOSS for an encoding that is not known, damaged data, or more than `limit` bytes.
+ */
+export async function decoded(body: Buffer, encoding: unknown, limit: number, what: string): Promise<Buffer> {
+  const name = typeof encoding === 'string' ? encoding.trim().toLowerCase() : '';
+  if (name === '' || name === 'identity' || /^\s*[{[]/.test(body.toString('latin1', 0, 64))) return body;
+  if (!isKnown(name))
+    throw corrupt(what, `came in the encoding ${JSON.stringify(name.slice(0, 40))}, which is not known`);
+  try {
+    return await DECODERS[name](body, { maxOutputLength: limit });
+  } catch (error) {
+    throw corrupt(what, `cannot be decoded from ${name}: ${messageOf(error)}`);
+  }
+}
+
+function isKnown(name: string): name is keyof typeof DECODERS {
+  return Object.hasOwn(DECODERS, name);
+}
