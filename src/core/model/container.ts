@@ -10,9 +10,8 @@ export type ContainerPhase = 'creating' | 'created' | 'starting' | 'running' | '
 export interface MountedImage {
   /** Index of the mount in the request. */
   mount: number;
+  /** The image's id, which is also what PullImage answered. */
   imageId: string;
-  /** A repository digest of the image, or its id where it has none. */
-  imageRef: string;
 }
 
 /** The durable record of a container, the file `<root>/containers/<id>.json`. */

@@ -81,8 +81,7 @@ export interface Network {
 
   /**
    * Tells the address ranges of this node's pods (CIDR), the primary one first. Where the operator has a template, the
-   * network's configuration is made from it. @throws CriError INVALID_ARGUMENT for what is no range, FAILED_PRECONDITION
-   * when the template or its target cannot be used.
+   * network's configuration is made from it. @throws CriError FAILED_PRECONDITION when the template or its target cannot be used.
    */
   setPodRanges(ranges: readonly string[]): Promise<void>;
 }

@@ -61,7 +61,7 @@ export function toContainerStatus(record: ContainerRecord, imageName: string | u
     mounts: mounts.map((mount, index) => {
       const mounted = record.mountedImages?.find((one) => one.mount === index);
       if (mounted === undefined || mount.image === undefined) return mount;
-      return { ...mount, image: { ...mount.image, imageRef: mounted.imageRef } };
+      return { ...mount, image: { ...mount.image, imageRef: mounted.imageId } };
     }),
     logPath: record.logPath,
     ...(Object.keys(resources).length > 0 && { resources: { linux: toLinuxResources(resources) } }),

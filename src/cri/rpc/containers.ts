@@ -4,6 +4,7 @@ import { invalidArgument } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import { containerSpec } from '../map/container-spec.ts';
 import { matchesContainer, toContainer, toContainerStatus } from '../map/container.ts';
+import { imageName } from '../map/image-name.ts';
 import { toOpaque } from '../map/request.ts';
 import { containerLimits } from '../map/resources.ts';
 import { chunks, info } from './services.ts';
@@ -11,7 +12,7 @@ import type { Services } from './services.ts';
 
 /** The calls about one container's life, and its lists. */
 export function containerCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { containers, images } = services;
+  const { containers, images, config } = services;
   const list = (filter: Parameters<typeof matchesContainer>[1]) =>
     containers
       .list()
@@ -46,9 +47,10 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 
     containerStatus: async ({ containerId, verbose }) => {
       const record = containers.get(containerId);
-      const imageName = images.status(record.imageId)?.repoTags[0];
+      const image = images.status(record.imageId);
+      const name = imageName(record.spec.image, image, config.images.default_registry);
       return {
-        status: toContainerStatus(record, imageName),
+        status: toContainerStatus(record, name),
         info: verbose ? info(await details(services, record)) : {},
       };
     },

@@ -3,6 +3,7 @@ import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
+import { podRanges } from '../map/pod-ranges.ts';
 import type { Services } from './services.ts';
 
 /** The only value of VersionResponse.version that the kubelet accepts. */
@@ -58,10 +59,8 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     },
 
     updateRuntimeConfig: async ({ runtimeConfig }) => {
-      const ranges = (runtimeConfig?.networkConfig?.podCidr ?? '').split(',').map((range) => range.trim());
-      for (const network of new Set(backends.map(({ network }) => network))) {
-        await network.setPodRanges(ranges.filter((range) => range !== ''));
-      }
+      const ranges = podRanges(runtimeConfig?.networkConfig?.podCidr ?? '');
+      for (const network of new Set(backends.map(({ network }) => network))) await network.setPodRanges(ranges);
       return {};
     },
   };

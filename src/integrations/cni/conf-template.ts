@@ -1,7 +1,7 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { isIPv6, isIP } from 'node:net';
+import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
-import { failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
+import { failedPrecondition } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
@@ -24,10 +24,9 @@ export class ConfTemplate {
   /**
    * Writes the configuration, whole or not at all. Nothing is written where somebody else's configuration lies, for that
    * one is meant then, nor when the file says the same already.
-   * @throws CriError INVALID_ARGUMENT for a range that is none, FAILED_PRECONDITION naming the template or its target.
+   * @param ranges CIDR, checked. @throws CriError FAILED_PRECONDITION naming the template or its target.
    */
   async apply(ranges: readonly string[]): Promise<void> {
-    ranges.forEach(checkRange);
     if (ranges.length === 0) return;
     const { template, configDir, logger } = this.#options;
     const target = join(configDir, templatedFile);
@@ -75,16 +74,6 @@ export function renderTemplate(template: string, ranges: readonly string[]): str
   const text = `${JSON.stringify(fill(JSON.parse(template)), undefined, 2)}\n`;
   if (parseCniConfig(text).plugins.length === 0) throw new Error('"plugins" must be a list of at least one plugin');
   return text;
-}
-
-function checkRange(range: string): void {
-  const [address = '', length = '', ...rest] = range.split('/');
-  const bits = { 4: 32, 6: 128 }[isIP(address)];
-  if (bits !== undefined && rest.length === 0 && /^\d{1,3}$/.test(length) && Number(length) <= bits) return;
-  throw invalidArgument(
-    'runtime_config.network_config.pod_cidr',
-    `${JSON.stringify(range)} must be an address range such as "10.1.0.0/24" or "fd00::/64"`,
-  );
 }
 
 async function readOr(path: string, otherwise: string): Promise<string> {

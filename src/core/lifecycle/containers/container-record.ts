@@ -16,7 +16,7 @@ const stored = z.object({
   request: z.unknown(),
   imageId: text,
   imageRef: text,
-  mountedImages: z.array(z.object({ mount: z.int(), imageId: text, imageRef: text })).exactOptional(),
+  mountedImages: z.array(z.object({ mount: z.int(), imageId: text })).exactOptional(),
   phase: z.enum(['creating', 'created', 'starting', 'running', 'exited']),
   logPath: text,
   user: z.object({ uid: z.number(), gid: z.number(), supplementalGroups: z.array(z.number()) }),

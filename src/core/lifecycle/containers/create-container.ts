@@ -57,7 +57,6 @@ export async function createContainer(
       mountedImages: mounted.map((each) => ({
         mount: each.mount,
         imageId: each.image.id,
-        imageRef: refOf(each.image),
       })),
     }),
     phase: 'creating',

@@ -50,7 +50,7 @@ const container: fc.Arbitrary<ContainerRecord> = fc.record(
     request,
     imageId: text,
     imageRef: text,
-    mountedImages: fc.array(fc.record({ mount: fc.nat(), imageId: text, imageRef: text })),
+    mountedImages: fc.array(fc.record({ mount: fc.nat(), imageId: text })),
     phase: fc.constantFrom('creating' as const, 'created' as const, 'exited' as const),
     logPath: text,
     user: fc.record({ uid: fc.nat(), gid: fc.nat(), supplementalGroups: fc.array(fc.nat()) }),
