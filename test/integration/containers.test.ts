@@ -1,8 +1,14 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ImageServiceService, NamespaceMode, RemoveImageRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import {
+  ImageServiceService,
+  ImageStatusRequest,
+  NamespaceMode,
+  RemoveImageRequest,
+  RuntimeServiceService,
+} from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
@@ -183,7 +189,10 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
     for (const path of ['/all/x', '/sub/x']) t.regex(await told(server, id, `touch ${path}`), /Read-only/);
     t.regex(await told(server, id, 'mount -o remount,rw /all'), /denied|permitted/);
     const { mounts } = await server.status(id);
-    t.regex(mounts[0]?.image?.imageRef ?? '', /^(.*@)?sha256:[0-9a-f]{64}$/);
+    const asked = ImageStatusRequest.create({ image: { image: 'localhost/content:1' } });
+    const present = await server.client.call(ImageServiceService.imageStatus, asked);
+    t.regex(present.image?.id ?? '', /^sha256:[0-9a-f]{64}$/);
+    t.is(mounts[0]?.image?.imageRef, present.image?.id, 'as PullImage answered');
     t.is(mounts[0]?.image?.image, 'localhost/content:1');
     t.deepEqual(
       mounts.map(({ imageSubPath }) => imageSubPath),
@@ -232,10 +241,13 @@ test.serial(
       '/dangling': '-> /made/up',
     });
     const folder = (name: string) => join(server.folder, 'mounts', name);
-    for (const name of ['outer', 'outer/inner', 'inner', 'shm', 'linked', 'up', 'dangling']) {
+    for (const name of ['outer', 'outer/inner', 'inner', 'shm', 'linked', 'up', 'dangling', 'f1', 'f2']) {
       await mkdir(folder(name), { recursive: true });
       await writeFile(join(folder(name), 'name'), name);
     }
+    await symlink('../f1/name', join(folder('f2'), 'link'));
+    await symlink('/dangling/deep/name', join(folder('f2'), 'absolute'));
+    await symlink('../nowhere/name', join(folder('f2'), 'leading-nowhere'));
     const mount = (containerPath: string, name: string) => ({ containerPath, hostPath: folder(name) });
     for (const handler of ['lxc', 'crun']) {
       const pod = await server.pod(`mounts-${handler}`, {}, handler);
@@ -249,8 +261,14 @@ test.serial(
           mount('/up/other', 'up'),
           mount('/dangling', 'dangling'),
           { containerPath: '/etc/./hosts', hostPath: join(folder('outer'), 'name') },
+          { containerPath: '/f2/link', hostPath: join(folder('linked'), 'name') },
+          { containerPath: '/f2/absolute', hostPath: join(folder('up'), 'name') },
+          { containerPath: '/f2/leading-nowhere', hostPath: join(folder('inner'), 'name') },
+          mount('/f2', 'f2'),
+          mount('/f1', 'f1'),
         ],
       });
+      t.is(await told(server, id, 'cat /f2/link /f1/name /f2/absolute /f2/leading-nowhere'), 'linkedlinkedupinner');
       const expected: Record<string, string> = {
         '/outer': 'outer',
         '/outer/inner': 'inner',

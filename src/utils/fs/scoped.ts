@@ -23,6 +23,16 @@ export class ScopedFileError extends Error {
  */
 export async function resolveScoped(root: string, path: string): Promise<string> {
   const base = resolve(root);
+  return join(base, await resolveLinks(path, (inside) => join(base, inside)));
+}
+
+/**
+ * Resolves `path` where a root is made of several places, as with mounts in it: absolute symlinks and `..` stay inside.
+ * Returns the absolute path inside the root, without symlinks; what does not exist is kept as it is written.
+ * @param locate where something inside the root is on this side; undefined: nowhere, or it is no symlink for sure.
+ * @throws ScopedFileError in a loop of symlinks.
+ */
+export async function resolveLinks(path: string, locate: (inside: string) => string | undefined): Promise<string> {
   const pending = path.split('/').reverse();
   const current: string[] = [];
   let links = 0;
@@ -32,7 +42,8 @@ export async function resolveScoped(root: string, path: string): Promise<string>
       current.pop();
       continue;
     }
-    const target = await linkTarget(join(base, ...current, component));
+    const place = locate(join('/', ...current, component));
+    const target = place === undefined ? undefined : await linkTarget(place);
     if (target === undefined) {
       current.push(component);
       continue;
@@ -41,7 +52,7 @@ export async function resolveScoped(root: string, path: string): Promise<string>
     if (target.startsWith('/')) current.length = 0;
     pending.push(...target.split('/').reverse());
   }
-  return join(base, ...current);
+  return join('/', ...current);
 }
 
 /**

@@ -1,23 +1,28 @@
 import { posix } from 'node:path';
 import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
+import type { InnerMount } from '../../../host/platform/resolve-in-root.ts';
 import type { MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
 
 /**
  * Where the request's mounts go when links in the container's root are followed, in the request's order. crun follows them
- * too, but fails at one that leads to nothing, where a folder can be made. What lies below another mount of the request is
- * left as it is written: the links there are the other mount's.
+ * too, but fails at one that leads to nothing, where a directory can be made. A mount may lie behind a link in another
+ * mount of the request, but for one of an image, which is not made yet.
  * @throws CriError INVALID_ARGUMENT for a path that leads to the root itself or is behind a loop of links.
  */
 export async function mountTargets(rootfs: string, mounts: readonly MountSpec[]): Promise<string[]> {
   const written = mounts.map(({ containerPath }) => posix.join(containerPath, '/').slice(0, -1));
-  return Promise.all(
-    written.map(async (path, index) => {
-      const field = `config.mounts[${String(index)}].container_path`;
-      const isBelow = written.some((other) => other !== '' && path.startsWith(`${other}/`));
-      const target = isBelow ? path : await resolveInRoot(rootfs, path, field);
-      if (target === '/') throw invalidArgument(field, 'cannot be the root directory itself');
-      return target;
-    }),
-  );
+  const targets = [...written];
+  const made: InnerMount[] = [];
+  // As they are mounted: upper directories before what lies in them.
+  const depth = (index: number) => written[index]?.split('/').length ?? 0;
+  for (const index of [...mounts.keys()].sort((a, b) => depth(a) - depth(b))) {
+    const field = `config.mounts[${String(index)}].container_path`;
+    const target = await resolveInRoot(rootfs, written[index] ?? '', field, made);
+    if (target === '/') throw invalidArgument(field, 'cannot be the root directory itself');
+    targets[index] = target;
+    const source = mounts[index]?.source;
+    made.push({ destination: target, source: source && 'hostPath' in source ? source.hostPath : undefined });
+  }
+  return targets;
 }

@@ -260,7 +260,7 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   );
 });
 
-test('the targets of mounts follow the links of the root, but not those below another mount', async (t) => {
+test('the targets of mounts follow the links of the root and of other mounts', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'targets-'));
   t.teardown(() => rm(root, { recursive: true }));
   for (const [name, target] of Object.entries({ run: '/var/../none', out: '../../etc', loop: 'loop', top: '/' })) {
@@ -269,7 +269,15 @@ test('the targets of mounts follow the links of the root, but not those below an
   const targets = (...paths: string[]) =>
     mountTargets(root, asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: '/h' })) }).mounts);
   t.deepEqual(await targets('/run/x/', '/out/./y', '//a'), ['/none/x', '/etc/y', '/a']);
-  t.deepEqual(await targets('/out', '/out/inner'), ['/etc', '/out/inner']);
+  t.deepEqual(await targets('/out', '/out/inner'), ['/etc', '/etc/inner']);
+  const volume = join(root, 'volume');
+  await mkdir(volume);
+  for (const [name, target] of Object.entries({ relative: '../made/file', absolute: '/run/y', self: 'self' }))
+    await symlink(target, join(volume, name));
+  const within = (...paths: string[]) =>
+    mountTargets(root, asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: volume })) }).mounts);
+  t.deepEqual(await within('/v/relative', '/v/absolute', '/v'), ['/made/file', '/none/y', '/v']);
+  await t.throwsAsync(within('/v', '/v/self'), { ...invalid, message: /mounts\[1\]\.container_path/ });
   await t.throwsAsync(targets('/loop/x'), { ...invalid, message: /mounts\[0\]\.container_path/ });
   await t.throwsAsync(targets('/a', '/top'), { ...invalid, message: /mounts\[1\].*root directory/ });
 });
