@@ -13,6 +13,7 @@ import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
+import { HostFiles } from './host/platform/host-files.ts';
 import { HostPodDirectories } from './host/platform/pod-directories.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
 import { VolumeDirectories } from './host/platform/volume-directories.ts';
@@ -185,6 +186,7 @@ export async function build(
     apparmor: new KernelAppArmor({ logger }),
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     userNamespaces: new HostUserNamespaces(rootfs, [config.root, config.state]),
+    files: new HostFiles(),
     podDirectories: new HostPodDirectories(join(config.state, 'sandboxes')),
     volumes: new VolumeDirectories(join(config.root, 'volumes')),
   };

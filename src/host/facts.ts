@@ -1,4 +1,5 @@
 import { access, readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { cgroupHierarchies, layoutOf } from './cgroup/hierarchies.ts';
 import type { HostFacts } from '../core/model/host-facts.ts';
 import { RLIMIT_HEADINGS } from '../core/model/rlimits.ts';
@@ -21,6 +22,7 @@ export async function readHostFacts(): Promise<HostFacts> {
       () => true,
       () => false,
     ),
+    hostname: hostname(),
     bootId: (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
   };
 }

@@ -98,8 +98,8 @@ const anyWish: fc.Arbitrary<Wish> = fc.record({
   privileged: oneOf(false, false, false, false, true),
   readonlyRootfs: fc.boolean(),
   seccomp: oneOf(undefined, SecurityProfile_ProfileType.RuntimeDefault, SecurityProfile_ProfileType.Unconfined),
-  masked: few('/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware', '/no/such/path'),
-  readonly: few('/proc/sys', '/proc/bus', '/proc/irq', '/no/such/path'),
+  masked: few('/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware', '/etc/passwd/below'),
+  readonly: few('/proc/sys', '/proc/bus', '/proc/irq', '/etc/passwd/below'),
   env: few('one', 'two words', 'quote\'"$x', ''),
   cwd: oneOf('', '/', '/tmp', '/made/up'),
   tty: fc.boolean(),
@@ -273,7 +273,7 @@ export const SPOILERS: readonly Spoiler[] = [
       context(c).seccomp = { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: '/no/such/file' };
     },
   },
-  { what: 'missing host path', names: /host_path/, spoil: (_, c) => mount(c, { hostPath: '/no/such/path' }) },
+  { what: 'host path below a file', names: /host_path/, spoil: (_, c) => mount(c, { hostPath: '/etc/passwd/below' }) },
   {
     what: 'relative target',
     names: /container_path/,

@@ -123,7 +123,7 @@ test.serial('what goes wrong is told with the right code and leaves nothing behi
   const refusals: [Parameters<typeof ContainerConfig.create>[0], StatusCode, RegExp][] = [
     [{ image: { image: 'localhost/none:1' } }, StatusCode.NOT_FOUND, /image/],
     [
-      { mounts: [{ containerPath: '/x', hostPath: '/no/such/path' }] },
+      { mounts: [{ containerPath: '/x', hostPath: '/etc/passwd/below' }] },
       StatusCode.INVALID_ARGUMENT,
       /mounts\[0\]\.host_path/,
     ],

@@ -14,6 +14,8 @@ export interface HostFacts {
   unifiedCgroups: boolean;
   /** Whether SELinux is in force: its file system is mounted. */
   selinux: boolean;
+  /** The node's own host name. */
+  hostname: string;
   /** /proc/sys/kernel/random/boot_id. */
   bootId: string;
 }

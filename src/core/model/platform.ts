@@ -1,6 +1,7 @@
 import type { AppArmor } from './apparmor.ts';
 import type { DeviceRegistry } from './container-devices.ts';
 import type { HostFacts } from './host-facts.ts';
+import type { PlatformFiles } from './platform-files.ts';
 import type { PodDirectories } from './pod-directories.ts';
 import type { DeclaredVolumes } from './declared-volumes.ts';
 
@@ -16,6 +17,7 @@ export interface Platform {
   readonly apparmor: AppArmor;
   readonly devices: DeviceRegistry;
   readonly userNamespaces: UserNamespaces;
+  readonly files: PlatformFiles;
   readonly podDirectories: PodDirectories;
   readonly volumes: DeclaredVolumes;
 }

@@ -2,6 +2,7 @@ import { readFile, realpath } from 'node:fs/promises';
 import { isErrno } from '../../utils/errors.ts';
 import { call } from '../native/call.ts';
 import { MountFlag } from '../native/steps.ts';
+import { unescapeMountinfo } from './mountinfo.ts';
 
 /** Mount points of this process's mount namespace (proc(5), mountinfo), unescaped. */
 export async function mountPoints(): Promise<Set<string>> {
@@ -9,8 +10,7 @@ export async function mountPoints(): Promise<Set<string>> {
   const points = new Set<string>();
   for (const line of text.split('\n')) {
     const path = line.split(' ')[4];
-    if (path !== undefined)
-      points.add(path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))));
+    if (path !== undefined) points.add(unescapeMountinfo(path));
   }
   return points;
 }

@@ -1,18 +1,9 @@
 import { posix } from 'node:path';
 import { invalidArgument } from '../../core/model/errors.ts';
+import type { InnerMount } from '../../core/model/platform-files.ts';
 import { ScopedFileError, resolveLinks } from '../../utils/fs/scoped.ts';
 
-/** Something mounted in a container's root; `source` is undefined where it is not known here. */
-export interface InnerMount {
-  destination: string;
-  source: string | undefined;
-}
-
-/**
- * A path as the container sees it when links inside its root, and inside what is mounted there, are followed; nothing runs
- * in the root yet that could change it. What is mounted without a known source holds no links.
- * @throws CriError INVALID_ARGUMENT for a loop of links, naming `field`.
- */
+/** `resolveInRoot` of PlatformFiles on this host. */
 export async function resolveInRoot(
   rootfs: string,
   path: string,

@@ -1,13 +1,10 @@
-import { mkdir } from 'node:fs/promises';
-import { hostname as nodeHostname } from 'node:os';
 import { dirname } from 'node:path';
-import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
-import { readFileScoped } from '../../../utils/fs/scoped.ts';
 import type { Undo } from '../../../utils/async/undo.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerSpec } from '../../model/container-spec.ts';
 import { notFound, unimplemented } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
+import type { PlatformFiles } from '../../model/platform-files.ts';
 import { applyEdits } from '../oci/apply-edits.ts';
 import { apparmorProfile } from '../oci/apparmor.ts';
 import { imageStopSignal } from '../oci/signals.ts';
@@ -21,7 +18,8 @@ import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './log-path.ts';
 
-const USER_FILE_BYTES = 4 * 1024 * 1024;
+/** Bytes of an image's passwd and group files that are read; parsing holds up the event loop. */
+const USER_FILE_BYTES = 1024 * 1024;
 
 /**
  * The steps of CreateContainer, each with its undoing registered before it begins: record, root file system, OCI
@@ -37,7 +35,7 @@ export async function createContainer(
   const { clock, pidsLimit, rlimits } = options;
   const { id, pod, spec: asked, request } = wanted;
   const { runner, rootfs, platform } = pod.backend;
-  const { facts: host, volumes } = platform;
+  const { facts: host, volumes, files } = platform;
   if (asked.security.selinux !== undefined && host.selinux)
     throw unimplemented('config.linux.security_context.selinux_options: SELinux');
   const image = findImage(options, asked.image.name);
@@ -75,9 +73,9 @@ export async function createContainer(
   const { hostname, namespaces } = pod.record.spec;
   const { network, ipc, user: ids } = namespaces;
   const { path } = await rootfs.prepare(id, image.chainId, { ids });
-  const targets = await mountTargets(path, asked.mounts);
+  const targets = await mountTargets(files, path, asked.mounts);
   undo.add('remove the image volumes', () => unmountImageVolumes(rootfs, record));
-  const images = await mountImageVolumes(rootfs, { containerId: id, ids }, mounted);
+  const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids }, mounted);
   undo.add('remove the volumes', () => volumes.remove(id));
   const declared = await volumes.make(id, path, {
     volumes: image.config.config.Volumes,
@@ -85,10 +83,10 @@ export async function createContainer(
     owner: ids?.hostId ?? 0,
   });
   const user = resolveUser(asked.security.user, image.config.config.User, {
-    passwd: await userFile(path, '/etc/passwd'),
-    group: await userFile(path, '/etc/group'),
+    passwd: await userFile(files, path, '/etc/passwd'),
+    group: await userFile(files, path, '/etc/group'),
   });
-  const plain = await ociSpec({
+  const plain = await ociSpec(files, {
     containerId: id,
     asked,
     image: image.config,
@@ -103,15 +101,17 @@ export async function createContainer(
     rlimits,
     pod: {
       files: platform.podDirectories.files(pod.record.id),
-      hostname: network === 'node' ? nodeHostname() : hostname,
+      hostname: network === 'node' ? host.hostname : hostname,
       network,
       ipc,
       userNamespace: ids,
       annotations: annotations(pod, asked),
     },
   });
-  const spec = await applyEdits(plain, edits, (target) => resolveInRoot(path, target, 'config.CDI_devices'));
-  if (logPath !== '') await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
+  const spec = await applyEdits(files, plain, edits, (target) =>
+    files.resolveInRoot(path, target, 'config.CDI_devices'),
+  );
+  if (logPath !== '') await files.makeDirectory(dirname(logPath));
   undo.add('remove the container', () => runner.remove(id));
   await runner.create({
     id,
@@ -146,6 +146,6 @@ function annotations(pod: ReadyPod, { metadata }: ContainerSpec): Record<string,
   };
 }
 
-async function userFile(rootfs: string, path: string): Promise<string> {
-  return (await readFileScoped(rootfs, path, USER_FILE_BYTES))?.toString('utf8') ?? '';
+async function userFile(files: PlatformFiles, rootfs: string, path: string): Promise<string> {
+  return (await files.readInRoot(rootfs, path, USER_FILE_BYTES))?.toString('utf8') ?? '';
 }

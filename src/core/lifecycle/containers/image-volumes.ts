@@ -1,11 +1,11 @@
 import { posix } from 'node:path';
-import { resolveScoped, withScoped } from '../../../utils/fs/scoped.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { MountSpec } from '../../model/container-spec.ts';
 import { unknown } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { ImageRecord } from '../../model/image.ts';
+import type { PlatformFiles } from '../../model/platform-files.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 
 /** What the kubelet looks for at the beginning of the message (cri-api/pkg/errors). */
@@ -29,7 +29,7 @@ export function findMountedImages(
  * @throws CriError UNKNOWN with CRI's prefix when an image cannot be mounted or has no such sub path.
  */
 export async function mountImageVolumes(
-  rootfs: RootfsStore,
+  { rootfs, files }: { rootfs: RootfsStore; files: PlatformFiles },
   { containerId, ids }: { containerId: string; ids: IdRange | undefined },
   images: ReturnType<typeof findMountedImages>,
 ): Promise<ReadonlyMap<number, string>> {
@@ -37,7 +37,7 @@ export async function mountImageVolumes(
   for (const { mount, subPath, image } of images) {
     try {
       const { path } = await rootfs.prepare(viewId(containerId, mount), image.chainId, { readonly: true, ids });
-      sources.set(mount, await resolveSubPath(path, subPath));
+      sources.set(mount, await resolveSubPath(files, path, subPath));
     } catch (error) {
       throw failed(mount, messageOf(error), error);
     }
@@ -69,16 +69,18 @@ function viewId(containerId: string, mount: number): string {
   return `${containerId}.${String(mount)}`;
 }
 
-async function resolveSubPath(view: string, path: string): Promise<string> {
+async function resolveSubPath(files: PlatformFiles, view: string, path: string): Promise<string> {
   if (path === '') return view;
   if (posix.isAbsolute(path) || path.split('/').includes('..')) {
     throw new Error(`image_sub_path ${JSON.stringify(path)} must be a relative path without ".."`);
   }
-  const found = await withScoped(view, path, ({ stats }) => Promise.resolve(stats.isDirectory() || stats.isFile()));
+  const found = await files.inspectInRoot(view, path);
   if (found === undefined) throw new Error(`image_sub_path ${JSON.stringify(path)} does not exist in the image`);
-  if (!found) throw new Error(`image_sub_path ${JSON.stringify(path)} is neither a directory nor a file`);
+  if (found.kind !== 'directory' && found.kind !== 'file') {
+    throw new Error(`image_sub_path ${JSON.stringify(path)} is neither a directory nor a file`);
+  }
   // The view is read-only, so what was found cannot have been exchanged since.
-  return resolveScoped(view, path);
+  return posix.join(view, await files.resolveInRoot(view, path, 'image_sub_path'));
 }
 
 function failed(mount: number, problem: string, cause?: unknown) {

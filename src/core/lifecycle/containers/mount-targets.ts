@@ -1,8 +1,7 @@
 import { posix } from 'node:path';
-import { resolveInRoot } from '../../../host/platform/resolve-in-root.ts';
-import type { InnerMount } from '../../../host/platform/resolve-in-root.ts';
 import type { MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
+import type { InnerMount, PlatformFiles } from '../../model/platform-files.ts';
 
 /**
  * Where the request's mounts go when links in the container's root are followed, in the request's order. crun follows them
@@ -10,7 +9,11 @@ import { invalidArgument } from '../../model/errors.ts';
  * mount of the request, but for one of an image, which is not made yet.
  * @throws CriError INVALID_ARGUMENT for a path that leads to the root itself or is behind a loop of links.
  */
-export async function mountTargets(rootfs: string, mounts: readonly MountSpec[]): Promise<string[]> {
+export async function mountTargets(
+  files: Pick<PlatformFiles, 'resolveInRoot'>,
+  rootfs: string,
+  mounts: readonly MountSpec[],
+): Promise<string[]> {
   const written = mounts.map(({ containerPath }) => posix.join(containerPath, '/').slice(0, -1));
   const targets = [...written];
   const made: InnerMount[] = [];
@@ -18,7 +21,7 @@ export async function mountTargets(rootfs: string, mounts: readonly MountSpec[])
   const depth = (index: number) => written[index]?.split('/').length ?? 0;
   for (const index of [...mounts.keys()].sort((a, b) => depth(a) - depth(b))) {
     const field = `config.mounts[${String(index)}].container_path`;
-    const target = await resolveInRoot(rootfs, written[index] ?? '', field, made);
+    const target = await files.resolveInRoot(rootfs, written[index] ?? '', field, made);
     if (target === '/') throw invalidArgument(field, 'cannot be the root directory itself');
     targets[index] = target;
     const source = mounts[index]?.source;

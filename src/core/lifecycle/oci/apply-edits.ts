@@ -1,9 +1,11 @@
-import { stat } from 'node:fs/promises';
 import type { ContainerEdits, DeviceNodeEdit } from '../../model/container-devices.ts';
 import { failedPrecondition, unimplemented } from '../../model/errors.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import type { OciDevice, OciMount, OciSpec } from '../../model/oci-runtime.ts';
+import type { FileFacts, PlatformFiles } from '../../model/platform-files.ts';
 import { toDevice } from './devices.ts';
+
+type Files = Pick<PlatformFiles, 'inspect'>;
 
 /**
  * A container's configuration with what its devices need laid over it, in the order of the edits; a later one takes the
@@ -13,6 +15,7 @@ import { toDevice } from './devices.ts';
  * the device.
  */
 export async function applyEdits(
+  files: Files,
   spec: OciSpec,
   edits: readonly ContainerEdits[],
   resolve: (path: string) => Promise<string>,
@@ -22,8 +25,8 @@ export async function applyEdits(
     const [unsupported] = edit.unsupported;
     if (unsupported !== undefined) throw unimplemented(`CDI device ${edit.of}: ${unsupported}`);
     setVariables(edited, edit.env);
-    for (const node of edit.deviceNodes) await addDevice(edited, node, edit.of);
-    for (const mount of edit.mounts) await addMount(edited, mount, edit.of, resolve);
+    for (const node of edit.deviceNodes) await addDevice(files, edited, node, edit.of);
+    for (const mount of edit.mounts) await addMount(files, edited, mount, edit.of, resolve);
     for (const { hookName, args, ...hook } of edit.hooks) {
       edited.hooks ??= {};
       (edited.hooks[hookName] ??= []).push({ ...hook, ...(args !== undefined && { args }) });
@@ -41,9 +44,9 @@ function setVariables({ process }: OciSpec, env: readonly string[]): void {
   process.env = [...process.env.filter((variable) => !names.has(nameOf(variable))), ...latest.values()];
 }
 
-async function addDevice(spec: OciSpec, node: DeviceNodeEdit, of: string): Promise<void> {
+async function addDevice(files: Files, spec: OciSpec, node: DeviceNodeEdit, of: string): Promise<void> {
   const { uid: user } = spec.process.user;
-  const device = await complete(node, of);
+  const device = await complete(files, node, of);
   const { linux } = spec;
   // A device whose owner nobody named belongs to the container's user, who could not use it otherwise.
   const owned = { ...device, ...(node.uid === undefined && user > 0 && { uid: user }) };
@@ -55,7 +58,7 @@ async function addDevice(spec: OciSpec, node: DeviceNodeEdit, of: string): Promi
 }
 
 /** Fills in from the node's device what the edit leaves open. */
-async function complete(node: DeviceNodeEdit, of: string): Promise<OciDevice> {
+async function complete(files: Files, node: DeviceNodeEdit, of: string): Promise<OciDevice> {
   const { path, type, major, minor, fileMode, uid, gid } = node;
   const chosen = {
     ...(fileMode !== undefined && { fileMode }),
@@ -66,9 +69,8 @@ async function complete(node: DeviceNodeEdit, of: string): Promise<OciDevice> {
   if (type !== undefined && major !== undefined) return { path, type, major, minor: minor ?? 0, ...chosen };
   const hostPath = node.hostPath ?? path;
   const problem = (words: string) => failedPrecondition(`CDI device ${of}: ${hostPath} ${words}`);
-  const facts = await stat(hostPath).catch((error: unknown) => {
-    throw problem(isErrno(error, 'ENOENT') ? 'does not exist on the node' : `cannot be read: ${messageOf(error)}`);
-  });
+  const facts = await inspect(files, hostPath, (words) => problem(`cannot be read: ${words}`));
+  if (facts === undefined) throw problem('does not exist on the node');
   const found = toDevice(path, facts);
   if (found === undefined) throw problem('is no device');
   if (type !== undefined && type !== found.type) throw problem(`is of type "${found.type}", not "${type}"`);
@@ -76,6 +78,7 @@ async function complete(node: DeviceNodeEdit, of: string): Promise<OciDevice> {
 }
 
 async function addMount(
+  files: Files,
   spec: OciSpec,
   mount: ContainerEdits['mounts'][number],
   of: string,
@@ -84,9 +87,8 @@ async function addMount(
   const { hostPath, type = 'bind', options } = mount;
   const isBind = type === 'bind' || type === 'none';
   if (isBind) {
-    await stat(hostPath).catch((error: unknown) => {
-      throw failedPrecondition(`CDI device ${of}: cannot mount ${hostPath}: ${messageOf(error)}`, error);
-    });
+    const problem = (words: string) => failedPrecondition(`CDI device ${of}: cannot mount ${hostPath}: ${words}`);
+    if ((await inspect(files, hostPath, problem)) === undefined) throw problem('it does not exist on the node');
   }
   const binding = isBind && !options.some((option) => option === 'bind' || option === 'rbind');
   const destination = await resolve(mount.containerPath);
@@ -100,4 +102,12 @@ async function addMount(
     (other, index) => first >= 0 && index >= first && depth(other.destination) > depth(destination),
   );
   spec.mounts = deeper < 0 ? [...mounts, entry] : mounts.toSpliced(deeper, 0, entry);
+}
+
+async function inspect(files: Files, path: string, problem: (words: string) => Error): Promise<FileFacts | undefined> {
+  try {
+    return await files.inspect(path);
+  } catch (error) {
+    throw problem(messageOf(error));
+  }
 }

@@ -1,7 +1,7 @@
 import type { MountIdMapping, MountSpec } from '../../model/container-spec.ts';
-import { idmapProblems } from '../../../host/idmap/support.ts';
 import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import type { OciIdMapping, OciMount } from '../../model/oci-runtime.ts';
+import type { PlatformFiles } from '../../model/platform-files.ts';
 
 /**
  * `uidMappings` and `gidMappings` of an OCI mount: who owns a file in the mount, given whom it belongs to on its file
@@ -42,9 +42,13 @@ function halves({ containerID, hostID, size }: OciIdMapping): OciIdMapping[] {
  * @param mounts the request's, sources resolved, in its order.
  * @throws CriError FAILED_PRECONDITION naming the mount, its host path, the system's words and the remedy.
  */
-export async function checkIdmapSupport(asked: readonly MountSpec[], mounts: readonly OciMount[]): Promise<void> {
+export async function checkIdmapSupport(
+  files: Pick<PlatformFiles, 'idmapProblems'>,
+  asked: readonly MountSpec[],
+  mounts: readonly OciMount[],
+): Promise<void> {
   const mapped = [...mounts.entries()].filter(([, { uidMappings }]) => uidMappings !== undefined);
-  const problems = await idmapProblems(mapped.map(([, { source }]) => source));
+  const problems = await files.idmapProblems(mapped.map(([, { source }]) => source));
   for (const [at, problem] of problems.entries()) {
     if (problem === undefined) continue;
     const index = mapped[at]?.[0] ?? 0;

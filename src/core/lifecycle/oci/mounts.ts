@@ -1,10 +1,12 @@
-import { realpath } from 'node:fs/promises';
 import type { ContainerSpec, MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
-import { isErrno } from '../../../utils/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
+import type { MountFacts, PlatformFiles } from '../../model/platform-files.ts';
 import type { PodFiles } from '../../model/pod-directories.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import { checkIdmapSupport, mountMappings } from './idmapped-mounts.ts';
+
+type MountFiles = Pick<PlatformFiles, 'resolve' | 'makeDirectory' | 'mountOf' | 'idmapProblems'>;
 
 /** What was found out or made for a container's mounts before. */
 export interface PreparedMounts {
@@ -22,6 +24,7 @@ export interface PreparedMounts {
  * @throws CriError INVALID_ARGUMENT; FAILED_PRECONDITION for a file system that cannot map ids.
  */
 export async function containerMounts(
+  files: MountFiles,
   { mounts, security }: Pick<ContainerSpec, 'mounts' | 'security'>,
   pod: { files: PodFiles; hostIpc: boolean; hostNetwork: boolean; userNamespace: boolean },
   prepared: PreparedMounts,
@@ -40,13 +43,17 @@ export async function containerMounts(
       const mappings = mountMappings(mount, field, pod.userNamespace);
       const image = prepared.images.get(index);
       // The files of an image volume belong to the ids of the pod's user namespace already.
-      if (image !== undefined) return requestedMount(mount, field, target, image);
-      return { ...(await requestedMount(mount, field, target, undefined)), ...mappings };
+      if (image !== undefined) return requestedMount(files, mount, field, target, image);
+      return { ...(await requestedMount(files, mount, field, target, undefined)), ...mappings };
     }),
   );
-  await checkIdmapSupport(mounts, wanted);
+  await checkIdmapSupport(files, mounts, wanted);
   const binds = [
-    ...bind(shm, '/dev/shm', false),
+    // A bind mount made read-write again has only the restrictions that are named.
+    ...bind(shm, '/dev/shm', false).map((mount) => ({
+      ...mount,
+      options: [...mount.options, 'nosuid', 'nodev', 'noexec'],
+    })),
     ...bind(pod.files.resolvConf, '/etc/resolv.conf', readonlyRootfs),
     ...bind(pod.files.hostname, '/etc/hostname', readonlyRootfs),
     ...bind(pod.files.hosts, '/etc/hosts', readonlyRootfs),
@@ -83,27 +90,51 @@ function systemMounts(privileged: boolean, pod: { hostNetwork: boolean; userName
 
 /** @param imageSource where the content of an image volume is; undefined for a mount of a host path. */
 async function requestedMount(
+  files: MountFiles,
   { source, propagation, access, restrictions }: MountSpec,
   field: string,
   target: string,
   imageSource: string | undefined,
 ): Promise<OciMount> {
-  const hostPath = 'hostPath' in source ? source.hostPath : '';
-  return {
+  const mount = (from: string, kept: readonly string[]): OciMount => ({
     destination: target,
     type: 'bind',
-    source: imageSource ?? (await resolveHostPath(hostPath, `${field}.host_path`)),
-    options: ['rbind', propagation, access, ...restrictions],
-  };
+    source: from,
+    options: ['rbind', propagation, access, ...new Set([...kept, ...restrictions])],
+  });
+  if (imageSource !== undefined) return mount(imageSource, []);
+  const path = await hostPath(files, 'hostPath' in source ? source.hostPath : '', `${field}.host_path`);
+  const on = await files.mountOf(path);
+  checkPropagation(propagation, on, field);
+  // The runtime makes the mount anew with what is named alone: what the node forbids on it stays forbidden.
+  return mount(path, on.restrictions);
 }
 
-/** The kernel follows a link at mount time anyway; resolving here gives a clear error (CRI Mount.host_path: must exist). */
-async function resolveHostPath(path: string, field: string): Promise<string> {
+/** As containerd and CRI-O refuse them: without a peer or a master such a mount would quietly do nothing. */
+function checkPropagation(propagation: MountSpec['propagation'], on: MountFacts, field: string): void {
+  const where = `the mount at ${on.mountPoint} on the node`;
+  if (propagation === 'rshared' && !on.shared) {
+    throw invalidArgument(`${field}.propagation`, `cannot be BIDIRECTIONAL: ${where} is not shared`);
+  }
+  if (propagation === 'rslave' && !on.shared && !on.slave) {
+    throw invalidArgument(
+      `${field}.propagation`,
+      `cannot be HOST_TO_CONTAINER: ${where} is neither shared nor a slave`,
+    );
+  }
+}
+
+/**
+ * The kernel follows a link at mount time anyway; resolving here gives a clear error. A directory is made where nothing is,
+ * as containerd and CRI-O do.
+ */
+async function hostPath(files: MountFiles, path: string, field: string): Promise<string> {
   try {
-    return await realpath(path);
+    const resolved = await files.resolve(path);
+    if (resolved !== undefined) return resolved;
+    await files.makeDirectory(path);
+    return (await files.resolve(path)) ?? path;
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR'))
-      throw invalidArgument(field, `${JSON.stringify(path)} does not exist on the node`);
-    throw invalidArgument(field, `${JSON.stringify(path)} cannot be resolved: ${String(error)}`);
+    throw invalidArgument(field, `${JSON.stringify(path)} cannot be used: ${messageOf(error)}`);
   }
 }

@@ -6,6 +6,7 @@ import type { ImageConfig } from '../../model/image.ts';
 import type { OciLinux, OciSpec } from '../../model/oci-runtime.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
 import type { Placement } from '../../model/sandbox-provider.ts';
+import type { PlatformFiles } from '../../model/platform-files.ts';
 import type { PodFiles } from '../../model/pod-directories.ts';
 import { capabilitySets } from './capabilities.ts';
 import { containerDevices } from './devices.ts';
@@ -50,7 +51,7 @@ export interface SpecInputs {
  * Builds the OCI configuration of a container.
  * @throws CriError INVALID_ARGUMENT or FAILED_PRECONDITION naming the field of CreateContainerRequest.
  */
-export async function ociSpec(inputs: SpecInputs): Promise<OciSpec> {
+export async function ociSpec(files: PlatformFiles, inputs: SpecInputs): Promise<OciSpec> {
   const { asked, image, user, pod, host } = inputs;
   const { security } = asked;
   const { privileged } = security;
@@ -63,8 +64,8 @@ export async function ociSpec(inputs: SpecInputs): Promise<OciSpec> {
     hostNetwork: pod.network === 'node',
     userNamespace: pod.userNamespace !== undefined,
   };
-  const seccomp = await seccompFilter(security.seccomp, capabilities.bounding);
-  const devices = await containerDevices(asked.devices, privileged);
+  const seccomp = await seccompFilter(files, security.seccomp, capabilities.bounding);
+  const devices = await containerDevices(files, asked.devices, privileged);
   return {
     ociVersion: '1.0.2',
     root: { path: inputs.rootfs, readonly: security.readonlyRootfs },
@@ -81,7 +82,7 @@ export async function ociSpec(inputs: SpecInputs): Promise<OciSpec> {
       // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
       oomScoreAdj: Math.max(asked.resources.oomScoreAdj ?? 0, host.minOomScoreAdj),
     },
-    mounts: await containerMounts(asked, podMounts, inputs.mounts),
+    mounts: await containerMounts(files, asked, podMounts, inputs.mounts),
     annotations: { ...harmless(asked.annotations), ...pod.annotations },
     linux: {
       namespaces: [

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { ContainerConfig } from '../../../../api/gen/cri.ts';
+import { HostFiles } from '../../../../src/host/platform/host-files.ts';
 import { applyEdits } from '../../../../src/core/lifecycle/oci/apply-edits.ts';
 import { cdiDeviceNames } from '../../../../src/cri/map/cdi-names.ts';
 import type { ContainerEdits, DeviceNodeEdit } from '../../../../src/core/model/container-devices.ts';
@@ -50,6 +51,8 @@ const node = (partial: Partial<DeviceNodeEdit>): DeviceNodeEdit => ({
 });
 const same = (path: string) => Promise.resolve(path);
 
+const files = new HostFiles();
+
 test('the devices of a container: its field, then its annotations, each once', (t) => {
   const names = (config: Parameters<typeof ContainerConfig.create>[0]) =>
     cdiDeviceNames(ContainerConfig.create(config));
@@ -75,6 +78,7 @@ test('variables, groups and hooks are added; a variable of the same name is repl
   const before = spec();
   const hook = { hookName: 'poststop' as const, path: '/bin/true' };
   const after = await applyEdits(
+    files,
     before,
     [edits({ env: ['A=2', 'B=3'], additionalGids: [44, 0, 7], hooks: [hook] }), edits({ env: ['B=4'], hooks: [hook] })],
     same,
@@ -87,6 +91,7 @@ test('variables, groups and hooks are added; a variable of the same name is repl
 
 test('a device takes from the node what its edit leaves open, and may be used', async (t) => {
   const { linux } = await applyEdits(
+    files,
     spec(1000),
     [
       edits({
@@ -114,7 +119,7 @@ test('a device takes from the node what its edit leaves open, and may be used', 
 
 test('what cannot be given is refused by the name of the device', async (t) => {
   const refused = async (partial: Partial<ContainerEdits>, message: RegExp, code: StatusCode) => {
-    const error = await t.throwsAsync(applyEdits(spec(), [edits(partial)], same), { instanceOf: CriError });
+    const error = await t.throwsAsync(applyEdits(files, spec(), [edits(partial)], same), { instanceOf: CriError });
     t.is(error?.code, code);
     t.regex(error?.message ?? '', message);
   };
@@ -146,6 +151,7 @@ test('mounts stay in order, upper folders first; one on the same place is replac
   };
   const resolve = (path: string) => Promise.resolve(path === '/link' ? '/etc/hosts' : path);
   const { mounts } = await applyEdits(
+    files,
     spec(),
     [
       edits({

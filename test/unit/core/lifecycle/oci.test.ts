@@ -1,12 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ContainerConfig, LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
 import { capabilitySets } from '../../../../src/core/lifecycle/oci/capabilities.ts';
 import { capabilitiesOfMask } from '../../../../src/core/model/capabilities.ts';
 import { containerDevices } from '../../../../src/core/lifecycle/oci/devices.ts';
+import type { MountFacts } from '../../../../src/core/model/platform-files.ts';
+import { HostFiles } from '../../../../src/host/platform/host-files.ts';
 import { mountTargets } from '../../../../src/core/lifecycle/containers/mount-targets.ts';
 import { containerMounts } from '../../../../src/core/lifecycle/oci/mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from '../../../../src/core/lifecycle/oci/process.ts';
@@ -37,6 +39,8 @@ const secured = (partial?: Parameters<typeof LinuxContainerSecurityContext.creat
   containerSecurity(partial && LinuxContainerSecurityContext.create(partial));
 const everything = capabilitiesOfMask((1n << 41n) - 1n);
 const invalid = { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT } as const;
+
+const hostFiles = new HostFiles();
 
 test('command and args replace entrypoint and cmd as Kubernetes documents it', (t) => {
   const argv = (command: string[], args: string[]) => containerArgs({ command, args }, image);
@@ -226,7 +230,7 @@ test('signals by every name, number and real-time offset', (t) => {
   t.is(imageStopSignal(''), 15);
 });
 
-test("mounts: the request's replace the pod's own, links on the host are resolved, a missing source is refused", async (t) => {
+test("mounts: the request's replace the pod's own, links on the host are resolved, a missing directory is made, the mount's restrictions stay", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'mounts-'));
   t.teardown(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, 'hosts'), '');
@@ -239,25 +243,36 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   };
   const root = join(folder, 'root');
   await mkdir(root);
+  const on: MountFacts = { mountPoint: '/v', restrictions: ['noexec'], shared: false, slave: true };
+  const files = Object.assign(new HostFiles(), { mountOf: () => Promise.resolve(on) });
   const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
     const spec = asked(partial);
-    const targets = await mountTargets(root, spec.mounts);
-    return containerMounts(spec, pod, { targets, declared: [], images: new Map() });
+    const targets = await mountTargets(files, root, spec.mounts);
+    return containerMounts(files, spec, pod, { targets, declared: [], images: new Map() });
   };
   const made = await mounts({
     mounts: [{ containerPath: '/etc/hosts', hostPath: join(folder, 'link'), readonly: true, propagation: 1 }],
   });
   t.deepEqual(
     made.filter(({ destination }) => destination === '/etc/hosts'),
-    [{ destination: '/etc/hosts', type: 'bind', source: join(folder, 'hosts'), options: ['rbind', 'rslave', 'ro'] }],
+    [
+      {
+        destination: '/etc/hosts',
+        type: 'bind',
+        source: join(folder, 'hosts'),
+        options: ['rbind', 'rslave', 'ro', 'noexec'],
+      },
+    ],
   );
   t.is(made.find(({ destination }) => destination === '/etc/resolv.conf')?.source, '/p/resolv.conf');
-  const refused = (mount: object) =>
-    t.throwsAsync(mounts({ mounts: [{ containerPath: '/m', hostPath: folder, ...mount }] }));
-  t.regex(
-    (await refused({ hostPath: join(folder, 'nothing') }))?.message ?? '',
-    /mounts\[0\]\.host_path.*does not exist/,
-  );
+  const mounted = (mount: object) => mounts({ mounts: [{ containerPath: '/m', hostPath: folder, ...mount }] });
+  await mounted({ hostPath: join(folder, 'made/here') });
+  t.true((await stat(join(folder, 'made/here'))).isDirectory());
+  await t.throwsAsync(mounted({ hostPath: join(folder, 'hosts/below') }), {
+    ...invalid,
+    message: /mounts\[0\]\.host_path: .*hosts\/below/,
+  });
+  await t.throwsAsync(mounted({ propagation: 2 }), { ...invalid, message: /mounts\[0\]\.propagation: .*not shared/ });
 });
 
 test('the targets of mounts follow the links of the root and of other mounts', async (t) => {
@@ -267,7 +282,11 @@ test('the targets of mounts follow the links of the root and of other mounts', a
     await symlink(target, join(root, name));
   }
   const targets = (...paths: string[]) =>
-    mountTargets(root, asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: '/h' })) }).mounts);
+    mountTargets(
+      hostFiles,
+      root,
+      asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: '/h' })) }).mounts,
+    );
   t.deepEqual(await targets('/run/x/', '/out/./y', '//a'), ['/none/x', '/etc/y', '/a']);
   t.deepEqual(await targets('/out', '/out/inner'), ['/etc', '/etc/inner']);
   const volume = join(root, 'volume');
@@ -275,7 +294,11 @@ test('the targets of mounts follow the links of the root and of other mounts', a
   for (const [name, target] of Object.entries({ relative: '../made/file', absolute: '/run/y', self: 'self' }))
     await symlink(target, join(volume, name));
   const within = (...paths: string[]) =>
-    mountTargets(root, asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: volume })) }).mounts);
+    mountTargets(
+      hostFiles,
+      root,
+      asked({ mounts: paths.map((containerPath) => ({ containerPath, hostPath: volume })) }).mounts,
+    );
   t.deepEqual(await within('/v/relative', '/v/absolute', '/v'), ['/made/file', '/none/y', '/v']);
   await t.throwsAsync(within('/v', '/v/self'), { ...invalid, message: /mounts\[1\]\.container_path/ });
   await t.throwsAsync(targets('/loop/x'), { ...invalid, message: /mounts\[0\]\.container_path/ });
@@ -284,14 +307,14 @@ test('the targets of mounts follow the links of the root and of other mounts', a
 
 test('devices: a given one is allowed with its own permissions, what is no device is refused', async (t) => {
   const request = { hostPath: '/dev/zero', containerPath: '/dev/nil', permissions: 'rw' };
-  const { devices, rules } = await containerDevices([request], false);
+  const { devices, rules } = await containerDevices(hostFiles, [request], false);
   t.like(devices, [{ path: '/dev/nil', type: 'c', major: 1, minor: 5 }]);
   t.deepEqual(rules.at(-1), { allow: true, type: 'c', major: 1, minor: 5, access: 'rw' });
   t.deepEqual(rules[0], { allow: false, access: 'rwm' });
-  const all = await containerDevices([request], true);
+  const all = await containerDevices(hostFiles, [request], true);
   t.true(['/dev/nil', '/dev/null'].every((path) => all.devices.some((device) => device.path === path)));
   t.deepEqual(all.rules, [{ allow: true, access: 'rwm' }]);
-  await t.throwsAsync(containerDevices([{ ...request, hostPath: '/etc/passwd' }], false), {
+  await t.throwsAsync(containerDevices(hostFiles, [{ ...request, hostPath: '/etc/passwd' }], false), {
     ...invalid,
     message: /is no device/,
   });
@@ -303,7 +326,7 @@ test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDe
   const path = join(folder, 'profile.json');
   await writeFile(path, '{"defaultAction":"SCMP_ACT_ALLOW"}');
   const of = async (context?: Parameters<typeof secured>[0]) =>
-    seccompFilter(secured(context).seccomp, ['CAP_SYS_CHROOT']);
+    seccompFilter(hostFiles, secured(context).seccomp, ['CAP_SYS_CHROOT']);
   const filter = (profileType: 0 | 1 | 2, localhostRef = '', privileged = false) =>
     of({ privileged, seccomp: { profileType, localhostRef } });
   t.is(await of(), undefined);
