@@ -1,12 +1,11 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { ThreadedSha256 } from '../../../utils/hash/threaded-sha256.ts';
 import { BLOCK, padding, type TarEntry } from '../../../utils/tar/header.ts';
 import { END_OF_ARCHIVE, formatEntry } from '../../../utils/tar/writer.ts';
 import { CriError, invalidArgument, StatusCode } from '../../model/errors.ts';
@@ -104,8 +103,8 @@ async function writeLayer(
   file: string,
   signal: AbortSignal | undefined,
 ): Promise<{ diffId: string; digest: string }> {
-  using plain = new ThreadedSha256();
-  using packed = new ThreadedSha256();
+  const plain = createHash('sha256');
+  const packed = createHash('sha256');
   const child = spawn('tar', [...ARGUMENTS, `--directory=${root}`, '.'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
@@ -125,7 +124,7 @@ async function writeLayer(
   } finally {
     child.kill('SIGKILL');
   }
-  return { diffId: `sha256:${await plain.hex()}`, digest: `sha256:${await packed.hex()}` };
+  return { diffId: `sha256:${plain.digest('hex')}`, digest: `sha256:${packed.digest('hex')}` };
 }
 
 function endOf(child: ChildProcessByStdio<null, Readable, Readable>): Promise<void> {
@@ -142,12 +141,11 @@ function endOf(child: ChildProcessByStdio<null, Readable, Readable>): Promise<vo
   });
 }
 
-function hashing(hash: ThreadedSha256): Transform {
+function hashing(hash: Hash): Transform {
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk).then(() => {
-        done(null, chunk);
-      }, done);
+      hash.update(chunk);
+      done(null, chunk);
     },
   });
 }
