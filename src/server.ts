@@ -153,11 +153,13 @@ export async function build(
   const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), logger });
   const images = new ImageService({
     root: config.root,
-    registry: imageRegistry(config, logger),
-    archives: new ArchiveReader({
-      temporary: join(config.root, 'import'),
-      ...(config.images.platform !== '' && { platform: config.images.platform }),
-    }),
+    sources: [
+      imageRegistry(config, logger),
+      new ArchiveReader({
+        temporary: join(config.root, 'import'),
+        ...(config.images.platform !== '' && { platform: config.images.platform }),
+      }),
+    ],
     store: rootfs,
     clock,
     logger,

@@ -39,7 +39,13 @@ const ours: Contender = {
     const store = await newStore(join(folder, 'overlay'));
     const registry = new RegistryClient({ logger: silent });
     const archives = new ArchiveReader({ temporary: join(folder, 'import') });
-    const images = new ImageService({ root: folder, registry, archives, store, clock: systemClock, logger: silent });
+    const images = new ImageService({
+      root: folder,
+      sources: [registry, archives],
+      store,
+      clock: systemClock,
+      logger: silent,
+    });
     await images.load();
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();

@@ -76,7 +76,14 @@ export async function newService(
   const store = await newStore(join(root, 'overlay'));
   const archives = new ArchiveReader({ temporary: join(root, 'import') });
   const logger: Logger = { ...silent, error: (message) => void errors.push(message) };
-  const wiring: ImageServiceOptions = { root, registry, archives, store, clock: systemClock, logger, ...more };
+  const wiring: ImageServiceOptions = {
+    root,
+    sources: [registry, archives],
+    store,
+    clock: systemClock,
+    logger,
+    ...more,
+  };
   const images = new ImageService(wiring);
   await images.load();
   return { images, store };

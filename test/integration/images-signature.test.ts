@@ -11,7 +11,10 @@ import { isSandboxed, newService, silent, startRegistry, temporary, writeLayout 
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
-const untouched: ImageRegistry = { resolve: () => Promise.reject(new Error('pulled without a proof')) };
+const untouched: ImageRegistry = {
+  name: 'untouched',
+  resolve: () => Promise.reject(new Error('pulled without a proof')),
+};
 
 function signed(folder: string, policyFile: string, rest: Partial<SignedRegistryOptions> = {}): SignedRegistry {
   return new SignedRegistry({
@@ -110,7 +113,7 @@ test('Signed images are pulled, unsigned and wrongly signed ones are not, and no
   await writeFile(policyFile, JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } }));
   const root = join(folder, 'data');
   const registry = signed(folder, policyFile, { registriesDir: join(folder, 'registries.d') });
-  const { images, store: rootfs } = await newService(t, root, {}, { registry });
+  const { images, store: rootfs } = await newService(t, root, {}, { sources: [registry] });
   const id = await images.pull(`${host}/good:v1`);
   t.is(id, image.configDigest);
   const { path } = await rootfs.prepare('c1', images.status(id)?.chainId);

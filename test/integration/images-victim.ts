@@ -10,8 +10,7 @@ const [, , root = '', image = ''] = process.argv;
 const store = await newStore(join(root, 'overlay'));
 const images = new ImageService({
   root,
-  registry: new RegistryClient({ logger: silent }),
-  archives: new ArchiveReader({ temporary: join(root, 'import') }),
+  sources: [new RegistryClient({ logger: silent }), new ArchiveReader({ temporary: join(root, 'import') })],
   store,
   clock: systemClock,
   logger: silent,

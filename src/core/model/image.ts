@@ -65,6 +65,12 @@ export interface LayerDescriptor {
   mediaType: string;
 }
 
+/** `length` bytes of a blob from `offset` on, all inside it. */
+export interface ByteRange {
+  offset: number;
+  length: number;
+}
+
 /** A layer's bytes were wrong, and its source has another place to fetch them from: open the layer again. */
 export class CorruptTransferError extends CriError {
   constructor(message: string, options?: ErrorOptions) {
@@ -86,23 +92,36 @@ export interface SourceImage {
   layers: LayerDescriptor[];
   /** Names the source itself gives the image (archives); empty for a registry. */
   names: string[];
-  /** The blob's bytes as stored (compressed); fails when they do not match the digest or the size, with
-   *  CorruptTransferError when opening the layer again may help. */
-  openLayer(layer: LayerDescriptor, signal?: AbortSignal): Promise<Readable>;
+  /**
+   * The blob's bytes as stored (compressed), or a range of them. The whole fails when it does not match the digest or the
+   * size, with CorruptTransferError when opening the layer again may help; a range, which has no digest, when it ends early.
+   */
+  openLayer(layer: LayerDescriptor, signal?: AbortSignal, range?: ByteRange): Promise<Readable>;
   close(): Promise<void>;
 }
 
-/** A registry, as pulls see it. */
-export interface ImageRegistry {
+/**
+ * A kind of place that images come from: a registry, archives, files of a format. The server asks its sources in the order
+ * in which they are wired, each for what it knows; nothing but the wiring changes when one is added.
+ */
+export interface ImageSource {
+  /** For people: `registry`, `archive`. */
+  readonly name: string;
   /**
-   * Resolves a reference to this machine's platform.
-   * @throws CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix.
+   * Finds the image of a name, for this machine's platform; missing for a source that knows no names.
+   * @throws CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix. After
+   *   NOT_FOUND and UNKNOWN the next source is asked.
    */
-  resolve(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
+  resolve?(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
+  /**
+   * The images in a file or directory of this node, for this machine's platform; undefined for one of another kind, for
+   * which the next source is asked. Missing for a source that reads none.
+   * @throws CriError INVALID_ARGUMENT for a damaged one.
+   */
+  open?(path: string, signal?: AbortSignal): Promise<SourceImage[] | undefined>;
 }
 
-/** Reads images from a file or folder: OCI layouts, docker and oci archives. */
-export interface ImageArchiveReader {
-  /** The images in it, for this machine's platform. @throws CriError INVALID_ARGUMENT when it is none of the known formats. */
-  open(path: string, signal?: AbortSignal): Promise<SourceImage[]>;
+/** A source that knows names. */
+export interface ImageRegistry extends ImageSource {
+  resolve(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
 }

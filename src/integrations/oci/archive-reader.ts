@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { CriError, invalidArgument, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
-import type { ImageArchiveReader, SourceImage } from '../../core/model/image.ts';
+import type { ImageSource, SourceImage } from '../../core/model/image.ts';
 import { removeTree } from '../../host/trees/remove-tree.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { readDockerSave } from './archive/docker-save.ts';
@@ -22,7 +22,8 @@ export interface ArchiveReaderOptions {
  * Reads OCI image layouts (a folder, or a tar of one), archives of `docker save` and tarballs of root file systems; the tars
  * may be compressed by gzip, zstd or xz.
  */
-export class ArchiveReader implements ImageArchiveReader {
+export class ArchiveReader implements ImageSource {
+  readonly name = 'archive';
   readonly #temporary: string;
   readonly #platform: Platform;
   #prepared: Promise<unknown> | undefined;
@@ -32,6 +33,7 @@ export class ArchiveReader implements ImageArchiveReader {
     this.#platform = parsePlatform(platform);
   }
 
+  /** @throws CriError INVALID_ARGUMENT also for a file of another kind: this source is the last to be asked. */
   async open(path: string, signal?: AbortSignal): Promise<SourceImage[]> {
     if (!isAbsolute(path)) throw invalidArgument('path', `${JSON.stringify(path)} must be absolute`);
     if (!(await isDirectory(path))) return this.#openFile(path, signal);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import type { ByteRange } from '../../core/model/image.ts';
 
 /** `sha256:<hex>` of bytes in memory. */
 export function digestOf(data: Buffer): string {
@@ -38,6 +39,20 @@ export async function* verified(
   if (seen < size) throw corrupt(`blob ${digest}`, `ends after ${seen} of ${size} bytes`);
   const actual = `sha256:${hash.digest('hex')}`;
   if (actual !== digest) throw corrupt(`blob ${digest}`, `its content has the digest ${actual}`);
+}
+
+/** Passes a range's bytes through. @throws CriError DATA_LOSS when they are fewer than asked for. */
+export async function* measured(
+  chunks: AsyncIterable<Buffer>,
+  { digest }: { digest: string },
+  { offset, length }: ByteRange,
+): AsyncGenerator<Buffer> {
+  let seen = 0;
+  for await (const chunk of chunks) {
+    seen += chunk.length;
+    yield chunk;
+  }
+  if (seen !== length) throw corrupt(`blob ${digest}`, `has ${seen} of the ${length} bytes from ${offset} on`);
 }
 
 /** `sha256:<hex>` of a stream read to its end. @throws the stream's error, or the signal's reason. */

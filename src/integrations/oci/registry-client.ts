@@ -21,6 +21,7 @@ export interface RegistryClientOptions extends RegistrySettings {
 
 /** Pulls from OCI and Docker registries (OCI distribution specification 1.1, "Pull"). */
 export class RegistryClient implements ImageRegistry {
+  readonly name = 'registry';
   readonly #options: RegistryClientOptions;
   readonly #platform: Platform;
   readonly #transport: Transport;
@@ -48,8 +49,11 @@ export class RegistryClient implements ImageRegistry {
     return {
       ...image,
       names: [],
-      openLayer: async (layer, abort) =>
-        Readable.from(repository.blob(layer, abort), { objectMode: false, highWaterMark: 262_144 }),
+      openLayer: async (layer, abort, range) =>
+        Readable.from(range ? repository.range(layer, range, abort) : repository.blob(layer, abort), {
+          objectMode: false,
+          highWaterMark: 262_144,
+        }),
       close: () => Promise.resolve(),
     };
   }

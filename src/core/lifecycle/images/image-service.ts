@@ -1,14 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../model/clock.ts';
-import type {
-  Credentials,
-  ImageArchiveReader,
-  ImageRecord,
-  ImageReference,
-  ImageRegistry,
-  SourceImage,
-} from '../../model/image.ts';
+import type { Credentials, ImageRecord, ImageReference, ImageSource, SourceImage } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 import { CriError, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
@@ -20,6 +13,7 @@ import { ContentStore } from './content-store.ts';
 import { type ExportedImage, exportImage, isExportCopy } from './export-image.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
+import { ImageSources } from './image-sources.ts';
 import { LayerFetcher } from './layer-fetcher.ts';
 import { LayerUnpacker } from './layer-unpacker.ts';
 import { formatReference, parseReference, repositoryName } from './reference.ts';
@@ -27,8 +21,8 @@ import { formatReference, parseReference, repositoryName } from './reference.ts'
 export interface ImageServiceOptions {
   /** Folder of the server's durable data; images are kept below `images/` and `content/` in it. */
   root: string;
-  registry: ImageRegistry;
-  archives: ImageArchiveReader;
+  /** Where images come from, in the order in which they are asked. */
+  sources: readonly ImageSource[];
   store: RootfsStore;
   clock: Clock;
   logger: Logger;
@@ -60,6 +54,7 @@ export class ImageService {
   readonly #options: ImageServiceOptions;
   readonly #catalog: ImageCatalog;
   readonly #content: ContentStore;
+  readonly #sources: ImageSources;
   readonly #fetcher: LayerFetcher;
   readonly #unpacker: LayerUnpacker;
   readonly #locks = new KeyedLock();
@@ -76,6 +71,7 @@ export class ImageService {
       clock,
     });
     this.#content = new ContentStore(join(root, 'content'));
+    this.#sources = new ImageSources(options.sources);
     this.#fetcher = new LayerFetcher(join(root, 'content', 'incoming'), options.maxConcurrentDownloads ?? 3);
     this.#unpacker = new LayerUnpacker(store, this.#fetcher);
     if (options.archiveDir) {
@@ -131,7 +127,7 @@ export class ImageService {
   /**
    * Makes the image present and current, always asking the registry, and returns its id (CRI Image.id). When no registry
    * can be reached, an image from the folder of archives will do.
-   * @throws CriError INVALID_ARGUMENT for a malformed name or image, and whatever ImageRegistry.resolve throws; the
+   * @throws CriError INVALID_ARGUMENT for a malformed name or image, and whatever ImageSource.resolve throws; the
    *   signal's reason when it is aborted.
    */
   async pull(image: string, credentials?: Credentials, signal?: AbortSignal): Promise<string> {
@@ -139,7 +135,7 @@ export class ImageService {
     return runLocked(this.#locks, `pull ${formatReference(reference)}`, signal, async () => {
       let source: SourceImage;
       try {
-        source = await this.#options.registry.resolve(reference, credentials, signal);
+        source = await this.#sources.resolve(reference, credentials, signal);
       } catch (error) {
         signal?.throwIfAborted();
         const archived = isUnavailable(error)
@@ -166,7 +162,7 @@ export class ImageService {
     const { ref, signal } = options;
     const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
     const given = ref === undefined ? undefined : parseReference(ref, { defaultRegistry, field: 'ref' });
-    const sources = await this.#options.archives.open(path, signal);
+    const sources = await this.#sources.open(path, signal);
     try {
       if (given !== undefined && sources.length > 1) {
         throw invalidArgument(

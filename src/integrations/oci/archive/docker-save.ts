@@ -60,8 +60,8 @@ export async function readDockerSave(
     const configDigest = digestOf(config);
     const manifest = makeManifest(configDigest, config.length, layers);
     const digest = digestOf(manifest);
-    const openLayer: SourceImage['openLayer'] = (layer, abort) =>
-      Promise.resolve(openBlob(paths.get(layer.digest) ?? '', layer, abort));
+    const openLayer: SourceImage['openLayer'] = (layer, abort, range) =>
+      Promise.resolve(openBlob(paths.get(layer.digest) ?? '', layer, abort, range));
     const names = RepoTags ?? [];
     images.push({ digest, manifestDigest: digest, manifest, configDigest, config, layers, names, openLayer, close });
   }

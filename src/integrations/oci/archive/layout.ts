@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
-import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
-import { verified, verifyDigest } from '../digest.ts';
+import type { ByteRange, LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
+import { measured, verified, verifyDigest } from '../digest.ts';
 import { type Descriptor, parseManifest } from '../manifest.ts';
 import type { Platform } from '../platform.ts';
 import { resolveImage } from '../resolve.ts';
@@ -13,7 +13,7 @@ import { readDocument } from './documents.ts';
 const NAME_KEYS = ['io.containerd.image.name', 'org.opencontainers.image.ref.name'];
 
 /** Opens a blob of a source by its digest and size, verified. */
-export type OpenBlob = (layer: LayerDescriptor, signal?: AbortSignal) => Promise<Readable>;
+type OpenBlob = SourceImage['openLayer'];
 
 /**
  * The images of an OCI image layout (image-layout.md) in a folder; undefined when it is none.
@@ -33,17 +33,22 @@ export async function readLayout(
   for (const descriptor of parsed.manifests) {
     const top = await readBlob(folder, descriptor);
     const image = await resolveImage(top, platform, (wanted) => readBlob(folder, wanted));
-    const openLayer: OpenBlob = (layer, signal) =>
-      Promise.resolve(openBlob(blobPath(folder, layer.digest), layer, signal));
+    const openLayer: OpenBlob = (layer, signal, range) =>
+      Promise.resolve(openBlob(blobPath(folder, layer.digest), layer, signal, range));
     images.push({ ...image, names: namesOf(descriptor), openLayer, close });
   }
   return mergeNames(images);
 }
 
-/** A file's bytes, held against the descriptor. */
-export function openBlob(path: string, layer: LayerDescriptor, signal?: AbortSignal): Readable {
-  const file = createReadStream(path, { highWaterMark: 262_144, ...(signal ? { signal } : {}) });
-  return Readable.from(verified(file as AsyncIterable<Buffer>, layer), { objectMode: false, highWaterMark: 262_144 });
+/** A file's bytes, held against the descriptor, or a range of them. */
+export function openBlob(path: string, layer: LayerDescriptor, signal?: AbortSignal, range?: ByteRange): Readable {
+  const part = range && { start: range.offset, end: range.offset + range.length - 1 };
+  const file = createReadStream(path, { highWaterMark: 262_144, ...part, ...(signal ? { signal } : {}) });
+  const bytes = file as AsyncIterable<Buffer>;
+  return Readable.from(range ? measured(bytes, layer, range) : verified(bytes, layer), {
+    objectMode: false,
+    highWaterMark: 262_144,
+  });
 }
 
 /** The name in an index entry, when it is one: a tag alone names no image. */

@@ -52,7 +52,7 @@ export async function readRootTarball(
     config,
     layers: [layer],
     names: [nameOf(path)],
-    openLayer: (wanted, abort) => Promise.resolve(openBlob(path, wanted, abort)),
+    openLayer: (wanted, abort, range) => Promise.resolve(openBlob(path, wanted, abort, range)),
     close: () => Promise.resolve(),
   };
 }

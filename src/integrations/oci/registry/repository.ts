@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CriError, failedPrecondition, StatusCode } from '../../../core/model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import { CorruptTransferError, type LayerDescriptor } from '../../../core/model/image.ts';
+import { type ByteRange, CorruptTransferError, type LayerDescriptor } from '../../../core/model/image.ts';
 import type { Logger } from '../../../core/model/logger.ts';
-import { corrupt, verified, verifyDigest } from '../digest.ts';
+import { corrupt, measured, verified, verifyDigest } from '../digest.ts';
 import { decoded } from './content-encoding.ts';
 import { unreachable } from './failure.ts';
 import type { Session } from './session.ts';
@@ -50,7 +50,8 @@ export class Repository {
   async *blob(layer: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const sources = new Set<Session>();
     try {
-      yield* verified(this.#blob(layer, sources, signal), layer);
+      const whole = { offset: 0, length: layer.size };
+      yield* verified(this.#blob(layer, whole, sources, signal), layer);
     } catch (error) {
       if (!(error instanceof CriError) || error.code !== StatusCode.DATA_LOSS) throw error;
       const left = this.#sessions.filter((session) => !sources.has(session));
@@ -62,25 +63,39 @@ export class Repository {
     }
   }
 
-  async *#blob({ digest, size }: LayerDescriptor, sources: Set<Session>, signal?: AbortSignal): AsyncGenerator<Buffer> {
-    let offset = 0;
+  /** A range of a blob's bytes, which has no digest to be held against; a transfer that breaks is taken up where it broke. */
+  range(layer: LayerDescriptor, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer> {
+    return measured(this.#blob(layer, range, new Set(), signal), layer, range);
+  }
+
+  async *#blob(
+    { digest, size }: LayerDescriptor,
+    range: ByteRange,
+    sources: Set<Session>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Buffer> {
+    const end = range.offset + range.length;
+    let offset = range.offset;
     let failures = 0;
-    while (offset < size || (size === 0 && failures === 0)) {
+    while (offset < end || (size === 0 && failures === 0)) {
       const from = offset;
       let began = false;
-      let problem: unknown = new Error(`the transfer ended after ${from} of ${size} bytes`);
+      let problem: unknown = new Error(`the transfer ended after ${from} of ${end} bytes`);
       try {
-        const response = await this.#open(`blobs/${digest}`, from, sources, signal);
+        const response = await this.#open(`blobs/${digest}`, { from, end, size }, sources, signal);
         began = true;
         for await (const chunk of continued(response, from)) {
-          offset += chunk.length;
-          yield chunk;
+          // What is more than the whole blob is for who verifies it to see.
+          const part = end < size ? chunk.subarray(0, end - offset) : chunk;
+          offset += part.length;
+          yield part;
+          if (offset >= end && end < size) return;
         }
-        if (offset >= size) return;
+        if (offset >= end) return;
       } catch (error) {
         signal?.throwIfAborted();
         // Nobody has the blob: that is an answer. A transfer that has begun is worth another try.
-        if (from === 0 && failures === 0 && !began) throw error;
+        if (from === range.offset && failures === 0 && !began) throw error;
         problem = error;
       }
       failures = offset - from >= PROGRESS ? 1 : failures + 1;
@@ -90,8 +105,14 @@ export class Repository {
     }
   }
 
-  #open(path: string, offset: number, sources: Set<Session>, signal?: AbortSignal): Promise<HttpResponse> {
-    const headers: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
+  #open(
+    path: string,
+    { from, end, size }: { from: number; end: number; size: number },
+    sources: Set<Session>,
+    signal?: AbortSignal,
+  ): Promise<HttpResponse> {
+    const last = end < size ? String(end - 1) : '';
+    const headers: Record<string, string> = from === 0 && last === '' ? {} : { range: `bytes=${from}-${last}` };
     return this.#anywhere(true, signal, async (session) => {
       const response = await session.get(path, headers, signal);
       sources.add(session);

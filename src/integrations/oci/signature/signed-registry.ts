@@ -38,6 +38,7 @@ export interface SignedRegistryOptions {
  * copies; what it refuses, or cannot check, is not used.
  */
 export class SignedRegistry implements ImageRegistry {
+  readonly name = 'registry';
   readonly #options: SignedRegistryOptions;
   readonly #platform: Platform;
   #prepared: Promise<unknown> | undefined;
@@ -144,7 +145,7 @@ export class SignedRegistry implements ImageRegistry {
       // What was asked for by digest may have been an index, of which skopeo kept one image.
       digest: reference.digest ?? image.digest,
       names: [],
-      openLayer: (layer, abort) => Promise.resolve(openBlob(file(layer.digest), layer, abort)),
+      openLayer: (layer, abort, range) => Promise.resolve(openBlob(file(layer.digest), layer, abort, range)),
       close,
     };
   }

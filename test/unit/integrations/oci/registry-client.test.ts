@@ -196,6 +196,34 @@ for (const honoursRange of [true, false]) {
   });
 }
 
+for (const honoursRange of [true, false]) {
+  test(`a range of a blob is what was asked for, also over a break; ranges ${honoursRange ? 'honoured' : 'ignored'}`, async (t) => {
+    const server = await serve(t, image);
+    const asked: (string | undefined)[] = [];
+    server.intercept = (request, response) => {
+      if (!request.url?.endsWith(layer.digest)) return false;
+      asked.push(request.headers.range);
+      const [, first = '0', last = blob.length - 1] = /(\d+)-(\d+)?/.exec(request.headers.range ?? '') ?? [];
+      const from = honoursRange ? Number(first) : 0;
+      const end = honoursRange ? Number(last) + 1 : blob.length;
+      if (honoursRange) response.setHeader('content-range', `bytes ${from}-${end - 1}/${blob.length}`);
+      response.writeHead(honoursRange ? 206 : 200, { 'content-length': end - from });
+      const sent = asked.length > 1 ? end : Math.min(end, 150_000);
+      response.write(blob.subarray(from, sent), () => (sent < end ? response.destroy() : response.end()));
+      return true;
+    };
+    const found = await client(t).resolve(ref(server.host), undefined);
+    const part = await buffer(await found.openLayer(layer, undefined, { offset: 100_000, length: 120_000 }));
+    t.deepEqual(part, blob.subarray(100_000, 220_000));
+    t.is(asked[0], 'bytes=100000-219999');
+    t.true(
+      (await buffer(await found.openLayer(layer, undefined, { offset: blob.length - 5, length: 5 }))).equals(
+        blob.subarray(-5),
+      ),
+    );
+  });
+}
+
 test('a transfer that never comes forward is given up', async (t) => {
   const server = await serve(t, image);
   server.intercept = (request, response) => {

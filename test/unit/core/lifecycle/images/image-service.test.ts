@@ -7,9 +7,9 @@ import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { ImageService, type ImageServiceOptions } from '../../../../../src/core/lifecycle/images/image-service.ts';
 import { chainIds } from '../../../../../src/core/lifecycle/images/image-config.ts';
-import { formatReference } from '../../../../../src/core/lifecycle/images/reference.ts';
+import { formatReference, parseReference } from '../../../../../src/core/lifecycle/images/reference.ts';
 import { CriError, failedPrecondition, StatusCode } from '../../../../../src/core/model/errors.ts';
-import type { ImageRegistry, SourceImage } from '../../../../../src/core/model/image.ts';
+import type { ImageRegistry, ImageSource, SourceImage } from '../../../../../src/core/model/image.ts';
 import type { Logger } from '../../../../../src/core/model/logger.ts';
 import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
 import { openTar } from '../../../../../src/host/processes/decompress.ts';
@@ -56,6 +56,7 @@ class MemoryStore implements RootfsStore {
 
 /** A registry in memory: canonical names to images. */
 class MemoryRegistry implements ImageRegistry {
+  readonly name = 'memory';
   readonly images = new Map<string, BuiltImage>();
   fetched: string[] = [];
   /** Runs before a layer is handed out. */
@@ -103,8 +104,8 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
   const store = new MemoryStore();
   const registry = new MemoryRegistry();
   const again = async () => {
-    const archives = { open: () => Promise.reject(new Error('no archives here')) };
-    const base = { root, registry, store, archives, clock: systemClock, logger: silent };
+    const archives = { name: 'none', open: () => Promise.reject(new Error('no archives here')) };
+    const base = { root, sources: [registry, archives], store, clock: systemClock, logger: silent };
     const images = new ImageService({ ...base, ...options });
     await images.load();
     return images;
@@ -291,6 +292,33 @@ test('a filter without a tag lists all images of the repository', async (t) => {
   t.deepEqual(listed('r.io/pause:latest'), []);
   t.deepEqual(listed(A.configDigest), ['r.io/pause:3.9']);
   t.deepEqual(listed('r.io/other'), []);
+});
+
+test('sources are asked in their order, each for what it knows', async (t) => {
+  const registry = new MemoryRegistry();
+  registry.push('r.io/app:v1', A);
+  const second = new MemoryRegistry();
+  second.push('r.io/app:v1', B);
+  second.push('r.io/second:v1', B);
+  const files = new MemoryRegistry();
+  files.push('r.io/file:v1', C);
+  // A kind of source that the image service has never heard of.
+  const special: ImageSource = {
+    name: 'special',
+    open: async (path) => {
+      if (!path.endsWith('.special')) return undefined;
+      return [await files.resolve(parseReference('r.io/file:v1'), undefined)];
+    },
+  };
+  const last: ImageSource = { name: 'last', open: () => Promise.resolve(undefined) };
+  const { images } = await setUp(t, { sources: [registry, special, second, last] });
+  t.is(await images.pull('r.io/app:v1'), A.configDigest);
+  t.is(await images.pull('r.io/second:v1'), B.configDigest);
+  t.deepEqual(await images.import('/x.special', { ref: 'r.io/imported:1' }), [C.configDigest]);
+  const unknown = await t.throwsAsync(images.import('/x.tar'), { instanceOf: CriError });
+  t.is(unknown?.code, StatusCode.INVALID_ARGUMENT);
+  const missing = await t.throwsAsync(images.pull('r.io/none:v1'), { instanceOf: CriError });
+  t.is(missing?.code, StatusCode.NOT_FOUND);
 });
 
 test('when all callers leave, the fetch ends and is not begun anew', async (t) => {
