@@ -1,9 +1,8 @@
-import { mkdir, mkdtemp, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { CriError, invalidArgument, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { ImageSource, SourceImage } from '../../core/model/image.ts';
-import { removeTree } from '../../host/trees/remove-tree.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { readDockerSave } from './archive/docker-save.ts';
 import { readLayout } from './archive/layout.ts';
@@ -45,7 +44,7 @@ export class ArchiveReader implements ImageSource {
   /** Empties the folder once: what is in it then, an earlier process left. */
   async #prepare(): Promise<void> {
     // What cannot be removed is in nobody's way: each import has a directory of its own.
-    this.#prepared ??= removeTree(this.#temporary).catch(() => undefined);
+    this.#prepared ??= rm(this.#temporary, { recursive: true, force: true }).catch(() => undefined);
     await this.#prepared;
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
   }
@@ -54,7 +53,8 @@ export class ArchiveReader implements ImageSource {
     await this.#prepare();
     const folder = await mkdtemp(join(this.#temporary, 'archive-'));
     let open = 0;
-    const remove = () => removeTree(folder);
+    // Files of our own names: no path in it is long.
+    const remove = () => rm(folder, { recursive: true, force: true });
     // The images share the folder: the last one that is closed takes it along.
     const close = async () => {
       if (--open <= 0) await remove();

@@ -5,7 +5,6 @@ import { messageOf } from '../../../utils/errors.ts';
 import type { Credentials, ImageReference, ImageRegistry, SourceImage } from '../../../core/model/image.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import { CommandError, run } from '../../../host/processes/run.ts';
-import { removeTree } from '../../../host/trees/remove-tree.ts';
 import { readDocument } from '../archive/documents.ts';
 import { openBlob } from '../archive/layout.ts';
 import { corrupt } from '../digest.ts';
@@ -72,13 +71,13 @@ export class SignedRegistry implements ImageRegistry {
   ): Promise<SourceImage> {
     const { temporary, logger } = this.#options;
     // What cannot be removed is in nobody's way: each pull has a directory of its own.
-    this.#prepared ??= removeTree(temporary).catch((error: unknown) => {
+    this.#prepared ??= rm(temporary, { recursive: true, force: true }).catch((error: unknown) => {
       logger.error('Cannot remove what an earlier server fetched', { directory: temporary, error: messageOf(error) });
     });
     await this.#prepared;
     await mkdir(temporary, { recursive: true, mode: 0o700 });
     const folder = await mkdtemp(join(temporary, 'signed-'));
-    const close = () => removeTree(folder);
+    const close = () => rm(folder, { recursive: true, force: true });
     try {
       await this.#copy(reference, credentials, folder, signal);
       logger.info('skopeo checked an image by the signature policy', { image: nameOf(reference) });
