@@ -33,12 +33,16 @@ export function buildProgram(
   configure(program)
     .description(PROGRAM_SUMMARY)
     .version(version, '-V, --version', 'print the version')
-    .enablePositionalOptions();
+    .enablePositionalOptions()
+    .configureHelp({ subcommandTerm: (command) => command.name() });
 
   const add = (parent: Parser, command: Command) => {
     const parser = configure(parent.command(command.name), command.exitCodeOf).summary(command.summary);
     parser.description(describe(command));
-    parser.configureHelp({ formatHelp: (shown, helper) => formatHelp(shown, helper, command.examples ?? []) });
+    parser.configureHelp({
+      subcommandTerm: (child) => child.name(),
+      formatHelp: (shown, helper) => formatHelp(shown, helper, command.examples ?? []),
+    });
     for (const argument of command.arguments ?? []) addArgument(parser, argument);
     for (const option of command.options ?? []) parser.addOption(toOption(option));
     if (command.passThrough === true) parser.passThroughOptions();

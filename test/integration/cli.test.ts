@@ -119,8 +119,15 @@ test.serial('A detached container is listed, read, entered, inspected, stopped a
     stderr: 'e\n',
   });
   t.like(await cli.run('logs', 'web'), { code: 0, stdout: 'one\n', stderr: 'two\n' });
-  const inspected = JSON.parse((await cli.run('inspect', id.slice(0, 8))).stdout) as { status: { id: string } };
+  const inspected = JSON.parse((await cli.run('inspect', id.slice(0, 8))).stdout) as {
+    status: Record<'id' | 'state' | 'createdAt', string>;
+  };
   t.is(inspected.status.id, id);
+  t.is(inspected.status.state, 'CONTAINER_RUNNING');
+  t.regex(inspected.status.createdAt, /^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}Z$/);
+  const pod = await cli.run('inspect', (await cli.run('pods', '-q')).stdout.trim());
+  t.regex(pod.stdout, /"state": "SANDBOX_READY"/);
+  t.regex(pod.stdout, /"network": "POD"/);
   const following = cli.start('logs', '-f', 'web');
   await cli.output(following);
   t.like(await cli.run('rm', 'web'), { code: 1 });
@@ -144,6 +151,11 @@ test.serial('Images are imported, listed, inspected and removed', async (t) => {
   t.deepEqual([inspected.image.id], imageIds);
   t.like(await cli.run('rmi', 'localhost/other:1'), { code: 0 });
   t.is((await cli.run('images', '-q')).stdout, '');
+  t.deepEqual(await cli.run('rmi', 'localhost/other:1'), {
+    code: 1,
+    stdout: '',
+    stderr: 'proxmox-lxcri: image "localhost/other:1" not found\n',
+  });
   t.like(await cli.run('import', archive), { code: 0 });
   const missing = await cli.run('import', '/no/such/archive.tar');
   t.is(missing.code, 1);

@@ -6,6 +6,7 @@ import {
 } from '../../../api/gen/cri.ts';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
+import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
 import { formatAge, shortId } from '../output/units.ts';
 import type { ServerClient } from './server.ts';
@@ -42,6 +43,6 @@ export async function listContainers(context: CliContext, server: ServerClient, 
       podNames.get(container.podSandboxId) ?? '',
     ]);
     const headings = ['CONTAINER', 'IMAGE', 'AGE', 'STATE', 'NAME', 'ATTEMPT', 'POD ID', 'POD'];
-    context.stdout.write(formatTable(headings, rows));
+    context.stdout.write(formatTable(headings, rows, tableWidth(context, input)));
   }
 }

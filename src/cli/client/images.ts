@@ -3,18 +3,21 @@ import {
   ExportRequest,
   type Image,
   ImageServiceService,
+  ImageStatusRequest,
   ImageStoreService,
   ImportRequest,
   ListImagesRequest,
   PruneRequest,
-  PullImageRequest,
   RemoveImageRequest,
 } from '../../../api/gen/cri.ts';
 import { printable } from '../../core/logging/escape.ts';
+import { notFound } from '../../core/model/errors.ts';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
+import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
 import { formatBytes, shortId } from '../output/units.ts';
+import { pullImage } from './pull.ts';
 import type { ServerClient } from './server.ts';
 
 /** Prints the images, one line for each of their names. */
@@ -30,7 +33,13 @@ export async function listImages(context: CliContext, server: ServerClient, inpu
     const digests = input.has('digests');
     const rows = images.flatMap((image) => imageRows(image, { full: input.has('no-trunc'), digests }));
     rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1));
-    context.stdout.write(formatTable(['IMAGE', 'TAG', ...(digests ? ['DIGEST'] : []), 'IMAGE ID', 'SIZE'], rows));
+    context.stdout.write(
+      formatTable(
+        ['IMAGE', 'TAG', ...(digests ? ['DIGEST'] : []), 'IMAGE ID', 'SIZE'],
+        rows,
+        tableWidth(context, input),
+      ),
+    );
   }
 }
 
@@ -50,13 +59,9 @@ function imageRows(image: Image, { full, digests }: { full: boolean; digests: bo
   });
 }
 
-/** Pulls the images one after the other and prints their ids. */
+/** Pulls the images one after the other and prints their ids. @throws CriError */
 export async function pullImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
-  for (const image of names) {
-    const request = PullImageRequest.create({ image: { image } });
-    const { imageRef } = await server.call(ImageServiceService.pullImage, request, { timeoutMs: 0 });
-    context.stdout.write(`${imageRef}\n`);
-  }
+  for (const image of names) context.stdout.write(`${await pullImage(context, server, image)}\n`);
 }
 
 /** Has the server read an archive, and prints the ids and names of the images in it. */
@@ -87,9 +92,13 @@ export async function pruneImages(context: CliContext, server: ServerClient, inp
   context.stderr.write(`${response.imageIds.length} removed, ${formatBytes(response.reclaimedBytes)} freed\n`);
 }
 
-/** Removes the images. @throws CriError for the first that cannot be removed. */
+/** Removes the images. @throws CriError for the first that cannot be removed; NOT_FOUND when there is none. */
 export async function removeImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
   for (const image of names) {
+    // For the CRI the removal of an image that is not there is a success.
+    const status = ImageStatusRequest.create({ image: { image } });
+    const found = await server.call(ImageServiceService.imageStatus, status);
+    if (found.image === undefined) throw notFound('image', image);
     await server.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image: { image } }));
     context.stdout.write(`${image}\n`);
   }

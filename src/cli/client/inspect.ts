@@ -8,6 +8,7 @@ import {
 import { CriError, StatusCode, isNotFound } from '../../core/model/errors.ts';
 import type { CliContext } from '../command.ts';
 import { formatJson } from '../output/json.ts';
+import { readable } from '../output/readable.ts';
 import { type Found, resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
@@ -15,7 +16,8 @@ import type { ServerClient } from './server.ts';
 export async function inspectObject(context: CliContext, server: ServerClient, word: string): Promise<void> {
   const found = await find(server, word);
   const response = found === undefined ? await imageStatus(server, word) : await objectStatus(server, found);
-  context.stdout.write(formatJson({ ...response, info: parseInfo(response.info) }));
+  const message = { ...response, info: parseInfo(response.info) };
+  context.stdout.write(formatJson(readable(message, found?.kind ?? 'image')));
 }
 
 async function find(server: ServerClient, word: string): Promise<Found | undefined> {

@@ -1,6 +1,7 @@
 import { ListPodSandboxRequest, PodSandboxState, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
+import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
 import { formatAge, shortId } from '../output/units.ts';
 import type { ServerClient } from './server.ts';
@@ -23,6 +24,12 @@ export async function listPods(context: CliContext, server: ServerClient, input:
       String(pod.metadata?.attempt ?? 0),
       pod.runtimeHandler,
     ]);
-    context.stdout.write(formatTable(['POD ID', 'AGE', 'STATE', 'NAME', 'NAMESPACE', 'ATTEMPT', 'HANDLER'], rows));
+    context.stdout.write(
+      formatTable(
+        ['POD ID', 'AGE', 'STATE', 'NAME', 'NAMESPACE', 'ATTEMPT', 'HANDLER'],
+        rows,
+        tableWidth(context, input),
+      ),
+    );
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ContainerStats, ListContainerStatsRequest, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
+import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
 import { formatBytes, shortId } from '../output/units.ts';
 import { untilSignal } from '../until-signal.ts';
@@ -44,7 +45,7 @@ export async function showStats(context: CliContext, server: ServerClient, input
     const now = await look();
     const usages = now.map((stats) => usageOf(stats, before));
     before = now;
-    context.stdout.write(format(usages, input, once, context.stdout.isTTY === true));
+    context.stdout.write(format(context, usages, input, once));
     if (once) return;
   }
 }
@@ -65,7 +66,7 @@ function usageOf({ attributes, cpu, memory, writableLayer }: ContainerStats, bef
   };
 }
 
-function format(usages: readonly Usage[], input: Input, once: boolean, terminal: boolean): string {
+function format(context: CliContext, usages: readonly Usage[], input: Input, once: boolean): string {
   if (input.text('format') === 'json') {
     const text = formatJson({ stats: usages });
     return once ? text : `${JSON.stringify(JSON.parse(text))}\n`;
@@ -78,6 +79,10 @@ function format(usages: readonly Usage[], input: Input, once: boolean, terminal:
     memoryLimitBytes === undefined ? '' : formatBytes(memoryLimitBytes),
     formatBytes(writtenBytes),
   ]);
-  const table = formatTable(['CONTAINER', 'NAME', 'CPU', 'MEMORY', 'LIMIT', 'WRITTEN'], rows);
-  return `${!once && terminal ? REDRAW : ''}${table}`;
+  const table = formatTable(
+    ['CONTAINER', 'NAME', 'CPU', 'MEMORY', 'LIMIT', 'WRITTEN'],
+    rows,
+    tableWidth(context, input),
+  );
+  return `${!once && context.stdout.isTTY === true ? REDRAW : ''}${table}`;
 }

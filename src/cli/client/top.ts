@@ -2,6 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { ContainerState, ContainerStatusRequest, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import type { CliContext, Input } from '../command.ts';
+import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
 import { formatBytes } from '../output/units.ts';
 import { resolve } from './resolve.ts';
@@ -26,7 +27,9 @@ export async function showProcesses(context: CliContext, server: ServerClient, i
     const row = await processRow(name);
     if (row !== undefined) rows.push(row);
   }
-  context.stdout.write(formatTable(['PID', 'PPID', 'UID', 'STATE', 'TIME', 'RSS', 'COMMAND'], rows));
+  context.stdout.write(
+    formatTable(['PID', 'PPID', 'UID', 'STATE', 'TIME', 'RSS', 'COMMAND'], rows, tableWidth(context, input)),
+  );
 }
 
 /** Whether a process is in the cgroups of `above` or below them (cgroups(7): `ID:CONTROLLERS:PATH` lines). */

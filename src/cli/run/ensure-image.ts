@@ -1,5 +1,6 @@
-import { ImageServiceService, ImageStatusRequest, PullImageRequest } from '../../../api/gen/cri.ts';
+import { ImageServiceService, ImageStatusRequest } from '../../../api/gen/cri.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { pullImage } from '../client/pull.ts';
 import type { ServerClient } from '../client/server.ts';
 import type { CliContext } from '../command.ts';
 
@@ -22,9 +23,5 @@ export async function ensureImage(
       );
     }
   }
-  context.stderr.write(`Pulling ${image}\n`);
-  await server.call(ImageServiceService.pullImage, PullImageRequest.create({ image: { image } }), {
-    timeoutMs: 0,
-    signal,
-  });
+  await pullImage(context, server, image, signal);
 }

@@ -10,6 +10,7 @@ import {
   ContainerStatus,
   type CreateContainerRequest,
   Image,
+  type ImageStatusRequest,
   PodSandbox,
   type RunPodSandboxRequest,
   type StopContainerRequest,
@@ -44,7 +45,7 @@ test("The server's own words are passed on, also for UNAVAILABLE, on one line ea
   });
   const { code, stderr } = await cli(['pull', '--address', address, 'x/y']);
   t.is(code, 1);
-  t.is(stderr, 'proxmox-lxcri: registry x is away\\e[2J\n');
+  t.is(stderr, 'Pulling x/y\nproxmox-lxcri: registry x is away\\e[2J\n');
 });
 
 const containers = [
@@ -221,14 +222,18 @@ test('run passes output and exit code on and leaves nothing', async (t) => {
 });
 
 test('run pulls as --pull says', async (t) => {
-  const absent = { imageStatus: () => ({}), pullImage: () => ({ imageRef: 'sha256:1' }) };
+  const status = ({ image }: ImageStatusRequest) =>
+    image?.image === 'sha256:1' ? { image: Image.create({ id: 'sha256:1', size: 2048n }) } : {};
+  const absent = { imageStatus: status, pullImage: () => ({ imageRef: 'sha256:1' }) };
   const run = async (answers: Record<string, Answer>, when: string) => {
     const server = await runServer(t, answers);
     server.state.exit = 0;
     const outcome = await cli(['run', '--address', server.address, '--pull', when, 'image']);
     return { ...outcome, pulled: server.methods().includes('pullImage') };
   };
-  t.like(await run(absent, 'missing'), { code: 0, pulled: true, stderr: 'Pulling image\n' });
+  const missing = await run(absent, 'missing');
+  t.like(missing, { code: 0, pulled: true });
+  t.regex(missing.stderr, /^Pulling image\nPulled image: 2\.0 KiB in \d+\.\d s\n$/);
   t.like(await run({ pullImage: absent.pullImage }, 'always'), { code: 0, pulled: true });
   const never = await run(absent, 'never');
   t.like(never, { code: 125, pulled: false });

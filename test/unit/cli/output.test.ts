@@ -18,6 +18,13 @@ test('Tables are aligned and hold no control characters', (t) => {
   t.is(formatTable(['A', 'B'], []), 'A  B\n');
 });
 
+test('Tables fit into a width by cutting the widest columns, ids never', (t) => {
+  const id = 'a'.repeat(13);
+  const table = formatTable(['ID', 'IMAGE', 'NAME'], [[id, 'i'.repeat(40), 'n'.repeat(20)]], 50);
+  t.is(table, `ID             IMAGE             NAME\n${id}  ${'i'.repeat(15)}…  ${'n'.repeat(16)}…\n`);
+  t.is(formatTable(['ID'], [[id]], 5), `ID\n${id}\n`);
+});
+
 test('JSON writes 64-bit numbers and bytes as text', (t) => {
   t.deepEqual(JSON.parse(formatJson({ n: 2n ** 63n, v: Buffer.from('é'), list: [1n] })), {
     n: '9223372036854775808',
