@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { handlers } from './backends/registry.ts';
 import { runProgram } from './program.ts';
 
-await runProgram(handlers);
+await runProgram(async () => (await import('./backends/registry.ts')).handlers);

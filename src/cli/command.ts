@@ -26,18 +26,20 @@ export interface CliContext {
   /** To be called by commands that read: merely looking at a process's standard input opens it. */
   stdin: () => InputStream;
   stdout: OutputStream;
-  stderr: Writable;
+  stderr: OutputStream;
   env: NodeJS.ProcessEnv;
   serve: Serve;
   wipe: Wipe;
+  /** Makes the handlers' tables known to the configuration; before a command that reads it. */
+  declareHandlers: () => Promise<void>;
   /** Calls `listener` for signals (SIGPIPE: the reader of stdout is gone) instead of ending. Returns the unsubscriber. */
   onSignal(listener: (signal: CliSignal) => void): () => void;
   /** Help text of the program ([]) or a command (["config", "dump"]); undefined when there is no such command. */
   help(path: readonly string[]): string | undefined;
 }
 
-/** What a value is, so that the shell can offer some. */
-export type ValueKind = 'file' | 'container' | 'pod' | 'image' | 'command';
+/** What a value is, so that the shell can offer some; an object is a container or a pod. */
+export type ValueKind = 'file' | 'container' | 'pod' | 'object' | 'image' | 'command' | 'handler';
 
 export interface CommandOption {
   /** Long name without dashes. */
@@ -50,6 +52,8 @@ export interface CommandOption {
   /** May be given more than once. */
   repeat?: boolean;
   choices?: readonly string[];
+  /** What the shell offers, among other values that may be right. */
+  suggestions?: readonly string[];
   kind?: ValueKind;
 }
 
@@ -78,6 +82,8 @@ export interface Command {
   /** What follows the first argument belongs to another program and is not read as options. */
   passThrough?: boolean;
   commands?: readonly Command[];
+  /** Reads the configuration with its schema. */
+  readsConfiguration?: boolean;
   /** The exit code for an error, also one of the command line; absent: 1, and 2 for the command line. */
   exitCodeOf?: (error: unknown) => number;
   /** Does the work and gives the exit code. Absent on a command that only holds others. */

@@ -3,7 +3,8 @@ import { CommanderError } from 'commander';
 import { printable } from '../core/logging/escape.ts';
 import { redactText } from '../core/logging/redact.ts';
 import { isErrno, messageOf } from '../utils/errors.ts';
-import { type CliSignal, type Serve, UsageError, type Wipe } from './command.ts';
+import { type CliContext, type CliSignal, UsageError } from './command.ts';
+import { afterCommand } from './global-options.ts';
 import { type ParserContext, buildProgram } from './program.ts';
 import { COMMANDS, PROGRAM } from './registry.ts';
 import { versionInfo } from './version-info.ts';
@@ -17,7 +18,7 @@ const USAGE = 2;
  */
 export async function runCli(
   argv: readonly string[],
-  { serve, wipe }: { serve: Serve; wipe: Wipe },
+  { serve, wipe, declareHandlers }: Pick<CliContext, 'serve' | 'wipe' | 'declareHandlers'>,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
@@ -29,6 +30,7 @@ export async function runCli(
     ...outside,
     serve,
     wipe,
+    declareHandlers,
   };
   let exitCode = 0;
   const program = buildProgram(COMMANDS, context, versionInfo().version, (code) => {
@@ -48,7 +50,7 @@ export async function runCli(
     return 0;
   }
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(afterCommand(argv, COMMANDS), { from: 'user' });
     await flush(context.stdout);
     if (outputError === undefined) return exitCode;
     tell(outputError);
@@ -73,8 +75,13 @@ function flush(stream: Writable): Promise<void> {
 }
 
 function linesOf(error: unknown): string[] {
-  if (!(error instanceof CommanderError)) return messageOf(error).split('\n');
+  if (!(error instanceof CommanderError)) return `${messageOf(error)}${needsRoot(error)}`.split('\n');
   return [error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')];
+}
+
+/** What somebody who is not root may not do, he may want to do as root. */
+function needsRoot(error: unknown): string {
+  return isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0 ? '; this needs root' : '';
 }
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

@@ -14,7 +14,9 @@ export const SERVER_OPTIONS: readonly CommandOption[] = [
   {
     name: 'address',
     value: 'URI',
-    description: "the server's socket, unix:///…; default: what the configuration says",
+    description:
+      "the server's socket, unix:///… or a path; default: CONTAINER_RUNTIME_ENDPOINT, else what the configuration says",
+    kind: 'file',
   },
   CONFIG_OPTION,
 ];
@@ -44,6 +46,8 @@ export const FORMAT_OPTION: CommandOption = {
 
 export const NO_TRUNC_OPTION: CommandOption = { name: 'no-trunc', description: 'print ids in full' };
 
+export const NAMES_OPTION: CommandOption = { name: 'names', description: 'print names only' };
+
 /** Of every command that lists objects. */
 export const LIST_OPTIONS: readonly CommandOption[] = [
   OUTPUT_OPTION,
@@ -53,11 +57,15 @@ export const LIST_OPTIONS: readonly CommandOption[] = [
 ];
 
 /** The flags that override keys of the configuration. */
-export const CONFIG_FLAG_OPTIONS: readonly CommandOption[] = CONFIG_FLAGS.map(({ name, value, description }) => ({
-  name,
-  value,
-  description,
-}));
+export const CONFIG_FLAG_OPTIONS: readonly CommandOption[] = CONFIG_FLAGS.map(
+  ({ name, value, description, suggestions, kind }) => ({
+    name,
+    value,
+    description,
+    ...(suggestions !== undefined && { suggestions }),
+    ...(kind !== undefined && { kind }),
+  }),
+);
 
 /** Those of them that were given. */
 export function configFlags(input: Input): FlagValues {

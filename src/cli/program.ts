@@ -51,6 +51,7 @@ export function buildProgram(
     if (run === undefined) return;
     parser.action(async () => {
       try {
+        if (command.readsConfiguration === true) await context.declareHandlers();
         done(await run(full, new Input(wordsOf(parser, command), parser.opts())));
       } catch (error) {
         if (command.exitCodeOf !== undefined) done(command.exitCodeOf(error));

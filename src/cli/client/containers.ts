@@ -5,6 +5,7 @@ import {
   RuntimeServiceService,
 } from '../../../api/gen/cri.ts';
 import type { CliContext, Input } from '../command.ts';
+import { nameLines } from '../output/names.ts';
 import { formatJson } from '../output/json.ts';
 import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
@@ -26,6 +27,8 @@ export async function listContainers(context: CliContext, server: ServerClient, 
   containers.sort((a, b) => Number(b.createdAt - a.createdAt));
   if (input.has('quiet')) {
     context.stdout.write(containers.map(({ id }) => `${id}\n`).join(''));
+  } else if (input.has('names')) {
+    context.stdout.write(nameLines(containers));
   } else if (input.text('output') === 'json') {
     context.stdout.write(formatJson({ containers }));
   } else {

@@ -1,5 +1,6 @@
 import { ListPodSandboxRequest, PodSandboxState, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { CliContext, Input } from '../command.ts';
+import { nameLines } from '../output/names.ts';
 import { formatJson } from '../output/json.ts';
 import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
@@ -12,6 +13,8 @@ export async function listPods(context: CliContext, server: ServerClient, input:
   items.sort((a, b) => Number(b.createdAt - a.createdAt));
   if (input.has('quiet')) {
     context.stdout.write(items.map(({ id }) => `${id}\n`).join(''));
+  } else if (input.has('names')) {
+    context.stdout.write(nameLines(items));
   } else if (input.text('output') === 'json') {
     context.stdout.write(formatJson({ items }));
   } else {

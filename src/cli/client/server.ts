@@ -1,3 +1,4 @@
+import { readFile, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { Client, type ClientReadableStream, type ServiceError, credentials, status } from '@grpc/grpc-js';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
@@ -21,16 +22,16 @@ const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** A connection to the running server. Errors of calls are CriErrors with the server's code and words. */
 export class ServerClient implements Disposable {
-  readonly #address: string;
   readonly #path: string;
   readonly #client: Client;
 
-  /** `address` is `unix:///absolute/path`; nothing is connected yet. @throws UsageError for another address. */
+  /** `address` is `unix:///absolute/path`, or the path alone; nothing is connected yet. @throws UsageError for another address. */
   constructor(address: string) {
-    const path = /^unix:\/\/(\/.+)$/.exec(address)?.[1];
+    const path = /^(?:unix:\/\/)?(\/.+)$/.exec(address)?.[1];
     if (path === undefined)
-      throw new UsageError(`${JSON.stringify(address)}: the address must be unix:///absolute/path.sock`);
-    this.#address = address;
+      throw new UsageError(
+        `${JSON.stringify(address)}: the address must be unix:///absolute/path.sock, or the path alone`,
+      );
     this.#path = path;
     this.#client = new Client(`unix:${path}`, credentials.createInsecure(), {
       // A path is no valid :authority, and servers may refuse it.
@@ -104,7 +105,7 @@ export class ServerClient implements Disposable {
     if (!isServiceError(error)) return error;
     if (error.code === status.UNAVAILABLE) {
       const reason = await whyUnreachable(this.#path);
-      if (reason !== undefined) return unavailable(reasonText(this.#address, reason), error);
+      if (reason !== undefined) return unavailable(await reasonText(this.#path, reason), error);
     }
     return new CriError(error.code as StatusCode, error.details || `the call failed with code ${String(error.code)}`, {
       cause: error,
@@ -130,12 +131,22 @@ function whyUnreachable(path: string): Promise<string | undefined> {
   });
 }
 
-function reasonText(address: string, reason: string): string {
-  if (reason === 'EACCES') {
-    return `no permission for the socket ${address}; run as root or as a member of the group that owns it`;
-  }
+async function reasonText(path: string, reason: string): Promise<string> {
+  const address = `unix://${path}`;
+  if (reason === 'EACCES') return `no permission for the socket ${address}: it needs root${await groupText(path)}`;
   return (
     `no server listens on ${address} (${reason}); start it with "systemctl start proxmox-lxcri" ` +
     'or "proxmox-lxcri serve", or name its socket with --address'
   );
+}
+
+/** Names the group that may use a socket beside root, where there is one and it can be seen. */
+async function groupText(path: string): Promise<string> {
+  try {
+    const { gid } = await stat(path);
+    const name = (await readFile('/etc/group', 'utf8')).split('\n').find((line) => line.split(':')[2] === String(gid));
+    return gid === 0 ? '' : ` or a member of the group ${name?.split(':')[0] ?? String(gid)}`;
+  } catch {
+    return '';
+  }
 }

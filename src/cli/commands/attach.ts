@@ -14,7 +14,7 @@ export const attach: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { attachContainer } = await import('../client/attach.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     return await attachContainer(context, server, input);
   },
 };

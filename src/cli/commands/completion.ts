@@ -3,13 +3,15 @@ import type { Command } from '../command.ts';
 export const completion: Command = {
   name: 'completion',
   summary: 'print a completion script for a shell',
-  description: 'The script completes commands, options and their values, and asks the server for ids and image names.',
+  description:
+    'The script completes commands, options and their values, and asks the server, which --address or --config on the line names, for names of containers, pods and images.',
   arguments: [{ name: 'SHELL', description: 'the shell', choices: ['bash', 'zsh', 'fish'] }],
   examples: [
     'completion bash > /usr/share/bash-completion/completions/proxmox-lxcri',
     'completion zsh > /usr/share/zsh/vendor-completions/_proxmox-lxcri',
     'completion fish > /usr/share/fish/vendor_completions.d/proxmox-lxcri.fish',
   ],
+  readsConfiguration: true,
   async run(context, input) {
     // The table holds this command; imported at the top it would be a cycle.
     const { COMMANDS } = await import('../registry.ts');

@@ -7,6 +7,7 @@ const printDefault: Command = {
   name: 'default',
   summary: 'print a commented configuration file with every default',
   examples: ['config default > /etc/proxmox-lxcri/config.toml'],
+  readsConfiguration: true,
   async run(context) {
     const { defaultConfigToml } = await import('../../core/config/render.ts');
     context.stdout.write(defaultConfigToml());
@@ -19,6 +20,7 @@ const check: Command = {
   summary: 'tell what is wrong with the configuration',
   description: 'Exits with 0 when it is right, with 1 and one line a problem when it is not.',
   options,
+  readsConfiguration: true,
   async run(context, input) {
     const { loadConfig } = await import('../../core/config/load.ts');
     const { files } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
@@ -32,6 +34,7 @@ const dump: Command = {
   name: 'dump',
   summary: 'print the configuration in force, all files merged',
   options,
+  readsConfiguration: true,
   async run(context, input) {
     const [{ loadConfig }, { dumpConfigToml }] = await Promise.all([
       import('../../core/config/load.ts'),

@@ -19,7 +19,7 @@ export const cp: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { copyFiles } = await import('../copy/copy.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await copyFiles(context, server, input);
     return 0;
   },

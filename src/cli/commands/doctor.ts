@@ -9,6 +9,7 @@ export const doctor: Command = {
     'server left in its folders. It changes nothing. Exits with 1 when something is missing.',
   options: [OUTPUT_OPTION, CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
   examples: ['doctor', 'doctor -o json --root /var/lib/proxmox-lxcri'],
+  readsConfiguration: true,
   async run(context, input) {
     const [{ loadConfig }, { examine }, { formatTable }, { formatJson }] = await Promise.all([
       import('../../core/config/load.ts'),

@@ -10,7 +10,7 @@ export const events: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { followEvents } = await import('../client/events.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await followEvents(context, server, input);
     return 0;
   },

@@ -28,7 +28,7 @@ export const exec: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { execCommand } = await import('../client/exec.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     return await execCommand(context, server, input);
   },
 };

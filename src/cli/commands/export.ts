@@ -15,7 +15,7 @@ export const exportCommand: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { exportImage } = await import('../client/images.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await exportImage(context, server, input);
     return 0;
   },

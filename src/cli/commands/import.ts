@@ -16,7 +16,7 @@ export const importCommand: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { importImages } = await import('../client/images.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await importImages(context, server, input);
     return 0;
   },

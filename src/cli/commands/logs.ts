@@ -14,7 +14,7 @@ export const logs: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { printContainerLog } = await import('../client/container-log.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await printContainerLog(context, server, input);
     return 0;
   },

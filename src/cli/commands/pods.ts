@@ -1,14 +1,14 @@
 import type { Command } from '../command.ts';
-import { LIST_OPTIONS } from '../options.ts';
+import { LIST_OPTIONS, NAMES_OPTION } from '../options.ts';
 
 export const pods: Command = {
   name: 'pods',
   summary: 'list pod sandboxes',
-  options: LIST_OPTIONS,
+  options: [NAMES_OPTION, ...LIST_OPTIONS],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { listPods } = await import('../client/pods.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await listPods(context, server, input);
     return 0;
   },

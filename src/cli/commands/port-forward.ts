@@ -17,7 +17,7 @@ export const portForward: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { forwardPorts } = await import('../client/port-forward.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await forwardPorts(context, server, input);
     return 0;
   },

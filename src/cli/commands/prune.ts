@@ -9,7 +9,7 @@ export const prune: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { pruneImages } = await import('../client/images.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await pruneImages(context, server, input);
     return 0;
   },

@@ -1,14 +1,14 @@
 import type { Command } from '../command.ts';
-import { LIST_OPTIONS } from '../options.ts';
+import { LIST_OPTIONS, NAMES_OPTION } from '../options.ts';
 
 export const ps: Command = {
   name: 'ps',
   summary: 'list containers',
-  options: [{ name: 'all', short: 'a', description: 'also those that do not run' }, ...LIST_OPTIONS],
+  options: [{ name: 'all', short: 'a', description: 'also those that do not run' }, NAMES_OPTION, ...LIST_OPTIONS],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { listContainers } = await import('../client/containers.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await listContainers(context, server, input);
     return 0;
   },

@@ -11,7 +11,7 @@ export const pull: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { pullImages } = await import('../client/images.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await pullImages(context, server, input.args);
     return 0;
   },

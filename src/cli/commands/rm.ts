@@ -5,12 +5,12 @@ export const rm: Command = {
   name: 'rm',
   summary: 'remove containers or pods',
   description: 'A pod goes with its containers. What runs is refused unless --force is given.',
-  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'container' }],
+  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'object' }],
   options: [{ name: 'force', short: 'f', description: 'also what runs' }, ...SERVER_OPTIONS],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { removeObjects } = await import('../client/end.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await removeObjects(context, server, input);
     return 0;
   },

@@ -10,7 +10,7 @@ export const rmi: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { removeImages } = await import('../client/images.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await removeImages(context, server, input.args);
     return 0;
   },

@@ -18,7 +18,12 @@ export const run: Command = {
   passThrough: true,
   options: [
     { name: 'name', value: 'NAME', description: 'name of the pod and the container (default: made up)' },
-    { name: 'handler', value: 'NAME', description: 'RuntimeClass handler (default: the configured one)' },
+    {
+      name: 'handler',
+      value: 'NAME',
+      description: 'RuntimeClass handler (default: the configured one)',
+      kind: 'handler',
+    },
     { name: 'env', short: 'e', value: 'KEY=VALUE', description: 'environment variable', repeat: true },
     { name: 'env-file', value: 'FILE', description: 'file of KEY=VALUE lines', repeat: true, kind: 'file' },
     {
@@ -72,7 +77,7 @@ export const run: Command = {
       import('../client/connect.ts'),
       import('../run/foreground.ts'),
     ]);
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     return await runForeground(context, server, input);
   },
 };

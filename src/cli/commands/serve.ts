@@ -9,6 +9,7 @@ export const serve: Command = {
     'again. The options override keys of the configuration.',
   options: [CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
   examples: ['serve', 'serve --root /tmp/try/root --state /tmp/try/state --listen unix:///tmp/try/cri.sock'],
+  readsConfiguration: true,
   async run(context, input) {
     const { loadConfig } = await import('../../core/config/load.ts');
     const load = () => loadConfig({ file: input.text('config'), flags: configFlags(input) });

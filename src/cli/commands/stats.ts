@@ -21,7 +21,7 @@ export const stats: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { showStats } = await import('../client/stats.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await showStats(context, server, input);
     return 0;
   },

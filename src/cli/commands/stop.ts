@@ -4,7 +4,7 @@ import { SERVER_OPTIONS } from '../options.ts';
 export const stop: Command = {
   name: 'stop',
   summary: 'stop containers or pods',
-  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'container' }],
+  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'object' }],
   options: [
     {
       name: 'timeout',
@@ -17,7 +17,7 @@ export const stop: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { stopObjects } = await import('../client/end.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await stopObjects(context, server, input);
     return 0;
   },

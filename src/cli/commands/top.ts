@@ -10,7 +10,7 @@ export const top: Command = {
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { showProcesses } = await import('../client/top.ts');
-    using server = await connectServer(input);
+    using server = await connectServer(context, input);
     await showProcesses(context, server, input);
     return 0;
   },

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Command } from '../command.ts';
 import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, configFlags } from '../options.ts';
 
@@ -13,6 +14,7 @@ export const wipe: Command = {
     ...CONFIG_FLAG_OPTIONS,
   ],
   examples: ['wipe --force', 'wipe --force --root /tmp/try/root --state /tmp/try/state'],
+  readsConfiguration: true,
   async run(context, input) {
     const [{ loadConfig }, { countRecords }, { isRootTaken }] = await Promise.all([
       import('../../core/config/load.ts'),
@@ -24,6 +26,10 @@ export const wipe: Command = {
       throw new Error(`a server uses ${config.root}: stop it first (systemctl stop proxmox-lxcri)`);
     }
     const { pods, containers, images } = await countRecords(config.root);
+    if (pods + containers + images === 0 && !existsSync(config.root) && !existsSync(config.state)) {
+      context.stdout.write(`There is nothing to remove: neither ${config.root} nor ${config.state} exists\n`);
+      return 0;
+    }
     const amount = `${String(pods)} pods, ${String(containers)} containers and ${String(images)} images`;
     if (!input.has('force')) {
       throw new Error(`${config.root} and ${config.state} hold ${amount}: say --force to remove all of it for good`);

@@ -1,5 +1,5 @@
 import type { Command, ValueKind } from '../command.ts';
-import { HELP_OPTION, LISTERS, type Placed, allCommands, shellQuote } from './outline.ts';
+import { HELP_OPTION, LISTERS, type Placed, SERVER_FLAGS, allCommands, knownWords, shellQuote } from './outline.ts';
 
 /** The completion script for bash 4 or later. It needs no other package. */
 export function bashCompletion(program: string, commands: readonly Command[]): string {
@@ -8,25 +8,38 @@ export function bashCompletion(program: string, commands: readonly Command[]): s
   return `# Completion of ${program} for bash; made by "${program} completion bash".
 _${ident(program)}() {
   local line="\${COMP_LINE:0:COMP_POINT}" cur prev command='' kind='' list='' i
-  local -a words
+  local -a words server=()
   # Words are taken from the line itself, for bash splits at ":" and "=".
   cur="\${line##*[[:space:]]}"
   read -ra words <<<"\${line%"$cur"}"
   prev="\${words[\${#words[@]}-1]}"
   for ((i = 1; i < \${#words[@]}; i++)); do
-    [[ \${words[i]} == -* ]] && continue
+    case "\${words[i]}" in
+      ${SERVER_FLAGS.join(' | ')}) server+=("\${words[i]}" "\${words[i + 1]-}") ;;
+      ${SERVER_FLAGS.map((flag) => `${flag}=*`).join(' | ')}) server+=("\${words[i]}") ;;
+    esac
+  done
+  for ((i = 1; i < \${#words[@]}; i++)); do
+    case "\${words[i]}" in
+      ${SERVER_FLAGS.join(' | ')})
+        ((i++))
+        continue
+        ;;
+      -*) continue ;;
+    esac
     case "$command" in
       ''${groups.map((group) => ` | ${shellQuote(group)}`).join('')}) command="\${command:+$command }\${words[i]}" ;;
       *) break ;;
     esac
   done
   case "$command:$prev" in
+    ${SERVER_FLAGS.map((flag) => shellQuote(`:${flag}`)).join(' | ')}) kind=file ;;
 ${placed.flatMap(optionCases).join('\n')}
   esac
   if [[ -z $kind ]]; then
     if [[ $cur == -* ]]; then
       case "$command" in
-        '') list='--help --version' ;;
+        '') list='--help --version ${SERVER_FLAGS.join(' ')}' ;;
 ${placed.map(({ path, command }) => `        ${shellQuote(path.join(' '))}) list=${shellQuote(optionWords(command))} ;;`).join('\n')}
       esac
     else
@@ -40,7 +53,10 @@ ${placed.flatMap(argumentCases).join('\n')}
     file) compopt -o filenames 2>/dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     command) list=${shellQuote(commands.map(({ name }) => name).join(' '))} ;;
 ${Object.entries(LISTERS)
-  .map(([kind, lister]) => `    ${kind}) list="$(${lister} 2>/dev/null)" ;;`)
+  .map(([kind, listers]) => {
+    const calls = listers.map((lister) => `${program} ${lister} "\${server[@]}" 2>/dev/null`).join('; ');
+    return `    ${kind}) list="$(${calls})" ;;`;
+  })
   .join('\n')}
   esac
   mapfile -t COMPREPLY < <(compgen -W "$list" -- "$cur")
@@ -62,10 +78,11 @@ function optionWords(command: Command): string {
 function optionCases({ path, command }: Placed): string[] {
   return (command.options ?? [])
     .filter(({ value }) => value !== undefined)
-    .map(({ name, short, choices, kind }) => {
+    .map((option) => {
+      const { name, short, kind } = option;
       const patterns = [`--${name}`, ...(short === undefined ? [] : [`-${short}`])];
       const pattern = patterns.map((flag) => shellQuote(`${path.join(' ')}:${flag}`)).join(' | ');
-      return `    ${pattern}) ${values(choices, kind ?? 'none')} ;;`;
+      return `    ${pattern}) ${values(knownWords(option), kind ?? 'none')} ;;`;
     });
 }
 

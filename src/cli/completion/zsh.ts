@@ -1,13 +1,21 @@
 import type { Command, CommandArgument, CommandOption, ValueKind } from '../command.ts';
-import { HELP_OPTION, LISTERS, shellQuote } from './outline.ts';
+import { HELP_OPTION, LISTERS, SERVER_FLAGS, knownWords, shellQuote } from './outline.ts';
 
 /** The completion script for zsh, to be installed as `_<program>` in a folder of fpath. */
 export function zshCompletion(program: string, commands: readonly Command[]): string {
   const name = `_${program}`;
   const listers = Object.entries(LISTERS).map(
-    ([kind, lister]) => `${name}-${kind}s() {
-  local -a words_found
-  words_found=("\${(@f)$(${lister} 2>/dev/null)}")
+    ([kind, sources]) => `${name}-${kind}s() {
+  local -a server words_found
+  local i
+  # What was typed before the command counts, too.
+  for ((i = 2; i < $#typed; i++)); do
+    case $typed[i] in
+      ${SERVER_FLAGS.join(' | ')}) server+=("$typed[i]" "$typed[i+1]") ;;
+      ${SERVER_FLAGS.map((flag) => `${flag}=*`).join(' | ')}) server+=("$typed[i]") ;;
+    esac
+  done
+  words_found=(\${(fu)"$(${sources.map((lister) => `${program} ${lister} $server 2>/dev/null`).join('; ')})"})
   compadd -a words_found
 }
 `,
@@ -17,24 +25,26 @@ export function zshCompletion(program: string, commands: readonly Command[]): st
 
 ${listers.join('\n')}
 ${groupFunction(name, commands)}
+local -a typed
+typed=("\${words[@]}")
 ${name} "$@"
 `;
 }
 
 /** One function a level: the first word chooses, the rest is handed to that command's specification. */
-function groupFunction(name: string, commands: readonly Command[]): string {
+function groupFunction(name: string, commands: readonly Command[], all = commands): string {
   const nested = commands.flatMap((command) =>
-    command.commands === undefined ? [] : [groupFunction(`${name}-${command.name}`, command.commands)],
+    command.commands === undefined ? [] : [groupFunction(`${name}-${command.name}`, command.commands, all)],
   );
   const list = commands.map(({ name: word, summary }) => `    ${shellQuote(`${word}:${summary}`)}`).join('\n');
-  const cases = commands.map((command) => `      ${command.name}) ${handOver(name, command)} ;;`).join('\n');
+  const cases = commands.map((command) => `      ${command.name}) ${handOver(name, command, all)} ;;`).join('\n');
   return `${nested.join('')}${name}() {
   local curcontext="$curcontext" state line
   local -a commands
   commands=(
 ${list}
   )
-  _arguments -C '(-h --help)'{-h,--help}'[explain]' '1: :->command' '*:: :->rest'
+  _arguments -C '(-h --help)'{-h,--help}'[explain]' ${SERVER_FLAGS.map((flag) => `${flag}'[server]:value:_files'`).join(' ')} '1: :->command' '*:: :->rest'
   case "$state" in
     command) _describe command commands ;;
     rest)
@@ -47,25 +57,32 @@ ${cases}
 `;
 }
 
-function handOver(name: string, command: Command): string {
+function handOver(name: string, command: Command, all: readonly Command[]): string {
   if (command.commands !== undefined) return `${name}-${command.name}`;
   const specifications = [...(command.options ?? []), HELP_OPTION].map(optionSpecification);
-  const words = (command.arguments ?? []).map(argumentSpecification);
+  const names = all.map((one) => one.name);
+  const words = (command.arguments ?? []).map((argument, index) => argumentSpecification(argument, index, names));
   return `_arguments ${[...specifications, ...words].join(' ')}`;
 }
 
-function optionSpecification({ name, short, value, description, repeat, choices, kind }: CommandOption): string {
+function optionSpecification(option: CommandOption): string {
+  const { name, short, value, description, repeat, kind } = option;
   const text = `[${description.replaceAll(/[[\]:\\]/g, '\\$&')}]`;
-  const action = value === undefined ? '' : `:${value.replaceAll(':', '\\:')}:${actionOf(choices, kind)}`;
+  const action = value === undefined ? '' : `:${value.replaceAll(':', '\\:')}:${actionOf(knownWords(option), kind)}`;
   const tail = shellQuote(text + action);
   if (short === undefined) return `${repeat === true ? `'*'` : ''}--${name}${tail}`;
   const exclusion = repeat === true ? `'*'` : shellQuote(`(-${short} --${name})`);
   return `${exclusion}{-${short},--${name}}${tail}`;
 }
 
-function argumentSpecification({ name, optional, variadic, choices, kind }: CommandArgument, index: number): string {
+function argumentSpecification(
+  { name, optional, variadic, choices, kind }: CommandArgument,
+  index: number,
+  commands: readonly string[],
+): string {
   const place = variadic === true ? '*' : `${String(index + 1)}${optional === true ? ':' : ''}`;
-  return shellQuote(`${place}:${name}:${actionOf(choices, kind)}`);
+  const words = choices ?? (kind === 'command' ? commands : undefined);
+  return shellQuote(`${place}:${name.replaceAll(':', '\\:')}:${actionOf(words, kind)}`);
 }
 
 function actionOf(choices: readonly string[] | undefined, kind: ValueKind | undefined): string {

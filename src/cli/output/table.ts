@@ -8,11 +8,7 @@ const NARROWEST = 13;
  * Rows under headings in aligned columns, two spaces apart; control characters in cells are escaped. Where `width` is given,
  * the widest cells are cut, with "…" at their end, so that lines fit into it if they can. Ends with a newline.
  */
-export function formatTable(
-  headings: readonly string[],
-  rows: readonly (readonly string[])[],
-  width?: number,
-): string {
+export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[], width?: number): string {
   const lines = [headings, ...rows.map((row) => row.map((cell) => printable(cell) || '-'))];
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   if (width !== undefined) fit(widths, width - GAP.length * (headings.length - 1));

@@ -38,6 +38,9 @@ export async function follow(
     over.abort(error);
   };
   interruption.handTo((graceSeconds) => {
+    if (graceSeconds > 0 && context.stderr.isTTY === true) {
+      context.stderr.write('Stopping the container; press Ctrl-C again to kill it\n');
+    }
     stop(server, id, graceSeconds).catch(fail);
   });
   const expired = new AbortController();

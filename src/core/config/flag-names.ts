@@ -8,6 +8,10 @@ export interface ConfigFlag {
   /** Table ("" for the top) and key it sets. */
   table: string;
   key: string;
+  /** What a shell may offer. */
+  suggestions?: readonly string[];
+  /** What it is, where a shell can find values. */
+  kind?: 'file' | 'handler';
 }
 
 /**
@@ -15,11 +19,32 @@ export interface ConfigFlag {
  * that help and completion need not load the schema.)
  */
 export const CONFIG_FLAGS: readonly ConfigFlag[] = [
-  { name: 'root', value: 'PATH', description: 'folder of durable data', table: '', key: 'root' },
-  { name: 'state', value: 'PATH', description: 'folder of what a reboot may forget', table: '', key: 'state' },
+  { name: 'root', value: 'PATH', description: 'folder of durable data', table: '', key: 'root', kind: 'file' },
+  {
+    name: 'state',
+    value: 'PATH',
+    description: 'folder of what a reboot may forget',
+    table: '',
+    key: 'state',
+    kind: 'file',
+  },
   { name: 'listen', value: 'URI', description: 'socket of the CRI, unix:///…', table: 'grpc', key: 'listen' },
-  { name: 'log-level', value: 'LEVEL', description: 'debug, info, warn or error', table: 'log', key: 'level' },
-  { name: 'log-format', value: 'FORMAT', description: 'auto, text or json', table: 'log', key: 'format' },
+  {
+    name: 'log-level',
+    value: 'LEVEL',
+    description: 'debug, info, warn or error',
+    table: 'log',
+    key: 'level',
+    suggestions: ['debug', 'info', 'warn', 'error'],
+  },
+  {
+    name: 'log-format',
+    value: 'FORMAT',
+    description: 'auto, text or json',
+    table: 'log',
+    key: 'format',
+    suggestions: ['auto', 'text', 'json'],
+  },
   {
     name: 'metrics-listen',
     value: 'ADDRESS',
@@ -33,6 +58,7 @@ export const CONFIG_FLAGS: readonly ConfigFlag[] = [
     description: 'handler of pods that name no RuntimeClass',
     table: 'runtime',
     key: 'default_handler',
+    kind: 'handler',
   },
   { name: 'oci-runtime', value: 'PROGRAM', description: 'OCI runtime', table: 'runtime', key: 'oci_runtime' },
   {
@@ -41,6 +67,7 @@ export const CONFIG_FLAGS: readonly ConfigFlag[] = [
     description: 'folder of CNI configurations',
     table: 'network',
     key: 'config_dir',
+    kind: 'file',
   },
 ];
 

@@ -1,18 +1,14 @@
-import { dirname, join } from 'node:path';
 import { nearest } from './nearest.ts';
 import { ConfigError } from './config-error.ts';
 import { CONFIG_FLAGS, type ConfigFlag, type FlagValues } from './flag-names.ts';
 import { locateKey } from './locate.ts';
 import { problemsOf } from './problems.ts';
-import { listDropIns, readConfigFile } from './read-file.ts';
 import { type Config, configSchema } from './schema.ts';
+import { readSources } from './sources.ts';
 import { type KeyPath, type Table, mergeTables, valueAt } from './tables.ts';
 
-/** Where the configuration is looked for when no file is named. */
-export const DEFAULT_CONFIG_FILE = '/etc/proxmox-lxcri/config.toml';
-
 export interface LoadOptions {
-  /** The main file; it must exist when it is named here. Default: {@link DEFAULT_CONFIG_FILE}, which need not. */
+  /** The main file; it must exist when it is named here. Default: DEFAULT_CONFIG_FILE, which need not. */
   file?: string | undefined;
   /** Command-line overrides by the names in CONFIG_FLAGS. */
   flags?: FlagValues;
@@ -36,17 +32,7 @@ interface Source {
  * the result. @throws ConfigError that tells every problem with file, line, key and remedy.
  */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
-  const path = options.file ?? DEFAULT_CONFIG_FILE;
-  const main = await readConfigFile(path);
-  if (main === undefined && options.file !== undefined) {
-    throw new ConfigError([`${path}: does not exist; "proxmox-lxcri config default" prints one to start from`]);
-  }
-  const files = main === undefined ? [] : [main];
-  for (const name of await listDropIns(join(dirname(path), 'conf.d'))) {
-    const dropIn = await readConfigFile(name);
-    if (dropIn === undefined) throw new ConfigError([`${name}: points to a file that does not exist; remove it`]);
-    files.push(dropIn);
-  }
+  const files = await readSources(options.file);
   const sources = files.map(({ path: name, text, table }): Source => ({ name, text, table }));
   return {
     config: checkConfig([...sources, ...flagSources(options.flags ?? {})]),

@@ -1,6 +1,6 @@
 import { type OutlineKey, configOutline } from './outline.ts';
 import { CONFIG_FLAGS } from './flag-names.ts';
-import { DEFAULT_CONFIG_FILE } from './load.ts';
+import { DEFAULT_CONFIG_FILE } from './sources.ts';
 import { tomlValue } from './toml-value.ts';
 
 /** The page docs/configuration.md, made from the schema. */

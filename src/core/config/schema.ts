@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseUlimit } from '../model/rlimits.ts';
 import { type HandlerSchema, declaredHandlers } from './handlers.ts';
+import { DEFAULT_LISTEN } from './listen-address.ts';
 
 const absolutePath = z
   .string()
@@ -52,7 +53,7 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
         listen: z
           .string()
           .regex(/^unix:\/\/\/[^\0\n\r]+$/, 'must be "unix:///absolute/path.sock"')
-          .default('unix:///run/proxmox-lxcri/proxmox-lxcri.sock')
+          .default(DEFAULT_LISTEN)
           .describe('where the kubelet and crictl connect; the socket has mode 0660'),
         group: z.number().int().min(0).default(0).describe('numeric group that owns the socket'),
         max_message_bytes: z
@@ -82,6 +83,7 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
             /^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$/,
             'must be "ADDRESS:PORT" or "" to switch metrics off',
           )
+          .refine((text) => Number(/\d*$/.exec(text)?.[0]) <= 65_535, 'must have a port of at most 65535')
           .default('127.0.0.1:9090')
           .describe('address of the Prometheus page /metrics; "" switches it off'),
       })

@@ -1,4 +1,4 @@
-import { appendFile, readdir } from 'node:fs/promises';
+import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -35,6 +35,26 @@ test('No server, no permission and a server that is not one are told with the re
   await new Promise<void>((resolve) => mute.listen(join(folder, 'mute.sock'), resolve));
   t.teardown(() => mute.close());
   t.is((await cli(['ps', '--address', `unix://${folder}/mute.sock`])).code, 1);
+});
+
+test('The server is named before or after the command, as a path, or by the environment', async (t) => {
+  const { address, folder } = await scriptedServer(t, lists);
+  const path = address.slice('unix://'.length);
+  const config = join(folder, 'config.toml');
+  await writeFile(config, `[grpc]\nlisten = "${address}"\n[unknown]\n`);
+  const none = { CONTAINER_RUNTIME_ENDPOINT: 'unix:///nowhere.sock' };
+  for (const [argv, env] of [
+    [['--address', address, 'pods', '-q'], none],
+    [[`--address=${path}`, 'pods', '-q'], none],
+    [['pods', '-q', '--address', path], none],
+    [['--config', config, 'pods', '-q'], none],
+    [['pods', '-q'], { CONTAINER_RUNTIME_ENDPOINT: address }],
+    [['pods', '-q'], { CONTAINER_RUNTIME_ENDPOINT: path }],
+  ] as const) {
+    t.deepEqual(await cli(argv, { env }), { code: 0, stdout: `${POD}\n`, stderr: '' }, argv.join(' '));
+  }
+  t.is((await cli(['ps', '--names', '-a', '--address', path])).stdout, 'web\ndb\n');
+  t.is((await cli(['pods', '--names', '--address', path])).stdout, 'app\n');
 });
 
 test("The server's own words are passed on, also for UNAVAILABLE, on one line each", async (t) => {

@@ -16,6 +16,7 @@ export async function cli(
     serve?: Serve;
     signals?: (send: (signal: CliSignal) => void) => void;
     onStdout?: (text: string) => void;
+    env?: NodeJS.ProcessEnv;
   } = {},
 ): Promise<Outcome> {
   const stdout = new PassThrough();
@@ -29,12 +30,16 @@ export async function cli(
   const serve: Serve = outside.serve ?? (() => Promise.reject(new Error('serve was not expected')));
   const code = await runCli(
     argv,
-    { serve, wipe: () => Promise.reject(new Error('wipe was not expected')) },
+    {
+      serve,
+      wipe: () => Promise.reject(new Error('wipe was not expected')),
+      declareHandlers: () => Promise.resolve(), // the test has
+    },
     {
       stdin: () => new PassThrough().end(),
       stdout,
       stderr,
-      env: {},
+      env: outside.env ?? {},
       onSignal: (listener) => {
         listeners.add(listener);
         return () => listeners.delete(listener);

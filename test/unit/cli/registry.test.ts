@@ -69,11 +69,15 @@ test('bash completes commands, subcommands, options, choices and what the server
   const bin = await folder(t);
   const script = join(bin, 'completion.bash');
   await writeFile(script, completionScript('bash', COMMANDS));
-  await writeFile(
-    join(bin, 'proxmox-lxcri'),
-    '#!/bin/sh\ncase "$*" in "ps --all --quiet") echo abc1; echo abd2;; "images --names") echo docker.io/a:1; echo docker.io/a:2;; esac\n',
-    { mode: 0o755 },
-  );
+  // Says which server it was asked for, where one was named.
+  const answers = [
+    '"ps --all --names") echo web; echo web-2;;',
+    '"pods --names") echo web-pod;;',
+    '"ps --all --names --address /x.sock") echo other;;',
+    '"pods --names --config=/y.toml") echo third;;',
+    '"images --names") echo docker.io/a:1; echo docker.io/a:2;;',
+  ];
+  await writeFile(join(bin, 'proxmox-lxcri'), `#!/bin/sh\ncase "$*" in ${answers.join(' ')} esac\n`, { mode: 0o755 });
   const complete = (line: string) => {
     const program = '. "$1"; COMP_LINE=$2; COMP_POINT=${#2}; _proxmox_lxcri; printf "%s\\n" "${COMPREPLY[@]}"';
     const env = { ...process.env, PATH: `${bin}:${String(process.env['PATH'])}` };
@@ -85,7 +89,14 @@ test('bash completes commands, subcommands, options, choices and what the server
   t.deepEqual(complete('proxmox-lxcri config dump --roo'), ['--root']);
   t.deepEqual(complete('proxmox-lxcri run --pull '), ['always', 'missing', 'never']);
   t.deepEqual(complete('proxmox-lxcri completion f'), ['fish']);
-  t.deepEqual(complete('proxmox-lxcri stop ab'), ['abc1', 'abd2']);
+  t.deepEqual(complete('proxmox-lxcri exec we'), ['web', 'web-2']);
+  t.deepEqual(complete('proxmox-lxcri stop we'), ['web', 'web-2', 'web-pod']);
+  t.deepEqual(complete('proxmox-lxcri --address /x.sock exec '), ['other']);
+  t.deepEqual(complete('proxmox-lxcri stop --address /x.sock '), ['other']);
+  t.deepEqual(complete('proxmox-lxcri port-forward --config=/y.toml '), ['third']);
+  t.deepEqual(complete('proxmox-lxcri --ad'), ['--address']);
+  t.deepEqual(complete('proxmox-lxcri serve --log-level '), ['debug', 'info', 'warn', 'error']);
+  t.deepEqual(complete('proxmox-lxcri run --handler '), ['lxc', 'crun']);
   t.deepEqual(complete('proxmox-lxcri rmi docker.io/a:'), ['1', '2']);
   t.deepEqual(complete('proxmox-lxcri run --memory '), []);
   t.deepEqual(complete('proxmox-lxcri help pul'), ['pull']);
@@ -101,6 +112,9 @@ test('A wrong command line is told in one line, with exit code 2', async (t) => 
     [['ps', '-o', 'yaml'], /Allowed choices are table, json/],
     [['ps', 'extra'], /too many arguments/],
     [['ps', '--address', 'localhost:80'], /must be unix:\/\//],
+    [['--address', 'localhost:80', 'ps'], /must be unix:\/\//],
+    [['--nope', 'ps'], /unknown option '--nope'/],
+    [['--address'], /unknown option '--address'/],
     [['help', 'nope'], /no command "nope"/],
     [['run', '--timeout', 'x', 'image'], /--timeout: must be a whole number from 1 to/],
     [['run', '--address', 'unix:///nowhere.sock', '--memory', '10Q', 'image'], /--memory: must be a size such as/],
@@ -152,6 +166,16 @@ test('config default, check and dump; serve gets the configuration and can read 
   t.deepEqual(serve, { code: 0, stdout: '', stderr: '' });
   t.deepEqual(reloaded, configSchema().parse({ root: '/changed', log: { level: 'warn' } }));
 
+  await writeFile(file, '[gprc]\n[log]\nlevle = "info"\n');
+  const slips = (await cli(['--config', file, 'config', 'check'])).stderr;
+  t.regex(slips, /did you mean "grpc"/);
+  t.regex(slips, /did you mean "level"/);
+  for (const port of ['99999', '65536']) {
+    const ports = await cli(['config', 'check', '--metrics-listen', `0.0.0.0:${port}`]);
+    t.is(ports.code, 1);
+    t.regex(ports.stderr, /metrics\.listen: must have a port of at most 65535/);
+  }
+  await writeFile(file, 'root = 1\nlog.level = "loud"\n');
   const broken = await cli(['config', 'check', '--config', file]);
   t.is(broken.code, 1);
   t.deepEqual(broken.stderr.match(/^proxmox-lxcri: .*config\.toml:\d: /gm)?.length, 2);

@@ -1,0 +1,7 @@
+import { printable } from '../../core/logging/escape.ts';
+
+/** The names of objects, each once, a line each. */
+export function nameLines(objects: readonly { metadata: { name: string } | undefined }[]): string {
+  const names = new Set(objects.map(({ metadata }) => metadata?.name ?? ''));
+  return Array.from(names, (name) => `${printable(name)}\n`).join('');
+}
