@@ -293,7 +293,14 @@ export const SPOILERS: readonly Spoiler[] = [
   { what: 'oom score', names: /oom_score_adj/, spoil: (_, c) => (c.linux!.resources!.oomScoreAdj = 1001n) },
   { what: 'cpuset', names: /cpuset_cpus/, spoil: (_, c) => (c.linux!.resources!.cpusetCpus = 'all') },
   { what: 'cpu period', names: /cpu_period/, spoil: (_, c) => (c.linux!.resources!.cpuPeriod = 3n) },
-  { what: 'memory', names: /memory_limit/, spoil: (_, c) => (c.linux!.resources!.memoryLimitInBytes = -1n) },
+  {
+    what: 'memory and swap below memory',
+    names: /memory_swap_limit/,
+    spoil: (_, c) => {
+      c.linux!.resources!.memoryLimitInBytes = 1n << 30n;
+      c.linux!.resources!.memorySwapLimitInBytes = 1n << 20n;
+    },
+  },
   { what: 'environment', names: /envs/, spoil: (_, c) => (c.envs = [{ key: 'A=B', value: Buffer.from('') }]) },
   {
     what: 'device',
