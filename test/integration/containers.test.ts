@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import {
   ImageServiceService,
   ImageStatusRequest,
+  MountPropagation,
   NamespaceMode,
   RemoveImageRequest,
   RuntimeServiceService,
@@ -303,3 +304,33 @@ test.serial('SIGKILL while containers with volumes of both kinds are made leaves
     }),
   );
 });
+
+test.serial(
+  'a mount is shared only with a mount that shares, and keeps the restrictions of its file system',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    const folder = join(server.folder, 'volume');
+    await mkdir(folder);
+    await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', folder]);
+    t.teardown(() => run('umount', ['-l', folder]));
+    await writeFile(join(folder, 'tool'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
+    const sharing = (propagation: MountPropagation): Container => ({
+      mounts: [{ containerPath: '/v', hostPath: folder, propagation }],
+      linux: { securityContext: { privileged: true } },
+    });
+    const { PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER } = MountPropagation;
+    for (const handler of ['lxc', 'crun']) {
+      const pod = await server.pod(`sharing-${handler}`, {}, handler);
+      await run('mount', ['--make-private', folder]);
+      for (const propagation of [PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER]) {
+        const attempt = server.sh(pod, 'private', 'exec sleep 1000', sharing(propagation));
+        await refused(t, attempt, StatusCode.INVALID_ARGUMENT, /mounts\[0\]\.propagation: .*volume on the node is n/);
+      }
+      await run('mount', ['--make-shared', folder]);
+      const id = await server.sh(pod, 'shared', 'exec sleep 1000', sharing(PROPAGATION_BIDIRECTIONAL));
+      t.regex(await told(server, id, '/v/tool'), /denied/);
+      t.regex(await told(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);
+      t.regex(await told(server, id, 'grep " /dev/shm " /proc/self/mountinfo'), /rw,nosuid,nodev,noexec/);
+    }
+  },
+);
