@@ -82,6 +82,10 @@ test.serial("no limit is a limit's value, and an update changes what it names on
     t.regex(await memory(), /^(max|9223372036854771712)$/);
     await update({ memoryLimitInBytes: 32n << 20n });
     t.is(await memory(), String(32 << 20));
+    const { info } = await client.call(RuntimeServiceService.containerStatus, { containerId: id, verbose: true });
+    t.like(JSON.parse(info['info'] ?? ''), {
+      runtimeSpec: { linux: { resources: { memory: { limit: 32 << 20 }, cpu: { quota: 60_000 } } } },
+    });
     const free = await server.sh(pod, 'b', 'exec sleep 1000', { linux: { resources: { memoryLimitInBytes: NONE } } });
     t.is((await server.exec(free, 'true')).exitCode, 0);
   }

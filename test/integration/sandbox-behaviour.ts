@@ -128,6 +128,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     ['a path as parameter name', { sysctls: { '../../etc/passwd': '1' } }, /^linux\.sysctls: /],
     ['a line as parameter name', { sysctls: { 'a.b = 1\nlxc.x': '1' } }, /^linux\.sysctls: /],
     ['a parameter the kernel lacks', { sysctls: { 'net.ipv4.nonsense': '1' } }, /^linux\.sysctls: /],
+    ['a parameter of a VLAN', { sysctls: { 'net.ipv4.conf.eth0/100.rp_filter': '1' } }, /^linux\.sysctls: .*"tuning"/],
     ['a value the kernel refuses', { sysctls: { 'kernel.shm_rmid_forced': 'abc' } }, /^linux\.sysctls: /],
     ['a parameter of 5000 characters', { sysctls: { 'kernel.shmmax': '1'.repeat(5000) } }, /^linux\.sysctls: /],
     ['a cgroup that climbs', { cgroupParent: '/a/../../b' }, /^linux\.cgroup_parent: /],

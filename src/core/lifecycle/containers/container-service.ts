@@ -8,6 +8,7 @@ import type { ContainerSpec } from '../../model/container-spec.ts';
 import type { ContainerExit, ContainerRunner } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
+import { defined } from '../../../utils/object.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { OciSpec } from '../../model/oci-runtime.ts';
@@ -17,7 +18,7 @@ import type { Rlimit } from '../../model/rlimits.ts';
 import type { Usage } from '../../model/rootfs.ts';
 import type { EventHub } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
-import { limitsUpdate } from '../oci/resources.ts';
+import { limitsUpdate, ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
@@ -237,9 +238,16 @@ export class ContainerService {
 
   /** What the runner knows of a container, for people: its first process and its OCI configuration. */
   async describe(record: ContainerRecord): Promise<{ pid: number; runtimeSpec: OciSpec | undefined }> {
-    const runner = this.#runnerOf(record);
+    const { runner, platform } = this.#backendOf(record);
     const state = await runner.inspect(record.id);
-    return { pid: 'pid' in state ? state.pid : 0, runtimeSpec: await runner.spec(record.id) };
+    const runtimeSpec = await runner.spec(record.id);
+    if (runtimeSpec !== undefined) {
+      // The runner has the limits of the creation, the record those of updates too.
+      const { devices, pids } = runtimeSpec.linux.resources;
+      const limits = ociResources(record.spec.resources, platform.facts);
+      runtimeSpec.linux = { ...runtimeSpec.linux, resources: { ...limits, ...defined({ devices, pids }) } };
+    }
+    return { pid: 'pid' in state ? state.pid : 0, runtimeSpec };
   }
 
   /** Opens the log anew after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
