@@ -13,7 +13,10 @@ struct command {
 };
 
 static const struct command commands[] = {
+  {"enter", enter_main},
+  {"exec", exec_main},
   {"lock", lock_main},
+  {"relay", relay_main},
   {"serve", serve_main},
 };
 

@@ -2,8 +2,20 @@
 #ifndef NATIVE_H
 #define NATIVE_H
 
+#include <stdbool.h>
+
 /* See lock.c and serve.c. */
 int lock_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
+
+/* enter …, exec …: see launch.c. */
+int enter_main(int argc, char **argv);
+int exec_main(int argc, char **argv);
+
+/* relay MODE …: see relay.c. */
+int relay_main(int argc, char **argv);
+
+/* The mode `pty` of relay: see pty.c. */
+int relay_pty(const char *path, char **command);
 
 #endif

@@ -10,12 +10,17 @@ import { ChannelClient, attachUrl } from './streaming-client.ts';
 
 const ECHO = 'while read -r line; do echo "got $line"; echo "bad $line" >&2; done; echo over; exit 3';
 
-/** Sends a line until the answer to it is there: what comes before the attachment stands has no reader. */
-async function converse(client: ChannelClient, line: string, answer: RegExp): Promise<void> {
+/** Sends a line until all have seen the answer: what comes before an attachment stands has no reader. */
+async function converse(
+  client: ChannelClient,
+  line: string,
+  answer: RegExp,
+  listeners: ChannelClient[] = [],
+): Promise<void> {
   const asking = setInterval(() => {
     client.send(0, `${line}\n`);
   }, 200);
-  await client.until(1, answer).finally(() => {
+  await Promise.all([client, ...listeners].map((each) => each.until(1, answer))).finally(() => {
     clearInterval(asking);
   });
 }
@@ -52,8 +57,8 @@ for (const handler of ['lxc', 'crun']) {
     const second = await ChannelClient.open(await attachUrl(server, id));
     const third = await ChannelClient.open(await attachUrl(server, id, { stdin: false }));
     await converse(first, 'one', /got one\n/);
-    await converse(second, 'two', /got two\n/);
-    await Promise.all([first.until(1, /got two\n/), first.until(2, /bad two\n/), third.until(1, /got two\n/)]);
+    await converse(second, 'two', /got two\n/, [first, third]);
+    await first.until(2, /bad two\n/);
     t.is(third.text(2), '', 'standard error was not asked for');
     // One leaves: the others stay, and so does the input.
     first.ws.terminate();
@@ -66,8 +71,7 @@ for (const handler of ['lxc', 'crun']) {
       ChannelClient.open(await attachUrl(server, id)),
       ChannelClient.open(await attachUrl(server, id, { stdin: false })),
     ]);
-    await converse(fourth, 'four', /got four\n/);
-    await fifth.until(1, /got four\n/);
+    await converse(fourth, 'four', /got four\n/, [fifth]);
     await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
     t.like(await fourth.status(), { status: 'Success' });
     t.like(await fifth.status(), { status: 'Success' });

@@ -9,7 +9,9 @@ import type { OciProcess, OciResources, OciSpec } from '../../src/core/model/oci
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { eventually } from '../lib/eventually.ts';
 
-const APPLETS = 'sh cat dd echo head kill ls mkdir ps readlink seq setsid sleep tail true usleep yes'.split(' ');
+const APPLETS = 'sh cat chmod dd echo head kill ls mkdir ps readlink rm seq setsid sleep tail true usleep [ yes'.split(
+  ' ',
+);
 
 /** The cgroup that test/sandbox removes in the end; undefined outside of it. */
 export const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];

@@ -8,6 +8,7 @@ import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../src/host/processes/run.ts';
 import { eventually } from '../lib/eventually.ts';
+import { findNative } from '../../src/host/native/find.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
@@ -112,7 +113,7 @@ test.serial('who does not read or is not read costs no memory, and ends with its
   terminal.ws.terminate();
   await untilNone('yes');
   await untilNone('sleep 77777');
-  await untilNone('perl');
+  await untilNone(`${findNative()} relay`);
   t.true((await residentBytes(server.pid)) < limit);
 });
 

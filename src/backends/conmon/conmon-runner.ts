@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../core/model/clock.ts';
 import type {
@@ -28,9 +28,11 @@ import { containerCgroups } from './container-cgroups.ts';
 import { firstProcess, readOom, readState } from './container-state.ts';
 import { resizeTerminal } from './monitor/control.ts';
 import { createContainer } from './create.ts';
-import { execCommand } from './exec/exec.ts';
-import { execStream } from './exec/exec-stream.ts';
+import { runExec } from './exec/exec.ts';
+import { execSync } from './exec/exec-sync.ts';
 import { ExitWatcher } from './exits/exit-watcher.ts';
+import { RelayLimit } from './streams/relay-limit.ts';
+import { monitorDirectory } from './monitor/monitor-cgroup.ts';
 import { forwardPort } from './streams/forward-port.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
@@ -38,6 +40,7 @@ import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { reopenLog } from './monitor/log-reopen.ts';
 import { parseOciJson } from './oci-json.ts';
 import { RunnerPaths, isContainerId } from './paths.ts';
+import { findNative } from '../../host/native/find.ts';
 import { isAlive, sendSignal } from '../../host/processes/process-table.ts';
 import { findProgram } from '../../host/processes/programs.ts';
 import { readRecord } from './record.ts';
@@ -61,8 +64,12 @@ export interface ConmonRunnerOptions {
 interface Prepared {
   runtime: string;
   conmon: string;
+  native: string;
   hierarchies: readonly CgroupHierarchy[];
 }
+
+/** Each is a process of half a megabyte; a browser behind port-forward opens some tens of connections. */
+const RELAYS_PER_POD = 128;
 
 /** The longest state folder that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
 const STATE_DIR_LIMIT = 80;
@@ -82,6 +89,7 @@ export class ConmonRunner implements ContainerRunner {
   readonly #telling = new Map<string, Promise<void>>();
   /** Ids whose dead monitor was complained about. */
   readonly #unmonitored = new Set<string>();
+  readonly #relays = new RelayLimit(RELAYS_PER_POD);
   readonly #probe = new ProgramProbe();
   #prepared: Promise<Prepared> | undefined;
   #watcher: ExitWatcher | undefined;
@@ -101,11 +109,11 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   async create(request: CreateContainerSpec): Promise<void> {
-    const { runtime, conmon, hierarchies } = await this.#prepare(request.id);
+    const { runtime, conmon, native, hierarchies } = await this.#prepare(request.id);
     const undo = new Undo();
     const remove = (id: string) => this.remove(id);
     try {
-      await createContainer({ paths: this.#paths, hierarchies, runtime, conmon, remove }, request, undo);
+      await createContainer({ paths: this.#paths, hierarchies, runtime, conmon, native, remove }, request, undo);
     } catch (error) {
       await undo.rollback((what, failure) => {
         this.#options.logger.error('Undoing a failed create failed', {
@@ -165,18 +173,19 @@ export class ConmonRunner implements ContainerRunner {
 
   async exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult> {
     if (process.terminal) throw invalidArgument('process.terminal', 'must be false: the output of exec is two pipes');
-    return execCommand({ ...options, ...(await this.#execIn(id)), process });
+    return execSync({ ...(await this.#execIn(id)), process }, options);
   }
 
   async execStream(id: string, process: OciProcess, io: ContainerStreams, signal: AbortSignal): Promise<number> {
-    return execStream({ ...(await this.#execIn(id)), process, io, signal });
+    const exec = { ...(await this.#execIn(id)), process, io, signal, follow: true };
+    return process.terminal ? this.#relays.run(exec.pod, () => runExec(exec)) : runExec(exec);
   }
 
   async attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
-    const { folder } = await this.#execIn(id);
+    const { folder, pod } = await this.#execIn(id);
     void followSizes(this.#paths.control(id), io);
     const { inputOnce = false } = await this.#record(id);
-    await attachToMonitor(folder, { inputOnce }, io, signal);
+    await this.#relays.run(pod, () => attachToMonitor(folder, { inputOnce }, io, signal));
     // conmon lets go of its clients when the container ends, shortly before the kernel does.
     for (let tries = 0; tries < 20; tries++) {
       if ((await this.inspect(id)).status !== 'running') return;
@@ -186,7 +195,7 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   async forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void> {
-    await forwardPort(placement, port, io, signal);
+    await this.#relays.run(placement.cgroup, () => forwardPort(placement, port, io, signal));
   }
 
   async reopenLog(id: string): Promise<void> {
@@ -315,11 +324,14 @@ export class ConmonRunner implements ContainerRunner {
 
   /** What every exec needs. @throws CriError FAILED_PRECONDITION when the container does not run. */
   async #execIn(id: string) {
-    const { runtime } = await this.#prepare(id);
+    const { runtime, hierarchies } = await this.#prepare(id);
     const { status } = await this.inspect(id);
     if (status !== 'running') throw failedPrecondition(`container ${id} is not running, it is ${status}`);
     const { runtimeRoot } = this.#paths;
-    return { runtime, runtimeRoot, id, folder: this.#paths.bundle(id), drainMs: this.#options.execDrainMs };
+    const { cgroup, monitorCgroup } = await this.#record(id);
+    const monitors = monitorCgroup && `${monitorDirectory(hierarchies, monitorCgroup, id)}/cgroup.procs`;
+    const folder = this.#paths.bundle(id);
+    return { runtime, runtimeRoot, id, monitors, folder, pod: dirname(cgroup), drainMs: this.#options.execDrainMs };
   }
 
   async #record(id: string): Promise<RunnerRecord> {
@@ -353,6 +365,7 @@ export class ConmonRunner implements ContainerRunner {
     return {
       runtime: await findProgram(ociRuntime, 'runtime.oci_runtime'),
       conmon: await findProgram(conmon, 'runtime.conmon'),
+      native: findNative(),
       hierarchies: await cgroupHierarchies(),
     };
   }

@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import type { CreateContainerSpec } from '../../core/model/container-runner.ts';
 import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
+import type { OciSpec } from '../../core/model/oci-runtime.ts';
 import type { Undo } from '../../utils/async/undo.ts';
 import { conmonArguments } from './monitor/conmon-arguments.ts';
 import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
@@ -21,6 +22,8 @@ export interface CreateTools {
   hierarchies: readonly CgroupHierarchy[];
   runtime: string;
   conmon: string;
+  /** The native helper. */
+  native: string;
   /** Removes whatever there is of the container, as ContainerRunner.remove does. */
   remove: (id: string) => Promise<void>;
 }
@@ -37,17 +40,31 @@ export async function createContainer(tools: CreateTools, request: CreateContain
   const terminal = spec.process.terminal;
   // The end of a terminal's input would hang it up; with containerd, too, a terminal outlives its clients.
   const inputOnce = stdin && stdinOnce && !terminal;
-  const args = conmonArguments(paths, { id, runtime: tools.runtime, terminal, logPath, stdin, inputOnce });
+  const args = conmonArguments(paths, {
+    id,
+    runtime: tools.runtime,
+    native: tools.native,
+    terminal,
+    logPath,
+    stdin,
+    inputOnce,
+  });
 
   await makeBundle(paths.bundle(id), id);
   undo.add('the container', () => tools.remove(id));
-  await writeFile(paths.config(id), ociJson(spec), { mode: 0o600, flag: 'wx' });
+  await writeFile(paths.config(id), ociJson(withoutRuntimeAnnotations(spec)), { mode: 0o600, flag: 'wx' });
   if (logPath !== undefined && !(await exists(logPath))) undo.add('its log', () => rm(logPath, { force: true }));
 
   const { monitorCgroup } = request.placement;
   const draft = { version: 1 as const, cgroup, monitorCgroup, logPath, inputOnce };
   await writeRecord(paths.record(id), draft);
-  const launch = { conmon: tools.conmon, args, bundle: paths.bundle(id), temporary: paths.temporary };
+  const launch = {
+    native: tools.native,
+    conmon: tools.conmon,
+    args,
+    bundle: paths.bundle(id),
+    temporary: paths.temporary,
+  };
   const cgroupFiles = await makeMonitorCgroup(tools.hierarchies, monitorCgroup, id);
   let pid: number;
   try {
@@ -64,6 +81,16 @@ export async function createContainer(tools: CreateTools, request: CreateContain
     container: { pid, startTime: container?.startTime ?? 0 },
     monitor: { pid: monitorPid, startTime: monitor?.startTime ?? 0 },
   });
+}
+
+/**
+ * Annotations by which crun is configured come from a pod, which may not: `run.oci.*` runs handlers and keeps groups,
+ * `org.systemd.property.*` sets properties of a systemd unit (crun(1)).
+ */
+function withoutRuntimeAnnotations(spec: OciSpec): OciSpec {
+  if (spec.annotations === undefined) return spec;
+  const kept = Object.entries(spec.annotations).filter(([key]) => !/^(run\.oci|org\.systemd\.property)\./.test(key));
+  return { ...spec, annotations: Object.fromEntries(kept) };
 }
 
 async function makeBundle(path: string, id: string): Promise<void> {

@@ -41,7 +41,10 @@ export interface ExecResult {
 export interface ExecOptions {
   /** Milliseconds after which the command and its descendants are killed; 0 means no limit. */
   timeoutMs: number;
-  /** Bytes kept of each stream; what comes after is read and dropped. */
+  /**
+   * Bytes kept of both streams together: a small one whole beside a large one, each half when both are large. The rest is
+   * read and dropped.
+   */
   maxOutputBytes: number;
   signal?: AbortSignal | undefined;
 }
@@ -130,7 +133,8 @@ export interface ContainerRunner {
 
   /**
    * Connects to a TCP port on the loopback of a pod's network namespace, IPv4 first, and carries bytes both ways until
-   * both directions have ended. @throws CriError UNAVAILABLE when nobody listens, CANCELLED when the signal fired.
+   * both directions have ended. @throws CriError UNAVAILABLE when nobody listens, CANCELLED when the signal fired,
+   * RESOURCE_EXHAUSTED when the pod has too many connections of attach, exec and port-forward.
    */
   forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void>;
 

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unknown } from '../../../core/model/errors.ts';
 import type { OciProcess } from '../../../core/model/oci-runtime.ts';
+import { findNative } from '../../../host/native/find.ts';
 import { exists } from '../../../utils/fs/exists.ts';
 import { ociJson } from '../oci-json.ts';
 import { readRuntimeErrors } from '../runtime-command.ts';
@@ -12,19 +13,26 @@ export interface ExecTarget {
   runtimeRoot: string;
   id: string;
   process: OciProcess;
+  /** The `cgroup.procs` file of the container's monitors, in which what waits for the process runs; undefined: here. */
+  monitors: string | undefined;
 }
 
-/** crun's `exec` hands its own oom_score_adj down, whatever `process.oomScoreAdj` says; what may not be lowered stays. */
-const SCORED = '{ echo "$0" >/proc/self/oom_score_adj; } 2>/dev/null; exec "$@"';
-
-/** Writes the files of one call into the folder `work`. Returns the words of the command that makes it. */
+/**
+ * Writes the files of one call into the directory `work`. Returns the words of the command that makes it: the runtime starts
+ * the process and leaves, and the native helper waits for it (src/native/launch.c). crun's `exec` hands its own
+ * oom_score_adj down, whatever `process.oomScoreAdj` says, so the helper sets it before.
+ */
 export async function prepareExec(target: ExecTarget, work: string, options: string[] = []): Promise<string[]> {
-  const { runtime, runtimeRoot, id, process } = target;
-  const processFile = join(work, 'process.json');
+  const { runtime, runtimeRoot, id, process, monitors } = target;
+  const [processFile, pidFile] = [join(work, 'process.json'), join(work, 'pid')];
   await writeFile(processFile, ociJson(process), { mode: 0o600 });
-  const global = [`--root=${runtimeRoot}`, `--log=${logIn(work)}`, '--log-format=json'];
-  const command = [runtime, ...global, 'exec', ...options, '--process', processFile, id];
-  return process.oomScoreAdj === undefined ? command : ['sh', '-c', SCORED, String(process.oomScoreAdj), ...command];
+  return [
+    ...[findNative(), 'exec'],
+    ...(process.oomScoreAdj === undefined ? [] : ['--score', String(process.oomScoreAdj)]),
+    ...(monitors === undefined ? [] : ['--cgroup', monitors]),
+    ...[pidFile, runtime, `--root=${runtimeRoot}`, `--log=${logIn(work)}`, '--log-format=json'],
+    ...['exec', '--detach', '--pid-file', pidFile, ...options, '--process', processFile, id],
+  ];
 }
 
 /**

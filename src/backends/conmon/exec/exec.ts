@@ -1,111 +1,138 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { ExecOptions, ExecResult } from '../../../core/model/container-runner.ts';
-import { CriError, StatusCode, deadlineExceeded, unknown } from '../../../core/model/errors.ts';
-import { run } from '../../../host/processes/run.ts';
+import type { Writable } from 'node:stream';
+import type { ContainerStreams } from '../../../core/model/container-runner.ts';
+import { CriError, StatusCode, unknown } from '../../../core/model/errors.ts';
+import { programEnv } from '../../../host/processes/programs.ts';
+import { StandardPipes } from '../streams/pipes.ts';
+import { Pump, feed } from '../streams/pump.ts';
+import { relayCommand } from '../streams/relay-process.ts';
 import { prepareExec, throwIfRuntimeFailed } from './exec-command.ts';
 import type { ExecTarget } from './exec-command.ts';
-import { OutputPipe } from '../streams/output-pipe.ts';
-import { programEnv } from '../../../host/processes/programs.ts';
 import { killSession } from './session-kill.ts';
 
-export interface ExecCommand extends ExecOptions, ExecTarget {
-  /** Folder for the files of this call, removed with the container at the latest. */
+export interface Exec extends ExecTarget {
+  /** Directory for the files of this call, removed with the container at the latest. */
   folder: string;
-  /** Milliseconds to wait for output that descendants hold open after the command's end. */
+  /** Milliseconds that output is waited for which descendants hold open after the command's end. */
   drainMs: number;
+  /** Whether such output is carried on for as long as it keeps coming. */
+  follow: boolean;
+  io: ContainerStreams;
+  /** Kills the command; the reason is thrown when it is a CriError. */
+  signal: AbortSignal;
 }
 
-/**
- * Runs one command through the runtime's `exec`, without standard input.
- * @throws CriError as ContainerRunner.exec says; CANCELLED when the signal fired (the command is dead then, too).
- */
-export async function execCommand(command: ExecCommand): Promise<ExecResult> {
-  const work = await mkdtemp(join(command.folder, 'exec-'));
-  const pipes: OutputPipe[] = [];
+/** Name of the socket through which the runtime passes a terminal. */
+const CONSOLE = 'console';
+
+/** A command that was started. */
+interface Running {
+  child: ChildProcess;
+  /** The exit code. */
+  ended: Promise<number>;
+}
+
+/** A started command with its streams, and what must be closed after it. */
+interface Started extends Running {
+  outputs: Pump[];
+  close: () => Promise<void>;
+}
+
+/** Runs a command by the runtime's `exec`; see ContainerRunner.exec and execStream, whose one implementation it is. */
+export async function runExec(exec: Exec): Promise<number> {
+  const { folder, signal } = exec;
+  if (signal.aborted) throw reasonOf(signal);
+  const work = await mkdtemp(join(folder, 'exec-'));
+  let started: Started | undefined;
   try {
-    const names = [join(work, 'stdout'), join(work, 'stderr')];
-    const [words] = await Promise.all([
-      prepareExec(command, work),
-      run('mkfifo', ['-m', '600', '--', ...names], { env: programEnv }),
-    ]);
-    for (const name of names) pipes.push(await OutputPipe.open(name, command.maxOutputBytes));
-    const [stdout, stderr] = pipes as [OutputPipe, OutputPipe];
-    const exitCode = await runToExit(command, words, [stdout, stderr]);
-    await throwIfRuntimeFailed(command, work);
-    const drained = new AbortController();
-    await Promise.race([
-      Promise.all([stdout.ended, stderr.ended]),
-      sleep(command.drainMs, undefined, { signal: drained.signal }).catch(() => undefined),
-    ]);
-    drained.abort();
-    return { exitCode, stdout: stdout.content(), stderr: stderr.content() };
+    started = await (exec.process.terminal
+      ? startOnTerminal(await prepareExec(exec, work, [`--console-socket=${CONSOLE}`]), exec, work)
+      : startOnPipes(await prepareExec(exec, work), exec, work));
+    const exitCode = await endOf(started, signal);
+    await throwIfRuntimeFailed(exec, work);
+    await Promise.all(started.outputs.map((output) => output.quiet(exec.drainMs, exec.follow)));
+    return exitCode;
   } finally {
-    for (const pipe of pipes) await pipe.close();
+    await started?.close();
     await rm(work, { recursive: true, force: true });
   }
 }
 
-/** The exit code of the runtime, which is the command's unless the runtime's log holds an error. */
-async function runToExit(
-  command: ExecCommand,
-  [program = '', ...args]: string[],
-  [stdout, stderr]: [OutputPipe, OutputPipe],
-): Promise<number> {
-  if (command.signal?.aborted) throw givenUp();
-  const child = spawn(program, args, {
-    cwd: '/',
-    env: programEnv,
-    stdio: ['ignore', stdout.writer, stderr.writer],
-    detached: true, // a session of its own, by which the command's processes are found again
-  });
-  const ended = new Promise<number>((resolve, reject) => {
-    child.on('error', (cause) => {
-      reject(unknown(`cannot run ${program}: ${cause.message}`, cause));
-    });
-    child.on('exit', (code, signal) => {
-      resolve(code ?? (signal === 'SIGKILL' ? 137 : 255));
-    });
-  });
-  await Promise.all([stdout.closeWriter(), stderr.closeWriter()]);
-  const limit = deadline(command);
+async function startOnPipes(command: string[], { io }: Exec, work: string): Promise<Started> {
+  const pipes = await StandardPipes.make(work, io.stdin !== undefined);
   try {
-    const outcome = await Promise.race([ended, limit.reached]);
-    if (typeof outcome === 'number') return outcome;
-    if (child.pid !== undefined) await killSession(child.pid);
-    await ended;
-    throw outcome;
+    if (pipes.stdin !== undefined) feed(io.stdin, pipes.stdin);
+    const outputs = [new Pump(pipes.stdout, io.stdout), new Pump(pipes.stderr, io.stderr)];
+    return { ...start(command, [...pipes.given]), outputs, close: () => pipes.close() };
+  } catch (error) {
+    await pipes.close();
+    throw error;
   } finally {
-    limit.clear();
+    await pipes.release();
   }
 }
 
-/** A promise of the error to throw when the time is over or the caller has given up. */
-function deadline(command: ExecCommand): { reached: Promise<CriError>; clear: () => void } {
-  const { timeoutMs, signal } = command;
-  let clear = (): void => undefined;
-  const reached = new Promise<CriError>((resolve) => {
-    const abort = (): void => {
-      resolve(givenUp());
-    };
-    const message = `the command did not end within ${String(timeoutMs)} ms and was killed`;
-    const timer =
-      timeoutMs > 0
-        ? setTimeout(() => {
-            resolve(deadlineExceeded(message));
-          }, timeoutMs)
-        : undefined;
-    signal?.addEventListener('abort', abort);
-    clear = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
-    };
-  });
-  return { reached, clear };
+/** The runtime hands a terminal over through a socket, named from inside its directory: a whole path may be too long. */
+function startOnTerminal(command: string[], { io, signal }: Exec, work: string): Promise<Started> {
+  const running = start(relayCommand('pty', CONSOLE, ...command), ['pipe', 'pipe', 'ignore', 'pipe'], work);
+  const [input, output, , sizes] = running.child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
+  feed(io.stdin, input);
+  sizes.on('error', () => undefined); // the command has ended
+  void (async () => {
+    for await (const { width, height } of io.resizes ?? []) {
+      if (signal.aborted || sizes.destroyed) return;
+      sizes.write(`${String(height)} ${String(width)}\n`);
+    }
+  })();
+  const close = () => {
+    for (const stream of [input, output, sizes]) stream.destroy();
+    return Promise.resolve();
+  };
+  return Promise.resolve({ ...running, outputs: [new Pump(output, io.stdout)], close });
 }
 
-function givenUp(): CriError {
-  return new CriError(StatusCode.CANCELLED, 'the caller has given the command up');
+function start([program = '', ...args]: string[], stdio: StdioOptions, cwd = '/'): Running {
+  // A session of its own, by which the command's processes are found again.
+  const child = spawn(program, args, { cwd, env: programEnv, stdio, detached: true });
+  // Listened for at once: a short command ends before anything else is done.
+  const ended = new Promise<number>((resolve, reject) => {
+    child.on('error', (cause) => {
+      reject(unknown(`cannot run ${child.spawnfile}: ${cause.message}`, cause));
+    });
+    child.on('exit', (code, killed) => {
+      resolve(code ?? (killed === 'SIGKILL' ? 137 : 255));
+    });
+  });
+  ended.catch(() => undefined);
+  return { child, ended };
+}
+
+/** The exit code; when the signal fires first, the command is killed. */
+async function endOf({ child, ended }: Running, signal: AbortSignal): Promise<number> {
+  let leave: () => void = () => undefined;
+  const left = new Promise<undefined>((resolve) => {
+    leave = () => {
+      resolve(undefined);
+    };
+    signal.addEventListener('abort', leave);
+    if (signal.aborted) leave();
+  });
+  try {
+    const code = await Promise.race([ended, left]);
+    if (code !== undefined) return code;
+    if (child.pid !== undefined) await killSession(child.pid);
+    await ended;
+    throw reasonOf(signal);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
+}
+
+function reasonOf(signal: AbortSignal): CriError {
+  if (signal.reason instanceof CriError) return signal.reason;
+  return new CriError(StatusCode.CANCELLED, 'the client has gone; the command was killed');
 }

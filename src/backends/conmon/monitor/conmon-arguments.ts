@@ -3,8 +3,10 @@ import type { RunnerPaths } from '../paths.ts';
 
 export interface MonitorRequest {
   id: string;
-  /** Absolute paths of the programs. */
+  /** Absolute path of the OCI runtime. */
   runtime: string;
+  /** Absolute path of the native helper. */
+  native: string;
   terminal: boolean;
   /** Absolute path of the CRI log; undefined: output is discarded. */
   logPath: string | undefined;
@@ -27,7 +29,8 @@ export function conmonArguments(paths: RunnerPaths, request: MonitorRequest): st
   return [
     ...['--api-version', '1'],
     ...['--cid', id, '--cuuid', id, '--name', id],
-    ...['--runtime', request.runtime],
+    // conmon gives the runtime the node's null device, which it would give to the container's user; `enter` replaces it.
+    ...['--runtime', request.native, '--runtime-arg', 'enter', '--runtime-arg', request.runtime],
     ...['--runtime-arg', `--root=${paths.runtimeRoot}`],
     ...['--runtime-arg', `--log=${paths.runtimeLog(id)}`, '--runtime-arg', '--log-format=json'],
     ...['--bundle', paths.bundle(id)],

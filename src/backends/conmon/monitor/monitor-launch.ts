@@ -4,17 +4,16 @@ import { messageOf } from '../../../utils/errors.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
 import { parseSyncMessage } from './sync-message.ts';
 
-/** Enters the cgroups named before `--`, then becomes the command after it: conmon must never run in this server's cgroup. */
-const ENTER_AND_EXEC = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"';
-
 export interface MonitorLaunch {
+  /** Absolute path of the native helper. */
+  native: string;
   conmon: string;
   args: string[];
   /** `cgroup.procs` files that conmon enters. */
   cgroupFiles: string[];
-  /** conmon's working folder, where it notes an OOM kill. */
+  /** conmon's working directory, where it notes an OOM kill. */
   bundle: string;
-  /** Folder of conmon's short-lived console socket. */
+  /** Directory of conmon's short-lived console socket. */
   temporary: string;
   /** Milliseconds that the runtime may take. */
   timeoutMs: number;
@@ -26,16 +25,14 @@ export interface MonitorLaunch {
  * @throws Error with conmon's or the runtime's words, which may be empty. conmon may then still be ending.
  */
 export async function launchMonitor(launch: MonitorLaunch): Promise<number> {
-  const child = spawn(
-    '/bin/sh',
-    ['-c', ENTER_AND_EXEC, 'sh', ...launch.cgroupFiles, '--', launch.conmon, ...launch.args],
-    {
-      cwd: launch.bundle,
-      env: { ...programEnv, TMPDIR: launch.temporary, _OCI_SYNCPIPE: '3' },
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-      detached: true,
-    },
-  );
+  // conmon must never run in this server's cgroup.
+  const entry = launch.cgroupFiles.flatMap((file) => ['--cgroup', file]);
+  const child = spawn(launch.native, ['enter', ...entry, launch.conmon, ...launch.args], {
+    cwd: launch.bundle,
+    env: { ...programEnv, TMPDIR: launch.temporary, _OCI_SYNCPIPE: '3' },
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   const [, , stderr, sync] = child.stdio as unknown as [null, null, Readable, Readable]; // as `stdio` asks
   const timer = setTimeout(() => {
     sync.destroy(new Error(`no answer within ${String(launch.timeoutMs)} ms`));

@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { ContainerStreams } from '../../../core/model/container-runner.ts';
 import { feed } from './pump.ts';
-import { relayArguments } from './relay.ts';
-import { runRelay } from './relay-process.ts';
+import { relayCommand, runRelay } from './relay-process.ts';
 
 /** Bytes before each packet of the relay: stream number and length. */
 const HEADER_BYTES = 3;
@@ -30,9 +29,9 @@ export async function attachToMonitor(
   const stays = inputOnce && io.stdin === undefined;
   const mode = io.stdin !== undefined ? 'input' : stays ? 'stay' : 'output';
   // Named from inside its folder: the whole path may be longer than the 107 bytes of a socket's address.
-  const args = relayArguments('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
+  const command = relayCommand('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
   const what = 'the attachment ended';
-  await runRelay({ program: 'perl', args, cwd: bundle, what, stays }, signal, async (child) => {
+  await runRelay({ command, cwd: bundle, what, stays }, signal, async (child) => {
     feed(io.stdin, child.stdin);
     await handOut(child.stdout, io);
   });

@@ -1,8 +1,7 @@
 import type { ContainerStreams } from '../../../core/model/container-runner.ts';
 import type { Placement } from '../../../core/model/sandbox-provider.ts';
 import { Pump, feed } from './pump.ts';
-import { relayArguments } from './relay.ts';
-import { runRelay } from './relay-process.ts';
+import { relayCommand, runRelay } from './relay-process.ts';
 
 /** One connection to a port on a pod's loopback; see ContainerRunner.forwardPort. */
 export async function forwardPort(
@@ -12,11 +11,9 @@ export async function forwardPort(
   signal: AbortSignal,
 ): Promise<void> {
   const netns = placement.namespaces.network;
-  const relay = relayArguments('tcp', String(port));
-  const [program, args] =
-    netns === undefined ? ['perl', relay] : ['nsenter', [`--net=${netns}`, '--', 'perl', ...relay]];
+  const command = relayCommand('tcp', String(port), ...(netns === undefined ? [] : [netns]));
   const what = `cannot connect to port ${String(port)} on localhost of the pod`;
-  await runRelay({ program, args, cwd: '/', what }, signal, async (child) => {
+  await runRelay({ command, cwd: '/', what }, signal, async (child) => {
     feed(io.stdin, child.stdin);
     await new Pump(child.stdout, io.stdout).ended;
     // The pod has ended its direction; the client is told at once, for it may wait for that before it ends its own.

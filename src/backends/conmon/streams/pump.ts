@@ -37,13 +37,17 @@ export class Pump {
     });
   }
 
-  /** Resolves at the end, or when nothing came for `ms` milliseconds though the sink had room. */
-  async quiet(ms: number): Promise<void> {
+  /**
+   * Resolves at the end, or after `ms` milliseconds; with `follow` only when nothing came for so long though the sink had
+   * room.
+   */
+  async quiet(ms: number, follow: boolean): Promise<void> {
     for (let before = -1; !this.#over && (before !== this.#moved || this.#blocked);) {
       before = this.#moved;
       const given = new AbortController();
       await Promise.race([this.ended, sleep(ms, undefined, { signal: given.signal }).catch(() => undefined)]);
       given.abort();
+      if (!follow) return;
     }
   }
 

@@ -2,13 +2,19 @@ import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
+import { findNative } from '../../../host/native/find.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
 
 export type RelayChild = ChildProcessByStdio<Writable, Readable, Readable>;
 
+/** The words of a relay, a command of the native helper that carries bytes; src/native/relay.c tells of the modes. */
+export function relayCommand(mode: 'attach' | 'tcp' | 'pty', ...rest: string[]): string[] {
+  return [findNative(), 'relay', mode, ...rest];
+}
+
 export interface RelayCommand {
-  program: string;
-  args: string[];
+  /** See {@link relayCommand}. */
+  command: string[];
   cwd: string;
   /** Begins the message of an error. */
   what: string;
@@ -17,12 +23,12 @@ export interface RelayCommand {
 }
 
 /**
- * Runs a relay (see relay.ts) until it ends, or until its output does if it stays; `connect` ties its streams to the
+ * Runs a relay until it ends, or until its output does if it stays; `connect` ties its streams to the
  * client's and resolves when all its output is handed on. When `signal` fires a relay that does not stay is killed.
  * @throws CriError UNAVAILABLE with `what` and the relay's words, CANCELLED when the signal fired.
  */
 export async function runRelay(
-  { program, args, cwd, what, stays = false }: RelayCommand,
+  { command: [program = '', ...args], cwd, what, stays = false }: RelayCommand,
   signal: AbortSignal,
   connect: (child: RelayChild) => Promise<void>,
 ): Promise<void> {

@@ -5,8 +5,8 @@ import { checkNoNul } from '../checks.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { ContainerService } from './container-service.ts';
 
-/** The kubelet's cap on each stream of ExecSync (CRI ExecSyncResponse). */
-const EXEC_OUTPUT_BYTES = 16 * 1024 * 1024;
+/** CRI's cap on ExecSyncResponse, which is also the largest message that the kubelet's client takes; a little is framing. */
+const EXEC_OUTPUT_BYTES = 16 * 1024 * 1024 - 1024;
 /** The longest wait setTimeout of Node.js can do, in milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 

@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import test from 'ava';
-import { execStream } from '../../../../src/backends/conmon/exec/exec-stream.ts';
-import { execCommand } from '../../../../src/backends/conmon/exec/exec.ts';
+import fc from 'fast-check';
+import '../../../lib/native.ts';
+import { execSync, fit } from '../../../../src/backends/conmon/exec/exec-sync.ts';
+import { runExec } from '../../../../src/backends/conmon/exec/exec.ts';
+import { RelayLimit } from '../../../../src/backends/conmon/streams/relay-limit.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
 const PROCESS = {
@@ -21,13 +24,48 @@ for (const score of [undefined, 0, 500]) {
     const folder = await mkdtemp(join(tmpdir(), 'exec-'));
     t.teardown(() => rm(folder, { recursive: true, force: true }));
     const process = { ...PROCESS, ...(score !== undefined && { oomScoreAdj: score }) };
-    const target = { runtime: '/no/such/crun', runtimeRoot: folder, id: 'c', process, folder, drainMs: 100 };
+    const paths = { runtime: '/no/such/crun', runtimeRoot: folder, folder, monitors: undefined };
+    const target = { ...paths, id: 'c', process, drainMs: 100, follow: true };
     const refusal = { instanceOf: CriError, code: StatusCode.UNKNOWN, message: /\/no\/such\/crun/ } as object;
-    await t.throwsAsync(execCommand({ ...target, timeoutMs: 0, maxOutputBytes: 100 }), refusal);
+    await t.throwsAsync(execSync(target, { timeoutMs: 0, maxOutputBytes: 100 }), refusal);
     const io = { stdin: undefined, stdout: new PassThrough(), stderr: undefined, resizes: undefined };
     const { signal } = new AbortController();
-    await t.throwsAsync(execStream({ ...target, io, signal }), refusal);
-    await t.throwsAsync(execStream({ ...target, process: { ...process, terminal: true }, io, signal }), refusal);
+    await t.throwsAsync(runExec({ ...target, io, signal }), refusal);
+    await t.throwsAsync(runExec({ ...target, process: { ...process, terminal: true }, io, signal }), refusal);
     t.deepEqual(await readdir(folder), []);
   });
 }
+
+test('Output of both streams is cut to one limit, a small stream kept whole', (t) => {
+  const sizes = (stdout: number, stderr: number, limit: number) =>
+    fit(Buffer.alloc(stdout), Buffer.alloc(stderr), limit).map(({ length }) => length);
+  t.deepEqual(sizes(20, 3, 10), [7, 3]);
+  t.deepEqual(sizes(3, 20, 10), [3, 7]);
+  t.deepEqual(sizes(20, 20, 10), [5, 5]);
+  t.deepEqual(sizes(4, 6, 10), [4, 6]);
+  const size = fc.nat({ max: 50 });
+  fc.assert(
+    fc.property(size, size, size, (stdout, stderr, limit) => {
+      const kept = sizes(stdout, stderr, limit);
+      return (kept[0] ?? 0) + (kept[1] ?? 0) === Math.min(stdout + stderr, limit);
+    }),
+  );
+});
+
+test('Relays are bounded a pod, and one that has ended makes room', async (t) => {
+  const limit = new RelayLimit(2);
+  const ends: (() => void)[] = [];
+  const relay = (pod: string) => limit.run(pod, () => new Promise<void>((resolve) => ends.push(resolve)));
+  const first = [relay('a'), relay('a'), relay('b')];
+  await t.throwsAsync(relay('a'), { instanceOf: CriError, code: StatusCode.RESOURCE_EXHAUSTED, message: /close some/ });
+  ends[0]?.();
+  await first[0];
+  const next = relay('a');
+  for (const end of ends) end();
+  await Promise.all([...first, next]);
+  await t.throwsAsync(
+    limit.run('a', () => Promise.reject(new Error('x'))),
+    { message: 'x' },
+  );
+  t.is(await limit.run('a', () => Promise.resolve(1)), 1);
+});

@@ -25,6 +25,7 @@ test('conmon is told everything by options that take no further value as an opti
   const plain = {
     id: ID,
     runtime: '/usr/bin/crun',
+    native: '/usr/lib/lxcri-native',
     terminal: false,
     logPath: '/l/x.log',
     stdin: false,
@@ -32,6 +33,9 @@ test('conmon is told everything by options that take no further value as an opti
   };
   const args = conmonArguments(paths, plain);
   t.is(args[args.indexOf('--log-path') + 1], 'k8s-file:/l/x.log');
+  t.is(args[args.indexOf('--runtime') + 1], '/usr/lib/lxcri-native');
+  const words = args.filter((_, at) => args[at - 1] === '--runtime-arg');
+  t.deepEqual(words.slice(0, 3), ['enter', '/usr/bin/crun', '--root=/state/runtime']);
   t.is(args[args.indexOf('--bundle') + 1], `/state/containers/${ID}`);
   t.false(args.includes('--terminal') || args.includes('--stdin') || args.includes('--leave-stdin-open'));
   t.true(conmonArguments(paths, { ...plain, stdin: true }).includes('--leave-stdin-open'));

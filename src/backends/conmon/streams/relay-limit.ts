@@ -1,0 +1,31 @@
+import { CriError, StatusCode } from '../../../core/model/errors.ts';
+
+/** Bounds how many relays run for one pod at a time: a client may ask for any number of ports and connections. */
+export class RelayLimit {
+  readonly #most: number;
+  readonly #running = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /**
+   * Runs `work` as one of the pod's relays; `pod` is any name of the pod.
+   * @throws CriError RESOURCE_EXHAUSTED when there are as many already.
+   */
+  async run<T>(pod: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#running.get(pod) ?? 0;
+    if (before >= this.#most) {
+      const message = `the pod has ${String(before)} connections of attach, exec and port-forward already; close some of them`;
+      throw new CriError(StatusCode.RESOURCE_EXHAUSTED, message);
+    }
+    this.#running.set(pod, before + 1);
+    try {
+      return await work();
+    } finally {
+      const left = (this.#running.get(pod) ?? 1) - 1;
+      if (left > 0) this.#running.set(pod, left);
+      else this.#running.delete(pod);
+    }
+  }
+}
