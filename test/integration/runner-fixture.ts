@@ -22,6 +22,8 @@ export const IDLE = 'while :; do usleep 50000; done';
 export interface NewContainer {
   resources?: OciResources;
   log?: boolean;
+  /** In place of the fixture's own. */
+  logPath?: string;
   terminal?: boolean;
   stdin?: boolean;
   stdinOnce?: boolean;
@@ -114,7 +116,7 @@ export class RunnerFixture {
       id,
       spec: this.spec(id, args, options),
       placement: { namespaces: {}, cgroup: this.cgroup, monitorCgroup: `${this.cgroup}-monitors` },
-      logPath: (options.log ?? true) ? this.log(id) : undefined,
+      logPath: (options.log ?? true) ? (options.logPath ?? this.log(id)) : undefined,
       stdin: options.stdin ?? false,
       stdinOnce: options.stdinOnce ?? false,
     });

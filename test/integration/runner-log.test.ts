@@ -1,10 +1,10 @@
-import { readFile, readdir, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest from 'ava';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { eventually } from '../lib/eventually.ts';
-import { IDLE, RunnerFixture, outputOf, parseLog, testCgroup } from './runner-fixture.ts';
+import { IDLE, RunnerFixture, outputOf, parseLog, processesWith, testCgroup } from './runner-fixture.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
@@ -17,13 +17,17 @@ test('stdout and stderr come apart in the CRI log, bytes as they were, long line
   const id = await f.shell('echo out; echo err >/dev/stderr; cat /long; cat /binary >&2; echo -n end');
   await f.exit(id);
   const lines = await f.logLines(id);
-  t.is(outputOf(lines, 'stdout').toString(), `out\n${long}\nend`);
-  t.deepEqual(outputOf(lines, 'stderr'), Buffer.concat([Buffer.from('err\n'), binary]));
+  t.is(outputOf(lines, 'stdout').toString(), `out\n${long}\nend\n`);
+  t.deepEqual(outputOf(lines, 'stderr'), Buffer.concat([Buffer.from('err\n'), binary, Buffer.from('\n')]));
   t.true(
     lines.some(({ tag, content }) => tag === 'P' && content.length === 8192),
     "cut at conmon's buffer",
   );
-  t.is(lines.at(-1)?.tag, 'P', 'a last line without a line break is partial');
+  t.deepEqual(
+    lines.slice(-2).map(({ stream, tag, content }) => `${stream} ${tag} ${content.toString()}`),
+    ['stdout F ', 'stderr F '],
+    'a last line without a line break is closed',
+  );
 });
 
 test('100 MB of lines written as fast as possible are all there, in order', async (t) => {
@@ -69,6 +73,43 @@ test('Rotating the log under load neither loses nor doubles a line', async (t) =
   await writeFile(f.log(id), 'foreign');
   await t.throwsAsync(f.runner.reopenLog(id), { instanceOf: CriError, code: StatusCode.FAILED_PRECONDITION });
   t.is(await readFile(f.log(id), 'utf8'), 'foreign');
+});
+
+test('The last partial line of each stream is closed once, also when it was rotated away', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const both = await f.shell('printf out; printf err >&2');
+  await f.exit(both);
+  const text = await readFile(f.log(both), 'utf8');
+  const tags = parseLog(Buffer.from(text)).map(({ stream, tag, content }) => `${stream} ${tag} ${content.toString()}`);
+  t.deepEqual(tags.toSorted(), ['stderr F ', 'stderr P err', 'stdout F ', 'stdout P out']);
+  t.like(await f.runner.inspect(both), { status: 'stopped' });
+  t.is(await readFile(f.log(both), 'utf8'), text);
+
+  const rotated = await f.shell(`printf part; ${IDLE}`);
+  await eventually('the part', async () => (await f.logLines(rotated)).length > 0);
+  await rename(f.log(rotated), `${f.log(rotated)}.20260101-000000`);
+  await f.runner.reopenLog(rotated);
+  await f.runner.killAll(rotated);
+  await f.exit(rotated);
+  t.deepEqual(
+    (await f.logLines(rotated)).map(({ stream, tag, content }) => [stream, tag, content.length]),
+    [['stdout', 'F', 0]],
+  );
+});
+
+test('Reopening a log whose directory is gone makes the directory, and the container runs on', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const directory = join(f.folder, 'gone');
+  await mkdir(directory);
+  const id = await f.shell('while read -r line; do echo "$line"; done', {
+    logPath: join(directory, 'x.log'),
+    stdin: true,
+  });
+  await rm(directory, { recursive: true });
+  await f.runner.reopenLog(id);
+  t.is(await readFile(join(directory, 'x.log'), 'utf8'), '');
+  t.is((await f.runner.inspect(id)).status, 'running');
+  t.true((await processesWith(`--cid\0${id}`)).length > 0, 'conmon lives');
 });
 
 test('To reopen the log of a container that ends meanwhile is refused', async (t) => {

@@ -10,11 +10,16 @@ import { isErrno } from '../../utils/errors.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import { containerCgroups } from './container-cgroups.ts';
 import { readExitFile } from './exits/exits.ts';
+import { closeLog } from './monitor/log-end.ts';
+import { waitForEnd } from './monitor/monitor-process.ts';
 import type { RunnerPaths } from './paths.ts';
 import { readDraft, readRecord } from './record.ts';
 
 /** Milliseconds that conmon gets between the container's end and the exit file: it syncs the log before. */
 const EXIT_FILE_WAIT_MS = 2000;
+
+/** Milliseconds that conmon gets between the exit file and its end before the log is left as it is. */
+const MONITOR_END_WAIT_MS = 500;
 
 const SIGCONT = 18;
 
@@ -43,7 +48,10 @@ export async function readState(
   if (look === undefined) return { status: 'absent' };
   for (let waited = 0; ; waited += 20) {
     const exit = await readExit(paths, hierarchies, id);
-    if (exit !== undefined) return { status: 'stopped', exit };
+    if (exit !== undefined) {
+      await endLog(paths, id, exit);
+      return { status: 'stopped', exit };
+    }
     const pid = await look.container();
     if (pid !== undefined) return { status: (await exists(paths.startFifo(id))) ? 'created' : 'running', pid };
     const monitors = await look.monitors();
@@ -58,6 +66,13 @@ export async function readState(
     if (waited >= EXIT_FILE_WAIT_MS) return { status: 'running', pid: look.pid };
     await sleep(20);
   }
+}
+
+/** Closes the log's last line once conmon, which writes it, has ended; it does so within milliseconds of the exit file. */
+async function endLog(paths: RunnerPaths, id: string, { finishedAt }: ContainerExit): Promise<void> {
+  const record = await readRecord(paths.record(id));
+  if (record?.logPath === undefined || !(await waitForEnd(record.monitor, MONITOR_END_WAIT_MS))) return;
+  await closeLog(record.logPath, finishedAt);
 }
 
 /** The pid of a container's first process while it lives. */

@@ -1,4 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
@@ -13,7 +14,7 @@ const LIMIT_MS = 30_000;
 /**
  * Makes conmon open its log anew and returns when the new file is there. Lines before go to the renamed file, lines after
  * to the new one, none is lost. When nobody has renamed the file there is nothing to do: conmon would replace it by an
- * empty one.
+ * empty one. A log directory that is gone is made again: conmon would end without it.
  * @throws CriError FAILED_PRECONDITION when conmon is gone or ends meanwhile, or the path holds a file that is not conmon's;
  * DEADLINE_EXCEEDED when conmon does not answer.
  */
@@ -22,6 +23,7 @@ export async function reopenLog(control: string, logPath: string, monitor: Proce
     if (await holdsOpen(monitor.pid, logPath)) return;
     throw failedPrecondition(`${logPath} is not this container's log file; move it away, then ask again`);
   }
+  await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
   await askToReopenLog(control);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
     if (!(await isAlive(monitor)) && !(await exists(logPath))) {

@@ -15,6 +15,7 @@ import {
   readRuntimeErrors,
 } from '../../../../src/backends/conmon/runtime-command.ts';
 import { membersOf } from '../../../../src/backends/conmon/exec/session-kill.ts';
+import { lastTags } from '../../../../src/backends/conmon/monitor/log-end.ts';
 import { parseSyncMessage } from '../../../../src/backends/conmon/monitor/sync-message.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
@@ -172,6 +173,20 @@ test("The runner's record survives being written; a damaged one counts as lost",
   await writeRecord(path, draft);
   t.is(await readRecord(path), undefined, 'its creation was cut off');
   t.deepEqual(await readDraft(path), draft);
+});
+
+test('The last tag of each stream is read from the end of a log, whatever is in it', (t) => {
+  const time = '2026-01-02T03:04:05.000000006+00:00';
+  t.deepEqual(lastTags(`d\n${time} stdout F a\n${time} stderr P b\n${time} stdout P c\n`), {
+    stdout: 'P',
+    stderr: 'P',
+  });
+  t.deepEqual(lastTags(`${time} stdout P stderr F \n${time} stdin P x\n`), { stdout: 'P' });
+  t.deepEqual(lastTags(''), {});
+  fc.assert(
+    fc.property(fc.string(), (text) => Object.keys(lastTags(text)).length <= 2),
+    { numRuns: 1000 },
+  );
 });
 
 test('Programs are found on PATH or by path, and only when they can be executed', async (t) => {
