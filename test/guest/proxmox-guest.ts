@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { defaultInit } from '../../src/backends/holder-rootfs.ts';
 import { guestHook } from '../../src/backends/lxc/guest-hook.ts';
-import { monitorAddress } from '../../src/backends/lxc/monitor-socket.ts';
 import { ConmonRunner } from '../../src/backends/conmon/conmon-runner.ts';
 import type { ContainerExit } from '../../src/core/model/container-runner.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
@@ -176,7 +175,7 @@ export class ProxmoxGuest {
     request.writeInt32LE(19); // LXC_CMD_GET_LIMITING_CGROUP
     request.writeInt32LE(controller.length, 4);
     return new Promise((resolve, reject) => {
-      const socket = connect({ path: monitorAddress(this.folder, this.name) });
+      const socket = connect({ path: `\0${this.folder}/${this.name}/command` });
       const answer: Buffer[] = [];
       socket.once('connect', () => socket.write(Buffer.concat([request, controller])));
       socket.once('error', reject);

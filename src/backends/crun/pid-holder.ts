@@ -1,13 +1,12 @@
-import { constants, open } from 'node:fs';
+import { constants } from 'node:fs';
 import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { Socket } from 'node:net';
-import { promisify } from 'node:util';
+import type { Socket } from 'node:net';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
-import { isErrno } from '../../utils/errors.ts';
 import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { programEnv } from '../../host/processes/programs.ts';
 import { run } from '../../host/processes/run.ts';
+import { readAliveFifo } from '../alive-fifo.ts';
 import { holderSpec } from './holder-bundle.ts';
 import type { HolderBundle } from './holder-bundle.ts';
 
@@ -57,15 +56,8 @@ export class PidHolders {
   }
 
   /** A stream that ends with the holder; undefined when its FIFO is gone. */
-  async connect(directory: string): Promise<Socket | undefined> {
-    try {
-      // A descriptor and not a FileHandle, which would close it when collected.
-      const fd = await promisify(open)(fifoOf(directory), constants.O_RDONLY | constants.O_NONBLOCK);
-      return new Socket({ fd, readable: true, writable: false }).on('error', () => undefined).resume();
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw error;
-    }
+  connect(directory: string): Promise<Socket | undefined> {
+    return readAliveFifo(fifoOf(directory));
   }
 
   /** Removes what the runtime knows of it. No error when it knows nothing. */

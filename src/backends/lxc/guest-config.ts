@@ -47,7 +47,7 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     ['lxc.log.file', files.log],
     ['lxc.log.level', 'WARN'],
   ];
-  const keep = [spec.network === 'node' && 'net', spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'uts'];
+  const keep = [spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'uts'];
   // With one namespace kept, liblxc makes every other that this key does not name, a user namespace included.
   const kept = [spec.userNamespace === undefined && 'user', ...keep].filter((name) => name !== false);
   if (keep.some((name) => name !== false)) settings.push(['lxc.namespace.keep', kept.join(' ')]);
@@ -55,7 +55,10 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     const { hostId, size } = spec.userNamespace;
     for (const kind of ['u', 'g']) settings.push(['lxc.idmap', `${kind} 0 ${String(hostId)} ${String(size)}`]);
   }
-  if (spec.network === 'pod') {
+  if (spec.network === 'node') {
+    // By path: liblxc itself is in another one, see startGuest.
+    settings.push(['lxc.namespace.share.net', `/proc/${String(process.pid)}/ns/net`]);
+  } else {
     // With `up`, liblxc sets the loopback up.
     settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);
     if (spec.hostname !== '') settings.push(['lxc.uts.name', spec.hostname, 'hostname']);

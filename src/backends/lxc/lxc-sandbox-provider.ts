@@ -1,13 +1,14 @@
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { CriError, StatusCode, failedPrecondition } from '../../core/model/errors.ts';
+import { CriError, StatusCode, failedPrecondition, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
-import { killCgroup } from '../../host/cgroup/processes.ts';
+import { cgroupProcesses, killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
+import { readAliveFifo } from '../alive-fifo.ts';
 import { ExitWatch } from '../exit-watch.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
@@ -17,8 +18,7 @@ import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
 import { prepareHolder } from './holder.ts';
 import type { Holder } from './holder.ts';
-import { endMonitor, monitorsOf } from './monitor-end.ts';
-import { connectToMonitor } from './monitor-socket.ts';
+import { endMonitor } from './monitor-end.ts';
 import { startGuest } from './start-guest.ts';
 
 export interface LxcSandboxProviderOptions {
@@ -32,8 +32,9 @@ export interface LxcSandboxProviderOptions {
 }
 
 /**
- * The handler `lxc`: a pod is one LXC container that holds the pod's namespaces and cgroup. `lxc-ls`, `lxc-info` and
- * `lxc-stop` with `-P <lxcPath>` see it under the sandbox's id, and ending it by any of them ends the pod's containers too.
+ * The handler `lxc`: a pod is one LXC container that holds the pod's namespaces and cgroup. `lxc-ls -P <lxcPath>` lists it
+ * under the sandbox's id; `lxc-info` and `lxc-stop` reach it in its monitor's network namespace, see {@link startGuest}, and
+ * ending it by them ends the pod's containers too.
  */
 export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
@@ -64,7 +65,6 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   async unavailableBecause(): Promise<string | undefined> {
     try {
-      await this.#probe.answer(this.#lxcStart, ['--version']);
       await this.#prepare();
       return undefined;
     } catch (error) {
@@ -90,11 +90,21 @@ export class LxcSandboxProvider implements SandboxProvider {
       await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
       await writeFile(permit, '', { mode: 0o600 });
       await prepareGuestCgroups(cgroups);
-      await startGuest(this.#lxcStart, this.#lxcPath, spec, logFile);
-      // Not interruptible: the daemon would go on starting.
+      await startGuest({
+        lxcStart: this.#lxcStart,
+        lxcPath: this.#lxcPath,
+        logFile,
+        alive: this.#alive(spec.id),
+        spec,
+        isRunning: async () => isPauseProcess(await initOf(cgroups)),
+      });
+      // Not interruptible: the monitor would go on starting.
       signal?.throwIfAborted();
       const init = await initOf(cgroups);
-      await spareFromOomKiller([...(init === undefined ? [] : [init]), ...(await monitorsOf(spec.id, cgroups))]);
+      await spareFromOomKiller([
+        ...(init === undefined ? [] : [init]),
+        ...(await cgroupProcesses(cgroups.liblxcDirectories)),
+      ]);
       const placement = await this.inspect(spec);
       if (placement === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
       return placement;
@@ -112,7 +122,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const pid = await initOf(cgroups);
     if (pid === undefined) return undefined;
     this.#watch.watch(spec.id, {
-      connect: () => connectToMonitor(this.#lxcPath, spec.id),
+      connect: () => readAliveFifo(this.#alive(spec.id)),
       alive: async () => (await initOf(cgroups)) !== undefined,
     });
     const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
@@ -131,12 +141,15 @@ export class LxcSandboxProvider implements SandboxProvider {
   async describe(spec: SandboxSpec): Promise<Record<string, unknown>> {
     const cgroups = await guestCgroups(spec);
     const pid = await initOf(cgroups);
+    const [monitor] = await cgroupProcesses(cgroups.liblxcDirectories);
     return {
       provider: 'lxc',
       lxcPath: this.#lxcPath,
       lxcName: spec.id,
       running: pid !== undefined,
       ...(pid !== undefined && { pid }),
+      // `nsenter --net=<this> lxc-info -P <lxcPath> -n <lxcName>`
+      ...(monitor !== undefined && { lxcNetworkNamespace: `/proc/${String(monitor)}/ns/net` }),
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
     };
@@ -147,7 +160,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     this.#watch.forget(spec.id);
     const cgroups = await guestCgroups(spec);
     await killCgroup(cgroups.podDirectories);
-    await endMonitor(this.#lxcPath, spec.id, cgroups);
+    await endMonitor(this.#alive(spec.id), cgroups);
   }
 
   async remove(spec: SandboxSpec): Promise<void> {
@@ -185,7 +198,21 @@ export class LxcSandboxProvider implements SandboxProvider {
     return `${this.#lxcPath}/${id}`;
   }
 
-  #prepare(): Promise<Holder> {
+  /** The FIFO that a guest's first process and its monitor hold open. */
+  #alive(id: string): string {
+    return `${this.#directory(id)}/alive`;
+  }
+
+  async #prepare(): Promise<Holder> {
+    try {
+      for (const program of [this.#lxcStart, 'unshare', 'setsid']) await this.#probe.answer(program, ['--version']);
+    } catch (error) {
+      throw unavailable(`${messageOf(error)}; are the Debian packages lxc and util-linux installed?`, error);
+    }
+    return this.#prepareHolder();
+  }
+
+  #prepareHolder(): Promise<Holder> {
     this.#holder ??= (async () => {
       await openFolder(this.#lxcPath);
       return prepareHolder(`${this.#lxcPath}/.holder`, this.#init);
@@ -195,6 +222,12 @@ export class LxcSandboxProvider implements SandboxProvider {
     });
     return this.#holder;
   }
+}
+
+/** Whether a guest's first process has come as far as its own program. */
+async function isPauseProcess(pid: number | undefined): Promise<boolean> {
+  if (pid === undefined) return false;
+  return (await readFile(`/proc/${String(pid)}/comm`, 'utf8').catch(() => '')) === 'init\n';
 }
 
 function initOf(cgroups: GuestCgroups): Promise<number | undefined> {

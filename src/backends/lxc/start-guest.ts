@@ -1,46 +1,84 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { CommandError, run } from '../../host/processes/run.ts';
+import { run } from '../../host/processes/run.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { makeAliveFifo, readAliveFifo } from '../alive-fifo.ts';
 
 /** A start takes some 30 ms; liblxc's monitor waits for ever when the guest's first process dies at a bad moment. */
 const startTimeoutMs = 60_000;
 
+/** How often a guest that starts is looked at. */
+const lookEveryMs = 10;
+
+/**
+ * Starts liblxc's monitor in a session and a network namespace of its own: it listens on an abstract socket, and whoever
+ * shares its network namespace may command it (CVE-2020-15257 is of that kind). Its and the guest's standard streams are
+ * the FIFO. Prints the monitor's process id.
+ */
+const startScript = `${makeAliveFifo} && { setsid unshare --net -- "$@" <&9 >&9 2>&9 9>&- & echo $!; }`;
+
+/** What a start needs to know of the guest. */
+export interface GuestStart {
+  lxcStart: string;
+  lxcPath: string;
+  logFile: string;
+  /** The FIFO, made anew, that the guest and its monitor hold open. */
+  alive: string;
+  spec: Pick<SandboxSpec, 'id' | 'userNamespace'>;
+  /** Whether the guest's first process runs its program. */
+  isRunning: () => Promise<boolean>;
+}
+
 /**
  * Starts the guest whose configuration lies at `<lxcPath>/<id>/config`; it runs when this returns, and liblxc's monitor
- * stays as a daemon of its own.
+ * stays as a process of its own.
  * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
- * INTERNAL otherwise, UNAVAILABLE when lxc-start is missing.
+ * INTERNAL otherwise.
  */
-export async function startGuest(
-  lxcStart: string,
-  lxcPath: string,
-  { id, userNamespace }: Pick<SandboxSpec, 'id' | 'userNamespace'>,
-  logFile: string,
-): Promise<void> {
-  const args = ['--lxcpath', lxcPath, '--name', id, '--daemon', '--close-all-fds'];
+export async function startGuest({ lxcStart, lxcPath, logFile, alive, spec, isRunning }: GuestStart): Promise<void> {
+  const command = [lxcStart, '--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
   // Where liblxc finds newuidmap it wants the range in root's lines of /etc/subuid; here the kubelet has chosen it, from
   // what is reserved for itself. Without PATH, liblxc writes uid_map with its own rights.
-  const env = userNamespace === undefined ? { PATH: process.env.PATH } : {};
+  const env = spec.userNamespace === undefined ? { PATH: process.env['PATH'] } : {};
+  const options = { env, cwd: '/', timeoutMs: startTimeoutMs };
+  const { stdout } = await run('/bin/sh', ['-c', startScript, 'sh', alive, ...command], options);
+  const said = await follow(alive, Number(stdout), isRunning);
+  if (said === undefined) return;
+  const words = lastErrors(await readFile(logFile, 'utf8').catch(() => ''));
+  const sysctl = words.find((word) => word.includes('sysctl parameters '));
+  if (sysctl !== undefined) throw invalidArgument('linux.sysctls', sysctl);
+  throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${words.join('; ') || said}`);
+}
+
+/** Waits until the guest runs, or gives what its monitor, which has ended then, wrote. */
+async function follow(alive: string, monitor: number, isRunning: () => Promise<boolean>): Promise<string | undefined> {
+  const stream = await readAliveFifo(alive);
+  let said = '';
+  let ended = stream === undefined;
+  stream?.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-500)));
+  stream?.once('close', () => (ended = true));
+  const deadline = Date.now() + startTimeoutMs;
   try {
-    await run(lxcStart, args, { env, cwd: '/', timeoutMs: startTimeoutMs });
-  } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    if (error.exitCode === undefined && error.signal === undefined) {
-      throw new CriError(StatusCode.UNAVAILABLE, `${error.message}; is the Debian package lxc installed?`, {
-        cause: error,
-      });
+    while (!ended) {
+      await sleep(lookEveryMs);
+      if (await isRunning()) return undefined;
+      if (Date.now() < deadline) continue;
+      kill(monitor);
+      return `it did not start within ${String(startTimeoutMs / 1000)} s`;
     }
-    const words = lastErrors(await readFile(logFile, 'utf8').catch(() => ''));
-    const sysctl = words.find((word) => word.includes('sysctl parameters '));
-    if (sysctl !== undefined) throw invalidArgument('linux.sysctls', sysctl);
-    throw new CriError(
-      StatusCode.INTERNAL,
-      `cannot start the pod's LXC container: ${words.join('; ') || error.message}`,
-      {
-        cause: error,
-      },
-    );
+    return said.trim() || 'its monitor ended without a word';
+  } finally {
+    stream?.destroy();
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
   }
 }
 

@@ -1,7 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { formatLxcConfig } from '../../../../src/backends/lxc/lxc-config.ts';
-import { monitorAddress } from '../../../../src/backends/lxc/monitor-socket.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
 const write = (value: string, key = 'lxc.uts.name') => formatLxcConfig([{ key, value, field: 'the field' }]);
@@ -78,11 +77,6 @@ test('no value makes another line: each is read back as it was, or refused', (t)
     { numRuns: 3000 },
   );
   t.pass();
-});
-
-test("a monitor's address is liblxc's own, a hash of it where it is too long", (t) => {
-  t.is(monitorAddress('/var/lib/lxc', '100'), '\0/var/lib/lxc/100/command');
-  t.regex(monitorAddress('/'.padEnd(60, 'x'), 'a'.repeat(64)), /^\0lxc\/[0-9a-f]{16}\/command$/);
 });
 
 /** Reads such a file the way liblxc does: comments and empty lines dropped, blanks trimmed, one pair of quotes taken off. */
