@@ -41,12 +41,18 @@ export async function guestCgroups(spec: SandboxSpec): Promise<GuestCgroups> {
   };
 }
 
+/** Where liblxc's monitor is while it starts. It makes and enters one beside it, then. */
+export function startCgroup({ liblxc }: GuestCgroups): string {
+  return `${liblxc}/start`;
+}
+
 /**
  * Makes the cgroups below which liblxc makes those that processes enter. On cgroup v1 their cpusets are filled, and what is
  * made below inherits them: liblxc leaves a cpuset empty where the parent, as the kubelet makes it, passes on none
  * (cgroup.clone_children, cpuset(7)), and no process can enter it.
  */
-export async function prepareGuestCgroups({ pod, monitor, liblxc }: GuestCgroups): Promise<void> {
+export async function prepareGuestCgroups(cgroups: GuestCgroups): Promise<void> {
+  const { pod, monitor, liblxc } = cgroups;
   const hierarchies = await cgroupHierarchies();
   await createCgroup(monitor);
   for (const path of [pod, liblxc]) {
@@ -58,6 +64,7 @@ export async function prepareGuestCgroups({ pod, monitor, liblxc }: GuestCgroups
     for (const directory of cgroupDirectories(path, cpusets))
       await writeFile(`${directory}/cgroup.clone_children`, '1');
   }
+  await createCgroup(startCgroup(cgroups));
 }
 
 /** The hierarchies as liblxc sees them where process 1 is not at the root. */

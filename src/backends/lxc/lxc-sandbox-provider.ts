@@ -13,7 +13,7 @@ import { ExitWatch } from '../exit-watch.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
-import { guestCgroups, innerCgroup, prepareGuestCgroups } from './guest-cgroups.ts';
+import { guestCgroups, innerCgroup, prepareGuestCgroups, startCgroup } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
 import { prepareHolder } from './holder.ts';
@@ -94,6 +94,7 @@ export class LxcSandboxProvider implements SandboxProvider {
         lxcStart: this.#lxcStart,
         lxcPath: this.#lxcPath,
         logFile,
+        cgroup: startCgroup(cgroups),
         alive: this.#alive(spec.id),
         spec,
         isRunning: async () => isPauseProcess(await initOf(cgroups)),

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import { argvInCgroup } from '../../host/cgroup/argv.ts';
 import { run } from '../../host/processes/run.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { makeAliveFifo, readAliveFifo } from '../alive-fifo.ts';
@@ -15,15 +16,18 @@ const lookEveryMs = 10;
 /**
  * Starts liblxc's monitor in a session and a network namespace of its own: it listens on an abstract socket, and whoever
  * shares its network namespace may command it (CVE-2020-15257 is of that kind). Its and the guest's standard streams are
- * the FIFO. Prints the monitor's process id.
+ * the FIFO. It does not keep the descriptor by which commands at work are known (inheritInCommands): its cgroup tells of it
+ * from its first moment on. Prints the monitor's process id.
  */
-const startScript = `${makeAliveFifo} && { setsid unshare --net -- "$@" <&9 >&9 2>&9 9>&- & echo $!; }`;
+const startScript = `${makeAliveFifo} && { setsid unshare --net -- "$@" <&9 >&9 2>&9 9>&- 3>&- & echo $!; }`;
 
 /** What a start needs to know of the guest. */
 export interface GuestStart {
   lxcStart: string;
   lxcPath: string;
   logFile: string;
+  /** The cgroup in which liblxc's monitor is until it enters its own. */
+  cgroup: string;
   /** The FIFO, made anew, that the guest and its monitor hold open. */
   alive: string;
   spec: Pick<SandboxSpec, 'id' | 'userNamespace'>;
@@ -37,8 +41,10 @@ export interface GuestStart {
  * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
  * INTERNAL otherwise.
  */
-export async function startGuest({ lxcStart, lxcPath, logFile, alive, spec, isRunning }: GuestStart): Promise<void> {
-  const command = [lxcStart, '--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
+export async function startGuest(start: GuestStart): Promise<void> {
+  const { lxcStart, lxcPath, logFile, cgroup, alive, spec, isRunning } = start;
+  const args = ['--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
+  const command = await argvInCgroup(cgroup, [lxcStart, ...args]);
   // Where liblxc finds newuidmap it wants the range in root's lines of /etc/subuid; here the kubelet has chosen it, from
   // what is reserved for itself. Without PATH, liblxc writes uid_map with its own rights.
   const env = spec.userNamespace === undefined ? { PATH: process.env['PATH'] } : {};
