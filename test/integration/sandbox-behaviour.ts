@@ -7,6 +7,11 @@ import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
 import { SandboxFixture, identity, inside, own } from './sandbox-fixture.ts';
 
+/** Opens an ICMP echo socket, and listens on a low port. */
+const unprivileged =
+  'socket(my $echo, PF_INET, SOCK_DGRAM, 1) or die "echo: $!"; socket(my $tcp, PF_INET, SOCK_STREAM, 6); ' +
+  'bind($tcp, sockaddr_in(80, INADDR_ANY)) or die "bind: $!"';
+
 /** What every sandbox provider promises, as tests. */
 export function behavesAsProvider(test: TestFn, make: (state: string, logger: Logger) => SandboxProvider): void {
   const serial = test.serial;
@@ -27,6 +32,20 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.is(placement.cgroup, `${fixture.cgroup}/kubepods/besteffort/pod1/${spec.id}`);
     t.not(await identity(placement.namespaces.ipc ?? ''), await own('ipc'));
     t.deepEqual(await fixture.provider.start(spec), placement, 'a repeated start finds the first');
+  });
+
+  serial('low ports and ping need no capability, in a user namespace too', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    for (const userNamespace of [undefined, { hostId: 300_000, size: 65_536 }]) {
+      const last = userNamespace === undefined ? '2147483647' : '65535';
+      const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': `0 ${last}` };
+      const spec = await fixture.spec({ sysctls, ...(userNamespace !== undefined && { userNamespace }) });
+      const placement = await fixture.provider.start(spec);
+      const nobody = ['setpriv', '--reuid=300099', '--regid=300099', '--clear-groups', '--bounding-set=-all'];
+      await inside(placement, ...nobody, '--', 'perl', '-MSocket', '-e', unprivileged);
+      t.regex(await inside(placement, 'cat', '/proc/sys/net/ipv4/ping_group_range'), /^\d+\t\d+$/);
+      t.is(await inside(placement, 'cat', '/proc/sys/net/ipv4/ip_unprivileged_port_start'), '0');
+    }
   });
 
   serial('host network, host IPC and a shared PID namespace', async (t) => {

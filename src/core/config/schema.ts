@@ -137,6 +137,19 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
             'limits of the processes of containers, "NAME=SOFT[:HARD]" each; none is above what the server has itself. What is not ' +
               "listed is as the server's own, with 1024 as the soft limit of nofile",
           ),
+        enable_unprivileged_ports: z
+          .boolean()
+          .default(true)
+          .describe(
+            'any user may listen on ports below 1024 in pods with a network of their own; pods that set ' +
+              'net.ipv4.ip_unprivileged_port_start keep their value',
+          ),
+        enable_unprivileged_icmp: z
+          .boolean()
+          .default(true)
+          .describe(
+            'ping needs no capability in pods with a network of their own; pods that set net.ipv4.ping_group_range keep their value',
+          ),
         pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
       })
       .refine((table) => table.cgroup_driver === 'cgroupfs' || /^$|\.slice$/.test(table.cgroup_parent), {

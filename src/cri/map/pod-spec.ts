@@ -12,7 +12,11 @@ import type { CgroupSettings } from './cgroup-parent.ts';
 import { podNamespaces } from './namespaces.ts';
 import { podLimits } from './resources.ts';
 import { selinuxLabel } from './security.ts';
-import { podSysctls } from './sysctls.ts';
+import { defaultSysctls, podSysctls } from './sysctls.ts';
+import type { SysctlDefaults } from './sysctls.ts';
+
+/** What the configuration says of pods. */
+export type PodSettings = CgroupSettings & SysctlDefaults;
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
 const PROTOCOLS: Readonly<Record<number, network.PortMapping['protocol']>> = {
@@ -25,7 +29,7 @@ const PROTOCOLS: Readonly<Record<number, network.PortMapping['protocol']>> = {
  * What a RunPodSandboxRequest asks for, every value checked.
  * @throws CriError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field of the request.
  */
-export function podSpec(config: PodSandboxConfig | undefined, settings: CgroupSettings): PodSpec {
+export function podSpec(config: PodSandboxConfig | undefined, settings: PodSettings): PodSpec {
   if (config === undefined) throw invalidArgument('config', 'is required');
   const metadata = podMetadata(config.metadata);
   if (config.logDirectory !== '') checkAbsolutePath('config.log_directory', config.logDirectory);
@@ -44,7 +48,7 @@ export function podSpec(config: PodSandboxConfig | undefined, settings: CgroupSe
     hostname: namespaces.network === 'node' ? '' : hostnameOf(config.hostname, metadata.name),
     logDirectory: config.logDirectory,
     namespaces,
-    sysctls: podSysctls(linux?.sysctls ?? {}, namespaces),
+    sysctls: { ...defaultSysctls(namespaces, settings), ...podSysctls(linux?.sysctls ?? {}, namespaces) },
     // A mapping without a host port offers nothing on the host.
     portMappings: config.portMappings.map(portMapping).filter(({ hostPort }) => hostPort > 0),
     cgroupParent: cgroupParent(linux?.cgroupParent ?? '', settings),

@@ -2,6 +2,28 @@ import { invalidArgument } from '../../core/model/errors.ts';
 import type { PodNamespaces } from '../../core/model/pod-spec.ts';
 import { isSysctlValue, sysctlName } from '../../core/model/sysctl.ts';
 
+/** What the configuration gives to pods with a network of their own; what is absent stays as the kernel has it. */
+export interface SysctlDefaults {
+  /** Any user may listen on ports below 1024. */
+  unprivilegedPorts?: boolean;
+  /** Any group may open ICMP echo sockets, so that ping needs no capability (icmp(7)). */
+  unprivilegedIcmp?: boolean;
+}
+
+/** The last group id (group ids end below 2^31 for this parameter). */
+const LAST_GROUP = 2_147_483_647;
+
+/** The kernel parameters that a pod has unless it asks for others. They change no node: the pod's network is its own. */
+export function defaultSysctls({ network, user }: PodNamespaces, defaults: SysctlDefaults): Record<string, string> {
+  if (network === 'node') return {};
+  // What a user namespace does not map cannot be written in it.
+  const last = Math.min(LAST_GROUP, user === undefined ? LAST_GROUP : user.size - 1);
+  return {
+    ...(defaults.unprivilegedPorts && { 'net.ipv4.ip_unprivileged_port_start': '0' }),
+    ...(defaults.unprivilegedIcmp && { 'net.ipv4.ping_group_range': `0 ${String(last)}` }),
+  };
+}
+
 /**
  * The kernel parameters of a pod (CRI LinuxPodSandboxConfig.sysctls), named as {@link sysctlName} gives them. One may be
  * set only in a namespace that the pod owns, or it would change the node.

@@ -17,7 +17,12 @@ export function sandboxCalls({ pods, config: { runtime } }: Services): Handlers<
       .filter((record) => matchesSandbox(record, filter))
       .sort((a, b) => Number(b.createdAt - a.createdAt))
       .map(toPodSandbox);
-  const settings = { cgroupDriver: runtime.cgroup_driver, cgroupParent: runtime.cgroup_parent };
+  const settings = {
+    cgroupDriver: runtime.cgroup_driver,
+    cgroupParent: runtime.cgroup_parent,
+    unprivilegedPorts: runtime.enable_unprivileged_ports,
+    unprivilegedIcmp: runtime.enable_unprivileged_icmp,
+  };
   return {
     runPodSandbox: async ({ config, runtimeHandler }) => {
       const spec = podSpec(config, settings);

@@ -135,3 +135,13 @@ test('what the kubelet reads from a cgroup without limits is no limit', (t) => {
   t.deepEqual(resources, { memory: 'unlimited', cpuQuota: 'unlimited' });
   t.deepEqual(overhead, { memory: 'unlimited' });
 });
+
+test("a pod's own kernel parameters win over the configured ones", (t) => {
+  const name = 'net.ipv4.ip_unprivileged_port_start';
+  const config = PodSandboxConfig.create({
+    metadata,
+    linux: { sysctls: { 'net/ipv4/ip_unprivileged_port_start': '80' } },
+  });
+  const settings = { cgroupDriver: 'cgroupfs', cgroupParent: '', unprivilegedPorts: true } as const;
+  t.deepEqual(podSpec(config, settings).sysctls, { [name]: '80' });
+});
