@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import { invalidArgument } from '../core/model/errors.ts';
 import type { SandboxSpec } from '../core/model/sandbox-provider.ts';
 import { isSysctlValue, sysctlName } from '../core/model/sysctl.ts';
@@ -44,4 +45,12 @@ export function sandboxCgroups(spec: SandboxSpec): { pod: string; monitor: strin
   const parent = checkCgroupPath(spec.cgroupParent, 'linux.cgroup_parent');
   const pod = `${parent === '/' ? '' : parent}/${spec.id}`;
   return { pod, monitor: `${pod}.monitor` };
+}
+
+/** Why a sandbox cannot go on whose directory somebody removed; undefined when it is there. */
+export async function missingDirectory({ runDir }: SandboxSpec): Promise<string | undefined> {
+  return access(runDir).then(
+    () => undefined,
+    () => `its directory ${runDir} was removed`,
+  );
 }

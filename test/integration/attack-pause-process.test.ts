@@ -5,7 +5,7 @@ import { SandboxFixture, crun, lxc } from './sandbox-fixture.ts';
 for (const [handler, make] of Object.entries({ lxc, crun })) {
   test.serial(`a shared PID namespace gives nothing of its first process: ${handler}`, async (t) => {
     const fixture = await SandboxFixture.make(t, make);
-    const placement = await fixture.provider.start(await fixture.spec({ pid: 'pod' }));
+    const placement = await fixture.run(await fixture.spec({ pid: 'pod' }));
     const before = await readFile('/proc/sys/kernel/core_pattern', 'utf8');
     for (const who of ['', 'as 65535 ', 'as 65534 ']) {
       const attempts = ['attach 1', 'list /proc/1/root', 'list /proc/1/cwd', 'write /proc/1/mem x'];
@@ -26,7 +26,7 @@ for (const [handler, make] of Object.entries({ lxc, crun })) {
       { userNamespace: { hostId: 300_000, size: 65_536 } },
     ];
     for (const [index, more] of specs.entries()) {
-      const placement = await fixture.provider.start(await fixture.spec({ ...more, pid: 'pod' }));
+      const placement = await fixture.run(await fixture.spec({ ...more, pid: 'pod' }));
       const pid = placement.namespaces.pid?.split('/')[2] ?? '';
       const status = await readFile(`/proc/${pid}/status`, 'utf8');
       const id = index === 2 ? 365_535 : 65_535;

@@ -7,7 +7,7 @@ behavesAsProvider(test, crun);
 
 test.serial('a sandbox without a shared PID namespace needs no process', async (t) => {
   const fixture = await SandboxFixture.make(t, crun);
-  const placement = await fixture.provider.start(await fixture.spec());
+  const placement = await fixture.run(await fixture.spec());
   t.deepEqual(await fixture.processes(placement.cgroup), []);
   t.deepEqual(await fixture.processes(placement.monitorCgroup), []);
 });

@@ -29,7 +29,7 @@ async function asKubelet(paths: readonly string[]): Promise<void> {
 
 /** Runs one of liblxc's commands where it reaches the pod, as the verbose status says. */
 async function byHand(fixture: SandboxFixture, id: string, command: string, ...args: string[]): Promise<string> {
-  const { lxcNetworkNamespace } = await fixture.provider.describe(await fixture.spec({ id }));
+  const { lxcNetworkNamespace } = await fixture.provider.describe({ spec: await fixture.spec({ id }) });
   const lxc = [command, '-P', `${fixture.folder}/state`, '-n', id, ...args];
   return (await run('nsenter', [`--net=${String(lxcNetworkNamespace)}`, '--', ...lxc])).stdout;
 }
@@ -48,7 +48,7 @@ for (const [how, end] of endings) {
   test.serial(`ended by ${how}, a guest takes its containers along and does not come back`, async (t) => {
     const fixture = await SandboxFixture.make(t, lxc);
     const spec = await fixture.spec();
-    const placement = await fixture.provider.start(spec);
+    const placement = await fixture.run(spec);
     await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
     const guest = `${placement.cgroup}/guest`;
     const [init] = await fixture.processes(guest);
@@ -58,9 +58,9 @@ for (const [how, end] of endings) {
     // By the guest's own hook: nothing of the provider has been called.
     await eventually('the end of the containers', async () => (await fixture.processes(placement.cgroup)).length === 0);
     await eventually('the end of its monitor', async () => (await processesWith(spec.id)).length === 0);
-    t.is(await fixture.provider.inspect(spec), undefined);
+    t.is(await fixture.placement(spec), undefined);
     t.deepEqual(fixture.exits, [spec.id]);
-    await fixture.provider.remove(spec);
+    await fixture.provider.remove({ spec });
   });
 }
 
@@ -68,31 +68,31 @@ test.serial('when the monitor is killed by hand, the pod goes on, and its end is
   const fixture = await SandboxFixture.make(t, lxc);
   const before = await inventory(fixture);
   const spec = await fixture.spec();
-  const placement = await fixture.provider.start(spec);
+  const placement = await fixture.run(spec);
   await fixture.container(placement);
   const [init] = await fixture.processes(`${placement.cgroup}/guest`);
   process.kill(await parentOf(init ?? 0), 'SIGKILL');
-  t.deepEqual(await fixture.again().inspect(spec), placement);
+  t.deepEqual(await fixture.placement(spec, fixture.again()), placement);
   process.kill(init ?? 0, 'SIGKILL');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
-  await fixture.provider.stop(spec);
+  await fixture.provider.stop({ spec });
   t.deepEqual(await fixture.processes(placement.cgroup), []);
-  await fixture.provider.remove(spec);
+  await fixture.provider.remove({ spec });
   t.deepEqual(await leftovers(fixture, before, irrelevant), []);
 });
 
 test.serial('nobody but the server starts a guest: an ended one stays ended, and says why', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
-  const placement = await fixture.provider.start(spec);
+  const placement = await fixture.run(spec);
   const [lxcPath, log] = [`${fixture.folder}/state`, `${fixture.folder}/by-hand.log`];
   await byHand(fixture, spec.id, 'lxc-stop', '-k');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await t.throwsAsync(run('lxc-start', ['-P', lxcPath, '-n', spec.id, '-o', log, '-l', 'DEBUG']));
   t.regex(await readFile(log, 'utf8'), /this guest is a Kubernetes pod that has ended/);
-  t.is(await fixture.provider.inspect(spec), undefined);
+  t.is(await fixture.placement(spec), undefined);
   t.deepEqual(await fixture.processes(placement.cgroup), []);
-  t.true((await fixture.provider.start(spec)).cgroup === placement.cgroup);
+  t.true((await fixture.run(spec)).cgroup === placement.cgroup);
 });
 
 test.serial('a parent that the kubelet made, without cgroup.clone_children, takes a pod', async (t) => {
@@ -100,28 +100,28 @@ test.serial('a parent that the kubelet made, without cgroup.clone_children, take
   const cgroupParent = `${fixture.cgroup}/burstable/pod2`;
   await asKubelet([fixture.cgroup, `${fixture.cgroup}/burstable`, cgroupParent]);
   const spec = await fixture.spec({ cgroupParent });
-  const placement = await fixture.provider.start(spec);
+  const placement = await fixture.run(spec);
   await fixture.container(placement);
   t.is((await fixture.processes(`${placement.cgroup}/guest`)).length, 1);
   for (const { mountPoint, controllers } of await cgroupHierarchies()) {
     if (!controllers.includes('cpuset')) continue;
     t.is(await readFile(`${mountPoint}${cgroupParent}/cgroup.clone_children`, 'utf8'), '0\n', "the kubelet's own stay");
   }
-  await fixture.provider.remove(spec);
-  t.is(await fixture.provider.inspect(spec), undefined);
+  await fixture.provider.remove({ spec });
+  t.is(await fixture.placement(spec), undefined);
 });
 
 test.serial('stop leaves the monitors of containers alone', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
-  const placement = await fixture.provider.start(spec);
+  const placement = await fixture.run(spec);
   const { argvInCgroup } = await import('../../src/host/cgroup/argv.ts');
   const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '1000']);
   const monitor = run(command, args);
   await eventually('it', async () => (await fixture.processes(placement.monitorCgroup)).length === 1);
-  await fixture.provider.stop(spec);
+  await fixture.provider.stop({ spec });
   t.is((await fixture.processes(placement.monitorCgroup)).length, 1);
-  await fixture.provider.remove(spec);
+  await fixture.provider.remove({ spec });
   await t.throwsAsync(monitor, { message: /SIGKILL/ });
 });
 
@@ -130,7 +130,7 @@ test.serial('a state directory too long for a socket address works as well', asy
   await mkdir(parent, { recursive: true });
   const fixture = await SandboxFixture.make(t, lxc, parent);
   const spec = await fixture.spec();
-  await fixture.provider.start(spec);
+  await fixture.run(spec);
   t.regex(await byHand(fixture, spec.id, 'lxc-info', '-s'), /RUNNING/);
   await byHand(fixture, spec.id, 'lxc-stop', '-k');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
@@ -146,7 +146,7 @@ test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) =>
   await chmod(`${fixture.folder}/init`, 0o755);
   await fixture.provider.unavailableBecause();
   const before = await inventory(fixture);
-  const error = await t.throwsAsync(fixture.provider.start(await fixture.spec()), { instanceOf: CriError });
+  const error = await t.throwsAsync(fixture.run(await fixture.spec()), { instanceOf: CriError });
   t.is(error?.code, StatusCode.INTERNAL);
   t.log(error?.message);
   t.deepEqual(await leftovers(fixture, before, irrelevant), []);
@@ -158,7 +158,7 @@ test.serial('a missing lxc-start makes the handler unavailable, with its name', 
     return new LxcSandboxProvider({ lxcPath, logger, lxcStart: '/nonexistent/lxc-start' });
   });
   t.regex((await fixture.provider.unavailableBecause()) ?? '', /\/nonexistent\/lxc-start/);
-  const error = await t.throwsAsync(fixture.provider.start(await fixture.spec()), { instanceOf: CriError });
+  const error = await t.throwsAsync(fixture.run(await fixture.spec()), { instanceOf: CriError });
   t.is(error?.code, StatusCode.UNAVAILABLE);
 });
 

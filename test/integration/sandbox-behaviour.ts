@@ -21,7 +21,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.is(await fixture.provider.unavailableBecause(), undefined);
     const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '80', 'net.ipv4.ip_local_port_range': '2000\t3000' };
     const spec = await fixture.spec({ hostname: 'web-0', sysctls: { ...sysctls, 'kernel.shm_rmid_forced': '1' } });
-    const placement = await fixture.provider.start(spec);
+    const placement = await fixture.run(spec);
     t.deepEqual(Object.keys(placement.namespaces).sort(), ['ipc', 'network', 'uts']);
     t.is(await inside(placement, 'cat', '/proc/sys/kernel/hostname'), 'web-0');
     const links = await inside(placement, 'ip', '-br', 'link');
@@ -31,7 +31,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.is(await inside(placement, 'cat', '/proc/sys/kernel/shm_rmid_forced'), '1');
     t.is(placement.cgroup, `${fixture.cgroup}/kubepods/besteffort/pod1/${spec.id}`);
     t.not(await identity(placement.namespaces.ipc ?? ''), await own('ipc'));
-    t.deepEqual(await fixture.provider.start(spec), placement, 'a repeated start finds the first');
+    t.deepEqual(await fixture.run(spec), placement, 'a repeated start finds the first');
   });
 
   serial('low ports and ping need no capability, in a user namespace too', async (t) => {
@@ -40,7 +40,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
       const last = userNamespace === undefined ? '2147483647' : '65535';
       const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': `0 ${last}` };
       const spec = await fixture.spec({ sysctls, ...(userNamespace !== undefined && { userNamespace }) });
-      const placement = await fixture.provider.start(spec);
+      const placement = await fixture.run(spec);
       const nobody = ['setpriv', '--reuid=300099', '--regid=300099', '--clear-groups', '--bounding-set=-all'];
       await inside(placement, ...nobody, '--', 'perl', '-MSocket', '-e', unprivileged);
       t.regex(await inside(placement, 'cat', '/proc/sys/net/ipv4/ping_group_range'), /^\d+\t\d+$/);
@@ -50,11 +50,11 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
 
   serial('host network, host IPC and a shared PID namespace', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
-    const host = await fixture.provider.start(await fixture.spec({ network: 'node', ipc: 'node', hostname: '' }));
+    const host = await fixture.run(await fixture.spec({ network: 'node', ipc: 'node', hostname: '' }));
     t.deepEqual(host.namespaces, {});
-    const hostNet = await fixture.provider.start(await fixture.spec({ network: 'node', hostname: '' }));
+    const hostNet = await fixture.run(await fixture.spec({ network: 'node', hostname: '' }));
     t.deepEqual(Object.keys(hostNet.namespaces), ['ipc']);
-    const shared = await fixture.provider.start(await fixture.spec({ pid: 'pod', ipc: 'node' }));
+    const shared = await fixture.run(await fixture.spec({ pid: 'pod', ipc: 'node' }));
     t.deepEqual(Object.keys(shared.namespaces).sort(), ['network', 'pid', 'uts']);
     const [, init] = (/\/proc\/(\d+)\/ns\/pid$/.exec(shared.namespaces.pid ?? '') ?? []) as string[];
     const status = await readFile(`/proc/${String(init)}/status`, 'utf8');
@@ -75,43 +75,43 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
   serial('a container in the sandbox ends with stop, which may be repeated', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const spec = await fixture.spec();
-    const placement = await fixture.provider.start(spec);
+    const placement = await fixture.run(spec);
     await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
     t.true((await fixture.processes(placement.cgroup)).length > 0);
-    await fixture.provider.stop(spec);
+    await fixture.provider.stop({ spec });
     t.deepEqual(await fixture.processes(placement.cgroup), []);
-    t.is(await fixture.provider.inspect(spec), undefined);
-    await fixture.provider.stop(spec);
-    await fixture.provider.remove(spec);
-    await fixture.provider.stop(spec);
-    await fixture.provider.remove(spec);
+    t.is(await fixture.placement(spec), undefined);
+    await fixture.provider.stop({ spec });
+    await fixture.provider.remove({ spec });
+    await fixture.provider.stop({ spec });
+    await fixture.provider.remove({ spec });
     t.deepEqual(await fixture.provider.list(), []);
     t.deepEqual(fixture.exits, [], 'an end that was asked for is not told');
-    const anew = await fixture.provider.start(spec);
+    const anew = await fixture.run(spec);
     t.is(await inside(anew, 'cat', '/proc/sys/kernel/hostname'), 'pod-1', 'the same id can be started again');
   });
 
   serial('after a restart of the server a sandbox is found, and its end is noticed', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const spec = await fixture.spec({ pid: 'pod' });
-    const placement = await fixture.provider.start(spec);
+    const placement = await fixture.run(spec);
     const second = fixture.again();
     t.deepEqual(await second.list(), [spec.id]);
-    t.deepEqual(await second.inspect(spec), placement);
+    t.deepEqual(await fixture.placement(spec, second), placement);
     const container = await fixture.container(placement);
     process.kill(Number(placement.namespaces.pid?.split('/')[2]), 'SIGKILL');
     await eventually('a report of both providers', () => fixture.exits.length >= 2);
     t.deepEqual([...new Set(fixture.exits)], [spec.id]);
-    t.is(await second.inspect(spec), undefined);
+    t.is(await fixture.placement(spec, second), undefined);
     t.deepEqual(await fixture.processes(`${placement.cgroup}/${container}`), [], 'it ended with its PID namespace');
-    await second.remove(spec);
+    await second.remove({ spec });
   });
 
   serial('a sandbox that only its id tells of can be discarded', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const before = await inventory(fixture);
     const spec = await fixture.spec({ pid: 'pod' });
-    await fixture.container(await fixture.provider.start(spec));
+    await fixture.container(await fixture.run(spec));
     await fixture.again().discard(spec.id);
     await fixture.provider.discard(spec.id);
     t.deepEqual(await fixture.provider.list(), []);
@@ -125,11 +125,11 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     const specs = await Promise.all(
       Array.from({ length: 20 }, (_, index) => fixture.spec(kinds[index % kinds.length])),
     );
-    const placements = await Promise.all(specs.map((spec) => fixture.provider.start(spec)));
+    const placements = await Promise.all(specs.map((spec) => fixture.run(spec)));
     t.is((await fixture.provider.list()).length, 20);
     t.is(new Set(placements.flatMap(({ namespaces }) => namespaces.network ?? [])).size, 15);
-    await Promise.all(specs.map((spec) => fixture.provider.stop(spec)));
-    await Promise.all(specs.map((spec) => fixture.provider.remove(spec)));
+    await Promise.all(specs.map((spec) => fixture.provider.stop({ spec })));
+    await Promise.all(specs.map((spec) => fixture.provider.remove({ spec })));
     t.deepEqual(await fixture.provider.list(), []);
     t.deepEqual(await leftovers(fixture, before, irrelevant), []);
     t.deepEqual(fixture.exits, []);
@@ -159,11 +159,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     await fixture.provider.unavailableBecause();
     const before = await inventory(fixture);
     for (const [what, change, field] of hostile) {
-      const error = await t.throwsAsync(
-        fixture.provider.start(await fixture.spec(change)),
-        { instanceOf: CriError },
-        what,
-      );
+      const error = await t.throwsAsync(fixture.run(await fixture.spec(change)), { instanceOf: CriError }, what);
       t.is(error?.code, StatusCode.INVALID_ARGUMENT, what);
       t.regex(error?.message ?? '', field, what);
     }
@@ -177,7 +173,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
       hostname: 'N0.a--b.c',
       sysctls: { 'kernel.domainname': '"#=\\ \'$(id);--help\'"' },
     });
-    const placement = await fixture.provider.start(spec);
+    const placement = await fixture.run(spec);
     t.is(await inside(placement, 'cat', '/proc/sys/kernel/hostname'), 'N0.a--b.c');
     t.is(await inside(placement, 'cat', '/proc/sys/kernel/domainname'), '"#=\\ \'$(id);--help\'"');
   });

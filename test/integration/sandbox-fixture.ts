@@ -71,6 +71,23 @@ export class SandboxFixture {
     return provider;
   }
 
+  /** Creates and starts a sandbox; one that fails is removed, as the pod service does. */
+  async run(spec: SandboxSpec): Promise<Placement> {
+    try {
+      const made = await this.provider.create(spec, () => Promise.resolve());
+      return await this.provider.start(made);
+    } catch (error) {
+      await this.provider.remove({ spec });
+      throw error;
+    }
+  }
+
+  /** Where a sandbox is, as the provider finds it; undefined when it does not run. */
+  async placement(spec: SandboxSpec, provider = this.provider): Promise<Placement | undefined> {
+    const status = await provider.adopt({ spec });
+    return status.state === 'running' ? status.placement : undefined;
+  }
+
   async spec(more: Partial<SandboxSpec> = {}): Promise<SandboxSpec> {
     const id = more.id ?? randomBytes(32).toString('hex');
     const runDir = join(this.folder, 'run', id);

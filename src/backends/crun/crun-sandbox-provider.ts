@@ -2,7 +2,15 @@ import { access, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promise
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import type {
+  HandlerFeatures,
+  Placement,
+  SandboxHandle,
+  SandboxProvider,
+  SandboxReference,
+  SandboxSpec,
+  SandboxStatus,
+} from '../../core/model/sandbox-provider.ts';
 import { createCgroup } from '../../host/cgroup/create.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
@@ -11,10 +19,11 @@ import { killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
-import { ExitWatch } from '../exit-watch.ts';
+import { isPin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder, pauseProgram, prepareHolderRootfs } from '../holder-rootfs.ts';
-import { checkSandboxId, checkSandboxSpec, isSandboxId, sandboxCgroups } from '../sandbox-spec.ts';
+import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory, sandboxCgroups } from '../sandbox-spec.ts';
+import { SandboxWatch } from '../sandbox-watch.ts';
 import { PidHolders } from './pid-holder.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
 
@@ -39,20 +48,18 @@ export class CrunSandboxProvider implements SandboxProvider {
   readonly handler = 'crun';
   readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
   readonly #statePath: string;
-  readonly #logger: Logger;
   readonly #runtime: string;
   readonly #init: string;
   readonly #probe = new ProgramProbe();
   readonly #holders: PidHolders;
-  readonly #watch: ExitWatch;
+  readonly #watch: SandboxWatch;
 
   constructor(options: CrunSandboxProviderOptions) {
     this.#statePath = options.statePath;
-    this.#logger = options.logger;
     this.#runtime = options.ociRuntime ?? 'crun';
     this.#init = options.init ?? defaultInit;
     this.#holders = new PidHolders(this.#runtime, `${this.#statePath}/.holder/runtime`);
-    this.#watch = new ExitWatch(options.logger);
+    this.#watch = new SandboxWatch(options.logger);
   }
 
   async unavailableBecause(): Promise<string | undefined> {
@@ -65,55 +72,67 @@ export class CrunSandboxProvider implements SandboxProvider {
     }
   }
 
-  async start(spec: SandboxSpec, signal?: AbortSignal): Promise<Placement> {
+  async create(
+    spec: SandboxSpec,
+    progress: (handle: SandboxHandle) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<SandboxReference> {
     checkSandboxSpec(spec);
-    const running = await this.inspect(spec);
-    if (running !== undefined) return running;
-    await this.remove(spec);
+    const directory = `${this.#statePath}/${spec.id}`;
+    const sandbox = { spec, handle: { directory } };
+    await progress(sandbox.handle);
+    if ((await this.adopt(sandbox)).state === 'running') return sandbox;
+    await this.remove(sandbox);
     signal?.throwIfAborted();
-    try {
-      await openFolder(this.#statePath);
-      await mkdir(this.#directory(spec.id), { recursive: true, mode: 0o700 });
-      await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
-      const { pod, monitor } = sandboxCgroups(spec);
-      await createCgroup(pod);
-      await createCgroup(monitor);
-      await pinNamespaces(spec);
-      signal?.throwIfAborted();
-      if (spec.pid === 'pod') await this.#startHolder(spec);
-      signal?.throwIfAborted();
-      await writeFile(readyMark(spec), '');
-      const placement = await this.inspect(spec);
-      if (placement === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's namespaces were gone at once");
-      return placement;
-    } catch (error) {
-      await this.remove(spec).catch((failure: unknown) => {
-        this.#logger.warn('Cannot remove a sandbox that did not start', {
-          sandbox: spec.id,
-          error: messageOf(failure),
-        });
-      });
-      throw error;
-    }
-  }
-
-  async inspect(spec: SandboxSpec): Promise<Placement | undefined> {
-    checkSandboxId(spec.id);
-    if (!(await exists(readyMark(spec))) || !(await namespacesPinned(spec))) return undefined;
+    await openFolder(this.#statePath);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
     const { pod, monitor } = sandboxCgroups(spec);
-    const placement: Placement = { namespaces: joinable(spec), cgroup: pod, monitorCgroup: monitor };
-    if (spec.pid !== 'pod') return placement;
-    const pid = await holderOf(spec);
-    if (pid === undefined) return undefined;
-    this.#watch.watch(spec.id, {
-      connect: () => this.#holders.connect(this.#directory(spec.id)),
-      alive: async () => (await holderOf(spec)) !== undefined,
-    });
-    return { ...placement, namespaces: { ...placement.namespaces, pid: `/proc/${String(pid)}/ns/pid` } };
+    await createCgroup(pod);
+    await createCgroup(monitor);
+    return sandbox;
   }
 
-  async describe(spec: SandboxSpec): Promise<Record<string, unknown>> {
-    const placement = await this.inspect(spec);
+  async start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement> {
+    const earlier = await this.adopt(sandbox);
+    if (earlier.state === 'running') return earlier.placement;
+    const { spec } = sandbox;
+    await unpinNamespaces(spec);
+    await pinNamespaces(spec);
+    signal?.throwIfAborted();
+    if (spec.pid === 'pod') await this.#startHolder(sandbox);
+    signal?.throwIfAborted();
+    await writeFile(readyMark(spec), '');
+    const status = await this.adopt(sandbox);
+    if (status.state === 'running') return status.placement;
+    throw new CriError(StatusCode.INTERNAL, `the pod ended at once: ${status.reason}`);
+  }
+
+  async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
+    const { spec } = sandbox;
+    checkSandboxId(spec.id);
+    const placement = await placementOf(spec);
+    if (placement === undefined) {
+      const network = pinsOf(spec).get('net');
+      const isPinned = network !== undefined && (await isPin(network));
+      const reason = (await missingDirectory(spec)) ?? 'its namespaces are gone';
+      return { state: 'ended', reason, ...(isPinned && { networkNamespace: network }) };
+    }
+    // Without a process of its own nothing of it can end by itself.
+    const holder = {
+      connect: () => this.#holders.connect(this.#directory(sandbox)),
+      alive: async () => (await holderOf(spec)) !== undefined,
+    };
+    this.#watch.follow(spec, placement, spec.pid === 'pod' ? holder : undefined);
+    return { state: 'running', placement };
+  }
+
+  status({ spec }: SandboxReference): SandboxStatus {
+    return this.#watch.status(spec.id);
+  }
+
+  async describe({ spec }: SandboxReference): Promise<Record<string, unknown>> {
+    const placement = await placementOf(spec);
     const { pod, monitor } = sandboxCgroups(spec);
     return {
       provider: 'crun',
@@ -124,7 +143,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     };
   }
 
-  async stop(spec: SandboxSpec): Promise<void> {
+  async stop({ spec }: SandboxReference): Promise<void> {
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
     await rm(readyMark(spec), { force: true });
@@ -132,25 +151,27 @@ export class CrunSandboxProvider implements SandboxProvider {
     await unpinNamespaces(spec);
   }
 
-  async remove(spec: SandboxSpec): Promise<void> {
-    await this.stop(spec);
+  async remove(sandbox: SandboxReference): Promise<void> {
+    const { spec } = sandbox;
+    await this.stop(sandbox);
     await this.#holders.remove(spec.id);
     const hierarchies = await cgroupHierarchies();
     const { pod, monitor } = sandboxCgroups(spec);
     await killCgroup(cgroupDirectories(monitor, hierarchies));
     await removeCgroup([pod, monitor].flatMap((path) => cgroupDirectories(path, hierarchies)));
-    await rm(this.#directory(spec.id), { recursive: true, force: true });
+    await rm(this.#directory(sandbox), { recursive: true, force: true });
   }
 
   async discard(sandboxId: string): Promise<void> {
     checkSandboxId(sandboxId);
-    const text = await readFile(`${this.#directory(sandboxId)}/sandbox.json`, 'utf8').catch((error: unknown) => {
+    const directory = `${this.#statePath}/${sandboxId}`;
+    const text = await readFile(`${directory}/sandbox.json`, 'utf8').catch((error: unknown) => {
       if (isErrno(error, 'ENOENT')) return undefined;
       throw error;
     });
-    // The file is written before anything else is made, so without it there is nothing but the folder.
-    if (text !== undefined) await this.remove(JSON.parse(text) as SandboxSpec);
-    await rm(this.#directory(sandboxId), { recursive: true, force: true });
+    // The file is written before anything else is made, so without it there is nothing but the directory.
+    if (text !== undefined) await this.remove({ spec: JSON.parse(text) as SandboxSpec });
+    await rm(directory, { recursive: true, force: true });
   }
 
   async list(): Promise<string[]> {
@@ -161,11 +182,12 @@ export class CrunSandboxProvider implements SandboxProvider {
     return names.filter(isSandboxId);
   }
 
-  onExit(listener: (sandboxId: string) => void): () => void {
+  onExit(listener: (sandboxId: string, reason: string) => void): () => void {
     return this.#watch.onExit(listener);
   }
 
-  async #startHolder(spec: SandboxSpec): Promise<void> {
+  async #startHolder(sandbox: SandboxReference): Promise<void> {
+    const { spec } = sandbox;
     await openFolder(`${this.#statePath}/.holder`);
     await prepareHolderRootfs(this.#rootfs, this.#init);
     const bundle = {
@@ -175,7 +197,7 @@ export class CrunSandboxProvider implements SandboxProvider {
       namespaces: joinable(spec),
       ids: spec.userNamespace,
     };
-    await this.#holders.start(spec.id, this.#directory(spec.id), bundle);
+    await this.#holders.start(spec.id, this.#directory(sandbox), bundle);
     const holder = await holderOf(spec);
     if (holder !== undefined) await spareFromOomKiller([holder]);
   }
@@ -184,9 +206,22 @@ export class CrunSandboxProvider implements SandboxProvider {
     return `${this.#statePath}/.holder/rootfs`;
   }
 
-  #directory(id: string): string {
-    return `${this.#statePath}/${id}`;
+  /** Where the files of a sandbox are, which stay where they were made. */
+  #directory({ spec, handle }: SandboxReference): string {
+    const directory = handle?.['directory'];
+    return typeof directory === 'string' ? directory : `${this.#statePath}/${spec.id}`;
   }
+}
+
+/** Where the containers of a sandbox go; undefined unless all of it is there. */
+async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
+  if (!(await exists(readyMark(spec))) || !(await namespacesPinned(spec))) return undefined;
+  const { pod, monitor } = sandboxCgroups(spec);
+  const placement: Placement = { namespaces: joinable(spec), cgroup: pod, monitorCgroup: monitor };
+  if (spec.pid !== 'pod') return placement;
+  const pid = await holderOf(spec);
+  if (pid === undefined) return undefined;
+  return { ...placement, namespaces: { ...placement.namespaces, pid: `/proc/${String(pid)}/ns/pid` } };
 }
 
 /** Written last and removed first: a sandbox without it is half made or stopped. */

@@ -1,13 +1,10 @@
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
-import { isErrno } from '../../utils/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { sysctlPath } from '../../core/model/sysctl.ts';
 import { StepError, call } from '../../host/native/call.ts';
 import type { PinStep } from '../../host/native/steps.ts';
-
-/** `f_type` of nsfs, the file system of namespace files (linux/magic.h). */
-const nsfsMagic = 0x6e736673;
+import { isPin } from '../namespace-pin.ts';
 
 export type PinnedNamespace = 'net' | 'ipc' | 'uts' | 'user';
 
@@ -59,13 +56,4 @@ export async function namespacesPinned(spec: SandboxSpec): Promise<boolean> {
 export async function unpinNamespaces(spec: SandboxSpec): Promise<void> {
   await call([...pinsOf(spec).values()].map((target) => ({ do: 'unmount', target, all: true, limitMs: 30_000 })));
   await rm(`${spec.runDir}/ns`, { recursive: true, force: true });
-}
-
-async function isPin(file: string): Promise<boolean> {
-  try {
-    return (await statfs(file)).type === nsfsMagic;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
 }

@@ -1,18 +1,28 @@
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { CriError, StatusCode, failedPrecondition, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import type {
+  HandlerFeatures,
+  Placement,
+  SandboxHandle,
+  SandboxProvider,
+  SandboxReference,
+  SandboxSpec,
+  SandboxStatus,
+} from '../../core/model/sandbox-provider.ts';
 import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
 import { cgroupProcesses, killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
-import { ExitWatch } from '../exit-watch.ts';
+import { isPin, pin, unpin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
-import { checkSandboxId, checkSandboxSpec, isSandboxId } from '../sandbox-spec.ts';
+import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from '../sandbox-spec.ts';
+import { SandboxWatch } from '../sandbox-watch.ts';
 import { guestCgroups, innerCgroup, prepareGuestCgroups, startCgroup } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
@@ -40,11 +50,10 @@ export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
   readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
   readonly #lxcPath: string;
-  readonly #logger: Logger;
   readonly #lxcStart: string;
   readonly #init: string;
   readonly #probe = new ProgramProbe();
-  readonly #watch: ExitWatch;
+  readonly #watch: SandboxWatch;
   #holder: Promise<Holder> | undefined;
 
   /** @throws CriError FAILED_PRECONDITION when `lxcPath` has characters that liblxc's hook lines cannot carry. */
@@ -57,10 +66,9 @@ export class LxcSandboxProvider implements SandboxProvider {
       }
     }
     this.#lxcPath = options.lxcPath.replace(/\/+$/, '');
-    this.#logger = options.logger;
     this.#lxcStart = options.lxcStart ?? 'lxc-start';
     this.#init = options.init ?? defaultInit;
-    this.#watch = new ExitWatch(options.logger);
+    this.#watch = new SandboxWatch(options.logger);
   }
 
   async unavailableBecause(): Promise<string | undefined> {
@@ -72,64 +80,70 @@ export class LxcSandboxProvider implements SandboxProvider {
     }
   }
 
-  async start(spec: SandboxSpec, signal?: AbortSignal): Promise<Placement> {
+  async create(
+    spec: SandboxSpec,
+    progress: (handle: SandboxHandle) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<SandboxReference> {
     checkSandboxSpec(spec);
-    const running = await this.inspect(spec);
-    if (running !== undefined) return running;
-    await this.remove(spec);
+    const directory = `${this.#lxcPath}/${spec.id}`;
+    const sandbox = { spec, handle: { directory } };
+    await progress(sandbox.handle);
+    if ((await this.adopt(sandbox)).state === 'running') return sandbox;
+    await this.remove(sandbox);
     signal?.throwIfAborted();
     const holder = await this.#prepare();
     const cgroups = await guestCgroups(spec);
-    const logFile = `${spec.runDir}/lxc.log`;
-    const permit = `${this.#directory(spec.id)}/permit`;
-    const config = guestConfig(spec, cgroups, holder, { log: logFile, permit });
-    try {
-      await mkdir(this.#directory(spec.id), { mode: 0o700 });
-      await rm(logFile, { force: true });
-      await writeFileAtomic(`${this.#directory(spec.id)}/sandbox.json`, JSON.stringify(spec));
-      await writeFile(`${this.#directory(spec.id)}/config`, config, { mode: 0o600 });
-      await writeFile(permit, '', { mode: 0o600 });
-      await prepareGuestCgroups(cgroups);
-      await startGuest({
-        lxcStart: this.#lxcStart,
-        lxcPath: this.#lxcPath,
-        logFile,
-        cgroup: startCgroup(cgroups),
-        alive: this.#alive(spec.id),
-        spec,
-        isRunning: async () => isPauseProcess(await initOf(cgroups)),
-      });
-      // Not interruptible: the monitor would go on starting.
-      signal?.throwIfAborted();
-      const init = await initOf(cgroups);
-      await spareFromOomKiller([
-        ...(init === undefined ? [] : [init]),
-        ...(await cgroupProcesses(cgroups.liblxcDirectories)),
-      ]);
-      const placement = await this.inspect(spec);
-      if (placement === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
-      return placement;
-    } catch (error) {
-      await this.remove(spec).catch((failure: unknown) => {
-        this.#logger.warn('Cannot remove a guest that did not start', { sandbox: spec.id, error: messageOf(failure) });
-      });
-      throw error;
-    }
+    const config = guestConfig(spec, cgroups, holder, { log: logOf(spec), permit: `${directory}/permit` });
+    await mkdir(directory, { mode: 0o700 });
+    await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
+    await writeFile(`${directory}/config`, config, { mode: 0o600 });
+    await prepareGuestCgroups(cgroups);
+    return sandbox;
   }
 
-  async inspect(spec: SandboxSpec): Promise<Placement | undefined> {
+  async start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement> {
+    const earlier = await this.adopt(sandbox);
+    if (earlier.state === 'running') return earlier.placement;
+    const { spec } = sandbox;
+    const directory = this.#directory(sandbox);
+    const cgroups = await guestCgroups(spec);
+    await rm(logOf(spec), { force: true });
+    await writeFile(`${directory}/permit`, '', { mode: 0o600 });
+    await startGuest({
+      lxcStart: this.#lxcStart,
+      lxcPath: dirname(directory),
+      logFile: logOf(spec),
+      cgroup: startCgroup(cgroups),
+      alive: aliveOf(directory),
+      spec,
+      isRunning: async () => isPauseProcess(await initOf(cgroups)),
+    });
+    // Not interruptible: the monitor would go on starting.
+    signal?.throwIfAborted();
+    const init = await initOf(cgroups);
+    if (init === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
+    await spareFromOomKiller([init, ...(await cgroupProcesses(cgroups.liblxcDirectories))]);
+    if (spec.network === 'pod') await pin(`/proc/${String(init)}/ns/net`, networkPin(spec));
+    const status = await this.adopt(sandbox);
+    if (status.state === 'running') return status.placement;
+    throw new CriError(StatusCode.INTERNAL, `the pod's LXC container ended at once: ${status.reason}`);
+  }
+
+  async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
+    const { spec } = sandbox;
     checkSandboxId(spec.id);
     const cgroups = await guestCgroups(spec);
+    const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
-    if (pid === undefined) return undefined;
-    this.#watch.watch(spec.id, {
-      connect: () => readAliveFifo(this.#alive(spec.id)),
-      alive: async () => (await initOf(cgroups)) !== undefined,
-    });
+    const reason = pid === undefined ? 'its LXC container does not run' : await missingDirectory(spec);
+    if (pid === undefined || reason !== undefined) {
+      return { state: 'ended', reason: reason ?? '', ...(pinned !== undefined && { networkNamespace: pinned }) };
+    }
     const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
-    return {
+    const placement = {
       namespaces: {
-        ...(spec.network === 'pod' && { network: namespace('net'), uts: namespace('uts') }),
+        ...(spec.network === 'pod' && { network: pinned ?? namespace('net'), uts: namespace('uts') }),
         ...(spec.ipc === 'pod' && { ipc: namespace('ipc') }),
         ...(spec.pid === 'pod' && { pid: namespace('pid') }),
         ...(spec.userNamespace !== undefined && { user: namespace('user') }),
@@ -137,16 +151,25 @@ export class LxcSandboxProvider implements SandboxProvider {
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
     };
+    this.#watch.follow(spec, placement, {
+      connect: () => readAliveFifo(aliveOf(this.#directory(sandbox))),
+      alive: async () => (await initOf(cgroups)) !== undefined,
+    });
+    return { state: 'running', placement };
   }
 
-  async describe(spec: SandboxSpec): Promise<Record<string, unknown>> {
-    const cgroups = await guestCgroups(spec);
+  status({ spec }: SandboxReference): SandboxStatus {
+    return this.#watch.status(spec.id);
+  }
+
+  async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
+    const cgroups = await guestCgroups(sandbox.spec);
     const pid = await initOf(cgroups);
     const [monitor] = await cgroupProcesses(cgroups.liblxcDirectories);
     return {
       provider: 'lxc',
-      lxcPath: this.#lxcPath,
-      lxcName: spec.id,
+      lxcPath: dirname(this.#directory(sandbox)),
+      lxcName: sandbox.spec.id,
       running: pid !== undefined,
       ...(pid !== undefined && { pid }),
       // `nsenter --net=<this> lxc-info -P <lxcPath> -n <lxcName>`
@@ -156,31 +179,34 @@ export class LxcSandboxProvider implements SandboxProvider {
     };
   }
 
-  async stop(spec: SandboxSpec): Promise<void> {
+  async stop(sandbox: SandboxReference): Promise<void> {
+    const { spec } = sandbox;
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
     const cgroups = await guestCgroups(spec);
     await killCgroup(cgroups.podDirectories);
-    await endMonitor(this.#alive(spec.id), cgroups);
+    await endMonitor(aliveOf(this.#directory(sandbox)), cgroups);
+    await unpin(networkPin(spec));
   }
 
-  async remove(spec: SandboxSpec): Promise<void> {
-    await this.stop(spec);
-    const { podDirectories, monitorDirectories, liblxcDirectories } = await guestCgroups(spec);
+  async remove(sandbox: SandboxReference): Promise<void> {
+    await this.stop(sandbox);
+    const { podDirectories, monitorDirectories, liblxcDirectories } = await guestCgroups(sandbox.spec);
     await killCgroup([...monitorDirectories, ...liblxcDirectories]);
     await removeCgroup([...podDirectories, ...monitorDirectories, ...liblxcDirectories]);
-    await rm(this.#directory(spec.id), { recursive: true, force: true });
+    await rm(this.#directory(sandbox), { recursive: true, force: true });
   }
 
   async discard(sandboxId: string): Promise<void> {
     checkSandboxId(sandboxId);
-    const text = await readFile(`${this.#directory(sandboxId)}/sandbox.json`, 'utf8').catch((error: unknown) => {
+    const directory = `${this.#lxcPath}/${sandboxId}`;
+    const text = await readFile(`${directory}/sandbox.json`, 'utf8').catch((error: unknown) => {
       if (isErrno(error, 'ENOENT')) return undefined;
       throw error;
     });
-    // The file is written before liblxc is called, so without it there is nothing but the folder.
-    if (text !== undefined) await this.remove(JSON.parse(text) as SandboxSpec);
-    await rm(this.#directory(sandboxId), { recursive: true, force: true });
+    // The file is written before liblxc is called, so without it there is nothing but the directory.
+    if (text !== undefined) await this.remove({ spec: JSON.parse(text) as SandboxSpec });
+    await rm(directory, { recursive: true, force: true });
   }
 
   async list(): Promise<string[]> {
@@ -191,17 +217,14 @@ export class LxcSandboxProvider implements SandboxProvider {
     return names.filter(isSandboxId);
   }
 
-  onExit(listener: (sandboxId: string) => void): () => void {
+  onExit(listener: (sandboxId: string, reason: string) => void): () => void {
     return this.#watch.onExit(listener);
   }
 
-  #directory(id: string): string {
-    return `${this.#lxcPath}/${id}`;
-  }
-
-  /** The FIFO that a guest's first process and its monitor hold open. */
-  #alive(id: string): string {
-    return `${this.#directory(id)}/alive`;
+  /** liblxc's directory of a guest, which stays where it was made. */
+  #directory({ spec, handle }: SandboxReference): string {
+    const directory = handle?.['directory'];
+    return typeof directory === 'string' ? directory : `${this.#lxcPath}/${spec.id}`;
   }
 
   async #prepare(): Promise<Holder> {
@@ -223,6 +246,20 @@ export class LxcSandboxProvider implements SandboxProvider {
     });
     return this.#holder;
   }
+}
+
+/** The FIFO that a guest's first process and its monitor hold open. */
+function aliveOf(directory: string): string {
+  return `${directory}/alive`;
+}
+
+function logOf(spec: SandboxSpec): string {
+  return `${spec.runDir}/lxc.log`;
+}
+
+/** Keeps the network until it is detached: CNI plugins undo what they did by the addresses they find inside. */
+function networkPin(spec: SandboxSpec): string {
+  return `${spec.runDir}/net`;
 }
 
 /** Whether a guest's first process has come as far as its own program. */

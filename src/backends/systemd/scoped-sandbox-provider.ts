@@ -1,6 +1,13 @@
-import { access, rm, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
-import type { HandlerFeatures, Placement, SandboxProvider, SandboxSpec } from '../../core/model/sandbox-provider.ts';
+import type {
+  HandlerFeatures,
+  Placement,
+  SandboxHandle,
+  SandboxProvider,
+  SandboxReference,
+  SandboxSpec,
+  SandboxStatus,
+} from '../../core/model/sandbox-provider.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
@@ -34,40 +41,52 @@ export class ScopedSandboxProvider implements SandboxProvider {
     return this.#inner.unavailableBecause();
   }
 
-  async start(spec: SandboxSpec, signal?: AbortSignal): Promise<Placement> {
-    if (!this.#wanted || !(await isBootedBySystemd())) return this.#inner.start(spec, signal);
-    const inner = scoped(spec);
-    try {
-      await writeFile(markOf(spec), '', { mode: 0o600 });
-      await startScope(spec.id, posix.basename(spec.cgroupParent) || '-.slice', inner.cgroupParent);
-      return await this.#inner.start(inner, signal);
-    } catch (error) {
-      await this.remove(spec);
-      throw error;
-    }
+  async create(
+    spec: SandboxSpec,
+    progress: (handle: SandboxHandle) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<SandboxReference> {
+    if (!this.#wanted || !(await isBootedBySystemd())) return this.#inner.create(spec, progress, signal);
+    const inScope = scoped(spec);
+    let handle: SandboxHandle = { scope: scopeName(spec.id) };
+    await progress(handle);
+    await startScope(spec.id, posix.basename(spec.cgroupParent) || '-.slice', inScope.cgroupParent);
+    const keep = async (inner: SandboxHandle) => {
+      handle = { ...handle, inner };
+      await progress(handle);
+    };
+    await this.#inner.create(inScope, keep, signal);
+    return { spec, handle };
   }
 
-  async inspect(spec: SandboxSpec): Promise<Placement | undefined> {
-    return this.#inner.inspect(await made(spec));
+  start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement> {
+    return this.#inner.start(inner(sandbox), signal);
   }
 
-  async describe(spec: SandboxSpec): Promise<Record<string, unknown>> {
-    const facts = await this.#inner.describe(await made(spec));
-    return (await isScoped(spec)) ? { ...facts, systemdScope: scopeName(spec.id) } : facts;
+  adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
+    return this.#inner.adopt(inner(sandbox));
   }
 
-  async stop(spec: SandboxSpec): Promise<void> {
-    await this.#inner.stop(await made(spec));
-    if (await isScoped(spec)) await stopScope(spec.id);
+  status(sandbox: SandboxReference): SandboxStatus {
+    return this.#inner.status(inner(sandbox));
   }
 
-  async remove(spec: SandboxSpec): Promise<void> {
-    await this.#inner.remove(await made(spec));
-    if (!(await isScoped(spec))) return;
-    await stopScope(spec.id);
+  async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
+    const facts = await this.#inner.describe(inner(sandbox));
+    return isScoped(sandbox) ? { ...facts, systemdScope: scopeName(sandbox.spec.id) } : facts;
+  }
+
+  async stop(sandbox: SandboxReference): Promise<void> {
+    await this.#inner.stop(inner(sandbox));
+    if (isScoped(sandbox)) await stopScope(sandbox.spec.id);
+  }
+
+  async remove(sandbox: SandboxReference): Promise<void> {
+    await this.#inner.remove(inner(sandbox));
+    if (!isScoped(sandbox)) return;
+    await stopScope(sandbox.spec.id);
     // In hierarchies that systemd does not use (v1's cpuset, freezer), it was made with the pod's.
-    await removeCgroup(cgroupDirectories(scoped(spec).cgroupParent, await cgroupHierarchies()));
-    await rm(markOf(spec), { force: true });
+    await removeCgroup(cgroupDirectories(scoped(sandbox.spec).cgroupParent, await cgroupHierarchies()));
   }
 
   async discard(sandboxId: string): Promise<void> {
@@ -79,7 +98,7 @@ export class ScopedSandboxProvider implements SandboxProvider {
     return this.#inner.list();
   }
 
-  onExit(listener: (sandboxId: string) => void): () => void {
+  onExit(listener: (sandboxId: string, reason: string) => void): () => void {
     return this.#inner.onExit(listener);
   }
 }
@@ -89,19 +108,14 @@ function scoped(spec: SandboxSpec): SandboxSpec {
   return { ...spec, cgroupParent: `${parent}/${scopeName(spec.id)}` };
 }
 
-/** The specification a sandbox was made by. */
-async function made(spec: SandboxSpec): Promise<SandboxSpec> {
-  return (await isScoped(spec)) ? scoped(spec) : spec;
+/** The sandbox as the other provider made it. */
+function inner(sandbox: SandboxReference): SandboxReference {
+  if (!isScoped(sandbox)) return sandbox;
+  const handle = sandbox.handle?.['inner'] as SandboxHandle | undefined;
+  return { spec: scoped(sandbox.spec), ...(handle !== undefined && { handle }) };
 }
 
-/** Written before the scope is made: where it stays after a change of the driver, the scope is found again. */
-function markOf(spec: SandboxSpec): string {
-  return `${spec.runDir}/scope`;
-}
-
-async function isScoped(spec: SandboxSpec): Promise<boolean> {
-  return access(markOf(spec)).then(
-    () => true,
-    () => false,
-  );
+/** By its handle: a scope is found again after a change of the driver, too. */
+function isScoped({ handle }: SandboxReference): boolean {
+  return handle?.['scope'] !== undefined;
 }

@@ -44,7 +44,28 @@ export interface HandlerFeatures {
   userNamespaces: boolean;
 }
 
-/** Says what a pod is for one handler: makes, finds, ends and removes sandboxes. Every call may be repeated. */
+/**
+ * What a provider itself must know to find a sandbox again, whatever the configuration has become: where its files are, a
+ * guest's number, a task under way. A JSON value that only the provider reads; the record keeps it.
+ */
+export type SandboxHandle = Readonly<Record<string, unknown>>;
+
+/** A sandbox as its record knows it. `handle` is what {@link SandboxProvider.create} reported last; absent: nothing was made. */
+export interface SandboxReference {
+  spec: SandboxSpec;
+  handle?: SandboxHandle;
+}
+
+/** How a sandbox stands. */
+export type SandboxStatus =
+  | { state: 'running'; placement: Placement }
+  /** `reason`: why it does not run, for people. `networkNamespace`: the path of its own while that exists. */
+  | { state: 'ended'; reason: string; networkNamespace?: string };
+
+/**
+ * Says what a pod is for one handler: a controller of sandboxes. Every call may be repeated, and may follow one that was cut
+ * off anywhere.
+ */
 export interface SandboxProvider {
   /** The RuntimeClass handler it serves. */
   readonly handler: string;
@@ -54,23 +75,41 @@ export interface SandboxProvider {
   unavailableBecause(): Promise<string | undefined>;
 
   /**
-   * Makes and starts the sandbox: namespaces and cgroup exist when it returns, the network namespace has its loopback up
-   * and nothing else. Undoes its own steps when it fails.
+   * Prepares a sandbox; nothing runs yet. `progress` is awaited with the handle before anything is made, and again
+   * whenever it changes, before the provider waits for anything: from then on {@link remove} can undo it, whether this call
+   * fails or this process dies.
    * @throws CriError INVALID_ARGUMENT for a value it cannot pass on safely, UNAVAILABLE, INTERNAL.
    */
-  start(spec: SandboxSpec, signal?: AbortSignal): Promise<Placement>;
+  create(
+    spec: SandboxSpec,
+    progress: (handle: SandboxHandle) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<SandboxReference>;
 
-  /** The placement of a sandbox that runs, or undefined when it does not (ended, lost with a reboot, never made). */
-  inspect(spec: SandboxSpec): Promise<Placement | undefined>;
+  /**
+   * Starts what was created: namespaces and cgroup exist when it returns, the network namespace has its loopback up and
+   * nothing else. No effect when it runs. What a failure leaves, {@link remove} removes.
+   * @throws CriError INVALID_ARGUMENT for a kernel parameter that the kernel refuses, UNAVAILABLE, INTERNAL.
+   */
+  start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement>;
+
+  /** Looks at a sandbox that an earlier process made, and keeps its status from then on. */
+  adopt(sandbox: SandboxReference): Promise<SandboxStatus>;
+
+  /**
+   * The status of a sandbox that was started or adopted, kept true by events: nothing is asked for. One that the provider
+   * does not follow has ended.
+   */
+  status(sandbox: SandboxReference): SandboxStatus;
 
   /** Facts for people in PodSandboxStatus(verbose).info; values are JSON-serialisable. */
-  describe(spec: SandboxSpec): Promise<Record<string, unknown>>;
+  describe(sandbox: SandboxReference): Promise<Record<string, unknown>>;
 
   /** Ends the sandbox and whatever still runs in it. No error when it has ended already. */
-  stop(spec: SandboxSpec): Promise<void>;
+  stop(sandbox: SandboxReference): Promise<void>;
 
-  /** Removes all that is left of it: cgroups, files outside `runDir`, pinned namespaces. No error when nothing is left. */
-  remove(spec: SandboxSpec): Promise<void>;
+  /** Stops it and removes all that is left of it: cgroups, files outside `runDir`, pinned namespaces. No error when nothing is left. */
+  remove(sandbox: SandboxReference): Promise<void>;
 
   /**
    * Ends and removes a sandbox of which only the id is known, because {@link list} gave it and no record has it: what a
@@ -81,6 +120,9 @@ export interface SandboxProvider {
   /** Ids of sandboxes this provider has on the machine below its own state, whether or not a record knows them. */
   list(): Promise<string[]>;
 
-  /** Calls `listener` with the id when a sandbox that was started or adopted ends by itself. Returns the unsubscriber. */
-  onExit(listener: (sandboxId: string) => void): () => void;
+  /**
+   * Calls `listener` when a sandbox that was started or adopted ends by itself; its status tells of the end by then.
+   * Returns the unsubscriber.
+   */
+  onExit(listener: (sandboxId: string, reason: string) => void): () => void;
 }

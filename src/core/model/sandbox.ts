@@ -1,5 +1,6 @@
 import type { NetworkAttachment } from './network.ts';
 import type { PodSpec } from './pod-spec.ts';
+import type { SandboxHandle } from './sandbox-provider.ts';
 
 /**
  * Where a pod stands. `creating`: RunPodSandbox has not finished, invisible to callers. `ready`: holds its namespaces and
@@ -17,6 +18,8 @@ export interface SandboxRecord {
   spec: PodSpec;
   /** The request's configuration as JSON, to be answered as it came; whoever parsed it can read it. */
   request: unknown;
+  /** What its provider keeps to find it again; absent before there was anything to find. */
+  handle?: SandboxHandle;
   phase: SandboxPhase;
   /** Nanoseconds since 1970. */
   createdAt: bigint;

@@ -3,7 +3,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { Placement } from '../../model/sandbox-provider.ts';
+import type { SandboxStatus } from '../../model/sandbox-provider.ts';
 import { networkRequest } from './sandbox-spec.ts';
 
 const COLLECT_EVERY_MS = 3_600_000;
@@ -12,8 +12,8 @@ export interface NetworkUpkeepParts {
   network: Network;
   /** The records of all its pods, also of those being made or stopped. */
   records: () => readonly SandboxRecord[];
-  /** Where a running pod is. */
-  placement: (sandboxId: string) => Placement | undefined;
+  /** Whether a pod runs, and where. */
+  status: (record: SandboxRecord) => SandboxStatus;
   clock: Clock;
   logger: Logger;
 }
@@ -37,17 +37,19 @@ export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSigna
 }
 
 async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {
-  const { network, records, placement, logger } = parts;
+  const { network, records, status, logger } = parts;
   const isReady = (id: string) => records().some((record) => record.id === id && record.phase === 'ready');
   for (const record of records()) {
-    const place = placement(record.id);
-    if (record.network === undefined || place === undefined) continue;
+    const place = status(record);
+    if (record.network === undefined || place.state !== 'running') continue;
     if (signal.aborted) return;
-    await network.check(networkRequest(record, place.namespaces.network), record.network).catch((error: unknown) => {
-      // Ended meanwhile, it has no network to check.
-      if (!isReady(record.id)) return;
-      const fields = { sandbox: record.id, name: record.spec.metadata.name, error: messageOf(error) };
-      logger.warn('A CNI plugin says that the network of a pod is not as it was made', fields);
-    });
+    await network
+      .check(networkRequest(record, place.placement.namespaces.network), record.network)
+      .catch((error: unknown) => {
+        // Ended meanwhile, it has no network to check.
+        if (!isReady(record.id)) return;
+        const fields = { sandbox: record.id, name: record.spec.metadata.name, error: messageOf(error) };
+        logger.warn('A CNI plugin says that the network of a pod is not as it was made', fields);
+      });
   }
 }

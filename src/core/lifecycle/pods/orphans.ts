@@ -3,15 +3,15 @@ import type { Backend } from '../../model/backend.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { PodDirectories } from '../../model/pod-directories.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { SandboxSpec } from '../../model/sandbox-provider.ts';
+import type { SandboxReference } from '../../model/sandbox-provider.ts';
 import { formatRecord, parseRecord } from '../records/record-file.ts';
 import type { RecordSchema } from '../records/record-file.ts';
-import { networkRequest } from './sandbox-spec.ts';
+import { networkNamespace, networkRequest } from './sandbox-spec.ts';
 
 export interface OrphanParts {
   /** Whether a record knows a sandbox. */
   known: (id: string) => boolean;
-  spec: (record: SandboxRecord) => SandboxSpec;
+  reference: (record: SandboxRecord) => SandboxReference;
   schema: RecordSchema<SandboxRecord>;
   logger: Logger;
 }
@@ -31,7 +31,7 @@ export async function copyRecord(
  */
 export async function discardOrphans(
   { sandboxes: provider, network, platform }: Backend,
-  { known, spec, schema, logger }: OrphanParts,
+  { known, reference, schema, logger }: OrphanParts,
 ): Promise<void> {
   const directories = platform.podDirectories;
   if ((await provider.unavailableBecause()) !== undefined) return;
@@ -41,7 +41,7 @@ export async function discardOrphans(
     try {
       const record = await readCopy(directories, id, schema);
       if (record?.network !== undefined) {
-        const netns = (await provider.inspect(spec(record)))?.namespaces.network;
+        const netns = networkNamespace(await provider.adopt(reference(record)));
         await network.detach(networkRequest(record, netns), record.network);
       }
       await provider.discard(id);

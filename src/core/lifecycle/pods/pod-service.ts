@@ -12,7 +12,13 @@ import type { PodSpec } from '../../model/pod-spec.ts';
 import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { Placement, SandboxProvider, SandboxSpec } from '../../model/sandbox-provider.ts';
+import type {
+  Placement,
+  SandboxHandle,
+  SandboxProvider,
+  SandboxReference,
+  SandboxStatus,
+} from '../../model/sandbox-provider.ts';
 import type { ContainerEventKind } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
@@ -25,7 +31,7 @@ import { copyRecord, discardOrphans } from './orphans.ts';
 import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
 import { podName, sandboxSchema } from './sandbox-record.ts';
-import { networkRequest, sandboxSpec } from './sandbox-spec.ts';
+import { networkNamespace, networkRequest, sandboxReference } from './sandbox-spec.ts';
 
 /** Kubernetes' size of a pod's /dev/shm. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -44,7 +50,6 @@ export class PodService {
   readonly #records: RecordStore<SandboxRecord>;
   readonly #names = new NameRegistry('pod sandbox');
   readonly #locks = new KeyedLock();
-  readonly #placements = new Map<string, Placement>();
   readonly #backends: ReadonlyMap<string, Backend>;
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
@@ -56,7 +61,7 @@ export class PodService {
     this.#schema = sandboxSchema(options.stored);
     this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, schema: this.#schema });
     this.#stopRetries = new Retries((id) => this.stop(id), options);
-    for (const { sandboxes } of options.backends) sandboxes.onExit((id) => void this.#ended(id));
+    for (const { sandboxes } of options.backends) sandboxes.onExit((id, reason) => void this.#ended(id, reason));
   }
 
   /** Visible pods: those whose RunPodSandbox has finished. */
@@ -77,11 +82,13 @@ export class PodService {
   /** The pod with everything a container needs of it. @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not READY. */
   ready(id: string): ReadyPod {
     const record = this.get(id);
-    const placement = this.#placements.get(record.id);
-    if (record.phase !== 'ready' || placement === undefined) {
-      throw failedPrecondition(`pod sandbox ${record.id} is not ready: its containers cannot be created or started`);
+    const status = this.#status(record);
+    if (status.state !== 'running') {
+      throw failedPrecondition(
+        `pod sandbox ${record.id} is not ready, ${status.reason}: containers cannot be created or started`,
+      );
     }
-    return { record, placement, backend: this.#backend(record.handler) };
+    return { record, placement: status.placement, backend: this.#backend(record.handler) };
   }
 
   /**
@@ -98,7 +105,7 @@ export class PodService {
 
   /** The provider's own facts about a pod, for people. */
   async describe(record: SandboxRecord): Promise<Record<string, unknown>> {
-    return this.#backends.get(record.handler)?.sandboxes.describe(this.#spec(record)) ?? {};
+    return this.#backends.get(record.handler)?.sandboxes.describe(this.#reference(record)) ?? {};
   }
 
   /**
@@ -182,20 +189,24 @@ export class PodService {
   async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
     const { network, platform } = this.#backend(record.handler);
     const directories = platform.podDirectories;
-    const spec = this.#spec(record);
+    const { spec } = this.#reference(record);
     await this.#records.put(record);
     undo.add('remove its directory', () => directories.remove(record.id));
     await directories.make(record.id);
-    undo.add('remove the sandbox', async () => {
-      await provider.stop(spec);
-      await provider.remove(spec);
-    });
-    const placement = await provider.start(spec);
+    let made = record;
+    const progress = async (handle: SandboxHandle) => {
+      made = { ...record, handle };
+      await this.#records.put(made);
+    };
+    undo.add('remove the sandbox', () => provider.remove(this.#reference(made)));
+    await provider.create(spec, progress);
+    const placement = await provider.start(this.#reference(made));
     const keep = async (half: SandboxRecord) => {
       await this.#records.put(half);
       await copyRecord(directories, half, this.#schema);
     };
-    const attaching = spec.network === 'pod' ? attachNetwork(network, { record, placement }, keep, undo) : undefined;
+    const attaching =
+      spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo) : undefined;
     const attachment = await attaching;
     undo.add('unmount its files', () => directories.unmountFiles(record.id));
     await directories.writeFiles(record.id, {
@@ -206,9 +217,7 @@ export class PodService {
       owner: spec.userNamespace?.hostId ?? 0,
       shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
     });
-    this.#placements.set(record.id, placement);
-    undo.add('forget the placement', () => Promise.resolve(this.#placements.delete(record.id)));
-    await this.#records.put({ ...record, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
+    await this.#records.put({ ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
   }
 
   /**
@@ -227,16 +236,15 @@ export class PodService {
     const wasReady = record.phase === 'ready';
     // First of all: what is stopped in part must never be taken up again as READY.
     if (wasReady) await this.#records.put({ ...record, phase: 'stopped' });
-    this.#placements.delete(id);
     await this.#options.events.step('ending', id);
     const provider = this.#provider(record.handler);
-    const spec = this.#spec(record);
+    const sandbox = this.#reference(record);
     try {
       if (record.network !== undefined) {
-        const netns = (await provider.inspect(spec))?.namespaces.network;
+        const netns = networkNamespace(await provider.adopt(sandbox));
         await this.#backend(record.handler).network.detach(networkRequest(record, netns), record.network);
       }
-      await provider.stop(spec);
+      await provider.stop(sandbox);
     } catch (error) {
       await this.#leave(id);
       if (wasReady) this.#publish('stopped', id);
@@ -285,8 +293,7 @@ export class PodService {
     await this.#options.events.step('removing', id);
     const record = this.#records.get(id);
     if (record === undefined) return;
-    const spec = this.#spec(record);
-    await this.#provider(record.handler).remove(spec);
+    await this.#provider(record.handler).remove(this.#reference(record));
     await this.#backend(record.handler).platform.podDirectories.remove(id);
     await this.#records.delete(id);
     this.#names.release(id);
@@ -303,8 +310,7 @@ export class PodService {
       const backend = this.#backends.get(record.handler);
       const isOfThisBoot = record.bootId === backend?.platform.facts.bootId;
       if (record.phase !== 'ready' || backend === undefined || !isOfThisBoot) continue;
-      const placement = await backend.sandboxes.inspect(this.#spec(record));
-      if (placement !== undefined) this.#placements.set(record.id, placement);
+      await backend.sandboxes.adopt(this.#reference(record));
     }
   }
 
@@ -314,13 +320,13 @@ export class PodService {
    */
   async keep(signal: AbortSignal): Promise<void> {
     this.#stopRetries.start(signal);
-    const placement = (id: string) => this.#placements.get(id);
+    const status = (record: SandboxRecord) => this.#status(record);
     const networks = new Set([...this.#backends.values()].map(({ network }) => network));
     await Promise.all(
       [...networks].map((network) => {
         const records = () =>
           this.#records.list().filter(({ handler }) => this.#backends.get(handler)?.network === network);
-        return keepNetworks({ ...this.#options, network, records, placement }, signal);
+        return keepNetworks({ ...this.#options, network, records, status }, signal);
       }),
     );
   }
@@ -332,7 +338,7 @@ export class PodService {
         if (record.phase === 'creating') {
           this.#logger.info('Removing a pod whose creation was interrupted', { sandbox: record.id });
           await this.#locks.run(record.id, () => this.#remove(record.id));
-        } else if (!this.#placements.has(record.id)) {
+        } else if (this.#status(record).state !== 'running') {
           const level = record.phase === 'ready' ? 'warn' : 'debug';
           // Also what is stopped already: its stop may have been cut off anywhere, and to repeat it does nothing.
           this.#logger[level]('Stopping a pod that does not run, to the end', { sandbox: record.id });
@@ -345,25 +351,30 @@ export class PodService {
       }
     }
     const known = (id: string) => this.#records.get(id) !== undefined;
-    const spec = (record: SandboxRecord) => this.#spec(record);
-    const parts = { known, spec, schema: this.#schema, logger: this.#logger };
+    const reference = (record: SandboxRecord) => this.#reference(record);
+    const parts = { known, reference, schema: this.#schema, logger: this.#logger };
     for (const backend of this.#backends.values()) await discardOrphans(backend, parts);
   }
 
   /** A sandbox ended by itself or by somebody else's hand. */
-  async #ended(id: string): Promise<void> {
+  async #ended(id: string, reason: string): Promise<void> {
     try {
       if (this.#records.get(id)?.phase !== 'ready') return;
-      this.#logger.warn('A pod ended without having been stopped', { sandbox: id });
+      this.#logger.warn('A pod ended without having been stopped', { podSandboxId: id, reason });
       await this.stop(id);
     } catch (error) {
       this.#logger.error('Cannot clean up a pod that ended', { sandbox: id, error: messageOf(error) });
     }
   }
 
-  #spec(record: SandboxRecord): SandboxSpec {
-    const runDir = this.#backend(record.handler).platform.podDirectories.path(record.id);
-    return sandboxSpec(record, runDir);
+  /** Whether a pod runs, by its record and by what its provider knows. */
+  #status(record: SandboxRecord): SandboxStatus {
+    if (record.phase !== 'ready') return { state: 'ended', reason: 'it was stopped' };
+    return this.#provider(record.handler).status(this.#reference(record));
+  }
+
+  #reference(record: SandboxRecord): SandboxReference {
+    return sandboxReference(record, this.#backend(record.handler).platform.podDirectories.path(record.id));
   }
 
   #provider(handler: string): SandboxProvider {

@@ -14,6 +14,7 @@ const stored = z.object({
   handler: text,
   spec: json<PodSpec>(),
   request: z.unknown(),
+  handle: z.record(text, z.unknown()).exactOptional(),
   phase: z.enum(['creating', 'ready', 'stopped']),
   createdAt: integer,
   network: z

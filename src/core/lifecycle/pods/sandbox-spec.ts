@@ -1,6 +1,11 @@
 import type { NetworkRequest } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { SandboxSpec } from '../../model/sandbox-provider.ts';
+import type { SandboxReference, SandboxSpec, SandboxStatus } from '../../model/sandbox-provider.ts';
+
+/** The sandbox as its provider knows it, derived from the record alone. */
+export function sandboxReference(record: SandboxRecord, runDir: string): SandboxReference {
+  return { spec: sandboxSpec(record, runDir), ...(record.handle !== undefined && { handle: record.handle }) };
+}
 
 /** What the provider is asked for, derived from the record alone. */
 export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): SandboxSpec {
@@ -14,6 +19,11 @@ export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): Sandbo
     cgroupParent: spec.cgroupParent.path,
     runDir,
   };
+}
+
+/** The path of a sandbox's own network namespace while there is one, whether it runs or has ended. */
+export function networkNamespace(status: SandboxStatus): string | undefined {
+  return status.state === 'running' ? status.placement.namespaces.network : status.networkNamespace;
 }
 
 /** What the network is asked for. */

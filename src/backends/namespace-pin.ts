@@ -1,0 +1,31 @@
+import { statfs, writeFile, rm } from 'node:fs/promises';
+import { call } from '../host/native/call.ts';
+import { isErrno } from '../utils/errors.ts';
+
+/** `f_type` of nsfs, the file system of namespace files (linux/magic.h). */
+const nsfsMagic = 0x6e736673;
+
+/** MS_BIND of mount(2). */
+const BIND = 0x1000;
+
+/** Keeps a namespace alive, whichever process ends, by a bind mount on `file`, which is made. Undo with {@link unpin}. */
+export async function pin(namespace: string, file: string): Promise<void> {
+  await writeFile(file, '', { mode: 0o400 });
+  await call([{ do: 'mount', source: namespace, target: file, flags: BIND, limitMs: 30_000 }]);
+}
+
+/** Whether a namespace is pinned on `file`. */
+export async function isPin(file: string): Promise<boolean> {
+  try {
+    return (await statfs(file)).type === nsfsMagic;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** Lets go of a namespace and removes the file. No error when there is none. */
+export async function unpin(file: string): Promise<void> {
+  if (await isPin(file)) await call([{ do: 'unmount', target: file, all: true, limitMs: 30_000 }]);
+  await rm(file, { force: true });
+}
