@@ -1,5 +1,6 @@
 import test from 'ava';
 import { readFile } from 'node:fs/promises';
+import { eventually } from '../lib/eventually.ts';
 import { SandboxFixture, crun, lxc } from './sandbox-fixture.ts';
 
 for (const [handler, make] of Object.entries({ lxc, crun })) {
@@ -28,6 +29,7 @@ for (const [handler, make] of Object.entries({ lxc, crun })) {
     for (const [index, more] of specs.entries()) {
       const placement = await fixture.run(await fixture.spec({ ...more, pid: 'pod' }));
       const pid = placement.namespaces.pid?.split('/')[2] ?? '';
+      await eventually('its own program', async () => (await readFile(`/proc/${pid}/comm`, 'utf8')) === 'init\n');
       const status = await readFile(`/proc/${pid}/status`, 'utf8');
       const id = index === 2 ? 365_535 : 65_535;
       for (const kind of ['Uid', 'Gid']) t.regex(status, new RegExp(`^${kind}:(\\t${String(id)}){4}$`, 'm'));

@@ -2,7 +2,8 @@ import type { TestFn } from 'ava';
 import { readFile } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
-import type { SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
+import type { SandboxHandle, SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
 import { SandboxFixture, identity, inside, own } from './sandbox-fixture.ts';
@@ -105,6 +106,63 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.is(await fixture.placement(spec, second), undefined);
     t.deepEqual(await fixture.processes(`${placement.cgroup}/${container}`), [], 'it ended with its PID namespace');
     await second.remove({ spec });
+  });
+
+  serial('the network of a sandbox that ended by itself stays until it is stopped', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const spec = await fixture.spec({ pid: 'pod' });
+    const placement = await fixture.run(spec);
+    await inside(placement, 'ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1');
+    process.kill(Number(placement.namespaces.pid?.split('/')[2]), 'SIGKILL');
+    await eventually('the report of its end', () => fixture.exits.includes(spec.id));
+    for (const provider of [fixture.provider, fixture.again()]) {
+      const status = await provider.adopt({ spec });
+      const path = status.state === 'ended' ? (status.networkNamespace ?? '') : '';
+      t.regex((await run('nsenter', [`--net=${path}`, 'ip', '-br', 'link'])).stdout, /^eth0@/m);
+    }
+    const known = fixture.provider.status({ spec });
+    t.is(known.state === 'ended' && known.reason, 'its pause process ended');
+    await fixture.provider.stop({ spec });
+    const stopped = await fixture.provider.adopt({ spec });
+    t.true(stopped.state === 'ended' && stopped.networkNamespace === undefined);
+  });
+
+  serial('a sandbox whose directory was removed has ended, and can be removed', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    const before = await inventory(fixture);
+    const spec = await fixture.spec();
+    await fixture.run(spec);
+    await run('mv', [spec.runDir, `${fixture.folder}/elsewhere`]);
+    await eventually('the report of its end', () => fixture.exits.includes(spec.id));
+    const status = fixture.provider.status({ spec });
+    t.regex(status.state === 'ended' ? status.reason : '', /^its directory \S+ was removed$/);
+    t.is(await fixture.placement(spec, fixture.again()), undefined);
+    await fixture.provider.remove({ spec });
+    await run('umount', ['-R', '-q', '-A', `${fixture.folder}/elsewhere/net`]).catch(() => undefined);
+    await run('sh', ['-c', 'umount -l "$1"/elsewhere/ns/* 2>/dev/null; rm -r "$1/elsewhere"', 'sh', fixture.folder]);
+    t.deepEqual(await leftovers(fixture, before, irrelevant), []);
+  });
+
+  serial('create reports a handle before it makes anything, by which all is found again', async (t) => {
+    const fixture = await SandboxFixture.make(t, make);
+    await fixture.provider.unavailableBecause();
+    const before = await inventory(fixture);
+    const spec = await fixture.spec();
+    let handle: SandboxHandle = {};
+    const stop = new Error('the server ends');
+    await t.throwsAsync(
+      fixture.provider.create(spec, () => Promise.reject(stop)),
+      { is: stop },
+    );
+    t.deepEqual(await fixture.provider.list(), []);
+    const made = await fixture.provider.create(spec, async (now) => {
+      handle = JSON.parse(JSON.stringify(now)) as SandboxHandle;
+    });
+    t.deepEqual(handle, made.handle);
+    t.is(fixture.provider.status({ spec, handle }).state, 'ended');
+    await fixture.again().start({ spec, handle });
+    await fixture.again().remove({ spec, handle });
+    t.deepEqual(await leftovers(fixture, before, irrelevant), []);
   });
 
   serial('a sandbox that only its id tells of can be discarded', async (t) => {

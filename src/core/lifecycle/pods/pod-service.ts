@@ -7,18 +7,11 @@ import type { ContainerStreams } from '../../model/container-runner.ts';
 import { failedPrecondition, invalidArgument, unimplemented } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { Platform } from '../../model/platform.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
 import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type {
-  Placement,
-  SandboxHandle,
-  SandboxProvider,
-  SandboxReference,
-  SandboxStatus,
-} from '../../model/sandbox-provider.ts';
+import type { Placement, SandboxProvider, SandboxReference, SandboxStatus } from '../../model/sandbox-provider.ts';
 import type { ContainerEventKind } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
@@ -32,6 +25,7 @@ import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
 import { podName, sandboxSchema } from './sandbox-record.ts';
 import { networkNamespace, networkRequest, sandboxReference } from './sandbox-spec.ts';
+import { checkUserNamespace, startSandbox } from './start-sandbox.ts';
 
 /** Kubernetes' size of a pod's /dev/shm. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -193,14 +187,9 @@ export class PodService {
     await this.#records.put(record);
     undo.add('remove its directory', () => directories.remove(record.id));
     await directories.make(record.id);
-    let made = record;
-    const progress = async (handle: SandboxHandle) => {
-      made = { ...record, handle };
-      await this.#records.put(made);
-    };
-    undo.add('remove the sandbox', () => provider.remove(this.#reference(made)));
-    await provider.create(spec, progress);
-    const placement = await provider.start(this.#reference(made));
+    const reference = (half: SandboxRecord) => this.#reference(half);
+    const put = (half: SandboxRecord) => this.#records.put(half);
+    const { record: made, placement } = await startSandbox(provider, record, { reference, keep: put }, undo);
     const keep = async (half: SandboxRecord) => {
       await this.#records.put(half);
       await copyRecord(directories, half, this.#schema);
@@ -400,11 +389,4 @@ export class PodService {
       ...(sandbox !== undefined && { sandbox }),
     });
   }
-}
-
-/** Refused before anything is made: its containers could not be created. */
-async function checkUserNamespace({ namespaces }: PodSpec, { userNamespaces }: Platform): Promise<void> {
-  if (namespaces.user === undefined) return;
-  const problem = await userNamespaces.problem();
-  if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
 }

@@ -1,0 +1,40 @@
+import type { Undo } from '../../../utils/async/undo.ts';
+import { failedPrecondition } from '../../model/errors.ts';
+import type { Platform } from '../../model/platform.ts';
+import type { PodSpec } from '../../model/pod-spec.ts';
+import type { SandboxRecord } from '../../model/sandbox.ts';
+import type { Placement, SandboxProvider, SandboxReference } from '../../model/sandbox-provider.ts';
+
+/** Refused before anything is made: its containers could not be created. @throws CriError FAILED_PRECONDITION. */
+export async function checkUserNamespace({ namespaces }: PodSpec, { userNamespaces }: Platform): Promise<void> {
+  if (namespaces.user === undefined) return;
+  const problem = await userNamespaces.problem();
+  if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
+}
+
+/**
+ * Creates and starts a new sandbox; how to undo it is registered before anything is made.
+ * @param keep writes the record, with the provider's handle in it.
+ * @returns the record as it was kept last, and where the pod's containers go.
+ * @throws CriError as the provider does.
+ */
+export async function startSandbox(
+  provider: SandboxProvider,
+  record: SandboxRecord,
+  {
+    reference,
+    keep,
+  }: {
+    reference: (record: SandboxRecord) => SandboxReference;
+    keep: (record: SandboxRecord) => Promise<void>;
+  },
+  undo: Undo,
+): Promise<{ record: SandboxRecord; placement: Placement }> {
+  let made = record;
+  undo.add('remove the sandbox', () => provider.remove(reference(made)));
+  await provider.create(reference(record).spec, async (handle) => {
+    made = { ...record, handle };
+    await keep(made);
+  });
+  return { record: made, placement: await provider.start(reference(made)) };
+}
