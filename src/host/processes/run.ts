@@ -93,7 +93,8 @@ function failure(
   }
   if (result.status === 'failed') {
     const cause = Object.assign(new Error(result.problem), { code: result.code });
-    return new CommandError(command, `cannot run ${command}: ${result.problem}`, outcome, { cause });
+    // The process that was to become the command has ended, which tells nothing of the command.
+    return new CommandError(command, `cannot run ${command}: ${result.problem}`, output, { cause });
   }
   const said = lastWords(output.stderr || output.stdout);
   const how =
