@@ -5,17 +5,25 @@ import type { Usage } from './rootfs.ts';
 export interface DeclaredVolumes {
   /**
    * Makes the directories of a container, filled with what the image has there, and gives their mounts. Owners, modes and
-   * extended attributes are the image's.
+   * extended attributes are the image's. One inside another is a part of that one and has no mount of its own: all together
+   * take no more than the image.
    * @param rootfs the container's root file system, where its runner is.
    * @param request.volumes paths as the image's configuration has them.
    * @param request.requested targets of the request's own mounts, links resolved; they win.
    * @param request.owner whom the container knows as root: it gets the directories that the image does not have.
-   * @throws CriError INVALID_ARGUMENT for a path that no volume can have, UNKNOWN when the content cannot be copied.
+   * @param request.signal ends the copying.
+   * @throws CriError INVALID_ARGUMENT for a path that no volume can have, UNKNOWN when the content cannot be copied; the signal's
+   *   reason.
    */
   make(
     containerId: string,
     rootfs: string,
-    request: { volumes: readonly string[]; requested: readonly string[]; owner: number },
+    request: {
+      volumes: readonly string[];
+      requested: readonly string[];
+      owner: number;
+      signal?: AbortSignal | undefined;
+    },
   ): Promise<OciMount[]>;
 
   /** Removes the directories of a container with their content; no error when there are none. */

@@ -20,8 +20,9 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
       .sort((a, b) => Number(b.createdAt - a.createdAt))
       .map(toContainer);
   return {
-    createContainer: async ({ podSandboxId, config }) => {
-      return { containerId: await containers.create(podSandboxId, containerSpec(config), toOpaque(config)) };
+    createContainer: async ({ podSandboxId, config }, { signal }) => {
+      const spec = containerSpec(config);
+      return { containerId: await containers.create(podSandboxId, spec, toOpaque(config), signal) };
     },
 
     startContainer: async ({ containerId }) => {

@@ -25,11 +25,17 @@ export class VolumeDirectories implements DeclaredVolumes {
   async make(
     containerId: string,
     rootfs: string,
-    { volumes, requested, owner }: { volumes: readonly string[]; requested: readonly string[]; owner: number },
+    request: {
+      volumes: readonly string[];
+      requested: readonly string[];
+      owner: number;
+      signal?: AbortSignal | undefined;
+    },
   ): Promise<OciMount[]> {
+    const { requested, owner, signal } = request;
     const taken = new Set(requested);
-    const mounts: OciMount[] = [];
-    for (const volume of volumes) {
+    const wanted: { destination: string; field: string }[] = [];
+    for (const volume of request.volumes) {
       const field = `the image's Volumes: ${JSON.stringify(volume)}`;
       const destination = await resolveInRoot(rootfs, volume, field);
       if (destination === '/') throw invalidArgument(field, 'cannot be the root directory itself');
@@ -38,9 +44,24 @@ export class VolumeDirectories implements DeclaredVolumes {
       }
       if (taken.has(destination)) continue;
       taken.add(destination);
+      wanted.push({ destination, field });
+    }
+    const mounts: OciMount[] = [];
+    // The outer ones first: what lies in one is copied with it, so that all together never take more than the image.
+    for (const { destination, field } of wanted.sort((a, b) => a.destination.length - b.destination.length)) {
+      signal?.throwIfAborted();
+      const isCovered = (path: string, by: string) => path.startsWith(`${by}/`);
+      const outer = mounts.find((mount) => isCovered(destination, mount.destination));
+      const isApart =
+        outer && requested.some((path) => isCovered(path, outer.destination) && isCovered(destination, path));
+      // What the request mounts between the two would hide it.
+      if (outer !== undefined && isApart === false) {
+        await makeInside(outer.source, destination.slice(outer.destination.length + 1), { field, owner });
+        continue;
+      }
       const source = join(this.#folder, containerId, String(mounts.length));
       await mkdir(join(this.#folder, containerId), { recursive: true, mode: 0o700 });
-      await fill(source, rootfs, destination, { field, owner });
+      await fill(source, rootfs, destination, { field, owner, signal });
       mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] });
     }
     return mounts;
@@ -77,18 +98,38 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** Makes a directory inside a volume that has just been copied, where the image has none. Its path has no links any more. */
+async function makeInside(
+  volume: string,
+  path: string,
+  { field, owner }: { field: string; owner: number },
+): Promise<void> {
+  let directory = volume;
+  for (const name of path.split('/')) {
+    directory = join(directory, name);
+    try {
+      await mkdir(directory, { mode: 0o755 });
+      await chown(directory, owner, owner);
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+      if (!(await lstat(directory)).isDirectory()) throw invalidArgument(field, 'is no directory in the image');
+    }
+  }
+}
+
 /** Copies what the image has at `path`, through an open directory, so that no link can lead the copying outside. */
 async function fill(
   target: string,
   rootfs: string,
   path: string,
-  { field, owner }: { field: string; owner: number },
+  { field, owner, signal }: { field: string; owner: number; signal: AbortSignal | undefined },
 ): Promise<void> {
   const found = await withScoped(rootfs, path, async ({ path: source, stats }) => {
     if (!stats.isDirectory()) throw invalidArgument(field, 'is no directory in the image');
     try {
-      await run('cp', ['--archive', '--no-target-directory', '--', `${source}/.`, target]);
+      await run('cp', ['--archive', '--no-target-directory', '--', `${source}/.`, target], { signal });
     } catch (error) {
+      signal?.throwIfAborted();
       throw unknown(`${field}: cannot be copied for the container: ${messageOf(error)}`, error);
     }
     return true;

@@ -99,10 +99,11 @@ export class ContainerService {
    * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeat of a request that succeeded gives
    * the first attempt's container. Nothing stays when it fails.
    * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
+   * @param signal ends what may take long: copying what the image has in its volumes.
    * @throws CriError NOT_FOUND for the pod or the image, FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED,
    *   ALREADY_EXISTS, UNKNOWN with the runtime's own words.
    */
-  async create(sandboxId: string, spec: ContainerSpec, request: unknown): Promise<string> {
+  async create(sandboxId: string, spec: ContainerSpec, request: unknown, signal?: AbortSignal): Promise<string> {
     const { pods, logger } = this.#options;
     const { id: podId } = pods.get(sandboxId);
     return pods.exclusive(podId, async () => {
@@ -122,7 +123,8 @@ export class ContainerService {
         if (!left) await this.#store.delete(id);
       });
       try {
-        await this.#locks.run(id, () => createContainer(this.#options, this.#store, { id, pod, spec, request }, undo));
+        const call = { id, pod, spec, request, signal };
+        await this.#locks.run(id, () => createContainer(this.#options, this.#store, call, undo));
       } catch (error) {
         await undo.rollback((what, failure) => {
           left = true;

@@ -29,11 +29,11 @@ const USER_FILE_BYTES = 1024 * 1024;
 export async function createContainer(
   options: ContainerServiceOptions,
   store: ContainerStore,
-  wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown },
+  wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown; signal: AbortSignal | undefined },
   undo: Undo,
 ): Promise<void> {
   const { clock, pidsLimit, rlimits } = options;
-  const { id, pod, spec: asked, request } = wanted;
+  const { id, pod, spec: asked, request, signal } = wanted;
   const { runner, rootfs, platform } = pod.backend;
   const { facts: host, volumes, files } = platform;
   if (asked.security.selinux !== undefined && host.selinux)
@@ -81,6 +81,7 @@ export async function createContainer(
     volumes: image.config.config.Volumes,
     requested: targets,
     owner: ids?.hostId ?? 0,
+    signal,
   });
   const user = resolveUser(asked.security.user, image.config.config.User, {
     passwd: await userFile(files, path, '/etc/passwd'),
