@@ -10,12 +10,14 @@ import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { readHostFacts } from '../../src/host/facts.ts';
 import { eventually } from '../lib/eventually.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { ServerFixture, oneServer } from './server-fixture.ts';
+
+const one = oneServer(test);
 
 type Resources = NonNullable<NonNullable<Parameters<typeof ContainerConfig.create>[0]>['linux']>['resources'];
 
 test.serial("a pod's limits are noted, told again and kept over a restart; bad ones are refused", async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
   const update = (podSandboxId: string, told: object) =>
     client.call(
@@ -51,7 +53,7 @@ test.serial("a pod's limits are noted, told again and kept over a restart; bad o
 const NONE = 9_223_372_036_854_771_712n;
 
 test.serial("no limit is a limit's value, and an update changes what it names only", async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
   for (const handler of ['lxc', 'crun']) {
     const pod = await server.pod(`unlimited-${handler}`, {}, handler);
@@ -93,7 +95,7 @@ test.serial("no limit is a limit's value, and an update changes what it names on
 
 const withoutSelinux = existsSync('/sys/fs/selinux/enforce') ? test.skip : test.serial;
 withoutSelinux('SELinux options are ignored where the kernel has no SELinux', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const linux = { securityContext: { selinuxOptions: { type: 'spc_t', level: 's0' } } };
   const pod = await server.pod('labelled', { linux });
   const id = await server.sh(pod, 'c', 'exec sleep 1000', { linux });

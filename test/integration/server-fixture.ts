@@ -1,4 +1,4 @@
-import type { ExecutionContext } from 'ava';
+import type { ExecutionContext, TestFn } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
@@ -233,6 +233,14 @@ ${this.#extra}`;
     return this.client.call(RuntimeServiceService.listContainers, ListContainersRequest.create());
   }
 
+  /** Removes the pods of a test and their logs; the server goes on, or runs again. */
+  async reset(t: Owner): Promise<void> {
+    if (!t.passed) t.log((await this.log()).slice(-4000));
+    if (this.#process?.exitCode !== null || this.#process.signalCode !== null) await this.start();
+    await this.clear();
+    await rm(join(this.folder, 'logs'), { recursive: true, force: true });
+  }
+
   async destroy(t: Owner): Promise<void> {
     try {
       if (this.#process?.exitCode === null && this.#process.signalCode === null) await this.clear();
@@ -245,4 +253,23 @@ ${this.#extra}`;
     await run('ip', ['link', 'delete', this.bridge]).catch(() => undefined);
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * One server for the tests of a file, made by the first of them; to be called once, at the top. What it gives is for one
+ * test: it has no pods, and those of the test are removed with it.
+ */
+export function oneServer(test: TestFn): (t: Owner) => Promise<ServerFixture> {
+  const undo: (() => unknown)[] = [];
+  const log = (...values: unknown[]) => void process.stderr.write(`${values.map(String).join(' ')}\n`);
+  let made: Promise<ServerFixture> | undefined;
+  test.after.always(async () => {
+    for (const step of undo.reverse()) await step();
+  });
+  return async (t) => {
+    made ??= ServerFixture.make({ teardown: (step) => void undo.push(step), log: log as Owner['log'], passed: true });
+    const server = await made;
+    t.teardown(() => server.reset(t));
+    return server;
+  };
 }

@@ -5,12 +5,14 @@ import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import type { Transport } from './crictl-client.ts';
 import { processesWith } from './runner-fixture.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { oneServer } from './server-fixture.ts';
 import { ChannelClient, execUrl, forwardedPage } from './streaming-client.ts';
+
+const one = oneServer(test);
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`exec and port-forward by crictl over both transports: ${handler}`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('web', {}, handler);
     const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; cat';
     const id = await server.sh(pod, 'main', page, {
@@ -48,7 +50,7 @@ async function forwarded(crictl: Crictl, pod: string, transport: Transport, port
 test.serial(
   'a terminal has a size that changes, a controlling terminal and the container user; it loses no output',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const id = await server.sh(await server.pod('tty'), 'main', 'sleep 1000', {
       workingDir: '/tmp',
       linux: {
@@ -84,7 +86,7 @@ test.serial(
 );
 
 test.serial('a command dies with its client, with all it started; a URL works once', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const id = await server.sh(await server.pod('lost'), 'main', 'sleep 1000');
   const count = async () =>
     (await server.exec(id, 'sh', '-c', 'ps | grep -c "slee[p] 777"; true')).stdout.toString().trim();
@@ -105,7 +107,7 @@ test.serial('a command dies with its client, with all it started; a URL works on
 test.serial(
   'port-forward reaches IPv4 and IPv6, pods on the host network, and tells a port nobody listens on',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('ports');
     await server.sh(pod, 'six', 'mkdir /six; echo six > /six/index.html; httpd -f -p [::1]:8086 -h /six');
     const host = await server.pod('host', {
