@@ -71,7 +71,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
     { status: 'warning', remedy: '' },
   );
   await run('rm', [dropIn]);
-  t.regex((await program(server, 'doctor')).stdout, /^SUBJECT +STATUS +FOUND +REMEDY\nprogram crun +ok/);
+  t.regex((await program(server, 'doctor')).stdout, /^SUBJECT +STATUS +FOUND +REMEDY\nnative helper +ok/);
 
   const pod = await server.pod('stays');
   const running = await server.sh(pod, 'running', 'exec sleep 1000');

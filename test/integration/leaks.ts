@@ -49,11 +49,12 @@ export async function leftovers(
 }
 
 async function processes(): Promise<string[]> {
-  const { stdout } = await run('ps', ['-eo', 'comm=']);
-  // ps itself, and helpers of the test runner that come and go.
+  const { stdout } = await run('ps', ['-eo', 'comm=,args=']);
+  // ps itself, processes of the test runner that come and go, and the native helper that each of those and the server has.
   return stdout
     .split('\n')
-    .map((line) => line.trim())
+    .filter((line) => !/lxcri-native serve$/.test(line))
+    .map((line) => line.trim().split(' ')[0] ?? '')
     .filter((name) => name !== '' && name !== 'ps' && name !== 'node' && name !== 'MainThread')
     .map((name) => `process ${name}`);
 }

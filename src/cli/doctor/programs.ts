@@ -2,6 +2,8 @@ import { access, constants } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
 import { messageOf } from '../../utils/errors.ts';
+import { findNative } from '../../host/native/find.ts';
+import { inspectPath } from '../../host/paths.ts';
 import { run } from '../../host/processes/run.ts';
 import { type Finding, missing, ok, warning } from './finding.ts';
 
@@ -30,12 +32,7 @@ export async function checkPrograms({ runtime }: Config): Promise<Finding[]> {
     },
     { program: 'lxc-start', version: ['--version'], remedy: debian('lxc') },
     { program: 'tar', version: ['--version'], remedy: debian('tar') },
-    { program: 'ip', version: ['-V'], remedy: debian('iproute2') },
-    ...['mount', 'umount', 'unshare', 'nsenter'].map((program) => ({
-      program,
-      version: ['--version'],
-      remedy: debian('util-linux'),
-    })),
+    { program: 'nsenter', version: ['--version'], remedy: debian('util-linux') },
     {
       program: 'iptables',
       version: ['--version'],
@@ -43,7 +40,20 @@ export async function checkPrograms({ runtime }: Config): Promise<Finding[]> {
       optional: 'the CNI plugins bridge (with ipMasq) and portmap run it',
     },
   ];
-  return Promise.all(wanted.map(checkProgram));
+  const helper = await checkNative();
+  // Without it no other program can be asked.
+  return helper.status === 'ok' ? [helper, ...(await Promise.all(wanted.map(checkProgram)))] : [helper];
+}
+
+/** The helper that starts all others. */
+async function checkNative(): Promise<Finding> {
+  const subject = 'native helper';
+  try {
+    await inspectPath('/');
+    return ok(subject, findNative());
+  } catch (error) {
+    return missing(subject, messageOf(error), 'src/native/build, or reinstall the package');
+  }
 }
 
 async function checkProgram({ program, version, remedy, optional }: Wanted): Promise<Finding> {

@@ -1,22 +1,24 @@
 import type { Stats } from 'node:fs';
-import { mkdir, open, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { FileFacts, InnerMount, MountFacts, PlatformFiles } from '../../core/model/platform-files.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { readFileScoped, withScoped } from '../../utils/fs/scoped.ts';
 import { idmapProblems } from '../idmap/support.ts';
 import { mountOf } from '../mounts/mountinfo.ts';
+import { deviceNumbers, inspectPath, makeDirectories, readPath } from '../paths.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 
-/** Files of this host. */
+/** Files of this host. What a request names is looked at in the native helper, with a time limit. */
 export class HostFiles implements PlatformFiles {
   async inspect(path: string): Promise<FileFacts | undefined> {
-    const stats = await present(stat(path));
-    return stats && factsOf(stats);
+    return present(inspectPath(path));
   }
 
   async devicesBelow(directory: string): Promise<{ path: string; facts: FileFacts }[]> {
     const devices: { path: string; facts: FileFacts }[] = [];
+    // What does not answer ends here; the many files in it are then looked at in this process.
+    await inspectPath(directory);
     for (const entry of await readdir(directory, { withFileTypes: true })) {
       const path = posix.join(directory, entry.name);
       if (entry.isDirectory()) {
@@ -24,15 +26,15 @@ export class HostFiles implements PlatformFiles {
         devices.push(...below.map((one) => ({ ...one, path: posix.join(entry.name, one.path) })));
       } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
         // It may have gone since.
-        const facts = await this.inspect(path);
-        if (facts !== undefined) devices.push({ path: entry.name, facts });
+        const stats = await present(stat(path));
+        if (stats !== undefined) devices.push({ path: entry.name, facts: factsOf(stats) });
       }
     }
     return devices;
   }
 
-  resolve(path: string): Promise<string | undefined> {
-    return present(realpath(path));
+  async resolve(path: string): Promise<string | undefined> {
+    return (await present(inspectPath(path)))?.path;
   }
 
   async mountOf(path: string): Promise<MountFacts> {
@@ -40,19 +42,17 @@ export class HostFiles implements PlatformFiles {
   }
 
   async read(path: string, maxBytes: number): Promise<Buffer | undefined> {
-    const file = await present(open(path, 'r'));
-    if (file === undefined) return undefined;
     try {
-      const { size } = await file.stat();
-      if (size > maxBytes) throw new Error(`${path} is larger than ${String(maxBytes)} bytes`);
-      return await file.readFile();
-    } finally {
-      await file.close();
+      return await present(readPath(path, maxBytes));
+    } catch (error) {
+      if (isErrno(error, 'EFBIG'))
+        throw new Error(`${path} is larger than ${String(maxBytes)} bytes`, { cause: error });
+      throw error;
     }
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await mkdir(path, { recursive: true, mode: 0o755 });
+    await makeDirectories(path, 0o755);
   }
 
   idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]> {
@@ -73,16 +73,8 @@ export class HostFiles implements PlatformFiles {
 }
 
 function factsOf(stats: Stats): FileFacts {
-  const rdev = BigInt(stats.rdev);
-  return {
-    kind: kindOf(stats),
-    mode: stats.mode & 0o7777,
-    uid: stats.uid,
-    gid: stats.gid,
-    // The layout of dev_t in glibc's makedev(3).
-    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n)),
-    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n)),
-  };
+  const { mode, uid, gid, rdev } = stats;
+  return { kind: kindOf(stats), mode: mode & 0o7777, uid, gid, ...deviceNumbers(rdev) };
 }
 
 function kindOf(stats: Stats): FileFacts['kind'] {

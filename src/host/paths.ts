@@ -1,0 +1,65 @@
+import type { FileFacts } from '../core/model/platform-files.ts';
+import { call } from './native/call.ts';
+
+/** Milliseconds for one look at a path: more than any file system needs that works. */
+const LIMIT_MS = 10_000;
+
+/** What is at a path, and the path without links. */
+export type PathFacts = FileFacts & { path: string };
+
+/** How long a look may take, and who may end it. */
+export interface Patience {
+  /** Milliseconds, by default 10,000. */
+  limitMs?: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** File types of inode(7). */
+const kinds: ReadonlyMap<number, FileFacts['kind']> = new Map([
+  [0o040000, 'directory'],
+  [0o100000, 'file'],
+  [0o060000, 'block'],
+  [0o020000, 'char'],
+] as const);
+
+/**
+ * Looks at a path that a request names. It may lie on a file system that does not answer: the look is a process of the native
+ * helper, and none of this process's few threads for files waits for it.
+ * @throws StepError with the system's `code` (`ENOENT`, `ELOOP` …), or without one when it took too long; the signal's reason.
+ */
+export async function inspectPath(path: string, { limitMs = LIMIT_MS, signal }: Patience = {}): Promise<PathFacts> {
+  const [result] = await call([{ do: 'stat', path, limitMs }], signal);
+  const text = result?.outputs.get(1)?.bytes.toString('utf8') ?? '';
+  const end = text.indexOf('\n');
+  const [mode = 0, uid = 0, gid = 0, device = 0] = text.slice(0, end).split(' ').map(Number);
+  const kind = kinds.get(mode & 0o170000) ?? 'other';
+  return { path: text.slice(end + 1), kind, mode: mode & 0o7777, uid, gid, ...deviceNumbers(device) };
+}
+
+/**
+ * The content of a regular file that a request or a configuration names, at most `limit` bytes; see {@link inspectPath}.
+ * @throws StepError: `EFBIG` for more bytes, `EINVAL` for what is no regular file, and as {@link inspectPath}.
+ */
+export async function readPath(
+  path: string,
+  limit: number,
+  { limitMs = LIMIT_MS, signal }: Patience = {},
+): Promise<Buffer> {
+  const [result] = await call([{ do: 'read', path, limit, limitMs }], signal);
+  return result?.outputs.get(1)?.bytes ?? Buffer.alloc(0);
+}
+
+/** Makes a directory and those above it that are missing; no error when it is there. @throws StepError as {@link inspectPath}. */
+export async function makeDirectories(path: string, mode: number, patience: Patience = {}): Promise<void> {
+  const { limitMs = LIMIT_MS, signal } = patience;
+  await call([{ do: 'mkdirs', path, mode, limitMs }], signal);
+}
+
+/** The numbers of a device, as makedev(3) of glibc puts them together. */
+export function deviceNumbers(device: number): { major: number; minor: number } {
+  const bits = BigInt(device);
+  return {
+    major: Number(((bits >> 8n) & 0xfffn) | ((bits >> 32n) & 0xfffff000n)),
+    minor: Number((bits & 0xffn) | ((bits >> 12n) & 0xffffff00n)),
+  };
+}
