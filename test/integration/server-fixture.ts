@@ -36,26 +36,31 @@ export class ServerFixture {
   readonly cgroup: string;
   readonly socket: string;
   readonly #extra: string;
+  readonly #checkout: string;
   /** Name of the bridge its pods hang on. */
   bridge = '';
   #process: ChildProcess | undefined;
   #attempt = 0;
   client: ServerClient;
 
-  private constructor(folder: string, cgroup: string, extra: string) {
+  private constructor(folder: string, cgroup: string, extra: string, checkout: string) {
     this.folder = folder;
     this.cgroup = cgroup;
     this.socket = join(folder, 'cri.sock');
     this.#extra = extra;
+    this.#checkout = checkout;
     this.client = new ServerClient(`unix://${this.socket}`);
   }
 
-  /** Starts a server; `extra` is more TOML for its configuration. The image {@link IMAGE} is there. */
-  static async make(t: Owner, extra = '', { metrics = '' } = {}): Promise<ServerFixture> {
+  /**
+   * Starts a server; `extra` is more TOML for its configuration, `checkout` where its sources are. The image {@link IMAGE} is
+   * there.
+   */
+  static async make(t: Owner, extra = '', { metrics = '', checkout = '.' } = {}): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/cri-');
     await chmod(folder, 0o711);
-    const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra);
+    const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra, checkout);
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);
     await fixture.start();
@@ -106,6 +111,7 @@ ${this.#extra}`;
     const child = spawn(process.execPath, ['src/main.ts', 'serve', '--config', join(this.folder, 'config.toml')], {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
+      cwd: this.#checkout,
     });
     child.stderr.pipe(log);
     this.#process = child;
