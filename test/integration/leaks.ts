@@ -53,7 +53,7 @@ async function processes(): Promise<string[]> {
   // ps itself, processes of the test runner that come and go, and the native helper that each of those and the server has.
   return stdout
     .split('\n')
-    .filter((line) => !/lxcri-native serve$/.test(line))
+    .filter((line) => !line.endsWith('lxcri-native serve'))
     .map((line) => line.trim().split(' ')[0] ?? '')
     .filter((name) => name !== '' && name !== 'ps' && name !== 'node' && name !== 'MainThread')
     .map((name) => `process ${name}`);

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
+import { withStreams } from '../processes/with-streams.ts';
 import { findNative } from './find.ts';
 import { AnswerReader, MESSAGE_LIMIT, encodeCancel, encodeHold, encodeRun } from './messages.ts';
 import type { Answer, StepResult } from './messages.ts';
@@ -113,28 +114,13 @@ export class NativeHelper {
 
   #connect(): Connection {
     if (this.#connection !== undefined) return this.#connection;
-    let child: ChildProcess;
-    try {
-      child = spawn(this.#program ?? findNative(), ['serve'], {
-        cwd: '/',
-        env: {},
-        stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
-        detached: true, // a terminal's Ctrl-C is for the server, which still has work for it
-      });
-    } catch (error) {
-      throw error instanceof CriError
-        ? error
-        : unavailable(`cannot start the native helper: ${messageOf(error)}`, error);
-    }
+    const child = start(this.#program ?? findNative());
     let problem = 'it ended';
-    // Before anything else: Node.js gives a process that it could not start (EMFILE) no streams, and its error comes later.
     child.on('error', (error) => {
       problem = error.message;
       this.#lost(child, problem);
     });
-    // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- see above
-    const channel = child.stdio?.[3] as Socket | undefined;
-    if (channel === undefined) throw unavailable('cannot start the native helper: too many open files');
+    const channel = child.stdio[3] as Socket; // as `stdio` asks
     const reader = new AnswerReader();
     channel.on('data', (bytes: Buffer) => {
       try {
@@ -189,6 +175,20 @@ export class NativeHelper {
       child?.unref();
       channel?.unref();
     }
+  }
+}
+
+function start(program: string): ChildProcess {
+  try {
+    const child = spawn(program, ['serve'], {
+      cwd: '/',
+      env: {},
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+      detached: true, // a terminal's Ctrl-C is for the server, which still has work for it
+    });
+    return withStreams(child);
+  } catch (error) {
+    throw unavailable(`cannot start the native helper: ${messageOf(error)}`, error);
   }
 }
 

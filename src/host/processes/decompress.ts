@@ -4,6 +4,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { withStreams } from './with-streams.ts';
 
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
@@ -39,7 +40,9 @@ function isZstd(head: Buffer): boolean {
 
 /** By a command: Node.js 24 knows no xz, and its zstd decoder ends with the first frame, while layers are made of many. */
 function filter(command: 'zstd' | 'xz', file: FileHandle): Readable {
-  const child = spawn(command, ['--decompress', '--stdout', '--quiet'], { stdio: [file.fd, 'pipe', 'pipe'] });
+  const child = withStreams(
+    spawn(command, ['--decompress', '--stdout', '--quiet'], { stdio: [file.fd, 'pipe', 'pipe'] }),
+  );
   let words = '';
   child.stderr?.on('data', (chunk: Buffer) => (words = (words + chunk.toString('utf8')).slice(-500)));
   const ended = new Promise<void>((resolve, reject) => {

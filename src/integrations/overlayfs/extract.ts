@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { withStreams } from '../../host/processes/with-streams.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { TarError } from '../../utils/tar/header.ts';
 
@@ -30,10 +31,12 @@ export async function extract(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   signal?.throwIfAborted();
-  const tar = spawn('tar', [...ARGUMENTS, `--directory=${directory}`], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-  });
+  const tar = withStreams(
+    spawn('tar', [...ARGUMENTS, `--directory=${directory}`], {
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    }),
+  );
   let words = '';
   tar.stderr.on('data', (chunk: Buffer) => {
     if (words.length < 2000) words += chunk.toString('utf8');

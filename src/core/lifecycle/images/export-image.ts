@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { withStreams } from '../../../host/processes/with-streams.ts';
 import { BLOCK, padding, type TarEntry } from '../../../utils/tar/header.ts';
 import { END_OF_ARCHIVE, formatEntry } from '../../../utils/tar/writer.ts';
 import { CriError, invalidArgument, StatusCode } from '../../model/errors.ts';
@@ -105,10 +106,12 @@ async function writeLayer(
 ): Promise<{ diffId: string; digest: string }> {
   const plain = createHash('sha256');
   const packed = createHash('sha256');
-  const child = spawn('tar', [...ARGUMENTS, `--directory=${root}`, '.'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-  });
+  const child = withStreams(
+    spawn('tar', [...ARGUMENTS, `--directory=${root}`, '.'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    }),
+  );
   const ended = endOf(child);
   ended.catch(() => undefined);
   try {
