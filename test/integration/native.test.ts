@@ -1,0 +1,170 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { NativeHelper } from '../../src/host/native/helper.ts';
+import { AnswerReader, encodeRun } from '../../src/host/native/messages.ts';
+import { encodeStep } from '../../src/host/native/steps.ts';
+import type { Step } from '../../src/host/native/steps.ts';
+
+const run = promisify(execFile);
+const NSFS = 0x6e736673;
+const map = { hostId: 65_536, size: 65_536 };
+const sanitized = (await run('src/native/build', ['--sanitize'])).stdout.trim();
+
+for (const [kind, program] of [
+  ['shipped', undefined],
+  ['sanitized', sanitized],
+] as const) {
+  test.serial(`${kind}: mounts and unmounts can be repeated`, async (t) => {
+    const { helper, folder } = await fixture(t, program);
+    const options = { source: 'none', type: 'tmpfs', options: 'size=64k,mode=750', flags: 2 };
+    const mount: Step = { do: 'mount', target: folder, ...options, unlessMounted: true };
+    for (let i = 0; i < 2; i++) t.is((await helper.request([mount]))[0]?.problem, '');
+    t.is(await lines(folder), 1);
+    t.regex((await run('findmnt', ['-no', 'OPTIONS', folder])).stdout, /nosuid.*size=64k,mode=750/);
+    t.is((await helper.request([{ ...mount, unlessMounted: false }]))[0]?.status, 'done');
+    t.is(await lines(folder), 2);
+    for (let i = 0; i < 2; i++)
+      t.is((await helper.request([{ do: 'unmount', target: folder, all: true }]))[0]?.status, 'done');
+    t.is(await lines(folder), 0);
+    const [bad] = await helper.request([{ do: 'mount', target: join(folder, 'absent'), ...options }]);
+    t.deepEqual([bad?.code, bad?.problem], ['ENOENT', `mount ${join(folder, 'absent')}: No such file or directory`]);
+  });
+
+  test.serial(`${kind}: namespaces are pinned, also a second time, and set up`, async (t) => {
+    const { helper, folder } = await fixture(t, program);
+    for (const owned of [false, true]) {
+      const directory = join(folder, String(owned));
+      await mkdir(directory);
+      const names = ['net', 'ipc', 'uts', ...(owned ? ['user' as const] : [])] as const;
+      const pins = new Map(names.map((name) => [name as 'net', join(directory, name)]));
+      for (const file of pins.values()) await writeFile(file, '');
+      t.teardown(() => helper.request([...pins.values()].map((target) => ({ do: 'unmount', target, all: true }))));
+      const pin: Step = {
+        do: 'pin',
+        pins,
+        ...(owned && { map }),
+        hostname: 'pinned',
+        loopback: true,
+        sysctls: { 'net/ipv4/ip_unprivileged_port_start': '80' },
+      };
+      for (let i = 0; i < 2; i++) t.is((await helper.request([pin]))[0]?.problem, '');
+      for (const file of pins.values()) {
+        t.is((await statfs(file)).type, NSFS);
+        t.is(await lines(file), 1);
+      }
+      const script =
+        'hostname; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /sys/class/net/lo/operstate; ip -o link show lo';
+      const [inside] = await helper.request([
+        {
+          do: 'spawn',
+          argv: ['sh', '-c', script],
+          env: { PATH: process.env['PATH'] },
+          cwd: '/',
+          namespaces: names.filter((name) => name !== 'user').map((name) => join(directory, name)),
+          descriptors: { 1: { kind: 'capture', limit: 1000 } },
+        },
+      ]);
+      t.regex(inside?.outputs.get(1)?.bytes.toString() ?? '', /^pinned\n80\n[^]*LOOPBACK,UP/);
+      const [refused] = await helper.request([{ ...pin, sysctls: { 'net/ipv4/no_such': '1' } }]);
+      t.deepEqual([refused?.status, refused?.code], ['failed', 'ENOENT']);
+      t.regex(refused?.problem ?? '', /^sysctl net\/ipv4\/no_such: /);
+    }
+  });
+
+  test.serial(`${kind}: an overlay with mapped ids shows and takes the ids of the namespace`, async (t) => {
+    const { helper, folder } = await fixture(t, program);
+    for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(join(folder, name));
+    await writeFile(join(folder, 'lower/file'), 'content');
+    const [can] = await helper.request([{ do: 'idmap', source: folder, map }]);
+    t.is(can?.problem, '');
+    const target = join(folder, 'merged');
+    t.teardown(() => helper.request([{ do: 'unmount', target, all: true }]));
+    const overlay: Step = {
+      do: 'overlay',
+      store: folder,
+      links: '.',
+      options: 'lowerdir=lower,upperdir=upper,workdir=work',
+      flags: 0,
+      target,
+      map,
+    };
+    for (let i = 0; i < 2; i++) t.is((await helper.request([overlay]))[0]?.problem, '');
+    t.is(await lines(target), 1);
+    t.is((await stat(join(target, 'file'))).uid, map.hostId);
+    const [cannot] = await helper.request([{ do: 'idmap', source: '/proc', map }]);
+    t.regex(cannot?.problem ?? '', /^mount_setattr \/proc: /);
+  });
+}
+
+test.serial('2,000 mutated messages are answered, without a word of the sanitizers', async (t) => {
+  const folder = await mkdtemp('/tmp/native-');
+  t.teardown(() => rm(folder, { recursive: true }));
+  await chmod(folder, 0o755);
+  const program = join(folder, 'lxcri-native');
+  await copyFile(sanitized, program);
+  // Without rights: what a mutated step may do harms nothing.
+  const args = ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs', program, 'serve'];
+  const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ended = once(child, 'exit');
+  let words = '';
+  child.stderr?.on('data', (chunk: Buffer) => (words += chunk.toString()));
+  const channel = child.stdio[3] as Socket;
+  const reader = new AnswerReader();
+  const answered = new Set<number>();
+  let ready = () => {};
+  channel.on('data', (bytes: Buffer) => {
+    for (const answer of reader.push(bytes)) answered.add(answer.id);
+    ready();
+  });
+  channel.on('error', () => {});
+  const samples: Step[] = [
+    { do: 'spawn', argv: ['/bin/true'], env: {}, cwd: '/', descriptors: { 1: { kind: 'capture', limit: 10 } } },
+    { do: 'stat', path: '/proc/self/exe' },
+    { do: 'read', path: '/etc/hostname', limit: 100 },
+    { do: 'mount', target: folder, flags: 2, options: 'x', cwd: '/' },
+    { do: 'pin', pins: new Map([['net', '/nonexistent']]), map, sysctls: { 'net/ipv4/x': '1' } },
+  ];
+  let seed = 42;
+  const below = (bound: number) => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % bound;
+  for (let done = 1; done <= 2000; done++) {
+    const message = encodeRun(done, false, [{ ...encodeStep(samples[below(samples.length)]!), limitMs: 2000 }]);
+    // Not the length and the id: those say where the next message begins, and whether this one was answered.
+    for (let left = below(4); left >= 0; left--) message[9 + below(message.length - 9)] = below(256);
+    message.writeUInt8(1, 8);
+    channel.write(message);
+    if (done % 100 !== 0) continue;
+    const probe = 1_000_000 + done;
+    channel.write(encodeRun(probe, false, [encodeStep({ do: 'stat', path: '/' })]));
+    while (!answered.has(probe)) {
+      if (child.exitCode !== null || child.signalCode !== null) break;
+      await Promise.race([new Promise<void>((resolve) => (ready = resolve)), ended]);
+    }
+    if (!answered.has(probe)) break;
+  }
+  channel.end();
+  await ended;
+  t.is(words, '');
+  t.is(child.exitCode, 0);
+  t.true(answered.has(1_002_000));
+});
+
+async function fixture(t: ExecutionContext, program: string | undefined) {
+  const folder = await mkdtemp('/tmp/native-');
+  const helper = new NativeHelper(program);
+  t.teardown(() => rm(folder, { recursive: true }));
+  t.teardown(() => helper.close());
+  return { helper, folder };
+}
+
+/** How often something is mounted at a path. */
+async function lines(path: string): Promise<number> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  return text.split('\n').filter((line) => line.split(' ')[4] === path).length;
+}
