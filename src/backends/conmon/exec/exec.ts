@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess, StdioOptions } from 'node:child_process';
+import { constants } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerStreams } from '../../../core/model/container-runner.ts';
 import { CriError, StatusCode, unknown } from '../../../core/model/errors.ts';
+import { native } from '../../../host/native/helper.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
 import { StandardPipes } from '../streams/pipes.ts';
 import { Pump, feed } from '../streams/pump.ts';
@@ -29,9 +32,10 @@ export interface Exec extends ExecTarget {
 /** Name of the socket through which the runtime passes a terminal. */
 const CONSOLE = 'console';
 
-/** A command that was started. */
+/** A command that was started, in a session of its own, by which its processes are found again. */
 interface Running {
-  child: ChildProcess;
+  /** The leader of the session; undefined when it could not be started. */
+  pid: () => number | undefined;
   /** The exit code. */
   ended: Promise<number>;
 }
@@ -67,19 +71,52 @@ async function startOnPipes(command: string[], { io }: Exec, work: string): Prom
   try {
     if (pipes.stdin !== undefined) feed(io.stdin, pipes.stdin);
     const outputs = [new Pump(pipes.stdout, io.stdout), new Pump(pipes.stderr, io.stderr)];
-    return { ...start(command, [...pipes.given]), outputs, close: () => pipes.close() };
+    const close = () => pipes.close();
+    if (pipes.stdin === undefined) return { ...startByHelper(command, work, pipes), outputs, close };
+    const { running } = start(command, [...pipes.given]);
+    await pipes.release();
+    return { ...running, outputs, close };
   } catch (error) {
     await pipes.close();
     throw error;
-  } finally {
-    await pipes.release();
   }
+}
+
+/** Without input, as most commands are run: the fork of Node.js would hold everything up. */
+function startByHelper(argv: string[], work: string, pipes: StandardPipes): Running {
+  let pid: number | undefined;
+  const output = (name: string) => ({ kind: 'open' as const, path: join(work, name), flags: constants.O_WRONLY });
+  const request = native.request([
+    {
+      do: 'spawn',
+      argv,
+      env: programEnv,
+      cwd: '/',
+      descriptors: { 1: output('stdout'), 2: output('stderr') },
+      session: true,
+      started: (started) => (pid = started),
+    },
+  ]);
+  const ended = request.then(
+    async ([result]) => {
+      // Held until now: a reader takes a pipe that has no writer yet for one that has ended.
+      await pipes.release();
+      if (result?.status !== 'done') throw unknown(result?.problem ?? 'the native helper gave no result');
+      return result.exit?.code ?? (result.exit?.signal === 'SIGKILL' ? 137 : 255);
+    },
+    async (error: unknown) => {
+      if (pid !== undefined) await killSession(pid);
+      throw error;
+    },
+  );
+  ended.catch(() => undefined);
+  return { pid: () => pid, ended };
 }
 
 /** The runtime hands a terminal over through a socket, named from inside its directory: a whole path may be too long. */
 function startOnTerminal(command: string[], { io, signal }: Exec, work: string): Promise<Started> {
-  const running = start(relayCommand('pty', CONSOLE, ...command), ['pipe', 'pipe', 'ignore', 'pipe'], work);
-  const [input, output, , sizes] = running.child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
+  const { running, child } = start(relayCommand('pty', CONSOLE, ...command), ['pipe', 'pipe', 'ignore', 'pipe'], work);
+  const [input, output, , sizes] = child.stdio as unknown as [Writable, Socket, null, Writable]; // as `stdio` asks
   feed(io.stdin, input);
   sizes.on('error', () => undefined); // the command has ended
   void (async () => {
@@ -95,8 +132,11 @@ function startOnTerminal(command: string[], { io, signal }: Exec, work: string):
   return Promise.resolve({ ...running, outputs: [new Pump(output, io.stdout)], close });
 }
 
-function start([program = '', ...args]: string[], stdio: StdioOptions, cwd = '/'): Running {
-  // A session of its own, by which the command's processes are found again.
+function start(
+  [program = '', ...args]: string[],
+  stdio: StdioOptions,
+  cwd = '/',
+): { running: Running; child: ChildProcess } {
   const child = spawn(program, args, { cwd, env: programEnv, stdio, detached: true });
   // Listened for at once: a short command ends before anything else is done.
   const ended = new Promise<number>((resolve, reject) => {
@@ -108,11 +148,14 @@ function start([program = '', ...args]: string[], stdio: StdioOptions, cwd = '/'
     });
   });
   ended.catch(() => undefined);
-  return { child, ended };
+  return { running: { pid: () => child.pid, ended }, child };
 }
 
 /** The exit code; when the signal fires first, the command is killed. */
-async function endOf({ child, ended }: Running, signal: AbortSignal): Promise<number> {
+async function endOf({ pid, ended }: Running, signal: AbortSignal): Promise<number> {
+  let over = false;
+  const mark = () => (over = true);
+  ended.then(mark, mark);
   let leave: () => void = () => undefined;
   const left = new Promise<undefined>((resolve) => {
     leave = () => {
@@ -124,7 +167,10 @@ async function endOf({ child, ended }: Running, signal: AbortSignal): Promise<nu
   try {
     const code = await Promise.race([ended, left]);
     if (code !== undefined) return code;
-    if (child.pid !== undefined) await killSession(child.pid);
+    // A command that is not there yet is killed as soon as it is.
+    while (pid() === undefined && !over) await sleep(5);
+    const leader = pid();
+    if (leader !== undefined) await killSession(leader);
     await ended;
     throw reasonOf(signal);
   } finally {

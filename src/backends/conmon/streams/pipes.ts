@@ -1,10 +1,8 @@
 import { close, constants, open } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { programEnv } from '../../../host/processes/programs.ts';
-import { run } from '../../../host/processes/run.ts';
+import { call } from '../../../host/native/call.ts';
 
 // Plain descriptors: a FileHandle would close its own when it is collected.
 const openDescriptor = promisify(open);
@@ -35,11 +33,11 @@ export class StandardPipes {
     for (const stream of [stdin, ...outputs]) stream?.on('error', () => undefined); // 'close' follows
   }
 
-  /** Makes them by FIFOs in `directory`, whose names are removed again. Without `input` the command has no input. */
+  /** Makes them by FIFOs in `directory`: `stdout`, `stderr` and, with `input`, `stdin`; else the command has no input. */
   static async make(directory: string, input: boolean): Promise<StandardPipes> {
     const [stdin, stdout, stderr] = ['stdin', 'stdout', 'stderr'].map((name) => join(directory, name)) as Names;
     const names = [...(input ? [stdin] : []), stdout, stderr];
-    await run('mkfifo', ['-m', '600', '--', ...names], { env: programEnv });
+    await call([{ do: 'mkfifo', paths: names, mode: 0o600 }]);
     const opened: number[] = [];
     const openEnd = async (name: string, flags: number) => {
       const descriptor = await openDescriptor(name, flags);
@@ -59,7 +57,6 @@ export class StandardPipes {
         await closeDescriptor(first);
         opened.splice(opened.indexOf(first), 1);
       }
-      await Promise.all(names.map((name) => rm(name)));
       const [out, err] = ours.map((fd) => new Socket({ fd, readable: true, writable: false })) as [Socket, Socket];
       const source = writer === undefined ? undefined : new Socket({ fd: writer, readable: false, writable: true });
       return new StandardPipes([reader, theirs[0] ?? 0, theirs[1] ?? 0], source, [out, err]);
