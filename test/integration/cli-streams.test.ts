@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from '../lib/eventually.ts';
+import { run } from '../../src/host/processes/run.ts';
 import { sharedServer } from './cli-fixture.ts';
 import { processesWith } from './runner-fixture.ts';
 import { IMAGE } from './server-fixture.ts';
@@ -52,6 +53,13 @@ test.serial('exec gives output as it comes, whatever its length', async (t) => {
   t.deepEqual([much.code, much.stdout.length, much.stderr], [0, 20_000_000, 'e\n']);
 });
 
+test.serial('exec ends when nobody reads its output any more', async (t) => {
+  const { cli } = shared;
+  const words = [process.execPath, ...cli.words('exec', 'web', 'yes')].map((word) => `'${word}'`).join(' ');
+  const { stdout, stderr } = await run('bash', ['-c', `${words} | head -n 1; echo "\${PIPESTATUS[0]}"`]);
+  t.deepEqual([stdout, stderr], ['y\n141\n', '']);
+});
+
 test.serial('exec exits as docker and podman do', async (t) => {
   const { cli } = shared;
   const exec = async (...words: string[]) => (await cli.run('exec', 'web', '--', ...words)).code;
@@ -94,15 +102,15 @@ test.serial('-it without a terminal is refused', async (t) => {
 for (const handler of ['lxc', 'crun']) {
   test.serial(`run -i passes standard input on, and loses no output: ${handler}`, async (t) => {
     const { cli } = shared;
-    const run = (input: string, script: string) =>
+    const feed = (input: string, script: string) =>
       cli.feed(input, 'run', '-i', '--handler', handler, IMAGE, '--', 'sh', '-c', script);
-    t.deepEqual(await run('a\nb\n', `echo begin; ${ECHO}`), {
+    t.deepEqual(await feed('a\nb\n', `echo begin; ${ECHO}`), {
       code: 3,
       stdout: 'begin\ngot a\ngot b\nover\n',
       stderr: '',
     });
     for (let i = 0; i < 4; i++)
-      t.deepEqual(await run('', 'echo short; exit 5'), { code: 5, stdout: 'short\n', stderr: '' });
+      t.deepEqual(await feed('', 'echo short; exit 5'), { code: 5, stdout: 'short\n', stderr: '' });
   });
 
   test.serial(`run -it is a terminal: ${handler}`, async (t) => {

@@ -181,6 +181,13 @@ test('config default, check and dump; serve gets the configuration and can read 
   t.deepEqual(broken.stderr.match(/^proxmox-lxcri: .*config\.toml:\d: /gm)?.length, 2);
 });
 
+test('wipe of nothing succeeds', async (t) => {
+  const nowhere = join(await folder(t), 'none');
+  const { code, stdout, stderr } = await cli(['wipe', '--root', `${nowhere}/root`, '--state', `${nowhere}/state`]);
+  t.deepEqual([code, stderr], [0, '']);
+  t.regex(stdout, /^There is nothing to remove/);
+});
+
 test('An error of serve is told without its credentials and control characters', async (t) => {
   const { code, stderr } = await cli(['serve'], {
     serve: () => Promise.reject(new Error('cannot reach https://me:hunter2@host/\u001b[31m')),
