@@ -330,3 +330,28 @@ test('No whiteout shows in a directory that is in one layer alone', async (t) =>
   t.deepEqual((await readdir((await store.prepare('c3', alone[0])).path)).sort(), ['d']);
   for (const id of await store.list()) await store.remove(id);
 });
+
+test('A damaged layer is not taken from under a container; one of a newer version refuses the start', async (t) => {
+  const root = await temporary(t);
+  const store = await newStore(root);
+  const tars = layers([{ name: 'a', body: 'content' }]);
+  const [chainId] = await applyAll(store, tars);
+  const { path } = await store.prepare('c1', chainId);
+  const file = join(root, 'layers', chainId!.slice(7), 'layer.json');
+  const good = await readFile(file, 'utf8');
+  await writeFile(file, good.replace(/"format": 1/, '"format": 2'));
+  const refused = await t.throwsAsync(newStore(root), { instanceOf: CriError });
+  t.true(refused?.message.includes(file), refused?.message);
+  t.is(await readFile(join(path, 'a'), 'utf8'), 'content');
+
+  await writeFile(file, good.slice(0, 40));
+  const after = await newStore(root);
+  await after.emptied();
+  t.is(await readFile(join(path, 'a'), 'utf8'), 'content');
+  t.deepEqual(await after.listLayers(), []);
+  t.deepEqual(await applyAll(after, tars), [chainId]);
+  await after.remove('c1');
+  const last = await newStore(root);
+  await last.emptied();
+  t.deepEqual(await readdir(join(root, 'layers')), [chainId!.slice(7)]);
+});

@@ -1,17 +1,22 @@
-import { mkdir, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { notFound } from '../../core/model/errors.ts';
-import { messageOf } from '../../utils/errors.ts';
+import { failedPrecondition, notFound } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Trash } from '../../host/trees/trash.ts';
 import { fromJson } from '../../utils/json.ts';
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
+const FORMAT = 1;
+/** A layer set aside: its files may be mounted. */
+const DAMAGED = /^[0-9a-f]{64}\.damaged-/;
+
 /** `layer.json` beside a layer's files. It is there when the layer is whole. */
 const layerSchema = z.object({
-  format: z.literal(1),
+  format: z.literal(FORMAT),
   chainId: digest,
   parent: digest.optional(),
   diffId: digest,
@@ -40,21 +45,33 @@ export class LayerIndex {
     this.#logger = logger;
   }
 
-  /** Reads what is there; a layer without a readable description is removed, links are made and removed as layers need. */
-  async load(): Promise<void> {
+  /**
+   * Reads what is there. A layer without a description was never whole and is removed; one with a damaged description is set
+   * aside as long as root file systems are there that may build on it. Links are made and removed as layers need.
+   * @throws CriError FAILED_PRECONDITION naming the file, for a description that cannot be read or is a newer version's:
+   *   nothing is removed then.
+   */
+  async load(hasCopies: boolean): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await mkdir(this.links, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#directory)) {
+      const path = join(this.#directory, name);
+      if (!hasCopies && DAMAGED.test(name)) await this.#trash.discard(path);
       // Other names are not the store's: somebody has put something there.
       if (!/^[0-9a-f]{64}$/.test(name)) continue;
+      const text = await readDescription(join(path, 'layer.json'));
       try {
-        const layer = layerSchema.parse(fromJson(await readFile(join(this.#directory, name, 'layer.json'), 'utf8')));
+        if (text === undefined) throw new Error('it has no description');
+        const layer = layerSchema.parse(fromJson(text));
         if (hex(layer.chainId) !== name) throw new Error(`it describes ${layer.chainId}`);
         this.#layers.set(layer.chainId, layer);
         this.#lastLink = Math.max(this.#lastLink, parseInt(layer.link, 36));
       } catch (error) {
-        this.#logger.warn('Removed an image layer that cannot be used', { layer: name, error: messageOf(error) });
-        await this.#trash.discard(join(this.#directory, name));
+        const isKept = hasCopies && text !== undefined;
+        const what = isKept ? 'Set aside an image layer that is damaged' : 'Removed an image layer that cannot be used';
+        this.#logger.warn(what, { layer: name, error: messageOf(error) });
+        if (isKept) await rename(path, `${path}.damaged-${randomUUID()}`);
+        else await this.#trash.discard(path);
       }
     }
     const wanted = new Map([...this.#layers.values()].map((layer) => [layer.link, layer]));
@@ -119,6 +136,22 @@ export class LayerIndex {
   folders(layers: readonly Layer[]): string[] {
     return layers.map((layer) => join(this.folder(layer.chainId), 'fs'));
   }
+}
+
+/** undefined when there is none. */
+async function readDescription(file: string): Promise<string | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw failedPrecondition(`${file}: cannot be read: ${messageOf(error)}`, error);
+  }
+  const format = Number(/"format":\s*(\d+)/.exec(text)?.[1] ?? 0);
+  if (format > FORMAT) {
+    throw failedPrecondition(`${file}: is of format ${format}, which a newer version writes; run that version again`);
+  }
+  return text;
 }
 
 function hex(chainId: string): string {

@@ -168,7 +168,10 @@ export class OverlayStore implements RootfsStore {
   }
 
   #load(): Promise<void> {
-    this.#loaded ??= this.#layers.load().catch((error: unknown) => {
+    const load = async () => {
+      await this.#layers.load((await this.#copies.list()).length > 0);
+    };
+    this.#loaded ??= load().catch((error: unknown) => {
       this.#loaded = undefined;
       throw error;
     });
