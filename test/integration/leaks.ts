@@ -111,6 +111,7 @@ async function firewall(): Promise<string[]> {
 /** Files and folders of the server, apart from its log, the pods' own logs, and what crun keeps of seccomp filters. */
 async function files(folder: string): Promise<string[]> {
   const names = await readdir(folder, { recursive: true });
-  const isCache = (name: string) => name.includes('/runtime/.cache');
-  return names.filter((name) => !name.startsWith('logs') && !isCache(name)).map((name) => `file ${join(folder, name)}`);
+  // readdir follows the link /dev/fd of pause processes' root file system to what this process has open.
+  const isOther = (name: string) => name.includes('/runtime/.cache') || name.includes('/dev/fd/');
+  return names.filter((name) => !name.startsWith('logs') && !isOther(name)).map((name) => `file ${join(folder, name)}`);
 }

@@ -113,10 +113,9 @@ export class CrunSandboxProvider implements SandboxProvider {
     checkSandboxId(spec.id);
     const placement = await placementOf(spec);
     if (placement === undefined) {
-      const network = pinsOf(spec).get('net');
-      const isPinned = network !== undefined && (await isPin(network));
+      const networkNamespace = await networkOf(spec);
       const reason = (await missingDirectory(spec)) ?? 'its namespaces are gone';
-      return { state: 'ended', reason, ...(isPinned && { networkNamespace: network }) };
+      return { state: 'ended', reason, ...(networkNamespace !== undefined && { networkNamespace }) };
     }
     // Without a process of its own nothing of it can end by itself.
     const holder = {
@@ -222,6 +221,14 @@ async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
   const pid = await holderOf(spec);
   if (pid === undefined) return undefined;
   return { ...placement, namespaces: { ...placement.namespaces, pid: `/proc/${String(pid)}/ns/pid` } };
+}
+
+/** The path of a sandbox's own network namespace while something keeps it. */
+async function networkOf(spec: SandboxSpec): Promise<string | undefined> {
+  const file = pinsOf(spec).get('net');
+  if (file === undefined || (await isPin(file))) return file;
+  const holder = await holderOf(spec);
+  return holder === undefined ? undefined : `/proc/${String(holder)}/ns/net`;
 }
 
 /** Written last and removed first: a sandbox without it is half made or stopped. */

@@ -137,10 +137,11 @@ export class LxcSandboxProvider implements SandboxProvider {
     const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
     const reason = pid === undefined ? 'its LXC container does not run' : await missingDirectory(spec);
-    if (pid === undefined || reason !== undefined) {
-      return { state: 'ended', reason: reason ?? '', ...(pinned !== undefined && { networkNamespace: pinned }) };
-    }
     const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
+    if (pid === undefined || reason !== undefined) {
+      const networkNamespace = pinned ?? (pid !== undefined && spec.network === 'pod' ? namespace('net') : undefined);
+      return { state: 'ended', reason: reason ?? '', ...(networkNamespace !== undefined && { networkNamespace }) };
+    }
     const placement = {
       namespaces: {
         ...(spec.network === 'pod' && { network: pinned ?? namespace('net'), uts: namespace('uts') }),
