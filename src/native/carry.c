@@ -54,7 +54,7 @@ static void cut(struct way *way) {
 
 /* Holds `length` more bytes. */
 static void hold(struct way *way, const char *content, size_t length) {
-  if (way->start + way->held + length > way->room) {
+  if (way->start > 0 && way->start + way->held + length > way->room) {
     memmove(way->buffer, way->buffer + way->start, way->held);
     way->start = 0;
   }
@@ -109,7 +109,8 @@ static void note_fullness(struct way *way) {
   }
 }
 
-void carry(struct way *ways, size_t count) {
+/* See carry, which this is but for what the ways hold at the end. */
+static void run(struct way *ways, size_t count) {
   struct pollfd polled[2 * MOST_WAYS];
   for (size_t i = 0; i < count; i++) {
     int fds[] = {ways[i].from, ways[i].take == NULL ? ways[i].to : -1};
@@ -152,5 +153,13 @@ void carry(struct way *ways, size_t count) {
       if (way->end != NULL) way->end(way);
       if (way->last) return;
     }
+  }
+}
+
+void carry(struct way *ways, size_t count) {
+  run(ways, count);
+  for (size_t i = 0; i < count; i++) {
+    free(ways[i].buffer);
+    ways[i].buffer = NULL;
   }
 }
