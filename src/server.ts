@@ -5,6 +5,7 @@ import { ConmonRunner } from './backends/conmon/conmon-runner.ts';
 import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
 import type { Serve } from './cli/command.ts';
 import { versionInfo } from './cli/version-info.ts';
+import { programs, remedyFor } from './core/config/programs.ts';
 import type { Config } from './core/config/schema.ts';
 import { ContainerService } from './core/lifecycle/containers/container-service.ts';
 import { ContainerSessions } from './core/lifecycle/containers/container-sessions.ts';
@@ -14,6 +15,7 @@ import { readHostFacts } from './host/facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { HostFiles } from './host/platform/host-files.ts';
+import { DiskReserve } from './core/lifecycle/records/disk-reserve.ts';
 import { HostPodDirectories } from './host/platform/pod-directories.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
 import { VolumeDirectories } from './host/platform/volume-directories.ts';
@@ -21,7 +23,8 @@ import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
-import { messageOf } from './utils/errors.ts';
+import { ROOT, STATE } from './core/state-layout.ts';
+import { isErrno, messageOf } from './utils/errors.ts';
 import type { ImageRegistry } from './core/model/image.ts';
 import type { Logger, RootLogger } from './core/model/logger.ts';
 import { parseUlimit } from './core/model/rlimits.ts';
@@ -39,7 +42,10 @@ import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { succeedHelpers } from './host/processes/helpers.ts';
-import { takeRoot } from './host/root-guard.ts';
+import { writeDiagnosticsOnSignals } from './host/diagnostics.ts';
+import { HostReadiness } from './host/readiness.ts';
+import type { NeededProgram } from './host/readiness.ts';
+import { takeRoot } from './host/root-claim.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 import { Undo } from './utils/async/undo.ts';
 
@@ -61,8 +67,12 @@ export async function serve(
 
   const metrics = new Metrics();
   const streaming = await streamingServer(config, logger);
-  const services = { ...(await build(handlers, config, logger, metrics)), streaming };
+  writeDiagnosticsOnSignals(join(config.state, STATE.reports), logger);
+  const readiness = new HostReadiness(neededPrograms(config));
+  const hostProblem = () => readiness.problem();
+  const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
+  await tryRootfs(services, readiness);
   metrics.watchInventory(inventory(services));
 
   const shutdown = new AbortController();
@@ -77,6 +87,7 @@ export async function serve(
   reloadOnHangup(logger, reload);
   const importing = services.images.importFolder(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
+  const settling = settle(services, logger);
   logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
 
   const signal = await new Promise<string>((resolve) => {
@@ -86,6 +97,54 @@ export async function serve(
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
   await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
+  // A CNI plugin that hangs must not hold the end up; the next start goes on with it.
+  if (!settling.isDone) process.exit(0);
+}
+
+/** The programs without which no pod of the default handler runs. */
+function neededPrograms(config: Config): NeededProgram[] {
+  const handler = config.runtime.default_handler;
+  return programs(config)
+    .filter(({ optional = false, handlers = [handler] }) => !optional && handlers.includes(handler))
+    .map((program) => ({ ...program, remedy: remedyFor(program) }));
+}
+
+/** Makes an empty root file system and removes it: where that fails, no container will have one. */
+async function tryRootfs(
+  { backends, config, logger }: Pick<Services, 'backends' | 'config' | 'logger'>,
+  readiness: HostReadiness,
+): Promise<void> {
+  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) {
+    try {
+      await store.prepare('trial', undefined);
+      await store.remove('trial');
+    } catch (error) {
+      // A full or read-only disk may have room again.
+      if (isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS')) return;
+      const message =
+        `no root file system can be made in ${config.root}: ${messageOf(error)}; root must be on a file system that can ` +
+        `be the upper one of ${store.name}, such as ext4, xfs or tmpfs, and not on an overlay itself`;
+      logger.error('No container can run', { problem: message });
+      readiness.report({ reason: 'RootfsUnavailable', message });
+    }
+  }
+}
+
+/** Puts in order what an earlier server left, in the background. */
+function settle({ pods }: Pick<Services, 'pods'>, logger: Logger): { readonly isDone: boolean } {
+  const progress = { isDone: false };
+  pods
+    .settle()
+    .then(
+      () => {
+        logger.info('What an earlier server left is in order');
+      },
+      (error: unknown) => {
+        logger.error('Cannot put in order what an earlier server left', { error: messageOf(error) });
+      },
+    )
+    .finally(() => (progress.isDone = true));
+  return progress;
 }
 
 /** Starts everything that listens. Nothing of it stays when one cannot, for it would keep the process from ending. */
@@ -103,7 +162,7 @@ async function listen(parts: {
     undo.add('the streaming server', () => streaming.stop());
     await server.start();
     undo.add('the CRI server', () => server.stop());
-    return address === '' ? undefined : await serveMetrics(address, metrics, logger);
+    return address === '' ? undefined : serveMetrics(address, metrics, logger);
   } catch (error) {
     await undo.rollback((what, failure) => {
       logger.error(`Cannot close ${what}`, { error: messageOf(failure) });
@@ -118,8 +177,8 @@ async function listen(parts: {
  */
 export async function claim({ root, state }: Config, logger: Logger): Promise<void> {
   await takeRoot(root);
-  for (const folder of [root, state]) await mkdir(folder, { recursive: true, mode: 0o711 });
-  const left = await succeedHelpers(join(state, 'helpers'), HELPERS_LIMIT_MS, () => {
+  await mkdir(state, { recursive: true, mode: 0o711 });
+  const left = await succeedHelpers(join(state, STATE.helpers), HELPERS_LIMIT_MS, () => {
     logger.info('Waiting for commands that an earlier server has left at work');
   });
   if (left.length > 0) logger.warn('Going on although commands of an earlier server still work', { pids: left });
@@ -131,7 +190,7 @@ export async function build(
   config: Config,
   logger: RootLogger,
   metrics: Metrics,
-): Promise<Omit<Services, 'streaming'>> {
+): Promise<Omit<Services, 'streaming' | 'hostProblem'>> {
   const clock = systemClock;
   const host = await readHostFacts();
   const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);
@@ -150,13 +209,16 @@ export async function build(
   events.subscribe(({ kind, containerId, sandboxId }) => {
     metrics.events.inc({ object: containerId === sandboxId ? 'pod' : 'container', kind });
   });
-  const rootfs = new OverlayStore({ root: join(config.root, 'overlay'), logger });
+  const records = { root: config.root, state: config.state, reserve: new DiskReserve(config.root) };
+  await records.reserve.fill();
+  const rootfs = new OverlayStore({ root: join(config.root, ROOT.overlay), logger });
   const images = new ImageService({
     root: config.root,
+    records,
     sources: [
       imageRegistry(config, logger),
       new ArchiveReader({
-        temporary: join(config.root, 'import'),
+        temporary: join(config.root, ROOT.import),
         ...(config.images.platform !== '' && { platform: config.images.platform }),
       }),
     ],
@@ -169,7 +231,7 @@ export async function build(
     archiveDir: config.images.archive_dir,
   });
   const runner = new ConmonRunner({
-    stateDir: join(config.state, 'runner'),
+    stateDir: join(config.state, STATE.runner),
     ociRuntime: config.runtime.oci_runtime,
     conmon: config.runtime.conmon,
     execDrainMs: config.runtime.exec_drain_seconds * 1000,
@@ -189,8 +251,8 @@ export async function build(
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     userNamespaces: new HostUserNamespaces(rootfs, [config.root, config.state]),
     files: new HostFiles(),
-    podDirectories: new HostPodDirectories(join(config.state, 'sandboxes')),
-    volumes: new VolumeDirectories(join(config.root, 'volumes')),
+    podDirectories: new HostPodDirectories(join(config.state, STATE.sandboxes)),
+    volumes: new VolumeDirectories(join(config.root, ROOT.volumes)),
   };
   const parts: HandlerParts = {
     state: config.state,
@@ -200,7 +262,7 @@ export async function build(
   };
   const backends = await Promise.all(handlers.map(({ name, make }) => make(config.handlers[name], parts)));
   const pods = new PodService({
-    root: config.root,
+    records,
     backends,
     defaultHandler: config.runtime.default_handler,
     stored: storedPod({ cgroupDriver: config.runtime.cgroup_driver, cgroupParent: config.runtime.cgroup_parent }),
@@ -210,6 +272,7 @@ export async function build(
   });
   const containers = new ContainerService({
     root: config.root,
+    records,
     pods,
     images,
     pidsLimit: config.runtime.pids_limit,
@@ -249,7 +312,7 @@ function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry 
     ...shared,
     registry,
     policyFile: images.signature_policy,
-    temporary: join(root, 'signed'),
+    temporary: join(root, ROOT.signed),
   });
 }
 

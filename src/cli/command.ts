@@ -10,8 +10,11 @@ export type Serve = (options: {
   reload: () => Promise<Config>;
 }) => Promise<void>;
 
-/** Removes everything of a server that does not run: pods, containers, images and the folders they are in. */
-export type Wipe = (config: Config) => Promise<void>;
+/**
+ * Removes everything of a server that does not run: pods, containers, images and the directories they are in. Returns the
+ * paths in those that stay, because they are not the server's.
+ */
+export type Wipe = (config: Config) => Promise<string[]>;
 
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 

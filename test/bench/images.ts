@@ -13,6 +13,7 @@ import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { recordsBelow } from '../lib/records-place.ts';
 import { startRegistry } from '../fixtures/registry.ts';
 import { newStore, silent } from '../integration/images-fixture.ts';
 import { findContainerd, median, startContainerd } from './contenders.ts';
@@ -41,6 +42,7 @@ const ours: Contender = {
     const archives = new ArchiveReader({ temporary: join(folder, 'import') });
     const images = new ImageService({
       root: folder,
+      records: recordsBelow(folder),
       sources: [registry, archives],
       store,
       clock: systemClock,

@@ -14,6 +14,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { removeTree } from '../../src/host/trees/remove-tree.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { eventually } from '../lib/eventually.ts';
+import { recordsBelow } from '../lib/records-place.ts';
 import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 
 /** Whether this runs below test/sandbox, whose mounts are its own. */
@@ -78,6 +79,7 @@ export async function newService(
   const logger: Logger = { ...silent, error: (message) => void errors.push(message) };
   const wiring: ImageServiceOptions = {
     root,
+    records: recordsBelow(root),
     sources: [registry, archives],
     store,
     clock: systemClock,

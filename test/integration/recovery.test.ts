@@ -61,6 +61,45 @@ exit $code
   }
 });
 
+test.serial('a CNI plugin that hangs does not keep a server from serving, nor pods from running', async (t) => {
+  // The bridge plugin keeps the rules of a pod whose namespace is gone. Flushed once the server's own are.
+  t.teardown(async () => {
+    for (const flag of ['-F', '-X']) await run('iptables', ['-w', '-t', 'nat', flag]);
+  });
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  const pods = [await server.pod('a', {}, 'lxc'), await server.pod('b', {}, 'crun'), await server.pod('c', {}, 'crun')];
+  const work = join(server.folder, 'slow');
+  const [go, began] = [join(work, 'go'), join(work, 'began')];
+  await mkdir(work);
+  const slow = `#!/bin/sh
+if [ "$CNI_COMMAND" = DEL ]; then echo >>${began}; until [ -e ${go} ]; do sleep 0.05; done; fi
+exec /usr/lib/cni/portmap
+`;
+  await writeFile(join(work, 'portmap'), slow, { mode: 0o755 });
+  const config = join(server.folder, 'config.toml');
+  const dirs = `plugin_dirs = ["${work}", "/usr/lib/cni"]\n`;
+  await writeFile(config, (await readFile(config, 'utf8')).replace('[network]\n', `[network]\n${dirs}`));
+  await server.end('SIGKILL');
+  for (const pid of await processesBelow(server.cgroup)) await run('kill', ['-KILL', '--', String(pid)]);
+  await server.start({ settled: false });
+  // All of them at once: a plugin may be waiting for a pod.
+  await eventually(
+    'each DEL to have begun',
+    async () => (await readFile(began, 'utf8').catch(() => '')).length === pods.length,
+  );
+  for (const podSandboxId of pods) {
+    const { status } = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId, verbose: false });
+    t.is(status?.state, PodSandboxState.SANDBOX_NOTREADY);
+  }
+  const fresh = await server.pod('fresh');
+  t.is((await server.exit(await server.sh(fresh, 'c', 'exit 6'))).exitCode, 6);
+  await server.end('SIGTERM');
+  await writeFile(go, '');
+  await server.start();
+  t.deepEqual([...new Set((await leaseholders(server)).values())], [fresh]);
+});
+
 for (const handler of ['lxc', 'crun']) {
   test.serial(
     `${handler}: after a reboot of the node pods are NOTREADY, ends are told, addresses are free`,
@@ -173,8 +212,8 @@ for (const handler of ['lxc', 'crun']) {
       t.deepEqual(
         [...new Set(await foretold(server))],
         [
-          `set aside as ${broken}.json.corrupt ${broken}.json`,
-          ...[...pods, ...orphans].map((id) => `remove ${id}`),
+          `restore from its copy ${broken}.json`,
+          ...[lost, ...orphans].map((id) => `remove ${id}`),
           ...[kept, living].map((id) => `take up again ${id}`),
         ].sort(),
       );
@@ -186,14 +225,70 @@ for (const handler of ['lxc', 'crun']) {
         [living],
       );
       t.is((await server.status(living)).state, ContainerState.CONTAINER_RUNNING);
-      t.deepEqual([...new Set((await leaseholders(server)).values())], [kept]);
-      await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: kept });
-      await rm(join(records, 'sandboxes', `${broken}.json.corrupt`));
+      t.deepEqual([...new Set((await leaseholders(server)).values())].sort(), [broken, kept].sort());
+      t.is((await server.exit(await server.sh(broken, 'more', 'exit 4'))).exitCode, 4);
+      for (const podSandboxId of [broken, kept]) {
+        await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
+      }
       t.deepEqual(await leftovers(server, before), []);
       await foreign.check(t);
     },
   );
 }
+
+test.serial('what a damaged record without a copy knows of runs on until its file is deleted', async (t) => {
+  const server = await ServerFixture.make(t);
+  const { client } = server;
+  await server.warm();
+  const before = await inventory(server);
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod('p', { linux: { securityContext: { namespaceOptions: HOST } } }, handler);
+    const id = await server.sh(pod, 'c', 'exec sleep 1000', {
+      linux: { securityContext: { namespaceOptions: HOST } },
+    });
+    await server.end('SIGKILL');
+    const damaged = [join('sandboxes', `${pod}.json`), join('containers', `${id}.json`)];
+    for (const name of damaged) {
+      await writeFile(join(server.folder, 'root', name), '');
+      await rm(join(server.folder, 'state/records', name));
+    }
+    const running = await processesBelow(server.cgroup);
+    t.true(running.length > 0);
+    // The second start finds the files set aside by the first one.
+    for (let start = 0; start < 2; start += 1) {
+      await server.start();
+      t.deepEqual((await server.containers()).containers, []);
+      t.deepEqual(await processesBelow(server.cgroup), running);
+      await server.end('SIGTERM');
+    }
+    for (const name of damaged) await rm(join(server.folder, 'root', `${name}.corrupt`));
+    await server.start();
+    t.deepEqual(await leftovers(server, before), [], handler);
+  }
+  await client.call(RuntimeServiceService.version, { version: '' });
+});
+
+test.serial(
+  'a record of a later version, or one that cannot be read, refuses the start and costs nothing',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    const id = await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
+    const path = join(server.folder, 'root/containers', `${id}.json`);
+    const text = await readFile(path, 'utf8');
+    await server.end('SIGTERM');
+    for (const [spoil, said] of [
+      [() => writeFile(path, text.replace('"format": 2', '"format": 3')), /json: format 3, from a later version/],
+      [() => rm(path).then(() => mkdir(path)), /json: cannot be read \(EISDIR/],
+    ] as const) {
+      await spoil();
+      await t.throwsAsync(server.start(), { message: said });
+      await rm(path, { recursive: true });
+      await writeFile(path, text);
+    }
+    await server.start();
+    t.is((await server.status(id)).state, ContainerState.CONTAINER_RUNNING);
+  },
+);
 
 /** Things beside and between the server's own that it must not touch. */
 class Foreign {

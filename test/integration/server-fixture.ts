@@ -106,9 +106,11 @@ ${this.#extra}`;
   }
 
   /** Starts the server process and waits until it answers. */
-  async start(): Promise<void> {
+  async start({ settled = true } = {}): Promise<void> {
+    const before = await this.#settled();
     const log = createWriteStream(join(this.folder, 'server.log'), { flags: 'a' });
-    const child = spawn(process.execPath, ['src/main.ts', 'serve', '--config', join(this.folder, 'config.toml')], {
+    const serve = ['--disable-sigusr1', 'src/main.ts', 'serve', '--config', join(this.folder, 'config.toml')];
+    const child = spawn(process.execPath, serve, {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
       cwd: this.#checkout,
@@ -121,6 +123,13 @@ ${this.#extra}`;
         throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
       return answer();
     });
+    if (settled) await eventually('what an earlier server left in order', async () => (await this.#settled()) > before);
+  }
+
+  /** How often a server has said that what an earlier one left is in order. */
+  async #settled(): Promise<number> {
+    const log = await this.log().catch(() => '');
+    return log.split('What an earlier server left is in order').length;
   }
 
   /** Ends the server process; containers stay. */

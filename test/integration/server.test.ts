@@ -1,6 +1,6 @@
 import test from 'ava';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -383,4 +383,51 @@ test.serial('SIGTERM ends the server with code 0 and leaves containers running',
     numbers,
     Array.from({ length: numbers.length }, (_, at) => at + 1),
   );
+});
+
+test.serial(
+  'SIGUSR1 writes a report and opens no debugger; SIGUSR2 a heap snapshot; both for root alone',
+  async (t) => {
+    const server = await ServerFixture.make(t);
+    const reports = join(server.folder, 'state/reports');
+    for (const [signal, suffix] of [
+      ['SIGUSR1', '.report.json'],
+      ['SIGUSR2', '.heapsnapshot'],
+    ] as const) {
+      server.signal(signal);
+      const path = await eventually('the file', async () => {
+        if (!(await server.log()).includes(`"signal":"${signal}"`)) return undefined;
+        const name = (await readdir(reports)).find((one) => one.endsWith(suffix));
+        return name === undefined ? undefined : join(reports, name);
+      });
+      t.is((await stat(path)).mode & 0o777, 0o600);
+      t.true((await stat(path)).size > 1000);
+    }
+    t.is((await stat(reports)).mode & 0o777, 0o700);
+    t.notRegex(
+      await readFile(join(reports, (await readdir(reports)).find((name) => name.endsWith('.json')) ?? ''), 'utf8'),
+      /environmentVariables/,
+    );
+    t.notRegex(await server.log(), /Debugger listening/);
+    await server.client.call(RuntimeServiceService.version, { version: '' });
+  },
+);
+
+test.serial('Status answers with reason and remedy when a program is missing', async (t) => {
+  const server = await ServerFixture.make(t);
+  await server.end('SIGTERM');
+  const config = join(server.folder, 'config.toml');
+  const text = await readFile(config, 'utf8');
+  for (const key of ['conmon', 'oci_runtime']) {
+    await writeFile(config, text.replace('[runtime]\n', `[runtime]\n${key} = "/no/such/program"\n`));
+    await server.start();
+    const { status } = await server.client.call(RuntimeServiceService.status, { verbose: true });
+    const ready = status?.conditions.find(({ type }) => type === 'RuntimeReady');
+    t.like(ready, { status: false, reason: 'MissingProgram' });
+    t.regex(
+      ready?.message ?? '',
+      /\/no\/such\/program, which .* was not found: apt-get install (conmon|crun), or name another in runtime\./,
+    );
+    await server.end('SIGTERM');
+  }
 });

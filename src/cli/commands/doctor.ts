@@ -11,9 +11,10 @@ export const doctor: Command = {
   examples: ['doctor', 'doctor -o json --root /var/lib/proxmox-lxcri'],
   readsConfiguration: true,
   async run(context, input) {
-    const [{ loadConfig }, { examine }, { formatTable }, { formatJson }] = await Promise.all([
+    const [{ loadConfig }, { examine }, { formatFindings }, { formatTable }, { formatJson }] = await Promise.all([
       import('../../core/config/load.ts'),
       import('../doctor/examine.ts'),
+      import('../doctor/report.ts'),
       import('../output/table.ts'),
       import('../output/json.ts'),
     ]);
@@ -24,8 +25,9 @@ export const doctor: Command = {
       context.stdout.write(formatJson({ healthy: !lacks, findings, serverRuns: recovery === undefined, recovery }));
       return lacks ? 1 : 0;
     }
-    const rows = findings.map(({ subject, status, found, remedy }) => [subject, status, found, remedy]);
-    context.stdout.write(formatTable(['SUBJECT', 'STATUS', 'FOUND', 'REMEDY'], rows));
+    const { isTTY = false, columns = 80 } = context.stdout;
+    const colour = isTTY && !context.env['NO_COLOR'];
+    context.stdout.write(formatFindings(findings, { width: columns, colour }));
     if (recovery === undefined)
       context.stdout.write('\nA server uses these folders; it has recovered what it found.\n');
     else if (recovery.length === 0) context.stdout.write('\nThe next start finds nothing to recover.\n');

@@ -2,6 +2,8 @@ import { access, constants } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
+import { checkRoot } from '../../host/root-marker.ts';
+import { messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok } from './finding.ts';
 
 /** The folders of the server and its socket. */
@@ -17,6 +19,11 @@ export async function checkPlaces({ root, state, grpc }: Config): Promise<Findin
       () => true,
       () => false,
     );
+    const problem = key === 'root' ? await rootProblem(path) : undefined;
+    if (problem !== undefined) {
+      findings.push(missing('folder root', problem, 'correct "root" in the configuration'));
+      continue;
+    }
     findings.push(
       writable
         ? ok(`folder ${key}`, existing === path ? path : `${path}, to be made`)
@@ -30,6 +37,16 @@ export async function checkPlaces({ root, state, grpc }: Config): Promise<Findin
       : ok('socket', `${socket}: ${(await answers(socket)) ? 'a server listens' : 'no server listens'}`),
   );
   return findings;
+}
+
+/** Why the directory cannot be the server's root; undefined when it can. */
+async function rootProblem(root: string): Promise<string | undefined> {
+  try {
+    await checkRoot(root);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 /** The path itself or the lowest folder above it that exists. */

@@ -1,8 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ROOT } from '../../core/state-layout.ts';
 import { isErrno } from '../../utils/errors.ts';
 
-/** How many records a root folder holds. */
+/** How many records a root directory holds. */
 export async function countRecords(root: string): Promise<{ pods: number; containers: number; images: number }> {
   const count = async (name: string) => {
     try {
@@ -12,5 +13,9 @@ export async function countRecords(root: string): Promise<{ pods: number; contai
       throw error;
     }
   };
-  return { pods: await count('sandboxes'), containers: await count('containers'), images: await count('images') };
+  return {
+    pods: await count(ROOT.sandboxes),
+    containers: await count(ROOT.containers),
+    images: await count(ROOT.images),
+  };
 }

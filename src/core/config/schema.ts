@@ -84,7 +84,7 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
             'must be "ADDRESS:PORT" or "" to switch metrics off',
           )
           .refine((text) => Number(/\d*$/.exec(text)?.[0]) <= 65_535, 'must have a port of at most 65535')
-          .default('127.0.0.1:9090')
+          .default('127.0.0.1:11090')
           .describe('address of the Prometheus page /metrics; "" switches it off'),
       })
       .prefault({})

@@ -1,6 +1,6 @@
 /** The time, injectable for tests. */
 export interface Clock {
-  /** Nanoseconds since 1970. */
+  /** Nanoseconds since 1970; each value is greater than the one before. */
   now(): bigint;
   /** Resolves after `ms` milliseconds, or rejects with the signal's reason. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;

@@ -23,8 +23,8 @@ export interface PodFileContents {
 }
 
 /**
- * The directory that each sandbox has on its kernel, emptied by a reboot: the pod's files, what the sandbox provider keeps
- * there, and a copy of the sandbox's record. Every call may be repeated.
+ * The directory that each sandbox has on its kernel, emptied by a reboot: the pod's files and what the sandbox provider keeps
+ * there. Every call may be repeated.
  */
 export interface PodDirectories {
   /** Where the directory of a sandbox is; nothing is looked at. */
@@ -44,12 +44,6 @@ export interface PodDirectories {
 
   /** Unmounts what {@link writeFiles} mounted. No error when nothing is mounted. */
   unmountFiles(sandboxId: string): Promise<void>;
-
-  /** Keeps a text beside the files, whole or not at all. */
-  keep(sandboxId: string, text: string): Promise<void>;
-
-  /** The text that was kept; undefined without any. */
-  kept(sandboxId: string): Promise<string | undefined>;
 
   /** Unmounts what is mounted and removes the directory. No error when there is none. */
   remove(sandboxId: string): Promise<void>;

@@ -2,6 +2,8 @@ import { CgroupDriver, StatusResponse } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import type { NetworkReadiness } from '../../core/model/network.ts';
+import { messageOf } from '../../utils/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import { podRanges } from '../map/pod-ranges.ts';
 import type { Services } from './services.ts';
@@ -24,11 +26,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     status: async ({ verbose }) => {
       const problem = await runtimeProblem(services);
       const standard = standardBackend(services);
-      const { ready, reason, message } = await standard.network.readiness();
-      const featuresOf = async ({ sandboxes: { features }, platform }: Backend) => ({
-        ...features,
-        userNamespaces: features.userNamespaces && (await platform.userNamespaces.problem()) === undefined,
-      });
+      const network = await networkReadiness(standard);
       const handlers = await Promise.all(
         backends.map(async (backend) => ({ name: backend.sandboxes.handler, features: await featuresOf(backend) })),
       );
@@ -38,18 +36,16 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
             {
               type: 'RuntimeReady',
               status: problem === undefined,
-              reason: problem === undefined ? '' : 'RuntimeNotReady',
-              message: problem ?? '',
+              reason: problem?.reason ?? '',
+              message: problem?.message ?? '',
             },
-            { type: 'NetworkReady', status: ready, reason, message },
+            { type: 'NetworkReady', status: network.ready, reason: network.reason, message: network.message },
           ],
         },
         // The empty name stands for the handler of pods that name none.
         runtimeHandlers: [{ name: '', features: await featuresOf(standard) }, ...handlers],
         features: { supplementalGroupsPolicy: true, mountOptions: true },
-        info: verbose
-          ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await standard.runner.version()) }
-          : {},
+        info: verbose ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await versionOf(standard)) } : {},
       });
     },
 
@@ -73,15 +69,40 @@ function standardBackend({ config, backends }: Services): Backend {
   return found;
 }
 
-/** Why pods cannot be run now, or undefined. */
-async function runtimeProblem(services: Services): Promise<string | undefined> {
-  const standard = standardBackend(services);
-  const problem = await standard.sandboxes.unavailableBecause();
-  if (problem !== undefined) return problem;
+async function featuresOf({ sandboxes: { features }, platform }: Backend) {
+  const offersUserNamespaces = async () => (await platform.userNamespaces.problem()) === undefined;
+  const userNamespaces = features.userNamespaces && (await offersUserNamespaces().catch(() => false));
+  return { ...features, userNamespaces };
+}
+
+/** The network's own answer; that it has none is one, too. */
+async function networkReadiness({ network }: Backend): Promise<NetworkReadiness> {
   try {
+    return await network.readiness();
+  } catch (error) {
+    return { ready: false, reason: 'NetworkUnknown', message: messageOf(error) };
+  }
+}
+
+async function versionOf({ runner }: Backend): Promise<unknown> {
+  try {
+    return await runner.version();
+  } catch (error) {
+    return { error: messageOf(error) };
+  }
+}
+
+/** Why pods cannot be run now, or undefined. Never fails, for Status is how the kubelet learns of it. */
+async function runtimeProblem(services: Services): Promise<{ reason: string; message: string } | undefined> {
+  const problem = await services.hostProblem();
+  if (problem !== undefined) return problem;
+  const standard = standardBackend(services);
+  try {
+    const message = await standard.sandboxes.unavailableBecause();
+    if (message !== undefined) return { reason: 'HandlerUnavailable', message };
     await standard.runner.version();
     return undefined;
   } catch (error) {
-    return String(error);
+    return { reason: 'RuntimeNotReady', message: messageOf(error) };
   }
 }

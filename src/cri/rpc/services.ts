@@ -20,6 +20,8 @@ export interface Services {
   backends: readonly Backend[];
   events: EventHub;
   streaming: Pick<StreamingServer, 'offer'>;
+  /** Why this host cannot run pods; undefined when it can. Never fails. */
+  hostProblem: () => Promise<{ reason: string; message: string } | undefined>;
   config: Config;
   clock: Clock;
   logger: Logger;

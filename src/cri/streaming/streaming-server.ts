@@ -8,6 +8,7 @@ import type { WebSocket } from 'ws';
 import { unavailable } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
+import { WaitingConnections } from '../../utils/net/waiting-connections.ts';
 import type { Certificate } from './certificate.ts';
 import { negotiate } from './negotiate.ts';
 import type { StreamingRequest } from './requests.ts';
@@ -22,6 +23,12 @@ const MAX_MESSAGE_BYTES = 1_048_576;
 
 /** How long a connection may be silent before the kernel asks the peer whether it lives; as in Go's net/http. */
 const KEEP_ALIVE_MS = 15_000;
+
+/** Milliseconds within which a connection must have become a session. */
+const HANDSHAKE_MS = 10_000;
+
+/** Connections that have not become a session yet; beyond it the oldest is closed. */
+export const MAX_WAITING_CONNECTIONS = 256;
 
 export interface StreamingServerOptions {
   /** Address to listen on; the wildcard addresses are offered to clients as loopback. */
@@ -44,6 +51,7 @@ export class StreamingServer {
   readonly #tokens = new TokenCache<StreamingRequest>();
   readonly #sockets = new Set<Duplex>();
   readonly #http: Server;
+  readonly #waiting: WaitingConnections;
   readonly #webSockets: WebSocketServer;
   /** Protocols agreed on, to be told in the handshake. */
   readonly #agreed = new WeakMap<IncomingMessage, string>();
@@ -53,11 +61,18 @@ export class StreamingServer {
     this.#options = options;
     const { tls } = options;
     // A client whose machine is gone is noticed by the kernel, whatever the idle timeout.
-    const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+    const limits = {
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      headersTimeout: HANDSHAKE_MS,
+      requestTimeout: HANDSHAKE_MS,
+      connectionsCheckingInterval: HANDSHAKE_MS / 2,
+    };
     this.#http =
       tls === undefined
-        ? createServer(keepAlive)
-        : createTlsServer({ ...keepAlive, cert: tls.certificate, key: tls.key });
+        ? createServer(limits)
+        : createTlsServer({ ...limits, handshakeTimeout: HANDSHAKE_MS, cert: tls.certificate, key: tls.key });
+    this.#waiting = new WaitingConnections(this.#http, MAX_WAITING_CONNECTIONS);
     this.#http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#upgrade(request, socket as Socket, head);
     });
@@ -133,6 +148,8 @@ export class StreamingServer {
       refuse(socket, agreement !== undefined && 'status' in agreement ? agreement : NOT_FOUND);
       return;
     }
+    // Sessions are bounded by their tokens.
+    this.#waiting.release(socket);
     socket.setNoDelay(true);
     const { transport, protocol } = agreement;
     const log = logger.with({ kind: found.kind, transport, protocol });

@@ -1,9 +1,8 @@
-import { chown, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname as nodeHostname } from 'node:os';
 import { join } from 'node:path';
 import type { PodDirectories, PodFileContents, PodFiles } from '../../core/model/pod-directories.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { mountTmpfs, unmount } from '../mounts/mount.ts';
 import { hostsFile, resolvConf } from './pod-file-texts.ts';
 
@@ -61,19 +60,6 @@ export class HostPodDirectories implements PodDirectories {
     await unmount(this.#files(sandboxId));
   }
 
-  async keep(sandboxId: string, text: string): Promise<void> {
-    await writeFileAtomic(this.#kept(sandboxId), text);
-  }
-
-  async kept(sandboxId: string): Promise<string | undefined> {
-    try {
-      return await readFile(this.#kept(sandboxId), 'utf8');
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw error;
-    }
-  }
-
   async remove(sandboxId: string): Promise<void> {
     await this.unmountFiles(sandboxId);
     await rm(this.path(sandboxId), { recursive: true, force: true });
@@ -81,10 +67,6 @@ export class HostPodDirectories implements PodDirectories {
 
   #files(sandboxId: string): string {
     return join(this.path(sandboxId), 'files');
-  }
-
-  #kept(sandboxId: string): string {
-    return join(this.path(sandboxId), 'record.json');
   }
 }
 

@@ -7,18 +7,10 @@ export const programEnv: NodeJS.ProcessEnv = {
   PATH: process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
 };
 
-/**
- * The absolute path of a program given as a name on PATH or as a path; conmon takes its runtime as a path only.
- * @throws CriError UNAVAILABLE when there is no such executable file; `setting` names the key to correct.
- */
-export async function findProgram(program: string, setting: string): Promise<string> {
-  const candidates = isAbsolute(program)
-    ? [program]
-    : (programEnv['PATH'] ?? '')
-        .split(':')
-        .filter((folder) => isAbsolute(folder))
-        .map((folder) => join(folder, program));
-  for (const candidate of candidates) {
+/** The absolute path of a program given as a name on PATH or as a path; undefined when there is no such executable file. */
+export async function which(program: string): Promise<string | undefined> {
+  const folders = (programEnv['PATH'] ?? '').split(':').filter((folder) => isAbsolute(folder));
+  for (const candidate of isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program))) {
     try {
       await access(candidate, constants.X_OK);
       return candidate;
@@ -26,5 +18,15 @@ export async function findProgram(program: string, setting: string): Promise<str
       continue;
     }
   }
+  return undefined;
+}
+
+/**
+ * As {@link which}; conmon takes its runtime as a path only.
+ * @throws CriError UNAVAILABLE when there is no such executable file; `setting` names the key to correct.
+ */
+export async function findProgram(program: string, setting: string): Promise<string> {
+  const found = await which(program);
+  if (found !== undefined) return found;
   throw unavailable(`${setting}: no program ${JSON.stringify(program)} was found; install it or name another`);
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { forEach } from '../../../utils/async/for-each.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
 import type { Backend } from '../../model/backend.ts';
@@ -20,6 +21,7 @@ import type { EventHub } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { limitsUpdate, ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
+import type { RecordsPlace } from '../records/record-store.ts';
 import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import type { StoredContainer } from './container-record.ts';
@@ -30,6 +32,8 @@ import { recoverContainer, removeOrphans } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import type { Measured } from './writable-usage.ts';
 
+/** Containers that a start looks for side by side. */
+const RECOVERED_AT_ONCE = 16;
 /** How long a killed container may take to be gone before the stop is reported as failed. */
 const KILL_WAIT_MS = 10_000;
 /** The longest wait setTimeout(3) of Node.js can do, in milliseconds. */
@@ -43,8 +47,9 @@ export interface ContainerImages {
 }
 
 export interface ContainerServiceOptions {
-  /** Folder of durable data. */
+  /** Directory of durable data. */
   root: string;
+  records: RecordsPlace;
   pods: PodService;
   images: ContainerImages;
   /** Processes a container may have; -1 sets no limit. */
@@ -160,7 +165,7 @@ export class ContainerService {
         await runner.killAll(fullId);
         throw error;
       }
-      await this.#store.put({ ...starting, phase: 'running' });
+      await this.#store.settle({ ...starting, phase: 'running' });
     });
     this.#store.publish('started', { id: fullId, sandboxId });
   }
@@ -288,7 +293,7 @@ export class ContainerService {
    * record knows. Called after {@link load} and before PodService.recover.
    */
   async recover(): Promise<void> {
-    for (const record of this.#store.all()) {
+    await forEach(this.#store.all(), RECOVERED_AT_ONCE, async (record) => {
       try {
         await this.#locks.run(record.id, () =>
           recoverContainer(this.#options, this.#store, record, () => this.#remove(record)),
@@ -299,7 +304,7 @@ export class ContainerService {
           error: messageOf(error),
         });
       }
-    }
+    });
     await removeOrphans(this.#options, this.#store);
   }
 

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerMetadata } from '../../model/container-spec.ts';
@@ -6,11 +5,12 @@ import type { Logger } from '../../model/logger.ts';
 import type { ContainerEventKind, EventHub } from '../events/event-hub.ts';
 import { NameRegistry } from '../names.ts';
 import { RecordStore } from '../records/record-store.ts';
+import type { RecordsPlace } from '../records/record-store.ts';
 import { containerSchema } from './container-record.ts';
 import type { StoredContainer } from './container-record.ts';
 
 export interface ContainerStoreOptions {
-  root: string;
+  records: RecordsPlace;
   stored: StoredContainer;
   clock: Clock;
   logger: Logger;
@@ -26,7 +26,7 @@ export class ContainerStore {
 
   constructor(options: ContainerStoreOptions) {
     this.#options = options;
-    this.#records = new RecordStore(join(options.root, 'containers'), {
+    this.#records = new RecordStore('containers', options.records, {
       schema: containerSchema(options.stored),
       logger: options.logger,
     });
@@ -35,6 +35,7 @@ export class ContainerStore {
   /** Reads the records and reserves their names. */
   async load(): Promise<void> {
     await this.#records.load();
+    for (const id of this.#records.lost().keys()) await this.#records.forget(id);
     for (const record of this.all())
       this.names.restore(containerName(record.sandboxId, record.spec.metadata), record.id);
   }
@@ -57,13 +58,24 @@ export class ContainerStore {
     return this.#records.get(id);
   }
 
+  /** Writes what is about to happen; nothing of it shows when it cannot be written. */
   put(record: ContainerRecord): Promise<void> {
     return this.#records.put(record);
   }
 
+  /** Records what has happened already, also when it cannot be written yet. */
+  settle(record: ContainerRecord): Promise<void> {
+    return this.#records.settle(record);
+  }
+
+  /** Whether the container is the server's own to remove: no record, and none that lies aside, knows it. */
+  isOrphan(id: string): boolean {
+    return this.get(id) === undefined && !this.#records.isSetAside(id);
+  }
+
   /** Records an end, wakes who waited for it and tells the world. */
   async finish(record: ContainerRecord): Promise<void> {
-    await this.#records.put(record);
+    await this.#records.settle(record);
     this.#wake(record.id);
     const { id, sandboxId, exitCode, reason, spec } = record;
     const fields = { containerId: id, podSandboxId: sandboxId, container: spec.metadata.name, exitCode, reason };

@@ -9,7 +9,9 @@ const START_FAILED = 128;
 /** The record of a container that ended as the runner saw it. Reasons are those the kubelet and its users know. */
 export function exited(record: ContainerRecord, exit: ContainerExit): ContainerRecord {
   const reason = exit.oomKilled ? 'OOMKilled' : exit.exitCode === 0 ? 'Completed' : 'Error';
-  return { ...record, phase: 'exited', finishedAt: exit.finishedAt, exitCode: exit.exitCode, reason, message: '' };
+  // The kernel's time of a file may be milliseconds behind the clock that told the start.
+  const finishedAt = exit.finishedAt > record.startedAt ? exit.finishedAt : record.startedAt;
+  return { ...record, phase: 'exited', finishedAt, exitCode: exit.exitCode, reason, message: '' };
 }
 
 /** The record of a container whose end nobody saw: its monitor was killed, or the node restarted. */

@@ -32,10 +32,10 @@ export async function recoverContainer(
       if (state.exit !== undefined) return store.finish(exited(record, state.exit));
       return store.finish(lost(record, clock.now(), 'its monitor ended without reporting an exit code'));
     case 'created':
-      if (record.phase !== 'created') await store.put({ ...record, phase: 'created', startedAt: 0n });
+      if (record.phase !== 'created') await store.settle({ ...record, phase: 'created', startedAt: 0n });
       return;
     case 'running':
-      if (record.phase !== 'running') await store.put({ ...record, phase: 'running' });
+      if (record.phase !== 'running') await store.settle({ ...record, phase: 'running' });
       return;
   }
 }
@@ -50,7 +50,7 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
     });
     for (const id of ids) {
       // Other names are not the server's: somebody has put something there.
-      if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || store.get(ownerOf(id)) !== undefined) continue;
+      if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || !store.isOrphan(ownerOf(id))) continue;
       logger.warn(`Removing a ${what} that no record knows`, { container: id });
       try {
         await part.remove(id);

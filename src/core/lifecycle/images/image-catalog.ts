@@ -3,6 +3,7 @@ import type { Clock } from '../../model/clock.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import { RecordStore } from '../records/record-store.ts';
+import type { RecordsPlace } from '../records/record-store.ts';
 import { imageSchema } from './image-record.ts';
 import { formatReference, parseReference, repositoryName } from './reference.ts';
 
@@ -16,7 +17,7 @@ export interface ImageNames {
 }
 
 export interface ImageCatalogOptions {
-  directory: string;
+  records: RecordsPlace;
   defaultRegistry: string;
   pinned: readonly string[];
   logger: Logger;
@@ -31,8 +32,8 @@ export class ImageCatalog {
   readonly #defaultRegistry: string;
   readonly #pinned: RegExp[];
 
-  constructor({ directory, defaultRegistry, pinned, logger, clock }: ImageCatalogOptions) {
-    this.#records = new RecordStore(directory, { schema: imageSchema, logger });
+  constructor({ records, defaultRegistry, pinned, logger, clock }: ImageCatalogOptions) {
+    this.#records = new RecordStore('images', records, { schema: imageSchema, logger });
     this.#clock = clock;
     this.#defaultRegistry = defaultRegistry;
     this.#pinned = pinned.map((pattern) => pinnedPattern(pattern, defaultRegistry));
@@ -41,6 +42,7 @@ export class ImageCatalog {
   /** Reads the records; a tag that a crash left on two images stays with the one that got it last. */
   async load(): Promise<void> {
     await this.#records.load();
+    for (const id of this.#records.lost().keys()) await this.#records.forget(id);
     const seen = new Set<string>();
     for (const record of this.list()) {
       const repoTags = record.repoTags.filter((tag) => !seen.has(tag));

@@ -11,6 +11,7 @@ import { runLocked } from './abortable.ts';
 import { ArchiveFolder } from './archive-folder.ts';
 import { ContentStore } from './content-store.ts';
 import { type ExportedImage, exportImage, isExportCopy } from './export-image.ts';
+import type { RecordsPlace } from '../records/record-store.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
@@ -21,6 +22,7 @@ import { formatReference, parseReference, repositoryName } from './reference.ts'
 export interface ImageServiceOptions {
   /** Folder of the server's durable data; images are kept below `images/` and `content/` in it. */
   root: string;
+  records: RecordsPlace;
   /** Where images come from, in the order in which they are asked. */
   sources: readonly ImageSource[];
   store: RootfsStore;
@@ -64,7 +66,7 @@ export class ImageService {
     this.#options = options;
     const { root, store, logger, clock, defaultRegistry = 'docker.io' } = options;
     this.#catalog = new ImageCatalog({
-      directory: join(root, 'images'),
+      records: options.records,
       defaultRegistry,
       pinned: options.pinned ?? [],
       logger,

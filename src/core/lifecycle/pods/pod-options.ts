@@ -2,12 +2,12 @@ import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { EventHub } from '../events/event-hub.ts';
+import type { RecordsPlace } from '../records/record-store.ts';
 import type { StoredPod } from './sandbox-record.ts';
 
 /** What the pod service works with. */
 export interface PodServiceOptions {
-  /** Directory of durable data. */
-  root: string;
+  records: RecordsPlace;
   backends: readonly Backend[];
   defaultHandler: string;
   stored: StoredPod;

@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { join } from 'node:path';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
 import type { Backend } from '../../model/backend.ts';
@@ -15,14 +14,14 @@ import type { Placement, SandboxProvider, SandboxReference, SandboxStatus } from
 import type { ContainerEventKind } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
-import type { RecordSchema } from '../records/record-file.ts';
 import { RecordStore } from '../records/record-store.ts';
 import { withoutId } from '../without-id.ts';
 import { attachNetwork } from './attach-network.ts';
 import { keepNetworks } from './network-upkeep.ts';
-import { copyRecord, discardOrphans } from './orphans.ts';
 import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
+import { adoptPods, endLostPods, settlePod, settlePods } from './recover-pods.ts';
+import type { RecoveryParts } from './recover-pods.ts';
 import { podName, sandboxSchema } from './sandbox-record.ts';
 import { networkNamespace, networkRequest, sandboxReference } from './sandbox-spec.ts';
 import { checkUserNamespace, startSandbox } from './start-sandbox.ts';
@@ -40,20 +39,23 @@ export interface ReadyPod {
 /** The life cycle of pod sandboxes: run, stop, remove, find, and take up again after a restart. */
 export class PodService {
   readonly #options: PodServiceOptions;
-  readonly #schema: RecordSchema<SandboxRecord>;
   readonly #records: RecordStore<SandboxRecord>;
   readonly #names = new NameRegistry('pod sandbox');
   readonly #locks = new KeyedLock();
   readonly #backends: ReadonlyMap<string, Backend>;
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
+  /** Pods that an earlier process left and that do not run. */
+  #unsettled: readonly string[] = [];
 
   constructor(options: PodServiceOptions) {
     this.#options = options;
     this.#logger = options.logger;
     this.#backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
-    this.#schema = sandboxSchema(options.stored);
-    this.#records = new RecordStore(join(options.root, 'sandboxes'), { ...options, schema: this.#schema });
+    this.#records = new RecordStore('sandboxes', options.records, {
+      ...options,
+      schema: sandboxSchema(options.stored),
+    });
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id, reason) => void this.#ended(id, reason));
   }
@@ -137,6 +139,8 @@ export class PodService {
       ) {
         return existing.id;
       }
+      // Nobody makes it any more, since this name is locked: an earlier process was cut off, and settling takes its time.
+      if (existing?.phase === 'creating') await settlePod(existing.id, this.#recovery());
       const id = newId();
       this.#names.reserve(name, id);
       const record: SandboxRecord = {
@@ -176,7 +180,7 @@ export class PodService {
   async #leave(id: string): Promise<void> {
     const record = this.#records.get(id);
     if (record === undefined) return this.#names.release(id);
-    await this.#records.put({ ...record, phase: 'stopped' });
+    await this.#records.settle({ ...record, phase: 'stopped' });
     this.#stopRetries.schedule(id);
   }
 
@@ -188,12 +192,8 @@ export class PodService {
     undo.add('remove its directory', () => directories.remove(record.id));
     await directories.make(record.id);
     const reference = (half: SandboxRecord) => this.#reference(half);
-    const put = (half: SandboxRecord) => this.#records.put(half);
-    const { record: made, placement } = await startSandbox(provider, record, { reference, keep: put }, undo);
-    const keep = async (half: SandboxRecord) => {
-      await this.#records.put(half);
-      await copyRecord(directories, half, this.#schema);
-    };
+    const keep = (half: SandboxRecord) => this.#records.put(half);
+    const { record: made, placement } = await startSandbox(provider, record, { reference, keep }, undo);
     const attaching =
       spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo) : undefined;
     const attachment = await attaching;
@@ -224,7 +224,7 @@ export class PodService {
     if (record === undefined) return;
     const wasReady = record.phase === 'ready';
     // First of all: what is stopped in part must never be taken up again as READY.
-    if (wasReady) await this.#records.put({ ...record, phase: 'stopped' });
+    if (wasReady) await this.#records.settle({ ...record, phase: 'stopped' });
     await this.#options.events.step('ending', id);
     const provider = this.#provider(record.handler);
     const sandbox = this.#reference(record);
@@ -244,7 +244,7 @@ export class PodService {
     const stopped: SandboxRecord = { ...record, phase: 'stopped' };
     // The addresses stay readable in the status of a stopped pod only while the network holds them.
     delete stopped.network;
-    await this.#records.put(stopped);
+    await this.#records.settle(stopped);
     if (wasReady) this.#publish('stopped', id);
   }
 
@@ -294,13 +294,8 @@ export class PodService {
    */
   async load(): Promise<void> {
     await this.#records.load();
-    for (const record of this.#records.list()) {
-      this.#names.restore(podName(record.spec.metadata), record.id);
-      const backend = this.#backends.get(record.handler);
-      const isOfThisBoot = record.bootId === backend?.platform.facts.bootId;
-      if (record.phase !== 'ready' || backend === undefined || !isOfThisBoot) continue;
-      await backend.sandboxes.adopt(this.#reference(record));
-    }
+    for (const record of this.#records.list()) this.#names.restore(podName(record.spec.metadata), record.id);
+    await adoptPods(this.#recovery());
   }
 
   /**
@@ -320,29 +315,34 @@ export class PodService {
     );
   }
 
-  /** The second half of taking up; see {@link load}. A pod that cannot be put in order is reported and left for a later try. */
+  /**
+   * The second half of adopting; see {@link load}: pods that do not run any more are NOTREADY from here on. Nothing is
+   * stopped, and no network is asked: that is for {@link settle}.
+   */
   async recover(): Promise<void> {
-    for (const record of this.#records.list()) {
-      try {
-        if (record.phase === 'creating') {
-          this.#logger.info('Removing a pod whose creation was interrupted', { sandbox: record.id });
-          await this.#locks.run(record.id, () => this.#remove(record.id));
-        } else if (this.#status(record).state !== 'running') {
-          const level = record.phase === 'ready' ? 'warn' : 'debug';
-          // Also what is stopped already: its stop may have been cut off anywhere, and to repeat it does nothing.
-          this.#logger[level]('Stopping a pod that does not run, to the end', { sandbox: record.id });
-          await this.stop(record.id);
-        }
-      } catch (error) {
-        this.#logger.error('Cannot put a pod in order', { sandbox: record.id, error: messageOf(error) });
-        // From now on the kubelet sees it and removes it.
-        if (this.#records.get(record.id)?.phase === 'creating') await this.#leave(record.id);
-      }
-    }
-    const known = (id: string) => this.#records.get(id) !== undefined;
-    const reference = (record: SandboxRecord) => this.#reference(record);
-    const parts = { known, reference, schema: this.#schema, logger: this.#logger };
-    for (const backend of this.#backends.values()) await discardOrphans(backend, parts);
+    this.#unsettled = await endLostPods(this.#recovery());
+  }
+
+  /**
+   * Finishes what {@link recover} found unfinished, and removes what no record knows; see {@link settlePods}. Done while the
+   * server serves: a CNI plugin may take minutes, and may itself need a pod.
+   */
+  async settle(): Promise<void> {
+    await settlePods(this.#unsettled, this.#recovery());
+  }
+
+  #recovery(): RecoveryParts {
+    return {
+      records: this.#records,
+      backends: this.#backends,
+      reference: (record) => this.#reference(record),
+      isRunning: (record) => this.#status(record).state === 'running',
+      stop: (id) => this.stop(id),
+      removeHalf: (id) => this.#locks.run(id, () => this.#remove(id)),
+      leave: (id) => this.#leave(id),
+      ended: (id) => this.#publish('stopped', id),
+      logger: this.#logger,
+    };
   }
 
   /** A sandbox ended by itself or by somebody else's hand. */

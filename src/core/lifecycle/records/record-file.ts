@@ -1,12 +1,14 @@
 import { z } from 'zod';
+import { RECORD_FORMAT as FORMAT } from '../../state-layout.ts';
 import { failedPrecondition } from '../../model/errors.ts';
 import { readFormat1 } from './format1.ts';
 
-/** The format that is written. 1 told integers and bytes by tags among the data, which a label could look like. */
-const FORMAT = 2;
-
 const envelope = z.object({ format: z.int().positive() });
-const content = z.object({ revision: z.int().nonnegative(), record: z.unknown() });
+const content = z.object({
+  revision: z.int().nonnegative(),
+  record: z.unknown().optional(),
+  removed: z.literal(true).optional(),
+});
 const oldContent = z.object({ record: z.unknown() });
 
 /** How records of one kind are stored: decoding gives what is kept in memory, encoding what JSON can hold. */
@@ -23,11 +25,16 @@ export function formatRecord<T>(schema: RecordSchema<T>, { revision, record }: R
   return `${JSON.stringify({ format: FORMAT, revision, record: z.encode(schema, record) }, undefined, 2)}\n`;
 }
 
+/** The text of a copy that says: the record of this revision was removed, though its file may still be there. */
+export function formatRemoval(revision: number): string {
+  return `${JSON.stringify({ format: FORMAT, revision, removed: true })}\n`;
+}
+
 /**
- * The record that a file holds, in the present format or an older one.
+ * The record that a file holds, in the present format or an older one; undefined when it says that it was removed.
  * @throws CriError FAILED_PRECONDITION for a format of a later version; Error for a damaged file.
  */
-export function parseRecord<T>(schema: RecordSchema<T>, path: string, text: string): Revision<T> {
+export function parseRecord<T>(schema: RecordSchema<T>, path: string, text: string): Revision<T | undefined> {
   const stored: unknown = JSON.parse(text);
   const { format } = envelope.parse(stored);
   if (format > FORMAT) {
@@ -36,10 +43,11 @@ export function parseRecord<T>(schema: RecordSchema<T>, path: string, text: stri
         `${String(FORMAT)}: install the later version again, or empty the root directory with its "wipe"`,
     );
   }
+  // It told integers and bytes by tags among the data, which a label could look like.
   if (format === 1) {
     const { record } = oldContent.parse(readFormat1(text));
     return { revision: 0, record: z.decode(schema, record) };
   }
-  const { revision, record } = content.parse(stored);
-  return { revision, record: z.decode(schema, record) };
+  const { revision, record, removed } = content.parse(stored);
+  return { revision, record: removed ? undefined : z.decode(schema, record) };
 }

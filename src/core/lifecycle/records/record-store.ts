@@ -1,14 +1,32 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { syncDirectory, writeFileAtomic } from '../../../utils/fs/atomic.ts';
-import { messageOf } from '../../../utils/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { ROOT, STATE } from '../../state-layout.ts';
 import { CriError, failedPrecondition } from '../../model/errors.ts';
 import type { Logger } from '../../model/logger.ts';
-import { formatRecord, parseRecord } from './record-file.ts';
+import type { DiskReserve } from './disk-reserve.ts';
+import { formatRecord, formatRemoval, parseRecord } from './record-file.ts';
 import type { RecordSchema, Revision } from './record-file.ts';
+import { RecordMirror } from './record-mirror.ts';
 
 const SUFFIX = '.json';
 const SET_ASIDE = '.json.corrupt';
+/** Milliseconds until what could not be written is tried again. */
+const RETRY_MS = 5000;
+
+/** What there are records of. */
+export type RecordKind = 'sandboxes' | 'containers' | 'images';
+
+/** Where the records of every kind are. */
+export interface RecordsPlace {
+  /** Directory of durable data; the records of a kind lie in a directory of its name. */
+  root: string;
+  /** Directory that a reboot empties, on another file system; copies lie in `records/<kind>`. */
+  state: string;
+  reserve: DiskReserve;
+}
 
 export interface RecordStoreOptions<T> {
   schema: RecordSchema<T>;
@@ -16,35 +34,53 @@ export interface RecordStoreOptions<T> {
 }
 
 /**
- * Durable records of one kind, a JSON file an object, all of them in memory too. A change is on disk before anyone can
- * read it from memory. One process writes a directory.
+ * Durable records of one kind, a JSON file an object, all of them in memory too. One process writes a directory.
  */
 export class RecordStore<T extends { readonly id: string }> {
   readonly #directory: string;
   readonly #schema: RecordSchema<T>;
+  readonly #mirror: RecordMirror;
+  readonly #reserve: DiskReserve;
   readonly #logger: Logger;
   readonly #records = new Map<string, Revision<T>>();
   readonly #setAside = new Set<string>();
+  /** Copies of records whose own file is missing. */
+  readonly #lost = new Map<string, T>();
+  /** Ids whose file is not as memory has it. */
+  readonly #unsaved = new Set<string>();
+  readonly #writes = new KeyedLock();
+  #retry: NodeJS.Timeout | undefined;
 
-  constructor(directory: string, { schema, logger }: RecordStoreOptions<T>) {
-    this.#directory = directory;
+  constructor(kind: RecordKind, { root, state, reserve }: RecordsPlace, { schema, logger }: RecordStoreOptions<T>) {
+    this.#directory = join(root, ROOT[kind]);
     this.#schema = schema;
+    this.#mirror = new RecordMirror(join(state, STATE.records, ROOT[kind]));
+    this.#reserve = reserve;
     this.#logger = logger;
   }
 
   /**
-   * Reads the directory, which is made when missing. A damaged file is renamed to `*.corrupt` and reported, so that one
-   * broken record does not keep the server from the others; {@link isSetAside} then knows its id.
+   * Reads the directory, which is made when missing. A damaged record comes back from its copy; without one it is renamed to
+   * `*.corrupt` and reported, so that it does not keep the server from the others, and {@link isSetAside} knows its id.
    * @throws CriError FAILED_PRECONDITION, naming the file, when one cannot be read or a later version has written it:
    *   to go on without the record would be to remove what runs of it.
    */
   async load(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const copies = await this.#mirror.load();
     for (const name of await readdir(this.#directory)) {
       const path = join(this.#directory, name);
-      if (name.includes('.tmp-')) await rm(path, { force: true });
+      if (name.includes('.tmp-')) await rm(path, { force: true }).catch(() => undefined);
       else if (name.endsWith(SET_ASIDE)) this.#setAside.add(idOf(name.slice(0, -SET_ASIDE.length)));
-      else if (name.endsWith(SUFFIX)) await this.#load(path, idOf(name.slice(0, -SUFFIX.length)));
+      else if (name.endsWith(SUFFIX)) {
+        await this.#load(name, copies.get(name));
+        copies.delete(name);
+      }
+    }
+    for (const [name, text] of copies) {
+      const record = this.#parseCopy(name, text)?.record;
+      if (record === undefined) await this.#mirror.remove(name);
+      else this.#lost.set(record.id, record);
     }
   }
 
@@ -65,31 +101,72 @@ export class RecordStore<T extends { readonly id: string }> {
     return [...this.#records.values()].map(({ record }) => record);
   }
 
-  /** Writes a record durably, then shows it. */
-  async put(record: T): Promise<void> {
-    const next = { revision: (this.#records.get(record.id)?.revision ?? 0) + 1, record };
-    await writeFileAtomic(this.#path(record.id), formatRecord(this.#schema, next));
-    this.#records.set(record.id, next);
+  /** Copies of records that {@link load} found no file of, by id: what is left of them can be removed by what they say. */
+  lost(): ReadonlyMap<string, T> {
+    return this.#lost;
   }
 
-  /** Removes a record durably; no error when there is none. */
-  async delete(id: string): Promise<void> {
-    await rm(this.#path(id), { force: true });
-    await syncDirectory(this.#directory);
-    this.#records.delete(id);
+  /** Drops the copy of a lost record. */
+  async forget(id: string): Promise<void> {
+    this.#lost.delete(id);
+    await this.#mirror.remove(nameOf(id));
   }
 
-  async #load(path: string, id: string): Promise<void> {
+  /** Writes a record durably, then shows it: nothing of it is seen when it cannot be written. */
+  put(record: T): Promise<void> {
+    return this.#writes.run(record.id, async () => {
+      const next = this.#next(record);
+      await this.#write(next);
+      this.#records.set(record.id, next);
+      this.#unsaved.delete(record.id);
+      await this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
+    });
+  }
+
+  /**
+   * Shows a record of what has happened already, such as an end, and writes it. Where it cannot be written, on a full or
+   * read-only disk, that is reported and tried again until it can; a restart of the server finds it in the copy.
+   */
+  settle(record: T): Promise<void> {
+    return this.#writes.run(record.id, async () => {
+      const next = this.#next(record);
+      this.#records.set(record.id, next);
+      await this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
+      await this.#save(record.id);
+    });
+  }
+
+  /** Removes a record; no error when there is none. A file that cannot be removed is removed later, as {@link settle}. */
+  delete(id: string): Promise<void> {
+    return this.#writes.run(id, async () => {
+      const revision = this.#records.get(id)?.revision ?? 0;
+      this.#records.delete(id);
+      // Never a copy without the record: it would be taken for a lost one's.
+      await this.#mirror.remove(nameOf(id));
+      if (!(await this.#save(id))) await this.#mirror.write(nameOf(id), formatRemoval(revision));
+    });
+  }
+
+  async #load(name: string, copy: string | undefined): Promise<void> {
+    const id = idOf(name.slice(0, -SUFFIX.length));
+    const path = join(this.#directory, name);
     const text = await readFile(path, 'utf8').catch((cause: unknown) => {
       const remedy = 'correct what keeps it from being read, and start again; nothing was changed';
       throw failedPrecondition(`${path}: cannot be read (${messageOf(cause)}): ${remedy}`, cause);
     });
+    const newer = copy === undefined ? undefined : this.#parseCopy(name, copy);
     try {
       const found = parseRecord(this.#schema, path, text);
-      if (found.record.id !== id) throw new Error(`the file holds the record of ${found.record.id}`);
-      this.#records.set(id, found);
+      if (found.record?.id !== id) throw new Error(`the file holds the record of ${String(found.record?.id)}`);
+      if (newer !== undefined && supersedes(newer, found)) return await this.#restore(id, newer);
+      this.#records.set(id, { revision: found.revision, record: found.record });
+      await this.#mirror.write(name, text);
     } catch (error) {
       if (error instanceof CriError) throw error;
+      if (newer?.record !== undefined) {
+        this.#logger.error('Restored a damaged record from its copy', { path, error: messageOf(error) });
+        return this.#restore(id, newer);
+      }
       this.#logger.error('Set aside a damaged record; what runs of it is left alone', {
         path: `${path}.corrupt`,
         error: messageOf(error),
@@ -100,10 +177,84 @@ export class RecordStore<T extends { readonly id: string }> {
     }
   }
 
-  #path(id: string): string {
-    // An image id has a colon, which is legal in a file name but awkward in every shell and archive tool.
-    return join(this.#directory, `${id.replace(':', '-')}${SUFFIX}`);
+  /** Takes over what a copy says, and brings the file in line with it. */
+  async #restore(id: string, { revision, record }: Revision<T | undefined>): Promise<void> {
+    if (record !== undefined) this.#records.set(id, { revision, record });
+    if ((await this.#save(id)) && record === undefined) await this.#mirror.remove(nameOf(id));
   }
+
+  #parseCopy(name: string, text: string): Revision<T | undefined> | undefined {
+    try {
+      const copy = parseRecord(this.#schema, name, text);
+      return copy.record === undefined || nameOf(copy.record.id) === name ? copy : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #next(record: T): Revision<T> {
+    return { revision: (this.#records.get(record.id)?.revision ?? 0) + 1, record };
+  }
+
+  #write(revision: Revision<T>): Promise<void> {
+    return writeFileAtomic(join(this.#directory, nameOf(revision.record.id)), formatRecord(this.#schema, revision));
+  }
+
+  /** Brings the file in line with memory, or has it tried again. Returns whether it is. */
+  async #save(id: string): Promise<boolean> {
+    try {
+      await this.#saveWithReserve(id);
+      this.#unsaved.delete(id);
+      return true;
+    } catch (error) {
+      if (!this.#unsaved.has(id)) {
+        this.#logger.warn('Cannot write a record; it is kept in memory and written later', {
+          path: join(this.#directory, nameOf(id)),
+          error: messageOf(error),
+        });
+      }
+      this.#unsaved.add(id);
+      this.#retry ??= setTimeout(() => void this.#saveAll(), RETRY_MS).unref();
+      return false;
+    }
+  }
+
+  async #saveWithReserve(id: string): Promise<void> {
+    try {
+      await this.#saveOnce(id);
+    } catch (error) {
+      if (!isErrno(error, 'ENOSPC', 'EDQUOT') || !(await this.#reserve.release())) throw error;
+      await this.#saveOnce(id);
+    }
+  }
+
+  async #saveOnce(id: string): Promise<void> {
+    const revision = this.#records.get(id);
+    if (revision !== undefined) return this.#write(revision);
+    await rm(join(this.#directory, nameOf(id)), { force: true });
+    await syncDirectory(this.#directory);
+  }
+
+  async #saveAll(): Promise<void> {
+    this.#retry = undefined;
+    for (const id of [...this.#unsaved]) {
+      await this.#writes.run(id, async () => {
+        if (!this.#unsaved.has(id) || !(await this.#save(id))) return;
+        if (!this.#records.has(id)) await this.#mirror.remove(nameOf(id));
+      });
+    }
+    if (this.#unsaved.size === 0) await this.#reserve.fill();
+  }
+}
+
+function nameOf(id: string): string {
+  // An image id has a colon, which is legal in a file name but awkward in every shell and archive tool.
+  return `${id.replace(':', '-')}${SUFFIX}`;
+}
+
+/** Whether a copy says more than the record's own file. */
+function supersedes(copy: Revision<unknown>, file: Revision<unknown>): boolean {
+  return copy.record === undefined ? copy.revision >= file.revision : copy.revision > file.revision;
 }
 
 /** The id whose file has this name, without its suffix. */

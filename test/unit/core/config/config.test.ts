@@ -99,7 +99,7 @@ test('Problems name the file that has the last word, the line, the key, what is 
     (await problems(t, text, { 'metrics-listen': 'x', 'default-handler': 'kata' })).sort(),
     [
       '--default-handler: runtime.default_handler: must be "lxc" or "crun", not "kata"; the default is "lxc"',
-      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT" or "" to switch metrics off, not "x"; the default is "127.0.0.1:9090"',
+      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT" or "" to switch metrics off, not "x"; the default is "127.0.0.1:11090"',
       'FILE:10: images.platform: must be text in quotes, not a date; the default is ""',
       'FILE:11: images.max_concurrent_downloads: must be at most 32, not 99; the default is 3',
       'FILE:12: images.mirrors[0].endpoints: is missing',

@@ -1,9 +1,12 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
+import { once } from 'node:events';
 import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import { Duplex, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
 import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
@@ -11,7 +14,7 @@ import { terminalSizes } from '../../../../src/cri/streaming/resizes.ts';
 import { SpdyConnection } from '../../../../src/cri/streaming/spdy/connection.ts';
 import { serveSpdyRemoteCommand } from '../../../../src/cri/streaming/spdy/remote-command.ts';
 import { plainMessage, statusMessage } from '../../../../src/cri/streaming/status.ts';
-import { StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
+import { MAX_WAITING_CONNECTIONS, StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
 import { TokenCache } from '../../../../src/cri/streaming/tokens.ts';
 import { SpdyClientFrames, streamsOf } from './spdy-client.ts';
 
@@ -217,6 +220,26 @@ test('upgrades that cannot be granted are refused with a reason, and use the URL
   const url = server.offer(request);
   t.regex(await ask(url.replace('/exec/', '/attach/'), 'POST', spdy), /^HTTP\/1.1 404 /);
   t.regex(await ask(url, 'POST', spdy), /^HTTP\/1.1 404 /);
+});
+
+test('connections that ask nothing are bounded and keep nobody out', async (t) => {
+  const server = await serve(t);
+  const { port } = new URL(server.offer(capitals));
+  let closed = 0;
+  const sockets: Socket[] = [];
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  for (let count = 0; count < MAX_WAITING_CONNECTIONS + 20; count += 1) {
+    const socket = connect({ host: '127.0.0.1', port: Number(port) });
+    socket.on('error', () => undefined);
+    socket.once('close', () => (closed += 1));
+    await once(socket, 'connect');
+    sockets.push(socket);
+  }
+  t.regex(await ask(server.offer(capitals), 'GET', []), /^HTTP\/1.1 400 /);
+  while (closed < 20) await setTimeout(10);
+  t.pass();
 });
 
 test('the first version of the client that is spoken here is chosen', async (t) => {

@@ -14,6 +14,7 @@ import type { Logger } from '../../../../../src/core/model/logger.ts';
 import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
 import { openTar } from '../../../../../src/host/processes/decompress.ts';
 import { systemClock } from '../../../../../src/utils/time/system-clock.ts';
+import { recordsBelow } from '../../../../lib/records-place.ts';
 import { buildImage, sha256, tarOf, type BuiltImage } from '../../../integrations/oci/image-builder.ts';
 
 const drop = () => undefined;
@@ -105,7 +106,14 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
   const registry = new MemoryRegistry();
   const again = async () => {
     const archives = { name: 'none', open: () => Promise.reject(new Error('no archives here')) };
-    const base = { root, sources: [registry, archives], store, clock: systemClock, logger: silent };
+    const base = {
+      root,
+      records: recordsBelow(root),
+      sources: [registry, archives],
+      store,
+      clock: systemClock,
+      logger: silent,
+    };
     const images = new ImageService({ ...base, ...options });
     await images.load();
     return images;
@@ -400,6 +408,7 @@ test('a broken record is set aside, and an image whose layers are gone is forgot
     await images.pull((registry.push(name, image), name));
   const file = (image: BuiltImage) => join(root, 'images', `${image.configDigest.replace(':', '-')}.json`);
   await writeFile(file(C), '{"format":1,');
+  await rm(join(root, 'state'), { recursive: true });
   store.layers.delete(chainIds(A.diffIds)[1]!);
   const loaded = await again();
   t.deepEqual(

@@ -1,11 +1,12 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { integer } from '../../../../../src/core/lifecycle/records/codecs.ts';
 import { RecordStore } from '../../../../../src/core/lifecycle/records/record-store.ts';
+import { recordsBelow } from '../../../../lib/records-place.ts';
 import { StatusCode } from '../../../../../src/core/model/errors.ts';
 import type { Logger } from '../../../../../src/core/model/logger.ts';
 
@@ -16,11 +17,12 @@ const schema = z.object({ id: z.string(), size: integer });
 async function directory(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'records-'));
   t.teardown(() => rm(path, { recursive: true }));
-  return path;
+  await mkdir(join(path, 'images'));
+  return join(path, 'images');
 }
 
 async function open(path: string) {
-  const store = new RecordStore(path, { schema, logger: silent });
+  const store = new RecordStore('images', recordsBelow(join(path, '..')), { schema, logger: silent });
   await store.load();
   return store;
 }
@@ -75,4 +77,51 @@ test('a record that cannot be read refuses the start and stays', async (t) => {
     message: /bb\.json: cannot be read \(EISDIR.*start again/,
   } as object);
   t.deepEqual(await readdir(path), ['bb.json']);
+});
+
+test('a damaged record comes back from its copy', async (t) => {
+  const path = await directory(t);
+  await (await open(path)).put({ id: 'aa', size: 1n });
+  await writeFile(join(path, 'aa.json'), '{"format":2,"rec');
+  for (let start = 0; start < 2; start += 1) {
+    const store = await open(path);
+    t.deepEqual(store.list(), [{ id: 'aa', size: 1n }]);
+    t.false(store.isSetAside('aa'));
+  }
+  t.deepEqual(await readdir(path), ['aa.json']);
+});
+
+test('what has happened shows when it cannot be written, outlives the process, and is written later', async (t) => {
+  const path = await directory(t);
+  const store = await open(path);
+  await store.put({ id: 'ended', size: 1n });
+  await store.put({ id: 'removed', size: 1n });
+  // Nothing can be written into, or removed from, a directory that is elsewhere.
+  await rename(path, `${path}.away`);
+  await t.throwsAsync(store.put({ id: 'ended', size: 2n }), { code: 'ENOENT' });
+  t.deepEqual(store.get('ended'), { id: 'ended', size: 1n });
+  await store.settle({ id: 'ended', size: 3n });
+  await store.delete('removed');
+  t.deepEqual(store.list(), [{ id: 'ended', size: 3n }]);
+  await rename(`${path}.away`, path);
+  t.deepEqual((await readdir(path)).sort(), ['ended.json', 'removed.json']);
+
+  t.deepEqual((await open(path)).list(), [{ id: 'ended', size: 3n }]);
+  t.deepEqual(await readdir(path), ['ended.json']);
+  t.regex(await readFile(join(path, 'ended.json'), 'utf8'), /"size": "3"/);
+  t.deepEqual(await readdir(join(path, '..', 'state', 'records', 'images')), ['ended.json']);
+});
+
+test('a removal is not undone by a copy; a lost record is told by its own', async (t) => {
+  const path = await directory(t);
+  const store = await open(path);
+  await store.put({ id: 'removed', size: 1n });
+  await store.delete('removed');
+  await store.put({ id: 'lost', size: 1n });
+  await rm(join(path, 'lost.json'));
+  const again = await open(path);
+  t.deepEqual(again.list(), []);
+  t.deepEqual([...again.lost()], [['lost', { id: 'lost', size: 1n }]]);
+  await again.forget('lost');
+  t.deepEqual([...(await open(path)).lost()], []);
 });

@@ -1,0 +1,83 @@
+import { forEach } from '../../../utils/async/for-each.ts';
+import { messageOf } from '../../../utils/errors.ts';
+import type { Backend } from '../../model/backend.ts';
+import type { Logger } from '../../model/logger.ts';
+import type { SandboxRecord } from '../../model/sandbox.ts';
+import type { SandboxReference } from '../../model/sandbox-provider.ts';
+import type { RecordStore } from '../records/record-store.ts';
+import { discardOrphans } from './orphans.ts';
+
+/** Pods that are looked for, and pods that are put in order, side by side. */
+const ADOPTED_AT_ONCE = 16;
+const SETTLED_AT_ONCE = 8;
+
+export interface RecoveryParts {
+  records: RecordStore<SandboxRecord>;
+  /** By handler. */
+  backends: ReadonlyMap<string, Backend>;
+  reference: (record: SandboxRecord) => SandboxReference;
+  isRunning: (record: SandboxRecord) => boolean;
+  /** Stops a pod; repeats nothing that is done. */
+  stop: (id: string) => Promise<void>;
+  /** Removes a pod whose creation was cut off; does nothing when it is none any more. */
+  removeHalf: (id: string) => Promise<void>;
+  /** Shows such a pod to the kubelet, which then removes it. */
+  leave: (id: string) => Promise<void>;
+  /** Tells that a pod has ended. */
+  ended: (id: string) => void;
+  logger: Logger;
+}
+
+/** Has the providers look for the pods of this boot. */
+export async function adoptPods({ records, backends, reference }: RecoveryParts): Promise<void> {
+  await forEach(records.list(), ADOPTED_AT_ONCE, async (record) => {
+    const backend = backends.get(record.handler);
+    const isOfThisBoot = record.bootId === backend?.platform.facts.bootId;
+    if (record.phase !== 'ready' || backend === undefined || !isOfThisBoot) return;
+    await backend.sandboxes.adopt(reference(record));
+  });
+}
+
+/** Notes that the other pods have ended. Returns the ids of all that are to be put in order. */
+export async function endLostPods(parts: RecoveryParts): Promise<string[]> {
+  const { records, backends, isRunning, ended, logger } = parts;
+  const left = records.list().filter((record) => !backends.has(record.handler) || !isRunning(record));
+  for (const record of left) {
+    if (record.phase !== 'ready') continue;
+    logger.warn('A pod does not run any more', { sandbox: record.id });
+    await records.settle({ ...record, phase: 'stopped' });
+    ended(record.id);
+  }
+  return left.map(({ id }) => id);
+}
+
+/**
+ * Finishes what an earlier process left half made or half stopped, then removes what no record knows. A pod that cannot be
+ * put in order is reported and left for a later try.
+ */
+export async function settlePods(ids: readonly string[], parts: RecoveryParts): Promise<void> {
+  await forEach(ids, SETTLED_AT_ONCE, (id) => settlePod(id, parts));
+  const { records, backends, reference, logger } = parts;
+  const known = (id: string) => records.get(id) !== undefined || records.isSetAside(id);
+  const lost = records.lost();
+  const left = new Set<string>();
+  for (const backend of backends.values()) {
+    for (const id of await discardOrphans(backend, { known, lost, reference, logger })) left.add(id);
+  }
+  for (const id of [...lost.keys()]) if (!left.has(id)) await records.forget(id);
+}
+
+/** Does for one pod what {@link settlePods} does. */
+export async function settlePod(
+  id: string,
+  { records, stop, removeHalf, leave, logger }: RecoveryParts,
+): Promise<void> {
+  try {
+    if (records.get(id)?.phase !== 'creating') return await stop(id);
+    logger.info('Removing a pod whose creation was interrupted', { sandbox: id });
+    await removeHalf(id);
+  } catch (error) {
+    logger.error('Cannot put a pod in order', { sandbox: id, error: messageOf(error) });
+    if (records.get(id)?.phase === 'creating') await leave(id);
+  }
+}

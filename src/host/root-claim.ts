@@ -1,0 +1,79 @@
+import { constants } from 'node:fs';
+import { mkdir, open, realpath } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { failedPrecondition } from '../core/model/errors.ts';
+import { ROOT } from '../core/state-layout.ts';
+import { isErrno } from '../utils/errors.ts';
+import { findNative } from './native/find.ts';
+import { checkRoot, markRoot } from './root-marker.ts';
+
+/** Milliseconds that a start waits for the lock: `doctor` and `wipe` hold it for a moment to see who has it. */
+const WAIT_MS = 5000;
+const LOOK_MS = 100;
+
+/** A handle that is garbage is closed: this one is for the life of the process. */
+let held: FileHandle | undefined;
+
+/**
+ * Makes the root directory where it is missing and takes it for this process alone, by a lock (flock(2)) on a file in it:
+ * however the directory is spelled or reached, there is one lock, and the kernel gives it up even when the process is
+ * killed. @throws CriError FAILED_PRECONDITION when another process holds it, or the directory is not the server's.
+ */
+export async function takeRoot(root: string): Promise<void> {
+  await checkRoot(root);
+  await mkdir(root, { recursive: true, mode: 0o711 });
+  const file = await openLock(await realpath(root));
+  try {
+    for (let waited = 0; !(await lock(file)); waited += LOOK_MS) {
+      if (waited >= WAIT_MS) {
+        throw failedPrecondition(`root: another server uses ${root}: stop it, or give this one a directory of its own`);
+      }
+      await sleep(LOOK_MS);
+    }
+    await markRoot(root);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  held = file;
+}
+
+/** Whether a server uses the directory. */
+export async function isRootTaken(root: string): Promise<boolean> {
+  if (held !== undefined) return true;
+  let file: FileHandle;
+  try {
+    file = await open(join(root, ROOT.lock), 'r');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false;
+    throw error;
+  }
+  try {
+    return !(await lock(file));
+  } finally {
+    await file.close();
+  }
+}
+
+async function openLock(root: string): Promise<FileHandle> {
+  const path = join(root, ROOT.lock);
+  try {
+    // On a read-only disk it can be opened, and locked, all the same.
+    return await open(path, 'r');
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+    return open(path, constants.O_RDONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  }
+}
+
+/** Whether the lock is this process's now. */
+async function lock(file: FileHandle): Promise<boolean> {
+  const child = spawn(findNative(), ['lock', '3'], { stdio: ['ignore', 'ignore', 'inherit', file.fd] });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code === 0 || code === 1) return code === 0;
+  throw new Error(`root: the lock could not be taken (exit code ${String(code)})`);
+}

@@ -1,0 +1,83 @@
+import { readFile, readdir, realpath } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { failedPrecondition } from '../core/model/errors.ts';
+import { RECORD_FORMAT, ROOT } from '../core/state-layout.ts';
+import { isErrno } from '../utils/errors.ts';
+import { writeFileAtomic } from '../utils/fs/atomic.ts';
+
+const marker = z.object({ format: z.int().positive() });
+
+/** What an empty directory may hold: a new file system's own, and the lock of a start that was cut off. */
+const NEGLIGIBLE: readonly string[] = ['lost+found', ROOT.lock];
+
+/** Files that versions before the marker kept in the directories of records, and nothing beside them. */
+const OLDER_RECORD = /^(sha256-)?[0-9a-f]{64}\.json(\.corrupt|\.tmp-.*)?$/;
+
+/** `empty`: not there, or nothing in it. `older`: of a version before the marker. */
+export type RootKind = 'empty' | 'ours' | 'older';
+
+/**
+ * Looks whether a directory is, or can become, the root of this server: it holds the marker file, or nothing, or it is the
+ * root of a version before the marker. That is one with `sandboxes`, `containers`, `images` and `overlay/layers`, the first
+ * three of which hold record files alone (`<id>.json`).
+ * @throws CriError FAILED_PRECONDITION for any other, for `/`, for what is below /proc, /sys or /dev, and for the root of a
+ *   later version.
+ */
+export async function checkRoot(root: string): Promise<RootKind> {
+  const path = await realpath(root).catch(() => resolve(root));
+  if (path === '/' || /^\/(proc|sys|dev)(\/|$)/.test(path)) {
+    throw failedPrecondition(`root: ${path} cannot hold the server's data: name a directory for it alone`);
+  }
+  const names = await list(path);
+  if (names.includes(ROOT.marker)) {
+    await checkMarker(join(path, ROOT.marker));
+    return 'ours';
+  }
+  const foreign = names.filter((name) => !NEGLIGIBLE.includes(name));
+  if (foreign.length === 0) return 'empty';
+  if (await isOlder(path)) return 'older';
+  throw failedPrecondition(
+    `root: ${path} is not empty, and not this server's: it holds ${foreign.slice(0, 3).join(', ')} and no ` +
+      `${ROOT.marker}: name an empty directory`,
+  );
+}
+
+/** Marks a directory that {@link checkRoot} has allowed; the caller holds its lock. */
+export async function markRoot(root: string): Promise<void> {
+  if ((await checkRoot(root)) === 'ours') return;
+  await writeFileAtomic(join(root, ROOT.marker), `${JSON.stringify({ format: RECORD_FORMAT })}\n`);
+}
+
+async function checkMarker(path: string): Promise<void> {
+  let format: number;
+  try {
+    ({ format } = marker.parse(JSON.parse(await readFile(path, 'utf8'))));
+  } catch (cause) {
+    throw failedPrecondition(`root: ${path} cannot be read: it must say {"format":${String(RECORD_FORMAT)}}`, cause);
+  }
+  if (format <= RECORD_FORMAT) return;
+  throw failedPrecondition(
+    `root: ${path} says format ${String(format)}, of a later version; this one reads up to ${String(RECORD_FORMAT)}: ` +
+      'install the later version again',
+  );
+}
+
+async function isOlder(root: string): Promise<boolean> {
+  const names = await list(root);
+  const kinds: string[] = [ROOT.sandboxes, ROOT.containers, ROOT.images];
+  if (![...kinds, ROOT.overlay].every((name) => names.includes(name))) return false;
+  for (const kind of kinds) {
+    if (!(await list(join(root, kind))).every((name) => OLDER_RECORD.test(name))) return false;
+  }
+  return (await list(join(root, ROOT.overlay))).includes('layers');
+}
+
+async function list(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}

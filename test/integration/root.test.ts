@@ -1,0 +1,92 @@
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { CommandError, run } from '../../src/host/processes/run.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+/** Runs a command of the program to its end: its exit code and what it said. */
+async function program(...args: string[]): Promise<{ code: number | undefined; said: string }> {
+  try {
+    const { stdout, stderr } = await run(process.execPath, ['src/main.ts', ...args], { timeoutMs: 60_000 });
+    return { code: 0, said: stdout + stderr };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { code: error.exitCode, said: error.stdout + error.stderr };
+  }
+}
+
+async function directory(t: ExecutionContext): Promise<string> {
+  const path = await mkdtemp('/tmp/root-');
+  t.teardown(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+test.serial('serve, wipe and doctor leave a directory alone that is not the server’s', async (t) => {
+  const folder = await directory(t);
+  const root = join(folder, 'vz');
+  for (const name of ['images/100', 'containers', 'volumes']) await mkdir(join(root, name), { recursive: true });
+  await writeFile(join(root, 'images/100/vm-100-disk-0.raw'), 'disk');
+  const before = await readdir(root, { recursive: true });
+  const flags = ['--root', root, '--state', join(folder, 'state'), '--listen', `unix://${folder}/cri.sock`];
+  for (const command of [['serve'], ['wipe', '--force']]) {
+    const { code, said } = await program(...command, ...flags);
+    t.is(code, 1, said);
+    t.regex(said, /is not empty, and not this server's: it holds containers, images, volumes/);
+  }
+  t.regex((await program('doctor', ...flags)).said, /not this server's/);
+  t.regex((await program('serve', ...flags, '--root', '/')).said, /root: \/ cannot hold the server's data/);
+  t.deepEqual(await readdir(root, { recursive: true }), before);
+  await t.throwsAsync(readdir(join(folder, 'state')), { code: 'ENOENT' });
+});
+
+test.serial('wipe of nothing is no failure', async (t) => {
+  const folder = await directory(t);
+  for (const root of [folder, join(folder, 'none')]) {
+    const { code, said } = await program('wipe', '--root', root, '--state', join(folder, 'state'));
+    t.is(code, 0);
+    t.regex(said, /^Nothing to remove/);
+  }
+  t.deepEqual(await readdir(folder), []);
+});
+
+test.serial('a second server on the same root is refused, however it names it and wherever it runs', async (t) => {
+  const server = await ServerFixture.make(t);
+  const root = join(server.folder, 'root');
+  await symlink(root, join(server.folder, 'link'));
+  const flags = ['--state', join(server.folder, 'other'), '--listen', `unix://${server.folder}/other.sock`];
+  const serve = ['src/main.ts', 'serve', ...flags, '--root'];
+  for (const [command, ...args] of [
+    [process.execPath, ...serve, root],
+    [process.execPath, ...serve, `${root}/`],
+    [process.execPath, ...serve, join(server.folder, 'link')],
+    ['unshare', '--net', process.execPath, ...serve, root],
+  ]) {
+    const failure = await t.throwsAsync(run(command ?? '', args, { timeoutMs: 60_000 }), { instanceOf: CommandError });
+    t.regex(failure?.stderr ?? '', /another server uses/);
+  }
+  t.is((await server.containers()).containers.length, 0);
+});
+
+test.serial('a process that takes the abstract name or the metrics port keeps no server from starting', async (t) => {
+  const neighbour = createServer();
+  await new Promise<void>((resolve) => neighbour.listen({ host: '127.0.0.1', port: 0 }, resolve));
+  t.teardown(() => neighbour.close());
+  const { port } = neighbour.address() as AddressInfo;
+  const server = await ServerFixture.make(t, '', { metrics: `127.0.0.1:${String(port)}` });
+  t.regex(await server.log(), /Cannot serve metrics/);
+  await new Promise((resolve) => neighbour.close(resolve));
+  const page = async () => fetch(`http://127.0.0.1:${String(port)}/metrics`).catch(() => undefined);
+  while ((await page())?.status !== 200) await new Promise((resolve) => setTimeout(resolve, 200));
+  t.pass();
+});
+
+test.serial('the lock goes with a server that is killed', async (t) => {
+  const server = await ServerFixture.make(t);
+  await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
+  await server.end('SIGKILL');
+  await server.start();
+  t.is((await server.containers()).containers.length, 1);
+});

@@ -1,0 +1,58 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { steadyClock } from '../../../../src/utils/time/steady-clock.ts';
+import { systemClock } from '../../../../src/utils/time/system-clock.ts';
+
+const MS = 1_000_000n;
+const HOUR = 3_600_000n * MS;
+
+test('the time never runs backwards or repeats, and follows the wall clock when that is set', (t) => {
+  const step = fc.record({
+    passes: fc.bigInt({ min: 0n, max: 10_000n * MS }),
+    isSet: fc.bigInt({ min: -HOUR, max: HOUR }),
+    jumps: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 50 }), (steps) => {
+      let monotonic = 12_345n;
+      let offset = 1_700_000_000_000n * MS;
+      // Date.now() has milliseconds alone.
+      const wall = () => ((offset + monotonic) / MS) * MS;
+      const now = steadyClock({ wall, monotonic: () => monotonic });
+      let last = now();
+      let highest = wall();
+      for (const { passes, isSet, jumps } of steps) {
+        monotonic += passes;
+        if (jumps) offset += isSet;
+        if (wall() > highest) highest = wall();
+        const time = now();
+        t.true(time > last);
+        // At the wall clock, or where it stood when it was set back.
+        const most = highest > last ? highest : last;
+        t.true(time - most <= 101n * MS && wall() - time <= 101n * MS);
+        last = time;
+      }
+    }),
+  );
+});
+
+test('what passes is measured to the nanosecond', (t) => {
+  let monotonic = 7n;
+  const now = steadyClock({ wall: () => 5n * MS + (monotonic / MS) * MS, monotonic: () => monotonic });
+  const first = now();
+  monotonic += 999_999n;
+  t.is(now() - first, 999_999n);
+  monotonic += 3n;
+  t.is(now() - first, 1_000_002n);
+});
+
+test('the machine’s clock is near the wall clock and advances at each call', (t) => {
+  let last = 0n;
+  for (let count = 0; count < 10_000; count += 1) {
+    const now = systemClock.now();
+    t.true(now > last);
+    last = now;
+  }
+  const apart = last - BigInt(Date.now()) * MS;
+  t.true(apart < 200n * MS && apart > -200n * MS);
+});
