@@ -219,6 +219,9 @@ int64_t job_check(struct job *job) {
     if (job->ended_by == STATUS_DONE) job_kill(job, STATUS_TIMED_OUT);
     else job->finished = true;
   }
+  /* A program that is left to itself: nothing was reported, so it has begun. */
+  bool left = job->step->operation == OP_SPAWN && step_next(job->step, 'b', NULL) != NULL;
+  if (left && job->report_fd < 0 && job->report.length == 0) job->finished = true;
   uint64_t drain = DRAIN_MS;
   step_number(job->step, 'w', 3600000, DRAIN_MS, &drain);
   if (job->reaped_at > 0) {

@@ -86,7 +86,8 @@ static void arrange_descriptors(const struct fd_plan *plans, int count, const st
   }
 }
 
-/* Enters the cgroups of `c`, scores `o`, and the namespaces of `n`, in that order: paths are those of this process. */
+/* Enters the cgroups of `c`, scores `o`, enters the namespaces of `n` and makes those of `u` (flags of unshare(2)), in that
+   order: paths are those of this process. */
 static void enter(const struct step *step) {
   for (char **file = texts(step, 'c'); *file != NULL; file++) {
     int cgroup = open(*file, O_WRONLY | O_CLOEXEC);
@@ -106,6 +107,10 @@ static void enter(const struct step *step) {
     if (file < 0 || setns(file, 0) < 0) step_failed("setns", *path);
     close(file);
   }
+  uint64_t fresh;
+  if (!step_number(step, 'u', INT_MAX, 0, &fresh)) errno = EPROTO;
+  else if (fresh == 0 || unshare((int)fresh) == 0) return;
+  step_failed("unshare", NULL);
 }
 
 /* execve(2) of a path, or of a name in the directories of the environment's PATH. Returns when there is none that runs. */

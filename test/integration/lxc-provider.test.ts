@@ -115,7 +115,7 @@ test.serial('stop leaves the monitors of containers alone', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
   const placement = await fixture.run(spec);
-  const { argvInCgroup } = await import('../../src/host/cgroup/argv.ts');
+  const { argvInCgroup } = await import('../lib/argv-in-cgroup.ts');
   const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '1000']);
   const monitor = run(command, args);
   await eventually('it', async () => (await fixture.processes(placement.monitorCgroup)).length === 1);

@@ -230,7 +230,7 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   async #prepare(): Promise<Holder> {
     try {
-      for (const program of [this.#lxcStart, 'unshare', 'setsid']) await this.#probe.answer(program, ['--version']);
+      await this.#probe.answer(this.#lxcStart, ['--version']);
     } catch (error) {
       throw unavailable(`${messageOf(error)}; are the Debian packages lxc and util-linux installed?`, error);
     }

@@ -1,25 +1,19 @@
+import { constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
-import { argvInCgroup } from '../../host/cgroup/argv.ts';
-import { run } from '../../host/processes/run.ts';
+import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../../host/cgroup/path.ts';
+import { native } from '../../host/native/helper.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { makeAliveFifo, readAliveFifo } from '../alive-fifo.ts';
+import { readAliveFifo } from '../alive-fifo.ts';
 
 /** A start takes some 30 ms; liblxc's monitor waits for ever when the guest's first process dies at a bad moment. */
 const startTimeoutMs = 60_000;
 
 /** How often a guest that starts is looked at. */
 const lookEveryMs = 10;
-
-/**
- * Starts liblxc's monitor in a session and a network namespace of its own: it listens on an abstract socket, and whoever
- * shares its network namespace may command it (CVE-2020-15257 is of that kind). Its and the guest's standard streams are
- * the FIFO. It does not keep the descriptor by which commands at work are known (inheritInCommands): its cgroup tells of it
- * from its first moment on. Prints the monitor's process id.
- */
-const startScript = `${makeAliveFifo} && { setsid unshare --net -- "$@" <&9 >&9 2>&9 9>&- 3>&- & echo $!; }`;
 
 /** What a start needs to know of the guest. */
 export interface GuestStart {
@@ -44,13 +38,37 @@ export interface GuestStart {
 export async function startGuest(start: GuestStart): Promise<void> {
   const { lxcStart, lxcPath, logFile, cgroup, alive, spec, isRunning } = start;
   const args = ['--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
-  const command = await argvInCgroup(cgroup, [lxcStart, ...args]);
   // Where liblxc finds newuidmap it wants the range in root's lines of /etc/subuid; here the kubelet has chosen it, from
   // what is reserved for itself. Without PATH, liblxc writes uid_map with its own rights.
   const env = spec.userNamespace === undefined ? { PATH: process.env['PATH'] } : {};
-  const options = { env, cwd: '/', timeoutMs: startTimeoutMs };
-  const { stdout } = await run('/bin/sh', ['-c', startScript, 'sh', alive, ...command], options);
-  const said = await follow(alive, Number(stdout), isRunning);
+  const fifo = { kind: 'open', path: alive, flags: constants.O_RDWR } as const;
+  const cgroups = cgroupDirectories(cgroup, await cgroupHierarchies());
+  let monitor = 0;
+  const results = await native.request([
+    { do: 'mkfifo', paths: [alive], mode: 0o600, replace: true },
+    {
+      do: 'spawn',
+      argv: [lxcStart, ...args],
+      env,
+      cwd: '/',
+      // Its and the guest's standard streams. It does not hold what commands at work hold: its cgroup tells of it from its
+      // first moment on.
+      descriptors: { 0: fifo, 1: fifo, 2: fifo },
+      cgroupFiles: cgroups.map((directory) => `${directory}/cgroup.procs`),
+      // liblxc's monitor listens on an abstract socket, and whoever shares its network namespace may command it
+      // (CVE-2020-15257 is of that kind).
+      freshNetwork: true,
+      session: true,
+      detached: true,
+      limitMs: startTimeoutMs,
+      started: (pid) => (monitor = pid),
+    },
+  ]);
+  const failed = results.find(({ status }) => status !== 'done');
+  if (failed !== undefined) {
+    throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${failed.problem || failed.status}`);
+  }
+  const said = await follow(alive, monitor, isRunning);
   if (said === undefined) return;
   const words = lastErrors(await readFile(logFile, 'utf8').catch(() => ''));
   const sysctl = words.find((word) => word.includes('sysctl parameters '));

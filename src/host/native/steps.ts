@@ -33,6 +33,10 @@ export interface SpawnStep {
   cgroupFiles?: readonly string[];
   /** Namespace files entered before it begins, in this order. */
   namespaces?: readonly string[];
+  /** Begins in a network namespace of its own. */
+  freshNetwork?: boolean;
+  /** The step is done when the program has begun; how it ends is not reported then. */
+  detached?: boolean;
   /** Starts a session of its own; a process group of its own it is in any case. */
   session?: boolean;
   /** oom_score_adj (proc(5)) it begins with. Without the right to lower it, it stays as it is. */
@@ -151,6 +155,9 @@ export type Step = { /** Milliseconds after which it is killed, with its process
 /** Flags of mount(2). */
 export const MountFlag = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8 } as const;
 
+/** Of unshare(2). */
+const CLONE_NEWNET = 0x40000000;
+
 /** MNT_DETACH and UMOUNT_NOFOLLOW of umount2(2). */
 const LAZILY = 2 | 8;
 
@@ -263,6 +270,8 @@ function spawnFields(step: SpawnStep): Field[] {
     ...(input === undefined ? [] : [['i', input.data] satisfies Field]),
     ...all('c', step.cgroupFiles ?? []),
     ...all('n', step.namespaces ?? []),
+    ...optional('u', step.freshNetwork === true ? String(CLONE_NEWNET) : undefined),
+    ...flag('b', step.detached),
     ...flag('s', step.session),
     ...optional('o', step.oomScoreAdj?.toString()),
     ...optional('w', step.drainMs?.toString()),

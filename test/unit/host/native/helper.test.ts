@@ -131,6 +131,23 @@ for (const [kind, program] of [
     t.is(await stateOf(String(pid)), 'S');
   });
 
+  test(`${kind}: a detached program is reported once it has begun, or cannot begin`, async (t) => {
+    let pid = 0;
+    const started = (started: number) => (pid = started);
+    const sleeper: SpawnStep = { ...sh(''), argv: ['sleep', '1000'], descriptors: {}, detached: true, started };
+    const helper = helperOf(t);
+    const [begun, absent] = await helper.request([
+      sleeper,
+      { ...sleeper, argv: ['no-such-program'], started: () => {} },
+    ]);
+    t.teardown(() => process.kill(pid, 'SIGKILL'));
+    t.deepEqual([begun?.status, begun?.exit], ['done', undefined]);
+    t.deepEqual([absent?.status, absent?.code], ['failed', 'ENOENT']);
+    t.is(await readFile(`/proc/${String(pid)}/cmdline`, 'utf8'), 'sleep\x001000\0');
+    helper.close();
+    t.not(await stateOf(String(pid)), undefined);
+  });
+
   test(`${kind}: a line is awaited beyond the end of the program that was started`, async (t) => {
     const step: SpawnStep = {
       ...sh('(read -r word <fifo; echo "{$word}" >&3; sleep 1000) & echo $! >pid; echo ready >ready'),

@@ -1,5 +1,5 @@
-import { cgroupHierarchies } from './hierarchies.ts';
-import { cgroupDirectories } from './path.ts';
+import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../../src/host/cgroup/path.ts';
 
 /** `0` stands for the writer itself, in whatever PID namespace it is. */
 const script =
