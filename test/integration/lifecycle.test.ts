@@ -308,10 +308,10 @@ exec crun "$@"
       const bytes = Buffer.concat([
         Buffer.from(`${'x'.repeat(20_000)}\n`),
         Buffer.from([255, 0, 128, 13, 10]),
-        Buffer.from('end'),
+        Buffer.from('end\n'),
       ]);
       t.deepEqual(outputOf(parsed, 'stdout'), bytes);
-      t.is(parsed.at(-1)?.tag, 'P');
+      t.deepEqual([parsed.at(-2)?.tag, parsed.at(-1)?.tag], ['P', 'F'], 'the last line is closed');
     },
   );
 }
