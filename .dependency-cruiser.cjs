@@ -62,6 +62,14 @@ module.exports = {
     only('metrics-stand-alone', 'core/metrics'),
     only('config-stands-alone', 'core/config'),
     only('lifecycle-knows-ports-only', 'core/lifecycle', ['core/state-layout', 'host']),
+    {
+      name: 'lifecycle-touches-no-host',
+      severity: 'error',
+      comment:
+        'what core/lifecycle does to a machine goes through the ports of a backend; the store of records is the one exception, and images are yet to follow',
+      from: { path: '^src/core/lifecycle/', pathNot: '^src/core/lifecycle/(records|images)/' },
+      to: { path: ['^src/host/', '^src/utils/(fs|tar)/', '^(node:)?(fs|child_process|worker_threads)(/|$)'] },
+    },
     only('cri-knows-no-backend', 'cri', ['core/lifecycle', 'core/metrics', 'core/config']),
     only('cli-is-a-client', 'cli', ['core/config', 'core/state-layout', 'host']),
     onlyOwnRoom('backends-know-ports-only', 'backends', ['host']),

@@ -36,31 +36,35 @@ export class ServerFixture {
   readonly cgroup: string;
   readonly socket: string;
   readonly #extra: string;
-  readonly #checkout: string;
+  readonly #source: { checkout: string; program: string };
   /** Name of the bridge its pods hang on. */
   bridge = '';
   #process: ChildProcess | undefined;
   #attempt = 0;
   client: ServerClient;
 
-  private constructor(folder: string, cgroup: string, extra: string, checkout: string) {
+  private constructor(folder: string, cgroup: string, extra: string, source: { checkout: string; program: string }) {
     this.folder = folder;
     this.cgroup = cgroup;
     this.socket = join(folder, 'cri.sock');
     this.#extra = extra;
-    this.#checkout = checkout;
+    this.#source = source;
     this.client = new ServerClient(`unix://${this.socket}`);
   }
 
   /**
-   * Starts a server; `extra` is more TOML for its configuration, `checkout` where its sources are. The image {@link IMAGE} is
+   * Starts a server; `extra` is more TOML for its configuration, `checkout` where its sources are, `program` its main file. The image {@link IMAGE} is
    * there.
    */
-  static async make(t: Owner, extra = '', { metrics = '', checkout = '.' } = {}): Promise<ServerFixture> {
+  static async make(
+    t: Owner,
+    extra = '',
+    { metrics = '', checkout = '.', program = 'src/main.ts' } = {},
+  ): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/cri-');
     await chmod(folder, 0o711);
-    const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra, checkout);
+    const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra, { checkout, program });
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);
     await fixture.start();
@@ -109,11 +113,11 @@ ${this.#extra}`;
   async start({ settled = true } = {}): Promise<void> {
     const before = await this.#settled();
     const log = createWriteStream(join(this.folder, 'server.log'), { flags: 'a' });
-    const serve = ['--disable-sigusr1', 'src/main.ts', 'serve', '--config', join(this.folder, 'config.toml')];
+    const serve = ['--disable-sigusr1', this.#source.program, 'serve', '--config', join(this.folder, 'config.toml')];
     const child = spawn(process.execPath, serve, {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
-      cwd: this.#checkout,
+      cwd: this.#source.checkout,
     });
     child.stderr.pipe(log);
     this.#process = child;

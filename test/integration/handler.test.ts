@@ -1,0 +1,30 @@
+import test from 'ava';
+import { NamespaceMode, PodSandboxStatusRequest, RuntimeServiceService, StatusRequest } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { ServerFixture } from './server-fixture.ts';
+
+const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER };
+const linux = { securityContext: { namespaceOptions } };
+
+test('a handler from a directory of its own runs pods, and they outlive the server', async (t) => {
+  const extra = '[handlers.bare]\nnote = "hello"\n';
+  const server = await ServerFixture.make(t, extra, { program: 'test/fixtures/handler/main.ts' });
+  const { runtimeHandlers } = await server.client.call(RuntimeServiceService.status, StatusRequest.create());
+  t.true(runtimeHandlers.some(({ name }) => name === 'bare'));
+
+  const pod = await server.pod('web', { linux }, 'bare');
+  const container = await server.sh(pod, 'app', 'echo from a bare pod; sleep 1000', { linux });
+  t.is((await server.exec(container, 'echo', 'x')).stdout.toString(), 'x\n');
+
+  await server.end('SIGKILL');
+  await server.start();
+  t.is((await server.exec(container, 'echo', 'y')).stdout.toString(), 'y\n');
+  t.is(await server.output('web', 'app'), 'from a bare pod\n');
+  const request = PodSandboxStatusRequest.create({ podSandboxId: pod, verbose: true });
+  const { info } = await server.client.call(RuntimeServiceService.podSandboxStatus, request);
+  t.like(JSON.parse(info['info'] ?? '{}'), { provider: 'bare', note: 'hello' });
+
+  const refused = await t.throwsAsync<Error & { code: number }>(server.pod('other', {}, 'bare'));
+  t.is(refused?.code, StatusCode.INVALID_ARGUMENT);
+  t.regex(refused?.message ?? '', /namespace_options\.network/);
+});
