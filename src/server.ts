@@ -42,7 +42,7 @@ import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { succeedHelpers } from './host/processes/helpers.ts';
-import { writeDiagnosticsOnSignals } from './host/diagnostics.ts';
+import { writeDiagnosticsOnSignal } from './host/diagnostics.ts';
 import { HostReadiness } from './host/readiness.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { takeRoot } from './host/root-claim.ts';
@@ -67,7 +67,7 @@ export async function serve(
 
   const metrics = new Metrics();
   const streaming = await streamingServer(config, logger);
-  writeDiagnosticsOnSignals(join(config.state, STATE.reports), logger);
+  writeDiagnosticsOnSignal(join(config.state, STATE.reports), logger);
   const readiness = new HostReadiness(neededPrograms(config));
   const hostProblem = () => readiness.problem();
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };

@@ -115,7 +115,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   await writeFile(config, right);
   t.like(
     lacking.findings.find(({ status }) => status === 'missing'),
-    { subject: 'program /no/such/crun', found: 'not found' },
+    { subject: 'program /no/such/crun', found: 'not found: it runs containers' },
   );
 
   // What it foretold comes true.
