@@ -54,6 +54,11 @@ export async function namespacesPinned(spec: SandboxSpec): Promise<boolean> {
 
 /** Lets go of the namespaces and removes their files. No error when there are none. */
 export async function unpinNamespaces(spec: SandboxSpec): Promise<void> {
-  await call([...pinsOf(spec).values()].map((target) => ({ do: 'unmount', target, all: true, limitMs: 30_000 })));
+  const files = [...pinsOf(spec).values()];
+  const pinned = await Promise.all(files.map(isPin));
+  const targets = files.filter((_, index) => pinned[index]);
+  if (targets.length > 0) {
+    await call(targets.map((target) => ({ do: 'unmount', target, all: true, limitMs: 30_000 })));
+  }
   await rm(`${spec.runDir}/ns`, { recursive: true, force: true });
 }
