@@ -94,7 +94,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     signal?.throwIfAborted();
     const holder = await this.#prepare();
     const cgroups = await guestCgroups(spec);
-    const config = guestConfig(spec, cgroups, holder, { log: logOf(spec), permit: `${directory}/permit` });
+    const config = guestConfig(spec, cgroups, holder, `${directory}/permit`);
     await mkdir(directory, { mode: 0o700 });
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
     await writeFile(`${directory}/config`, config, { mode: 0o600 });

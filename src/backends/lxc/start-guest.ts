@@ -38,6 +38,8 @@ export interface GuestStart {
 export async function startGuest(start: GuestStart): Promise<void> {
   const { lxcStart, lxcPath, logFile, cgroup, alive, spec, isRunning } = start;
   const args = ['--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
+  // Not lxc.log.file in the configuration, which liblxc 6 takes no notice of.
+  args.push('--logfile', logFile, '--logpriority', 'WARN');
   // Where liblxc finds newuidmap it wants the range in root's lines of /etc/subuid; here the kubelet has chosen it, from
   // what is reserved for itself. Without PATH, liblxc writes uid_map with its own rights.
   const env = spec.userNamespace === undefined ? { PATH: process.env['PATH'] } : {};
@@ -109,5 +111,6 @@ function kill(pid: number): void {
 /** The errors in a liblxc log without time stamps and source lines: at most five, the first is the cause. */
 function lastErrors(log: string): string[] {
   const errors = log.split('\n').flatMap((line) => / ERROR +\S+ - \S+ - (.*)$/.exec(line)?.[1]?.slice(0, 300) ?? []);
-  return errors.slice(0, 5);
+  // What the program lxc-start adds tells nothing more.
+  return errors.filter((words) => !/^(The container failed|Additional information)/.test(words)).slice(0, 5);
 }
