@@ -43,14 +43,7 @@ export function programs({ runtime, images }: Config): readonly Program[] {
     { name: '/usr/bin/catatonit', package: 'catatonit', purpose: 'is the pause process of pods', version: VERSION },
     { name: 'lxc-start', package: 'lxc', purpose: 'starts pods', handlers: ['lxc'], version: VERSION },
     { name: 'tar', package: 'tar', purpose: 'unpacks and packs layers', version: VERSION },
-    { name: 'perl', package: 'perl-base', purpose: 'relays streams', version: VERSION },
-    {
-      name: 'nsenter',
-      package: 'util-linux',
-      purpose: 'enters the network of a pod to forward a port',
-      version: VERSION,
-    },
-    { name: '/bin/sh', package: 'dash', purpose: 'enters the cgroups of what it starts' },
+    { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers and keeps the scopes of systemd' },
     ...['systemctl', 'systemd-run'].map((name) => ({
       name,
       package: 'systemd',
@@ -58,7 +51,7 @@ export function programs({ runtime, images }: Config): readonly Program[] {
       optional: true,
       version: VERSION,
     })),
-    ...['cp', 'du', 'mkfifo', 'rm', 'sync', 'touch'].map((name) => ({
+    ...['cp', 'du', 'rm', 'sync', 'touch'].map((name) => ({
       name,
       package: 'coreutils',
       purpose: 'works on files',
