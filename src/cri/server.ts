@@ -52,7 +52,7 @@ export class CriServer {
   async stop(): Promise<void> {
     this.#listener?.close();
     const force = setTimeout(() => {
-      this.#options.logger.warn('Calls in flight did not finish in time', { milliseconds: SHUTDOWN_MS });
+      this.#options.logger.warn('Calls in flight did not finish in time', { durationMs: SHUTDOWN_MS });
       this.#grpc.forceShutdown();
       for (const socket of this.#sockets) socket.destroy();
     }, SHUTDOWN_MS);

@@ -117,7 +117,7 @@ export class ConmonRunner implements ContainerRunner {
     } catch (error) {
       await undo.rollback((what, failure) => {
         this.#options.logger.error('Undoing a failed create failed', {
-          id: request.id,
+          containerId: request.id,
           what,
           error: messageOf(failure),
         });
@@ -292,7 +292,7 @@ export class ConmonRunner implements ContainerRunner {
       try {
         listener(exit);
       } catch (error) {
-        this.#options.logger.error('A listener for exits failed', { id, error: messageOf(error) });
+        this.#options.logger.error('A listener for exits failed', { containerId: id, error: messageOf(error) });
       }
     }
   }
@@ -307,7 +307,9 @@ export class ConmonRunner implements ContainerRunner {
     if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
     if (!monitored && !this.#unmonitored.has(id)) {
       this.#unmonitored.add(id);
-      this.#options.logger.warn('The monitor of a container was killed; its output and exit code are lost', { id });
+      this.#options.logger.warn('The monitor of a container was killed; its output and exit code are lost', {
+        containerId: id,
+      });
     }
     return undefined;
   }

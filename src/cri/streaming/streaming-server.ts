@@ -164,7 +164,7 @@ export class StreamingServer {
         log.warn('A streaming session failed', { error: messageOf(error) });
         socket.destroy();
       }
-      log.debug('A streaming session ended', { milliseconds: Math.round(performance.now() - start) });
+      log.debug('A streaming session ended', { durationMs: Math.round(performance.now() - start) });
     };
     if (transport === 'spdy') {
       socket.write(

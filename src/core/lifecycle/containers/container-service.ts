@@ -133,7 +133,7 @@ export class ContainerService {
       } catch (error) {
         await undo.rollback((what, failure) => {
           left = true;
-          logger.error('Cannot undo a step of CreateContainer', { container: id, what, error: messageOf(failure) });
+          logger.error('Cannot undo a step of CreateContainer', { containerId: id, what, error: messageOf(failure) });
         });
         throw withoutId(error, id);
       }
@@ -300,7 +300,7 @@ export class ContainerService {
         );
       } catch (error) {
         this.#options.logger.error('Cannot put a container in order', {
-          container: record.id,
+          containerId: record.id,
           error: messageOf(error),
         });
       }
@@ -333,7 +333,7 @@ export class ContainerService {
     try {
       await this.#reconcile(id);
     } catch (error) {
-      this.#options.logger.error('Cannot record the end of a container', { container: id, error: messageOf(error) });
+      this.#options.logger.error('Cannot record the end of a container', { containerId: id, error: messageOf(error) });
     }
   }
 

@@ -18,7 +18,7 @@ export async function recoverContainer(
   const { pods, clock, logger } = options;
   if (record.phase === 'exited') return;
   if (record.phase === 'creating') {
-    logger.info('Removing a container whose creation was interrupted', { container: record.id });
+    logger.info('Removing a container whose creation was interrupted', { containerId: record.id });
     return remove();
   }
   const runner = pods.backendOf(record.sandboxId).runner;
@@ -51,11 +51,11 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
     for (const id of ids) {
       // Other names are not the server's: somebody has put something there.
       if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || !store.isOrphan(ownerOf(id))) continue;
-      logger.warn(`Removing a ${what} that no record knows`, { container: id });
+      logger.warn(`Removing a ${what} that no record knows`, { containerId: id });
       try {
         await part.remove(id);
       } catch (error) {
-        logger.error(`Cannot remove a ${what}`, { container: id, error: messageOf(error) });
+        logger.error(`Cannot remove a ${what}`, { containerId: id, error: messageOf(error) });
       }
     }
   };

@@ -48,7 +48,8 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
       .catch((error: unknown) => {
         // Ended meanwhile, it has no network to check.
         if (!isReady(record.id)) return;
-        const fields = { sandbox: record.id, name: record.spec.metadata.name, error: messageOf(error) };
+        const { namespace, name } = record.spec.metadata;
+        const fields = { podSandboxId: record.id, pod: `${namespace}/${name}`, error: messageOf(error) };
         logger.warn('A CNI plugin says that the network of a pod is not as it was made', fields);
       });
   }

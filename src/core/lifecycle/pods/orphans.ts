@@ -28,7 +28,7 @@ export async function discardOrphans(
   const left: string[] = [];
   for (const id of await provider.list()) {
     if (known(id)) continue;
-    logger.warn('Removing a sandbox that no record knows', { sandbox: id, handler: provider.handler });
+    logger.warn('Removing a sandbox that no record knows', { podSandboxId: id, handler: provider.handler });
     try {
       const record = lost.get(id);
       if (record?.network !== undefined) {
@@ -38,7 +38,7 @@ export async function discardOrphans(
       await provider.discard(id);
       await directories.remove(id);
     } catch (error) {
-      logger.error('Cannot remove a sandbox', { sandbox: id, error: messageOf(error) });
+      logger.error('Cannot remove a sandbox', { podSandboxId: id, error: messageOf(error) });
       left.push(id);
     }
   }

@@ -165,7 +165,11 @@ export class PodService {
       } catch (error) {
         await undo.rollback((what, failure) => {
           left.push(what);
-          this.#logger.error('Cannot undo a step of RunPodSandbox', { sandbox: id, what, error: messageOf(failure) });
+          this.#logger.error('Cannot undo a step of RunPodSandbox', {
+            podSandboxId: id,
+            what,
+            error: messageOf(failure),
+          });
         });
         if (left.length > 0) await this.#leave(id);
         throw withoutId(error, id);
@@ -352,7 +356,7 @@ export class PodService {
       this.#logger.warn('A pod ended without having been stopped', { podSandboxId: id, reason });
       await this.stop(id);
     } catch (error) {
-      this.#logger.error('Cannot clean up a pod that ended', { sandbox: id, error: messageOf(error) });
+      this.#logger.error('Cannot clean up a pod that ended', { podSandboxId: id, error: messageOf(error) });
     }
   }
 

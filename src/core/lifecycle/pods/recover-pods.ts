@@ -44,7 +44,7 @@ export async function endLostPods(parts: RecoveryParts): Promise<string[]> {
   const left = records.list().filter((record) => !backends.has(record.handler) || !isRunning(record));
   for (const record of left) {
     if (record.phase !== 'ready') continue;
-    logger.warn('A pod does not run any more', { sandbox: record.id });
+    logger.warn('A pod does not run any more', { podSandboxId: record.id });
     await records.settle({ ...record, phase: 'stopped' });
     ended(record.id);
   }
@@ -74,10 +74,10 @@ export async function settlePod(
 ): Promise<void> {
   try {
     if (records.get(id)?.phase !== 'creating') return await stop(id);
-    logger.info('Removing a pod whose creation was interrupted', { sandbox: id });
+    logger.info('Removing a pod whose creation was interrupted', { podSandboxId: id });
     await removeHalf(id);
   } catch (error) {
-    logger.error('Cannot put a pod in order', { sandbox: id, error: messageOf(error) });
+    logger.error('Cannot put a pod in order', { podSandboxId: id, error: messageOf(error) });
     if (records.get(id)?.phase === 'creating') await leave(id);
   }
 }

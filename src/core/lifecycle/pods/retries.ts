@@ -46,7 +46,7 @@ export class Retries {
         break;
       } catch (error) {
         if (signal.aborted) break;
-        this.#logger.warn('A repetition failed, too', { id, error: messageOf(error) });
+        this.#logger.warn('A retry failed', { id, error: messageOf(error) });
       }
     }
     this.#scheduled.delete(id);
