@@ -357,7 +357,11 @@ for (const handler of ['lxc', 'crun']) {
 test.serial('Status tells of user namespaces where the machine can do them, and only there', async (t) => {
   const server = await ServerFixture.make(t);
   const features = async () => {
-    const { runtimeHandlers } = await server.client.call(RuntimeServiceService.status, StatusRequest.create());
+    const { runtimeHandlers, features: all } = await server.client.call(
+      RuntimeServiceService.status,
+      StatusRequest.create(),
+    );
+    t.is(all?.userNamespacesHostNetwork, runtimeHandlers[0]?.features?.userNamespaces);
     return runtimeHandlers.map((handler) => `${handler.name} ${String(handler.features?.userNamespaces)}`);
   };
   t.deepEqual(await features(), [' true', 'lxc true', 'crun true']);

@@ -37,9 +37,9 @@ export function toContainer(record: ContainerRecord): Container {
 
 /**
  * The record as ContainerStatus shows it.
- * @param imageName a name of the image for people; the request's own words without one.
+ * @param imageName a name of the image for people.
  */
-export function toContainerStatus(record: ContainerRecord, imageName: string | undefined): ContainerStatus {
+export function toContainerStatus(record: ContainerRecord, imageName: string): ContainerStatus {
   const { metadata, labels, annotations, resources } = record.spec;
   const { image, mounts } = askedOfContainer(record.request);
   const { uid, gid, supplementalGroups } = record.user;
@@ -51,7 +51,7 @@ export function toContainerStatus(record: ContainerRecord, imageName: string | u
     startedAt: record.phase === 'created' || record.phase === 'starting' ? 0n : record.startedAt,
     finishedAt: record.finishedAt,
     exitCode: record.exitCode,
-    image: { ...image, image: imageName ?? image?.image ?? '' },
+    image: { ...image, image: imageName },
     imageRef: record.imageRef,
     imageId: record.imageId,
     reason: record.reason,

@@ -3,16 +3,15 @@ import type { ContainerRecord } from '../../core/model/container.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import { containerSpec } from '../map/container-spec.ts';
-import { matchesContainer, toContainer, toContainerStatus } from '../map/container.ts';
-import { imageName } from '../map/image-name.ts';
+import { matchesContainer, toContainer } from '../map/container.ts';
 import { toOpaque } from '../map/request.ts';
 import { containerLimits } from '../map/resources.ts';
-import { chunks, info } from './services.ts';
+import { chunks, info, statusOf } from './services.ts';
 import type { Services } from './services.ts';
 
 /** The calls about one container's life, and its lists. */
 export function containerCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { containers, images, config } = services;
+  const { containers } = services;
   const list = (filter: Parameters<typeof matchesContainer>[1]) =>
     containers
       .list()
@@ -48,10 +47,8 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
 
     containerStatus: async ({ containerId, verbose }) => {
       const record = containers.get(containerId);
-      const image = images.status(record.imageId);
-      const name = imageName(record.spec.image, image, config.images.default_registry);
       return {
-        status: toContainerStatus(record, name),
+        status: statusOf(services, record),
         info: verbose ? info(await details(services, record)) : {},
       };
     },

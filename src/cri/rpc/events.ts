@@ -2,8 +2,8 @@ import { ContainerEventType } from '../../../api/gen/cri.ts';
 import type { ContainerEventResponse, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { ContainerEvent, ContainerEventKind } from '../../core/lifecycle/events/event-hub.ts';
 import type { Handlers } from '../handlers.ts';
-import { toContainerStatus } from '../map/container.ts';
 import { toPodSandboxStatus } from '../map/sandbox.ts';
+import { statusOf } from './services.ts';
 import type { Services } from './services.ts';
 
 const TYPE: Record<ContainerEventKind, ContainerEventType> = {
@@ -21,7 +21,8 @@ export function eventCalls(services: Services): Handlers<typeof RuntimeServiceSe
   };
 }
 
-function toResponse({ pods, containers }: Services, event: ContainerEvent): ContainerEventResponse {
+function toResponse(services: Services, event: ContainerEvent): ContainerEventResponse {
+  const { pods, containers } = services;
   const pod = pods.list().find((record) => record.id === event.sandboxId) ?? event.sandbox;
   const records = containers.list().filter((record) => record.sandboxId === event.sandboxId);
   return {
@@ -29,6 +30,6 @@ function toResponse({ pods, containers }: Services, event: ContainerEvent): Cont
     containerEventType: TYPE[event.kind],
     createdAt: event.at,
     podSandboxStatus: pod === undefined ? undefined : toPodSandboxStatus(pod),
-    containersStatuses: records.map((record) => toContainerStatus(record, undefined)),
+    containersStatuses: records.map((record) => statusOf(services, record)),
   };
 }

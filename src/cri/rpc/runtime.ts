@@ -27,6 +27,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
       const problem = await runtimeProblem(services);
       const standard = standardBackend(services);
       const network = await networkReadiness(standard);
+      const standardFeatures = await featuresOf(standard);
       const handlers = await Promise.all(
         backends.map(async (backend) => ({ name: backend.sandboxes.handler, features: await featuresOf(backend) })),
       );
@@ -43,8 +44,12 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
           ],
         },
         // The empty name stands for the handler of pods that name none.
-        runtimeHandlers: [{ name: '', features: await featuresOf(standard) }, ...handlers],
-        features: { supplementalGroupsPolicy: true, mountOptions: true },
+        runtimeHandlers: [{ name: '', features: standardFeatures }, ...handlers],
+        features: {
+          supplementalGroupsPolicy: true,
+          mountOptions: true,
+          userNamespacesHostNetwork: standardFeatures.userNamespaces,
+        },
         info: verbose ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await versionOf(standard)) } : {},
       });
     },

@@ -1,3 +1,4 @@
+import type { ContainerStatus } from '../../../api/gen/cri.ts';
 import type { Config } from '../../core/config/schema.ts';
 import type { ContainerService } from '../../core/lifecycle/containers/container-service.ts';
 import type { ContainerSessions } from '../../core/lifecycle/containers/container-sessions.ts';
@@ -7,7 +8,10 @@ import type { ImageService } from '../../core/lifecycle/images/image-service.ts'
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
+import type { ContainerRecord } from '../../core/model/container.ts';
 import type { Logger } from '../../core/model/logger.ts';
+import { toContainerStatus } from '../map/container.ts';
+import { imageName } from '../map/image-name.ts';
 import type { StreamingServer } from '../streaming/streaming-server.ts';
 
 /** Everything the RPC groups call. */
@@ -27,6 +31,12 @@ export interface Services {
   logger: Logger;
   /** The version of this program. */
   version: string;
+}
+
+/** The status of a container, in ContainerStatus and in events alike. */
+export function statusOf({ images, config }: Services, record: ContainerRecord): ContainerStatus {
+  const image = images.status(record.imageId);
+  return toContainerStatus(record, imageName(record.spec.image, image, config.images.default_registry));
 }
 
 /** Free-form details for people: CRI wants a map of strings, crictl expects JSON in them. */
