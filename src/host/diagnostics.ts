@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeHeapSnapshot } from 'node:v8';
 import type { Logger } from '../core/model/logger.ts';
@@ -10,8 +10,8 @@ import { messageOf } from '../utils/errors.ts';
  * each kind alone. SIGUSR1 would open a debugger; `--disable-sigusr1` blocks it, for Node.js's own listeners as well.
  */
 export function writeDiagnosticsOnSignal(directory: string, logger: Logger): void {
-  // The types of Node.js lack the first.
-  Object.assign(process.report, { excludeNetwork: true, excludeEnv: true });
+  // The types of Node.js lack it.
+  Object.assign(process.report, { excludeNetwork: true });
   process.on('SIGUSR2', () => {
     write(directory).then(
       (paths) => {
@@ -29,9 +29,13 @@ async function write(directory: string): Promise<string[]> {
   await chmod(directory, 0o700);
   for (const name of await readdir(directory)) await rm(join(directory, name));
   const base = join(directory, new Date().toISOString().replaceAll(':', '-'));
+  const report = `${base}.report.json`;
+  // The environment, also in the reports of worker threads, may hold credentials.
+  const withoutEnvironment = (key: string, value: unknown) => (key === 'environmentVariables' ? undefined : value);
+  await writeFile(report, JSON.stringify(process.report.getReport(), withoutEnvironment, 2), { mode: 0o600 });
   const umask = process.umask(0o077);
   try {
-    return [process.report.writeReport(`${base}.report.json`), writeHeapSnapshot(`${base}.heapsnapshot`)];
+    return [report, writeHeapSnapshot(`${base}.heapsnapshot`)];
   } finally {
     process.umask(umask);
   }
