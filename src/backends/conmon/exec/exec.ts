@@ -153,8 +153,8 @@ function start(
 
 /** The exit code; when the signal fires first, the command is killed. */
 async function endOf({ pid, ended }: Running, signal: AbortSignal): Promise<number> {
-  let over = false;
-  const mark = () => (over = true);
+  const end = { over: false };
+  const mark = () => (end.over = true);
   ended.then(mark, mark);
   let leave: () => void = () => undefined;
   const left = new Promise<undefined>((resolve) => {
@@ -168,7 +168,7 @@ async function endOf({ pid, ended }: Running, signal: AbortSignal): Promise<numb
     const code = await Promise.race([ended, left]);
     if (code !== undefined) return code;
     // A command that is not there yet is killed as soon as it is.
-    while (pid() === undefined && !over) await sleep(5);
+    while (pid() === undefined && !end.over) await sleep(5);
     const leader = pid();
     if (leader !== undefined) await killSession(leader);
     await ended;

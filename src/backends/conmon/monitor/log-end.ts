@@ -56,15 +56,15 @@ async function tagsBefore(path: string): Promise<Tags> {
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;
   const names = (await readdir(directory)).filter((name) => name.startsWith(prefix) && !/\.(gz|tmp)$/.test(name));
-  const times = await Promise.all(names.map(async (name) => ({ name, ...(await stat(join(directory, name))) })));
-  const newest = times.sort((a, b) => b.mtimeMs - a.mtimeMs)[0];
+  const files = await Promise.all(names.map(async (name) => ({ name, stats: await stat(join(directory, name)) })));
+  const newest = files.sort((a, b) => b.stats.mtimeMs - a.stats.mtimeMs)[0];
   if (newest === undefined) return {};
   const file = await open(
     join(directory, newest.name),
     constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
   );
   try {
-    return lastTags(await readTail(file, newest.size));
+    return lastTags(await readTail(file, newest.stats.size));
   } finally {
     await file.close();
   }
