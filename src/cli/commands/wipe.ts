@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import type { Command } from '../command.ts';
 import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, configFlags } from '../options.ts';
 
@@ -30,10 +29,6 @@ export const wipe: Command = {
     }
     if (await isRootTaken(config.root)) throw new Error(`a server uses ${config.root}: stop it first`);
     const { pods, containers, images } = await countRecords(config.root);
-    if (pods + containers + images === 0 && !existsSync(config.root) && !existsSync(config.state)) {
-      context.stdout.write(`There is nothing to remove: neither ${config.root} nor ${config.state} exists\n`);
-      return 0;
-    }
     const amount = `${String(pods)} pods, ${String(containers)} containers and ${String(images)} images`;
     if (!input.has('force')) {
       throw new Error(`${config.root} and ${config.state} hold ${amount}: say --force to remove all of it for good`);

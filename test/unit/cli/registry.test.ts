@@ -185,7 +185,7 @@ test('wipe of nothing succeeds', async (t) => {
   const nowhere = join(await folder(t), 'none');
   const { code, stdout, stderr } = await cli(['wipe', '--root', `${nowhere}/root`, '--state', `${nowhere}/state`]);
   t.deepEqual([code, stderr], [0, '']);
-  t.regex(stdout, /^There is nothing to remove/);
+  t.regex(stdout, /^Nothing to remove/);
 });
 
 test('An error of serve is told without its credentials and control characters', async (t) => {
