@@ -8,9 +8,9 @@
  *   runtime that waits itself waits for what the process leaves behind, too. The exit code is the process's, or 128 plus
  *   the number of the signal that ended it; the runtime's own when it fails.
  *
- * `--score` sets oom_score_adj (proc_pid_oom_score_adj(5)), which children inherit; what may not be lowered stays. Where
- * standard input is the null device it is replaced by an empty file in memory: OCI runtimes give their standard input to the
- * container's user, who must not own a device of the node. Programs are absolute paths. Exit code 125: a cgroup cannot be
+ * `--score` sets oom_score_adj (proc_pid_oom_score_adj(5)), which children inherit; what may not be lowered stays. Where a
+ * standard stream is the null device it is replaced by an empty file in memory: OCI runtimes give their standard streams to
+ * the container's user, who must not own a device of the node. Programs are absolute paths. Exit code 125: a cgroup cannot be
  * entered; 127: the program cannot be started.
  */
 #include <errno.h>
@@ -40,18 +40,32 @@ static bool put(const char *path, const char *text) {
   return done;
 }
 
-/* Replaces the null device as standard input; see the head of this file. False with errno when it cannot. */
+static bool is_null_device(int fd) {
+  struct stat facts;
+  return fstat(fd, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
+}
+
+/*
+ * Replaces the null device where it is a standard stream; see the head of this file. Nothing can be written to what comes
+ * in its place. False with errno when it cannot.
+ */
 static bool replace_null(void) {
-  struct stat input;
-  if (fstat(STDIN_FILENO, &input) == 0 && !(S_ISCHR(input.st_mode) && input.st_rdev == makedev(1, 3))) return true;
-  int fd = memfd_create("empty", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0 || fchmod(fd, 0444) < 0) return false;
-  if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return false;
-  // Opened anew for reading: programs look at how their input was opened.
-  char path[64];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  int reader = open(path, O_RDONLY | O_CLOEXEC);
-  return dup2(reader < 0 ? fd : reader, STDIN_FILENO) == STDIN_FILENO;
+  int empty = -1;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (!is_null_device(fd)) continue;
+    if (empty < 0) {
+      empty = memfd_create("empty", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+      if (empty < 0 || fchmod(empty, 0444) < 0) return false;
+      if (fcntl(empty, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return false;
+    }
+    // Opened anew for reading: programs look at how their input was opened.
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", empty);
+    int opened = fd == STDIN_FILENO ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (dup2(opened < 0 ? empty : opened, fd) != fd) return false;
+    if (opened >= 0) close(opened);
+  }
+  return true;
 }
 
 /* Follows the options and gives the arguments after them; exits with 125 when it cannot. */
@@ -68,7 +82,7 @@ static char **prepare(char **argv) {
     }
   }
   if (!replace_null()) {
-    fprintf(stderr, "cannot replace standard input: %s\n", strerror(errno));
+    fprintf(stderr, "cannot replace the null device: %s\n", strerror(errno));
     exit(CANNOT_ENTER);
   }
   return argv;

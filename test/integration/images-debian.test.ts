@@ -18,7 +18,7 @@ const reason = archive === undefined ? ' (skipped: test/quickstart/run has not k
 /** A tree's names, types, modes, owners, sizes, times, link targets and link counts. */
 async function facts(path: string): Promise<string[]> {
   const format = ['-type', 'd', '-printf', '%P %y %m %U:%G %T@\n', '-o', '-printf', '%P %y %m %U:%G %s %T@ %l %n\n'];
-  const { stdout } = await run('find', ['.', ...format], { cwd: path, maxOutputBytes: 1e8 });
+  const { stdout } = await run('find', ['.', ...format], { cwd: path, maxOutputBytes: 1e7 });
   return stdout.split('\n').sort();
 }
 

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
+
 import { run } from '../../src/host/processes/run.ts';
 import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
@@ -82,15 +82,17 @@ test.serial('a session without a byte is closed after the idle timeout, and its 
   const crictl = await Crictl.for(t, server.socket);
   const idleToo = crictl.run(['exec', '-r', 'spdy', id, 'sleep', '77777']);
   const busy = await ChannelClient.open(await execUrl(server, id, ['cat'], { stdin: true }));
-  let closed = false;
-  void idle.closed.then(() => (closed = true));
-  while (!closed) {
+  const talking = setInterval(() => {
     busy.send(0, 'more\n');
-    await sleep(300);
-  }
+  }, 300);
+  t.teardown(() => {
+    clearInterval(talking);
+  });
+  await idle.closed;
   t.true(performance.now() - begun > 4500, 'but not at once');
   await idleToo;
   await eventually('the end of both commands', async () => (await count('sleep 77777')) === 0);
+  clearInterval(talking);
   busy.send(0, 'still here\n');
   await busy.until(1, /still here\n/);
   busy.endInput();

@@ -10,7 +10,7 @@ export interface RunOptions {
   timeoutMs?: number;
   /** Kills it likewise. */
   signal?: AbortSignal | undefined;
-  /** Bytes kept of each stream (default 1 MiB); the rest is read and dropped. */
+  /** Bytes kept of each stream, below 64 MiB (default 1 MiB); the rest is read and dropped. */
   maxOutputBytes?: number;
 }
 

@@ -12,6 +12,8 @@ export class Trash {
   readonly #directory: string;
   readonly #onError: (error: unknown) => void;
   #waiting: string[] = [];
+  /** What a read-only file system has kept. */
+  readonly #kept = new Set<string>();
   #work: Promise<void> | undefined;
 
   /** @param directory on the file system of what is discarded; made when needed. */
@@ -22,20 +24,31 @@ export class Trash {
 
   /**
    * Takes a tree out of sight; no error when there is none. On a full disk, where nothing can be renamed, it is removed at
-   * once. @throws the error of rename(2), or of the removal on a full disk; the tree is then where it was.
+   * once.
+   * @param options.patient reports a read-only file system instead of failing, and tries again with later trees: for a path
+   *   that is never used again.
+   * @throws the error of rename(2), or of the removal on a full disk; the tree is then where it was.
    */
-  async discard(path: string): Promise<void> {
+  async discard(path: string, { patient = false } = {}): Promise<void> {
     const hidden = join(this.#directory, randomUUID());
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       await rename(path, hidden);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return;
+      if (patient && isErrno(error, 'EROFS')) {
+        this.#kept.add(path);
+        this.#onError(error);
+        return;
+      }
       if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
       await removeTree(path);
       return;
     }
     this.#remove([hidden]);
+    const kept = [...this.#kept];
+    this.#kept.clear();
+    for (const one of kept) await this.discard(one, { patient: true });
   }
 
   /** Removes what an earlier process left. Never fails: what goes wrong is reported. */

@@ -84,7 +84,7 @@ export class WritableCopies {
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
     await unmount(join(this.#folder(id), 'merged'));
-    await this.#trash.discard(this.#folder(id));
+    await this.#trash.discard(this.#folder(id), { patient: true });
   }
 
   list(): Promise<string[]> {
