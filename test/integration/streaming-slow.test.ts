@@ -1,5 +1,4 @@
 import test from 'ava';
-import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -128,7 +127,8 @@ test.serial('an attached client that does not read holds up neither the log nor 
   const stuck = TRANSPORTS.map((transport) => crictl.spawn('attach', '-r', transport, id));
   const reading = crictl.spawn('attach', id);
   const read = ended(reading);
-  const heard = Promise.all([...stuck, reading].map((client) => once(client.stderr, 'readable')));
+  // Its own words come before: crictl warns on the same stream.
+  const heard = Promise.all([...stuck, reading].map((client) => until(client.stderr, 'there?')));
   const typist = await ChannelClient.open(await attachUrl(server, id, { stdout: false, stderr: true }));
   // What is said before an attachment stands has no reader.
   const asking = setInterval(() => {
@@ -160,3 +160,18 @@ test.serial('an attached client that does not read holds up neither the log nor 
   t.true(stdout.endsWith(`${String(lines)}\nover\n`), 'who reads has all of it');
   for (const client of stuck) t.regex((await ended(client)).stderr, /not read fast enough/);
 });
+
+/** Resolves when a stream has brought some words. */
+function until(stream: Readable, words: string): Promise<void> {
+  return new Promise((resolve) => {
+    let text = '';
+    const look = (chunk: Buffer) => {
+      text += chunk.toString();
+      if (!text.includes(words)) return;
+      stream.off('data', look);
+      stream.pause(); // what comes next is for whoever reads then
+      resolve();
+    };
+    stream.on('data', look);
+  });
+}
