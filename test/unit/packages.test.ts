@@ -29,6 +29,7 @@ Dpkg::Options { "--admindir=$here/dpkg"; "--force-not-root"; };
 END
   echo "deb [trusted=yes] file:$here/repository ./" >sources
   export APT_CONFIG=$here/apt.conf DPKG_ADMINDIR=$here/dpkg
+  unset PROXMOX_LXCRI_ANNOUNCE
   package() {
     mkdir -p "tree/DEBIAN"
     printf 'Package: %s\\nVersion: 1\\nArchitecture: all\\nMaintainer: x <x@x>\\nDescription: x\\n' "$1" >tree/DEBIAN/control
