@@ -50,10 +50,11 @@ export async function leftovers(
 
 async function processes(): Promise<string[]> {
   const { stdout } = await run('ps', ['-eo', 'comm=,args=']);
-  // ps itself, processes of the test runner that come and go, and the native helper that each of those and the server has.
+  // ps itself, processes of the test runner that come and go, and the native helper that each of those and the server has,
+  // with its steps, which have ended and wait to be seen.
   return stdout
     .split('\n')
-    .filter((line) => !line.endsWith('lxcri-native serve'))
+    .filter((line) => !/lxcri-native serve$|\[lxcri-native\] <defunct>$/.test(line))
     .map((line) => line.trim().split(' ')[0] ?? '')
     .filter((name) => name !== '' && name !== 'ps' && name !== 'node' && name !== 'MainThread')
     .map((name) => `process ${name}`);
