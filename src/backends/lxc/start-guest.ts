@@ -22,7 +22,7 @@ export interface GuestStart {
   logFile: string;
   /** The cgroup in which liblxc's monitor is until it enters its own. */
   cgroup: string;
-  /** The FIFO, made anew, that the guest and its monitor hold open. */
+  /** The FIFO, recreated, that the guest and its monitor hold open. */
   alive: string;
   spec: Pick<SandboxSpec, 'id' | 'userNamespace'>;
   /** Whether the guest's first process runs its program. */

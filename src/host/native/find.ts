@@ -21,7 +21,7 @@ export function findNative(): string {
   return found;
 }
 
-/** See {@link findNative}; asks anew each time. */
+/** See {@link findNative}; looks again each time. */
 export function look(env: NodeJS.ProcessEnv): string {
   const named = env[VARIABLE];
   if (named) {

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { unavailable } from '../../core/model/errors.ts';
 
 /**
- * A process that Node.js has just been asked to start, with its streams: for want of descriptors it makes none, and emits an
+ * A process that Node.js has just been asked to start, with its streams: out of descriptors it makes none, and emits an
  * 'error' later that would end this process.
  * @throws CriError UNAVAILABLE then.
  */

@@ -106,7 +106,7 @@ async function requestedMount(
   const path = await hostPath(files, 'hostPath' in source ? source.hostPath : '', `${field}.host_path`);
   const on = await files.mountOf(path);
   checkPropagation(propagation, on, field);
-  // The runtime makes the mount anew with what is named alone: what the node forbids on it stays forbidden.
+  // The runtime remounts with what is named alone: what the node forbids on it stays forbidden.
   return mount(path, on.restrictions);
 }
 

@@ -44,7 +44,7 @@ export class Repository {
   }
 
   /**
-   * A blob's bytes, verified; a transfer that breaks is taken up where it broke.
+   * A blob's bytes, verified; a transfer that breaks is resumed where it broke.
    * @throws CorruptTransferError when they were wrong and another endpoint is left: that one is asked the next time.
    */
   async *blob(layer: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
@@ -63,7 +63,7 @@ export class Repository {
     }
   }
 
-  /** A range of a blob's bytes, which has no digest to be held against; a transfer that breaks is taken up where it broke. */
+  /** A range of a blob's bytes, which has no digest to be held against; a transfer that breaks is resumed where it broke. */
   range(layer: LayerDescriptor, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer> {
     return measured(this.#blob(layer, range, new Set(), signal), layer, range);
   }
