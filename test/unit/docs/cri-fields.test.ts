@@ -37,7 +37,7 @@ function rowsOf(message: string): { field: string; does: string; shown: string }
 }
 
 for (const message of MESSAGES) {
-  test(`docs/cri-fields.md tells of every field of ${message}, and of no other`, (t) => {
+  test(`docs/cri-fields.md lists exactly the fields of ${message}`, (t) => {
     const rows = rowsOf(message);
     t.deepEqual(
       rows.map(({ field }) => field),
@@ -51,7 +51,7 @@ for (const message of MESSAGES) {
   });
 }
 
-test('what the page calls refused is refused, by name', (t) => {
+test('a refused field fails with UNIMPLEMENTED and its name', (t) => {
   const config = ContainerConfig.create({ metadata: { name: 'c' }, image: { image: 'i' }, windows: {} });
   const error = t.throws(() => containerSpec(config), { instanceOf: CriError, message: /config\.windows/ });
   t.is(error?.code, StatusCode.UNIMPLEMENTED);
