@@ -1,8 +1,7 @@
 import type { ExecutionContext, TestFn } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   ContainerState,
@@ -112,14 +111,14 @@ ${this.#extra}`;
   /** Starts the server process and waits until it answers. */
   async start({ settled = true } = {}): Promise<void> {
     const before = await this.#settled();
-    const log = createWriteStream(join(this.folder, 'server.log'), { flags: 'a' });
+    // The server writes it itself: what it has logged is there at once.
+    await using log = await open(join(this.folder, 'server.log'), 'a');
     const serve = ['--disable-sigusr1', this.#source.program, 'serve', '--config', join(this.folder, 'config.toml')];
     const child = spawn(process.execPath, serve, {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'ignore', log.fd],
       detached: true,
       cwd: this.#source.checkout,
     });
-    child.stderr.pipe(log);
     this.#process = child;
     const answer = () => this.client.call(RuntimeServiceService.version, { version: '' }).catch(() => undefined);
     await eventually('an answer of the server', async () => {
@@ -227,6 +226,13 @@ ${this.#extra}`;
       .map((line) => /^\S+ (stdout|stderr) ([PF]) (.*)$/s.exec(line))
       .map((match) => (match?.[1] === stream ? `${match[3] ?? ''}${match[2] === 'F' ? '\n' : ''}` : ''))
       .join('');
+  }
+
+  /** Waits until a container has written a line to standard output: what its script did before that is in place then. */
+  said(pod: string, name: string, line: string): Promise<true> {
+    return eventually(`"${line}" from ${pod}/${name}`, async () =>
+      (await this.output(pod, name)).split('\n').includes(line),
+    );
   }
 
   /** Removes all pods with their containers. */

@@ -59,10 +59,11 @@ for (const handler of ['lxc', 'crun']) {
       );
       t.is(await server.output('web', 'main', 'stderr'), 'oops\n');
 
-      const service = await server.sh(pod, 'service', 'trap "exit 3" TERM; while :; do sleep 0.1; done', {
+      const service = await server.sh(pod, 'service', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done', {
         linux: { resources: { memoryLimitInBytes: 64n * 1024n * 1024n, cpuQuota: 50_000n, cpuPeriod: 100_000n } },
         mounts: [{ containerPath: '/data', hostPath: server.folder, readonly: true }],
       });
+      await server.said('web', 'service', 'ready');
       const answer = await server.exec(service, 'sh', '-c', 'echo out; echo err >&2; exit 5');
       t.deepEqual([answer.stdout.toString(), answer.stderr.toString(), answer.exitCode], ['out\n', 'err\n', 5]);
       const limit = await server.exec(
@@ -82,7 +83,7 @@ for (const handler of ['lxc', 'crun']) {
         ExecSyncRequest.create({ containerId: service, cmd: ['sleep', '98765'], timeout: 1n }),
       );
       await t.throwsAsync(timeout, { code: StatusCode.DEADLINE_EXCEEDED } as object);
-      t.deepEqual(await processesWith('sleep\x0098765'), []);
+      await eventually('the end of the command', async () => (await processesWith('sleep\x0098765')).length === 0);
 
       const { stats } = await client.call(
         RuntimeServiceService.listContainerStats,
@@ -94,7 +95,8 @@ for (const handler of ['lxc', 'crun']) {
 
       await client.call(RuntimeServiceService.stopContainer, { containerId: service, timeout: 20n });
       t.is((await server.status(service)).exitCode, 3);
-      const stubborn = await server.sh(pod, 'stubborn', 'trap "" TERM; while :; do sleep 0.1; done');
+      const stubborn = await server.sh(pod, 'stubborn', 'trap "" TERM; echo ready; while :; do sleep 0.1; done');
+      await server.said('web', 'stubborn', 'ready');
       await client.call(RuntimeServiceService.stopContainer, { containerId: stubborn, timeout: 1n });
       t.is((await server.status(stubborn)).exitCode, 137);
 
