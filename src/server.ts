@@ -38,6 +38,7 @@ import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
+import { imageFiles } from './integrations/oci/files/image-files.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
@@ -213,8 +214,13 @@ export async function build(
   await records.reserve.fill();
   const rootfs = new OverlayStore({ root: join(config.root, ROOT.overlay), logger });
   const images = new ImageService({
-    root: config.root,
     records,
+    files: imageFiles({
+      content: join(config.root, ROOT.content),
+      exports: join(config.root, ROOT.export),
+      archives: config.images.archive_dir,
+      archivesSeen: join(config.root, ROOT.archives),
+    }),
     sources: [
       imageRegistry(config, logger),
       new ArchiveReader({
@@ -228,7 +234,6 @@ export async function build(
     defaultRegistry: config.images.default_registry,
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     pinned: config.images.pinned,
-    archiveDir: config.images.archive_dir,
   });
   const runner = new ConmonRunner({
     stateDir: join(config.state, STATE.runner),

@@ -13,6 +13,7 @@ import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { imageFilesBelow } from '../lib/image-files.ts';
 import { recordsBelow } from '../lib/records-place.ts';
 import { startRegistry } from '../fixtures/registry.ts';
 import { newStore, silent } from '../integration/images-fixture.ts';
@@ -41,8 +42,8 @@ const ours: Contender = {
     const registry = new RegistryClient({ logger: silent });
     const archives = new ArchiveReader({ temporary: join(folder, 'import') });
     const images = new ImageService({
-      root: folder,
       records: recordsBelow(folder),
+      files: imageFilesBelow(folder),
       sources: [registry, archives],
       store,
       clock: systemClock,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { imageFilesBelow } from '../lib/image-files.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { isSandboxed, newService, skopeo, temporary, writeLayout } from './images-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
@@ -144,7 +145,8 @@ test('Images of the folder of archives are present, and stand in when no registr
   await writeFile(join(archiveDir, 'broken.tar'), 'no tar');
   await writeFile(join(archiveDir, 'README'), 'not looked at');
   const errors: string[] = [];
-  const { images } = await newService(t, join(folder, 'data'), {}, { archiveDir }, errors);
+  const files = imageFilesBelow(join(folder, 'data'), archiveDir);
+  const { images } = await newService(t, join(folder, 'data'), {}, { files }, errors);
   await images.importFolder();
   t.is(images.list().length, 1);
   t.is(errors.length, 1);

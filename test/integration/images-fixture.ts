@@ -14,6 +14,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { removeTree } from '../../src/host/trees/remove-tree.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { eventually } from '../lib/eventually.ts';
+import { imageFilesBelow } from '../lib/image-files.ts';
 import { recordsBelow } from '../lib/records-place.ts';
 import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 
@@ -78,8 +79,8 @@ export async function newService(
   const archives = new ArchiveReader({ temporary: join(root, 'import') });
   const logger: Logger = { ...silent, error: (message) => void errors.push(message) };
   const wiring: ImageServiceOptions = {
-    root,
     records: recordsBelow(root),
+    files: imageFilesBelow(root),
     sources: [registry, archives],
     store,
     clock: systemClock,

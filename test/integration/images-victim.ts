@@ -4,14 +4,15 @@ import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
+import { imageFilesBelow } from '../lib/image-files.ts';
 import { recordsBelow } from '../lib/records-place.ts';
 import { newStore, silent } from './images-fixture.ts';
 
 const [, , root = '', image = ''] = process.argv;
 const store = await newStore(join(root, 'overlay'));
 const images = new ImageService({
-  root,
   records: recordsBelow(root),
+  files: imageFilesBelow(root),
   sources: [new RegistryClient({ logger: silent }), new ArchiveReader({ temporary: join(root, 'import') })],
   store,
   clock: systemClock,

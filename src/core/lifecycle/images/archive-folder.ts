@@ -1,12 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
+import type { ArchiveDirectory, ArchiveFile } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
-
-const ARCHIVE = /\.(?:tar(?:\.(?:gz|xz|zst))?|tgz)$/;
 
 /** What was read: size and time of each file, and the images found in it. */
 const seenSchema = z.record(
@@ -16,16 +12,15 @@ const seenSchema = z.record(
 type Seen = z.output<typeof seenSchema>;
 
 export interface ArchiveFolderOptions {
-  folder: string;
-  /** File in which is kept what was read, so that a restart does not read it all again. */
-  memory: string;
+  /** Remembers what was read, so that a restart does not read it all again. */
+  directory: ArchiveDirectory;
   /** Takes in an archive and returns the ids of its images. */
   import: (path: string, signal?: AbortSignal) => Promise<string[]>;
   isPresent: (id: string) => boolean;
   logger: Logger;
 }
 
-/** A folder of archives that are to be in the store, for nodes without a registry. */
+/** Imports what an {@link ArchiveDirectory} holds. */
 export class ArchiveFolder {
   readonly #options: ArchiveFolderOptions;
   readonly #lock = new KeyedLock();
@@ -43,21 +38,18 @@ export class ArchiveFolder {
     return this.#lock.run('scan', async () => {
       const before = await this.#remembered();
       const after: Seen = {};
-      for (const name of await this.#names()) {
+      for (const file of await this.#options.directory.list()) {
         signal?.throwIfAborted();
-        after[name] = await this.#read(name, before[name], signal);
+        after[file.name] = await this.#read(file, before[file.name], signal);
       }
-      if (JSON.stringify(before) !== JSON.stringify(after)) {
-        await writeFileAtomic(this.#options.memory, JSON.stringify(after));
-      }
+      if (JSON.stringify(before) !== JSON.stringify(after)) await this.#options.directory.remember(after);
       return new Set(Object.values(after).flatMap(({ ids }) => ids ?? []));
     });
   }
 
-  async #read(name: string, known: Seen[string] | undefined, signal?: AbortSignal): Promise<Seen[string]> {
-    const { folder, isPresent, logger } = this.#options;
-    const path = join(folder, name);
-    const { size, mtimeMs } = await stat(path);
+  async #read(file: ArchiveFile, known: Seen[string] | undefined, signal?: AbortSignal): Promise<Seen[string]> {
+    const { isPresent, logger } = this.#options;
+    const { path, size, mtimeMs } = file;
     const isSame = known?.size === size && known.mtimeMs === mtimeMs;
     if (isSame && (known.ids === null || known.ids.every(isPresent))) return known;
     try {
@@ -69,21 +61,8 @@ export class ArchiveFolder {
     }
   }
 
-  async #names(): Promise<string[]> {
-    try {
-      return (await readdir(this.#options.folder)).filter((name) => ARCHIVE.test(name)).sort();
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    }
-  }
-
   /** What cannot be read is forgotten: then everything is read again. */
   async #remembered(): Promise<Seen> {
-    try {
-      return seenSchema.parse(JSON.parse(await readFile(this.#options.memory, 'utf8')));
-    } catch {
-      return {};
-    }
+    return seenSchema.safeParse(await this.#options.directory.recall()).data ?? {};
   }
 }

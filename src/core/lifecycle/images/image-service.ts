@@ -1,7 +1,6 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Clock } from '../../model/clock.ts';
 import type { Credentials, ImageRecord, ImageReference, ImageSource, SourceImage } from '../../model/image.ts';
+import type { ExportedImage, ImageFiles } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
 import { CriError, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
@@ -10,7 +9,7 @@ import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from './abortable.ts';
 import { ArchiveFolder } from './archive-folder.ts';
 import { ContentStore } from './content-store.ts';
-import { type ExportedImage, exportImage, isExportCopy } from './export-image.ts';
+import { exportImage, isExportCopy } from './export-image.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
@@ -20,9 +19,8 @@ import { LayerUnpacker } from './layer-unpacker.ts';
 import { formatReference, parseReference, repositoryName } from './reference.ts';
 
 export interface ImageServiceOptions {
-  /** Folder of the server's durable data; images are kept below `images/` and `content/` in it. */
-  root: string;
   records: RecordsPlace;
+  files: ImageFiles;
   /** Where images come from, in the order in which they are asked. */
   sources: readonly ImageSource[];
   store: RootfsStore;
@@ -34,8 +32,6 @@ export interface ImageServiceOptions {
   maxConcurrentDownloads?: number;
   /** Image names, `*` standing for anything, whose images the kubelet must not collect. */
   pinned?: readonly string[];
-  /** Folder of archives whose images are to be present, for nodes without a registry; "": none. */
-  archiveDir?: string;
 }
 
 /** What images use of their file system (CRI ImageFsInfo). */
@@ -64,7 +60,7 @@ export class ImageService {
 
   constructor(options: ImageServiceOptions) {
     this.#options = options;
-    const { root, store, logger, clock, defaultRegistry = 'docker.io' } = options;
+    const { files, store, logger, clock, defaultRegistry = 'docker.io' } = options;
     this.#catalog = new ImageCatalog({
       records: options.records,
       defaultRegistry,
@@ -72,14 +68,13 @@ export class ImageService {
       logger,
       clock,
     });
-    this.#content = new ContentStore(join(root, 'content'));
+    this.#content = new ContentStore(files.documents);
     this.#sources = new ImageSources(options.sources);
-    this.#fetcher = new LayerFetcher(join(root, 'content', 'incoming'), options.maxConcurrentDownloads ?? 3);
+    this.#fetcher = new LayerFetcher(files.blobs, options.maxConcurrentDownloads ?? 3);
     this.#unpacker = new LayerUnpacker(store, this.#fetcher);
-    if (options.archiveDir) {
+    if (files.archives) {
       this.#archives = new ArchiveFolder({
-        folder: options.archiveDir,
-        memory: join(root, 'archives.json'),
+        directory: files.archives,
         import: (path, signal) => this.import(path, { ...(signal && { signal }) }),
         isPresent: (id) => this.#catalog.find(id) !== undefined,
         logger,
@@ -102,10 +97,10 @@ export class ImageService {
    * cannot be removed is reported. @throws what reading the records throws.
    */
   async load(): Promise<void> {
-    const { root, store, logger } = this.#options;
-    await this.#clean('blobs that were being fetched', () => this.#fetcher.clear());
+    const { files, store, logger } = this.#options;
+    await this.#clean('blobs that were being fetched', () => files.blobs.clear());
     await this.#clean('unfinished exports', async () => {
-      await rm(join(root, 'export'), { recursive: true, force: true });
+      await files.exporter.clear();
       for (const id of await store.list()) if (isExportCopy(id)) await store.remove(id);
     });
     await this.#catalog.load();
@@ -193,9 +188,9 @@ export class ImageService {
     const record = this.#catalog.find(image);
     if (!record) throw notFound('image', image);
     const hold = this.#unpacker.hold(chainIds(record.config.diffIds));
-    const temporary = join(this.#options.root, 'export');
+    const { files, store } = this.#options;
     try {
-      return await exportImage(record, { path, temporary, store: this.#options.store, signal });
+      return await exportImage(record, { path, exporter: files.exporter, store, signal });
     } catch (error) {
       throw fullDisk(error) ?? error;
     } finally {

@@ -1,9 +1,6 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { CorruptTransferError } from '../../model/image.ts';
+import type { BlobStaging } from '../../model/image-files.ts';
 import { Semaphore } from './semaphore.ts';
 
 /** Opens a layer's bytes; fails when they do not match its digest and size. */
@@ -21,28 +18,21 @@ interface Flight {
   file: Promise<string>;
   /** Starts the fetch when nobody has; settles with it. */
   begin: () => Promise<unknown>;
-  path: string;
   claims: number;
   abort: AbortController;
   failed: boolean;
 }
 
-/** Fetches compressed layers into temporary files, each digest once at a time however many pulls want it. */
+/** Fetches compressed layers into staged files, each digest once at a time however many pulls want it. */
 export class LayerFetcher {
-  readonly #directory: string;
+  readonly #blobs: BlobStaging;
   readonly #concurrency: number;
   readonly #flights = new Map<string, Flight>();
-  #count = 0;
 
   /** @param concurrency layers fetched at once by one pull. */
-  constructor(directory: string, concurrency: number) {
-    this.#directory = directory;
+  constructor(blobs: BlobStaging, concurrency: number) {
+    this.#blobs = blobs;
     this.#concurrency = concurrency;
-  }
-
-  /** Removes what an earlier process left. @throws the system's error when something stays, which is in nobody's way. */
-  async clear(): Promise<void> {
-    await rm(this.#directory, { recursive: true, force: true });
   }
 
   /** The slots of one pull: a slow one has only its own to fill. */
@@ -88,19 +78,15 @@ export class LayerFetcher {
   }
 
   #start(digest: string, open: OpenLayer): Flight {
-    const path = join(this.#directory, `${digest.replace(':', '-')}.${process.pid}-${this.#count++}`);
     const abort = new AbortController();
     const fetch = async (): Promise<string> => {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      const source = await open(abort.signal);
       try {
-        await pipeline(source, createWriteStream(path, { flags: 'w', mode: 0o600 }), { signal: abort.signal });
+        return await this.#blobs.receive(digest, () => open(abort.signal), abort.signal);
       } catch (error) {
         // A source has only so many places, and leaves one out each time.
         if (error instanceof CorruptTransferError) return fetch();
         throw error;
       }
-      return path;
     };
     const { promise: file, resolve, reject } = Promise.withResolvers<string>();
     let begun: Promise<string> | undefined;
@@ -112,7 +98,7 @@ export class LayerFetcher {
     abort.signal.addEventListener('abort', () => {
       if (begun === undefined) reject(abort.signal.reason);
     });
-    const flight: Flight = { path, claims: 0, abort, failed: false, file, begin };
+    const flight: Flight = { claims: 0, abort, failed: false, file, begin };
     file.catch(() => {
       flight.failed = true;
     });
@@ -123,7 +109,7 @@ export class LayerFetcher {
     if (--flight.claims > 0) return;
     if (this.#flights.get(digest) === flight) this.#flights.delete(digest);
     flight.abort.abort(new Error('nobody waits for the layer any more'));
-    await flight.file.catch(() => undefined);
-    await rm(flight.path, { force: true });
+    const path = await flight.file.catch(() => undefined);
+    if (path !== undefined) await this.#blobs.discard(path);
   }
 }

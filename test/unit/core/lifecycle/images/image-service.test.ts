@@ -14,6 +14,7 @@ import type { Logger } from '../../../../../src/core/model/logger.ts';
 import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
 import { openTar } from '../../../../../src/host/processes/decompress.ts';
 import { systemClock } from '../../../../../src/utils/time/system-clock.ts';
+import { imageFilesBelow } from '../../../../lib/image-files.ts';
 import { recordsBelow } from '../../../../lib/records-place.ts';
 import { buildImage, sha256, tarOf, type BuiltImage } from '../../../integrations/oci/image-builder.ts';
 
@@ -107,8 +108,8 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
   const again = async () => {
     const archives = { name: 'none', open: () => Promise.reject(new Error('no archives here')) };
     const base = {
-      root,
       records: recordsBelow(root),
+      files: imageFilesBelow(root),
       sources: [registry, archives],
       store,
       clock: systemClock,

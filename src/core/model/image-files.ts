@@ -1,0 +1,76 @@
+import type { Readable } from 'node:stream';
+import type { ImageRecord } from './image.ts';
+
+/** Small documents by digest: manifests and configurations. The caller has verified them. */
+export interface DocumentStore {
+  /** Stores a document durably. */
+  put(digest: string, document: Buffer): Promise<void>;
+  /** Digests present. */
+  list(): Promise<string[]>;
+  /** No error when it is not there. */
+  remove(digest: string): Promise<void>;
+}
+
+/** Room for compressed layers between their source and the rootfs store. */
+export interface BlobStaging {
+  /**
+   * Writes what `open` gives into a file of its own and returns the file's path.
+   * @throws what the source throws, or the signal's reason; nothing stays then.
+   */
+  receive(digest: string, open: () => Promise<Readable>, signal: AbortSignal): Promise<string>;
+  /** Removes a file that {@link receive} made. */
+  discard(path: string): Promise<void>;
+  /** Removes what an earlier process left. @throws the system's error when something stays, which is in nobody's way. */
+  clear(): Promise<void>;
+}
+
+/** A file in an {@link ArchiveDirectory}; one of the same size and time is the same. */
+export interface ArchiveFile {
+  name: string;
+  path: string;
+  size: number;
+  /** Milliseconds since 1970. */
+  mtimeMs: number;
+}
+
+/** A directory of archives whose images are to be present, for nodes without a registry. */
+export interface ArchiveDirectory {
+  /** The archives by name; none when the directory does not exist. */
+  list(): Promise<ArchiveFile[]>;
+  /** What was remembered last; undefined when nothing was, or when it cannot be read. */
+  recall(): Promise<unknown>;
+  /** Keeps a JSON value across restarts. */
+  remember(value: object): Promise<void>;
+}
+
+export interface ExportedImage {
+  /** Digest of the manifest in the archive. */
+  digest: string;
+  /** Bytes of the archive. */
+  size: number;
+}
+
+/** Writes images into files of this node. */
+export interface ImageExporter {
+  /**
+   * Writes an image as an oci-archive with its configuration and one layer of all its files.
+   * @param image.path where the archive is to be; must not exist.
+   * @param image.root gives the directory with the image's files; called once the archive's file is claimed.
+   * @throws CriError INVALID_ARGUMENT when the file exists or cannot be made; the signal's reason. Nothing stays then.
+   */
+  write(
+    record: ImageRecord,
+    image: { path: string; root: () => Promise<string>; signal: AbortSignal | undefined },
+  ): Promise<ExportedImage>;
+  /** Removes what an earlier process left. */
+  clear(): Promise<void>;
+}
+
+/** What the images of this node have in files, beside their layers in the rootfs store. */
+export interface ImageFiles {
+  readonly documents: DocumentStore;
+  readonly blobs: BlobStaging;
+  /** undefined when none is configured. */
+  readonly archives: ArchiveDirectory | undefined;
+  readonly exporter: ImageExporter;
+}

@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import type { ImageFiles } from '../../../core/model/image-files.ts';
+import { OciArchiveExporter } from '../export/oci-archive-exporter.ts';
+import { FileArchiveDirectory } from './archive-directory.ts';
+import { DocumentFiles } from './document-files.ts';
+import { StagedBlobs } from './staged-blobs.ts';
+
+/** Where the files of images are. */
+export interface ImageFilePaths {
+  /** Directory of documents, and of blobs that are being fetched. */
+  content: string;
+  /** Directory for layers while an export makes them. */
+  exports: string;
+  /** Directory of archives whose images are to be present; "": none. */
+  archives: string;
+  /** File that says which of them have been imported. */
+  archivesSeen: string;
+}
+
+/** The files of images in directories of this node. */
+export function imageFiles({ content, exports, archives, archivesSeen }: ImageFilePaths): ImageFiles {
+  return {
+    documents: new DocumentFiles(content),
+    blobs: new StagedBlobs(join(content, 'incoming')),
+    archives: archives === '' ? undefined : new FileArchiveDirectory(archives, archivesSeen),
+    exporter: new OciArchiveExporter(exports),
+  };
+}
