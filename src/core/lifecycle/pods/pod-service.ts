@@ -3,31 +3,26 @@ import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Undo } from '../../../utils/async/undo.ts';
 import type { Backend } from '../../model/backend.ts';
 import type { ContainerStreams } from '../../model/container-runner.ts';
-import { failedPrecondition, invalidArgument, unimplemented } from '../../model/errors.ts';
+import { failedPrecondition, unimplemented } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
 import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { Placement, SandboxProvider, SandboxReference, SandboxStatus } from '../../model/sandbox-provider.ts';
-import type { ContainerEventKind } from '../events/event-hub.ts';
-import { findById, lookupById, newId } from '../ids.ts';
-import { NameRegistry } from '../names.ts';
-import { RecordStore } from '../records/record-store.ts';
+import type { Placement } from '../../model/sandbox-provider.ts';
+import { findById, newId } from '../ids.ts';
 import { withoutId } from '../without-id.ts';
-import { attachNetwork } from './attach-network.ts';
+import { createPod } from './create-pod.ts';
 import { keepNetworks } from './network-upkeep.ts';
 import { Retries } from './retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
+import { PodStore } from './pod-store.ts';
 import { adoptPods, endLostPods, settlePod, settlePods } from './recover-pods.ts';
 import type { RecoveryParts } from './recover-pods.ts';
-import { podName, sandboxSchema } from './sandbox-record.ts';
-import { networkNamespace, networkRequest, sandboxReference } from './sandbox-spec.ts';
-import { checkUserNamespace, startSandbox } from './start-sandbox.ts';
-
-/** Kubernetes' size of a pod's /dev/shm. */
-const SHM_BYTES = 64 * 1024 * 1024;
+import { podName } from './sandbox-record.ts';
+import { networkNamespace, networkRequest } from './sandbox-spec.ts';
+import { checkUserNamespace } from './start-sandbox.ts';
 
 /** A running pod, as containers are placed in it. */
 export interface ReadyPod {
@@ -39,10 +34,8 @@ export interface ReadyPod {
 /** The life cycle of pod sandboxes: run, stop, remove, find, and take up again after a restart. */
 export class PodService {
   readonly #options: PodServiceOptions;
-  readonly #records: RecordStore<SandboxRecord>;
-  readonly #names = new NameRegistry('pod sandbox');
+  readonly #store: PodStore;
   readonly #locks = new KeyedLock();
-  readonly #backends: ReadonlyMap<string, Backend>;
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
   /** Pods that an earlier process left and that do not run. */
@@ -51,18 +44,14 @@ export class PodService {
   constructor(options: PodServiceOptions) {
     this.#options = options;
     this.#logger = options.logger;
-    this.#backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
-    this.#records = new RecordStore('sandboxes', options.records, {
-      ...options,
-      schema: sandboxSchema(options.stored),
-    });
+    this.#store = new PodStore(options);
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id, reason) => void this.#ended(id, reason));
   }
 
   /** Visible pods: those whose RunPodSandbox has finished. */
   list(): SandboxRecord[] {
-    return this.#records.list().filter((record) => record.phase !== 'creating');
+    return this.#store.records.list().filter((record) => record.phase !== 'creating');
   }
 
   /** @throws CriError NOT_FOUND, INVALID_ARGUMENT for an ambiguous prefix. */
@@ -78,13 +67,13 @@ export class PodService {
   /** The pod with everything a container needs of it. @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not READY. */
   ready(id: string): ReadyPod {
     const record = this.get(id);
-    const status = this.#status(record);
+    const status = this.#store.status(record);
     if (status.state !== 'running') {
       throw failedPrecondition(
         `pod sandbox ${record.id} is not ready, ${status.reason}: containers cannot be created or started`,
       );
     }
-    return { record, placement: status.placement, backend: this.#backend(record.handler) };
+    return { record, placement: status.placement, backend: this.#store.backend(record.handler) };
   }
 
   /**
@@ -101,7 +90,7 @@ export class PodService {
 
   /** The provider's own facts about a pod, for people. */
   async describe(record: SandboxRecord): Promise<Record<string, unknown>> {
-    return this.#backends.get(record.handler)?.sandboxes.describe(this.#reference(record)) ?? {};
+    return this.#store.backends.get(record.handler)?.sandboxes.describe(this.#store.reference(record)) ?? {};
   }
 
   /**
@@ -109,7 +98,7 @@ export class PodService {
    * for the default handler's. @throws CriError INVALID_ARGUMENT when its handler is not configured any more.
    */
   backendOf(sandboxId: string): Backend {
-    return this.#backend(this.#records.get(sandboxId)?.handler ?? this.#options.defaultHandler);
+    return this.#store.backend(this.#store.records.get(sandboxId)?.handler ?? this.#options.defaultHandler);
   }
 
   /** Every backend. */
@@ -124,14 +113,14 @@ export class PodService {
    * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE.
    */
   async run(spec: PodSpec, request: unknown, handler: string): Promise<string> {
-    const { sandboxes: provider, platform } = this.#backend(handler || this.#options.defaultHandler);
+    const { sandboxes: provider, platform } = this.#store.backend(handler || this.#options.defaultHandler);
     if (spec.selinux !== undefined && platform.facts.selinux)
       throw unimplemented('config.linux.security_context.selinux_options: SELinux');
     await checkUserNamespace(spec, platform);
     const name = podName(spec.metadata);
     return this.#locks.run(`name:${name}`, async () => {
-      const earlier = this.#names.owner(name);
-      const existing = earlier === undefined ? undefined : this.#records.get(earlier);
+      const earlier = this.#store.names.owner(name);
+      const existing = earlier === undefined ? undefined : this.#store.records.get(earlier);
       if (
         existing?.phase === 'ready' &&
         existing.handler === provider.handler &&
@@ -142,7 +131,7 @@ export class PodService {
       // Nobody makes it any more, since this name is locked: an earlier process was cut off, and settling takes its time.
       if (existing?.phase === 'creating') await settlePod(existing.id, this.#recovery());
       const id = newId();
-      this.#names.reserve(name, id);
+      this.#store.names.reserve(name, id);
       const record: SandboxRecord = {
         id,
         handler: provider.handler,
@@ -157,11 +146,11 @@ export class PodService {
       // Record and name go last, and only when nothing is left that they would be needed for.
       undo.add('delete the record', async () => {
         if (left.length > 0) return;
-        await this.#records.delete(id);
-        this.#names.release(id);
+        await this.#store.records.delete(id);
+        this.#store.names.release(id);
       });
       try {
-        await this.#locks.run(id, () => this.#create(record, provider, undo));
+        await this.#locks.run(id, () => createPod(this.#store, record, undo));
       } catch (error) {
         await undo.rollback((what, failure) => {
           left.push(what);
@@ -174,43 +163,18 @@ export class PodService {
         if (left.length > 0) await this.#leave(id);
         throw withoutId(error, id);
       }
-      this.#publish('created', id);
-      this.#publish('started', id);
+      this.#store.publish('created', id);
+      this.#store.publish('started', id);
       return id;
     });
   }
 
   /** A pod that cannot be cleared away yet: shown as NOTREADY, so that the kubelet removes it, and tried again here too. */
   async #leave(id: string): Promise<void> {
-    const record = this.#records.get(id);
-    if (record === undefined) return this.#names.release(id);
-    await this.#records.settle({ ...record, phase: 'stopped' });
+    const record = this.#store.records.get(id);
+    if (record === undefined) return this.#store.names.release(id);
+    await this.#store.records.settle({ ...record, phase: 'stopped' });
     this.#stopRetries.schedule(id);
-  }
-
-  async #create(record: SandboxRecord, provider: SandboxProvider, undo: Undo): Promise<void> {
-    const { network, platform } = this.#backend(record.handler);
-    const directories = platform.podDirectories;
-    const { spec } = this.#reference(record);
-    await this.#records.put(record);
-    undo.add('remove its directory', () => directories.remove(record.id));
-    await directories.make(record.id);
-    const reference = (half: SandboxRecord) => this.#reference(half);
-    const keep = (half: SandboxRecord) => this.#records.put(half);
-    const { record: made, placement } = await startSandbox(provider, record, { reference, keep }, undo);
-    const attaching =
-      spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo) : undefined;
-    const attachment = await attaching;
-    undo.add('unmount its files', () => directories.unmountFiles(record.id));
-    await directories.writeFiles(record.id, {
-      dns: record.spec.dns,
-      hostname: spec.hostname,
-      ips: attachment?.ips ?? [],
-      hostNetwork: spec.network === 'node',
-      owner: spec.userNamespace?.hostId ?? 0,
-      shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
-    });
-    await this.#records.put({ ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
   }
 
   /**
@@ -218,38 +182,38 @@ export class PodService {
    * stopped before or does not exist.
    */
   async stop(id: string): Promise<void> {
-    const record = lookupById('pod sandbox', this.#records.list(), id);
+    const record = this.#store.find(id);
     if (record === undefined) return;
     await this.#locks.run(record.id, () => this.#stop(record.id));
   }
 
   async #stop(id: string): Promise<void> {
-    const record = this.#records.get(id);
+    const record = this.#store.records.get(id);
     if (record === undefined) return;
     const wasReady = record.phase === 'ready';
     // First of all: what is stopped in part must never be taken up again as READY.
-    if (wasReady) await this.#records.settle({ ...record, phase: 'stopped' });
+    if (wasReady) await this.#store.records.settle({ ...record, phase: 'stopped' });
     await this.#options.events.step('ending', id);
-    const provider = this.#provider(record.handler);
-    const sandbox = this.#reference(record);
+    const provider = this.#store.provider(record.handler);
+    const sandbox = this.#store.reference(record);
     try {
       if (record.network !== undefined) {
         const netns = networkNamespace(await provider.adopt(sandbox));
-        await this.#backend(record.handler).network.detach(networkRequest(record, netns), record.network);
+        await this.#store.backend(record.handler).network.detach(networkRequest(record, netns), record.network);
       }
       await provider.stop(sandbox);
     } catch (error) {
       await this.#leave(id);
-      if (wasReady) this.#publish('stopped', id);
+      if (wasReady) this.#store.publish('stopped', id);
       throw error;
     }
-    await this.#backend(record.handler).platform.podDirectories.unmountFiles(id);
+    await this.#store.backend(record.handler).platform.podDirectories.unmountFiles(id);
     if (record.phase === 'stopped' && record.network === undefined) return;
     const stopped: SandboxRecord = { ...record, phase: 'stopped' };
     // The addresses stay readable in the status of a stopped pod only while the network holds them.
     delete stopped.network;
-    await this.#records.settle(stopped);
-    if (wasReady) this.#publish('stopped', id);
+    await this.#store.records.settle(stopped);
+    if (wasReady) this.#store.publish('stopped', id);
   }
 
   /**
@@ -266,30 +230,30 @@ export class PodService {
         const update = told[key];
         if (update !== undefined) spec[key] = mergeLimits(spec[key], update);
       }
-      await this.#records.put({ ...record, spec });
+      await this.#store.records.put({ ...record, spec });
     });
   }
 
   /** Removes the pod with all its containers, stopping it first (CRI RemovePodSandbox). No error when it does not exist. */
   async remove(id: string): Promise<void> {
-    const record = lookupById('pod sandbox', this.#records.list(), id);
+    const record = this.#store.find(id);
     if (record === undefined) return;
     await this.#locks.run(record.id, async () => {
-      if (this.#records.get(record.id) === undefined) return;
+      if (this.#store.records.get(record.id) === undefined) return;
       await this.#remove(record.id);
-      this.#publish('deleted', record.id, { ...record, phase: 'stopped' });
+      this.#store.publish('deleted', record.id, { ...record, phase: 'stopped' });
     });
   }
 
   async #remove(id: string): Promise<void> {
     await this.#stop(id);
     await this.#options.events.step('removing', id);
-    const record = this.#records.get(id);
+    const record = this.#store.records.get(id);
     if (record === undefined) return;
-    await this.#provider(record.handler).remove(this.#reference(record));
-    await this.#backend(record.handler).platform.podDirectories.remove(id);
-    await this.#records.delete(id);
-    this.#names.release(id);
+    await this.#store.provider(record.handler).remove(this.#store.reference(record));
+    await this.#store.backend(record.handler).platform.podDirectories.remove(id);
+    await this.#store.records.delete(id);
+    this.#store.names.release(id);
   }
 
   /**
@@ -297,8 +261,7 @@ export class PodService {
    * those a reboot took. Containers are recovered by their own service in between: `load`, then containers, then `recover`.
    */
   async load(): Promise<void> {
-    await this.#records.load();
-    for (const record of this.#records.list()) this.#names.restore(podName(record.spec.metadata), record.id);
+    await this.#store.load();
     await adoptPods(this.#recovery());
   }
 
@@ -308,12 +271,12 @@ export class PodService {
    */
   async keep(signal: AbortSignal): Promise<void> {
     this.#stopRetries.start(signal);
-    const status = (record: SandboxRecord) => this.#status(record);
-    const networks = new Set([...this.#backends.values()].map(({ network }) => network));
+    const status = (record: SandboxRecord) => this.#store.status(record);
+    const networks = new Set([...this.#store.backends.values()].map(({ network }) => network));
     await Promise.all(
       [...networks].map((network) => {
         const records = () =>
-          this.#records.list().filter(({ handler }) => this.#backends.get(handler)?.network === network);
+          this.#store.records.list().filter(({ handler }) => this.#store.backends.get(handler)?.network === network);
         return keepNetworks({ ...this.#options, network, records, status }, signal);
       }),
     );
@@ -337,14 +300,14 @@ export class PodService {
 
   #recovery(): RecoveryParts {
     return {
-      records: this.#records,
-      backends: this.#backends,
-      reference: (record) => this.#reference(record),
-      isRunning: (record) => this.#status(record).state === 'running',
+      records: this.#store.records,
+      backends: this.#store.backends,
+      reference: (record) => this.#store.reference(record),
+      isRunning: (record) => this.#store.status(record).state === 'running',
       stop: (id) => this.stop(id),
       removeHalf: (id) => this.#locks.run(id, () => this.#remove(id)),
       leave: (id) => this.#leave(id),
-      ended: (id) => this.#publish('stopped', id),
+      ended: (id) => this.#store.publish('stopped', id),
       logger: this.#logger,
     };
   }
@@ -352,45 +315,11 @@ export class PodService {
   /** A sandbox ended by itself or by somebody else's hand. */
   async #ended(id: string, reason: string): Promise<void> {
     try {
-      if (this.#records.get(id)?.phase !== 'ready') return;
+      if (this.#store.records.get(id)?.phase !== 'ready') return;
       this.#logger.warn('A pod ended without having been stopped', { podSandboxId: id, reason });
       await this.stop(id);
     } catch (error) {
       this.#logger.error('Cannot clean up a pod that ended', { podSandboxId: id, error: messageOf(error) });
     }
-  }
-
-  /** Whether a pod runs, by its record and by what its provider knows. */
-  #status(record: SandboxRecord): SandboxStatus {
-    if (record.phase !== 'ready') return { state: 'ended', reason: 'it was stopped' };
-    return this.#provider(record.handler).status(this.#reference(record));
-  }
-
-  #reference(record: SandboxRecord): SandboxReference {
-    return sandboxReference(record, this.#backend(record.handler).platform.podDirectories.path(record.id));
-  }
-
-  #provider(handler: string): SandboxProvider {
-    return this.#backend(handler).sandboxes;
-  }
-
-  #backend(handler: string): Backend {
-    const backend = this.#backends.get(handler);
-    if (backend === undefined) {
-      const known = [...this.#backends.keys()].join(', ');
-      throw invalidArgument('runtime_handler', `no handler ${JSON.stringify(handler)}: use one of ${known}`);
-    }
-    return backend;
-  }
-
-  #publish(kind: ContainerEventKind, id: string, sandbox?: SandboxRecord): void {
-    const at = this.#options.clock.now();
-    this.#options.events.publish({
-      kind,
-      containerId: id,
-      sandboxId: id,
-      at,
-      ...(sandbox !== undefined && { sandbox }),
-    });
   }
 }

@@ -1,0 +1,38 @@
+import type { Undo } from '../../../utils/async/undo.ts';
+import type { SandboxRecord } from '../../model/sandbox.ts';
+import { attachNetwork } from './attach-network.ts';
+import type { PodStore } from './pod-store.ts';
+import { startSandbox } from './start-sandbox.ts';
+
+/** Kubernetes' size of a pod's /dev/shm. */
+const SHM_BYTES = 64 * 1024 * 1024;
+
+/**
+ * The steps of RunPodSandbox, each with its undoing registered before it begins: record, directory, sandbox, network, files.
+ * @param record in phase `creating`; `ready` is written last.
+ * @throws CriError as the provider and the network do.
+ */
+export async function createPod(store: PodStore, record: SandboxRecord, undo: Undo): Promise<void> {
+  const { sandboxes: provider, network, platform } = store.backend(record.handler);
+  const directories = platform.podDirectories;
+  const { spec } = store.reference(record);
+  await store.records.put(record);
+  undo.add('remove its directory', () => directories.remove(record.id));
+  await directories.make(record.id);
+  const reference = (half: SandboxRecord) => store.reference(half);
+  const keep = (half: SandboxRecord) => store.records.put(half);
+  const { record: made, placement } = await startSandbox(provider, record, { reference, keep }, undo);
+  const attaching =
+    spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo) : undefined;
+  const attachment = await attaching;
+  undo.add('unmount its files', () => directories.unmountFiles(record.id));
+  await directories.writeFiles(record.id, {
+    dns: record.spec.dns,
+    hostname: spec.hostname,
+    ips: attachment?.ips ?? [],
+    hostNetwork: spec.network === 'node',
+    owner: spec.userNamespace?.hostId ?? 0,
+    shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
+  });
+  await store.records.put({ ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
+}
