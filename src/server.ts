@@ -255,9 +255,11 @@ export async function build(
     apparmor: new KernelAppArmor({ logger }),
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     userNamespaces: new HostUserNamespaces(rootfs, [config.root, config.state]),
-    files: new HostFiles(),
+    files: new HostFiles(config.runtime.absent_mount_sources_to_reject),
     podDirectories: new HostPodDirectories(join(config.state, STATE.sandboxes)),
-    volumes: new VolumeDirectories(join(config.root, ROOT.volumes)),
+    volumes: new VolumeDirectories(join(config.root, ROOT.volumes), (error) => {
+      logger.warn('Cannot remove the volumes of a container', { error: messageOf(error) });
+    }),
   };
   const parts: HandlerParts = {
     state: config.state,

@@ -150,6 +150,14 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           .describe(
             'ping needs no capability in pods with a network of their own; pods that set net.ipv4.ping_group_range keep their value',
           ),
+        absent_mount_sources_to_reject: z
+          .array(absolutePath)
+          .default([])
+          .describe(
+            'host paths that a container cannot mount while they do not exist; any other missing path is created as a directory. ' +
+              'CRI-O documents "/etc/hostname", which a pod would otherwise create as a directory on the node',
+          )
+          .meta({ examples: [['/etc/hostname']] }),
         pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
       })
       .refine((table) => table.cgroup_driver === 'cgroupfs' || /^$|\.slice$/.test(table.cgroup_parent), {

@@ -26,12 +26,15 @@ export interface DeclaredVolumes {
     },
   ): Promise<OciMount[]>;
 
-  /** Removes the directories of a container with their content; no error when there are none. */
+  /**
+   * Removes the directories of a container with their content, possibly in the background; no error when there are none, or
+   * when a read-only file system keeps them: they are removed after a later call.
+   */
   remove(containerId: string): Promise<void>;
 
   /** What lies in the directories of a container, with what the image has there; nothing when it has none. */
   usage(containerId: string): Promise<Usage>;
 
-  /** Ids of the containers that have any. */
+  /** Ids of the containers that have any; called at start. */
   list(): Promise<string[]>;
 }

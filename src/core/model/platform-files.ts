@@ -13,6 +13,8 @@ export interface FileFacts {
 /** The mount that a path is on (proc_pid_mountinfo(5)). */
 export interface MountFacts {
   mountPoint: string;
+  /** Of its file system, as the kernel names it: `ext4`, `proc`. */
+  type: string;
   /** Restrictions that a bind mount of it must keep. */
   restrictions: ('nosuid' | 'nodev' | 'noexec')[];
   /** Whether mounts made in it are seen by its peers. */
@@ -32,6 +34,9 @@ export interface InnerMount {
  * be exchanged at any time.
  */
 export interface PlatformFiles {
+  /** Sources of mounts that are refused where nothing is, instead of being made as a directory; normalized. */
+  readonly absentMountSourcesToReject: readonly string[];
+
   /** What is at a path; undefined when nothing is. */
   inspect(path: string): Promise<FileFacts | undefined>;
 

@@ -10,9 +10,10 @@ export function unescapeMountinfo(text: string): string {
  * (proc_pid_mountinfo(5)): the last one among those with the longest mount point.
  */
 export function mountOf(mountinfo: string, path: string): MountFacts {
-  let best: MountFacts = { mountPoint: '/', restrictions: [], shared: false, slave: false };
+  let best: MountFacts = { mountPoint: '/', type: '', restrictions: [], shared: false, slave: false };
   for (const line of mountinfo.split('\n')) {
-    const fields = (line.split(' - ', 1)[0] ?? '').split(' ');
+    const [mount = '', fileSystem = ''] = line.split(' - ');
+    const fields = mount.split(' ');
     const mountPoint = unescapeMountinfo(fields[4] ?? '');
     const isAbove = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
     if (!mountPoint.startsWith('/') || !isAbove || mountPoint.length < best.mountPoint.length) continue;
@@ -20,6 +21,7 @@ export function mountOf(mountinfo: string, path: string): MountFacts {
     const optional = fields.slice(6);
     best = {
       mountPoint,
+      type: fileSystem.split(' ')[0] ?? '',
       restrictions: (['nosuid', 'nodev', 'noexec'] as const).filter((option) => options.has(option)),
       shared: optional.some((field) => field.startsWith('shared:')),
       slave: optional.some((field) => field.startsWith('master:')),

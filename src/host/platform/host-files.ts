@@ -11,6 +11,13 @@ import { resolveInRoot } from './resolve-in-root.ts';
 
 /** Files of this host. What a request names is looked at in the native helper, with a time limit. */
 export class HostFiles implements PlatformFiles {
+  readonly absentMountSourcesToReject: readonly string[];
+
+  /** @param absentMountSourcesToReject absolute paths, as the operator wrote them. */
+  constructor(absentMountSourcesToReject: readonly string[] = []) {
+    this.absentMountSourcesToReject = absentMountSourcesToReject.map((path) => posix.join(path, '/').slice(0, -1));
+  }
+
   async inspect(path: string): Promise<FileFacts | undefined> {
     return present(inspectPath(path));
   }

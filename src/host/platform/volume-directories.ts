@@ -8,18 +8,24 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import { withScoped } from '../../utils/fs/scoped.ts';
 import { run } from '../processes/run.ts';
 import { diskUsage } from '../trees/disk-usage.ts';
-import { removeTree } from '../trees/remove-tree.ts';
+import { Trash } from '../trees/trash.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 
 /** What belongs to the kernel: a folder mounted over it would take away what keeps the container in. */
 const KERNEL = ['/proc', '/sys', '/dev'];
 
-/** Declared volumes as directories of this host: `<folder>/<container id>/<number>`, one for each path of an image. */
+/** The directory, beside those of the containers, of what is being removed. */
+const REMOVED = 'removed';
+
+/** Declared volumes as directories of this host: `<directory>/<container id>/<number>`, one for each path of an image. */
 export class VolumeDirectories implements DeclaredVolumes {
   readonly #folder: string;
+  readonly #trash: Trash;
 
-  constructor(folder: string) {
+  /** @param onError learns what could not be removed in the background, or not yet: on a read-only file system. */
+  constructor(folder: string, onError: (error: unknown) => void) {
     this.#folder = folder;
+    this.#trash = new Trash(join(folder, REMOVED), onError);
   }
 
   async make(
@@ -69,8 +75,8 @@ export class VolumeDirectories implements DeclaredVolumes {
 
   async remove(containerId: string): Promise<void> {
     const directory = join(this.#folder, containerId);
-    // Most containers have none, and need no command.
-    if (await exists(directory)) await removeTree(directory);
+    // Most containers have none.
+    if (await exists(directory)) await this.#trash.discard(directory, { patient: true });
   }
 
   async usage(containerId: string): Promise<Usage> {
@@ -79,8 +85,9 @@ export class VolumeDirectories implements DeclaredVolumes {
   }
 
   async list(): Promise<string[]> {
+    await this.#trash.sweep();
     try {
-      return await readdir(this.#folder);
+      return (await readdir(this.#folder)).filter((name) => name !== REMOVED);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return [];
       throw error;

@@ -11,9 +11,16 @@ const text = [
 ].join('\n');
 
 test('a path is on the last of the longest mounts above it', (t) => {
-  t.deepEqual(mountOf(text, '/srv/database'), { mountPoint: '/', restrictions: [], shared: true, slave: false });
+  t.deepEqual(mountOf(text, '/srv/database'), {
+    mountPoint: '/',
+    type: 'ext4',
+    restrictions: [],
+    shared: true,
+    slave: false,
+  });
   t.deepEqual(mountOf(text, '/srv/data/x'), {
     mountPoint: '/srv/data',
+    type: 'tmpfs',
     restrictions: ['nodev'],
     shared: false,
     slave: false,

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { ContainerSpec, MountSpec } from '../../model/container-spec.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
@@ -5,8 +6,12 @@ import type { MountFacts, PlatformFiles } from '../../model/platform-files.ts';
 import type { PodFiles } from '../../model/pod-directories.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { checkIdmapSupport, mountMappings } from './idmapped-mounts.ts';
+import { checkKernelTarget, isKernelTarget } from './kernel-targets.ts';
 
-type MountFiles = Pick<PlatformFiles, 'resolve' | 'makeDirectory' | 'mountOf' | 'idmapProblems'>;
+type MountFiles = Pick<
+  PlatformFiles,
+  'resolve' | 'makeDirectory' | 'mountOf' | 'idmapProblems' | 'absentMountSourcesToReject'
+>;
 
 /** What was found out or made for a container's mounts before. */
 export interface PreparedMounts {
@@ -102,9 +107,15 @@ async function requestedMount(
     source: from,
     options: ['rbind', propagation, access, ...new Set([...kept, ...restrictions])],
   });
-  if (imageSource !== undefined) return mount(imageSource, []);
-  const path = await hostPath(files, 'hostPath' in source ? source.hostPath : '', `${field}.host_path`);
+  if (imageSource !== undefined) {
+    checkKernelTarget(target, 'image', `${field}.container_path`);
+    return mount(imageSource, []);
+  }
+  // A directory that was just made is not what may be mounted over /proc.
+  const rejected = isKernelTarget(target) ? 'all' : files.absentMountSourcesToReject;
+  const path = await hostPath(files, 'hostPath' in source ? source.hostPath : '', `${field}.host_path`, rejected);
   const on = await files.mountOf(path);
+  checkKernelTarget(target, on.type, `${field}.container_path`);
   checkPropagation(propagation, on, field);
   // The runtime remounts with what is named alone: what the node forbids on it stays forbidden.
   return mount(path, on.restrictions);
@@ -126,12 +137,19 @@ function checkPropagation(propagation: MountSpec['propagation'], on: MountFacts,
 
 /**
  * The kernel follows a link at mount time anyway; resolving here gives a clear error. A directory is made where nothing is,
- * as containerd and CRI-O do.
+ * as containerd and CRI-O do, except at the paths in `rejected`.
  */
-async function hostPath(files: MountFiles, path: string, field: string): Promise<string> {
+async function hostPath(
+  files: MountFiles,
+  path: string,
+  field: string,
+  rejected: readonly string[] | 'all',
+): Promise<string> {
   try {
     const resolved = await files.resolve(path);
     if (resolved !== undefined) return resolved;
+    if (rejected === 'all' || rejected.includes(posix.join(path, '/').slice(0, -1)))
+      throw new Error('it does not exist');
     await files.makeDirectory(path);
     return (await files.resolve(path)) ?? path;
   } catch (error) {

@@ -243,8 +243,11 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   };
   const root = join(folder, 'root');
   await mkdir(root);
-  const on: MountFacts = { mountPoint: '/v', restrictions: ['noexec'], shared: false, slave: true };
-  const files = Object.assign(new HostFiles(), { mountOf: () => Promise.resolve(on) });
+  const on: MountFacts = { mountPoint: '/v', type: 'ext4', restrictions: ['noexec'], shared: false, slave: true };
+  const files = Object.assign(new HostFiles(), {
+    absentMountSourcesToReject: [] as readonly string[],
+    mountOf: () => Promise.resolve(on),
+  });
   const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
     const spec = asked(partial);
     const targets = await mountTargets(files, root, spec.mounts);
@@ -268,10 +271,35 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   const mounted = (mount: object) => mounts({ mounts: [{ containerPath: '/m', hostPath: folder, ...mount }] });
   await mounted({ hostPath: join(folder, 'made/here') });
   t.true((await stat(join(folder, 'made/here'))).isDirectory());
+  const refused = join(folder, 'refused');
+  files.absentMountSourcesToReject = new HostFiles([`${refused}/`]).absentMountSourcesToReject;
+  for (const mount of [
+    { hostPath: `${folder}/./refused` },
+    { hostPath: join(folder, 'absent'), containerPath: '/proc' },
+  ]) {
+    await t.throwsAsync(mounted(mount), { ...invalid, message: /mounts\[0\]\.host_path: .* it does not exist/ });
+  }
+  await t.throwsAsync(stat(refused), { code: 'ENOENT' });
+  await t.throwsAsync(stat(join(folder, 'absent')), { code: 'ENOENT' });
+  await mkdir(refused);
+  await mounted({ hostPath: refused });
   await t.throwsAsync(mounted({ hostPath: join(folder, 'hosts/below') }), {
     ...invalid,
     message: /mounts\[0\]\.host_path: .*hosts\/below/,
   });
+  for (const containerPath of ['/proc', '/proc/sys/kernel', '/sys']) {
+    await t.throwsAsync(mounted({ containerPath }), { ...invalid, message: /mounts\[0\]\.container_path: / });
+  }
+  for (const containerPath of ['/proc/cpuinfo', '/sys/fs/bpf', '/process']) {
+    t.true((await mounted({ containerPath })).some(({ destination }) => destination === containerPath));
+  }
+  for (const [containerPath, type] of [
+    ['/proc', 'proc'],
+    ['/sys', 'sysfs'],
+  ] as const) {
+    on.type = type;
+    t.true((await mounted({ containerPath })).some(({ source }) => source === folder));
+  }
   await t.throwsAsync(mounted({ propagation: 2 }), { ...invalid, message: /mounts\[0\]\.propagation: .*not shared/ });
 });
 

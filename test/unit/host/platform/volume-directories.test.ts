@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VolumeDirectories } from '../../../../src/host/platform/volume-directories.ts';
+import { messageOf } from '../../../../src/utils/errors.ts';
 import { CriError } from '../../../../src/core/model/errors.ts';
 
 const ID = 'c'.repeat(64);
@@ -15,7 +16,8 @@ async function setUp(t: ExecutionContext): Promise<{ volumes: VolumeDirectories;
   await mkdir(join(rootfs, 'a/b/c'), { recursive: true });
   await writeFile(join(rootfs, 'a/b/c/file'), 'x');
   await writeFile(join(rootfs, 'a/plain'), 'x');
-  return { volumes: new VolumeDirectories(join(folder, 'kept')), rootfs, kept: join(folder, 'kept', ID) };
+  const volumes = new VolumeDirectories(join(folder, 'kept'), (error) => t.fail(messageOf(error)));
+  return { volumes, rootfs, kept: join(folder, 'kept', ID) };
 }
 
 test('volumes inside one another are copied once', async (t) => {
@@ -51,4 +53,13 @@ test('a volume inside another that is a file in the image is refused; copying en
   t.is(await t.throwsAsync(volumes.make('d'.repeat(64), rootfs, ended)), reason);
   await volumes.remove(ID);
   t.deepEqual((await volumes.usage(ID)).inodes, 0n);
+});
+
+test('removed volumes are out of sight at once', async (t) => {
+  const { volumes, rootfs } = await setUp(t);
+  await volumes.make(ID, rootfs, { volumes: ['/a'], requested: [], owner });
+  t.deepEqual(await volumes.list(), [ID]);
+  await volumes.remove(ID);
+  await volumes.remove(ID);
+  t.deepEqual(await volumes.list(), []);
 });
