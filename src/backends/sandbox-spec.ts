@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
 import { invalidArgument } from '../core/model/errors.ts';
 import type { SandboxSpec } from '../core/model/sandbox-provider.ts';
 import { isSysctlValue, sysctlName } from '../core/model/sysctl.ts';
 import { checkCgroupPath } from '../host/cgroup/path.ts';
+import { exists } from '../utils/fs/exists.ts';
 
 /**
  * Checks every value of a spec that ends in a configuration file, a command line or a path.
@@ -47,10 +47,7 @@ export function sandboxCgroups(spec: SandboxSpec): { pod: string; monitor: strin
   return { pod, monitor: `${pod}.monitor` };
 }
 
-/** Why a sandbox cannot go on whose directory somebody removed; undefined when it is there. */
+/** Why a sandbox cannot go on whose directory somebody removed; undefined when it is there. @throws Error when nobody can tell. */
 export async function missingDirectory({ runDir }: SandboxSpec): Promise<string | undefined> {
-  return access(runDir).then(
-    () => undefined,
-    () => `its directory ${runDir} was removed`,
-  );
+  return (await exists(runDir)) ? undefined : `its directory ${runDir} was removed`;
 }

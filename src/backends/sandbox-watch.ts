@@ -1,11 +1,11 @@
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
-import { access } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Placement, SandboxSpec, SandboxStatus } from '../core/model/sandbox-provider.ts';
 import { messageOf } from '../utils/errors.ts';
+import { exists } from '../utils/fs/exists.ts';
 import type { Logger } from '../core/model/logger.ts';
 
 /** How the end of a sandbox's first process is noticed. */
@@ -108,9 +108,11 @@ export class SandboxWatch {
   async #lookForDirectories(parent: string): Promise<void> {
     for (const [id, { runDir }] of this.#running) {
       if (dirname(runDir) !== parent) continue;
-      await access(runDir).catch(() => {
-        this.#end(id, `its directory ${runDir} was removed`);
-      });
+      try {
+        if (!(await exists(runDir))) this.#end(id, `its directory ${runDir} was removed`);
+      } catch (error) {
+        this.#logger.warn('Cannot look for the directory of a sandbox', { podSandboxId: id, error: messageOf(error) });
+      }
     }
   }
 }

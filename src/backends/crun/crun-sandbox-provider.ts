@@ -1,4 +1,4 @@
-import { access, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -18,6 +18,7 @@ import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { exists } from '../../utils/fs/exists.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { isPin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
@@ -250,11 +251,4 @@ function joinable(spec: SandboxSpec): { network?: string; ipc?: string; uts?: st
 async function holderOf(spec: SandboxSpec): Promise<number | undefined> {
   const holder = `${sandboxCgroups(spec).pod}/${holderCgroup}`;
   return findNamespaceInit(cgroupDirectories(holder, await cgroupHierarchies()));
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { programEnv } from '../../host/processes/programs.ts';
 import { run } from '../../host/processes/run.ts';
+import { exists } from '../../utils/fs/exists.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 import { holderSpec } from './holder-bundle.ts';
 import type { HolderBundle } from './holder-bundle.ts';
@@ -62,11 +63,7 @@ export class PidHolders {
 
   /** Removes what the runtime knows of it. No error when it knows nothing. */
   async remove(id: string): Promise<void> {
-    const known = await access(`${this.#stateRoot}/${id}`).then(
-      () => true,
-      () => false,
-    );
-    if (!known) return;
+    if (!(await exists(`${this.#stateRoot}/${id}`))) return;
     await run(this.#runtime, [`--root=${this.#stateRoot}`, 'delete', '--force', id], { timeoutMs: 30_000 });
     await rm(`${this.#stateRoot}/${id}`, { recursive: true, force: true });
   }

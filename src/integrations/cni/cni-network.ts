@@ -1,6 +1,6 @@
-import { access } from 'node:fs/promises';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
+import { exists } from '../../utils/fs/exists.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../core/model/network.ts';
 import { SharedLock } from '../../utils/async/shared-lock.ts';
@@ -135,11 +135,4 @@ export class CniNetwork implements Network {
 
 function parseResult(text: string): unknown {
   return text === '' ? undefined : JSON.parse(text);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
