@@ -1,47 +1,47 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Config } from '../core/config/schema.ts';
 
-/** What `serve` needs from the program: it resolves when the server has shut down in good order. */
+/** The server that `serve` runs; resolves after a graceful shutdown. */
 export type Serve = (options: {
   config: Config;
   /** The configuration files that were read. */
   files: string[];
-  /** Reads and checks the configuration again, for SIGHUP. @throws ConfigError, and the old one stays in force. */
+  /** Reloads the configuration, for SIGHUP. @throws ConfigError; the previous configuration stays in use. */
   reload: () => Promise<Config>;
 }) => Promise<void>;
 
 /**
- * Removes everything of a server that does not run: pods, containers, images and the directories they are in. Returns the
- * paths in those that stay, because they are not the server's.
+ * Removes everything of a stopped server: pods, containers, images and their directories. Returns the paths in these
+ * directories that stay, because they do not belong to the server.
  */
 export type Wipe = (config: Config) => Promise<string[]>;
 
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
-/** Standard input; a terminal can be made raw. */
+/** Standard input; a terminal supports raw mode. */
 export type InputStream = Readable & { isTTY?: boolean; setRawMode?: (raw: boolean) => unknown };
 
 /** Standard output; a terminal has a size and emits 'resize'. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
 
-/** What commands reach the outside through. */
+/** The interfaces of commands to the outside. */
 export interface CliContext {
-  /** To be called by commands that read: merely looking at a process's standard input opens it. */
+  /** Called only by commands that read: access to a process's standard input opens it. */
   stdin: () => InputStream;
   stdout: OutputStream;
   stderr: OutputStream;
   env: NodeJS.ProcessEnv;
   serve: Serve;
   wipe: Wipe;
-  /** Makes the handlers' tables known to the configuration; before a command that reads it. */
+  /** Declares the handlers' tables to the configuration; called before a command that reads it. */
   declareHandlers: () => Promise<void>;
-  /** Calls `listener` for signals (SIGPIPE: the reader of stdout is gone) instead of ending. Returns the unsubscriber. */
+  /** Calls `listener` for signals (SIGPIPE: the reader of stdout closed it) instead of exiting. Returns the unsubscriber. */
   onSignal(listener: (signal: CliSignal) => void): () => void;
-  /** Help text of the program ([]) or a command (["config", "dump"]); undefined when there is no such command. */
+  /** Help of the program ([]) or a command (["config", "dump"]); undefined for an unknown command. */
   help(path: readonly string[]): string | undefined;
 }
 
-/** What a value is, so that the shell can offer some; an object is a container or a pod. */
+/** Kind of a value, for completion; an object is a container or a pod. */
 export type ValueKind = 'file' | 'container' | 'pod' | 'object' | 'image' | 'command' | 'handler';
 
 export interface CommandOption {
@@ -49,29 +49,29 @@ export interface CommandOption {
   name: string;
   /** One letter. */
   short?: string;
-  /** What the help calls the value; without it the option is a switch. */
+  /** Name of the value in the help; without it the option is a switch. */
   value?: string;
   description: string;
   /** May be given more than once. */
   repeat?: boolean;
   choices?: readonly string[];
-  /** What the shell offers, among other values that may be right. */
+  /** Values that the shell completes; others are valid as well. */
   suggestions?: readonly string[];
   kind?: ValueKind;
 }
 
 export interface CommandArgument {
-  /** In capitals, as in the usage line. */
+  /** In upper case, as in the usage line. */
   name: string;
   description: string;
   optional?: boolean;
-  /** Takes all that follow; only the last one can. */
+  /** Takes all remaining arguments; for the last one only. */
   variadic?: boolean;
   choices?: readonly string[];
   kind?: ValueKind;
 }
 
-/** A command as the table holds it: help, completion, documentation and parsing are made from it. */
+/** An entry of the command table; help, completion, documentation and parsing are derived from it. */
 export interface Command {
   name: string;
   /** One phrase without a full stop, for lists. */
@@ -80,20 +80,20 @@ export interface Command {
   description?: string;
   arguments?: readonly CommandArgument[];
   options?: readonly CommandOption[];
-  /** Command lines to try, without the program's name. */
+  /** Examples of command lines, without the program's name. */
   examples?: readonly string[];
-  /** What follows the first argument belongs to another program and is not read as options. */
+  /** Words after the first argument belong to another program and are not parsed as options. */
   passThrough?: boolean;
   commands?: readonly Command[];
-  /** Reads the configuration with its schema. */
+  /** The command reads the configuration with its schema. */
   readsConfiguration?: boolean;
-  /** The exit code for an error, also one of the command line; absent: 1, and 2 for the command line. */
+  /** The exit code for an error, also a usage error; absent: 1, and 2 for usage errors. */
   exitCodeOf?: (error: unknown) => number;
-  /** Does the work and gives the exit code. Absent on a command that only holds others. */
+  /** Runs the command and returns its exit code. Absent on a group of commands. */
   run?: (context: CliContext, input: Input) => Promise<number>;
 }
 
-/** The checked words of a command line. */
+/** The parsed command line. */
 export class Input {
   readonly args: readonly string[];
   readonly #options: Readonly<Record<string, unknown>>;
@@ -121,7 +121,7 @@ export class Input {
   }
 }
 
-/** The command line is wrong: exit code 2. The message says what to write. */
+/** A usage error: exit code 2. The message names the remedy. */
 export class UsageError extends Error {
   constructor(message: string) {
     super(message);

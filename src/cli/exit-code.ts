@@ -6,8 +6,8 @@ const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
 
 /**
- * The exit code for an error of a command that runs others in containers, as docker and podman have it: 127 when the
- * program is not there, 126 when it cannot be executed, 125 for everything else.
+ * The exit code for an error of a command that runs others in containers, as in docker and podman: 127 when the program
+ * does not exist, 126 when it cannot be executed, 125 for everything else.
  */
 export function exitCodeOf(error: unknown): number {
   const message = messageOf(error);

@@ -4,7 +4,7 @@ import { CONFIG_OPTION, SERVER_OPTIONS } from './options.ts';
 const NAMES = [...new Set([...SERVER_OPTIONS, CONFIG_OPTION].map(({ name }) => `--${name}`))];
 
 /**
- * Puts `--address` and `--config`, given before a command, behind it, where the command reads them like those given there.
+ * Moves `--address` and `--config` from before a command to after it, where the command parses them.
  */
 export function afterCommand(argv: readonly string[], commands: readonly Command[]): string[] {
   const given: string[] = [];
@@ -20,7 +20,7 @@ export function afterCommand(argv: readonly string[], commands: readonly Command
   return [...rest.slice(0, depth), ...given, ...rest.slice(depth)];
 }
 
-/** How many words name the command: two for `config dump`. */
+/** The number of words in the command's name: two for `config dump`. */
 function commandLength([first, ...rest]: readonly string[], commands: readonly Command[]): number {
   const found = commands.find(({ name }) => name === first);
   return found === undefined ? 0 : 1 + commandLength(rest, found.commands ?? []);

@@ -13,8 +13,9 @@ const FAILED = 1;
 const USAGE = 2;
 
 /**
- * Runs the command line `argv` (without program and script) and gives the exit code: the command's own, or for an error
- * what its `exitCodeOf` says, else 1, and 2 for a wrong command line. Errors are told on standard error, a line each, after the program's name. Never throws.
+ * Runs the command line `argv` (without program and script) and returns the exit code: the command's, or for an error that
+ * of its `exitCodeOf`, else 1, and 2 for usage errors. Errors are written to standard error, a line each, after the program's
+ * name. Never throws.
  */
 export async function runCli(
   argv: readonly string[],
@@ -36,13 +37,13 @@ export async function runCli(
   const program = buildProgram(COMMANDS, context, versionInfo().version, (code) => {
     exitCode = code;
   });
-  // The reader of a pipe may leave early; a full disk is an error all the same.
+  // The reader of a pipe may close it early; a full disk is still an error.
   let outputError: unknown;
   context.stdout.on('error', (error: unknown) => {
     if (!isErrno(error, 'EPIPE')) outputError = error;
   });
   context.stderr.on('error', () => undefined);
-  const tell = (error: unknown) => {
+  const report = (error: unknown) => {
     for (const line of linesOf(error)) context.stderr.write(`${PROGRAM}: ${printable(redactText(line))}\n`);
   };
   if (argv.length === 0) {
@@ -53,22 +54,22 @@ export async function runCli(
     await program.parseAsync(afterCommand(argv, COMMANDS), { from: 'user' });
     await flush(context.stdout);
     if (outputError === undefined) return exitCode;
-    tell(outputError);
+    report(outputError);
     return FAILED;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (error instanceof CommanderError && error.code === 'commander.help') return USAGE; // the help was printed
-    tell(error);
+    report(error);
     if (exitCode !== 0) return exitCode;
     return error instanceof CommanderError || error instanceof UsageError ? USAGE : FAILED;
   }
 }
 
-/** Resolves when all that was written has gone out or failed. */
+/** Resolves when all output has been written or has failed. */
 function flush(stream: Writable): Promise<void> {
   return new Promise((resolve) => {
     stream.write('', () => {
-      // An 'error' event comes right after the callbacks.
+      // An 'error' event follows the callbacks.
       setImmediate(resolve);
     });
   });
@@ -79,14 +80,14 @@ function linesOf(error: unknown): string[] {
   return [error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')];
 }
 
-/** What somebody who is not root may not do, he may want to do as root. */
+/** The remedy for a permission error of a user other than root. */
 function needsRoot(error: unknown): string {
-  return isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0 ? '; this needs root' : '';
+  return isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0 ? '; run as root' : '';
 }
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** Listens for the process's signals; a standard output that nobody reads any more counts as SIGPIPE. */
+/** Listens for the process's signals; a closed standard output counts as SIGPIPE. */
 function onProcessSignal(listener: (signal: CliSignal) => void): () => void {
   const onSignal = (signal: NodeJS.Signals) => {
     listener(signal as CliSignal);

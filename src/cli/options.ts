@@ -9,13 +9,13 @@ export const CONFIG_OPTION: CommandOption = {
   kind: 'file',
 };
 
-/** How to reach the server, of every command that is its client. */
+/** The options of every client command that select the server. */
 export const SERVER_OPTIONS: readonly CommandOption[] = [
   {
     name: 'address',
     value: 'URI',
     description:
-      "the server's socket, unix:///… or a path; default: CONTAINER_RUNTIME_ENDPOINT, else what the configuration says",
+      'socket of the server, unix:///… or a path (default: CONTAINER_RUNTIME_ENDPOINT, else grpc.listen of the configuration)',
     kind: 'file',
   },
   CONFIG_OPTION,
@@ -25,22 +25,22 @@ export const OUTPUT_OPTION: CommandOption = {
   name: 'output',
   short: 'o',
   value: 'FORMAT',
-  description: 'how to print it (default table)',
+  description: 'output format (default table)',
   choices: ['table', 'json'],
 };
 
-/** Of commands that pass the keys of a terminal on. */
+/** Of commands that forward the keys of a terminal. */
 export const DETACH_KEYS_OPTION: CommandOption = {
   name: 'detach-keys',
   value: 'KEYS',
-  description: 'what to type to leave the container running (default ctrl-p,ctrl-q; "" for none)',
+  description: 'keys that detach from the container (default ctrl-p,ctrl-q; "" for none)',
 };
 
 /** Of commands that follow something. */
 export const FORMAT_OPTION: CommandOption = {
   name: 'format',
   value: 'FORMAT',
-  description: 'how to print it (default table)',
+  description: 'output format (default table)',
   choices: ['table', 'json'],
 };
 

@@ -2,12 +2,12 @@ import { Help, Option, Command as Parser } from 'commander';
 import { type CliContext, type Command, type CommandArgument, type CommandOption, Input } from './command.ts';
 import { PROGRAM, PROGRAM_SUMMARY } from './registry.ts';
 
-/** What the parser needs from outside: everything but the help, which it gives itself. */
+/** The context that the parser needs: everything but the help, which it provides. */
 export type ParserContext = Omit<CliContext, 'help'>;
 
 /**
- * Makes the parser of the command table. `done` receives the exit code of the command that ran, or of its own for an error. Parsing throws
- * commander's CommanderError for help (code 0) and for a wrong command line.
+ * Builds the parser of the command table. `done` receives the exit code of the command, or the one for its error. Parsing
+ * throws commander's CommanderError for help (code 0) and for usage errors.
  */
 export function buildProgram(
   commands: readonly Command[],
@@ -24,11 +24,11 @@ export function buildProgram(
         throw error;
       })
       .helpCommand(false)
-      .helpOption('-h, --help', 'explain this command')
+      .helpOption('-h, --help', 'show this help')
       .configureOutput({
         writeOut: (text) => context.stdout.write(text),
         writeErr: (text) => context.stderr.write(text),
-        outputError: () => undefined, // the caller of the parser tells errors
+        outputError: () => undefined, // the caller of the parser prints errors
       });
   configure(program)
     .description(PROGRAM_SUMMARY)
@@ -68,7 +68,7 @@ function describe({ summary, description }: Command): string {
   return description === undefined ? phrase : `${phrase}\n\n${description}`;
 }
 
-/** Commander's help with the examples after it, which it would break into lines anywhere. */
+/** Commander's help, followed by the examples, whose lines it would break. */
 function formatHelp(parser: Parser, helper: Help, examples: readonly string[]): string {
   const help = Help.prototype.formatHelp.call(helper, parser, helper);
   if (examples.length === 0) return help;
@@ -83,7 +83,7 @@ function addArgument(parser: Parser, { name, description, optional, variadic, ch
 
 function toOption({ name, short, value, description, repeat, choices }: CommandOption): Option {
   const flags = `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` <${value}>`}`;
-  // commander reads a description of "--no-…" as the opposite of an option; here it is a switch like others.
+  // commander parses "--no-…" as the negation of an option; here it is a switch like others.
   const option = new PlainOption(flags, description);
   if (choices !== undefined) option.choices(choices);
   if (repeat === true) {
@@ -103,7 +103,7 @@ class PlainOption extends Option {
   }
 }
 
-/** The arguments, without the "--" that sets off another program's command line. */
+/** The arguments, without the "--" before another program's command line. */
 function wordsOf(parser: Parser, command: Command): string[] {
   const words = [...parser.args];
   if (command.passThrough === true && words[1] === '--') words.splice(1, 1);

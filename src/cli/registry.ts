@@ -30,12 +30,12 @@ import { wipe } from './commands/wipe.ts';
 /** The program's name on command lines and before its errors. */
 export const PROGRAM = 'proxmox-lxcri';
 
-/** What the program is, in one phrase. */
+/** A one-phrase summary of the program. */
 export const PROGRAM_SUMMARY = 'Kubernetes container runtime (CRI v1) for LXC and Proxmox VE';
 
 /**
- * The command table: parsing, help, completion and docs/cli.md are made from it. Modules of commands are light; what is
- * heavy is imported by their `run`, so that `version` and `help` answer at once.
+ * The command table, from which parsing, help, completion and docs/cli.md are derived. Modules of commands are small; their
+ * `run` imports the rest, so that `version` and `help` start fast.
  */
 export const COMMANDS: readonly Command[] = [
   serve,

@@ -1,6 +1,6 @@
 import type { CliContext } from './command.ts';
 
-/** Resolves with the first signal, which then does not end the process. */
+/** Resolves on the first signal, which then does not end the process. */
 export function untilSignal(context: CliContext): Promise<void> {
   return new Promise((resolve) => {
     const unsubscribe = context.onSignal(() => {

@@ -1,13 +1,13 @@
 import { isAbsolute, resolve } from 'node:path';
 import { UsageError } from './command.ts';
 
-/** A whole number from `min` to `max`. @throws UsageError naming the option. */
+/** An integer from `min` to `max`. @throws UsageError naming the option. */
 export function wholeNumber(option: string, text: string, min = 0, max = Number.MAX_SAFE_INTEGER): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= min && value <= max) return value;
   const range =
     max === Number.MAX_SAFE_INTEGER ? `of at least ${String(min)}` : `from ${String(min)} to ${String(max)}`;
-  throw new UsageError(`--${option}: must be a whole number ${range}, not ${JSON.stringify(text)}`);
+  throw new UsageError(`--${option}: must be an integer ${range}, not ${JSON.stringify(text)}`);
 }
 
 const UNITS: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
@@ -29,14 +29,14 @@ export function keyValue(option: string, text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** A bind mount asked for as `SOURCE:DESTINATION[:ro|:rw]`; a relative source is taken from the working directory. */
+/** A bind mount `SOURCE:DESTINATION[:ro|:rw]`; a relative source is relative to the working directory. */
 export interface MountValue {
   source: string;
   destination: string;
   readonly: boolean;
 }
 
-/** @throws UsageError when it is not of that form. */
+/** @throws UsageError for another form. */
 export function mountValue(option: string, text: string): MountValue {
   const [source = '', destination = '', mode = 'rw', ...more] = text.split(':');
   if (source === '' || !isAbsolute(destination) || more.length > 0 || (mode !== 'ro' && mode !== 'rw')) {
@@ -45,7 +45,7 @@ export function mountValue(option: string, text: string): MountValue {
   return { source: resolve(source), destination, readonly: mode === 'ro' };
 }
 
-/** CPUs as a fraction, at least a hundredth. @throws UsageError */
+/** A number of CPUs, at least 0.01. @throws UsageError */
 export function cpuCount(option: string, text: string): number {
   const value = Number(text);
   if (!/^\d*\.?\d+$/.test(text) || value < 0.01 || value > 10_000) {

@@ -1,6 +1,6 @@
 import metadata from '../../package.json' with { type: 'json' };
 
-/** Set by the bundler's `define`; absent when the sources run as they are. */
+/** Set by the bundler's `define`; absent when running from sources. */
 declare const PROXMOX_LXCRI_COMMIT: string | undefined;
 
 export interface VersionInfo {
@@ -10,7 +10,7 @@ export interface VersionInfo {
   node: string;
 }
 
-/** What runs here. */
+/** Versions of the program and of Node.js. */
 export function versionInfo(): VersionInfo {
   const commit = typeof PROXMOX_LXCRI_COMMIT === 'string' ? PROXMOX_LXCRI_COMMIT : undefined;
   return { version: metadata.version, commit, node: process.versions.node };

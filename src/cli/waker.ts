@@ -1,4 +1,4 @@
-/** Lets one waiter sleep until something is worth looking at. A wake between two pauses is not lost. */
+/** Lets one waiter sleep until it is woken. A wake between two pauses is not lost. */
 export class Waker {
   #changed = false;
   #resolve: () => void = () => undefined;
@@ -8,7 +8,7 @@ export class Waker {
     this.#resolve();
   }
 
-  /** Resolves on `wake` (also one since the last pause), or after `ms` in case a change went unseen. */
+  /** Resolves on `wake` (also one since the last pause), or after `ms` in case a change was missed. */
   async pause(ms: number): Promise<void> {
     if (!this.#changed) {
       await new Promise<void>((resolve) => {

@@ -45,7 +45,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   const found = (subject: string) => healthy.findings.find((finding) => finding.subject === subject)?.found ?? '';
   t.regex(found('program crun'), /\/crun: crun version \d/);
   t.regex(found('socket'), /a server listens/);
-  t.regex(found('user namespaces'), /can map ids/);
+  t.regex(found('user namespaces'), /supports idmapped mounts/);
   t.not(found('AppArmor'), '');
   await run('chmod', ['700', server.folder]);
   const closed = (await doctor(server)).findings.find(({ subject }) => subject === 'user namespaces');
@@ -63,7 +63,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
     differing.find(({ subject }) => subject === 'cgroup driver'),
     {
       status: 'warning',
-      found: 'systemd does not run this machine: pods are below their slices by path alone',
+      found: 'systemd does not run this machine; slices are plain cgroups',
     },
   );
   t.like(
@@ -90,11 +90,11 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   const { recovery, serverRuns } = await doctor(server);
   t.false(serverRuns);
   const action = (id: string) => recovery?.find((step) => step.id === id)?.action;
-  t.regex(action(pod) ?? '', /^take up again/);
-  t.regex(action(running) ?? '', /^take up again/);
-  t.regex(action(ending) ?? '', /true exit code/);
-  t.regex(action(lost) ?? '', /as lost/);
-  t.regex(action(orphan) ?? '', /^remove: a volume/);
+  t.regex(action(pod) ?? '', /^adopt/);
+  t.regex(action(running) ?? '', /^adopt/);
+  t.regex(action(ending) ?? '', /^record its exit code/);
+  t.regex(action(lost) ?? '', /exit code 255/);
+  t.regex(action(orphan) ?? '', /^remove: volume/);
   t.regex(action('broken.json') ?? '', /corrupt/);
   t.is(recovery?.length, 6);
   t.deepEqual(await leftovers(server, before), []);
@@ -115,7 +115,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   await writeFile(config, right);
   t.like(
     lacking.findings.find(({ status }) => status === 'missing'),
-    { subject: 'program /no/such/crun', found: 'not found: it runs containers' },
+    { subject: 'program /no/such/crun', found: 'not found; it runs containers' },
   );
 
   // What it foretold comes true.
@@ -140,13 +140,13 @@ test.serial('wipe refuses a running server and to go on unasked, then leaves not
   }
   const refused = await program(server, 'wipe', '--force');
   t.is(refused.code, 1);
-  t.regex(refused.stderr, /a server uses .*: stop it first/);
+  t.regex(refused.stderr, /in use by a running server; stop it first/);
   t.is((await server.containers()).containers.length, 4);
   await server.end('SIGTERM');
   const before = await inventory(server);
   const unasked = await program(server, 'wipe');
   t.is(unasked.code, 1);
-  t.regex(unasked.stderr, /hold 2 pods, 4 containers and 2 images: say --force/);
+  t.regex(unasked.stderr, /have 2 pods, 4 containers and 2 images; use --force/);
   t.deepEqual(await leftovers(server, before), []);
   const done = await program(server, 'wipe', '--force');
   t.is(done.code, 0, done.stderr);

@@ -138,7 +138,7 @@ for (const handler of ['lxc', 'crun']) {
         plan,
         [
           ...[pod, hostNetwork].map((id) => `stop ${id}`),
-          ...[running, created, onHost].map((id) => `record as lost with exit code 255 ${id}`),
+          ...[running, created, onHost].map((id) => `record exit code 255 and reason Unknown ${id}`),
         ].sort(),
       );
       t.deepEqual([...(await leaseholders(server))], []);
@@ -212,9 +212,9 @@ for (const handler of ['lxc', 'crun']) {
       t.deepEqual(
         [...new Set(await foretold(server))],
         [
-          `restore from its copy ${broken}.json`,
+          `restore from its backup ${broken}.json`,
           ...[lost, ...orphans].map((id) => `remove ${id}`),
-          ...[kept, living].map((id) => `take up again ${id}`),
+          ...[kept, living].map((id) => `adopt ${id}`),
         ].sort(),
       );
 

@@ -12,7 +12,7 @@ import { resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
 /**
- * Connects this process's streams with a running container's, until it ends or the operator detaches.
+ * Connects this process's streams to a running container's, until it exits or the operator detaches.
  * @returns the container's exit code, 0 when detached. @throws UsageError, CriError
  */
 export async function attachContainer(context: CliContext, server: ServerClient, input: Input): Promise<number> {
@@ -28,7 +28,7 @@ export async function attachContainer(context: CliContext, server: ServerClient,
   return (await awaitExit(server, containerId, new AbortController().signal)).exitCode;
 }
 
-/** Which streams the container was made with, which the CRI tells in the verbose information only. */
+/** The streams that the container was created with; CRI reports them in the verbose information only. */
 function streamsOf({ info }: ContainerStatusResponse): { stdin: boolean; tty: boolean } {
   const { config } = JSON.parse(info['info'] ?? '{}') as { config?: { stdin?: boolean; tty?: boolean } };
   return { stdin: config?.stdin === true, tty: config?.tty === true };

@@ -7,7 +7,7 @@ import { awaitExit } from '../run/await-exit.ts';
 import { resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
-/** Prints a container's log to the streams it came from; with --follow until it ends or a signal comes. */
+/** Prints a container's log to the streams it came from; with --follow until it exits or a signal arrives. */
 export async function printContainerLog(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const { id } = await resolve(server, input.args[0] ?? '', ['container']);
   const request = ContainerStatusRequest.create({ containerId: id });
@@ -34,11 +34,11 @@ export async function printContainerLog(context: CliContext, server: ServerClien
   }
 }
 
-/** A container that is removed meanwhile, or a server that goes, ends the log as its exit does. */
+/** The log also ends when the container is removed or the server stops. */
 async function awaitEnd(server: ServerClient, id: string, signal: AbortSignal): Promise<void> {
   try {
     await awaitExit(server, id, signal);
   } catch {
-    // Whatever it was, there is nothing more to wait for.
+    // On any error there is nothing more to wait for.
   }
 }

@@ -19,7 +19,7 @@ const STATES: Record<number, string> = {
   [ContainerState.CONTAINER_UNKNOWN]: 'Unknown',
 };
 
-/** Prints the containers, the newest first. */
+/** Prints the containers, newest first. */
 export async function listContainers(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const running = { state: { state: ContainerState.CONTAINER_RUNNING } };
   const request = ListContainersRequest.create({ filter: input.has('all') ? undefined : running });

@@ -17,7 +17,7 @@ import { type Found, resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
 const STOP_GRACE_SECONDS = 10;
-/** On top of the time the containers are given. */
+/** In addition to the grace period of the containers. */
 const CALL_TIMEOUT_MS = 240_000;
 
 /** Stops containers and pods and prints their ids. */
@@ -32,15 +32,15 @@ export async function stopObjects(context: CliContext, server: ServerClient, inp
 }
 
 /**
- * Removes containers and pods and prints their ids; a container that `run` left goes with its pod and its log.
- * @throws CriError FAILED_PRECONDITION for what runs, without --force.
+ * Removes containers and pods and prints their ids; a container that `run` kept is removed with its pod and its log.
+ * @throws CriError FAILED_PRECONDITION for a running one, without --force.
  */
 export async function removeObjects(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   for (const word of input.args) {
     const found = await resolve(server, word, ['container', 'pod']);
     const run = await leftByRun(server, found);
     if (!input.has('force') && (await alive(server, found))) {
-      throw failedPrecondition(`${found.kind} ${found.id} runs; stop it first, or use --force`);
+      throw failedPrecondition(`${found.kind} ${found.id} is running; stop it first, or use --force`);
     }
     const whole = run?.pod ?? found;
     if (run !== undefined || input.has('force')) await stop(server, whole, STOP_GRACE_SECONDS);

@@ -18,7 +18,7 @@ const NAMES: Record<number, string> = {
   [ContainerEventType.CONTAINER_DELETED_EVENT]: 'deleted',
 };
 
-/** One event, as it is printed. */
+/** The printed form of an event. */
 interface Line {
   time: string;
   event: string;
@@ -29,7 +29,7 @@ interface Line {
   namespace: string;
 }
 
-/** Prints what happens to containers and pods from now on, a line each, until a signal comes. @throws CriError */
+/** Prints new events of containers and pods, a line each, until a signal arrives. @throws CriError */
 export async function followEvents(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const ended = new AbortController();
   void untilSignal(context).then(() => {

@@ -7,15 +7,15 @@ import { resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
 /**
- * Runs a command in a container with this process's streams. With --timeout it has no input, and what it wrote is printed
- * when it has ended. @returns its exit code. @throws UsageError, CriError
+ * Runs a command in a container with this process's streams. With --timeout it has no input, and its output is printed
+ * after it exited. @returns its exit code. @throws UsageError, CriError
  */
 export async function execCommand(context: CliContext, server: ServerClient, input: Input): Promise<number> {
   const [word = '', ...cmd] = input.args;
   const options = { stdin: input.has('interactive'), output: true, tty: input.has('tty'), detachKeys: Buffer.alloc(0) };
   requireTerminal(context, options);
   const seconds = wholeNumber('timeout', input.text('timeout') ?? '0');
-  if (seconds > 0 && (options.stdin || options.tty)) throw new UsageError('--timeout goes with neither -i nor -t');
+  if (seconds > 0 && (options.stdin || options.tty)) throw new UsageError('--timeout cannot be combined with -i or -t');
   const { id: containerId } = await resolve(server, word, ['container']);
   if (seconds > 0) return execSync(context, server, { containerId, cmd, timeout: BigInt(seconds) });
   const request = ExecRequest.create({ containerId, cmd, ...streamFlags(options) });

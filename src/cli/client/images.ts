@@ -20,7 +20,7 @@ import { formatBytes, shortId } from '../output/units.ts';
 import { pullImage } from './pull.ts';
 import type { ServerClient } from './server.ts';
 
-/** Prints the images, one line for each of their names. */
+/** Prints the images, a line for each name. */
 export async function listImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const { images } = await server.call(ImageServiceService.listImages, ListImagesRequest.create());
   if (input.has('quiet')) {
@@ -59,12 +59,12 @@ function imageRows(image: Image, { full, digests }: { full: boolean; digests: bo
   });
 }
 
-/** Pulls the images one after the other and prints their ids. @throws CriError */
+/** Pulls the images in order and prints their ids. @throws CriError */
 export async function pullImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
   for (const image of names) context.stdout.write(`${await pullImage(context, server, image)}\n`);
 }
 
-/** Has the server read an archive, and prints the ids and names of the images in it. */
+/** Lets the server import an archive, and prints the ids and names of its images. */
 export async function importImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const request = ImportRequest.create({ path: resolve(input.args[0] ?? ''), reference: input.text('name') ?? '' });
   const response = await server.call(ImageStoreService.import, request, { timeoutMs: 0 });
@@ -72,7 +72,7 @@ export async function importImages(context: CliContext, server: ServerClient, in
   else context.stdout.write([...response.imageIds, ...response.names].map((line) => `${line}\n`).join(''));
 }
 
-/** Has the server write an image into a file, and prints the digest in it. */
+/** Lets the server export an image to a file, and prints its digest. */
 export async function exportImage(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const [image = '', path = ''] = input.args;
   const request = ExportRequest.create({ image, path: resolve(path) });
@@ -81,7 +81,7 @@ export async function exportImage(context: CliContext, server: ServerClient, inp
   else context.stdout.write(`${response.digest}\n`);
 }
 
-/** Has the server remove unused images, and prints their ids and what that freed. */
+/** Lets the server remove unused images, and prints their ids and the freed space. */
 export async function pruneImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const response = await server.call(ImageStoreService.prune, PruneRequest.create(), { timeoutMs: 0 });
   if (input.text('output') === 'json') {
@@ -95,7 +95,7 @@ export async function pruneImages(context: CliContext, server: ServerClient, inp
 /** Removes the images. @throws CriError for the first that cannot be removed; NOT_FOUND when there is none. */
 export async function removeImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
   for (const image of names) {
-    // For the CRI the removal of an image that is not there is a success.
+    // CRI: RemoveImage succeeds when the image does not exist.
     const status = ImageStatusRequest.create({ image: { image } });
     const found = await server.call(ImageServiceService.imageStatus, status);
     if (found.image === undefined) throw notFound('image', image);

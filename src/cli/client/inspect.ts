@@ -12,7 +12,7 @@ import { readable } from '../output/readable.ts';
 import { type Found, resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
-/** Prints the verbose status of the container, pod or image that a word names, looked for in this order. */
+/** Prints the verbose status of the named container, pod or image, looked up in this order. */
 export async function inspectObject(context: CliContext, server: ServerClient, word: string): Promise<void> {
   const found = await find(server, word);
   const response = found === undefined ? await imageStatus(server, word) : await objectStatus(server, found);
@@ -42,10 +42,10 @@ async function imageStatus(server: ServerClient, image: string): Promise<{ info:
   const request = ImageStatusRequest.create({ image: { image }, verbose: true });
   const response = await server.call(ImageServiceService.imageStatus, request);
   if (response.image !== undefined) return response;
-  throw new CriError(StatusCode.NOT_FOUND, `there is no container, pod or image ${JSON.stringify(image)}`);
+  throw new CriError(StatusCode.NOT_FOUND, `container, pod or image ${JSON.stringify(image)} not found`);
 }
 
-/** The CRI carries the information as texts, which are JSON where they hold more than a word. */
+/** CRI's verbose information is a map of strings, some of which are JSON. */
 function parseInfo(info: Record<string, string>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(info).map(([key, text]) => {

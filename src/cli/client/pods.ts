@@ -7,7 +7,7 @@ import { formatTable } from '../output/table.ts';
 import { formatAge, shortId } from '../output/units.ts';
 import type { ServerClient } from './server.ts';
 
-/** Prints the pod sandboxes, the newest first. */
+/** Prints the pod sandboxes, newest first. */
 export async function listPods(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const { items } = await server.call(RuntimeServiceService.listPodSandbox, ListPodSandboxRequest.create());
   items.sort((a, b) => Number(b.createdAt - a.createdAt));

@@ -9,7 +9,7 @@ import { untilSignal } from '../until-signal.ts';
 import { resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
-/** One port to forward; `local` 0 takes a free one. */
+/** One port to forward; `local` 0: a free port. */
 interface Forward {
   local: number;
   remote: number;
@@ -17,12 +17,12 @@ interface Forward {
 
 const PROTOCOL = 'v4.channel.k8s.io';
 const Channel = { data: 0, error: 1 } as const;
-/** Each channel begins with the port it stands for. */
+/** Length of the port number that starts each channel. */
 const PORT_BYTES = 2;
 
 /**
- * Listens on local ports and carries each connection into a pod, until a signal comes.
- * @throws UsageError, CriError UNAVAILABLE when a local port cannot be had.
+ * Listens on local ports and forwards each connection to a pod, until a signal arrives.
+ * @throws UsageError, CriError UNAVAILABLE when a local port is in use.
  */
 export async function forwardPorts(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const [word = '', ...ports] = input.args;
@@ -75,7 +75,7 @@ function listen(listener: Server, host: string, port: number): Promise<string> {
   });
 }
 
-/** Carries one connection by a session of its own. @throws CriError with what the server says of it. */
+/** Forwards one connection in its own streaming session. @throws CriError with the server's message. */
 async function carry(server: ServerClient, podSandboxId: string, port: number, socket: Socket): Promise<void> {
   socket.on('error', () => undefined); // 'close' follows
   const { url } = await server.call(
@@ -107,7 +107,7 @@ async function carry(server: ServerClient, podSandboxId: string, port: number, s
   socket.end();
 }
 
-/** Leaves out the port that a channel begins with, however it is cut. */
+/** Drops the port number at the start of a channel, however the messages are split. */
 function afterPort(sink: (content: Buffer) => Promise<void>): (content: Buffer) => Promise<void> {
   let left = PORT_BYTES;
   return async (content) => {

@@ -5,8 +5,8 @@ import { formatBytes } from '../output/units.ts';
 import type { ServerClient } from './server.ts';
 
 /**
- * Pulls an image, with a line on standard error when it begins and one with size and duration when it has ended: the CRI
- * tells nothing in between. @returns its id. @throws CriError
+ * Pulls an image. Writes a line to standard error at the start and one with size and duration at the end; CRI reports no
+ * progress. @returns its id. @throws CriError
  */
 export async function pullImage(
   context: CliContext,

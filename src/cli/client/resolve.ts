@@ -10,20 +10,20 @@ import {
 import { invalidArgument, notFound } from '../../core/model/errors.ts';
 import type { ServerClient } from './server.ts';
 
-/** What a word on the command line can mean. */
+/** A container or pod that an argument names. */
 export type Found = { kind: 'container'; id: string } | { kind: 'pod'; id: string };
 
 interface Candidate {
   found: Found;
   name: string;
-  /** Runs, or is ready; of several with one name these are meant. */
+  /** Running or ready; preferred among several with the same name. */
   alive: boolean;
 }
 
 /**
- * Finds a container or pod by its id, the beginning of it, or its name; `kinds` says what is looked for. Of one name, a
- * container goes before a pod, and what is alive before what is not.
- * @throws CriError NOT_FOUND, or INVALID_ARGUMENT when more than one is meant.
+ * Finds a container or pod by its id, a prefix of it, or its name, among `kinds`. Among several with the same name, a
+ * container is preferred to a pod, and a running one to a stopped one.
+ * @throws CriError NOT_FOUND, or INVALID_ARGUMENT when it is ambiguous.
  */
 export async function resolve(server: ServerClient, word: string, kinds: readonly Found['kind'][]): Promise<Found> {
   const candidates: Candidate[] = [];
@@ -47,10 +47,10 @@ function choose(word: string, candidates: readonly Candidate[], what: string): F
   if (first === undefined) throw notFound(what, word);
   if (others.length === 0) return first.found;
   const ids = matches.map(({ found }) => `${found.kind} ${found.id.slice(0, 13)}`).join(', ');
-  throw invalidArgument(JSON.stringify(word), `means more than one: ${ids}; give more of the id`);
+  throw invalidArgument(JSON.stringify(word), `is ambiguous: ${ids}; use a longer id`);
 }
 
-/** Containers rather than pods, and of those what is alive rather than what is not. */
+/** Containers before pods, running ones before stopped ones. */
 function mostMeant(named: readonly Candidate[]): readonly Candidate[] {
   const containers = named.filter(({ found }) => found.kind === 'container');
   const meant = containers.length > 0 ? containers : named;

@@ -4,7 +4,7 @@ import { Client, type ClientReadableStream, type ServiceError, credentials, stat
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { UsageError } from '../command.ts';
 
-/** A call as the generated service definitions describe it. */
+/** An RPC of the generated service definitions. */
 export interface Method<Request, Response> {
   path: string;
   requestSerialize: (value: Request) => Buffer;
@@ -20,21 +20,21 @@ export interface CallOptions {
 const DEFAULT_TIMEOUT_MS = 30_000;
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
-/** A connection to the running server. Errors of calls are CriErrors with the server's code and words. */
+/** A connection to the running server. RPC errors are CriErrors with the server's code and message. */
 export class ServerClient implements Disposable {
   readonly #path: string;
   readonly #client: Client;
 
-  /** `address` is `unix:///absolute/path`, or the path alone; nothing is connected yet. @throws UsageError for another address. */
+  /** `address` is `unix:///absolute/path` or the path; does not connect yet. @throws UsageError for another address. */
   constructor(address: string) {
     const path = /^(?:unix:\/\/)?(\/.+)$/.exec(address)?.[1];
     if (path === undefined)
       throw new UsageError(
-        `${JSON.stringify(address)}: the address must be unix:///absolute/path.sock, or the path alone`,
+        `${JSON.stringify(address)}: the address must be unix:///absolute/path.sock or an absolute path`,
       );
     this.#path = path;
     this.#client = new Client(`unix:${path}`, credentials.createInsecure(), {
-      // A path is no valid :authority, and servers may refuse it.
+      // A path is not a valid :authority; servers may refuse it.
       'grpc.default_authority': 'localhost',
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
@@ -58,7 +58,7 @@ export class ServerClient implements Disposable {
       { deadline },
       (error, response) => {
         if (error === null && response !== undefined) resolve(response);
-        else reject(error ?? new CriError(StatusCode.INTERNAL, 'the server answered without a message'));
+        else reject(error ?? new CriError(StatusCode.INTERNAL, 'the server sent no response'));
       },
     );
     const cancel = () => {
@@ -100,14 +100,14 @@ export class ServerClient implements Disposable {
     this.#client.close();
   }
 
-  /** What is thrown in place of an error of {@link stream}: a CriError, where it came from the call. */
+  /** Converts an error of {@link stream} to a CriError, if it came from the RPC. */
   async explain(error: unknown): Promise<unknown> {
     if (!isServiceError(error)) return error;
     if (error.code === status.UNAVAILABLE) {
       const reason = await whyUnreachable(this.#path);
       if (reason !== undefined) return unavailable(await reasonText(this.#path, reason), error);
     }
-    return new CriError(error.code as StatusCode, error.details || `the call failed with code ${String(error.code)}`, {
+    return new CriError(error.code as StatusCode, error.details || `the RPC failed with code ${String(error.code)}`, {
       cause: error,
     });
   }
@@ -117,7 +117,7 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
 }
 
-/** The system's error code when nobody answers on the socket, undefined when somebody does. */
+/** The error code of a failed connection to the socket, undefined when it succeeds. */
 function whyUnreachable(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -133,14 +133,14 @@ function whyUnreachable(path: string): Promise<string | undefined> {
 
 async function reasonText(path: string, reason: string): Promise<string> {
   const address = `unix://${path}`;
-  if (reason === 'EACCES') return `no permission for the socket ${address}: it needs root${await groupText(path)}`;
+  if (reason === 'EACCES') return `permission denied on socket ${address}; run as root${await groupText(path)}`;
   return (
     `no server listens on ${address} (${reason}); start it with "systemctl start proxmox-lxcri" ` +
     'or "proxmox-lxcri serve", or name its socket with --address'
   );
 }
 
-/** Names the group that may use a socket beside root, where there is one and it can be seen. */
+/** Names the group that may use a socket beside root, if it is known. */
 async function groupText(path: string): Promise<string> {
   try {
     const { gid } = await stat(path);

@@ -10,14 +10,14 @@ import { resolve } from './resolve.ts';
 import type { ServerClient } from './server.ts';
 
 const INTERVAL_MS = 1000;
-/** ECMA-48: cursor to the first line, and all below it away. */
+/** ECMA-48: cursor to the first line, and erase everything below. */
 const REDRAW = '\u001b[H\u001b[J';
 
-/** Use of one container. */
+/** Usage of one container. */
 interface Usage {
   id: string;
   name: string;
-  /** Of one CPU, between two looks. */
+  /** Fraction of one CPU between two samples. */
   cpuPercent: number;
   memoryBytes: bigint;
   /** undefined: none. */
@@ -25,7 +25,7 @@ interface Usage {
   writtenBytes: bigint;
 }
 
-/** Prints what containers use, once or every second until a signal comes. @throws CriError */
+/** Prints the usage of containers, once or every second until a signal arrives. @throws CriError */
 export async function showStats(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const ids = await Promise.all(input.args.map(async (word) => (await resolve(server, word, ['container'])).id));
   const look = async () => {

@@ -11,14 +11,14 @@ import type { ServerClient } from './server.ts';
 /** USER_HZ, 100 on x86-64 and arm64 (time(7)). */
 const TICKS_PER_SECOND = 100;
 
-/** Prints the processes of a container, by the node's process ids; the image needs no ps(1). @throws CriError */
+/** Prints the processes of a container with their pids on the node; the image needs no ps(1). @throws CriError */
 export async function showProcesses(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const { id: containerId } = await resolve(server, input.args[0] ?? '', ['container']);
   const request = ContainerStatusRequest.create({ containerId, verbose: true });
   const { status, info } = await server.call(RuntimeServiceService.containerStatus, request);
   const { pid = 0 } = JSON.parse(info['info'] ?? '{}') as { pid?: number };
   if (status?.state !== ContainerState.CONTAINER_RUNNING || pid === 0) {
-    throw failedPrecondition(`container ${containerId} does not run`);
+    throw failedPrecondition(`container ${containerId} is not running`);
   }
   const cgroups = await readText(`/proc/${String(pid)}/cgroup`);
   const rows: string[][] = [];
@@ -48,13 +48,13 @@ function entry(line: string): [string, string] {
   return [`${hierarchy}:${controllers}`, path.join(':')];
 }
 
-/** undefined when the process has ended. */
+/** undefined when the process has exited. */
 async function processRow(pid: string): Promise<string[] | undefined> {
   const [status, stat, command] = await Promise.all(
     ['status', 'stat', 'cmdline'].map((file) => readText(`/proc/${pid}/${file}`)),
   );
   const field = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(status ?? '')?.[1] ?? '';
-  // proc_pid_stat(5): the name is in parentheses and may hold any; utime and stime are the 14th and 15th field.
+  // proc_pid_stat(5): the name is in parentheses and may contain any; utime and stime are the 14th and 15th field.
   const after = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
   if (after.length < 13) return undefined;
   const seconds = Math.floor((Number(after[11]) + Number(after[12])) / TICKS_PER_SECOND);
@@ -70,7 +70,7 @@ async function processRow(pid: string): Promise<string[] | undefined> {
   ];
 }
 
-/** '' when it is gone. */
+/** '' when it does not exist. */
 async function readText(path: string): Promise<string> {
   try {
     return (await readFile(path, 'utf8')).trimEnd();

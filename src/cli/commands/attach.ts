@@ -6,9 +6,9 @@ export const attach: Command = {
   name: 'attach',
   summary: "connect to a running container's input and output",
   description:
-    'Goes on until the container ends, and exits with its exit code, or until the detach keys are typed. It shows what is ' +
-    'written from then on; "logs" shows the rest.',
-  arguments: [{ name: 'CONTAINER', description: 'id, beginning of an id, or name', kind: 'container' }],
+    'Runs until the container exits, and exits with its exit code, or until the detach keys are typed. It shows only new ' +
+    'output; use "logs" for earlier output.',
+  arguments: [{ name: 'CONTAINER', description: 'id, prefix of an id, or name', kind: 'container' }],
   options: [{ name: 'no-stdin', description: 'output only' }, DETACH_KEYS_OPTION, ...SERVER_OPTIONS],
   exitCodeOf,
   async run(context, input) {

@@ -4,7 +4,7 @@ export const completion: Command = {
   name: 'completion',
   summary: 'print a completion script for a shell',
   description:
-    'The script completes commands, options and their values, and asks the server, which --address or --config on the line names, for names of containers, pods and images.',
+    'The script completes commands, options and their values. Names of containers, pods and images are requested from the server of --address or --config on the line.',
   arguments: [{ name: 'SHELL', description: 'the shell', choices: ['bash', 'zsh', 'fish'] }],
   examples: [
     'completion bash > /usr/share/bash-completion/completions/proxmox-lxcri',
@@ -13,7 +13,7 @@ export const completion: Command = {
   ],
   readsConfiguration: true,
   async run(context, input) {
-    // The table holds this command; imported at the top it would be a cycle.
+    // The table contains this command: a static import would be a cycle.
     const { COMMANDS } = await import('../registry.ts');
     const { completionScript } = await import('../completion/index.ts');
     context.stdout.write(completionScript(input.args[0] ?? '', COMMANDS));

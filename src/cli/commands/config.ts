@@ -17,22 +17,22 @@ const printDefault: Command = {
 
 const check: Command = {
   name: 'check',
-  summary: 'tell what is wrong with the configuration',
-  description: 'Exits with 0 when it is right, with 1 and one line a problem when it is not.',
+  summary: 'validate the configuration',
+  description: 'Exits with 0 when it is valid, else with 1 and one line per problem.',
   options,
   readsConfiguration: true,
   async run(context, input) {
     const { loadConfig } = await import('../../core/config/load.ts');
     const { files } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
     const read = files.length === 0 ? 'no file, all defaults' : files.join(', ');
-    context.stdout.write(`The configuration is right (${read})\n`);
+    context.stdout.write(`The configuration is valid (${read})\n`);
     return 0;
   },
 };
 
 const dump: Command = {
   name: 'dump',
-  summary: 'print the configuration in force, all files merged',
+  summary: 'print the effective configuration, all files merged',
   options,
   readsConfiguration: true,
   async run(context, input) {
@@ -48,6 +48,6 @@ const dump: Command = {
 
 export const config: Command = {
   name: 'config',
-  summary: 'print or check the configuration',
+  summary: 'print or validate the configuration',
   commands: [printDefault, check, dump],
 };

@@ -6,12 +6,12 @@ export const cp: Command = {
   name: 'cp',
   summary: 'copy files or directories into or out of a running container',
   description:
-    'One of the two is CONTAINER:PATH. An existing directory as TARGET takes the source in, another name is the new name. ' +
-    'Needs tar and test in the container. Files get the owner who runs there or here; devices are left out, and what comes ' +
-    'out has no set-user-ID bits.',
+    'One of the two is CONTAINER:PATH. The source is copied into TARGET if that is an existing directory, else to that name. ' +
+    'Requires tar and test in the container. Files belong to the user of the container or of this command; devices are ' +
+    'skipped, and files copied out have no set-user-ID bits.',
   arguments: [
-    { name: 'SOURCE', description: 'what to copy', kind: 'file' },
-    { name: 'TARGET', description: 'where to', kind: 'file' },
+    { name: 'SOURCE', description: 'file or directory to copy', kind: 'file' },
+    { name: 'TARGET', description: 'destination', kind: 'file' },
   ],
   options: SERVER_OPTIONS,
   examples: ['cp site.conf web:/etc/nginx/conf.d/', 'cp web:/var/log/nginx logs'],

@@ -3,10 +3,10 @@ import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, OUTPUT_OPTION, configFlags } from '
 
 export const doctor: Command = {
   name: 'doctor',
-  summary: 'tell what this machine lacks, and what the next start would do',
+  summary: 'check this machine, and report what the next start would do',
   description:
-    'Looks at programs, kernel, cgroups, capabilities, CNI configuration, folders and socket, and at what an earlier ' +
-    'server left in its folders. It changes nothing. Exits with 1 when something is missing.',
+    'Checks programs, kernel, cgroups, capabilities, CNI configuration, directories and socket, and the data of an earlier ' +
+    'server. It changes nothing. Exits with 1 when something is missing.',
   options: [OUTPUT_OPTION, CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
   examples: ['doctor', 'doctor -o json --root /var/lib/proxmox-lxcri'],
   readsConfiguration: true,
@@ -29,8 +29,8 @@ export const doctor: Command = {
     const colour = isTTY && !context.env['NO_COLOR'];
     context.stdout.write(formatFindings(findings, { width: columns, colour }));
     if (recovery === undefined)
-      context.stdout.write('\nA server uses these folders; it has recovered what it found.\n');
-    else if (recovery.length === 0) context.stdout.write('\nThe next start finds nothing to recover.\n');
+      context.stdout.write('\nA running server uses these directories; it has reconciled them.\n');
+    else if (recovery.length === 0) context.stdout.write('\nThe next start has nothing to recover.\n');
     else {
       const steps = recovery.map(({ kind, id, action }) => [kind, id, action]);
       context.stdout.write(`\nThe next start would:\n${formatTable(['WHAT', 'ID', 'DO'], steps)}`);

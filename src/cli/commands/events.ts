@@ -3,9 +3,8 @@ import { FORMAT_OPTION, SERVER_OPTIONS } from '../options.ts';
 
 export const events: Command = {
   name: 'events',
-  summary: 'follow what happens to containers and pods',
-  description:
-    'Prints a line for each event from then on, until SIGINT or SIGTERM; with --format json one object a line.',
+  summary: 'follow the events of containers and pods',
+  description: 'Prints a line for each new event, until SIGINT or SIGTERM; with --format json one object per line.',
   options: [FORMAT_OPTION, ...SERVER_OPTIONS],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');

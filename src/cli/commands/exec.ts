@@ -6,20 +6,20 @@ export const exec: Command = {
   name: 'exec',
   summary: 'run a command in a running container and wait for it',
   description:
-    'Passes its output on and exits with its exit code: 128 plus the number of a signal that ended it, 127 when there is ' +
-    'no such program, 126 when it cannot be executed, 125 when the call failed. The command ends with this one.',
+    'Prints its output and exits with its exit code: 128 plus the number of the signal that killed it, 127 when the program ' +
+    'does not exist, 126 when it cannot be executed, 125 when the RPC failed. When this client exits, so does the command.',
   arguments: [
-    { name: 'CONTAINER', description: 'id, beginning of an id, or name', kind: 'container' },
-    { name: 'COMMAND', description: 'what to run', variadic: true },
+    { name: 'CONTAINER', description: 'id, prefix of an id, or name', kind: 'container' },
+    { name: 'COMMAND', description: 'command and arguments', variadic: true },
   ],
   passThrough: true,
   options: [
-    { name: 'interactive', short: 'i', description: 'pass standard input on' },
-    { name: 'tty', short: 't', description: 'give it a terminal' },
+    { name: 'interactive', short: 'i', description: 'forward standard input' },
+    { name: 'tty', short: 't', description: 'allocate a terminal' },
     {
       name: 'timeout',
       value: 'SECONDS',
-      description: 'kill the command then (default: never); it has no input, and its output comes in the end',
+      description: 'kill the command after this time (default: never); without input, and with output at the end only',
     },
     ...SERVER_OPTIONS,
   ],

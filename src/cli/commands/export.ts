@@ -5,10 +5,10 @@ export const exportCommand: Command = {
   name: 'export',
   summary: 'write an image to a file',
   description:
-    'Makes an oci-archive with all files of the image in one layer, which import, podman and skopeo read. The path is on the host of the server; the file must not exist.',
+    'Writes an oci-archive with all files of the image in one layer, for import, podman and skopeo. The path is on the host of the server; the file must not exist.',
   arguments: [
     { name: 'IMAGE', description: 'name or id', kind: 'image' },
-    { name: 'PATH', description: 'the file to make', kind: 'file' },
+    { name: 'PATH', description: 'file to write', kind: 'file' },
   ],
   options: [OUTPUT_OPTION, ...SERVER_OPTIONS],
   examples: ['export docker.io/library/busybox:latest busybox.tar'],

@@ -6,7 +6,7 @@ export const images: Command = {
   summary: 'list images',
   options: [
     NAMES_OPTION,
-    { name: 'digests', description: 'show the digest by which each image can be pulled again' },
+    { name: 'digests', description: 'show the repository digest of each image' },
     ...LIST_OPTIONS,
   ],
   async run(context, input) {

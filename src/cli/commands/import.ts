@@ -3,12 +3,12 @@ import { OUTPUT_OPTION, SERVER_OPTIONS } from '../options.ts';
 
 export const importCommand: Command = {
   name: 'import',
-  summary: 'bring in images from a file or folder',
+  summary: 'import images from a file or directory',
   description:
-    'Reads OCI image layouts, oci-archives, docker-archives and tarballs of root file systems (Proxmox VE templates). The path is on the host of the server.',
-  arguments: [{ name: 'PATH', description: 'the archive or layout', kind: 'file' }],
+    'Reads OCI image layouts, oci-archives, docker-archives and tarballs of root filesystems (Proxmox VE templates). The path is on the host of the server.',
+  arguments: [{ name: 'PATH', description: 'archive or layout', kind: 'file' }],
   options: [
-    { name: 'name', value: 'REFERENCE', description: 'name to give the image (default: the names in the archive)' },
+    { name: 'name', value: 'REFERENCE', description: 'name of the image (default: the names in the archive)' },
     OUTPUT_OPTION,
     ...SERVER_OPTIONS,
   ],

@@ -3,9 +3,9 @@ import { SERVER_OPTIONS } from '../options.ts';
 
 export const inspect: Command = {
   name: 'inspect',
-  summary: 'print all that is known of containers, pods or images',
-  description: 'Prints JSON, as the CRI gives it, with the verbose information.',
-  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'object' }],
+  summary: 'print the status of containers, pods or images',
+  description: 'Prints the verbose CRI status as JSON.',
+  arguments: [{ name: 'ID', description: 'id, prefix of an id, or name', variadic: true, kind: 'object' }],
   options: SERVER_OPTIONS,
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');

@@ -3,12 +3,12 @@ import { SERVER_OPTIONS } from '../options.ts';
 
 export const logs: Command = {
   name: 'logs',
-  summary: 'print what a container wrote',
+  summary: 'print the log of a container',
   description: "Reads the container's log file, which is on the host of the server.",
-  arguments: [{ name: 'CONTAINER', description: 'id, beginning of an id, or name', kind: 'container' }],
+  arguments: [{ name: 'CONTAINER', description: 'id, prefix of an id, or name', kind: 'container' }],
   options: [
-    { name: 'follow', short: 'f', description: 'go on until the container ends' },
-    { name: 'timestamps', short: 't', description: 'with the time of each line' },
+    { name: 'follow', short: 'f', description: 'follow the log until the container exits' },
+    { name: 'timestamps', short: 't', description: 'print the time of each line' },
     ...SERVER_OPTIONS,
   ],
   async run(context, input) {

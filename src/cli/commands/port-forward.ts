@@ -4,9 +4,9 @@ import { SERVER_OPTIONS } from '../options.ts';
 export const portForward: Command = {
   name: 'port-forward',
   summary: 'forward local ports to ports of a pod',
-  description: 'Goes on until SIGINT or SIGTERM. ":80" takes a free local port, which is printed.',
+  description: 'Runs until SIGINT or SIGTERM. ":80" uses a free local port, which is printed.',
   arguments: [
-    { name: 'POD', description: 'id, beginning of an id, or name', kind: 'pod' },
+    { name: 'POD', description: 'id, prefix of an id, or name', kind: 'pod' },
     { name: '[LOCAL:]PORT', description: 'local port and port of the pod', variadic: true },
   ],
   options: [

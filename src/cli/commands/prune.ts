@@ -4,7 +4,7 @@ import { OUTPUT_OPTION, SERVER_OPTIONS } from '../options.ts';
 export const prune: Command = {
   name: 'prune',
   summary: 'remove the images that no container uses',
-  description: 'Images that the configuration pins stay. Prints the ids of those that are gone.',
+  description: 'Keeps pinned images (images.pinned). Prints the ids of removed images.',
   options: [OUTPUT_OPTION, ...SERVER_OPTIONS],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');

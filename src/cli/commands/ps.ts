@@ -4,7 +4,11 @@ import { LIST_OPTIONS, NAMES_OPTION } from '../options.ts';
 export const ps: Command = {
   name: 'ps',
   summary: 'list containers',
-  options: [{ name: 'all', short: 'a', description: 'also those that do not run' }, NAMES_OPTION, ...LIST_OPTIONS],
+  options: [
+    { name: 'all', short: 'a', description: 'include containers that are not running' },
+    NAMES_OPTION,
+    ...LIST_OPTIONS,
+  ],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { listContainers } = await import('../client/containers.ts');

@@ -4,9 +4,9 @@ import { SERVER_OPTIONS } from '../options.ts';
 export const rm: Command = {
   name: 'rm',
   summary: 'remove containers or pods',
-  description: 'A pod goes with its containers. What runs is refused unless --force is given.',
-  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'object' }],
-  options: [{ name: 'force', short: 'f', description: 'also what runs' }, ...SERVER_OPTIONS],
+  description: 'Removes a pod with its containers. Running ones require --force.',
+  arguments: [{ name: 'ID', description: 'id, prefix of an id, or name', variadic: true, kind: 'object' }],
+  options: [{ name: 'force', short: 'f', description: 'stop running ones first' }, ...SERVER_OPTIONS],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { removeObjects } = await import('../client/end.ts');

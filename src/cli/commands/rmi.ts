@@ -4,7 +4,7 @@ import { SERVER_OPTIONS } from '../options.ts';
 export const rmi: Command = {
   name: 'rmi',
   summary: 'remove images',
-  description: 'An image goes with all its names.',
+  description: 'Removes an image with all its names.',
   arguments: [{ name: 'IMAGE', description: 'name or id', variadic: true, kind: 'image' }],
   options: SERVER_OPTIONS,
   async run(context, input) {

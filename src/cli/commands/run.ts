@@ -6,22 +6,22 @@ export const run: Command = {
   name: 'run',
   summary: 'run a command in a new container and wait for it',
   description:
-    'Makes a pod with one container, passes its output on, exits with its exit code, and removes the pod. The first ' +
-    'SIGINT or SIGTERM asks the container to stop, the second kills it. Without COMMAND it runs what the image says; ' +
-    'with it, after the entry point of the image. Where a kubelet uses the same server, it ends pods that it does not ' +
-    'know. Exit codes of its own: 127 when there is no such program, 126 when it cannot be executed, 124 for ' +
-    '--timeout, 125 when anything else failed.',
+    'Creates a pod with one container, prints its output, exits with its exit code, and removes the pod. The first ' +
+    'SIGINT or SIGTERM stops the container, the second kills it. Without COMMAND it runs the command of the image; ' +
+    'COMMAND is appended to the entry point of the image. A kubelet that uses the same server stops pods that it does not ' +
+    'know. Other exit codes: 127 when the program does not exist, 126 when it cannot be executed, 124 for ' +
+    '--timeout, 125 for other errors.',
   arguments: [
     { name: 'IMAGE', description: 'name or id of the image', kind: 'image' },
-    { name: 'COMMAND', description: 'what to run', optional: true, variadic: true },
+    { name: 'COMMAND', description: 'command and arguments', optional: true, variadic: true },
   ],
   passThrough: true,
   options: [
-    { name: 'name', value: 'NAME', description: 'name of the pod and the container (default: made up)' },
+    { name: 'name', value: 'NAME', description: 'name of the pod and the container (default: generated)' },
     {
       name: 'handler',
       value: 'NAME',
-      description: 'RuntimeClass handler (default: the configured one)',
+      description: 'RuntimeClass handler (default: runtime.default_handler)',
       kind: 'handler',
     },
     { name: 'env', short: 'e', value: 'KEY=VALUE', description: 'environment variable', repeat: true },
@@ -30,7 +30,7 @@ export const run: Command = {
       name: 'mount',
       short: 'v',
       value: 'SRC:DST[:ro]',
-      description: 'file or folder of the host',
+      description: 'bind mount of a file or directory of the host',
       repeat: true,
       kind: 'file',
     },
@@ -42,14 +42,14 @@ export const run: Command = {
     { name: 'label', value: 'KEY=VALUE', description: 'label of the pod and the container', repeat: true },
     {
       name: 'privileged',
-      description: 'without seccomp, AppArmor and masked paths, with all capabilities and devices',
+      description: 'all capabilities and devices; no seccomp, AppArmor and masked paths',
     },
     {
       name: 'security-opt',
       value: 'OPT',
       description:
         'seccomp=unconfined|FILE, apparmor=unconfined|PROFILE, systempaths=unconfined or no-new-privileges ' +
-        '(default: what the kubelet asks for)',
+        '(default: as the kubelet)',
       repeat: true,
     },
     {
@@ -58,12 +58,12 @@ export const run: Command = {
       description: 'when to pull the image (default missing)',
       choices: ['always', 'missing', 'never'],
     },
-    { name: 'timeout', value: 'SECONDS', description: 'stop the container then, and exit with 124' },
-    { name: 'interactive', short: 'i', description: 'pass standard input on' },
-    { name: 'tty', short: 't', description: 'give it a terminal' },
+    { name: 'timeout', value: 'SECONDS', description: 'stop the container after this time, and exit with 124' },
+    { name: 'interactive', short: 'i', description: 'forward standard input' },
+    { name: 'tty', short: 't', description: 'allocate a terminal' },
     DETACH_KEYS_OPTION,
-    { name: 'detach', short: 'd', description: 'print the id of the container and leave it running' },
-    { name: 'keep', description: 'do not remove the pod and the log in the end' },
+    { name: 'detach', short: 'd', description: 'print the id of the container and return' },
+    { name: 'keep', description: 'keep the pod and the log' },
     ...SERVER_OPTIONS,
   ],
   examples: [

@@ -5,8 +5,8 @@ export const serve: Command = {
   name: 'serve',
   summary: 'run the server in the foreground',
   description:
-    'Serves the CRI to the kubelet until SIGTERM or SIGINT; containers run on without it. SIGHUP reads the configuration ' +
-    'again. The options override keys of the configuration.',
+    'Serves CRI until SIGTERM or SIGINT; containers keep running without it. SIGHUP reloads log.level of the configuration ' +
+    'files. The options override keys of the configuration.',
   options: [CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
   examples: ['serve', 'serve --root /tmp/try/root --state /tmp/try/state --listen unix:///tmp/try/cri.sock'],
   readsConfiguration: true,

@@ -4,13 +4,13 @@ import { SERVER_OPTIONS } from '../options.ts';
 export const stop: Command = {
   name: 'stop',
   summary: 'stop containers or pods',
-  arguments: [{ name: 'ID', description: 'id, beginning of an id, or name', variadic: true, kind: 'object' }],
+  arguments: [{ name: 'ID', description: 'id, prefix of an id, or name', variadic: true, kind: 'object' }],
   options: [
     {
       name: 'timeout',
       short: 't',
       value: 'SECONDS',
-      description: 'time a container has before it is killed (default 10)',
+      description: 'grace period before a container is killed (default 10)',
     },
     ...SERVER_OPTIONS,
   ],

@@ -4,8 +4,8 @@ import { SERVER_OPTIONS } from '../options.ts';
 export const top: Command = {
   name: 'top',
   summary: 'list the processes of a container',
-  description: "Reads them from the node's /proc, on the host of the server: the image needs no ps.",
-  arguments: [{ name: 'CONTAINER', description: 'id, beginning of an id, or name', kind: 'container' }],
+  description: 'Reads /proc of the node, on the host of the server: the image needs no ps.',
+  arguments: [{ name: 'CONTAINER', description: 'id, prefix of an id, or name', kind: 'container' }],
   options: SERVER_OPTIONS,
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');

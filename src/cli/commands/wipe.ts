@@ -3,13 +3,13 @@ import { CONFIG_FLAG_OPTIONS, CONFIG_OPTION, configFlags } from '../options.ts';
 
 export const wipe: Command = {
   name: 'wipe',
-  summary: 'remove every pod, container and image of a server that does not run',
+  summary: 'remove every pod, container and image of a stopped server',
   description:
-    'Ends and removes all that the server has in its root and state directories, and the directories themselves: pods with ' +
-    'their networks and cgroups, containers, images. Logs, the configuration, and whatever else lies or is mounted there ' +
-    "stay. Refuses while a server uses the directories, and a root that is not the server's.",
+    'Stops and removes everything of the server in its root and state directories, and the directories: pods with ' +
+    'their networks and cgroups, containers, images. Logs, the configuration, and other files or mounts in them ' +
+    'stay. Fails while a server uses the directories, and for a root directory of another program.',
   options: [
-    { name: 'force', description: 'do it; without, it only tells how much there is' },
+    { name: 'force', description: 'remove them; without it, only their number is printed' },
     CONFIG_OPTION,
     ...CONFIG_FLAG_OPTIONS,
   ],
@@ -24,18 +24,18 @@ export const wipe: Command = {
     ]);
     const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
     if ((await checkRoot(config.root)) === 'empty') {
-      context.stdout.write(`Nothing to remove: ${config.root} holds no data of the server\n`);
+      context.stdout.write(`Nothing to remove: ${config.root} has no data of the server\n`);
       return 0;
     }
-    if (await isRootTaken(config.root)) throw new Error(`a server uses ${config.root}: stop it first`);
+    if (await isRootTaken(config.root)) throw new Error(`${config.root} is in use by a running server; stop it first`);
     const { pods, containers, images } = await countRecords(config.root);
     const amount = `${String(pods)} pods, ${String(containers)} containers and ${String(images)} images`;
     if (!input.has('force')) {
-      throw new Error(`${config.root} and ${config.state} hold ${amount}: say --force to remove all of it for good`);
+      throw new Error(`${config.root} and ${config.state} have ${amount}; use --force to remove them permanently`);
     }
     const left = await context.wipe(config);
     context.stdout.write(`Removed ${amount} with ${config.root} and ${config.state}\n`);
-    for (const path of left) context.stdout.write(`Left ${path}: not the server's\n`);
+    for (const path of left) context.stdout.write(`Kept ${path}: it does not belong to the server\n`);
     return 0;
   },
 };

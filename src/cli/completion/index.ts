@@ -14,6 +14,6 @@ export function completionScript(shell: string, commands: readonly Command[]): s
     case 'fish':
       return fishCompletion(PROGRAM, commands);
     default:
-      throw new UsageError(`there is no completion for ${JSON.stringify(shell)}; there is for bash, zsh and fish`);
+      throw new UsageError(`unsupported shell ${JSON.stringify(shell)}; use bash, zsh or fish`);
   }
 }

@@ -2,13 +2,13 @@ import { declaredHandlers } from '../../core/config/handlers.ts';
 import type { Command, CommandOption, ValueKind } from '../command.ts';
 import { SERVER_OPTIONS } from '../options.ts';
 
-/** A command with its place: ["config", "dump"]. */
+/** A command with its path: ["config", "dump"]. */
 export interface Placed {
   path: readonly string[];
   command: Command;
 }
 
-/** All commands of the table, holders before what they hold. */
+/** All commands of the table, groups before their commands. */
 export function allCommands(commands: readonly Command[], above: readonly string[] = []): Placed[] {
   return commands.flatMap((command) => {
     const path = [...above, command.name];
@@ -16,10 +16,10 @@ export function allCommands(commands: readonly Command[], above: readonly string
   });
 }
 
-/** Every command has it without saying so. */
-export const HELP_OPTION: CommandOption = { name: 'help', short: 'h', description: 'explain this command' };
+/** The option that every command has implicitly. */
+export const HELP_OPTION: CommandOption = { name: 'help', short: 'h', description: 'show this help' };
 
-/** Commands that print the words a value of this kind can have, one a line; several commands are run one after the other. */
+/** Commands that print the values of each kind, one per line; several commands are run in order. */
 export const LISTERS: Partial<Record<ValueKind, readonly string[]>> = {
   container: ['ps --all --names'],
   pod: ['pods --names'],
@@ -27,10 +27,10 @@ export const LISTERS: Partial<Record<ValueKind, readonly string[]>> = {
   image: ['images --names'],
 };
 
-/** Options that say which server is asked. */
+/** Options that select the server. */
 export const SERVER_FLAGS = SERVER_OPTIONS.map(({ name }) => `--${name}`);
 
-/** The words that are offered for a value and known beforehand; undefined when there are none. */
+/** The static completions of a value; undefined when there are none. */
 export function knownWords({
   choices,
   suggestions,
@@ -39,7 +39,7 @@ export function knownWords({
   return choices ?? suggestions ?? (kind === 'handler' ? declaredHandlers().map(({ name }) => name) : undefined);
 }
 
-/** `text` as one word of any shell. */
+/** `text` quoted as one word for any shell. */
 export function shellQuote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

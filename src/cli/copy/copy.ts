@@ -17,7 +17,7 @@ interface Remote {
   path: string;
 }
 
-/** Copies from or to a container by tar(1) at both ends. @throws UsageError, CriError */
+/** Copies from or to a container with tar(1) at both ends. @throws UsageError, CriError */
 export async function copyFiles(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const [source = '', target = ''] = input.args;
   const [from, to] = [remoteOf(source), remoteOf(target)];
@@ -28,7 +28,7 @@ export async function copyFiles(context: CliContext, server: ServerClient, input
   else if (to !== undefined) await upload(context, server, source, await found(server, to));
 }
 
-/** `web:/path`; a local path with a colon is written with a slash before it. */
+/** `web:/path`; a local path with a colon needs a slash before it. */
 function remoteOf(text: string): Remote | undefined {
   const [, container, path] = /^([^/:.][^/:]*):(.*)$/s.exec(text) ?? [];
   if (container === undefined || path === undefined) return undefined;
@@ -45,7 +45,7 @@ async function upload(context: CliContext, server: ServerClient, source: string,
   const directory = (await statOrThrow(local)).isDirectory();
   const into = target.path.endsWith('/') || (await isDirectory(server, target));
   const path = into ? posix.join(target.path, basename(local)) : target.path;
-  // A directory is packed from within, a file alone under its new name.
+  // A directory is packed from within, a single file under its new name.
   const place = directory ? path : posix.dirname(path);
   const words = directory
     ? ['-C', local, '.']
@@ -68,14 +68,14 @@ async function upload(context: CliContext, server: ServerClient, source: string,
   await packed;
 }
 
-/** tar --transform, with what has a meaning in its replacement escaped. */
+/** tar --transform, with the special characters of its replacement escaped. */
 function renamed(name: string): string[] {
   return [`--transform=flags=r;s|.*|./${name.replaceAll(/[\\&|]/g, '\\$&')}|`];
 }
 
 async function download(context: CliContext, server: ServerClient, source: Remote, target: string): Promise<void> {
   const path = source.path.replace(/\/$/, '') || '/';
-  if (path === '/') throw new UsageError('the whole root of a container is not copied: name a directory in it');
+  if (path === '/') throw new UsageError('the root directory of a container cannot be copied; name a directory in it');
   const local = absolute(target);
   const into = await stat(local).then(
     (there) => there.isDirectory(),
@@ -97,7 +97,7 @@ async function isDirectory(server: ServerClient, { container, path }: Remote): P
   return (await exec(server, container, 'test', '-d', path)).exitCode === 0;
 }
 
-/** @throws CriError UNKNOWN with what the command said when it failed. */
+/** @throws CriError UNKNOWN with the standard error of a failed command. */
 async function command(server: ServerClient, containerId: string, ...cmd: string[]): Promise<void> {
   const { exitCode, stderr } = await exec(server, containerId, ...cmd);
   if (exitCode !== 0) throw unknown(stderr.toString().trim() || `${cmd.join(' ')}: exit code ${String(exitCode)}`);
@@ -116,7 +116,7 @@ async function statOrThrow(path: string) {
   }
 }
 
-/** @throws Error with what a program said when it failed. */
+/** @throws Error with the standard error of a failed program. */
 async function ended(child: ChildProcess): Promise<void> {
   let words = '';
   child.stderr?.on('data', (chunk: Buffer) => (words += chunk.toString()));

@@ -8,16 +8,16 @@ import { run } from '../../host/processes/run.ts';
 import { isErrno } from '../../utils/errors.ts';
 
 /**
- * Unpacks what `fill` writes, an archive of one entry `name` made inside a container, to the local path `target`. The
- * archive is hostile input: it is unpacked into a private directory, from which tar lets nothing escape, loses its owners,
- * set-user-ID bits and devices there, and is moved to its place then. @throws what `fill` throws, or Error with tar's words.
+ * Unpacks the archive that `fill` writes, made inside a container with the one entry `name`, to the local path `target`. The
+ * archive is untrusted: it is unpacked into a private directory, which tar does not leave, without owners, set-user-ID bits
+ * and devices, and then moved to the target. @throws what `fill` throws, or Error with tar's message.
  */
 export async function receive(target: string, name: string, fill: (archive: Writable) => Promise<void>): Promise<void> {
   const work = await mkdtemp(join(dirname(target), '.proxmox-lxcri-cp-'));
   try {
     const args = ['--extract', '--file=-', '--no-same-owner', '--no-same-permissions', '--delay-directory-restore'];
     const unpack = spawn('tar', [...args, '-C', work], { stdio: ['pipe', 'ignore', 'pipe'] });
-    unpack.stdin.on('error', () => undefined); // its exit tells
+    unpack.stdin.on('error', () => undefined); // its exit code reports it
     const over = Promise.all([once(unpack, 'close'), text(unpack.stderr)]);
     try {
       await fill(unpack.stdin);
@@ -33,7 +33,7 @@ export async function receive(target: string, name: string, fill: (archive: Writ
   }
 }
 
-/** Leaves nothing that could act on its own. */
+/** Removes devices and set-user-ID bits. */
 async function tame(path: string): Promise<void> {
   const entry = await lstat(path);
   if (entry.isDirectory()) {
@@ -45,7 +45,7 @@ async function tame(path: string): Promise<void> {
   }
 }
 
-/** Renames, or merges a directory into one that is there. */
+/** Renames, or merges a directory into an existing one. */
 async function place(path: string, target: string): Promise<void> {
   try {
     await rename(path, target);

@@ -10,7 +10,7 @@ import { planRecovery } from './recovery.ts';
 import type { Step } from './recovery.ts';
 import { checkUserNamespaces } from './user-namespaces.ts';
 
-/** Looks at the machine and at the server's data, and changes neither. `recovery` is undefined while a server runs. */
+/** Checks the machine and the server's data without changing them. `recovery` is undefined while a server runs. */
 export async function examine(config: Config): Promise<{ findings: Finding[]; recovery: Step[] | undefined }> {
   const parts = await Promise.all([
     checkPrograms(config),

@@ -1,10 +1,10 @@
-/** What was looked at and what was found. `missing` keeps the server from working; `warning` keeps a part of it. */
+/** The result of one check. `missing`: the server cannot work; `warning`: a part of it cannot. */
 export interface Finding {
   subject: string;
   status: 'ok' | 'warning' | 'missing';
-  /** What is there, or what is wrong. */
+  /** The state found, or the problem. */
   found: string;
-  /** What to do; empty when nothing is to be done. */
+  /** The remedy; empty when none is needed. */
   remedy: string;
 }
 

@@ -6,7 +6,7 @@ import { type Finding, missing, ok, warning } from './finding.ts';
 /** Controllers that limits of containers need (cgroups(7)). */
 const CONTROLLERS = ['cpu', 'cpuset', 'memory', 'pids'];
 
-/** Numbers of the capabilities that making containers takes (capabilities(7)). */
+/** Numbers of the capabilities that creating containers requires (capabilities(7)). */
 const CAPABILITIES = {
   CHOWN: 0,
   DAC_OVERRIDE: 1,
@@ -21,7 +21,7 @@ const CAPABILITIES = {
   MKNOD: 27,
 };
 
-/** File systems, seccomp, capabilities and the cgroup hierarchy of this machine. */
+/** Filesystems, seccomp, capabilities and the cgroup hierarchy of this machine. */
 export async function checkKernel(): Promise<Finding[]> {
   return [...(await checkFeatures()), await checkCapabilities(), ...(await checkCgroups())];
 }
@@ -34,11 +34,11 @@ async function checkFeatures(): Promise<Finding[]> {
   );
   return [
     /\toverlay$/m.test(fileSystems)
-      ? ok('file system overlay', 'there')
-      : missing('file system overlay', 'not known to the kernel', 'modprobe overlay, and name it in /etc/modules'),
+      ? ok('filesystem overlay', 'supported')
+      : missing('filesystem overlay', 'not supported by the kernel', 'modprobe overlay, and add it to /etc/modules'),
     seccomp
-      ? ok('seccomp filters', 'there')
-      : missing('seccomp filters', 'not built into this kernel', 'use a kernel with CONFIG_SECCOMP_FILTER'),
+      ? ok('seccomp filters', 'supported')
+      : missing('seccomp filters', 'not supported by the kernel', 'use a kernel with CONFIG_SECCOMP_FILTER'),
   ];
 }
 
@@ -52,11 +52,11 @@ async function checkCapabilities(): Promise<Finding> {
   }
   const resource = ((mask >> 24n) & 1n) === 1n;
   return resource
-    ? ok('capabilities', 'all that are needed')
+    ? ok('capabilities', 'all required capabilities')
     : warning(
         'capabilities',
-        'without CAP_SYS_RESOURCE: a low oom_score_adj is raised to the own one',
-        'grant it where the order of out-of-memory kills matters',
+        "no CAP_SYS_RESOURCE; lower values of oom_score_adj are raised to the server's",
+        'grant it if the order of OOM kills matters',
       );
 }
 
@@ -67,9 +67,9 @@ async function checkCgroups(): Promise<Finding[]> {
     const layout = layoutOf(hierarchies);
     if (layout === 'hybrid') {
       const remedy =
-        'boot with systemd.unified_cgroup_hierarchy=1 for v2 alone, or run the server in a mount namespace of its own ' +
+        'boot with systemd.unified_cgroup_hierarchy=1 for v2 only, or run the server in its own mount namespace ' +
         'without /sys/fs/cgroup/unified (docs/quickstart.md)';
-      return [missing(subject, 'v2 beside v1 controllers: the OCI runtime refuses the mixture', remedy)];
+      return [missing(subject, 'v2 beside v1 controllers; the OCI runtime refuses hybrid hierarchies', remedy)];
     }
     const root = hierarchies[0]?.mountPoint ?? '';
     const there =
@@ -77,12 +77,12 @@ async function checkCgroups(): Promise<Finding[]> {
         ? (await readFile(`${root}/cgroup.controllers`, 'utf8')).trim().split(' ')
         : hierarchies.flatMap(({ controllers }) => controllers);
     const lacking = CONTROLLERS.filter((name) => !there.includes(name));
-    const remedy = 'enable them on the command line of the kernel (cgroup_enable=NAME)';
+    const remedy = 'enable them on the kernel command line (cgroup_enable=NAME)';
     return [
-      ok(subject, layout === 'unified' ? 'v2' : 'v1; kubelets from 1.35 on want failCgroupV1: false'),
+      ok(subject, layout === 'unified' ? 'v2' : 'v1; kubelets from 1.35 on need failCgroupV1: false'),
       lacking.length === 0
         ? ok('cgroup controllers', CONTROLLERS.join(', '))
-        : missing('cgroup controllers', `not there: ${lacking.join(', ')}`, remedy),
+        : missing('cgroup controllers', `not available: ${lacking.join(', ')}`, remedy),
     ];
   } catch (error) {
     return [missing(subject, messageOf(error), 'mount one at /sys/fs/cgroup')];

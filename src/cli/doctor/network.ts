@@ -4,28 +4,30 @@ import type { Config } from '../../core/config/schema.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok, warning } from './finding.ts';
 
-/** The CNI configuration, the plugins it names, and forwarding. Only pods of the host network do without them. */
+/** The CNI configuration, its plugins, and forwarding, which all pods without host network need. */
 export async function checkNetwork({ network }: Config): Promise<Finding[]> {
   const forwarding = (await readFile('/proc/sys/net/ipv4/ip_forward', 'utf8')).trim() === '1';
   return [
     ...(await checkConfiguration(network)),
     forwarding
       ? ok('IPv4 forwarding', 'on')
-      : warning('IPv4 forwarding', 'off: pods reach nothing beyond this node', 'sysctl -w net.ipv4.ip_forward=1'),
+      : warning('IPv4 forwarding', 'off; pods cannot reach other hosts', 'sysctl -w net.ipv4.ip_forward=1'),
   ];
 }
 
 async function checkConfiguration(network: Config['network']): Promise<Finding[]> {
-  const { config_dir: folder, plugin_dirs: pluginDirs, conf_template: template } = network;
+  const { config_dir: directory, plugin_dirs: pluginDirs, conf_template: template } = network;
   const subject = 'CNI configuration';
-  const install = 'install a network add-on, which writes one, or write one by hand';
+  const install = 'install a network add-on, or write a configuration';
   try {
-    const [first] = (await readdir(folder)).filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
+    const [first] = (await readdir(directory)).filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
     if (first === undefined && template !== '') {
-      return [warning(subject, `none yet: ${template} is filled in when the kubelet tells the range of pods`, '')];
+      return [
+        warning(subject, `none yet; written from ${template} when the kubelet sends the range of pod addresses`, ''),
+      ];
     }
-    if (first === undefined) return [missing(subject, `no *.conflist in ${folder}`, install)];
-    const file = join(folder, first);
+    if (first === undefined) return [missing(subject, `no *.conflist in ${directory}`, install)];
+    const file = join(directory, first);
     const types = pluginTypes(JSON.parse(await readFile(file, 'utf8')));
     if (types.length === 0) return [missing(subject, `${file} names no plugins`, 'correct the file')];
     return [
@@ -33,7 +35,7 @@ async function checkConfiguration(network: Config['network']): Promise<Finding[]
       ...(await Promise.all(types.map((type) => checkPlugin(type, pluginDirs)))),
     ];
   } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [missing(subject, `there is no ${folder}`, install)];
+    if (isErrno(error, 'ENOENT')) return [missing(subject, `${directory} does not exist`, install)];
     return [missing(subject, messageOf(error), 'correct the file')];
   }
 }
@@ -55,9 +57,9 @@ function ipamOf(plugin: object): string[] {
   return [ipam.type];
 }
 
-async function checkPlugin(type: string, folders: readonly string[]): Promise<Finding> {
-  for (const folder of folders) {
-    const path = join(folder, type);
+async function checkPlugin(type: string, directories: readonly string[]): Promise<Finding> {
+  for (const directory of directories) {
+    const path = join(directory, type);
     const found = await access(path, constants.X_OK).then(
       () => true,
       () => false,
@@ -66,7 +68,7 @@ async function checkPlugin(type: string, folders: readonly string[]): Promise<Fi
   }
   return missing(
     `CNI plugin ${type}`,
-    `in none of ${folders.join(', ')}`,
-    'apt-get install containernetworking-plugins, or install the add-on that brings it',
+    `not found in ${directories.join(', ')}`,
+    'apt-get install containernetworking-plugins, or install the add-on that provides it',
   );
 }

@@ -6,7 +6,7 @@ import { checkRoot } from '../../host/root-marker.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok } from './finding.ts';
 
-/** The folders of the server and its socket. */
+/** The directories of the server and its socket. */
 export async function checkPlaces({ root, state, grpc }: Config): Promise<Finding[]> {
   const socket = grpc.listen.slice('unix://'.length);
   const findings: Finding[] = [];
@@ -21,13 +21,13 @@ export async function checkPlaces({ root, state, grpc }: Config): Promise<Findin
     );
     const problem = key === 'root' ? await rootProblem(path) : undefined;
     if (problem !== undefined) {
-      findings.push(missing('folder root', problem, 'correct "root" in the configuration'));
+      findings.push(missing('directory root', problem, 'correct "root" in the configuration'));
       continue;
     }
     findings.push(
       writable
-        ? ok(`folder ${key}`, existing === path ? path : `${path}, to be made`)
-        : missing(`folder ${key}`, `${existing} cannot be written to`, `correct "${key}" in the configuration`),
+        ? ok(`directory ${key}`, existing === path ? path : `${path}, not created yet`)
+        : missing(`directory ${key}`, `${existing} is not writable`, `correct "${key}" in the configuration`),
     );
   }
   // sockaddr_un has room for 107 bytes and a NUL (unix(7)).
@@ -39,7 +39,7 @@ export async function checkPlaces({ root, state, grpc }: Config): Promise<Findin
   return findings;
 }
 
-/** Why the directory cannot be the server's root; undefined when it can. */
+/** The reason why the directory cannot be the server's root; undefined when it can. */
 async function rootProblem(root: string): Promise<string | undefined> {
   try {
     await checkRoot(root);
@@ -49,7 +49,7 @@ async function rootProblem(root: string): Promise<string | undefined> {
   }
 }
 
-/** The path itself or the lowest folder above it that exists. */
+/** The path, or its lowest existing parent directory. */
 export async function nearest(path: string): Promise<string> {
   for (let current = path; ; current = dirname(current)) {
     const there = await access(current).then(

@@ -8,21 +8,21 @@ import { run } from '../../host/processes/run.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok, warning } from './finding.ts';
 
-/** The programs that pods, containers and layers are made with, and their versions. */
+/** The programs that pods, containers and layers need, and their versions. */
 export async function checkPrograms(config: Config): Promise<Finding[]> {
   const helper = await checkNative();
-  // Without it no other program can be asked.
+  // Without it no other program can be run.
   return helper.status === 'ok' ? [helper, ...(await Promise.all(programs(config).map(checkProgram)))] : [helper];
 }
 
-/** The helper that starts all others. */
+/** The native helper, which starts all others. */
 async function checkNative(): Promise<Finding> {
   const subject = 'native helper';
   try {
     await inspectPath('/');
     return ok(subject, findNative());
   } catch (error) {
-    return missing(subject, messageOf(error), 'src/native/build, or reinstall the package');
+    return missing(subject, messageOf(error), 'run src/native/build, or reinstall the package');
   }
 }
 
@@ -31,12 +31,12 @@ async function checkProgram(program: Program): Promise<Finding> {
   const subject = `program ${name}`;
   const remedy = remedyFor(program);
   const path = await which(name);
-  if (path === undefined) return (optional ? warning : missing)(subject, `not found: it ${purpose}`, remedy);
+  if (path === undefined) return (optional ? warning : missing)(subject, `not found; it ${purpose}`, remedy);
   if (version === undefined) return ok(subject, path);
   try {
     const { stdout, stderr } = await run(path, version, { timeoutMs: 10_000 });
     return ok(subject, `${path}: ${(stdout || stderr).trim().split('\n')[0] ?? ''}`);
   } catch (error) {
-    return missing(subject, `${path} does not run: ${messageOf(error)}`, remedy);
+    return missing(subject, `${path} failed: ${messageOf(error)}`, remedy);
   }
 }

@@ -7,7 +7,7 @@ import { RECORD_FORMAT, ROOT, STATE } from '../../core/state-layout.ts';
 import { isRootTaken } from '../../host/root-claim.ts';
 import { checkRoot } from '../../host/root-marker.ts';
 
-/** Something the next start of the server will do with what an earlier one left. */
+/** An action of the next start on the data of an earlier server. */
 export interface Step {
   kind: 'pod' | 'container' | 'image' | 'leftover';
   id: string;
@@ -20,15 +20,15 @@ const record = z.object({
 });
 type StoredRecord = z.output<typeof record>['record'];
 
-/** The records of one kind, and the ids whose record is damaged: what runs of those is left alone. */
+/** The records of one kind, and the ids with a damaged record, whose pods and containers are left alone. */
 interface Stored {
   records: Map<string, StoredRecord>;
   damaged: Set<string>;
 }
 
 /**
- * What the next start would do, from the records and the state folder alone: nothing is changed, and no program is run.
- * undefined while a server uses the folder, since it has done it already.
+ * The actions of the next start, from the records and the state directory: nothing is changed, and no program is run.
+ * undefined while a server uses the directory, since it has done them already.
  */
 export async function planRecovery({ root, state }: Config): Promise<Step[] | undefined> {
   const kind = await checkRoot(root).catch(() => 'foreign' as const);
@@ -36,7 +36,7 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
   if (await isRootTaken(root)) return undefined;
   const steps: Step[] = [];
   const read = (kind: Step['kind'], name: string) =>
-    readRecords(kind, { folder: join(root, name), copies: join(state, STATE.records, name), steps });
+    readRecords(kind, { directory: join(root, name), copies: join(state, STATE.records, name), steps });
   const pods = await read('pod', ROOT.sandboxes);
   const containers = await read('container', ROOT.containers);
   await read('image', ROOT.images);
@@ -46,7 +46,7 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
     if (phase === 'creating') steps.push({ kind: 'pod', id, action: 'remove: its creation was interrupted' });
     if (phase !== 'ready') continue;
     const isThere = boot === bootId && (await exists(join(state, STATE.sandboxes, id)));
-    const action = isThere ? 'take up again, or stop if it has ended' : 'stop: it went with the last boot';
+    const action = isThere ? 'adopt, or stop if it has exited' : 'stop: it belongs to an earlier boot';
     steps.push({ kind: 'pod', id, action });
   }
   for (const { id, phase } of containers.records.values()) {
@@ -55,44 +55,48 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
       steps.push({ kind: 'container', id, action: await fate(join(state, STATE.runner), id) });
   }
   const orphans: [string, string, Stored][] = [
-    ['root file system', join(root, ROOT.overlay, 'containers'), containers],
+    ['root filesystem', join(root, ROOT.overlay, 'containers'), containers],
     ['volume', join(root, ROOT.volumes), containers],
     ['container', join(state, STATE.runner, 'containers'), containers],
-    ['LXC guest', join(state, STATE.lxc), pods],
+    ['LXC container', join(state, STATE.lxc), pods],
     ['sandbox', join(state, STATE.crunSandboxes), pods],
   ];
-  for (const [what, folder, known] of orphans) {
-    for (const id of await names(folder)) {
-      // A container's image volumes have its id and a number.
+  for (const [what, directory, known] of orphans) {
+    for (const id of await names(directory)) {
+      // Image volumes are named by the container's id and a number.
       const owner = id.split('.', 1)[0] ?? id;
       if (known.records.has(owner) || known.damaged.has(owner) || !/^[0-9a-f]{64}(\.\d+)?$/.test(id)) continue;
-      steps.push({ kind: 'leftover', id, action: `remove: a ${what} that no record knows` });
+      steps.push({ kind: 'leftover', id, action: `remove: ${what} without a record` });
     }
   }
   return steps;
 }
 
 async function fate(runner: string, id: string): Promise<string> {
-  if (await exists(join(runner, 'exits', id))) return 'record its end, with its true exit code';
-  if (await exists(join(runner, 'containers', id))) return 'take up again, or record its end';
-  return 'record as lost with exit code 255, unless its processes still run';
+  if (await exists(join(runner, 'exits', id))) return 'record its exit code';
+  if (await exists(join(runner, 'containers', id))) return 'adopt, or record its exit';
+  return 'record exit code 255 and reason Unknown, unless its processes still run';
 }
 
-/** The records of one kind; files that cannot be read become steps. */
+/** The records of one kind; unreadable files become steps. */
 async function readRecords(
   kind: Step['kind'],
-  { folder, copies, steps }: { folder: string; copies: string; steps: Step[] },
+  { directory, copies, steps }: { directory: string; copies: string; steps: Step[] },
 ): Promise<Stored> {
   const records = new Map<string, StoredRecord>();
   const damaged = new Set<string>();
-  for (const name of await names(folder)) {
+  for (const name of await names(directory)) {
     const id = name.replace(/\.json(\.corrupt)?$/, '').replace(/^(sha256)-/, '$1:');
     if (name.endsWith('.json.corrupt')) damaged.add(id);
     if (!name.endsWith('.json')) continue;
     try {
-      const stored: unknown = JSON.parse(await readFile(join(folder, name), 'utf8'));
+      const stored: unknown = JSON.parse(await readFile(join(directory, name), 'utf8'));
       if (envelope.parse(stored).format > RECORD_FORMAT) {
-        steps.push({ kind, id: name, action: `refuse to start: a later version wrote ${join(folder, name)}` });
+        steps.push({
+          kind,
+          id: name,
+          action: `refuse to start: ${join(directory, name)} was written by a later version`,
+        });
         damaged.add(id);
         continue;
       }
@@ -100,7 +104,7 @@ async function readRecords(
       records.set(parsed.record.id, parsed.record);
     } catch (error) {
       damaged.add(id);
-      steps.push({ kind, id: name, action: await fateOfDamaged(name, { folder, copies, error }) });
+      steps.push({ kind, id: name, action: await fateOfDamaged(name, { directory, copies, error }) });
     }
   }
   return { records, damaged };
@@ -108,17 +112,18 @@ async function readRecords(
 
 async function fateOfDamaged(
   name: string,
-  { folder, copies, error }: { folder: string; copies: string; error: unknown },
+  { directory, copies, error }: { directory: string; copies: string; error: unknown },
 ): Promise<string> {
-  // An error of the system, not of the content.
-  if (error instanceof Error && 'syscall' in error) return `refuse to start: ${join(folder, name)}: ${error.message}`;
-  if (await exists(join(copies, name))) return 'restore from its copy: the file is damaged';
-  return `set aside as ${name}.corrupt, and leave alone what runs of it: the file is damaged`;
+  // A system error, not invalid content.
+  if (error instanceof Error && 'syscall' in error)
+    return `refuse to start: ${join(directory, name)}: ${error.message}`;
+  if (await exists(join(copies, name))) return 'restore from its backup: the file is damaged';
+  return `rename to ${name}.corrupt, and leave its processes alone: the file is damaged`;
 }
 
-async function names(folder: string): Promise<string[]> {
+async function names(directory: string): Promise<string[]> {
   try {
-    return (await readdir(folder)).sort();
+    return (await readdir(directory)).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;

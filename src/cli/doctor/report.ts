@@ -4,7 +4,7 @@ import { printable } from '../../core/logging/escape.ts';
 const LABELS = { ok: 'PASS', warning: 'WARN', missing: 'FAIL' } as const;
 /** Green, yellow, red (ECMA-48, SGR). */
 const COLOURS = { ok: 32, warning: 33, missing: 31 } as const;
-/** Below this width lines are as long as they must be. */
+/** Below this width lines are not broken. */
 const NARROWEST = 40;
 
 export interface ReportOptions {
@@ -13,7 +13,7 @@ export interface ReportOptions {
   colour: boolean;
 }
 
-/** Findings as lines of `STATUS  SUBJECT  what was found`, the remedy below, and their totals; within the width. */
+/** Findings as lines of `STATUS  SUBJECT  FOUND`, each with its remedy below, and totals, broken to the width. */
 export function formatFindings(findings: readonly Finding[], { width, colour }: ReportOptions): string {
   const label = (status: Finding['status']) =>
     colour ? `\u001b[${String(COLOURS[status])}m${LABELS[status]}\u001b[0m` : LABELS[status];

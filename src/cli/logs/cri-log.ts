@@ -3,7 +3,7 @@ export interface LogEntry {
   /** RFC 3339 with nanoseconds; empty for a line that is not in CRI format. */
   time: string;
   stream: 'stdout' | 'stderr';
-  /** What the container wrote: with its newline, or a piece of a line that was too long or never ended. */
+  /** Output of the container: a line with its newline, or a part of a line that is too long or incomplete. */
   content: Buffer;
 }
 
@@ -11,8 +11,8 @@ const NEWLINE = 0x0a;
 const SPACE = 0x20;
 
 /**
- * Reads log files in CRI format, `TIME STREAM TAG[:TAG…] CONTENT`: tag F ends a line, P is a piece of one, so that writing
- * the contents one after the other gives what the container wrote. Takes the file in chunks cut anywhere.
+ * Parses log files in CRI format, `TIME STREAM TAG[:TAG…] CONTENT`: tag F ends a line, P is a part of one, so that the
+ * concatenated contents are the container's output. Accepts the file in arbitrary chunks.
  */
 export class CriLogParser {
   #rest: Buffer[] = [];
@@ -28,7 +28,7 @@ export class CriLogParser {
     return entries;
   }
 
-  /** The last line when the file ends within it. */
+  /** The incomplete last line of the file. */
   finish(): LogEntry[] {
     const line = this.#take(Buffer.alloc(0));
     return line.length === 0 ? [] : [parseLine(line)];

@@ -4,11 +4,11 @@ import { dirname } from 'node:path';
 import { isErrno } from '../../utils/errors.ts';
 import { Waker } from '../waker.ts';
 
-/** Says when to stop following, and wakes the reader so that it sees. */
+/** Signals the end of following, and wakes the reader. */
 export class LogEnd extends Waker {
   #ended = false;
 
-  /** Nothing will be written any more: the reader reads what is there and returns. */
+  /** No more output will be written: the reader reads the rest and returns. */
   end(): void {
     this.#ended = true;
     this.wake();
@@ -23,12 +23,12 @@ const CHUNK_BYTES = 65_536;
 const LOOK_AGAIN_MS = 500;
 
 /**
- * The bytes of a log file from the start, and what is added, until `end` is told that the writer has finished; all
- * that was written before that is yielded. Follows the name when the file is rotated. The file need not exist yet.
+ * The bytes of a log file from the start, and those added later, until `end` reports that the writer has finished; all
+ * bytes written before are yielded. Follows the name when the file is rotated. The file may not exist yet.
  * @throws the system's error when it cannot be read.
  */
 export async function* followLog(path: string, end: LogEnd): AsyncGenerator<Buffer> {
-  const watcher = watchFolder(dirname(path), end);
+  const watcher = watchDirectory(dirname(path), end);
   let file: FileHandle | undefined;
   try {
     let last = false;
@@ -36,14 +36,14 @@ export async function* followLog(path: string, end: LogEnd): AsyncGenerator<Buff
       file ??= await openIfThere(path);
       if (file !== undefined) yield* rest(file);
       if (file !== undefined && (await replaced(path, file))) {
-        // The writer may have added to the old file between the last read and the rename.
+        // The writer may have appended to the old file between the last read and the rename.
         yield* rest(file);
         await file.close();
         file = undefined;
         continue;
       }
       if (last) return;
-      // What was written before the end was told is read in one more round.
+      // One more round reads what was written before the end was reported.
       last = end.ended;
       if (!last) await end.pause(LOOK_AGAIN_MS);
     }
@@ -70,7 +70,7 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** True when `path` names another file now; while it names none, the old one is still the log. */
+/** True when `path` names another file now; while it does not exist, the old file is still the log. */
 async function replaced(path: string, file: FileHandle): Promise<boolean> {
   try {
     const [now, then] = await Promise.all([stat(path, { bigint: true }), file.stat({ bigint: true })]);
@@ -81,10 +81,10 @@ async function replaced(path: string, file: FileHandle): Promise<boolean> {
   }
 }
 
-/** Wakes the reader on changes; without inotify (none left, say) looking again now and then is enough. */
-function watchFolder(folder: string, end: LogEnd): FSWatcher | undefined {
+/** Wakes the reader on changes; without inotify (such as at its limit) the reader polls. */
+function watchDirectory(directory: string, end: LogEnd): FSWatcher | undefined {
   try {
-    const watcher = watch(folder, () => {
+    const watcher = watch(directory, () => {
       end.wake();
     });
     watcher.on('error', () => {

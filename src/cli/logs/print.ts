@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import { writeAll } from '../output/write.ts';
 import { CriLogParser, type LogEntry } from './cri-log.ts';
 
-/** Writes the contents of a CRI log, given in chunks, to the streams they came from. `timestamps`: each entry's before it. */
+/** Writes the contents of a CRI log, given in chunks, to their streams. `timestamps`: with the time before each entry. */
 export async function printLog(
   chunks: AsyncIterable<Buffer>,
   out: { stdout: Writable; stderr: Writable },
@@ -13,7 +13,7 @@ export async function printLog(
   await writeEntries(parser.finish(), out, timestamps);
 }
 
-/** Entries of one stream in a row go out in one write. */
+/** Consecutive entries of one stream are one write. */
 async function writeEntries(
   entries: readonly LogEntry[],
   out: { stdout: Writable; stderr: Writable },

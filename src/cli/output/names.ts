@@ -1,6 +1,6 @@
 import { printable } from '../../core/logging/escape.ts';
 
-/** The names of objects, each once, a line each. */
+/** The unique names of objects, a line each. */
 export function nameLines(objects: readonly { metadata: { name: string } | undefined }[]): string {
   const names = new Set(objects.map(({ metadata }) => metadata?.name ?? ''));
   return Array.from(names, (name) => `${printable(name)}\n`).join('');

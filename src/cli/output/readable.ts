@@ -11,7 +11,7 @@ import { formatTime } from './units.ts';
 
 /** Fields with nanoseconds since 1970. */
 const TIMES = new Set(['createdAt', 'startedAt', 'finishedAt', 'timestamp']);
-/** What is not the CRI's, and is left as it is. */
+/** Fields that are not part of CRI, and stay unchanged. */
 const FOREIGN = new Set(['runtimeSpec', 'imageSpec', 'labels', 'annotations']);
 
 const MODES = new Set(['network', 'pid', 'ipc', 'mode']);
@@ -24,8 +24,8 @@ const ENUMS: Record<string, Record<string, number>> = {
 };
 
 /**
- * A message of the CRI with the names of enums in place of their numbers (as proto3 JSON has them), and RFC 3339 in place of
- * nanoseconds. `kind` says what its `state` means.
+ * A CRI message with enum names instead of numbers (as in proto3 JSON), and RFC 3339 times instead of nanoseconds. `kind`
+ * selects the enum of its `state`.
  */
 export function readable(message: unknown, kind: 'container' | 'pod' | 'image'): unknown {
   const convert = (key: string, value: unknown, above: string): unknown => {

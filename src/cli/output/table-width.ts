@@ -1,6 +1,6 @@
 import type { CliContext, Input } from '../command.ts';
 
-/** How wide a table may be: as the terminal, any width where there is none or --no-trunc was given. */
+/** The maximum width of a table: that of the terminal; undefined without one or with --no-trunc. */
 export function tableWidth({ stdout }: CliContext, input: Input): number | undefined {
   return stdout.isTTY === true && !input.has('no-trunc') ? stdout.columns : undefined;
 }

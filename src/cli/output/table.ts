@@ -1,12 +1,12 @@
 import { printable } from '../../core/logging/escape.ts';
 
 const GAP = '  ';
-/** No column gets narrower, so that a short id stays whole. */
+/** The minimum width of a column, which fits a short id. */
 const NARROWEST = 13;
 
 /**
- * Rows under headings in aligned columns, two spaces apart; control characters in cells are escaped. Where `width` is given,
- * the widest cells are cut, with "…" at their end, so that lines fit into it if they can. Ends with a newline.
+ * Rows under headings in aligned columns, two spaces apart; control characters in cells are escaped. With `width`, the widest
+ * cells are truncated, with "…" at their end, so that lines fit into it if possible. Ends with a newline.
  */
 export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[], width?: number): string {
   const lines = [headings, ...rows.map((row) => row.map((cell) => printable(cell) || '-'))];
@@ -20,7 +20,7 @@ export function formatTable(headings: readonly string[], rows: readonly (readonl
   return `${lines.map(format).join('\n')}\n`;
 }
 
-/** Takes from the widest column, one character at a time, until all fit. */
+/** Shrinks the widest column by one character at a time until the lines fit. */
 function fit(widths: number[], width: number): void {
   let total = widths.reduce((sum, column) => sum + column, 0);
   for (; total > width; total--) {

@@ -1,4 +1,4 @@
-/** The first 13 characters of an id, with any `sha256:` before them left out. */
+/** The first 13 characters of an id without `sha256:`. */
 export function shortId(id: string, full: boolean): string {
   return full ? id : id.replace(/^sha256:/, '').slice(0, 13);
 }

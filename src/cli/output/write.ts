@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 
-/** Writes and waits while the reader is behind, so that a slow terminal does not fill the memory. No error when it is gone. */
+/** Writes and waits for a slow reader, so that its output does not fill the memory. No error when the reader is gone. */
 export async function writeAll(stream: Writable, data: string | Uint8Array): Promise<void> {
   if (stream.destroyed || stream.writableEnded) return;
   if (stream.write(data)) return;

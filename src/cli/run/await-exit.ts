@@ -13,9 +13,8 @@ const POLL_WITH_EVENTS_MS = 5000;
 const POLL_WITHOUT_EVENTS_MS = 200;
 
 /**
- * Resolves with the status of a container once it has exited. The server's events say when to look; where it has none,
- * it is asked regularly. @throws CriError NOT_FOUND when somebody removed the
- * container meanwhile, and the signal's reason.
+ * Resolves with the status of a container once it has exited. It is requested on events of the server, and regularly where
+ * the server has none. @throws CriError NOT_FOUND when the container was removed meanwhile, and the signal's reason.
  */
 export async function awaitExit(server: ServerClient, id: string, signal: AbortSignal): Promise<ContainerStatus> {
   const done = new AbortController();

@@ -19,7 +19,7 @@ export async function ensureImage(
     if (policy === 'never') {
       throw new CriError(
         StatusCode.NOT_FOUND,
-        `image ${JSON.stringify(image)} is not here, and --pull never forbids to pull it`,
+        `image ${JSON.stringify(image)} not found; pull it, or omit "--pull never"`,
       );
     }
   }

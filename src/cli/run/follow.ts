@@ -9,9 +9,9 @@ import { heedsTerm } from './heeds-term.ts';
 import type { Interruption } from './interruption.ts';
 import { typeIn } from './type-in.ts';
 
-/** What timeout(1) exits with. */
+/** The exit code of timeout(1). */
 const TIMED_OUT = 124;
-/** On top of the time the container is given. */
+/** In addition to the grace period of the container. */
 const STOP_TIMEOUT_MS = 240_000;
 
 /** A started container. */
@@ -19,13 +19,13 @@ export interface Started {
   id: string;
   logFile: string;
   session: SessionOptions;
-  /** When to stop it; undefined: never. */
+  /** Time after which it is stopped; undefined: never. */
   seconds: number | undefined;
 }
 
 /**
- * Prints the output of a container, and gives it input, until it has ended or the operator detaches; signals stop it.
- * @returns its exit code, 124 when its time was over, or 'detached'. @throws CriError, and what reading the log throws.
+ * Prints the output of a container and forwards input to it, until it exits or the operator detaches; signals stop it.
+ * @returns its exit code, 124 after the timeout, or 'detached'. @throws CriError, and errors of reading the log.
  */
 export async function follow(
   context: CliContext,
@@ -65,13 +65,13 @@ export async function follow(
   } finally {
     clearTimeout(timer);
     over.abort();
-    await Promise.allSettled([exited, typing]); // the terminal is restored then
+    await Promise.allSettled([exited, typing]); // restores the terminal
     end.end();
     await printed;
   }
 }
 
-/** Stops a container; one that cannot hear the request to end is not waited for. */
+/** Stops a container, without a grace period if it ignores SIGTERM. */
 async function stop(server: ServerClient, containerId: string, graceSeconds: number): Promise<void> {
   const status = ContainerStatusRequest.create({ containerId, verbose: true });
   const waits = graceSeconds > 0 && (await heedsTerm(await server.call(RuntimeServiceService.containerStatus, status)));

@@ -22,15 +22,15 @@ import { follow } from './follow.ts';
 import { Interrupted, Interruption } from './interruption.ts';
 import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
 
-/** What a timer of Node.js can hold. */
+/** The maximum of a Node.js timer. */
 const MAX_TIMEOUT_SECONDS = 2_000_000;
 const STOP_GRACE_SECONDS = 10;
 const SETUP_TIMEOUT_MS = 240_000;
 
 /**
- * Runs a container in a pod of its own, gives its output and its exit code, and removes both, whatever happens.
- * With `--detach` it prints the container's id and leaves both.
- * @returns the container's exit code, 124 when its time was over, 128 plus the number of a signal that came before it ran,
+ * Runs a container in its own pod, prints its output, returns its exit code, and always removes both.
+ * With `--detach` it prints the container's id and keeps both.
+ * @returns the container's exit code, 124 after the timeout, 128 plus the number of a signal that arrived before it ran,
  *   0 when the operator detached. @throws UsageError, CriError
  */
 export async function runForeground(context: CliContext, server: ServerClient, input: Input): Promise<number> {
@@ -50,12 +50,12 @@ export async function runForeground(context: CliContext, server: ServerClient, i
       context.stdout.write(`${id}\n`);
       return 0;
     }
-    const tellKept = () => context.stderr.write(`Container ${id} is kept, with its log in ${logDirectory}\n`);
-    if (keep) tellKept();
+    const reportKept = () => context.stderr.write(`Container ${id} is kept, with its log in ${logDirectory}\n`);
+    if (keep) reportKept();
     const started = { id, logFile: join(logDirectory, LOG_FILE), session, seconds };
     const end = await follow(context, server, started, interruption);
     if (end !== 'detached') return end;
-    if (!keep) tellKept();
+    if (!keep) reportKept();
     keep = true;
     return 0;
   } catch (error) {
@@ -69,7 +69,7 @@ export async function runForeground(context: CliContext, server: ServerClient, i
   }
 }
 
-/** Makes pod and container and starts it. @returns the container's id. @throws Interrupted on a signal. */
+/** Creates pod and container and starts it. @returns the container's id. @throws Interrupted on a signal. */
 async function start(
   context: CliContext,
   server: ServerClient,
@@ -90,7 +90,7 @@ async function start(
     await call(RuntimeServiceService.startContainer, StartContainerRequest.create({ containerId }));
     return containerId;
   } catch (error) {
-    signal.throwIfAborted(); // the cancelled call's own error says less
+    signal.throwIfAborted(); // more specific than the error of the cancelled RPC
     throw error;
   }
 }
@@ -101,7 +101,7 @@ function sessionOptions(input: Input): SessionOptions {
   return { stdin: input.has('interactive'), tty: input.has('tty'), output: false, detachKeys };
 }
 
-/** Removes every pod of this run; what goes wrong is told and does not hide the run's own outcome. */
+/** Removes every pod of this run; errors are printed and do not replace the result of the run. */
 async function removePods(context: CliContext, server: ServerClient, uid: string): Promise<void> {
   try {
     const list = ListPodSandboxRequest.create({ filter: { labelSelector: { [RUN_LABEL]: uid } } });

@@ -4,8 +4,8 @@ import { type ContainerStatusResponse, Signal } from '../../../api/gen/cri.ts';
 const SIGTERM = 15;
 
 /**
- * Whether a container's first process could end by SIGTERM: what catches no signal is immune to it there
- * (pid_namespaces(7)), so that waiting for it is in vain. True where that cannot be told.
+ * Whether SIGTERM can end a container's first process: without a handler it is immune (pid_namespaces(7)), and a grace
+ * period is useless. True where this is unknown.
  */
 export async function heedsTerm({ status, info }: ContainerStatusResponse): Promise<boolean> {
   if (status?.stopSignal !== Signal.SIGNAL_RUNTIME_DEFAULT && status?.stopSignal !== Signal.SIGNAL_SIGTERM) return true;

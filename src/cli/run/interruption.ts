@@ -1,9 +1,9 @@
 import { constants } from 'node:os';
 import type { CliContext, CliSignal } from '../command.ts';
 
-/** Thrown where a run is given up because a signal came before its container ran. */
+/** Thrown when a signal arrived before the container of a run was started. */
 export class Interrupted extends Error {
-  /** 128 plus the signal's number, as shells say it. */
+  /** 128 plus the signal's number, as in shells. */
   readonly exitCode: number;
 
   constructor(signal: CliSignal) {
@@ -13,7 +13,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** Counts the signals that ask a run to end: the first asks the container to stop, the second kills it. */
+/** Counts the signals that end a run: the first stops the container, the second kills it. */
 export class Interruption implements Disposable {
   readonly #unsubscribe: () => void;
   readonly #setup = new AbortController();
@@ -30,23 +30,23 @@ export class Interruption implements Disposable {
     });
   }
 
-  /** Aborted by a signal that comes before `handTo`. */
+  /** Aborted by a signal that arrives before `handTo`. */
   get signal(): AbortSignal {
     return this.#setup.signal;
   }
 
-  /** Aborted by the second signal before `handTo`: for calls that are better finished, so that what they made is known. */
+  /** Aborted by the second signal before `handTo`: for RPCs that should complete, so that the objects they create are known. */
   get impatient(): AbortSignal {
     return this.#impatient.signal;
   }
 
-  /** From now on there is a container, which signals stop. @throws Interrupted when one came just before. */
+  /** From now on signals stop the container. @throws Interrupted when one arrived before. */
   handTo(stop: (graceSeconds: number) => void): void {
     this.#setup.signal.throwIfAborted();
     this.#stop = stop;
   }
 
-  /** Asks the container to end; the next time it is given no more time. */
+  /** Stops the container; the second time without a grace period. */
   stop(): void {
     const grace = this.#graceSeconds;
     this.#graceSeconds = 0;

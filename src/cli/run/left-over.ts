@@ -6,7 +6,7 @@ import type { Found } from '../client/resolve.ts';
 import type { ServerClient } from '../client/server.ts';
 import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL } from './requests.ts';
 
-/** What `run --keep` or `run --detach` left behind: one pod with one container, and its log. */
+/** The objects that `run --keep` or `run --detach` kept: one pod with one container, and its log. */
 export interface LeftOver {
   pod: Found;
   logPath: string;
@@ -24,13 +24,13 @@ export async function leftByRun(server: ServerClient, { kind, id }: Found): Prom
   return { pod: { kind: 'pod', id: container.podSandboxId }, logPath: status?.logPath ?? '' };
 }
 
-/** Removes the log file and its folder, if they are where `run` puts them. */
+/** Removes the log file and its directory, if `run` created them. */
 export async function removeRunLog(logPath: string): Promise<void> {
-  const folder = dirname(logPath);
-  if (basename(logPath) !== LOG_FILE || !basename(folder).startsWith(LOG_FOLDER_PREFIX)) return;
+  const directory = dirname(logPath);
+  if (basename(logPath) !== LOG_FILE || !basename(directory).startsWith(LOG_FOLDER_PREFIX)) return;
   await rm(logPath, { force: true });
   try {
-    await rmdir(folder);
+    await rmdir(directory);
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENOTEMPTY')) throw error;
   }

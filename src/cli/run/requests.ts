@@ -11,17 +11,17 @@ import { type Input, UsageError } from '../command.ts';
 import { byteCount, cpuCount, keyValue, mountValue } from '../values.ts';
 import { securityContext } from './security.ts';
 
-/** Label by which `run` finds its pod again, also when the answer to RunPodSandbox never came. */
+/** Label by which `run` finds its pod, also when RunPodSandbox returned no response. */
 export const RUN_LABEL = 'proxmox-lxcri/run';
-/** Name of the log file in the pod's log folder. */
+/** Name of the log file in the pod's log directory. */
 export const LOG_FILE = 'container.log';
 
-/** Folders of logs are named so; what is named otherwise is not `run`'s to remove. */
+/** Name prefix of log directories; `run` removes no others. */
 export const LOG_FOLDER_PREFIX = 'proxmox-lxcri-run-';
 
 const CPU_PERIOD = 100_000;
 
-/** What `run` asks the server for, made from its command line. */
+/** The requests of `run`, from its command line. */
 export interface RunRequests {
   image: string;
   handler: string;
@@ -31,7 +31,7 @@ export interface RunRequests {
   container: ContainerConfig;
 }
 
-/** `logDirectory` is a folder on the server's host. @throws UsageError for a wrong option. */
+/** `logDirectory` is a directory on the server's host. @throws UsageError for an invalid option. */
 export async function runRequests(input: Input, uid: string, logDirectory: string): Promise<RunRequests> {
   const [image = '', ...command] = input.args;
   const name = input.text('name') ?? `run-${uid.slice(0, 8)}`;
@@ -89,7 +89,7 @@ function resources(input: Input): LinuxContainerResources {
   return result;
 }
 
-/** Files first, then `--env`, the later one winning. */
+/** Files first, then `--env`; later values override earlier ones. */
 async function environment(input: Input): Promise<{ key: string; value: Buffer }[]> {
   const variables = new Map<string, string>();
   for (const path of input.list('env-file')) {

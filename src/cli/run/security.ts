@@ -8,7 +8,7 @@ import {
 import { isErrno } from '../../utils/errors.ts';
 import { type Input, UsageError } from '../command.ts';
 
-/** What the kubelet masks in a container whose procMount is Default (kubernetes/pkg/securitycontext). */
+/** Paths that the kubelet masks in a container whose procMount is Default (kubernetes/pkg/securitycontext). */
 const MASKED_PATHS = [
   '/proc/asound',
   '/proc/acpi',
@@ -23,12 +23,12 @@ const MASKED_PATHS = [
   '/sys/firmware',
   '/sys/devices/virtual/powercap',
 ];
-/** What the kubelet makes read-only then. */
+/** Paths that the kubelet makes read-only in such a container. */
 const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 const CPUS = '/sys/devices/system/cpu';
 
-/** The value of a security option. @throws UsageError when it has none that is understood. */
+/** Applies the value of a security option. @throws UsageError for an invalid value. */
 type Apply = (context: LinuxContainerSecurityContext, value: string, text: string) => void;
 
 const OPTIONS: Record<string, Apply> = {
@@ -39,19 +39,19 @@ const OPTIONS: Record<string, Apply> = {
     context.apparmor = profile(value, (name) => name);
   },
   systempaths: (context, value, text) => {
-    if (value !== 'unconfined') throw wrong(text, 'systempaths=unconfined is the only value');
+    if (value !== 'unconfined') throw wrong(text, 'the only value of systempaths is unconfined');
     context.maskedPaths = [];
     context.readonlyPaths = [];
   },
   'no-new-privileges': (context, value, text) => {
-    if (value !== 'true' && value !== 'false') throw wrong(text, 'no-new-privileges is true or false');
+    if (value !== 'true' && value !== 'false') throw wrong(text, 'no-new-privileges must be true or false');
     context.noNewPrivs = value === 'true';
   },
 };
 
 /**
  * The security context of a container of `run`: seccomp and AppArmor RuntimeDefault, and the masked and read-only paths of
- * the kubelet, unless `--security-opt` or `--privileged` lifts them. @throws UsageError for an option that is not known.
+ * the kubelet, unless `--security-opt` or `--privileged` disables them. @throws UsageError for an unknown option.
  */
 export async function securityContext(input: Input): Promise<LinuxContainerSecurityContext> {
   if (input.has('privileged')) return LinuxContainerSecurityContext.create({ privileged: true });
@@ -65,7 +65,7 @@ export async function securityContext(input: Input): Promise<LinuxContainerSecur
     const [, name = '', value] = /^([\w-]+)(?:[=:](.*))?$/s.exec(text) ?? [];
     const apply = OPTIONS[name];
     const given = value ?? (name === 'no-new-privileges' ? 'true' : '');
-    if (apply === undefined || given === '') throw wrong(text, `known are ${KNOWN}`);
+    if (apply === undefined || given === '') throw wrong(text, `supported: ${KNOWN}`);
     apply(context, given, text);
   }
   return context;
@@ -78,7 +78,7 @@ function wrong(text: string, remedy: string): UsageError {
   return new UsageError(`--security-opt: ${JSON.stringify(text)}: ${remedy}`);
 }
 
-/** '' stands for the runtime's own. */
+/** '' is RuntimeDefault. */
 function profile(value: string, localhostRef: (value: string) => string): SecurityProfile {
   const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
   if (value === '') return { profileType: RuntimeDefault, localhostRef: '' };
@@ -86,7 +86,7 @@ function profile(value: string, localhostRef: (value: string) => string): Securi
   return { profileType: Localhost, localhostRef: localhostRef(value) };
 }
 
-/** The kubelet masks them too where the machine has them. */
+/** Additional paths that the kubelet masks where the machine has them. */
 async function thermalThrottlePaths(): Promise<string[]> {
   try {
     const cpus = (await readdir(CPUS)).filter((name) => /^cpu\d+$/.test(name));

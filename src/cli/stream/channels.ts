@@ -1,21 +1,21 @@
 import { WebSocket } from 'ws';
 import { unavailable } from '../../core/model/errors.ts';
 
-/** Version 5 of Kubernetes' remote command protocol: a byte with the channel's number before each message. */
+/** Version 5 of Kubernetes' remote command protocol: each message starts with a byte, the channel's number. */
 const PROTOCOL = 'v5.channel.k8s.io';
-/** The channel on which a client says that a channel has ended. */
+/** The channel on which a client closes another channel. */
 const CLOSE = 255;
-/** Bytes of output that wait for a slow reader before the connection is not read any more. */
+/** Bytes of output pending for a slow reader before reading from the connection pauses. */
 const HELD_BYTES = 1_048_576;
-/** Keeps the session alive below the server's idle timeout. */
+/** Keeps the streaming session alive below the server's idle timeout. */
 const PING_MS = 30_000;
 
-/** Takes what comes on a channel; the next message waits until it resolves. */
+/** Handles the data of a channel; the next message waits until it resolves. */
 export type ChannelSink = (content: Buffer) => Promise<void>;
 
-/** The client's end of a streaming URL, as several channels on one WebSocket. */
+/** The client end of a streaming URL: several channels on one WebSocket. */
 export class Channels implements Disposable {
-  /** Resolves when the connection has ended and all that came by it has been taken. */
+  /** Resolves when the connection is closed and all received data is handled. */
   readonly closed: Promise<void>;
   readonly #ws: WebSocket;
   readonly #ping: NodeJS.Timeout;
@@ -39,9 +39,9 @@ export class Channels implements Disposable {
     });
   }
 
-  /** @throws CriError UNAVAILABLE when nothing answers there; `protocol`: that of port-forward is another. */
+  /** @throws CriError UNAVAILABLE when the server is unreachable. `protocol`: port-forward has another. */
   static async open(url: string, sinks: Record<number, ChannelSink>, protocol = PROTOCOL): Promise<Channels> {
-    // The URL came over the server's socket and names this machine: its certificate need not be anybody's.
+    // The URL came over the server's socket and names this machine: no CA needs to verify the certificate.
     const ws = new WebSocket(url.replace(/^http/, 'ws'), protocol, {
       rejectUnauthorized: false,
       perMessageDeflate: false,
@@ -59,7 +59,7 @@ export class Channels implements Disposable {
     return channels;
   }
 
-  /** Resolves when the system has taken it; also when the connection has ended. */
+  /** Resolves when the data is written to the socket, or when the connection is closed. */
   send(channel: number, content: Uint8Array): Promise<void> {
     return new Promise((resolve) => {
       this.#ws.send(Buffer.concat([Buffer.of(channel), content]), () => {
@@ -68,7 +68,7 @@ export class Channels implements Disposable {
     });
   }
 
-  /** Tells the server that nothing more comes on a channel. */
+  /** Closes a channel towards the server. */
   end(channel: number): Promise<void> {
     return this.send(CLOSE, Buffer.of(channel));
   }
@@ -86,7 +86,7 @@ export class Channels implements Disposable {
     if (this.#waiting > HELD_BYTES) this.#ws.pause();
     this.#taken = this.#taken
       .then(() => sink(content))
-      .catch(() => undefined) // the reader is gone, which a signal tells
+      .catch(() => undefined) // the reader is gone, which a signal reports
       .then(() => {
         this.#waiting -= content.length;
         if (this.#ws.isPaused && this.#waiting <= HELD_BYTES) this.#ws.resume();

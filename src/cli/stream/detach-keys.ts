@@ -1,9 +1,9 @@
 import { UsageError } from '../command.ts';
 
-/** docker's and podman's. */
+/** The default of docker and podman. */
 export const DEFAULT_DETACH_KEYS = 'ctrl-p,ctrl-q';
 
-/** `ctrl-p,ctrl-q` or `a,b` as the bytes a terminal sends; nothing for an empty text. @throws UsageError */
+/** `ctrl-p,ctrl-q` or `a,b` as the bytes that a terminal sends; no bytes for an empty string. @throws UsageError */
 export function parseDetachKeys(text: string): Buffer {
   if (text === '') return Buffer.alloc(0);
   return Buffer.from(text.split(',').map((key) => byteOf(key, text)));
@@ -14,21 +14,21 @@ function byteOf(key: string, text: string): number {
   // ascii(7): a control character is its letter without the upper three bits.
   if (control !== undefined) return control.toUpperCase().charCodeAt(0) & 0x1f;
   if (/^[!-~]$/.test(key)) return key.charCodeAt(0);
-  const form = 'one character or ctrl-LETTER each, separated by commas, such as ctrl-p,ctrl-q';
+  const form = 'characters or ctrl-LETTER, separated by commas, such as ctrl-p,ctrl-q';
   throw new UsageError(`--detach-keys: must be ${form}, not ${JSON.stringify(text)}`);
 }
 
-/** Looks for a sequence of keys in what is typed, and holds back what may be its beginning. */
+/** Searches the typed bytes for a key sequence, and buffers a possible prefix of it. */
 export class DetachFilter {
   readonly #keys: Buffer;
   #matched = 0;
 
-  /** Without keys nothing is ever found. */
+  /** Without keys nothing matches. */
   constructor(keys: Buffer) {
     this.#keys = keys;
   }
 
-  /** What is to be passed on, and whether the whole sequence was typed; what follows it is dropped. */
+  /** The bytes to forward, and whether the whole sequence was typed; bytes after it are dropped. */
   push(typed: Buffer): { pass: Buffer; detach: boolean } {
     if (this.#keys.length === 0) return { pass: typed, detach: false };
     const pass: number[] = [];
@@ -44,7 +44,7 @@ export class DetachFilter {
     return { pass: Buffer.from(pass), detach: false };
   }
 
-  /** Gives up the shortest beginning, so that the rest of what was held is a beginning again. */
+  /** Releases as few buffered bytes as necessary, so that the rest is a prefix again. */
   #fallBack(pass: number[]): void {
     const held = this.#keys.subarray(0, this.#matched);
     let given = 1;

@@ -9,23 +9,23 @@ import { RawTerminal } from './terminal.ts';
 
 const Channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const;
 
-/** What a session connects. */
+/** The streams of a streaming session. */
 export interface SessionOptions {
   stdin: boolean;
-  /** Whether what the container writes is printed. */
+  /** Whether the container's output is printed. */
   output: boolean;
   tty: boolean;
-  /** Keys that leave the session, from {@link parseDetachKeys}. */
+  /** Keys that detach, from {@link parseDetachKeys}. */
   detachKeys: Buffer;
 }
 
-/** How a session ended, with the exit code to give: the other side's own, 0 when the operator left, 128 plus a signal. */
+/** How a streaming session ended, with the exit code: the remote one, 0 when the operator detached, 128 plus a signal. */
 export interface SessionEnd {
   kind: 'exited' | 'detached' | 'interrupted';
   exitCode: number;
 }
 
-/** A {@link remoteSession} that signals end. */
+/** A {@link remoteSession} that signals terminate. */
 export async function foregroundSession(
   context: CliContext,
   url: string,
@@ -45,23 +45,23 @@ export async function foregroundSession(
   }
 }
 
-/** The flags of CRI ExecRequest and AttachRequest for such a session. */
+/** The flags of CRI ExecRequest and AttachRequest for the streams. */
 export function streamFlags({ stdin, output, tty }: SessionOptions) {
-  // The CRI wants at least one of them.
+  // CRI requires at least one of them.
   return { stdin, stdout: output || !stdin, stderr: output && !tty, tty };
 }
 
-/** @throws UsageError when a terminal is asked for and standard input is none. */
+/** @throws UsageError when a terminal is requested and standard input is not one. */
 export function requireTerminal(context: CliContext, { stdin, tty }: { stdin: boolean; tty: boolean }): void {
   if (stdin && tty && context.stdin().isTTY !== true) {
-    throw new UsageError('the input device is not a TTY: leave out -t, or run it on a terminal');
+    throw new UsageError('the input device is not a TTY; omit -t, or run it on a terminal');
   }
 }
 
 /**
- * Connects this process's streams with those behind a streaming URL of Exec or Attach, until the other side ends. On a
- * terminal, keys go through unread (raw mode) and its size is passed on; the terminal is restored whatever happens.
- * @throws CriError with the server's words, and the reason of `signal`, which ends the session.
+ * Connects this process's streams to a streaming URL of Exec or Attach, until the remote side ends. A terminal is in raw
+ * mode and its size is forwarded; it is always restored.
+ * @throws CriError with the server's message, and the reason of `signal`, which ends the streaming session.
  */
 export async function remoteSession(
   context: CliContext,
@@ -77,7 +77,7 @@ export async function remoteSession(
       return Promise.resolve();
     },
   });
-  // Only now is it read: a child process that has ended drops what nobody reads.
+  // Read from now on only: output of an exited child process that nobody reads is lost.
   const stdin = options.stdin ? context.stdin() : undefined;
   const { promise: left, resolve: leave, reject: fail } = Promise.withResolvers<SessionEnd>();
   const abort = () => {
@@ -103,7 +103,7 @@ function sinkOf(stream: Writable): (content: Buffer) => Promise<void> {
   return (content) => writeAll(stream, content);
 }
 
-/** Sends what is typed until it ends. */
+/** Forwards typed input until it ends. */
 function feed(stdin: Readable, channels: Channels, filter: DetachFilter, leave: (end: SessionEnd) => void): void {
   void (async () => {
     try {
@@ -116,7 +116,7 @@ function feed(stdin: Readable, channels: Channels, filter: DetachFilter, leave: 
         }
       }
     } catch {
-      // A terminal that hung up, or a session that is over.
+      // The terminal hung up, or the streaming session ended.
     }
     await channels.end(Channel.stdin);
   })();
@@ -129,12 +129,12 @@ interface Status {
   details?: { causes?: { reason?: string; message?: string }[] };
 }
 
-/** What the status channel said: a Kubernetes Status object. @throws CriError */
+/** Parses the message of the status channel, a Kubernetes Status object. @throws CriError */
 function endOf(text: string): SessionEnd {
-  if (text === '') throw unavailable('the server ended the session without its outcome');
+  if (text === '') throw unavailable('the server closed the streaming session without a status');
   const { status, message, reason, details } = JSON.parse(text) as Status;
   if (status === 'Success') return { kind: 'exited', exitCode: 0 };
   const code = details?.causes?.find((cause) => cause.reason === 'ExitCode')?.message;
   if (reason === 'NonZeroExitCode' && code !== undefined) return { kind: 'exited', exitCode: Number(code) };
-  throw unknown(message ?? 'the session failed');
+  throw unknown(message ?? 'the streaming session failed');
 }

@@ -7,23 +7,23 @@ export interface Size {
   height: number;
 }
 
-/** Neither input nor output is changed on its way: Node.js's own raw mode goes on turning "\n" into "\r\n". */
+/** No translation of input or output: Node.js's raw mode still turns "\n" into "\r\n". */
 const RAW = ['raw', '-echo', '-iexten'];
 
-/** The operator's terminal while its keys go to a container: raw until it is disposed of, or the process exits. */
+/** The operator's terminal while its keys go to a container: raw until disposed, or until the process exits. */
 export class RawTerminal implements Disposable {
   readonly #output: OutputStream;
   readonly #restore: () => void;
   #listener: (() => void) | undefined;
 
-  /** Without `input` only the size is of interest. */
+  /** Without `input` only the size is used. */
   constructor(input: InputStream | undefined, output: OutputStream) {
     this.#output = output;
     this.#restore = input?.isTTY === true ? makeRaw(input) : () => undefined;
     process.once('exit', this.#restore);
   }
 
-  /** Calls `listener` with the size now, where it is known, and with each later one. */
+  /** Calls `listener` with the current size, if known, and on each change. */
   onSize(listener: (size: Size) => void): void {
     this.#listener = () => {
       const { columns = 0, rows = 0 } = this.#output;
@@ -40,7 +40,7 @@ export class RawTerminal implements Disposable {
   }
 }
 
-/** Makes standard input raw by stty(1), or as far as Node.js can where there is none. @returns what restores it. */
+/** Sets standard input to raw mode with stty(1), or by Node.js when stty fails. @returns a function that restores it. */
 function makeRaw(input: InputStream): () => void {
   const before = stty('-g')?.trim();
   if (before !== undefined && stty(...RAW) !== undefined) return () => void stty(before);
@@ -48,7 +48,7 @@ function makeRaw(input: InputStream): () => void {
   return () => input.setRawMode?.(false);
 }
 
-/** What stty says of our standard input; undefined when it failed. */
+/** Output of stty on standard input; undefined when it failed. */
 function stty(...args: string[]): string | undefined {
   const { status, stdout } = spawnSync('stty', args, { stdio: ['inherit', 'pipe', 'ignore'], encoding: 'utf8' });
   return status === 0 ? stdout : undefined;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ROOT } from '../../core/state-layout.ts';
 import { isErrno } from '../../utils/errors.ts';
 
-/** How many records a root directory holds. */
+/** The number of records in a root directory. */
 export async function countRecords(root: string): Promise<{ pods: number; containers: number; images: number }> {
   const count = async (name: string) => {
     try {

@@ -1,8 +1,8 @@
 import { CriError, StatusCode } from '../model/errors.ts';
 
-/** What is wrong with the configuration: INVALID_ARGUMENT, one sentence a problem, each with its place and remedy. */
+/** An invalid configuration: INVALID_ARGUMENT, one sentence per problem, each with its location and remedy. */
 export class ConfigError extends CriError {
-  /** "FILE:LINE: key.path: what is wrong and what to write". The message is these, one a line. */
+  /** "FILE:LINE: key.path: problem and remedy". The message has one problem per line. */
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[], options?: ErrorOptions) {

@@ -2,33 +2,33 @@
 export interface ConfigFlag {
   /** Without dashes: `log-level`. */
   name: string;
-  /** What the help calls its value. */
+  /** Name of the value in the help. */
   value: string;
   description: string;
   /** Table ("" for the top) and key it sets. */
   table: string;
   key: string;
-  /** What a shell may offer. */
+  /** Values that a shell may complete. */
   suggestions?: readonly string[];
-  /** What it is, where a shell can find values. */
+  /** Kind of the value, for completion. */
   kind?: 'file' | 'handler';
 }
 
 /**
- * The flags of `serve`. All set texts; what they may be is checked by the schema as in files. (Described here once more so
+ * The flags of `serve`. All values are strings, validated by the schema as in files. (Described here again so
  * that help and completion need not load the schema.)
  */
 export const CONFIG_FLAGS: readonly ConfigFlag[] = [
-  { name: 'root', value: 'PATH', description: 'folder of durable data', table: '', key: 'root', kind: 'file' },
+  { name: 'root', value: 'PATH', description: 'directory of durable data', table: '', key: 'root', kind: 'file' },
   {
     name: 'state',
     value: 'PATH',
-    description: 'folder of what a reboot may forget',
+    description: 'directory of runtime state, on a tmpfs',
     table: '',
     key: 'state',
     kind: 'file',
   },
-  { name: 'listen', value: 'URI', description: 'socket of the CRI, unix:///…', table: 'grpc', key: 'listen' },
+  { name: 'listen', value: 'URI', description: 'CRI socket, unix:///…', table: 'grpc', key: 'listen' },
   {
     name: 'log-level',
     value: 'LEVEL',
@@ -48,14 +48,14 @@ export const CONFIG_FLAGS: readonly ConfigFlag[] = [
   {
     name: 'metrics-listen',
     value: 'ADDRESS',
-    description: 'ADDRESS:PORT of the Prometheus page, "" for none',
+    description: 'ADDRESS:PORT of the Prometheus endpoint, "" for none',
     table: 'metrics',
     key: 'listen',
   },
   {
     name: 'default-handler',
     value: 'NAME',
-    description: 'handler of pods that name no RuntimeClass',
+    description: 'handler of pods without a RuntimeClass',
     table: 'runtime',
     key: 'default_handler',
     kind: 'handler',
@@ -64,7 +64,7 @@ export const CONFIG_FLAGS: readonly ConfigFlag[] = [
   {
     name: 'cni-config-dir',
     value: 'PATH',
-    description: 'folder of CNI configurations',
+    description: 'directory of CNI configurations',
     table: 'network',
     key: 'config_dir',
     kind: 'file',

@@ -1,10 +1,10 @@
 import type { z } from 'zod';
 
-/** What the configuration must know of a RuntimeClass handler. */
+/** The parts of a RuntimeClass handler that the configuration needs. */
 export interface HandlerSchema {
   /** As RuntimeClass.handler names it. */
   name: string;
-  /** Half a sentence for the operator: what a pod of it is. */
+  /** Half a sentence for the operator: how it implements a pod. */
   summary: string;
   /** The keys of its table `[handlers.NAME]`; each has a default and a description. */
   schema: z.ZodObject;
@@ -12,7 +12,7 @@ export interface HandlerSchema {
 
 let declared: readonly HandlerSchema[] = [];
 
-/** Names the handlers of this program; the composition root calls it once, before a configuration is read. */
+/** Declares the handlers of this program; called once by the composition root, before a configuration is read. */
 export function declareHandlers(handlers: readonly HandlerSchema[]): void {
   declared = handlers;
 }

@@ -8,7 +8,7 @@ import { readSources } from './sources.ts';
 import { type KeyPath, type Table, mergeTables, valueAt } from './tables.ts';
 
 export interface LoadOptions {
-  /** The main file; it must exist when it is named here. Default: DEFAULT_CONFIG_FILE, which need not. */
+  /** The main file; it must exist when it is named here. Default: DEFAULT_CONFIG_FILE, which may be missing. */
   file?: string | undefined;
   /** Command-line overrides by the names in CONFIG_FLAGS. */
   flags?: FlagValues;
@@ -28,8 +28,8 @@ interface Source {
 }
 
 /**
- * Reads the main file, then `conf.d/*.toml` beside it by name, then the flags, each laid over what came before, and checks
- * the result. @throws ConfigError that tells every problem with file, line, key and remedy.
+ * Reads the main file, then `conf.d/*.toml` beside it by name, then the flags, each merged over the previous ones, and
+ * validates the result. @throws ConfigError with every problem: file, line, key and remedy.
  */
 export async function loadConfig(options: LoadOptions = {}): Promise<LoadedConfig> {
   const files = await readSources(options.file);
@@ -63,7 +63,7 @@ function flagTable({ table, key }: ConfigFlag, value: string): Table {
   return table === '' ? { [key]: value } : { [table]: { [key]: value } };
 }
 
-/** Merges and checks. @throws ConfigError */
+/** Merges and validates. @throws ConfigError */
 function checkConfig(sources: readonly Source[]): Config {
   const merged = sources.reduce<Table>((below, { table }) => mergeTables(below, table), {});
   const result = configSchema().safeParse(merged);
@@ -72,7 +72,7 @@ function checkConfig(sources: readonly Source[]): Config {
   throw new ConfigError(problems.map(({ path, sentence }) => `${placeOf(sources, path)}: ${sentence}`));
 }
 
-/** The source that has the last word on `path` (or on what lies around it), with the line. */
+/** The last source that sets `path` (or a table around it), with the line. */
 function placeOf(sources: readonly Source[], path: KeyPath): string {
   for (let length = path.length; length > 0; length--) {
     const part = path.slice(0, length);

@@ -6,7 +6,7 @@ const HEADER = /^\s*(\[\[?)([^[\]]+)\]\]?\s*(?:#.*)?$/;
 
 /**
  * The line (from 1) of a TOML text on which the value at `path`, or else the nearest table or key around it, is written;
- * undefined when none is. It reads line by line, so a multi-line string can mislead it: good for messages only.
+ * undefined when there is none. It reads line by line, so a multi-line string can mislead it: for messages only.
  */
 export function locateKey(text: string, path: KeyPath): number | undefined {
   const counts = new Map<string, number>();

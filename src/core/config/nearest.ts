@@ -1,4 +1,4 @@
-/** The candidate that `word` is most likely a slip of, or undefined when none is near. */
+/** The candidate that `word` most likely misspells, or undefined when none is close. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const wanted = fold(word);
   let best: { candidate: string; distance: number } | undefined;
@@ -14,7 +14,7 @@ function fold(word: string): string {
   return word.slice(0, 100).toLowerCase().replaceAll('-', '_');
 }
 
-/** Changes, insertions, deletions and exchanges of neighbours that make `b` of `a` (optimal string alignment). */
+/** Substitutions, insertions, deletions and transpositions that turn `a` into `b` (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);

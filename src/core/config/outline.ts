@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { configSchema } from './schema.ts';
 import { tomlValue } from './toml-value.ts';
 
-/** One key of the configuration as the schema describes it, for the comments, the page and the messages. */
+/** One key of the configuration as the schema describes it, for comments, documentation and messages. */
 export interface OutlineKey {
   name: string;
   description: string;
-  /** "whole number, at least 1024". */
+  /** "integer, at least 1024". */
   type: string;
   default: unknown;
-  /** A telling value, where the default is not one. */
+  /** An example, where the default is not instructive. */
   example: unknown;
-  /** What the entries of a list of tables hold. */
+  /** Keys of the entries of a list of tables. */
   entries?: OutlineKey[];
 }
 
@@ -45,7 +45,7 @@ export function configOutline(): OutlineTable[] {
   return built.outline;
 }
 
-/** A table that holds nothing but tables is not one of its own; theirs have dotted names. */
+/** A table that has only tables is left out; their names are dotted. */
 function build(schema: Node): OutlineTable[] {
   const top: OutlineTable = { name: '', description: '', keys: [] };
   const tables = [top];
@@ -84,15 +84,15 @@ function typeOf(node: Node): string {
   if (node.enum !== undefined) return node.enum.map(tomlValue).join(' or ');
   switch (node.type) {
     case 'integer':
-      return `whole number${limitsOf(node)}`;
+      return `integer${limitsOf(node)}`;
     case 'number':
       return `number${limitsOf(node)}`;
     case 'boolean':
       return 'true or false';
     case 'array':
-      return node.items?.properties === undefined ? 'list of texts' : 'list of tables';
+      return node.items?.properties === undefined ? 'list of strings' : 'list of tables';
     default:
-      return 'text';
+      return 'string';
   }
 }
 
@@ -105,7 +105,7 @@ function limitsOf(node: Node): string {
   return limits.length === 0 ? '' : `, ${limits.join(', ')}`;
 }
 
-/** Descriptions are written as halves of sentences; what starts with a letter gets a large one. */
+/** Descriptions are written as half sentences; the first letter is capitalized. */
 function sentence(text = ''): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

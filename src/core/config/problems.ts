@@ -12,15 +12,15 @@ export interface Problem {
 }
 
 const KINDS: Record<string, string> = {
-  string: 'text in quotes',
+  string: 'a string in quotes',
   number: 'a number',
-  int: 'a whole number',
+  int: 'an integer',
   boolean: 'true or false',
   array: 'a list in brackets',
   object: 'a table',
 };
 
-/** Says in the operator's words what zod found wrong with `input`. An issue about several unknown keys gives several. */
+/** Describes a zod issue of `input` for the operator. An issue with several unknown keys results in several problems. */
 export function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key]));
@@ -34,7 +34,7 @@ export function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
 function unknownKey(path: KeyPath): Problem {
   const known = knownKeys(path.slice(0, -1));
   const suggestion = nearest(String(path.at(-1)), known);
-  const hint = suggestion === undefined ? `known here are ${known.join(', ')}` : `did you mean "${suggestion}"?`;
+  const hint = suggestion === undefined ? `known keys: ${known.join(', ')}` : `did you mean "${suggestion}"?`;
   return { path, sentence: `${formatPath(path)}: unknown key; ${hint}` };
 }
 
@@ -62,13 +62,13 @@ function bound(origin: string, limit: string): string {
 }
 
 function show(path: KeyPath, value: unknown): string {
-  if (path.some((key) => typeof key === 'string' && isSecretName(key))) return 'what it is';
+  if (path.some((key) => typeof key === 'string' && isSecretName(key))) return 'this value';
   if (value instanceof Date) return 'a date';
   const text = tomlValue(value);
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
-/** Names that may stand in the table at `path`: keys, tables below it, or keys of an entry of a list of tables. */
+/** Names that the table at `path` may have: keys, tables below it, or keys of an entry of a list of tables. */
 function knownKeys(path: KeyPath): string[] {
   const outline = configOutline();
   const names = path.filter((key) => typeof key === 'string');

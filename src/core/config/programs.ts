@@ -1,28 +1,28 @@
 import type { Config } from './schema.ts';
 
-/** A program that the server, or a CNI plugin of its default network, starts. */
+/** A program that the server or a CNI plugin of its default network runs. */
 export interface Program {
   /** A name on PATH, or a path. */
   name: string;
-  /** The Debian package that has it. */
+  /** Its Debian package. */
   package: string;
-  /** What it is started for. */
+  /** Its purpose, as a predicate: "runs containers". */
   purpose: string;
   /** The RuntimeClass handlers that need it; undefined: all. */
   handlers?: readonly string[];
   /** Whether pods run without it. */
   optional?: boolean;
-  /** The configuration key that names it, where one does. */
+  /** The configuration key that names it, if any. */
   setting?: string;
-  /** What makes it print its version; undefined: it has no such option. */
+  /** Arguments that print its version; undefined: none. */
   version?: readonly string[];
 }
 
 const VERSION = ['--version'];
 
 /**
- * Every program that is ever started, from which `doctor`, Status and the dependencies of the package are made. Those of
- * Debian's essential packages are named too, for a minimal system may lack them.
+ * Every program that is ever run, for `doctor`, Status and the dependencies of the package. Programs of Debian's essential
+ * packages are listed too, since a minimal system may lack them.
  */
 export function programs({ runtime, images }: Config): readonly Program[] {
   return [
@@ -36,25 +36,25 @@ export function programs({ runtime, images }: Config): readonly Program[] {
     {
       name: runtime.conmon,
       package: 'conmon',
-      purpose: 'watches containers',
+      purpose: 'monitors containers',
       setting: 'runtime.conmon',
       version: VERSION,
     },
     { name: '/usr/bin/catatonit', package: 'catatonit', purpose: 'is the pause process of pods', version: VERSION },
     { name: 'lxc-start', package: 'lxc', purpose: 'starts pods', handlers: ['lxc'], version: VERSION },
     { name: 'tar', package: 'tar', purpose: 'unpacks and packs layers', version: VERSION },
-    { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers and keeps the scopes of systemd' },
+    { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers and holds the scopes of systemd' },
     ...['systemctl', 'systemd-run'].map((name) => ({
       name,
       package: 'systemd',
-      purpose: 'makes the scopes of pods (runtime.cgroup_driver = "systemd")',
+      purpose: 'creates the scopes of pods (runtime.cgroup_driver = "systemd")',
       optional: true,
       version: VERSION,
     })),
     ...['cp', 'du', 'rm', 'sync', 'touch'].map((name) => ({
       name,
       package: 'coreutils',
-      purpose: 'works on files',
+      purpose: 'copies, measures and removes files',
       version: VERSION,
     })),
     { name: 'xz', package: 'xz-utils', purpose: 'unpacks layers compressed by xz', optional: true, version: VERSION },
@@ -83,8 +83,8 @@ export function programs({ runtime, images }: Config): readonly Program[] {
   ];
 }
 
-/** What to do about a program that is missing. */
+/** The remedy for a missing program. */
 export function remedyFor({ package: name, setting }: Program): string {
   const install = `apt-get install ${name}`;
-  return setting === undefined ? install : `${install}, or name another in ${setting}`;
+  return setting === undefined ? install : `${install}, or set ${setting}`;
 }

@@ -5,7 +5,7 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import { ConfigError } from './config-error.ts';
 import type { Table } from './tables.ts';
 
-/** A configuration file, read and parsed but not yet checked. */
+/** A configuration file, read and parsed but not yet validated. */
 export interface ConfigFile {
   path: string;
   text: string;
@@ -48,17 +48,17 @@ export function parseConfig(path: string, bytes: Uint8Array): { text: string; ta
   }
 }
 
-/** Paths of the drop-in files in `folder`, in the order they apply; none when it does not exist. */
-export async function listDropIns(folder: string): Promise<string[]> {
+/** Paths of the drop-in files in `directory`, in the order they apply; none when it does not exist. */
+export async function listDropIns(directory: string): Promise<string[]> {
   try {
-    const names = await readdir(folder);
+    const names = await readdir(directory);
     // Byte order, whatever the locale.
     return names
       .filter((name) => name.endsWith('.toml') && !name.startsWith('.'))
       .sort()
-      .map((name) => join(folder, name));
+      .map((name) => join(directory, name));
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw new ConfigError([`${folder}: cannot be read: ${messageOf(error)}`], { cause: error });
+    throw new ConfigError([`${directory}: cannot be read: ${messageOf(error)}`], { cause: error });
   }
 }

@@ -6,8 +6,8 @@ import { tomlValue } from './toml-value.ts';
 const WIDTH = 100;
 
 /**
- * The default configuration file: every key with its explanation and its default, commented out, so that a file made
- * from it follows new defaults of later versions. Only `version` is set.
+ * The default configuration file: every key with its description and its default, commented out, so that a file based
+ * on it follows the defaults of later versions. Only `version` is set.
  */
 export function defaultConfigToml(): string {
   const introduction = [
@@ -20,9 +20,9 @@ export function defaultConfigToml(): string {
   });
 }
 
-/** A configuration as a file that gives exactly it again, on any version that knows its keys. */
+/** A configuration as a file that results in the same configuration, on any version that has its keys. */
 export function dumpConfigToml(config: Config): string {
-  return render('# The configuration of proxmox-lxcri in force.', (key, table) => {
+  return render('# The effective configuration of proxmox-lxcri.', (key, table) => {
     const path = [...(table === '' ? [] : table.split('.')), key.name];
     return `${key.name} = ${tomlValue(valueAt(config, path))}`;
   });
@@ -38,7 +38,7 @@ function render(introduction: string, line: (key: OutlineKey, table: string) => 
 }
 
 function explain(key: OutlineKey): string {
-  return key.type === 'text' ? key.description : `${key.description} (${key.type})`;
+  return key.type === 'string' ? key.description : `${key.description} (${key.type})`;
 }
 
 function example(key: OutlineKey): string {

@@ -11,21 +11,21 @@ const absolutePath = z
 const seconds = z.number().min(0).max(86_400);
 
 const mirror = z.strictObject({
-  registry: z.string().min(1).describe('registry host as it stands in image names, such as "docker.io"'),
+  registry: z.string().min(1).describe('registry host as in image names, such as "docker.io"'),
   endpoints: z
     .array(z.url({ protocol: /^https?$/ }))
     .min(1)
-    .describe('tried in order before the registry itself; "http://…" for one without TLS'),
+    .describe('tried in order before the registry itself; "http://…" without TLS'),
 });
 
-/** The names of handlers as a choice; any name where none is declared, as in a program that only reads other tables. */
+/** The names of handlers as an enum; any name when none is declared, as in a program that only reads other tables. */
 function handlerName(handlers: readonly HandlerSchema[]) {
   const [first, ...others] = handlers.map(({ name }) => name);
   const name: z.ZodType<string, string> = first === undefined ? z.string() : z.enum([first, ...others]);
   const listed = handlers.map((handler) => JSON.stringify(handler.name)).join(' or ');
   return name
     .default(first ?? 'lxc')
-    .describe(`handler of pods that name no RuntimeClass${listed === '' ? '' : `: ${listed}`}`);
+    .describe(`handler of pods without a RuntimeClass${listed === '' ? '' : `: ${listed}`}`);
 }
 
 /** A table for each handler, with the handler's own keys. */
@@ -38,57 +38,59 @@ function handlerTables(handlers: readonly HandlerSchema[]) {
 }
 
 /**
- * The whole configuration. `.describe()` texts become the comments of `config default`, so they are written for the
- * operator. Every table and key has a default; unknown keys are refused.
+ * The whole configuration. The `.describe()` strings are the comments of `config default`, written for the operator. Every
+ * table and key has a default; unknown keys are refused.
  */
 const makeSchema = (handlers: readonly HandlerSchema[]) =>
   z.strictObject({
     version: z.literal(1).default(1).describe('format of this file'),
-    root: absolutePath.default('/var/lib/proxmox-lxcri').describe('durable data: records, images, root file systems'),
+    root: absolutePath
+      .default('/var/lib/proxmox-lxcri')
+      .describe('directory of durable data: records, images, root filesystems'),
     state: absolutePath
       .default('/run/proxmox-lxcri')
-      .describe('what a reboot may forget: sockets, bundles, exit files. Put it on a tmpfs'),
+      .describe('directory of runtime state: sockets, bundles, exit files. Must be on a tmpfs'),
     grpc: z
       .strictObject({
         listen: z
           .string()
           .regex(/^unix:\/\/\/[^\0\n\r]+$/, 'must be "unix:///absolute/path.sock"')
           .default(DEFAULT_LISTEN)
-          .describe('where the kubelet and crictl connect; the socket has mode 0660'),
-        group: z.number().int().min(0).default(0).describe('numeric group that owns the socket'),
+          .describe('socket for the kubelet and crictl, mode 0660'),
+        group: z.number().int().min(0).default(0).describe('numeric id of the group that owns the socket'),
         max_message_bytes: z
           .number()
           .int()
           .min(4_194_304)
           .default(16_777_216)
-          .describe('largest message in and out; the kubelet uses 16 MiB'),
+          .describe('maximum size of a request or response; the kubelet uses 16 MiB'),
       })
       .prefault({})
-      .describe('the socket that speaks CRI'),
+      .describe('the CRI socket'),
     log: z
       .strictObject({
-        level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('read again on SIGHUP'),
+        level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('log level; reloaded on SIGHUP'),
         format: z
           .enum(['auto', 'text', 'json'])
           .default('auto')
-          .describe('"auto" is text with colours on a terminal, JSON lines otherwise'),
+          .describe('log format; "auto" is text with colours on a terminal, JSON lines otherwise'),
       })
       .prefault({})
-      .describe('messages of the server, written to standard error'),
+      .describe('log of the server, written to standard error'),
     metrics: z
       .strictObject({
         listen: z
           .string()
           .regex(
             /^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$/,
-            'must be "ADDRESS:PORT" or "" to switch metrics off',
+            'must be "ADDRESS:PORT", or "" to disable metrics',
           )
           .refine((text) => Number(/\d*$/.exec(text)?.[0]) <= 65_535, 'must have a port of at most 65535')
           .default('127.0.0.1:11090')
-          .describe('address of the Prometheus page /metrics; "" switches it off'),
+          .describe('address of the Prometheus endpoint /metrics; "" disables it'),
       })
       .prefault({})
-      .describe('figures for Prometheus'),
+      .describe('Prometheus metrics'),
     runtime: z
       .strictObject({
         default_handler: handlerName(handlers),
@@ -98,7 +100,7 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           .enum(['cgroupfs', 'systemd'])
           .default('cgroupfs')
           .describe(
-            'who makes the cgroups of pods: "systemd" on nodes that it runs, the same as the kubelet\'s cgroupDriver (which asks here). ' +
+            'manager of pod cgroups: "systemd" on nodes that systemd boots; must match the cgroupDriver of the kubelet (which requests it from here). ' +
               'Drain the node before changing it',
           ),
         cgroup_parent: z
@@ -109,16 +111,16 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           )
           .default('')
           .describe(
-            'cgroup of pods whose request names no parent (the kubelet always names one); "" is "/proxmox-lxcri", or ' +
+            'parent cgroup of pods whose request has none (requests of the kubelet always have one); "" is "/proxmox-lxcri", or ' +
               '"proxmox-lxcri.slice" with the systemd driver',
           ),
         exec_drain_seconds: seconds
           .default(1)
-          .describe('how long ExecSync waits for output that background processes hold open'),
+          .describe('time that ExecSync waits for output that background processes keep open'),
         cdi_spec_dirs: z
           .array(absolutePath)
           .default(['/etc/cdi', '/var/run/cdi'])
-          .describe('folders of CDI specifications (*.json, *.yaml); a device in a later one counts'),
+          .describe('directories of CDI specifications (*.json, *.yaml); later directories take precedence'),
         default_ulimits: z
           .array(
             z
@@ -134,31 +136,36 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           )
           .default([])
           .describe(
-            'limits of the processes of containers, "NAME=SOFT[:HARD]" each; none is above what the server has itself. What is not ' +
-              "listed is as the server's own, with 1024 as the soft limit of nofile",
+            'resource limits of container processes, "NAME=SOFT[:HARD]" each, at most those of the server. Limits that are not ' +
+              "listed are the server's, with 1024 as the soft limit of nofile",
           ),
         enable_unprivileged_ports: z
           .boolean()
           .default(true)
           .describe(
-            'any user may listen on ports below 1024 in pods with a network of their own; pods that set ' +
+            'allow every user to listen on ports below 1024 in pods with their own network; pods that set ' +
               'net.ipv4.ip_unprivileged_port_start keep their value',
           ),
         enable_unprivileged_icmp: z
           .boolean()
           .default(true)
           .describe(
-            'ping needs no capability in pods with a network of their own; pods that set net.ipv4.ping_group_range keep their value',
+            'allow ping without capabilities in pods with their own network; pods that set net.ipv4.ping_group_range keep their value',
           ),
         absent_mount_sources_to_reject: z
           .array(absolutePath)
           .default([])
           .describe(
-            'host paths that a container cannot mount while they do not exist; any other missing path is created as a directory. ' +
+            'host paths that are not created when they do not exist: the container is refused. Other missing paths are created as directories. ' +
               'CRI-O documents "/etc/hostname", which a pod would otherwise create as a directory on the node',
           )
           .meta({ examples: [['/etc/hostname']] }),
-        pids_limit: z.number().int().min(-1).default(-1).describe('processes a container may have; -1 sets no limit'),
+        pids_limit: z
+          .number()
+          .int()
+          .min(-1)
+          .default(-1)
+          .describe('maximum number of processes in a container; -1: no limit'),
       })
       .refine((table) => table.cgroup_driver === 'cgroupfs' || /^$|\.slice$/.test(table.cgroup_parent), {
         message: 'must be a slice with cgroup_driver = "systemd"',
@@ -169,13 +176,13 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
         path: ['cgroup_parent'],
       })
       .prefault({})
-      .describe('how containers are run'),
+      .describe('container execution'),
     handlers: handlerTables(handlers),
     network: z
       .strictObject({
         config_dir: absolutePath
           .default('/etc/cni/net.d')
-          .describe('CNI configuration lists; the first by name are used, see max_conf_num'),
+          .describe('directory of CNI configuration lists; the first by name are used, see max_conf_num'),
         max_conf_num: z
           .number()
           .int()
@@ -183,94 +190,100 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           .max(16)
           .default(1)
           .describe(
-            "how many networks each pod is attached to, as eth0, eth1, …; 0: all in config_dir. The first network's addresses are the pod's",
+            "number of networks of each pod, as eth0, eth1, …; 0: all in config_dir. The first network has the pod's addresses",
           ),
         conf_template: z
           .string()
           .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
           .default('')
           .describe(
-            'CNI configuration list that is filled in and written to config_dir as 10-proxmox-lxcri.conflist when the kubelet tells ' +
-              'the range of pod addresses, unless another configuration lies there; "" for none. A text value that is exactly ' +
-              '"{{PodCIDR}}" becomes the range, "{{PodCIDRRanges}}" host-local\'s list of ranges (IPv4 and IPv6), "{{Routes}}" a ' +
+            'template of a CNI configuration list, written to config_dir as 10-proxmox-lxcri.conflist when the kubelet sends ' +
+              'the range of pod addresses, unless another configuration exists; "" for none. A string that is exactly ' +
+              '"{{PodCIDR}}" is replaced by the range, "{{PodCIDRRanges}}" by host-local\'s list of ranges (IPv4 and IPv6), "{{Routes}}" by a ' +
               'default route for each family',
           ),
         plugin_dirs: z
           .array(absolutePath)
           .min(1)
           .default(['/opt/cni/bin', '/usr/lib/cni'])
-          .describe('where CNI plugins are looked for, in order'),
+          .describe('directories of CNI plugins, searched in order'),
       })
       .prefault({})
-      .describe('the pod network, made by CNI plugins'),
+      .describe('pod networks by CNI plugins'),
     streaming: z
       .strictObject({
         address: z
           .string()
           .refine((text) => isIP(text) !== 0, 'must be an IP address, such as "127.0.0.1" or "::1"')
           .default('127.0.0.1')
-          .describe('address of the server for exec, attach and port-forward; the kubelet connects to it on this host'),
-        port: z.number().int().min(0).max(65_535).default(0).describe('0 takes a free port at each start'),
+          .describe('address of the streaming server; the kubelet connects to it on this host'),
+        port: z
+          .number()
+          .int()
+          .min(0)
+          .max(65_535)
+          .default(0)
+          .describe('port of the streaming server; 0: a free port at each start'),
         idle_timeout_seconds: seconds
           .default(14_400)
-          .describe('a session without a byte for so long is closed; 0: never'),
+          .describe('time without traffic after which a streaming session is closed; 0: never'),
         tls_certificate: absolutePath
           .or(z.literal(''))
           .default('')
-          .describe('PEM file of the certificate chain; "" serves without TLS, which is right on loopback'),
-        tls_key: absolutePath.or(z.literal('')).default('').describe('PEM file of the key to the certificate'),
+          .describe('PEM file of the certificate chain; "" disables TLS, which is safe on loopback'),
+        tls_key: absolutePath.or(z.literal('')).default('').describe('PEM file of the private key'),
       })
       .refine(
         (table) => (table.tls_certificate === '') === (table.tls_key === ''),
         'tls_certificate and tls_key must be set together',
       )
       .prefault({})
-      .describe('sessions: exec, attach and port-forward'),
+      .describe('streaming sessions: exec, attach and port-forward'),
     images: z
       .strictObject({
         platform: z
           .string()
           .regex(/^$|^linux\/[a-z0-9]+(\/v\d+)?$/, 'must look like "linux/amd64"')
           .default('')
-          .describe('platform chosen from multi-platform images; "" is this machine\'s'),
-        default_registry: z.string().min(1).default('docker.io').describe('registry of image names that name none'),
+          .describe('platform selected from multi-platform images; "" is the platform of this machine'),
+        default_registry: z.string().min(1).default('docker.io').describe('registry of image names without one'),
         mirrors: z
           .array(mirror)
           .default([])
-          .describe("other places to fetch a registry's images from")
+          .describe('mirrors of registries')
           .meta({ examples: [[{ registry: 'docker.io', endpoints: ['https://mirror.example'] }]] }),
         insecure_registries: z
           .array(z.string())
           .default([])
-          .describe('registry hosts (HOST:PORT) spoken to by plain HTTP; 127.0.0.1 and localhost always may be'),
+          .describe('registry hosts (HOST:PORT) that may be reached by plain HTTP; 127.0.0.1 and localhost always may'),
         certs_dirs: z
           .array(absolutePath)
           .default(['/etc/proxmox-lxcri/certs.d', '/etc/containerd/certs.d', '/etc/containers/certs.d'])
           .describe(
-            'folders with HOST/hosts.toml (mirrors, authorities, headers) or HOST/*.crt; the first with HOST counts',
+            'directories with HOST/hosts.toml (mirrors, CAs, headers) or HOST/*.crt; the first with HOST is used',
           ),
         registries_conf: z
           .string()
           .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
           .default('/etc/containers/registries.conf')
-          .describe('mirrors, blocked and insecure registries as containers-registries.conf(5) has them; "" for none'),
+          .describe('mirrors, blocked and insecure registries, see containers-registries.conf(5); "" for none'),
         auth_files: z
           .array(absolutePath)
           .default(['/etc/proxmox-lxcri/auth.json'])
-          .describe(
-            'credentials as containers-auth.json(5) has them, for pulls that bring none; the first that fits counts',
-          ),
+          .describe('credentials for pulls without any, see containers-auth.json(5); the first match is used'),
         signature_policy: z
           .string()
           .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
           .default('/etc/containers/policy.json')
-          .describe('containers-policy.json(5): pulls that must be signed are made by skopeo; "" for none'),
+          .describe(
+            'signature policy, see containers-policy.json(5); skopeo pulls images that must be signed; "" for none',
+          ),
         archive_dir: z
           .string()
           .regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none')
           .default('')
           .describe(
-            'folder of image archives (*.tar, also .gz, .xz, .zst) taken in at start, for nodes without a registry',
+            'directory of image archives (*.tar, also .gz, .xz, .zst) that are imported at start, for nodes without a registry',
           ),
         max_concurrent_downloads: z
           .number()
@@ -278,22 +291,22 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           .min(1)
           .max(32)
           .default(3)
-          .describe('layers fetched at once per pull'),
-        stall_seconds: seconds.default(60).describe('a transfer without a byte for so long is given up; 0: never'),
-        pinned: z.array(z.string()).default([]).describe('images that the kubelet must not collect'),
+          .describe('maximum number of concurrent layer downloads per pull'),
+        stall_seconds: seconds.default(60).describe('time after which a stalled transfer is retried; 0: never'),
+        pinned: z.array(z.string()).default([]).describe('pinned images, which the kubelet does not garbage-collect'),
       })
       .prefault({})
-      .describe('where images come from'),
+      .describe('images and registries'),
   });
 
 let made: { handlers: readonly HandlerSchema[]; schema: ReturnType<typeof makeSchema> } | undefined;
 
-/** The schema with the tables of the handlers that are declared; made once for each list of handlers. */
+/** The schema with the tables of the declared handlers; built once for each list of handlers. */
 export function configSchema(): ReturnType<typeof makeSchema> {
   const handlers = declaredHandlers();
   if (made?.handlers !== handlers) made = { handlers, schema: makeSchema(handlers) };
   return made.schema;
 }
 
-/** The checked configuration with every default filled in. */
+/** The validated configuration with all defaults. */
 export type Config = z.output<ReturnType<typeof makeSchema>>;

@@ -2,12 +2,12 @@ import { dirname, join } from 'node:path';
 import { ConfigError } from './config-error.ts';
 import { type ConfigFile, listDropIns, readConfigFile } from './read-file.ts';
 
-/** Where the configuration is looked for when no file is named. */
+/** The configuration file when none is named. */
 export const DEFAULT_CONFIG_FILE = '/etc/proxmox-lxcri/config.toml';
 
 /**
  * The main file, which must exist when it is named, then `conf.d/*.toml` beside it by name: in the order they apply.
- * @throws ConfigError for a file that cannot be read or is no TOML.
+ * @throws ConfigError for a file that cannot be read or is not TOML.
  */
 export async function readSources(file: string | undefined): Promise<ConfigFile[]> {
   const path = file ?? DEFAULT_CONFIG_FILE;

@@ -1,15 +1,15 @@
 /** Keys and list positions from the root of the configuration to a value. */
 export type KeyPath = readonly (string | number)[];
 
-/** A TOML table as the parser gives it. */
+/** A TOML table as the parser returns it. */
 export type Table = Record<string, unknown>;
 
-/** True for a table; lists and dates are none. */
+/** True for a table; false for lists and dates. */
 export function isTable(value: unknown): value is Table {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-/** Lays `over` on `base`: tables are merged key by key, everything else (lists too) is replaced. Neither is changed. */
+/** Merges `over` into `base`: tables key by key, everything else (lists too) is replaced. Neither argument is changed. */
 export function mergeTables(base: Table, over: Table): Table {
   const result: Table = { ...base };
   for (const [key, value] of Object.entries(over)) {
@@ -19,7 +19,7 @@ export function mergeTables(base: Table, over: Table): Table {
   return result;
 }
 
-/** The value at `path`, undefined where there is none. */
+/** The value at `path`, undefined when there is none. */
 export function valueAt(root: unknown, path: KeyPath): unknown {
   let value = root;
   for (const key of path) {
@@ -29,7 +29,7 @@ export function valueAt(root: unknown, path: KeyPath): unknown {
   return value;
 }
 
-/** `images.mirrors[0].endpoints`, keys quoted where TOML wants it. */
+/** `images.mirrors[0].endpoints`, keys quoted where TOML requires it. */
 export function formatPath(path: KeyPath): string {
   let text = '';
   for (const key of path) {

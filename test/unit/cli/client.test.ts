@@ -125,7 +125,7 @@ test('Objects are found by the beginning of their id or by name; what is ambiguo
   });
   t.regex(
     (await cli(['stop', '--address', many.address, 'web'])).stderr,
-    /"web": means more than one: container aa0000.*aa1111/,
+    /"web": is ambiguous: container aa0000.*aa1111/,
   );
 });
 
@@ -136,7 +136,7 @@ test('rm refuses what runs, without --force', async (t) => {
     stopContainer: () => ({}),
     removeContainer: () => ({}),
   });
-  t.regex((await cli(['rm', '--address', address, 'ab'])).stderr, /runs; stop it first, or use --force/);
+  t.regex((await cli(['rm', '--address', address, 'ab'])).stderr, /is running; stop it first, or use --force/);
   t.false(methods().includes('removeContainer'));
   t.is((await cli(['rm', '-f', '--address', address, 'ab'])).code, 0);
   t.deepEqual(methods().slice(-2), ['stopContainer', 'removeContainer']);
@@ -241,7 +241,7 @@ test('run passes output and exit code on and leaves nothing', async (t) => {
   t.is(state.request?.runtimeHandler, 'crun');
 });
 
-test('run pulls as --pull says', async (t) => {
+test('run --pull controls when an image is pulled', async (t) => {
   const status = ({ image }: ImageStatusRequest) =>
     image?.image === 'sha256:1' ? { image: Image.create({ id: 'sha256:1', size: 2048n }) } : {};
   const absent = { imageStatus: status, pullImage: () => ({ imageRef: 'sha256:1' }) };
@@ -257,7 +257,7 @@ test('run pulls as --pull says', async (t) => {
   t.like(await run({ pullImage: absent.pullImage }, 'always'), { code: 0, pulled: true });
   const never = await run(absent, 'never');
   t.like(never, { code: 125, pulled: false });
-  t.regex(never.stderr, /image "image" is not here/);
+  t.regex(never.stderr, /image "image" not found/);
 });
 
 for (const failing of ['runPodSandbox', 'createContainer', 'startContainer', 'containerStatus']) {

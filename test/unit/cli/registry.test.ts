@@ -103,7 +103,7 @@ test('bash completes commands, subcommands, options, choices and what the server
   t.deepEqual(complete(`proxmox-lxcri import ${bin}/compl`), [`${bin}/completion.bash`]);
 });
 
-test('A wrong command line is told in one line, with exit code 2', async (t) => {
+test('a usage error is one line with exit code 2', async (t) => {
   const wrong: [string[], RegExp][] = [
     [['nope'], /unknown command 'nope'/],
     [['confg'], /Did you mean config\?/],
@@ -115,8 +115,8 @@ test('A wrong command line is told in one line, with exit code 2', async (t) => 
     [['--address', 'localhost:80', 'ps'], /must be unix:\/\//],
     [['--nope', 'ps'], /unknown option '--nope'/],
     [['--address'], /unknown option '--address'/],
-    [['help', 'nope'], /no command "nope"/],
-    [['run', '--timeout', 'x', 'image'], /--timeout: must be a whole number from 1 to/],
+    [['help', 'nope'], /unknown command "nope"/],
+    [['run', '--timeout', 'x', 'image'], /--timeout: must be an integer from 1 to/],
     [['run', '--address', 'unix:///nowhere.sock', '--memory', '10Q', 'image'], /--memory: must be a size such as/],
     [['run', '--address', 'unix:///nowhere.sock', '-v', 'a:b', 'image'], /--mount: must be SOURCE:\/DESTINATION/],
     [['run', '--address', 'unix:///nowhere.sock', '-e', '=x', 'image'], /--env: must be KEY=VALUE/],
@@ -148,7 +148,7 @@ test('version prints what runs here', async (t) => {
 test('config default, check and dump; serve gets the configuration and can read it again', async (t) => {
   const file = join(await folder(t), 'config.toml');
   await writeFile(file, (await cli(['config', 'default'])).stdout);
-  t.is((await cli(['config', 'check', '--config', file])).stdout, `The configuration is right (${file})\n`);
+  t.is((await cli(['config', 'check', '--config', file])).stdout, `The configuration is valid (${file})\n`);
   const dump = await cli(['config', 'dump', '--config', file, '--root', '/elsewhere']);
   t.regex(dump.stdout, /^root = "\/elsewhere"$/m);
 

@@ -72,7 +72,7 @@ test('Drop-ins lie over the main file by name, tables merged and lists replaced,
   });
 });
 
-test('Problems name the file that has the last word, the line, the key, what is wrong and what to write', async (t) => {
+test('problems name the file, line, key and remedy', async (t) => {
   const text = [
     'root = "relative"',
     '[log]',
@@ -99,8 +99,8 @@ test('Problems name the file that has the last word, the line, the key, what is 
     (await problems(t, text, { 'metrics-listen': 'x', 'default-handler': 'kata' })).sort(),
     [
       '--default-handler: runtime.default_handler: must be "lxc" or "crun", not "kata"; the default is "lxc"',
-      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT" or "" to switch metrics off, not "x"; the default is "127.0.0.1:11090"',
-      'FILE:10: images.platform: must be text in quotes, not a date; the default is ""',
+      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT", or "" to disable metrics, not "x"; the default is "127.0.0.1:11090"',
+      'FILE:10: images.platform: must be a string in quotes, not a date; the default is ""',
       'FILE:11: images.max_concurrent_downloads: must be at most 32, not 99; the default is 3',
       'FILE:12: images.mirrors[0].endpoints: is missing',
       'FILE:16: images.mirrors[1].endpoints[0]: must be a URL, such as "https://mirror.example", not "nope"',
@@ -111,7 +111,7 @@ test('Problems name the file that has the last word, the line, the key, what is 
       'FILE:3: log.levl: unknown key; did you mean "level"?',
       'FILE:4: log.format: must be "auto" or "text" or "json", not 3; the default is "auto"',
       'FILE:6: grpc.max_message_bytes: must be at least 4194304, not 12; the default is 16777216',
-      'FILE:7: grpc.frob: unknown key; known here are listen, group, max_message_bytes',
+      'FILE:7: grpc.frob: unknown key; known keys: listen, group, max_message_bytes',
       'FILE:9: images.default_registry: must not be empty, not ""; the default is "docker.io"',
     ].sort(),
   );
