@@ -88,9 +88,7 @@ test('a command gets its arguments exactly, and its failure tells code and last 
 });
 
 test('a command that leaves a process behind with its output open is not waited for', async (t) => {
-  const started = process.hrtime.bigint();
-  const { stdout } = await run('sh', ['-c', 'sleep 30 & echo $!']);
+  const { stdout } = await run('sh', ['-c', 'sleep 100000 & echo $!']);
   const pid = Number(stdout.trim());
-  t.teardown(() => process.kill(pid, 'SIGKILL'));
-  t.true(process.hrtime.bigint() - started < 20_000_000_000n);
+  t.notThrows(() => process.kill(pid, 'SIGKILL'), 'it still ran');
 });

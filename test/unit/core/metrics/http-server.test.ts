@@ -2,10 +2,10 @@ import test from 'ava';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MAX_METRICS_CONNECTIONS, serveMetrics } from '../../../../src/core/metrics/http-server.ts';
 import { Metrics } from '../../../../src/core/metrics/metrics.ts';
 import type { Logger } from '../../../../src/core/model/logger.ts';
+import { eventually } from '../../../lib/eventually.ts';
 
 const drop = () => undefined;
 const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
@@ -13,7 +13,7 @@ const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with:
 test('connections that ask nothing are bounded and keep nobody out', async (t) => {
   const page = serveMetrics('127.0.0.1:0', new Metrics(), silent);
   t.teardown(page.close);
-  while (page.port() === undefined) await sleep(10);
+  await eventually('a port', () => page.port() !== undefined);
   const port = page.port() ?? 0;
   const sockets: Socket[] = [];
   let closed = 0;
@@ -28,7 +28,7 @@ test('connections that ask nothing are bounded and keep nobody out', async (t) =
     for (const socket of sockets) socket.destroy();
   });
   t.is((await fetch(`http://127.0.0.1:${String(port)}/metrics`)).status, 200);
-  while (closed < 20) await sleep(10);
+  await eventually('the end of 20', () => closed >= 20);
   t.pass();
 });
 
@@ -36,11 +36,13 @@ test('an address in use is tried again until it is free', async (t) => {
   const neighbour = createServer().listen({ host: '127.0.0.1', port: 0 });
   await once(neighbour, 'listening');
   const { port } = neighbour.address() as AddressInfo;
-  const page = serveMetrics(`127.0.0.1:${String(port)}`, new Metrics(), silent, 20);
+  let refused = false;
+  const logger: Logger = { ...silent, warn: () => (refused = true) };
+  const page = serveMetrics(`127.0.0.1:${String(port)}`, new Metrics(), logger, 20);
   t.teardown(page.close);
-  await sleep(50);
+  await eventually('a refusal', () => refused);
   t.is(page.port(), undefined);
   neighbour.close();
-  while (page.port() === undefined) await sleep(10);
+  await eventually('a port', () => page.port() !== undefined);
   t.is(page.port(), port);
 });

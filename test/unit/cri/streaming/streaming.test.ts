@@ -6,7 +6,6 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { Duplex, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { setTimeout } from 'node:timers/promises';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
 import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
@@ -16,6 +15,7 @@ import { serveSpdyRemoteCommand } from '../../../../src/cri/streaming/spdy/remot
 import { plainMessage, statusMessage } from '../../../../src/cri/streaming/status.ts';
 import { MAX_WAITING_CONNECTIONS, StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
 import { TokenCache } from '../../../../src/cri/streaming/tokens.ts';
+import { eventually } from '../../../lib/eventually.ts';
 import { SpdyClientFrames, streamsOf } from './spdy-client.ts';
 
 const logger: Logger = {
@@ -238,7 +238,7 @@ test('connections that ask nothing are bounded and keep nobody out', async (t) =
     sockets.push(socket);
   }
   t.regex(await ask(server.offer(capitals), 'GET', []), /^HTTP\/1.1 400 /);
-  while (closed < 20) await setTimeout(10);
+  await eventually('the end of 20', () => closed >= 20);
   t.pass();
 });
 

@@ -1,14 +1,23 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { openTar } from '../../../../src/host/processes/decompress.ts';
+import { eventually } from '../../../lib/eventually.ts';
 
 const run = promisify(execFile);
+
+/** Waits until no command of this process reads the file: what it had to say is all in the pipe. Without a command at once. */
+async function endOfCommands(file: string): Promise<void> {
+  await eventually('the end of the command', async () => {
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+    const inputs = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/fd/0`).catch(() => '')));
+    return !inputs.includes(file);
+  });
+}
 
 for (const command of ['zstd', 'xz', 'gzip'] as const) {
   test(`What ${command} unpacked before anybody read is still there`, async (t) => {
@@ -21,8 +30,7 @@ for (const command of ['zstd', 'xz', 'gzip'] as const) {
     await writeFile(packed, stdout);
 
     const stream = await openTar(packed);
-    // Long enough for the command to have ended: what it wrote is all in the pipe.
-    await sleep(300);
+    await endOfCommands(packed);
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk as Buffer);
     t.true(Buffer.concat(chunks).equals(await readFile(plain)));
@@ -40,7 +48,7 @@ for (const command of ['zstd', 'xz', 'gzip'] as const) {
     await writeFile(packed, stdout.subarray(0, 100));
 
     const stream = await openTar(packed);
-    await sleep(300);
+    await endOfCommands(packed);
     await t.throwsAsync(async () => {
       for await (const chunk of stream) t.truthy(chunk);
     });

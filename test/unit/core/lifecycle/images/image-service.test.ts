@@ -14,6 +14,7 @@ import type { Logger } from '../../../../../src/core/model/logger.ts';
 import type { LayerApply, RootfsStore } from '../../../../../src/core/model/rootfs.ts';
 import { openTar } from '../../../../../src/host/processes/decompress.ts';
 import { systemClock } from '../../../../../src/utils/time/system-clock.ts';
+import { eventually } from '../../../../lib/eventually.ts';
 import { imageFilesBelow } from '../../../../lib/image-files.ts';
 import { recordsBelow } from '../../../../lib/records-place.ts';
 import { buildImage, sha256, tarOf, type BuiltImage } from '../../../integrations/oci/image-builder.ts';
@@ -61,6 +62,8 @@ class MemoryRegistry implements ImageRegistry {
   readonly name = 'memory';
   readonly images = new Map<string, BuiltImage>();
   fetched: string[] = [];
+  /** How many images were found so far. */
+  resolved = 0;
   /** Runs before a layer is handed out. */
   gate: (digest: string, signal?: AbortSignal) => Promise<void> = () => Promise.resolve();
 
@@ -68,6 +71,7 @@ class MemoryRegistry implements ImageRegistry {
     signal?.throwIfAborted();
     const image = this.images.get(formatReference(reference));
     if (!image) throw new CriError(StatusCode.NOT_FOUND, 'manifest unknown');
+    this.resolved++;
     return {
       digest: image.indexDigest,
       manifestDigest: image.manifestDigest,
@@ -342,12 +346,13 @@ test('when all callers leave, the fetch ends and is not begun anew', async (t) =
       signal?.addEventListener('abort', () => {
         reject(signal.reason as Error);
       });
-      setTimeout(() => {
-        abort.abort(reason);
-      }, 20);
     });
   const names = ['r.io/a:1', 'r.io/b:1', 'r.io/a:1'];
-  const results = await Promise.allSettled(names.map((name) => images.pull(name, undefined, abort.signal)));
+  const pulling = Promise.allSettled(names.map((name) => images.pull(name, undefined, abort.signal)));
+  // Whether or not each of them waits for it by then.
+  await eventually('the fetch', () => registry.fetched.length > 0);
+  abort.abort(reason);
+  const results = await pulling;
   for (const result of results) t.is((result as PromiseRejectedResult).reason, reason);
   t.is(registry.fetched.length, 1);
   t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
@@ -359,7 +364,7 @@ test("when another pull's fetch fails for its own reasons, the layer is fetched 
   registry.push('r.io/b:1', B);
   let failures = 1;
   registry.gate = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await eventually('both pulls', () => registry.resolved === 2);
     if (failures-- > 0) throw new CriError(StatusCode.UNAUTHENTICATED, 'token expired');
   };
   const results = await Promise.allSettled([images.pull('r.io/a:1'), images.pull('r.io/b:1')]);
