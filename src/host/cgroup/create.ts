@@ -1,4 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { forEach } from '../../utils/async/for-each.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { cgroupHierarchies } from './hierarchies.ts';
 import type { CgroupHierarchy } from './hierarchies.ts';
@@ -10,20 +11,20 @@ import type { CgroupHierarchy } from './hierarchies.ts';
  * @param among the hierarchies, by default all.
  */
 export async function createCgroup(path: string, among?: readonly CgroupHierarchy[]): Promise<void> {
-  await Promise.all(
-    (among ?? (await cgroupHierarchies())).map(async ({ version, mountPoint, controllers }) => {
-      let parent = mountPoint;
-      for (const name of path.split('/').filter((part) => part !== '')) {
-        const directory = `${parent}/${name}`;
-        if (version === 2) await passControllersDown(parent);
-        await mkdir(directory).catch((error: unknown) => {
-          if (!isErrno(error, 'EEXIST')) throw error;
-        });
-        if (controllers.includes('cpuset')) await inheritCpuset(parent, directory);
-        parent = directory;
-      }
-    }),
-  );
+  const hierarchies = among ?? (await cgroupHierarchies());
+  // Where one fails, the others are done before the caller removes what was made.
+  await forEach(hierarchies, hierarchies.length, async ({ version, mountPoint, controllers }) => {
+    let parent = mountPoint;
+    for (const name of path.split('/').filter((part) => part !== '')) {
+      const directory = `${parent}/${name}`;
+      if (version === 2) await passControllersDown(parent);
+      await mkdir(directory).catch((error: unknown) => {
+        if (!isErrno(error, 'EEXIST')) throw error;
+      });
+      if (controllers.includes('cpuset')) await inheritCpuset(parent, directory);
+      parent = directory;
+    }
+  });
 }
 
 async function inheritCpuset(parent: string, directory: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { rmdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
+import { forEach } from '../../utils/async/for-each.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { cgroupTree, killCgroup } from './processes.ts';
 
@@ -11,16 +12,14 @@ import { cgroupTree, killCgroup } from './processes.ts';
  */
 export async function removeCgroup(directories: readonly string[], timeoutMs = 2000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  await Promise.all(
-    directories.map(async (top) => {
-      for (const directory of cgroupTree(top).reverse()) {
-        while (!(await removed(directory))) {
-          if (performance.now() > deadline) throw unavailable(`cgroup ${directory} is still in use`);
-          await sleep(10);
-        }
+  await forEach(directories, directories.length, async (top) => {
+    for (const directory of cgroupTree(top).reverse()) {
+      while (!(await removed(directory))) {
+        if (performance.now() > deadline) throw unavailable(`cgroup ${directory} is still in use`);
+        await sleep(10);
       }
-    }),
-  );
+    }
+  });
 }
 
 /**

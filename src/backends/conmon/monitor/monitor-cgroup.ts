@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { forEach } from '../../../utils/async/for-each.ts';
 import type { CgroupHierarchy } from '../../../host/cgroup/hierarchies.ts';
 
 /** Name of the cgroup of one container's monitor and of all that it starts before the container; below its sandbox's monitors. */
@@ -37,6 +38,8 @@ export async function makeMonitorCgroup(
     (hierarchy) => hierarchy !== trackingHierarchy(hierarchies) && !hierarchy.controllers.includes('cpuset'),
   );
   const directories = [own, ...others.map(({ mountPoint }) => mountPoint + monitorCgroup)];
-  await Promise.all(directories.map((path) => mkdir(path, { recursive: true })));
+  await forEach(directories, directories.length, async (path) => {
+    await mkdir(path, { recursive: true });
+  });
   return directories.map((path) => `${path}/cgroup.procs`);
 }

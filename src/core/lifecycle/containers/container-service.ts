@@ -83,10 +83,11 @@ export class ContainerService {
     });
     options.events.onStep('ending', async (sandboxId) => {
       const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
-      await Promise.all(live.map((record) => this.stop(record.id, 0n)));
+      await forEach(live, live.length, (record) => this.stop(record.id, 0n));
     });
     options.events.onStep('removing', async (sandboxId) => {
-      await Promise.all(this.#store.of(sandboxId).map((record) => this.remove(record.id)));
+      const all = this.#store.of(sandboxId);
+      await forEach(all, all.length, (record) => this.remove(record.id));
     });
   }
 
