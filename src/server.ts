@@ -16,6 +16,7 @@ import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { HostFiles } from './host/platform/host-files.ts';
 import { DiskReserve } from './core/lifecycle/records/disk-reserve.ts';
+import { cgroupDriver } from './host/systemd.ts';
 import { HostPodDirectories } from './host/platform/pod-directories.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
 import { VolumeDirectories } from './host/platform/volume-directories.ts';
@@ -194,6 +195,7 @@ export async function build(
 ): Promise<Omit<Services, 'streaming' | 'hostProblem'>> {
   const clock = systemClock;
   const host = await readHostFacts();
+  const driver = await cgroupDriver(config.runtime);
   const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);
   for (const problem of unattainable(rlimits, host.hardLimits)) {
     const remedy = 'raise it where the server is started, such as by Limit…= of its unit';
@@ -264,7 +266,7 @@ export async function build(
   const parts: HandlerParts = {
     state: config.state,
     host: { runner, network, rootfs, platform },
-    inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, config.runtime.cgroup_driver === 'systemd'),
+    inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
     logger,
   };
   const backends = await Promise.all(handlers.map(({ name, make }) => make(config.handlers[name], parts)));
@@ -272,7 +274,7 @@ export async function build(
     records,
     backends,
     defaultHandler: config.runtime.default_handler,
-    stored: storedPod({ cgroupDriver: config.runtime.cgroup_driver, cgroupParent: config.runtime.cgroup_parent }),
+    stored: storedPod({ cgroupDriver: driver, cgroupParent: config.runtime.cgroup_parent }),
     clock,
     logger,
     events,
@@ -292,7 +294,20 @@ export async function build(
   const version = versionInfo().version;
   const sessions = new ContainerSessions(pods, containers);
   const stats = new ContainerStatsService(pods, containers, logger);
-  return { pods, containers, sessions, stats, images, backends, events, config, clock, logger, version };
+  return {
+    pods,
+    containers,
+    sessions,
+    stats,
+    images,
+    backends,
+    events,
+    config,
+    cgroupDriver: driver,
+    clock,
+    logger,
+    version,
+  };
 }
 
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {

@@ -7,3 +7,17 @@ export async function isBootedBySystemd(): Promise<boolean> {
     () => false,
   );
 }
+
+/**
+ * What creates the cgroups of pods. "auto" follows the configured parent, where there is one, and else whether systemd runs
+ * this machine.
+ */
+export async function cgroupDriver(runtime: {
+  cgroup_driver: 'auto' | 'cgroupfs' | 'systemd';
+  cgroup_parent: string;
+}): Promise<'cgroupfs' | 'systemd'> {
+  const { cgroup_driver: driver, cgroup_parent: parent } = runtime;
+  if (driver !== 'auto') return driver;
+  const bySystemd = parent === '' ? await isBootedBySystemd() : !parent.startsWith('/');
+  return bySystemd ? 'systemd' : 'cgroupfs';
+}

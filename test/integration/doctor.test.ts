@@ -52,7 +52,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.like(closed, { status: 'warning', remedy: `chmod o+x ${server.folder}` });
   await run('chmod', ['711', server.folder]);
   t.regex(found('CNI configuration'), /bridge, host-local, portmap/);
-  t.is(found('cgroup driver'), 'cgroupfs');
+  t.is(found('cgroup driver'), 'cgroupfs (runtime.cgroup_driver = "auto")');
   const dropIn = join(server.folder, 'conf.d', 'x.toml');
   await mkdir(join(server.folder, 'conf.d'));
   const empty = `${server.folder}/conf.d`;

@@ -97,11 +97,11 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
         oci_runtime: z.string().min(1).default('crun').describe('OCI runtime: a name on PATH or a path'),
         conmon: z.string().min(1).default('conmon').describe('container monitor: a name on PATH or a path'),
         cgroup_driver: z
-          .enum(['cgroupfs', 'systemd'])
-          .default('cgroupfs')
+          .enum(['auto', 'cgroupfs', 'systemd'])
+          .default('auto')
           .describe(
-            'manager of pod cgroups: "systemd" on nodes that systemd boots; must match the cgroupDriver of the kubelet (which requests it from here). ' +
-              'Drain the node before changing it',
+            'manager of pod cgroups; "auto" follows cgroup_parent (a slice or a path), and without one is "systemd" on nodes that ' +
+              'systemd boots. Must match the cgroupDriver of the kubelet (which requests it from here). Drain the node before changing it',
           ),
         cgroup_parent: z
           .string()
@@ -167,11 +167,11 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           .default(-1)
           .describe('maximum number of processes in a container; -1: no limit'),
       })
-      .refine((table) => table.cgroup_driver === 'cgroupfs' || /^$|\.slice$/.test(table.cgroup_parent), {
+      .refine((table) => table.cgroup_driver !== 'systemd' || /^$|\.slice$/.test(table.cgroup_parent), {
         message: 'must be a slice with cgroup_driver = "systemd"',
         path: ['cgroup_parent'],
       })
-      .refine((table) => table.cgroup_driver === 'systemd' || /^$|^\//.test(table.cgroup_parent), {
+      .refine((table) => table.cgroup_driver !== 'cgroupfs' || /^$|^\//.test(table.cgroup_parent), {
         message: 'must be an absolute path with cgroup_driver = "cgroupfs"',
         path: ['cgroup_parent'],
       })

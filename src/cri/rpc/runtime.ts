@@ -13,7 +13,7 @@ const KUBELET_API_VERSION = '0.1.0';
 
 /** Version, Status, RuntimeConfig, UpdateRuntimeConfig. */
 export function runtimeCalls(services: Services): Handlers<typeof RuntimeServiceService> {
-  const { config, backends, version } = services;
+  const { cgroupDriver, config, backends, version } = services;
   return {
     version: () =>
       Promise.resolve({
@@ -55,8 +55,9 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     },
 
     runtimeConfig: () => {
-      const cgroupDriver = config.runtime.cgroup_driver === 'systemd' ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS;
-      return Promise.resolve({ linux: { cgroupDriver } });
+      return Promise.resolve({
+        linux: { cgroupDriver: cgroupDriver === 'systemd' ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS },
+      });
     },
 
     updateRuntimeConfig: async ({ runtimeConfig }) => {

@@ -10,7 +10,11 @@ import { chunks, info } from './services.ts';
 import type { Services } from './services.ts';
 
 /** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, UpdatePodSandboxResources, and the lists. */
-export function sandboxCalls({ pods, config: { runtime } }: Services): Handlers<typeof RuntimeServiceService> {
+export function sandboxCalls({
+  pods,
+  cgroupDriver,
+  config: { runtime },
+}: Services): Handlers<typeof RuntimeServiceService> {
   const list = (filter: Parameters<typeof matchesSandbox>[1]) =>
     pods
       .list()
@@ -18,7 +22,7 @@ export function sandboxCalls({ pods, config: { runtime } }: Services): Handlers<
       .sort((a, b) => Number(b.createdAt - a.createdAt))
       .map(toPodSandbox);
   const settings = {
-    cgroupDriver: runtime.cgroup_driver,
+    cgroupDriver,
     cgroupParent: runtime.cgroup_parent,
     unprivilegedPorts: runtime.enable_unprivileged_ports,
     unprivilegedIcmp: runtime.enable_unprivileged_icmp,

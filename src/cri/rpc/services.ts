@@ -27,6 +27,8 @@ export interface Services {
   /** Why this host cannot run pods; undefined when it can. Never fails. */
   hostProblem: () => Promise<{ reason: string; message: string } | undefined>;
   config: Config;
+  /** What creates the cgroups of pods: runtime.cgroup_driver with "auto" resolved. */
+  cgroupDriver: 'cgroupfs' | 'systemd';
   clock: Clock;
   logger: Logger;
   /** The version of this program. */
