@@ -1,4 +1,4 @@
-// Writes the pages of docs/ that are made from the sources: `npm run docs`.
+// Generates the pages of docs/ from the sources: `npm run docs`.
 import { writeFile } from 'node:fs/promises';
 import { handlers } from './backends/registry.ts';
 import { cliMarkdown } from './cli/reference.ts';

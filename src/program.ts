@@ -1,10 +1,10 @@
 import type { Handler } from './backends/handler.ts';
 import { runCli } from './cli/main.ts';
 
-/** Runs this process's command line, with the RuntimeClass handlers that `load` gives; sets the exit code. */
+/** Runs this process's command line, with the RuntimeClass handlers that `load` returns; sets the exit code. */
 export async function runProgram(load: () => Promise<readonly Handler[]>): Promise<void> {
   process.exitCode = await runCli(process.argv.slice(2), {
-    // The server's parts and the handlers take longest to load, and no client needs them.
+    // The server's modules and the handlers load slowly, and no client needs them.
     serve: async (options) => (await import('./server.ts')).serve(await load(), options),
     wipe: async (config) => (await import('./wipe.ts')).wipe(await load(), config),
     declareHandlers: async () => {

@@ -51,7 +51,7 @@ import { takeRoot } from './host/root-claim.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 import { Undo } from './utils/async/undo.ts';
 
-/** Milliseconds that commands of an earlier server may go on; a CNI plugin may take two minutes. */
+/** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin may take two minutes. */
 const HELPERS_LIMIT_MS = 120_000;
 
 /**
@@ -64,7 +64,7 @@ export async function serve(
 ): Promise<void> {
   const logger = createLogger(config.log);
   endOnUncaught(logger);
-  logger.info('Starting', { version: versionInfo().version, files, root: config.root, state: config.state });
+  logger.info('Server starting', { version: versionInfo().version, files, root: config.root, state: config.state });
   await claim(config, logger);
 
   const metrics = new Metrics();
@@ -90,20 +90,20 @@ export async function serve(
   const importing = services.images.importFolder(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
   const settling = settle(services, logger);
-  logger.info('Serving', { socket: config.grpc.listen, metrics: config.metrics.listen });
+  logger.info('Server listening', { socket: config.grpc.listen, metrics: config.metrics.listen });
 
   const signal = await new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
   });
-  logger.info('Shutting down; containers stay', { signal });
+  logger.info('Server shutting down; containers keep running', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
   await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
-  // A CNI plugin that hangs must not hold the end up; the next start goes on with it.
+  // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   if (!settling.isDone) process.exit(0);
 }
 
-/** The programs without which no pod of the default handler runs. */
+/** The programs that pods of the default handler require. */
 function neededPrograms(config: Config): NeededProgram[] {
   const handler = config.runtime.default_handler;
   return programs(config)
@@ -111,7 +111,7 @@ function neededPrograms(config: Config): NeededProgram[] {
     .map((program) => ({ ...program, remedy: remedyFor(program) }));
 }
 
-/** Makes an empty root file system and removes it: where that fails, no container will have one. */
+/** Makes an empty root filesystem and removes it, to check that containers can have one. */
 async function tryRootfs(
   { backends, config, logger }: Pick<Services, 'backends' | 'config' | 'logger'>,
   readiness: HostReadiness,
@@ -121,35 +121,35 @@ async function tryRootfs(
       await store.prepare('trial', undefined);
       await store.remove('trial');
     } catch (error) {
-      // A full or read-only disk may have room again.
+      // A full or read-only disk may be writable again later.
       if (isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS')) return;
       const message =
-        `no root file system can be made in ${config.root}: ${messageOf(error)}; root must be on a file system that can ` +
-        `be the upper one of ${store.name}, such as ext4, xfs or tmpfs, and not on an overlay itself`;
-      logger.error('No container can run', { problem: message });
+        `cannot make a root filesystem in ${config.root}: ${messageOf(error)}; root must be on a filesystem that can ` +
+        `be the upper layer of ${store.name}, such as ext4, xfs or tmpfs, not on overlayfs`;
+      logger.error('Container creation unavailable', { problem: message });
       readiness.report({ reason: 'RootfsUnavailable', message });
     }
   }
 }
 
-/** Puts in order what an earlier server left, in the background. */
+/** Reconciles the pods and networks of an earlier server in the background. */
 function settle({ pods }: Pick<Services, 'pods'>, logger: Logger): { readonly isDone: boolean } {
   const progress = { isDone: false };
   pods
     .settle()
     .then(
       () => {
-        logger.info('What an earlier server left is in order');
+        logger.info('Recovery succeeded');
       },
       (error: unknown) => {
-        logger.error('Cannot put in order what an earlier server left', { error: messageOf(error) });
+        logger.error('Recovery failed', { error: messageOf(error) });
       },
     )
     .finally(() => (progress.isDone = true));
   return progress;
 }
 
-/** Starts everything that listens. Nothing of it stays when one cannot, for it would keep the process from ending. */
+/** Starts every listener. When one fails, the others are closed, since they would keep the process running. */
 async function listen(parts: {
   streaming: StreamingServer;
   server: CriServer;
@@ -167,26 +167,26 @@ async function listen(parts: {
     return address === '' ? undefined : serveMetrics(address, metrics, logger);
   } catch (error) {
     await undo.rollback((what, failure) => {
-      logger.error(`Cannot close ${what}`, { error: messageOf(failure) });
+      logger.error(`Closing ${what} failed`, { error: messageOf(failure) });
     });
     throw error;
   }
 }
 
 /**
- * Takes the folders for this process alone: no other server may use them, and commands that a killed one left at work are
- * waited for. @throws CriError FAILED_PRECONDITION while another server uses the root.
+ * Locks the directories for this process, and waits for commands that a killed server left running.
+ * @throws CriError FAILED_PRECONDITION while another server uses the root.
  */
 export async function claim({ root, state }: Config, logger: Logger): Promise<void> {
   await takeRoot(root);
   await mkdir(state, { recursive: true, mode: 0o711 });
   const left = await succeedHelpers(join(state, STATE.helpers), HELPERS_LIMIT_MS, () => {
-    logger.info('Waiting for commands that an earlier server has left at work');
+    logger.info('Waiting for commands of an earlier server');
   });
-  if (left.length > 0) logger.warn('Going on although commands of an earlier server still work', { pids: left });
+  if (left.length > 0) logger.warn('Commands of an earlier server still running; continuing', { pids: left });
 }
 
-/** Wires every part to the ports it is used through. */
+/** Wires every part to the ports that use it. */
 export async function build(
   handlers: readonly Handler[],
   config: Config,
@@ -198,12 +198,12 @@ export async function build(
   const driver = await cgroupDriver(config.runtime);
   const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);
   for (const problem of unattainable(rlimits, host.hardLimits)) {
-    const remedy = 'raise it where the server is started, such as by Limit…= of its unit';
-    logger.warn('Containers get less than runtime.default_ulimits asks for', { problem, remedy });
+    const remedy = 'raise the limit of the server, for example with Limit…= of its unit';
+    logger.warn('runtime.default_ulimits exceeds the limits of the server', { problem, remedy });
   }
   const events = new EventHub({
     failed: (error) => {
-      logger.error('A listener of events failed', { error: messageOf(error) });
+      logger.error('Event listener failed', { error: messageOf(error) });
     },
     dropped: () => {
       metrics.eventsDropped.inc();
@@ -260,7 +260,7 @@ export async function build(
     files: new HostFiles(config.runtime.absent_mount_sources_to_reject),
     podDirectories: new HostPodDirectories(join(config.state, STATE.sandboxes)),
     volumes: new VolumeDirectories(join(config.root, ROOT.volumes), (error) => {
-      logger.warn('Cannot remove the volumes of a container', { error: messageOf(error) });
+      logger.warn('Removing volumes of a container failed', { error: messageOf(error) });
     }),
   };
   const parts: HandlerParts = {
@@ -338,7 +338,7 @@ function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry 
   });
 }
 
-/** Brings the records in line with what runs; nothing is served before. */
+/** Reconciles the records with what runs; nothing is served before. */
 export async function recover({
   pods,
   containers,
@@ -373,19 +373,21 @@ function reloadOnHangup(logger: RootLogger, reload: () => Promise<Config>): void
     reload().then(
       ({ log }) => {
         logger.setLevel(log.level);
-        logger.info('Read the configuration again; the log level is in force', { level: log.level });
+        logger.info('Configuration reloaded; log level applied', { level: log.level });
       },
       (error: unknown) => {
-        logger.error('The configuration cannot be read; the old one stays in force', { error: messageOf(error) });
+        logger.error('Configuration reload failed; previous configuration stays in use', { error: messageOf(error) });
       },
     );
   });
 }
 
-/** An error nobody expected leaves unknown state behind: the process ends, the unit starts it again, and recovery tidies up. */
+/** An unexpected error leaves unknown state: the process exits, the unit restarts it, and recovery reconciles the state. */
 function endOnUncaught(logger: Logger): void {
   const end = (error: unknown) => {
-    logger.error('Ending after an unexpected error', { error: error instanceof Error ? error.stack : String(error) });
+    logger.error('Server exiting after an unexpected error', {
+      error: error instanceof Error ? error.stack : String(error),
+    });
     process.exitCode = 70;
     setImmediate(() => process.exit());
   };

@@ -10,11 +10,11 @@ import { build, claim, recover } from './server.ts';
 import { removeOwn } from './host/remove-own.ts';
 
 /**
- * Removes everything of a server that does not run, with the server's own parts: recovery first, which also clears what no
- * record knows, then every pod with its containers, every image, and the directories.
- * @returns the paths below them that stay, because they are not the server's.
- * @throws CriError FAILED_PRECONDITION while a server uses the root, and for a directory that is not the server's; Error when
- *   something cannot be removed, and the records of it stay for another try.
+ * Removes everything of a stopped server: recovers first, which also removes orphans, then removes every pod with its
+ * containers, every image, and the directories.
+ * @returns the paths below them that stay, because they do not belong to the server.
+ * @throws CriError FAILED_PRECONDITION while a server uses the root, and for a directory of another program; Error when
+ *   something cannot be removed; its records stay, so that it can be repeated.
  */
 export async function wipe(handlers: readonly Handler[], config: Config): Promise<string[]> {
   const logger = createLogger({ ...config.log, level: 'error' });
@@ -26,7 +26,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
     return services;
   };
   let services = await start();
-  // What runs of a damaged record is left alone by a start until the file that lies aside is gone.
+  // A start leaves pods and containers with a damaged record alone until the *.corrupt file is deleted.
   if (await dropSetAside(config.root)) services = await start();
   const { pods, containers, images } = services;
   const failures: string[] = [];
@@ -40,7 +40,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   for (const { id } of pods.list()) await attempt(`pod ${id}`, () => pods.remove(id));
   for (const { id } of containers.list()) await attempt(`container ${id}`, () => containers.remove(id));
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
-  if (failures.length > 0) throw new Error(`some things cannot be removed:\n${failures.join('\n')}`);
+  if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
   return [...(await removeOwn(config.root, ROOT_PARTS)), ...(await removeOwn(config.state, STATE_PARTS))];
 }
 

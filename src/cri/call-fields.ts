@@ -1,7 +1,7 @@
 import type { ContainerService } from '../core/lifecycle/containers/container-service.ts';
 import type { PodService } from '../core/lifecycle/pods/pod-service.ts';
 
-/** What the log line of a call says of its objects: one set of keys through all rooms. */
+/** The objects of an RPC in its log line: one set of keys for all modules. */
 export interface CallFields {
   podSandboxId?: string;
   /** `namespace/name` of the pod. */
@@ -18,15 +18,15 @@ export interface CallFields {
   imageRef?: string;
 }
 
-/** Reads the objects of a call from its messages and from the records; nothing else of a request is logged, as it holds secrets. */
+/** Reads the objects of an RPC from its messages and from the records. Nothing else of a request is logged: it may have secrets. */
 export interface CallDescriber {
-  /** Before the call: afterwards a removed object has no record any more. */
+  /** Before the RPC: a removed object has no record afterwards. */
   ofRequest(request: unknown): CallFields;
-  /** After it succeeded: ids and digests that it made. */
+  /** After success: ids and digests of the response. */
   ofResponse(response: unknown): CallFields;
 }
 
-/** A describer that finds objects by their ids in the services. */
+/** A describer that looks up objects by id in the services. */
 export function callDescriber(
   pods: Pick<PodService, 'list'>,
   containers: Pick<ContainerService, 'list'>,
@@ -78,7 +78,7 @@ function podFields(metadata: unknown): CallFields {
 function containerFields(config: unknown): CallFields {
   const { metadata, image } = objectOf(config);
   const { name, attempt } = objectOf(metadata);
-  // A request calls it `image`, a record `name`.
+  // The field is `image` in a request, `name` in a record.
   const { image: asked, name: stored } = objectOf(image);
   const imageName = asked ?? stored;
   return {

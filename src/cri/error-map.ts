@@ -3,12 +3,12 @@ import type { ServiceError } from '@grpc/grpc-js';
 import { CriError } from '../core/model/errors.ts';
 import { messageOf } from '../utils/errors.ts';
 
-/** Bytes of a status message that surely fit the peer's limit for HTTP/2 headers. */
+/** Bytes of a status message that fit the peer's limit for HTTP/2 headers. */
 const LONGEST_MESSAGE = 3500;
 
 /**
- * Turns whatever a handler threw into what the caller gets: the only place where errors meet gRPC. A CriError keeps its
- * code; an abort becomes CANCELLED or DEADLINE_EXCEEDED; everything else is UNKNOWN, whose message the kubelet shows.
+ * Maps the error of a handler to a gRPC status; the only place that does. A CriError keeps its code; an abort is CANCELLED or
+ * DEADLINE_EXCEEDED; every other error is UNKNOWN, whose message the kubelet shows.
  */
 export function toServiceError(error: unknown): ServiceError {
   const code = codeOf(error);
@@ -29,5 +29,5 @@ function codeOf(error: unknown): status {
 }
 
 function shorten(text: string): string {
-  return text.length <= LONGEST_MESSAGE ? text : `${text.slice(0, LONGEST_MESSAGE)}… (shortened; the log has it whole)`;
+  return text.length <= LONGEST_MESSAGE ? text : `${text.slice(0, LONGEST_MESSAGE)}… (truncated; see the log)`;
 }

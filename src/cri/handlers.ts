@@ -12,7 +12,7 @@ import type { Metrics } from '../core/metrics/metrics.ts';
 import type { CallDescriber } from './call-fields.ts';
 import { codeName, toServiceError } from './error-map.ts';
 
-/** What a handler knows of its call. */
+/** Context of a handler. */
 export interface CallContext {
   /** Aborted when the caller cancels, its deadline passes or the server shuts down. */
   signal: AbortSignal;
@@ -36,11 +36,11 @@ export type Handlers<D> = {
     : never;
 };
 
-/** Calls that change something are logged at info; the others, some of which come every few seconds, at debug. */
+/** Mutating RPCs are logged at info; the others, some of which are called every few seconds, at debug. */
 const MUTATING =
   /^(Run|Start|Stop|Remove|Create|Update|Reopen|Pull|Import|Export|Prune|Checkpoint|Restore|Attach|Exec$|PortForward)/;
 
-/** What every call works with beside its handler. */
+/** Dependencies of every RPC beside its handler. */
 export interface CallParts {
   logger: Logger;
   metrics: Metrics;
@@ -50,8 +50,8 @@ export interface CallParts {
 }
 
 /**
- * Makes a gRPC implementation of `handlers`. Every call goes through the same steps: metrics, log, abort signal and error
- * map; a method without a handler answers UNIMPLEMENTED.
+ * Makes a gRPC implementation of `handlers`. Every RPC has the same steps: metrics, log, abort signal and error map; a method
+ * without a handler returns UNIMPLEMENTED.
  */
 export function implement<D extends Record<keyof D, MethodShape>>(
   definition: D,

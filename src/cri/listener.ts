@@ -5,9 +5,9 @@ import { dirname } from 'node:path';
 import { failedPrecondition } from '../core/model/errors.ts';
 import { isErrno } from '../utils/errors.ts';
 
-/** The first file descriptor that systemd hands over (sd_listen_fds(3)). */
+/** The first file descriptor that systemd passes (sd_listen_fds(3)). */
 const FIRST_ACTIVATED_FD = 3;
-/** sun_path of a unix socket holds 108 bytes with the closing NUL (unix(7)). */
+/** sun_path of a unix socket has 108 bytes including the terminating NUL (unix(7)). */
 const LONGEST_SOCKET_PATH = 107;
 
 export interface ListenOptions {
@@ -18,9 +18,9 @@ export interface ListenOptions {
 }
 
 /**
- * Listens on a unix socket with mode 0660, or on the one systemd passed in by socket activation. A socket file that nobody
- * answers on is taken over.
- * @throws CriError FAILED_PRECONDITION when another server answers there, or something else is in its place.
+ * Listens on a unix socket with mode 0660, or on the one that systemd passed by socket activation. A socket file without a
+ * listener is replaced.
+ * @throws CriError FAILED_PRECONDITION when another server listens there, or the path is not a socket.
  */
 export async function listen(options: ListenOptions): Promise<Server> {
   const server = createServer({ allowHalfOpen: false }, options.onConnection);
@@ -31,7 +31,7 @@ export async function listen(options: ListenOptions): Promise<Server> {
   const { path } = options;
   if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) {
     throw failedPrecondition(
-      `grpc.listen: ${path} is longer than the ${String(LONGEST_SOCKET_PATH)} bytes a socket path may have`,
+      `grpc.listen: ${path} exceeds the maximum of ${String(LONGEST_SOCKET_PATH)} bytes for a socket path`,
     );
   }
   await mkdir(dirname(path), { recursive: true, mode: 0o711 });
@@ -47,7 +47,7 @@ export async function listen(options: ListenOptions): Promise<Server> {
   return server;
 }
 
-/** Whether systemd passed this very process a listening socket (sd_listen_fds(3): LISTEN_PID and LISTEN_FDS). */
+/** Whether systemd passed this process a listening socket (sd_listen_fds(3): LISTEN_PID and LISTEN_FDS). */
 function isActivated(): boolean {
   return process.env['LISTEN_PID'] === String(process.pid) && Number(process.env['LISTEN_FDS'] ?? 0) >= 1;
 }
@@ -55,14 +55,14 @@ function isActivated(): boolean {
 async function removeStale(path: string): Promise<void> {
   try {
     if (!(await stat(path)).isSocket()) {
-      throw failedPrecondition(`grpc.listen: ${path} exists and is no socket: move it away or listen elsewhere`);
+      throw failedPrecondition(`grpc.listen: ${path} exists and is not a socket; move it, or set another path`);
     }
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return;
     throw error;
   }
   if (await answers(path)) {
-    throw failedPrecondition(`grpc.listen: another server answers on ${path}: stop it first or listen elsewhere`);
+    throw failedPrecondition(`grpc.listen: another server listens on ${path}; stop it first, or set another path`);
   }
   await rm(path, { force: true });
 }

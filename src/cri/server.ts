@@ -4,7 +4,7 @@ import type { Server as NetServer, Socket } from 'node:net';
 import type { Logger } from '../core/model/logger.ts';
 import { listen } from './listener.ts';
 
-/** How long calls in flight may take to finish at shutdown. */
+/** Maximum time for requests in flight at shutdown. */
 const SHUTDOWN_MS = 10_000;
 
 export interface CriServerOptions {
@@ -16,7 +16,7 @@ export interface CriServerOptions {
   logger: Logger;
 }
 
-/** The gRPC server on a listener of our own, which gives us the socket's mode and socket activation. */
+/** The gRPC server on its own listener, for the socket's mode and socket activation. */
 export class CriServer {
   readonly #options: CriServerOptions;
   readonly #grpc: Server;
@@ -28,13 +28,13 @@ export class CriServer {
     this.#grpc = new Server({
       'grpc.max_receive_message_length': options.maxMessageBytes,
       'grpc.max_send_message_length': options.maxMessageBytes,
-      // channelz keeps every connection for inspection that nobody does here.
+      // channelz would keep every connection for inspection.
       'grpc.enable_channelz': 0,
     });
     for (const { definition, implementation } of options.services) this.#grpc.addService(definition, implementation);
   }
 
-  /** Begins to listen. @throws CriError FAILED_PRECONDITION when another server has the socket. */
+  /** Starts to listen. @throws CriError FAILED_PRECONDITION when another server uses the socket. */
   async start(): Promise<void> {
     const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#listener = await listen({
@@ -48,11 +48,11 @@ export class CriServer {
     });
   }
 
-  /** Takes no more connections, lets calls in flight finish, then ends what is left. Containers are not touched. */
+  /** Refuses new connections, waits for requests in flight, then cancels the others. Containers keep running. */
   async stop(): Promise<void> {
     this.#listener?.close();
     const force = setTimeout(() => {
-      this.#options.logger.warn('Calls in flight did not finish in time', { durationMs: SHUTDOWN_MS });
+      this.#options.logger.warn('Requests in flight cancelled at shutdown', { durationMs: SHUTDOWN_MS });
       this.#grpc.forceShutdown();
       for (const socket of this.#sockets) socket.destroy();
     }, SHUTDOWN_MS);

@@ -13,7 +13,7 @@ import { sandboxCalls } from './rpc/sandboxes.ts';
 import type { Services } from './rpc/services.ts';
 import { statsCalls } from './rpc/stats.ts';
 
-/** The gRPC services of this server, every call instrumented; `shutdown` ends streams that never end by themselves. */
+/** The gRPC services of this server, every RPC instrumented; `shutdown` ends endless streams. */
 export function criServices(services: Services, metrics: Metrics, shutdown: AbortSignal) {
   const describer = callDescriber(services.pods, services.containers);
   const parts = { logger: services.logger, metrics, shutdown, describer };

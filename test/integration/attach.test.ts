@@ -90,9 +90,9 @@ for (const handler of ['lxc', 'crun']) {
     const byLeaving = await server.sh(pod, 'leave', ECHO, { stdin: true, stdinOnce: true });
     // Clients that only look on come and go without a consequence.
     for (let i = 0; i < 3; i++) {
-      const begun = await server.streamingSessions('began');
+      const begun = await server.streamingSessions('started');
       const looker = await ChannelClient.open(await attachUrl(server, byLeaving, { stdin: false }));
-      await eventually('its beginning', async () => (await server.streamingSessions('began')) > begun);
+      await eventually('its beginning', async () => (await server.streamingSessions('started')) > begun);
       const over = await server.streamingSessions('ended');
       looker.ws.terminate();
       await eventually('its end', async () => (await server.streamingSessions('ended')) > over);

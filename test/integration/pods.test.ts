@@ -105,10 +105,7 @@ withoutSelinux('SELinux options are ignored where the kernel has no SELinux', as
 test.serial('limits of processes are the configured ones, in containers and in what is executed in them', async (t) => {
   const wanted = ['core=0:unlimited', 'memlock=65536', 'nofile=2048:4096', 'msgqueue=unlimited'];
   const server = await ServerFixture.make(t, `default_ulimits = ${JSON.stringify(wanted)}\n`);
-  t.regex(
-    await server.log(),
-    /Containers get less than runtime\.default_ulimits asks for.*RLIMIT_MSGQUEUE Infinity is/,
-  );
+  t.regex(await server.log(), /runtime\.default_ulimits exceeds the limits of the server.*RLIMIT_MSGQUEUE Infinity is/);
   const ids = [{ hostId: 200_000, containerId: 0, length: 65_536 }];
   const userNamespace = { namespaceOptions: { usernsOptions: { mode: NamespaceMode.POD, uids: ids, gids: ids } } };
   for (const handler of ['lxc', 'crun']) {

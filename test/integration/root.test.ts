@@ -76,7 +76,7 @@ test.serial('a process that takes the abstract name or the metrics port keeps no
   t.teardown(() => neighbour.close());
   const { port } = neighbour.address() as AddressInfo;
   const server = await ServerFixture.make(t, '', { metrics: `127.0.0.1:${String(port)}` });
-  t.regex(await server.log(), /Cannot serve metrics/);
+  t.regex(await server.log(), /Metrics endpoint unavailable/);
   await new Promise((resolve) => neighbour.close(resolve));
   const page = async () => fetch(`http://127.0.0.1:${String(port)}/metrics`).catch(() => undefined);
   while ((await page())?.status !== 200) await new Promise((resolve) => setTimeout(resolve, 200));

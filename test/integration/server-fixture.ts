@@ -126,13 +126,13 @@ ${this.#extra}`;
         throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
       return answer();
     });
-    if (settled) await eventually('what an earlier server left in order', async () => (await this.#settled()) > before);
+    if (settled) await eventually('the end of the recovery', async () => (await this.#settled()) > before);
   }
 
-  /** How often a server has said that what an earlier one left is in order. */
+  /** How often a server has logged the end of its recovery. */
   async #settled(): Promise<number> {
     const log = await this.log().catch(() => '');
-    return log.split('What an earlier server left is in order').length;
+    return log.split('Recovery succeeded').length;
   }
 
   /** Ends the server process; containers stay. */
@@ -157,9 +157,9 @@ ${this.#extra}`;
     return readFile(join(this.folder, 'server.log'), 'utf8');
   }
 
-  /** How many streaming sessions have begun or ended in the server's life and those before it on these folders. */
-  async streamingSessions(event: 'began' | 'ended'): Promise<number> {
-    return (await this.log()).split(`A streaming session ${event}`).length - 1;
+  /** How many streaming sessions this server and earlier ones on its directories have started or ended. */
+  async streamingSessions(event: 'started' | 'ended'): Promise<number> {
+    return (await this.log()).split(`Streaming session ${event}`).length - 1;
   }
 
   /** Runs a pod and gives its id. */

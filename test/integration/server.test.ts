@@ -361,7 +361,7 @@ test.serial('a second server on the same folders or socket is refused, and the f
   };
   await refused([], /another server uses/);
   const elsewhere = ['--root', join(server.folder, 'other-root'), '--state', join(server.folder, 'other-state')];
-  await refused(elsewhere, /another server answers/);
+  await refused(elsewhere, /another server listens/);
   t.is((await server.containers()).containers.length, 0);
 });
 

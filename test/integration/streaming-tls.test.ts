@@ -109,7 +109,7 @@ test.serial('a certificate that cannot be read keeps the server from starting, a
     ['absent.pem', 'server.key', /streaming\.tls_certificate: cannot be read: .*absent\.pem/],
     ['names', 'server.key', /streaming\.tls_certificate: .*names is no certificate/],
     ['server.pem', 'names', /streaming\.tls_key: .*names is no key/],
-    ['server.pem', 'ca.key', /streaming\.tls_key: .*ca\.key is not the key to .*server\.pem/],
+    ['server.pem', 'ca.key', /streaming\.tls_key: .*ca\.key does not match .*server\.pem/],
   ] as const) {
     const tls = `[streaming]\ntls_certificate = "${folder}/${certificate}"\ntls_key = "${folder}/${key}"\n`;
     await writeFile(config, `${plain}\n${tls}`);

@@ -304,13 +304,13 @@ for (const handler of ['lxc', 'crun']) {
         handler,
       );
     const good = mapping(200_000);
-    await refused(t, userns([], []), INVALID, /userns_options\.uids: must hold one mapping, not 0/);
-    await refused(t, userns([...good, ...mapping(400_000)], good), INVALID, /uids: must hold one mapping, not 2/);
-    await refused(t, userns(good, []), INVALID, /gids: must hold one mapping, not 0/);
+    await refused(t, userns([], []), INVALID, /userns_options\.uids: must have one mapping, not 0/);
+    await refused(t, userns([...good, ...mapping(400_000)], good), INVALID, /uids: must have one mapping, not 2/);
+    await refused(t, userns(good, []), INVALID, /gids: must have one mapping, not 0/);
     await refused(t, userns(good, mapping(300_000)), INVALID, /gids: must be the same/);
     await refused(t, userns(mapping(1000, 10, 1), mapping(1000, 10, 1)), INVALID, /container_id: must be 0/);
     await refused(t, userns(mapping(1000, 0), mapping(1000, 0)), INVALID, /length: must not be 0/);
-    await refused(t, userns(mapping(4_294_967_295, 2), mapping(4_294_967_295, 2)), INVALID, /beyond the last id/);
+    await refused(t, userns(mapping(4_294_967_295, 2), mapping(4_294_967_295, 2)), INVALID, /exceeds the last id/);
     await refused(t, userns(good, good, CONTAINER), INVALID, /mode: must be POD or NODE/);
     await refused(t, userns(good, good, TARGET), INVALID, /mode: must be POD or NODE/);
     await refused(t, userns(good, good, NODE), INVALID, /uids: must be empty with mode NODE/);

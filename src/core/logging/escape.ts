@@ -1,6 +1,6 @@
 const SHORT: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\u001b': '\\e' };
 
-// C0, DEL, C1, line and paragraph separators, and what reorders or hides text on a terminal.
+// C0, DEL, C1, line and paragraph separators, and characters that reorder or hide text on a terminal.
 
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]|\p{Surrogate}/gu;
 

@@ -26,7 +26,7 @@ export function formatJson(entry: LogEntry): string {
 
 const COLOURS: Record<LogLevel, string> = { debug: '90', info: '36', warn: '33', error: '31' };
 
-/** `time LEVEL Message key=value …` on one line, whatever the values hold; coloured for a terminal. */
+/** `time LEVEL Message key=value …`, always on one line; coloured for a terminal. */
 export function formatText(entry: LogEntry, colour: boolean): string {
   const paint = (code: string, text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
   const parts = [
@@ -50,7 +50,7 @@ function textValue(value: Plain): string {
   return printable(JSON.stringify(value));
 }
 
-/** An Error as people read it: its stack where it has one, else the messages down the causes. */
+/** An Error for people: its stack if present, else the messages of the chain of causes. */
 function errorText(error: Record<string, Plain>): string {
   const own = [error['stack'], error['message']].find((text) => typeof text === 'string') ?? '';
   const cause = error['cause'];

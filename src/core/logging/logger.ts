@@ -10,7 +10,7 @@ export interface LoggerOptions {
   format: 'auto' | 'text' | 'json';
   /** Default: standard error. */
   stream?: Writable & { isTTY?: boolean; fd?: number };
-  /** Default: the process's. JOURNAL_STREAM and NO_COLOR are looked at. */
+  /** Default: the process's. JOURNAL_STREAM and NO_COLOR are used. */
   env?: NodeJS.ProcessEnv;
 }
 
@@ -19,8 +19,8 @@ const LEVELS: Record<LogLevel, number> = { error: 0, warn: 1, info: 2, debug: 3 
 const JOURNAL_PREFIX: Record<LogLevel, string> = { error: '<3>', warn: '<4>', info: '<6>', debug: '<7>' };
 
 /**
- * Makes the process's logger. A line is written at once and is always one line; a level that is off costs one comparison;
- * a stream that fails (its reader is gone) is no error of this process.
+ * Makes the process's logger. Each entry is written immediately, on one line. A disabled level costs one comparison. A failed
+ * stream (its reader is gone) is not an error of this process.
  */
 export function createLogger(options: LoggerOptions): RootLogger {
   const stream = options.stream ?? process.stderr;
@@ -82,7 +82,7 @@ class WinstonLogger implements RootLogger {
   }
 
   #log(level: LogLevel, message: string, fields: LogFields | undefined): void {
-    // winston spends microseconds on a line before it finds its level off.
+    // winston spends microseconds on a line of a disabled level.
     if (LEVELS[level] > LEVELS[this.level]) return;
     const entry: LogEntry = { time: new Date(), level, message, fields: { ...this.#fields, ...fields } };
     this.#backend.log({ level, message: '', entry });

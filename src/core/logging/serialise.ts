@@ -1,7 +1,7 @@
 import { CriError } from '../model/errors.ts';
 import { REDACTED, isSecretName, redactText } from './redact.ts';
 
-/** What is left of a value once it can be written: JSON without surprises. */
+/** A value that can be written as JSON. */
 export type Plain = string | number | boolean | null | Plain[] | { [key: string]: Plain };
 
 const MAX_DEPTH = 6;
@@ -9,8 +9,8 @@ const MAX_TEXT = 8192;
 const MAX_ITEMS = 100;
 
 /**
- * Makes any value writable: bigint becomes decimal text, an Error its message, code, causes and (unless it is a CriError)
- * stack, bytes their number; credentials are replaced, long texts and lists cut, cycles and deep nests named. Never throws.
+ * Converts any value: a bigint to its decimal string, an Error to its message, code, causes and (unless it is a CriError) stack,
+ * bytes to their number. Replaces credentials, truncates long strings and lists, marks cycles and deep nesting. Never throws.
  */
 export function serialise(value: unknown): Plain {
   return plain(value, []);

@@ -5,17 +5,17 @@ import { WaitingConnections } from '../../utils/net/waiting-connections.ts';
 import type { Logger } from '../model/logger.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Connections at once; Prometheus keeps one. Beyond it the oldest is closed. */
+/** Maximum number of connections; Prometheus keeps one. Beyond it the oldest is closed. */
 export const MAX_METRICS_CONNECTIONS = 64;
-/** Milliseconds within which a request must have come, and after which an idle connection is closed. */
+/** Milliseconds until a request must have arrived, and until an idle connection is closed. */
 const REQUEST_MS = 10_000;
-/** Milliseconds until an address that cannot be used is tried again. */
+/** Milliseconds until listening on an unavailable address is retried. */
 const RETRY_MS = 10_000;
 
 /**
- * Serves `/metrics` for Prometheus at `address` (`HOST:PORT`; port 0 picks a free one). An address that cannot be used is
- * reported and tried again until `close`: figures are not worth a node that does not start.
- * @returns how to end it, and the port once there is one.
+ * Serves `/metrics` for Prometheus at `address` (`HOST:PORT`; port 0 selects a free one). When the address is unavailable, this
+ * is logged and retried until `close`: metrics must not prevent a node from starting.
+ * @returns a function that closes it, and the port once it listens.
  */
 export function serveMetrics(
   address: string,
@@ -31,14 +31,14 @@ export function serveMetrics(
   let isReported = false;
   server.on('error', (error) => {
     if (!isReported) {
-      const remedy = 'it is tried again; free the address, or name another in metrics.listen';
-      logger.warn('Cannot serve metrics', { address, error: messageOf(error), remedy });
+      const remedy = 'free the address, or set metrics.listen; listening is retried';
+      logger.warn('Metrics endpoint unavailable', { address, error: messageOf(error), remedy });
     }
     isReported = true;
     retry = setTimeout(() => server.listen(listenOptions), retryMs).unref();
   });
   server.on('listening', () => {
-    if (isReported) logger.info('Serving metrics', { address });
+    if (isReported) logger.info('Metrics endpoint listening', { address });
     isReported = false;
     // A scraper that never closes its connection must not keep the process alive.
     server.unref();
@@ -73,7 +73,7 @@ function metricsServer(metrics: Metrics, logger: Logger): Server {
     metrics.registry.metrics().then(
       (text) => response.writeHead(200, { 'content-type': metrics.registry.contentType }).end(text),
       (error: unknown) => {
-        logger.error('Cannot collect metrics', { error: messageOf(error) });
+        logger.error('Collecting metrics failed', { error: messageOf(error) });
         response.writeHead(500).end();
       },
     );

@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 const PREFIX = 'proxmox_lxcri_';
 
-/** Where the gauges of what exists come from: objects counted by their state at the time of the scrape. */
+/** Source of the gauges: numbers of objects by state at the time of the scrape. */
 export interface InventorySource {
   podsByState(): Record<string, number>;
   containersByState(): Record<string, number>;
@@ -22,20 +22,20 @@ export class Metrics {
     const registers = [this.registry];
     this.rpcRequests = new Counter({
       name: `${PREFIX}rpc_requests_total`,
-      help: 'CRI calls answered, by method and gRPC status code.',
+      help: 'Completed CRI requests by method and gRPC status code.',
       labelNames: ['method', 'code'],
       registers,
     });
     this.rpcDuration = new Histogram({
       name: `${PREFIX}rpc_duration_seconds`,
-      help: 'Seconds from the arrival of a CRI call to its answer.',
+      help: 'Duration of CRI requests in seconds.',
       labelNames: ['method'],
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers,
     });
     this.rpcInFlight = new Gauge({
       name: `${PREFIX}rpc_in_flight`,
-      help: 'CRI calls that have arrived and are not answered.',
+      help: 'CRI requests in flight.',
       labelNames: ['method'],
       registers,
     });
@@ -47,7 +47,7 @@ export class Metrics {
     });
     this.eventsDropped = new Counter({
       name: `${PREFIX}container_events_dropped_total`,
-      help: 'Events that slow readers of GetContainerEvents have lost.',
+      help: 'Events dropped for slow readers of GetContainerEvents.',
       registers,
     });
     collectDefaultMetrics({ register: this.registry, prefix: PREFIX });

@@ -22,7 +22,7 @@ const MOST = 1e15;
 
 /**
  * The limits of a pod's traffic, bits a second, from the annotations that Kubernetes documents for CNI's bandwidth plugin;
- * undefined without any. @throws CriError INVALID_ARGUMENT for a value that is no quantity between 1k and 1P.
+ * undefined without any. @throws CriError INVALID_ARGUMENT for a value that is not a quantity between 1k and 1P.
  */
 export function podBandwidth(annotations: Record<string, string>): Bandwidth | undefined {
   const ingressRate = rate(annotations, INGRESS);

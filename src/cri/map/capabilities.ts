@@ -21,7 +21,7 @@ function parse(field: string, given: readonly string[]): { all: boolean; names: 
   for (const text of given) {
     const name = text.toUpperCase().replace(/^CAP_/, '');
     if (name !== 'ALL' && !CAPABILITIES.includes(name))
-      throw invalidArgument(field, `${JSON.stringify(text)} is no capability (capabilities(7))`);
+      throw invalidArgument(field, `${JSON.stringify(text)} is not a capability (capabilities(7))`);
     names.add(name);
   }
   const all = names.delete('ALL');

@@ -5,8 +5,8 @@ import { invalidArgument } from '../../core/model/errors.ts';
 const ANNOTATION_PREFIX = 'cdi.k8s.io/';
 
 /**
- * The names of the CDI devices that a container asks for, each once: those of CDI_devices, then those of its annotations
- * `cdi.k8s.io/…`, which hold names separated by commas.
+ * The unique names of the CDI devices that a container requests: those of CDI_devices, then those of its annotations
+ * `cdi.k8s.io/…`, which are names separated by commas.
  * @throws CriError INVALID_ARGUMENT for a name that is not `vendor/class=device`.
  */
 export function cdiDeviceNames(config: ContainerConfig): string[] {

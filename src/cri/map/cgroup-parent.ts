@@ -4,13 +4,13 @@ import { invalidArgument } from '../../core/model/errors.ts';
 import type { PodSpec } from '../../core/model/pod-spec.ts';
 import { isSliceName, slicePath } from '../../core/model/systemd-slice.ts';
 
-/** Who makes the cgroups of pods: this server in the cgroup file system, or systemd. */
+/** The cgroup driver: this server in the cgroup filesystem, or systemd. */
 type CgroupDriver = 'cgroupfs' | 'systemd';
 
-/** What the configuration says of cgroups. */
+/** The configuration of cgroups. */
 export interface CgroupSettings {
   cgroupDriver: CgroupDriver;
-  /** The parent of pods whose request names none; empty: the driver's own. */
+  /** The parent of pods whose request has none; empty: the default of the driver. */
   cgroupParent: string;
 }
 
@@ -21,7 +21,7 @@ const DEFAULTS: Readonly<Record<CgroupDriver, string>> = {
 const FIELD = 'config.linux.cgroup_parent';
 
 /**
- * The parent of a pod's cgroup. With systemd, a slice may be given by its name or its path.
+ * The parent of a pod's cgroup. With systemd, a slice may be specified by its name or its path.
  * @throws CriError INVALID_ARGUMENT naming both drivers for a parent that belongs to the other one.
  */
 export function cgroupParent(asked: string, settings: CgroupSettings): PodSpec['cgroupParent'] {
@@ -30,16 +30,16 @@ export function cgroupParent(asked: string, settings: CgroupSettings): PodSpec['
   const parent = asked || settings.cgroupParent || DEFAULTS[driver];
   const written = JSON.stringify(parent);
   const remedy =
-    'runtime.cgroup_driver here and cgroupDriver of the kubelet must be the same, "cgroupfs" (paths) or "systemd" (slices)';
+    'runtime.cgroup_driver and cgroupDriver of the kubelet must match: "cgroupfs" (paths) or "systemd" (slices)';
   if (driver === 'cgroupfs') {
     if (parent.startsWith('/')) return { asked, path: parent };
-    const what = isSliceName(parent) ? 'is a systemd slice' : 'is no absolute cgroup path';
-    throw invalidArgument(FIELD, `${written} ${what}, and the cgroup driver is "cgroupfs": ${remedy}`);
+    const what = isSliceName(parent) ? 'is a systemd slice' : 'is not an absolute cgroup path';
+    throw invalidArgument(FIELD, `${written} ${what}, but the cgroup driver is "cgroupfs"; ${remedy}`);
   }
   const name = posix.basename(parent);
   const path = isSliceName(name) ? slicePath(name) : undefined;
   if (path === undefined || (parent !== name && parent !== `/${name}` && parent !== path)) {
-    throw invalidArgument(FIELD, `${written} is no systemd slice, and the cgroup driver is "systemd": ${remedy}`);
+    throw invalidArgument(FIELD, `${written} is not a systemd slice, but the cgroup driver is "systemd"; ${remedy}`);
   }
   return { asked, path };
 }

@@ -11,7 +11,7 @@ import { containerSecurity } from './security.ts';
 import { stopSignal } from './signals.ts';
 
 /**
- * What a CreateContainerRequest asks for, every value checked that can be checked without the image and the pod.
+ * Parses a CreateContainerRequest and validates every value that does not depend on the image and the pod.
  * @throws CriError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field of the request.
  */
 export function containerSpec(config: ContainerConfig | undefined): ContainerSpec {
@@ -70,7 +70,7 @@ function variable({ key, value }: KeyValue, index: number): { name: string; valu
   return { name: key, value: text(`${field}.value`, value) };
 }
 
-/** CRI's values are bytes, `config.json` is JSON text: what is not UTF-8 cannot be passed on, so it is refused. */
+/** CRI's values are bytes, `config.json` is JSON: values that are not UTF-8 are refused. */
 function text(field: string, value: Uint8Array): string {
   let decoded: string;
   try {
@@ -86,6 +86,6 @@ function device({ hostPath, containerPath, permissions }: Device, index: number)
   const field = `config.devices[${String(index)}]`;
   checkAbsolutePath(`${field}.host_path`, hostPath);
   checkAbsolutePath(`${field}.container_path`, containerPath);
-  if (!/^[rwm]{1,3}$/.test(permissions)) throw invalidArgument(`${field}.permissions`, 'must be made of r, w and m');
+  if (!/^[rwm]{1,3}$/.test(permissions)) throw invalidArgument(`${field}.permissions`, 'must consist of r, w and m');
   return { hostPath, containerPath, permissions };
 }

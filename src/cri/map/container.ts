@@ -17,7 +17,7 @@ const STATE: Record<ContainerPhase, ContainerState> = {
   exited: ContainerState.CONTAINER_EXITED,
 };
 
-/** The record as ListContainers shows it. */
+/** The record in ListContainers. */
 export function toContainer(record: ContainerRecord): Container {
   const { metadata, labels, annotations } = record.spec;
   const { image } = askedOfContainer(record.request);
@@ -36,8 +36,8 @@ export function toContainer(record: ContainerRecord): Container {
 }
 
 /**
- * The record as ContainerStatus shows it.
- * @param imageName a name of the image for people.
+ * The record in ContainerStatus.
+ * @param imageName a readable name of the image.
  */
 export function toContainerStatus(record: ContainerRecord, imageName: string): ContainerStatus {
   const { metadata, labels, annotations, resources } = record.spec;
@@ -71,7 +71,7 @@ export function toContainerStatus(record: ContainerRecord, imageName: string): C
 }
 
 /**
- * The figures of a container; what it has `written` lies on the file system at `mountpoint`. What the kernel does not offer stays absent. */
+ * The statistics of a container; its `written` data is on the filesystem at `mountpoint`. Values that the kernel does not provide are absent. */
 export function toContainerStats(
   record: ContainerRecord,
   usage: ContainerUsage | undefined,
@@ -106,13 +106,13 @@ export function toContainerStats(
   });
 }
 
-/** Whether ListContainers shows a record: all given conditions must hold; ids may be the beginnings of some. */
+/** Whether ListContainers returns a record: all conditions must match; ids may be prefixes. */
 export function matchesContainer(record: ContainerRecord, filter: ContainerFilter | undefined): boolean {
   if (filter === undefined) return true;
   return matchesStats(record, filter) && (filter.state === undefined || filter.state.state === STATE[record.phase]);
 }
 
-/** The same for ListContainerStats, which knows no state. */
+/** The same for ListContainerStats, which has no state filter. */
 export function matchesStats(record: ContainerRecord, filter: ContainerStatsFilter | undefined): boolean {
   if (filter === undefined) return true;
   return (

@@ -3,8 +3,8 @@ import type { ContainerSpec } from '../../core/model/container-spec.ts';
 import type { ImageRecord } from '../../core/model/image.ts';
 
 /**
- * The name of a container's image for ContainerStatus.image: the one that was asked for, in full, whatever other names the
- * image has. Where only an id was named it is a tag of the image, and the id without any.
+ * The name of a container's image for ContainerStatus.image: the requested one, normalized, whatever other names the image
+ * has. When an id was requested, it is a tag of the image, or the id when there is none.
  * @param record the image; undefined when it has been removed.
  */
 export function imageName(
@@ -15,7 +15,7 @@ export function imageName(
   const known = [...(record?.repoTags ?? []), ...(record?.repoDigests ?? [])];
   for (const text of [asked, name]) {
     const full = inFull(text, defaultRegistry);
-    // What may be the beginning of an id is a name only where the image has it.
+    // A possible id prefix is a name only when the image has this name.
     if (full !== undefined && (known.includes(full) || !/^(sha256:)?[0-9a-f]{1,64}$/.test(text))) return full;
   }
   return record?.repoTags[0] ?? name;

@@ -3,9 +3,9 @@ import type { AuthConfig } from '../../../api/gen/cri.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Credentials, ImageRecord } from '../../core/model/image.ts';
 
-/** The record as ListImages and ImageStatus show it. */
+/** The record in ListImages and ImageStatus. */
 export function toImage(record: ImageRecord): Image {
-  // "uid", "name", each with an optional ":group" that CRI does not show.
+  // "uid" or "name", with an optional ":group" that CRI does not report.
   const user = record.config.config.User.split(':')[0] ?? '';
   const isUid = /^\d+$/.test(user);
   return Image.create({
@@ -20,7 +20,7 @@ export function toImage(record: ImageRecord): Image {
 
 /**
  * The credentials of a pull; undefined without any. `auth` is base64 of `user:password` (CRI AuthConfig).
- * @throws CriError INVALID_ARGUMENT for an `auth` that is not; the value is never repeated.
+ * @throws CriError INVALID_ARGUMENT for another `auth`; the message does not contain the value.
  */
 export function toCredentials(auth: AuthConfig | undefined): Credentials | undefined {
   if (auth === undefined) return undefined;

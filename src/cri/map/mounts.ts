@@ -6,7 +6,7 @@ import type { MountIdMapping, MountSpec } from '../../core/model/container-spec.
 import { invalidArgument } from '../../core/model/errors.ts';
 import { defined } from '../../utils/object.ts';
 
-/** The kernel's bound on the lines of uid_map and gid_map (user_namespaces(7)). */
+/** The kernel's limit for the lines of uid_map and gid_map (user_namespaces(7)). */
 const MAPPINGS_LIMIT = 340;
 const PROPAGATION: Readonly<Record<number, MountSpec['propagation']>> = {
   [MountPropagation.PROPAGATION_PRIVATE]: 'rprivate',
@@ -20,9 +20,9 @@ export function mountSpec(mount: Mount, index: number): MountSpec {
   const field = `config.mounts[${String(index)}]`;
   checkAbsolutePath(`${field}.container_path`, mount.containerPath);
   if (posix.normalize(mount.containerPath) === '/')
-    throw invalidArgument(`${field}.container_path`, 'cannot be the root directory itself');
+    throw invalidArgument(`${field}.container_path`, 'must not be the root directory');
   const propagation = PROPAGATION[mount.propagation];
-  if (propagation === undefined) throw invalidArgument(`${field}.propagation`, 'is no MountPropagation');
+  if (propagation === undefined) throw invalidArgument(`${field}.propagation`, 'is not a MountPropagation');
   return {
     containerPath: mount.containerPath,
     source: source(mount, field),
@@ -37,15 +37,15 @@ export function mountSpec(mount: Mount, index: number): MountSpec {
   };
 }
 
-/** A sub path alone says nothing: the kubelet fills it in for volumes of other kinds, too. */
+/** A sub path without an image is ignored: the kubelet sends it with other volumes too. */
 function source(mount: Mount, field: string): MountSpec['source'] {
   const image = mount.image?.image ?? '';
   if (image === '') {
     checkAbsolutePath(`${field}.host_path`, mount.hostPath);
     return { hostPath: mount.hostPath };
   }
-  if (mount.hostPath !== '') throw invalidArgument(`${field}.host_path`, 'must be empty where image is set');
-  if (!mount.readonly) throw invalidArgument(`${field}.readonly`, 'must be true: an image volume cannot be written to');
+  if (mount.hostPath !== '') throw invalidArgument(`${field}.host_path`, 'must be empty when image is set');
+  if (!mount.readonly) throw invalidArgument(`${field}.readonly`, 'must be true: image volumes are read-only');
   if (mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL) {
     throw invalidArgument(`${field}.propagation`, 'must not be BIDIRECTIONAL for an image volume');
   }
@@ -56,9 +56,9 @@ function source(mount: Mount, field: string): MountSpec['source'] {
 /** CRI Mount.recursive_read_only: only together with readonly and private propagation. */
 function access(mount: Mount, field: string): MountSpec['access'] {
   if (!mount.recursiveReadOnly) return mount.readonly ? 'ro' : 'rw';
-  if (!mount.readonly) throw invalidArgument(`${field}.recursive_read_only`, 'needs readonly as well');
+  if (!mount.readonly) throw invalidArgument(`${field}.recursive_read_only`, 'requires readonly');
   if (mount.propagation !== MountPropagation.PROPAGATION_PRIVATE) {
-    throw invalidArgument(`${field}.recursive_read_only`, 'needs PROPAGATION_PRIVATE');
+    throw invalidArgument(`${field}.recursive_read_only`, 'requires PROPAGATION_PRIVATE');
   }
   return 'rro';
 }
@@ -72,7 +72,7 @@ function mappings({ uidMappings, gidMappings }: Mount, field: string): MountSpec
 }
 
 function idMappings(given: readonly IDMapping[], field: string): MountIdMapping[] {
-  if (given.length === 0) throw invalidArgument(field, 'must not be empty where its counterpart is not');
+  if (given.length === 0) throw invalidArgument(field, 'must not be empty when its counterpart is set');
   if (given.length > MAPPINGS_LIMIT) throw invalidArgument(field, `has more than ${String(MAPPINGS_LIMIT)} entries`);
   return given.map(({ containerId, hostId, length }, index) => {
     if (length === 0) throw invalidArgument(`${field}[${String(index)}].length`, 'must not be 0');

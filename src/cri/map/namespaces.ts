@@ -7,14 +7,14 @@ import type { PodNamespaces } from '../../core/model/pod-spec.ts';
 
 const FIELD = 'config.linux.security_context.namespace_options';
 
-/** Ids end below 2^32 - 1, which stands for "none" (user_namespaces(7)). */
+/** Ids are below 2^32 - 1, which means "none" (user_namespaces(7)). */
 const ID_LIMIT = 4_294_967_295;
 
 /**
- * The namespaces a pod asks for; CRI's POD is the zero value, so an absent message means POD everywhere but for the user
- * namespace, which is then the node's.
- * @throws CriError INVALID_ARGUMENT for a mode that a pod cannot have, and for the node's PID or IPC namespace beside a user
- *   namespace of its own: nobody in one has a right to those.
+ * The namespaces of a pod. CRI's POD is the zero value, so an absent message means POD for all but the user namespace, which
+ * is then the node's.
+ * @throws CriError INVALID_ARGUMENT for an invalid mode, and for the node's PID or IPC namespace together with a user
+ *   namespace, which has no privileges in them.
  */
 export function podNamespaces(options: NamespaceOption | undefined): PodNamespaces {
   if (options === undefined) return { network: 'pod', ipc: 'pod', pid: 'pod' };
@@ -31,15 +31,15 @@ export function podNamespaces(options: NamespaceOption | undefined): PodNamespac
   if (user === undefined || user === 'node') return namespaces;
   for (const key of ['pid', 'ipc'] as const) {
     if (namespaces[key] === 'node') {
-      throw invalidArgument(`${FIELD}.${key}`, 'cannot be NODE in a pod with a user namespace of its own');
+      throw invalidArgument(`${FIELD}.${key}`, 'must not be NODE in a pod with its own user namespace');
     }
   }
   return { ...namespaces, user };
 }
 
 /**
- * What a container says of its namespaces: its PID namespace, and nothing or something of its user namespace. The others
- * are its pod's. @throws CriError INVALID_ARGUMENT
+ * The namespaces of a container's request: its PID namespace and, optionally, its user namespace. The others are those of its
+ * pod. @throws CriError INVALID_ARGUMENT
  */
 export function containerNamespaces(options: NamespaceOption | undefined): {
   pid: ContainerPid;
@@ -68,16 +68,16 @@ function pidScope(mode: NamespaceMode): 'pod' | 'container' | 'node' | 'target' 
 }
 
 /**
- * The user namespace that is asked for (CRI NamespaceOption.userns_options); undefined where nothing is said.
- * @throws CriError INVALID_ARGUMENT unless the mode is NODE without mappings or POD with one that begins at 0 and is the
- *   same for users and groups.
+ * The requested user namespace (CRI NamespaceOption.userns_options); undefined when absent.
+ * @throws CriError INVALID_ARGUMENT unless the mode is NODE without mappings, or POD with one mapping that starts at 0 and is
+ *   the same for users and groups.
  */
 function userNamespace(userns: UserNamespace | undefined): IdRange | 'node' | undefined {
   if (userns === undefined) return undefined;
   const field = `${FIELD}.userns_options`;
   if (userns.mode === NamespaceMode.NODE) {
     if (userns.uids.length + userns.gids.length === 0) return 'node';
-    throw invalidArgument(`${field}.uids`, "must be empty with mode NODE, which is the node's own user namespace");
+    throw invalidArgument(`${field}.uids`, 'must be empty with mode NODE');
   }
   if (userns.mode !== NamespaceMode.POD) throw invalidArgument(`${field}.mode`, 'must be POD or NODE');
   const uids = onlyMapping(userns.uids, `${field}.uids`);
@@ -91,12 +91,12 @@ function userNamespace(userns: UserNamespace | undefined): IdRange | 'node' | un
 function onlyMapping(mappings: readonly IDMapping[], field: string): IdRange {
   const [mapping] = mappings;
   if (mapping === undefined || mappings.length > 1) {
-    throw invalidArgument(field, `must hold one mapping, not ${String(mappings.length)}`);
+    throw invalidArgument(field, `must have one mapping, not ${String(mappings.length)}`);
   }
   if (mapping.containerId !== 0) throw invalidArgument(`${field}[0].container_id`, 'must be 0: root must be mapped');
   if (mapping.length === 0) throw invalidArgument(`${field}[0].length`, 'must not be 0');
   if (mapping.hostId + mapping.length > ID_LIMIT) {
-    throw invalidArgument(`${field}[0].length`, `leads beyond the last id, ${String(ID_LIMIT - 1)}`);
+    throw invalidArgument(`${field}[0].length`, `exceeds the last id, ${String(ID_LIMIT - 1)}`);
   }
   return { hostId: mapping.hostId, size: mapping.length };
 }

@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import { invalidArgument } from '../../core/model/errors.ts';
 
 /**
- * The address ranges of a node's pods from CRI NetworkConfig.pod_cidr, which holds them separated by commas.
- * @throws CriError INVALID_ARGUMENT for one that is not CIDR.
+ * The address ranges of a node's pods from CRI NetworkConfig.pod_cidr, separated by commas.
+ * @throws CriError INVALID_ARGUMENT for a range that is not CIDR.
  */
 export function podRanges(podCidr: string): string[] {
   const ranges = podCidr.split(',').map((range) => range.trim());

@@ -15,7 +15,7 @@ import { selinuxLabel } from './security.ts';
 import { defaultSysctls, podSysctls } from './sysctls.ts';
 import type { SysctlDefaults } from './sysctls.ts';
 
-/** What the configuration says of pods. */
+/** The configuration of pods. */
 export type PodSettings = CgroupSettings & SysctlDefaults;
 
 const HOSTNAME = /^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62}[a-zA-Z0-9])?$/;
@@ -26,7 +26,7 @@ const PROTOCOLS: Readonly<Record<number, network.PortMapping['protocol']>> = {
 };
 
 /**
- * What a RunPodSandboxRequest asks for, every value checked.
+ * Parses and validates a RunPodSandboxRequest.
  * @throws CriError INVALID_ARGUMENT or UNIMPLEMENTED, naming the field of the request.
  */
 export function podSpec(config: PodSandboxConfig | undefined, settings: PodSettings): PodSpec {
@@ -37,7 +37,7 @@ export function podSpec(config: PodSandboxConfig | undefined, settings: PodSetti
   const { linux } = config;
   const context = linux?.securityContext;
   const namespaces = podNamespaces(context?.namespaceOptions);
-  // A seccomp profile of the sandbox has nothing to confine: no process of it runs what the request brings.
+  // The seccomp profile of the sandbox is ignored: no process of it runs a program of the request.
   if (context?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost) {
     throw unimplemented('config.linux.security_context.apparmor: a profile for the sandbox itself');
   }
@@ -49,7 +49,7 @@ export function podSpec(config: PodSandboxConfig | undefined, settings: PodSetti
     logDirectory: config.logDirectory,
     namespaces,
     sysctls: { ...defaultSysctls(namespaces, settings), ...podSysctls(linux?.sysctls ?? {}, namespaces) },
-    // A mapping without a host port offers nothing on the host.
+    // A mapping without a host port has no effect on the host.
     portMappings: config.portMappings.map(portMapping).filter(({ hostPort }) => hostPort > 0),
     cgroupParent: cgroupParent(linux?.cgroupParent ?? '', settings),
     ...defined({
@@ -73,7 +73,7 @@ function podMetadata(metadata: PodSandboxMetadata | undefined): PodMetadata {
 }
 
 /**
- * The pod's hostname; a pod without one is named after the pod, as users of crictl expect.
+ * The pod's hostname; the default is the pod's name, as users of crictl expect.
  * @throws CriError INVALID_ARGUMENT for a hostname that RFC 1123 and the kernel's 64 bytes do not allow.
  */
 function hostnameOf(asked: string, podName: string): string {
@@ -92,7 +92,7 @@ function portMapping(mapping: PortMapping, index: number): network.PortMapping {
     if (port < 0 || port > 65_535) throw invalidArgument(`${field}.${key}`, 'must be from 0 to 65535');
   }
   if (hostPort > 0 && containerPort === 0) {
-    throw invalidArgument(`${field}.container_port`, 'must be from 1 to 65535 when there is a host_port');
+    throw invalidArgument(`${field}.container_port`, 'must be from 1 to 65535 with a host_port');
   }
   const protocol = PROTOCOLS[mapping.protocol];
   if (protocol === undefined) throw invalidArgument(`${field}.protocol`, 'must be TCP, UDP or SCTP');
@@ -108,8 +108,8 @@ function dnsSettings(dns: DNSConfig | undefined): network.DnsSettings | undefine
   for (const [key, values] of Object.entries({ servers, searches, options })) {
     values.forEach((value, index) => {
       const field = `config.dns_config.${key}[${String(index)}]`;
-      // A blank would begin another word on the line of resolv.conf.
-      if (/\s/.test(value)) throw invalidArgument(field, 'must hold no white space');
+      // White space would start another word on the line of resolv.conf.
+      if (/\s/.test(value)) throw invalidArgument(field, 'must not contain white space');
       checkLine(field, value);
     });
   }

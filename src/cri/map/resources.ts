@@ -4,12 +4,12 @@ import type { Limit, ResourceLimits } from '../../core/model/resources.ts';
 import { defined } from '../../utils/object.ts';
 
 const CPU_LIST = /^(\d+(-\d+)?)(,\d+(-\d+)?)*$/;
-/** 8 PiB: cgroup v1 has no word for "no limit" but a number near 2^63, which the kubelet reads there and passes on. */
+/** 8 PiB: on cgroup v1 "no limit" is a number near 2^63, which the kubelet reads and sends. */
 const UNLIMITED_FROM = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * The limits of a container. Zero means "not given" (CRI LinuxContainerResources); a negative number, or one beyond every
- * machine, that there is no limit.
+ * The limits of a container. Zero means "not set" (CRI LinuxContainerResources); a negative number, or one that exceeds every
+ * machine, means "no limit".
  * @param field path of the message, for errors.
  * @throws CriError INVALID_ARGUMENT naming the field.
  */
@@ -24,15 +24,15 @@ export function containerLimits(request: LinuxContainerResources | undefined, fi
   if (typeof memory === 'number' && typeof memorySwap === 'number' && memorySwap < memory) {
     throw invalidArgument(
       `${field}.memory_swap_limit_in_bytes`,
-      'is memory plus swap: not below memory_limit_in_bytes',
+      'is memory plus swap; must be at least memory_limit_in_bytes',
     );
   }
   return limits;
 }
 
 /**
- * The limits of a whole pod, or its overhead, which are noted only. The kubelet reads some of them from the pod's cgroup and
- * takes the overhead off, so that any number may come out.
+ * The limits of a whole pod, or its overhead, which are only recorded. The kubelet reads some of them from the pod's cgroup and
+ * subtracts the overhead, so any number is possible.
  * @throws CriError INVALID_ARGUMENT naming the field.
  */
 export function podLimits(request: LinuxContainerResources | undefined, field: string): ResourceLimits | undefined {
@@ -47,7 +47,7 @@ function limitsOf(request: LinuxContainerResources, field: string): ResourceLimi
   if (oomScoreAdj < -1000n || oomScoreAdj > 1000n) {
     throw invalidArgument(`${field}.oom_score_adj`, 'must be from -1000 to 1000');
   }
-  // Below 2 the kernel has no share; Kubernetes sends 2 as the least, Docker rounds up as well.
+  // The kernel's minimum is 2; Kubernetes sends at least 2, and Docker rounds up as well.
   const shares = cpuShares > UNLIMITED_FROM ? UNLIMITED_FROM : cpuShares < 2n ? 2n : cpuShares;
   return defined({
     cpuShares: cpuShares > 0n ? Number(shares) : undefined,
@@ -82,7 +82,7 @@ function hugepages(
   return hugepageLimits.map((one, index) => {
     const at = `${field}.hugepage_limits[${String(index)}]`;
     if (!/^\d+[KMG]B$/.test(one.pageSize)) throw invalidArgument(`${at}.page_size`, 'must look like "2MB"');
-    // Here zero is a limit: the kubelet sends it for every size that a container may not use.
+    // Zero is a limit here: the kubelet sends it for every size that a container must not use.
     return { pageSize: one.pageSize, limit: limit(one.limit) ?? 0 };
   });
 }
@@ -91,12 +91,12 @@ function cgroupFiles(unified: Record<string, string>, field: string): Record<str
   for (const [key, value] of Object.entries(unified)) {
     const at = `${field}.unified[${JSON.stringify(key)}]`;
     if (!/^[a-z_]+(\.[a-zA-Z0-9_]+)+$/.test(key)) throw invalidArgument(at, 'must be the name of a cgroup v2 file');
-    if (value.includes('\0')) throw invalidArgument(at, 'must hold no NUL byte');
+    if (value.includes('\0')) throw invalidArgument(at, 'must not contain a NUL byte');
   }
   return unified;
 }
 
-/** The limits as CRI has them; "no limit" is -1. */
+/** The limits in CRI's form; "no limit" is -1. */
 export function toLinuxResources(limits: ResourceLimits): LinuxContainerResources {
   const number = (value: Limit | undefined) => (value === 'unlimited' ? -1n : BigInt(value ?? 0));
   return LinuxContainerResources.create({

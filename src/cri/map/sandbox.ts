@@ -4,7 +4,7 @@ import type { SandboxRecord } from '../../core/model/sandbox.ts';
 import { matchesLabels } from './filter.ts';
 import { askedNamespaces } from './request.ts';
 
-/** The record as ListPodSandbox shows it. */
+/** The record in ListPodSandbox. */
 export function toPodSandbox(record: SandboxRecord): PodSandbox {
   const { metadata, labels, annotations } = record.spec;
   return PodSandbox.create({
@@ -18,7 +18,7 @@ export function toPodSandbox(record: SandboxRecord): PodSandbox {
   });
 }
 
-/** The record as PodSandboxStatus shows it; the primary address first, others as additional ones. */
+/** The record in PodSandboxStatus; the first address is the primary one. */
 export function toPodSandboxStatus(record: SandboxRecord): PodSandboxStatus {
   const { metadata, labels, annotations } = record.spec;
   const [ip = '', ...more] = record.network?.ips ?? [];
@@ -35,7 +35,7 @@ export function toPodSandboxStatus(record: SandboxRecord): PodSandboxStatus {
   });
 }
 
-/** Whether ListPodSandbox shows a record: all given conditions must hold; an id may be the beginning of one. */
+/** Whether ListPodSandbox returns a record: all conditions must match; the id may be a prefix. */
 export function matchesSandbox(record: SandboxRecord, filter: PodSandboxFilter | undefined): boolean {
   if (filter === undefined) return true;
   return (

@@ -17,8 +17,8 @@ const LOCAL = 'localhost/';
 const MAX_ID = 4_294_967_294n;
 
 /**
- * What a container's processes may do, and who they are. Without a security context there is no seccomp filter (CRI: nil
- * means unconfined), and the AppArmor profile is the default one, as Kubernetes documents.
+ * The privileges and ids of a container's processes. Without a security context there is no seccomp filter (CRI: nil means
+ * unconfined), and the AppArmor profile is the default one, as Kubernetes documents.
  * @throws CriError INVALID_ARGUMENT naming the field.
  */
 export function containerSecurity(context: LinuxContainerSecurityContext | undefined): ContainerSecurity {
@@ -41,7 +41,7 @@ export function containerSecurity(context: LinuxContainerSecurityContext | undef
   };
 }
 
-/** The SELinux label asked for; undefined where no part of one is named. */
+/** The requested SELinux label; undefined when all parts are empty. */
 export function selinuxLabel(options: SELinuxOption | undefined): SelinuxLabel | undefined {
   if (options === undefined) return undefined;
   const { user, role, type, level } = options;
@@ -51,7 +51,7 @@ export function selinuxLabel(options: SELinuxOption | undefined): SelinuxLabel |
   return user + role + type + level === '' ? undefined : { user, role, type, level };
 }
 
-/** run_as_user wins over run_as_username, which it excludes in CRI. */
+/** run_as_user overrides run_as_username; CRI excludes both together. */
 function userChoice(context: LinuxContainerSecurityContext | undefined): UserChoice {
   if (context === undefined) return { supplementalGroups: [], mergeImageGroups: true };
   const { runAsUser, runAsUsername, runAsGroup, supplementalGroups, supplementalGroupsPolicy: policy } = context;
@@ -62,7 +62,7 @@ function userChoice(context: LinuxContainerSecurityContext | undefined): UserCho
         ? undefined
         : { name: runAsUsername };
   if (runAsGroup !== undefined && user === undefined) {
-    throw invalidArgument(`${CONTEXT}.run_as_group`, 'needs run_as_user or run_as_username beside it');
+    throw invalidArgument(`${CONTEXT}.run_as_group`, 'requires run_as_user or run_as_username');
   }
   const policies: readonly number[] = [SupplementalGroupsPolicy.Merge, SupplementalGroupsPolicy.Strict];
   if (!policies.includes(policy)) {
@@ -76,13 +76,14 @@ function userChoice(context: LinuxContainerSecurityContext | undefined): UserCho
 }
 
 function toId(field: string, id: bigint): number {
-  if (id < 0n || id > MAX_ID) throw invalidArgument(field, `${id.toString()} is no id: 0 to ${MAX_ID.toString()}`);
+  if (id < 0n || id > MAX_ID)
+    throw invalidArgument(field, `${id.toString()} is not an id from 0 to ${MAX_ID.toString()}`);
   return Number(id);
 }
 
-/** `seccomp`, or the older `seccomp_profile_path` where that is absent. */
+/** `seccomp`, or the older `seccomp_profile_path` when it is absent. */
 function seccompProfile(context: LinuxContainerSecurityContext | undefined): SeccompProfile {
-  // As with containerd, a privileged container has none.
+  // As in containerd, a privileged container has none.
   if (context?.privileged) return { type: 'unconfined' };
   const old = context?.seccompProfilePath ?? '';
   const profile = context?.seccomp ?? olderSeccomp(old);
@@ -100,7 +101,7 @@ function seccompProfile(context: LinuxContainerSecurityContext | undefined): Sec
   }
 }
 
-/** CRI seccomp_profile_path, which older kubelets send in place of `seccomp`. */
+/** CRI seccomp_profile_path, which older kubelets send instead of `seccomp`. */
 function olderSeccomp(text: string): SecurityProfile {
   const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
   if (text === '' || text === 'unconfined') return { profileType: Unconfined, localhostRef: '' };
@@ -110,9 +111,9 @@ function olderSeccomp(text: string): SecurityProfile {
   throw invalidArgument(`${CONTEXT}.seccomp_profile_path`, `${JSON.stringify(text)} must be ${known}`);
 }
 
-/** `apparmor`, or the older `apparmor_profile` where that is absent. */
+/** `apparmor`, or the older `apparmor_profile` when it is absent. */
 function apparmorProfile(context: LinuxContainerSecurityContext | undefined): ApparmorProfile {
-  // A privileged container is confined by none, whatever is named (CRI LinuxContainerSecurityContext.privileged).
+  // A privileged container has no profile (CRI LinuxContainerSecurityContext.privileged).
   if (context?.privileged) return { type: 'unconfined' };
   const profile = context?.apparmor ?? olderApparmor(context?.apparmorProfile ?? '');
   switch (profile.profileType) {
@@ -132,7 +133,7 @@ function apparmorProfile(context: LinuxContainerSecurityContext | undefined): Ap
   }
 }
 
-/** CRI apparmor_profile, which older kubelets send in place of `apparmor`. */
+/** CRI apparmor_profile, which older kubelets send instead of `apparmor`. */
 function olderApparmor(text: string): SecurityProfile {
   const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
   if (text === '' || text === 'runtime/default') return { profileType: RuntimeDefault, localhostRef: '' };

@@ -17,13 +17,13 @@ for (const [key, value] of Object.entries(Signal)) {
 }
 
 /**
- * The kernel's number of a signal that a request names; undefined for the image's own.
+ * The kernel's number of the requested signal; undefined for the image's.
  * @throws CriError INVALID_ARGUMENT for a value outside CRI's Signal.
  */
 export function stopSignal(requested: Signal): number | undefined {
   if (requested === Signal.SIGNAL_RUNTIME_DEFAULT) return undefined;
   const number = NUMBERS.get(requested);
-  if (number === undefined) throw invalidArgument('config.stop_signal', `${String(requested)} is no signal`);
+  if (number === undefined) throw invalidArgument('config.stop_signal', `${String(requested)} is not a signal`);
   return number;
 }
 

@@ -9,8 +9,8 @@ import { toOpaque } from './request.ts';
 import { podLimits } from './resources.ts';
 
 /**
- * Reads a pod's record of the first kind, which holds the request's configuration and what UpdatePodSandboxResources told
- * later in place of a {@link podSpec}. @throws CriError as {@link podSpec}
+ * Reads a pod's record of format 1, which has the request's configuration and the values of UpdatePodSandboxResources instead
+ * of a {@link podSpec}. @throws CriError as {@link podSpec}
  */
 export function storedPod(settings: CgroupSettings) {
   return (stored: Record<string, unknown>): Pick<SandboxRecord, 'spec' | 'request'> => {

@@ -9,7 +9,7 @@ import { containerLimits } from '../map/resources.ts';
 import { chunks, info, statusOf } from './services.ts';
 import type { Services } from './services.ts';
 
-/** The calls about one container's life, and its lists. */
+/** The RPCs of containers: life cycle, status and lists. */
 export function containerCalls(services: Services): Handlers<typeof RuntimeServiceService> {
   const { containers } = services;
   const list = (filter: Parameters<typeof matchesContainer>[1]) =>
@@ -66,7 +66,7 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
   };
 }
 
-/** The keys that crictl inspect and its users read. */
+/** The keys that crictl inspect reads. */
 async function details({ containers }: Services, record: ContainerRecord): Promise<Record<string, unknown>> {
   const { pid, runtimeSpec } = await containers.describe(record);
   return {

@@ -13,7 +13,7 @@ const TYPE: Record<ContainerEventKind, ContainerEventType> = {
   deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
 };
 
-/** GetContainerEvents: what happens from the call on, each with the whole pod's status as it is then. */
+/** GetContainerEvents: new events, each with the current status of the whole pod. */
 export function eventCalls(services: Services): Handlers<typeof RuntimeServiceService> {
   return {
     getContainerEvents: (_request, { signal }) =>

@@ -3,7 +3,7 @@ import type { Handlers } from '../handlers.ts';
 import { checkFlags, checkPort } from '../streaming/requests.ts';
 import type { Services } from './services.ts';
 
-/** ExecSync, and Exec, Attach and PortForward, which answer with a URL of the streaming server. */
+/** ExecSync, and Exec, Attach and PortForward, which return a URL of the streaming server. */
 export function execCalls({ sessions, pods, streaming }: Services): Handlers<typeof RuntimeServiceService> {
   return {
     execSync: ({ containerId, cmd, timeout }, { signal }) => sessions.execSync(containerId, cmd, timeout, signal),

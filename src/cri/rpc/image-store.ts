@@ -9,7 +9,7 @@ function mountedImages({ mountedImages: mounted = [] }: ContainerRecord): string
   return mounted.map(({ imageId }) => imageId);
 }
 
-/** The server's own service beside CRI: images from and to files, and the removal of unused ones. */
+/** The additional service of the server: import, export and prune of images. */
 export function imageStoreCalls({ images, containers }: Services): Handlers<typeof ImageStoreService> {
   return {
     import: async ({ path, reference }, { signal }) => {

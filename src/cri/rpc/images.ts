@@ -14,7 +14,7 @@ export function imageCalls({ images, containers }: Services): Handlers<typeof Im
       imageRef: await images.pull(nameOf(image), toCredentials(auth), signal),
     }),
 
-    // An image that is not there is no error here: the answer has no image (CRI ImageStatus).
+    // CRI ImageStatus: a missing image is not an error; the response has no image.
     imageStatus: ({ image, verbose }) => {
       const record = images.status(nameOf(image));
       return Promise.resolve({
@@ -47,7 +47,7 @@ export function imageCalls({ images, containers }: Services): Handlers<typeof Im
         inodesUsed: { value: inodes },
       });
       return ImageFsInfoResponse.create({
-        // As in containerd: what runs on images is on their file system, and counts there too.
+        // As in containerd: the writable layers are on the same filesystem as the images, and are included.
         imageFilesystems: [usage(timestamp, usedBytes + written.bytes, inodesUsed + written.inodes)],
         containerFilesystems: [usage(written.at, written.bytes, written.inodes)],
       });

@@ -43,7 +43,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
             { type: 'NetworkReady', status: network.ready, reason: network.reason, message: network.message },
           ],
         },
-        // The empty name stands for the handler of pods that name none.
+        // The empty name is the default handler.
         runtimeHandlers: [{ name: '', features: standardFeatures }, ...handlers],
         features: {
           supplementalGroupsPolicy: true,
@@ -81,7 +81,7 @@ async function featuresOf({ sandboxes: { features }, platform }: Backend) {
   return { ...features, userNamespaces };
 }
 
-/** The network's own answer; that it has none is one, too. */
+/** The readiness of the network; an error counts as not ready. */
 async function networkReadiness({ network }: Backend): Promise<NetworkReadiness> {
   try {
     return await network.readiness();
@@ -98,7 +98,7 @@ async function versionOf({ runner }: Backend): Promise<unknown> {
   }
 }
 
-/** Why pods cannot be run now, or undefined. Never fails, for Status is how the kubelet learns of it. */
+/** The reason why pods cannot run, or undefined. Never fails: the kubelet learns of it by Status. */
 async function runtimeProblem(services: Services): Promise<{ reason: string; message: string } | undefined> {
   const problem = await services.hostProblem();
   if (problem !== undefined) return problem;

@@ -51,7 +51,7 @@ export function sandboxCalls({
           ? info({ ...(await pods.describe(record)), config: record.request, resources: limits(record) })
           : {},
         containersStatuses: [],
-        // Zero tells the kubelet that the containers are not in this answer.
+        // Zero: the response has no container statuses.
         timestamp: 0n,
       };
     },
@@ -72,7 +72,7 @@ export function sandboxCalls({
   };
 }
 
-/** The limits that hold for a pod; undefined without any. */
+/** The limits of a pod; undefined without any. */
 function limits({ spec: { overhead, resources } }: SandboxRecord): Record<string, unknown> | undefined {
   if (overhead === undefined && resources === undefined) return undefined;
   return {

@@ -14,7 +14,7 @@ import { toContainerStatus } from '../map/container.ts';
 import { imageName } from '../map/image-name.ts';
 import type { StreamingServer } from '../streaming/streaming-server.ts';
 
-/** Everything the RPC groups call. */
+/** The services that the RPC groups use. */
 export interface Services {
   pods: PodService;
   containers: ContainerService;
@@ -24,7 +24,7 @@ export interface Services {
   backends: readonly Backend[];
   events: EventHub;
   streaming: Pick<StreamingServer, 'offer'>;
-  /** Why this host cannot run pods; undefined when it can. Never fails. */
+  /** The reason why this host cannot run pods; undefined when it can. Never fails. */
   hostProblem: () => Promise<{ reason: string; message: string } | undefined>;
   config: Config;
   /** What creates the cgroups of pods: runtime.cgroup_driver with "auto" resolved. */
@@ -35,20 +35,20 @@ export interface Services {
   version: string;
 }
 
-/** The status of a container, in ContainerStatus and in events alike. */
+/** The status of a container, for ContainerStatus and events. */
 export function statusOf({ images, config }: Services, record: ContainerRecord): ContainerStatus {
   const image = images.status(record.imageId);
   return toContainerStatus(record, imageName(record.spec.image, image, config.images.default_registry));
 }
 
-/** Free-form details for people: CRI wants a map of strings, crictl expects JSON in them. */
+/** Verbose information: CRI has a map of strings, crictl expects JSON in them. */
 export function info(details: Record<string, unknown>): Record<string, string> {
   return {
     info: JSON.stringify(details, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)),
   };
 }
 
-/** Hands a list out in messages of bounded size (CRI streaming lists: each item once, no empty message). */
+/** Splits a list into messages of bounded size (CRI streaming lists: each item once, no empty message). */
 export function* chunks<T>(items: readonly T[], size = 100): Generator<T[]> {
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
 }

@@ -3,22 +3,22 @@ import { createSecureContext } from 'node:tls';
 import { invalidArgument } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 
-/** PEM texts of a certificate chain and of the key to its first certificate. */
+/** A certificate chain and the private key of its first certificate, in PEM. */
 export interface Certificate {
   certificate: string;
   key: string;
 }
 
 /**
- * Reads the files that the settings streaming.tls_certificate and streaming.tls_key name.
- * @throws CriError INVALID_ARGUMENT naming the setting whose file cannot be read or holds no PEM that fits.
+ * Reads the files of streaming.tls_certificate and streaming.tls_key.
+ * @throws CriError INVALID_ARGUMENT naming the key whose file cannot be read or is invalid.
  */
 export async function readCertificate(certificatePath: string, keyPath: string): Promise<Certificate> {
   const certificate = await readSetting('streaming.tls_certificate', certificatePath);
   const key = await readSetting('streaming.tls_key', keyPath);
-  check('streaming.tls_certificate', `${certificatePath} is no certificate chain in PEM`, { cert: certificate });
-  check('streaming.tls_key', `${keyPath} is no key in PEM`, { key });
-  check('streaming.tls_key', `${keyPath} is not the key to ${certificatePath}`, { cert: certificate, key });
+  check('streaming.tls_certificate', `${certificatePath} is not a PEM certificate chain`, { cert: certificate });
+  check('streaming.tls_key', `${keyPath} is not a PEM private key`, { key });
+  check('streaming.tls_key', `${keyPath} does not match ${certificatePath}`, { cert: certificate, key });
   return { certificate, key };
 }
 

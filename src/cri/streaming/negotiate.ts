@@ -5,12 +5,12 @@ import type { StreamingRequest } from './requests.ts';
 import { webSocketForwardProtocols } from './websocket/port-forward.ts';
 import { webSocketCommandProtocols } from './websocket/remote-command.ts';
 
-/** What client and server agreed on, or the HTTP answer that refuses. */
+/** The negotiated transport and protocol, or the HTTP response that refuses. */
 export type Agreement =
   | { transport: 'spdy' | 'websocket'; protocol: string }
   | { status: 400 | 403; message: string; accepted: readonly string[] };
 
-/** Chooses transport and protocol version: the first of the client's that is spoken here. */
+/** Selects transport and protocol version: the first of the client's that is supported. */
 export function negotiate(request: IncomingMessage, kind: StreamingRequest['kind']): Agreement {
   const upgrade = (request.headers.upgrade ?? '').toLowerCase();
   if (upgrade === 'websocket') {
@@ -24,7 +24,7 @@ export function negotiate(request: IncomingMessage, kind: StreamingRequest['kind
     }
     return choose('spdy', offered, kind === 'portforward' ? portForwardProtocols : remoteCommandProtocols);
   }
-  return refuse(400, 'unable to upgrade: missing upgrade headers in request: SPDY/3.1 or websocket is wanted');
+  return refuse(400, 'unable to upgrade: missing upgrade headers in request: SPDY/3.1 or websocket is required');
 }
 
 function choose(transport: 'spdy' | 'websocket', offered: readonly string[], spoken: readonly string[]): Agreement {
@@ -38,7 +38,7 @@ function refuse(status: 400, message: string): Agreement {
   return { status, message, accepted: [] };
 }
 
-/** The values of a header that may come several times or as a list; `absent` when it does not come. */
+/** The values of a header that may be repeated or be a list; `absent` without the header. */
 function listOf(request: IncomingMessage, header: string, absent: string[]): string[] {
   const lines = request.headersDistinct[header];
   if (lines === undefined) return absent;

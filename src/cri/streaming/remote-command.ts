@@ -4,21 +4,21 @@ import type { RemoteCommand } from './requests.ts';
 import { terminalSizes } from './resizes.ts';
 import type { Outcome } from './status.ts';
 
-/** The client's ends of a session, whatever transport they came by. */
+/** The client's streams of a streaming session, on any transport. */
 export interface ClientStreams {
   stdin: Readable | undefined;
   stdout: Writable | undefined;
   stderr: Writable | undefined;
   resize: Readable | undefined;
-  /** Takes the outcome, in the words of the protocol version. */
+  /** Receives the outcome in the form of the protocol version. */
   error: Writable;
-  /** The outcome in those words. */
+  /** The outcome in this form. */
   message: (outcome: Outcome) => string;
   /** Aborted when the client is lost. */
   signal: AbortSignal;
 }
 
-/** Runs one exec or attach to its end and tells the client how it ended. Never throws. @returns the outcome. */
+/** Runs one exec or attach and reports its outcome to the client. Never throws. @returns the outcome. */
 export async function serveRemoteCommand(command: RemoteCommand, client: ClientStreams): Promise<Outcome> {
   const { stdin, stdout, stderr, resize, error, signal } = client;
   let outcome: Outcome;
@@ -28,14 +28,14 @@ export async function serveRemoteCommand(command: RemoteCommand, client: ClientS
   } catch (failure) {
     outcome = { error: failure };
   }
-  // What the client still sends is nobody's.
+  // Discards further data of the client.
   for (const stream of [stdin, resize]) stream?.resume();
   await Promise.all([finish(stdout, ''), finish(stderr, '')]);
   await finish(error, client.message(outcome));
   return outcome;
 }
 
-/** Ends a stream with last words and waits until they are out, or the stream is lost. */
+/** Ends a stream with a last message and waits until it is written, or the stream is lost. */
 export async function finish(stream: Writable | undefined, words: string): Promise<void> {
   if (stream === undefined || stream.destroyed || stream.writableEnded) return;
   const given = new AbortController();

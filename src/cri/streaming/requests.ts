@@ -2,7 +2,7 @@ import type { TerminalSize } from '../../core/model/container-runner.ts';
 import type { ContainerStreams } from '../../core/model/container-runner.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 
-/** Which streams a client will have, as CRI ExecRequest and AttachRequest say it. */
+/** The streams of a client (CRI ExecRequest and AttachRequest). */
 export interface StreamFlags {
   stdin: boolean;
   stdout: boolean;
@@ -10,28 +10,28 @@ export interface StreamFlags {
   tty: boolean;
 }
 
-/** What happens at the other end of a session; `io` is the client's end, `signal` fires when the client is lost. */
+/** The remote end of a streaming session; `io` is the client's end, `signal` fires when the client is lost. */
 export interface RemoteCommand {
   kind: 'exec' | 'attach';
   flags: StreamFlags;
-  /** Resolves with the exit code; an attachment that ended in order gives 0. */
+  /** Resolves with the exit code; 0 for attach. */
   run: (io: ContainerStreams, signal: AbortSignal) => Promise<number>;
 }
 
-/** Connections into a pod; one session carries many of them. */
+/** Connections into a pod; one streaming session has many of them. */
 export interface PortForward {
   kind: 'portforward';
-  /** Ports named in the CRI call; often none, the client then names them. */
+  /** Ports of the CRI request; often none, since the client names them. */
   ports: readonly number[];
   run: (port: number, io: ContainerStreams, signal: AbortSignal) => Promise<void>;
 }
 
-/** What a token stands for. */
+/** The request of a token. */
 export type StreamingRequest = RemoteCommand | PortForward;
 
 export type { ContainerStreams, TerminalSize };
 
-/** @throws CriError INVALID_ARGUMENT for flags that no session can have; the words are those of other runtimes. */
+/** @throws CriError INVALID_ARGUMENT for invalid flags; the messages are those of other runtimes. */
 export function checkFlags({ stdin, stdout, stderr, tty }: StreamFlags): void {
   if (tty && stderr) {
     throw invalidArgument('tty', 'tty and stderr cannot both be true: a terminal has one output');
@@ -41,9 +41,9 @@ export function checkFlags({ stdin, stdout, stderr, tty }: StreamFlags): void {
   }
 }
 
-/** @throws CriError INVALID_ARGUMENT for a number that is no port. */
+/** @throws CriError INVALID_ARGUMENT for an invalid port. */
 export function checkPort(port: number): void {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw invalidArgument('port', `${String(port)} is no port: use 1 to 65535`);
+    throw invalidArgument('port', `${String(port)} is not a port from 1 to 65535`);
   }
 }

@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream';
 import type { TerminalSize } from './requests.ts';
 
-/** A size is some thirty bytes; what does not end within this is none. */
+/** A size has about thirty bytes; longer data is not a size. */
 const LONGEST_MESSAGE = 1024;
 /** The kernel's limit: struct winsize has 16 bits (ioctl_tty(2)). */
 const LARGEST = 65_535;
 
 /**
- * Sizes from the resize stream: JSON objects `{"Width":80,"Height":24}` one after the other, in pieces of any length.
- * What is none is passed over. Ends with the stream.
+ * Sizes from the resize stream: consecutive JSON objects `{"Width":80,"Height":24}`, in chunks of any length. Other data is
+ * skipped. Ends with the stream.
  */
 export async function* terminalSizes(stream: Readable): AsyncGenerator<TerminalSize> {
   let text = '';
@@ -23,7 +23,7 @@ export async function* terminalSizes(stream: Readable): AsyncGenerator<TerminalS
       if (text.length > LONGEST_MESSAGE) text = '';
     }
   } catch {
-    // The session has ended.
+    // The streaming session has ended.
   }
 }
 

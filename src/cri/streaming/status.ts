@@ -1,11 +1,11 @@
 import { messageOf } from '../../utils/errors.ts';
 
-/** How a session ended: with an exit code, or because something failed. */
+/** Outcome of a streaming session: an exit code or an error. */
 export type Outcome = { exitCode: number } | { error: unknown };
 
 /**
- * The last message on the error stream from protocol version 4 on: a Kubernetes Status object, whose cause `ExitCode` is
- * where kubectl finds the code.
+ * The last message on the error stream since protocol version 4: a Kubernetes Status object; kubectl reads the exit code from
+ * its cause `ExitCode`.
  */
 export function statusMessage(outcome: Outcome): string {
   if ('error' in outcome) {
@@ -29,7 +29,7 @@ export function statusMessage(outcome: Outcome): string {
   });
 }
 
-/** The same before version 4: a sentence, and nothing at all for success. */
+/** The same before version 4: a sentence, or nothing for success. */
 export function plainMessage(outcome: Outcome): string {
   if ('error' in outcome) return messageOf(outcome.error);
   return outcome.exitCode === 0 ? '' : exitMessage(outcome.exitCode);

@@ -18,24 +18,24 @@ import { TokenCache } from './tokens.ts';
 import { TUNNEL_PROTOCOL, serveTunnel, serveWebSocketPortForward } from './websocket/port-forward.ts';
 import { serveWebSocketRemoteCommand } from './websocket/remote-command.ts';
 
-/** The largest WebSocket message; clients send some 32 KiB. */
+/** Maximum size of a WebSocket message; clients send about 32 KiB. */
 const MAX_MESSAGE_BYTES = 1_048_576;
 
-/** How long a connection may be silent before the kernel asks the peer whether it lives; as in Go's net/http. */
+/** Idle time before TCP keep-alive probes, as in Go's net/http. */
 const KEEP_ALIVE_MS = 15_000;
 
-/** Milliseconds within which a connection must have become a session. */
+/** Milliseconds until a connection must have become a streaming session. */
 const HANDSHAKE_MS = 10_000;
 
-/** Connections that have not become a session yet; beyond it the oldest is closed. */
+/** Maximum number of connections before they become a streaming session; beyond it the oldest is closed. */
 export const MAX_WAITING_CONNECTIONS = 256;
 
 export interface StreamingServerOptions {
-  /** Address to listen on; the wildcard addresses are offered to clients as loopback. */
+  /** Address to listen on; wildcard addresses become loopback in URLs. */
   address: string;
-  /** 0 takes a free one. */
+  /** 0: a free port. */
   port: number;
-  /** Milliseconds after which a connection without a byte is closed; 0: never. What tells that a client lives counts. */
+  /** Milliseconds without traffic until a connection is closed; 0: never. Keep-alive messages of the client count. */
   idleTimeoutMs: number;
   /** undefined: plain HTTP. */
   tls: Certificate | undefined;
@@ -43,7 +43,7 @@ export interface StreamingServerOptions {
 }
 
 /**
- * Serves the URLs that Exec, Attach and PortForward answer with: `/exec/TOKEN`, `/attach/TOKEN` and `/portforward/TOKEN`
+ * Serves the URLs that Exec, Attach and PortForward return: `/exec/TOKEN`, `/attach/TOKEN` and `/portforward/TOKEN`
  * by GET or POST, upgraded to SPDY/3.1 or WebSocket. Each URL works once, for a minute.
  */
 export class StreamingServer {
@@ -53,14 +53,14 @@ export class StreamingServer {
   readonly #http: Server;
   readonly #waiting: WaitingConnections;
   readonly #webSockets: WebSocketServer;
-  /** Protocols agreed on, to be told in the handshake. */
+  /** Negotiated protocols, for the handshake. */
   readonly #agreed = new WeakMap<IncomingMessage, string>();
   #base = '';
 
   constructor(options: StreamingServerOptions) {
     this.#options = options;
     const { tls } = options;
-    // A client whose machine is gone is noticed by the kernel, whatever the idle timeout.
+    // Keep-alive detects a lost client, whatever the idle timeout.
     const limits = {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
@@ -99,7 +99,7 @@ export class StreamingServer {
     });
   }
 
-  /** Begins to listen. @throws CriError UNAVAILABLE when the address cannot be used. */
+  /** Starts to listen. @throws CriError UNAVAILABLE when the address is unavailable. */
   async start(): Promise<void> {
     const { address, port, tls } = this.#options;
     await new Promise<void>((resolve, reject) => {
@@ -115,12 +115,12 @@ export class StreamingServer {
     this.#base = `${tls === undefined ? 'http' : 'https'}://${shown}:${String(bound.port)}`;
   }
 
-  /** The URL at which one client may start the session. @throws CriError RESOURCE_EXHAUSTED */
+  /** The URL at which one client can start the streaming session. @throws CriError RESOURCE_EXHAUSTED */
   offer(request: StreamingRequest): string {
     return `${this.#base}/${request.kind}/${this.#tokens.insert(request)}`;
   }
 
-  /** Ends every session and stops listening. */
+  /** Ends every streaming session and stops listening. */
   async stop(): Promise<void> {
     const closed = new Promise<void>((resolve) => {
       this.#http.close(() => {
@@ -131,7 +131,7 @@ export class StreamingServer {
     await closed;
   }
 
-  /** The request that a URL stands for, which is used up then. */
+  /** The request of a URL, which becomes invalid. */
   #consume(request: IncomingMessage): StreamingRequest | undefined {
     if (request.method !== 'GET' && request.method !== 'POST') return undefined;
     const match = /^\/(exec|attach|portforward)\/([\w-]{8})$/.exec((request.url ?? '').split('?')[0] ?? '');
@@ -148,23 +148,23 @@ export class StreamingServer {
       refuse(socket, agreement !== undefined && 'status' in agreement ? agreement : NOT_FOUND);
       return;
     }
-    // Sessions are bounded by their tokens.
+    // Streaming sessions are bounded by their tokens.
     this.#waiting.release(socket);
     socket.setNoDelay(true);
     const { transport, protocol } = agreement;
     const log = logger.with({ kind: found.kind, transport, protocol });
     const serve = async (session: Promise<void>) => {
-      // Set here, since the WebSocket library takes back what was set before it.
+      // Set here, since the WebSocket library resets it.
       socket.setTimeout(idleTimeoutMs, () => socket.destroy());
       const start = performance.now();
-      log.debug('A streaming session began');
+      log.debug('Streaming session started');
       try {
         await session;
       } catch (error) {
-        log.warn('A streaming session failed', { error: messageOf(error) });
+        log.warn('Streaming session failed', { error: messageOf(error) });
         socket.destroy();
       }
-      log.debug('A streaming session ended', { durationMs: Math.round(performance.now() - start) });
+      log.debug('Streaming session ended', { durationMs: Math.round(performance.now() - start) });
     };
     if (transport === 'spdy') {
       socket.write(
@@ -179,7 +179,7 @@ export class StreamingServer {
       );
       return;
     }
-    // The library refuses the "/" in the tunnel's name, so the protocol is agreed on here.
+    // The library refuses the "/" in the tunnel's name, so the protocol is negotiated here.
     delete request.headers['sec-websocket-protocol'];
     this.#agreed.set(request, protocol);
     this.#webSockets.handleUpgrade(request, socket, head, (ws) => {
@@ -194,7 +194,7 @@ function serveWebSocket(ws: WebSocket, found: StreamingRequest, protocol: string
   return serveWebSocketPortForward(ws, found, protocol, found.ports.length > 0 ? found.ports : portsOf(request));
 }
 
-/** The ports of `?port=80,81&port=82`; what is no port is left out. */
+/** The ports of `?port=80,81&port=82`; invalid ones are skipped. */
 function portsOf(request: IncomingMessage): number[] {
   const { searchParams } = new URL(request.url ?? '', 'http://localhost');
   return searchParams
@@ -218,7 +218,7 @@ const NOT_FOUND: Refusal = {
 };
 const REASONS: Record<number, string> = { 400: 'Bad Request', 403: 'Forbidden', 404: 'Not Found' };
 
-/** Answers an upgrade that is not granted, and closes. */
+/** Responds to a refused upgrade, and closes. */
 function refuse(socket: Socket, { status, message, accepted }: Refusal): void {
   const body = `${message}\n`;
   const lines = [
@@ -229,6 +229,6 @@ function refuse(socket: Socket, { status, message, accepted }: Refusal): void {
     ...accepted.filter((name) => name !== '').map((name) => `X-Accepted-Stream-Protocol-Versions: ${name}`),
   ];
   socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
-  // A client that never closes must not hold the socket.
+  // A client that never closes must not keep the socket open.
   socket.setTimeout(1000, () => socket.destroy());
 }

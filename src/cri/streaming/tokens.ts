@@ -1,25 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 
-/** How long a URL may wait for its client. */
+/** Lifetime of an unused URL. */
 const LIFETIME_MS = 60_000;
-/** URLs that may wait at once. */
+/** Maximum number of unused URLs. */
 const MAX_WAITING = 1000;
-/** Random bytes that make eight characters of base64url. */
+/** Random bytes for eight characters of base64url. */
 const TOKEN_BYTES = 6;
 
-/** Requests waiting for their client, each behind a random token that works once, for a minute. */
+/** Requests that wait for their client, each with a random single-use token that is valid for a minute. */
 export class TokenCache<T> {
   readonly #now: () => number;
   /** In order of age. */
   readonly #waiting = new Map<string, { request: T; expires: number }>();
 
-  /** `now`: a clock in milliseconds that never goes back. */
+  /** `now`: a monotonic clock in milliseconds. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
   }
 
-  /** A fresh token for the request. @throws CriError RESOURCE_EXHAUSTED when a thousand wait already. */
+  /** A new token for the request. @throws CriError RESOURCE_EXHAUSTED when a thousand are unused. */
   insert(request: T): string {
     this.#expire();
     if (this.#waiting.size >= MAX_WAITING) {
@@ -35,7 +35,7 @@ export class TokenCache<T> {
     return token;
   }
 
-  /** The request behind a token, which is gone then; undefined when there is none or its time is over. */
+  /** The request of a token, which becomes invalid; undefined for an unknown or expired token. */
   consume(token: string): T | undefined {
     this.#expire();
     const found = this.#waiting.get(token);

@@ -89,7 +89,7 @@ test('a stale socket is taken over, a live one and a plain file are refused', as
   const holder = createServer();
   await new Promise<void>((resolve) => holder.listen(path, resolve));
   const other = () => new CriServer({ path, group: 0, maxMessageBytes: 4_194_304, services: [], logger }).start();
-  await t.throwsAsync(other(), { message: /another server answers/ });
+  await t.throwsAsync(other(), { message: /another server listens/ });
   // Node.js unlinks on close; a killed process does not, so the file is put back as it would leave it.
   const stale = join(await folder(t), 'stale.sock');
   const code = `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 'SIGKILL'))`;
@@ -102,7 +102,7 @@ test('a stale socket is taken over, a live one and a plain file are refused', as
   t.is(await failure(client.version.bind(client), { version: '' }), null);
   await new Promise((resolve) => holder.close(resolve));
   await writeFile(path, 'not a socket');
-  await t.throwsAsync(other(), { message: /is no socket/ });
+  await t.throwsAsync(other(), { message: /is not a socket/ });
 });
 
 test('a socket that systemd passes in is used as it is', async (t) => {

@@ -7,12 +7,12 @@ import { HeaderReader, HeaderWriter } from './header-block.ts';
 import { SpdyStream } from './stream.ts';
 import type { FrameSink } from './stream.ts';
 
-/** Streams open at once on one connection; kubectl port-forward opens two for each connection it carries. */
+/** Maximum number of open streams on one connection; kubectl port-forward opens two for each forwarded connection. */
 const MAX_STREAMS = 2000;
 
 /**
- * The server's end of a SPDY/3.1 connection as Kubernetes uses it: streams opened by the client only, no flow control but
- * that of TCP, SETTINGS and WINDOW_UPDATE without effect.
+ * The server end of a SPDY/3.1 connection as Kubernetes uses it: only the client opens streams, TCP is the only flow control,
+ * SETTINGS and WINDOW_UPDATE have no effect.
  */
 export class SpdyConnection {
   readonly #socket: Duplex;
@@ -24,7 +24,7 @@ export class SpdyConnection {
   readonly #sink: FrameSink;
   #lastId = 0;
 
-  /** `onStream` gets every stream and says whether it is wanted; the client is told before it gets data. */
+  /** `onStream` receives every stream and returns whether it accepts it; the client is notified before it receives data. */
   constructor(socket: Duplex, onStream: (stream: SpdyStream) => boolean) {
     this.#socket = socket;
     this.#onStream = onStream;
@@ -39,12 +39,12 @@ export class SpdyConnection {
   }
 
   /**
-   * Serves the connection until the peer closes it. Streams still open then are destroyed.
-   * @throws SpdyError when the peer breaks the protocol, or the socket's error.
+   * Serves the connection until the peer closes it. Open streams are then destroyed.
+   * @throws SpdyError when the peer violates the protocol, or the socket's error.
    */
   async run(): Promise<void> {
     let failure: Error | undefined;
-    // A loop that waits for a slow reader sees no end of the socket.
+    // A loop that waits for a slow reader does not notice the end of the socket.
     this.#socket.once('close', () => {
       for (const stream of this.#streams.values()) stream.destroy(failure ?? new Error('the connection was closed'));
     });
@@ -71,7 +71,7 @@ export class SpdyConnection {
   /** @returns a promise of room when the stream's reader is slow. */
   #data({ streamId, data, fin }: Frame & { type: 'data' }): Promise<void> | undefined {
     const stream = this.#streams.get(streamId);
-    // What was under way when its stream ended is nobody's any more.
+    // Discards data in flight of an ended stream.
     if (stream === undefined && streamId > this.#lastId) {
       throw new SpdyError('data for a stream that was never opened');
     }
@@ -79,8 +79,8 @@ export class SpdyConnection {
   }
 
   /**
-   * Writes a frame of no bytes, unless one waits to be written. A PING would not do: answering it, clients whose own writing
-   * is held up stop reading, too.
+   * Writes an empty frame, unless one is pending. Not a PING: clients whose writes are blocked stop reading when they reply to
+   * one.
    */
   readonly #beat = (): void => {
     const stream = [...this.#streams.values()].find(({ writableEnded, destroyed }) => !writableEnded && !destroyed);
@@ -93,17 +93,17 @@ export class SpdyConnection {
     else if (kind === FrameKind.RST_STREAM) this.#streams.get(idOf(payload))?.reset(word(payload, 4));
     else if (kind === FrameKind.PING) await this.#ping(payload);
     else if (kind === FrameKind.HEADERS || kind === FrameKind.SYN_REPLY) {
-      // Nothing is said in them here, but the compression must see every block.
+      // Their content is ignored, but the decompression needs every block.
       await this.#headers.read(payload.subarray(4));
       if ((flags & FLAG_FIN) !== 0) void this.#streams.get(idOf(payload))?.receive(Buffer.alloc(0), true);
     }
   }
 
   async #open(flags: number, payload: Buffer): Promise<void> {
-    if (payload.length < 10) throw new SpdyError('a SYN_STREAM is too short');
+    if (payload.length < 10) throw new SpdyError('SYN_STREAM too short');
     const id = idOf(payload);
     const headers = await this.#headers.read(payload.subarray(10));
-    if (id % 2 === 0 || id <= this.#lastId) throw new SpdyError(`stream id ${String(id)} is not the client's next`);
+    if (id % 2 === 0 || id <= this.#lastId) throw new SpdyError(`unexpected stream id ${String(id)}`);
     this.#lastId = id;
     if (this.#streams.size >= MAX_STREAMS) {
       await this.#reply(controlFrame(FrameKind.RST_STREAM, 0, [id, ResetStatus.REFUSED_STREAM]));
@@ -119,11 +119,11 @@ export class SpdyConnection {
 
   async #ping(payload: Buffer): Promise<void> {
     const id = word(payload, 0);
-    // Even ids would answer pings of our own, which we never send.
+    // Even ids are replies to pings of the server, which sends none.
     if (id % 2 === 1) await this.#reply(controlFrame(FrameKind.PING, 0, [id]));
   }
 
-  /** Sends an answer, and reads on only when the peer takes its answers: a flood must not gather here. */
+  /** Sends a reply, and reads on only when the peer has read it: a flood must not fill the memory. */
   async #reply(frame: Buffer): Promise<void> {
     if (!this.#socket.writable || this.#socket.write(frame)) return;
     const given = new AbortController();
@@ -146,7 +146,7 @@ export class SpdyConnection {
 }
 
 function word(payload: Buffer, at: number): number {
-  if (payload.length < at + 4) throw new SpdyError('a control frame is too short');
+  if (payload.length < at + 4) throw new SpdyError('control frame too short');
   return payload.readUInt32BE(at);
 }
 

@@ -1,6 +1,6 @@
 /**
- * The dictionary with which both ends prime the compression of header blocks (SPDY Protocol, Draft 3.1, section 2.6.10.1):
- * words with a length of four bytes before each, then plain text.
+ * The dictionary that initializes the compression of header blocks (SPDY Protocol, Draft 3.1, section 2.6.10.1):
+ * words prefixed by a length of four bytes, then plain text.
  */
 export const spdyDictionary: Buffer = buildDictionary();
 

@@ -10,7 +10,7 @@ export const FrameKind = {
   WINDOW_UPDATE: 9,
 } as const;
 
-/** Why a stream is reset (section 2.6.3). */
+/** Status codes of a reset (section 2.6.3). */
 export const ResetStatus = {
   PROTOCOL_ERROR: 1,
   INVALID_STREAM: 2,
@@ -19,32 +19,32 @@ export const ResetStatus = {
   STREAM_ALREADY_CLOSED: 9,
 } as const;
 
-/** The flag on a frame after which its sender sends nothing more on the stream. */
+/** The flag of the last frame that the sender sends on the stream. */
 export const FLAG_FIN = 1;
-/** The most bytes one data frame holds. */
+/** Maximum number of bytes in a data frame. */
 export const MAX_DATA_BYTES = 2 ** 24 - 1;
-/** Control frames here hold a few header fields; a longer one is an attack. */
+/** Valid control frames have a few header fields; a longer one is an attack. */
 export const MAX_CONTROL_BYTES = 65_536;
 
 const VERSION = 3;
 const HEADER_BYTES = 8;
 
-/** A piece of a stream's data, of a frame or of a part of one; or a whole control frame. */
+/** A part of a stream's data, or a whole control frame. */
 export type Frame =
   | { type: 'data'; streamId: number; data: Buffer; fin: boolean }
   | { type: 'control'; kind: number; flags: number; payload: Buffer };
 
-/** The peer does not follow SPDY/3.1; the connection cannot go on. */
+/** The peer violates SPDY/3.1; the connection must be closed. */
 export class SpdyError extends Error {
   override readonly name = 'SpdyError';
 }
 
-/** Cuts a byte stream into frames. Data goes on as it comes, so that memory does not grow with the length of a frame. */
+/** Splits a byte stream into frames. Data is passed on as it arrives, so that memory does not grow with the frame length. */
 export class FrameDecoder {
   #pending: Buffer = Buffer.alloc(0);
   #data: { streamId: number; left: number; fin: boolean } | undefined;
 
-  /** Frames that `chunk` completes. @throws SpdyError for bytes that are no SPDY/3.1. */
+  /** Frames that `chunk` completes. @throws SpdyError for bytes that are not SPDY/3.1. */
   *decode(chunk: Buffer): Generator<Frame> {
     let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     this.#pending = Buffer.alloc(0);
@@ -67,8 +67,8 @@ export class FrameDecoder {
         continue;
       }
       const version = rest.readUInt16BE(0) & 0x7fff;
-      if (version !== VERSION) throw new SpdyError(`SPDY version ${String(version)} is not spoken here`);
-      if (length > MAX_CONTROL_BYTES) throw new SpdyError(`a control frame of ${String(length)} bytes is too long`);
+      if (version !== VERSION) throw new SpdyError(`SPDY version ${String(version)} is not supported`);
+      if (length > MAX_CONTROL_BYTES) throw new SpdyError(`control frame of ${String(length)} bytes too long`);
       if (rest.length < HEADER_BYTES + length) break;
       const kind = rest.readUInt16BE(2);
       const payload = rest.subarray(HEADER_BYTES, HEADER_BYTES + length);

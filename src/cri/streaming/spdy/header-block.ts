@@ -3,15 +3,15 @@ import type { Inflate } from 'node:zlib';
 import { spdyDictionary } from './dictionary.ts';
 import { SpdyError } from './frames.ts';
 
-/** Header fields of a stream; names are in lower case. */
+/** Header fields of a stream, with lower-case names. */
 export type SpdyHeaders = ReadonlyMap<string, string>;
 
-/** Bytes a header block may have when inflated; kubectl's have under a hundred. */
+/** Maximum number of bytes in an inflated header block; those of kubectl have less than a hundred. */
 const MAX_BLOCK_BYTES = 65_536;
 const MAX_FIELDS = 100;
 const MAX_FIELD_BYTES = 16_384;
 
-/** Inflates header blocks, which share one compression for the life of a connection: call in the order of the frames. */
+/** Inflates header blocks, which share one compression context per connection: call it in the order of the frames. */
 export class HeaderReader {
   readonly #inflate: Inflate = createInflate({ dictionary: spdyDictionary, finishFlush: constants.Z_SYNC_FLUSH });
   #pieces: Buffer[] = [];
@@ -23,19 +23,19 @@ export class HeaderReader {
     this.#inflate.on('data', (piece: Buffer) => {
       this.#size += piece.length;
       if (this.#size > MAX_BLOCK_BYTES) {
-        this.#inflate.destroy(new SpdyError(`a header block inflates to more than ${String(MAX_BLOCK_BYTES)} bytes`));
+        this.#inflate.destroy(new SpdyError(`header block inflates to more than ${String(MAX_BLOCK_BYTES)} bytes`));
       } else this.#pieces.push(piece);
     });
     this.#inflate.on('error', (error) => {
-      this.#failure = error instanceof SpdyError ? error : new SpdyError(`a header block: ${error.message}`);
+      this.#failure = error instanceof SpdyError ? error : new SpdyError(`header block: ${error.message}`);
     });
     this.#inflate.on('close', () => {
-      this.#failure ??= new SpdyError('a header block after the end of the compression');
+      this.#failure ??= new SpdyError('header block after the end of the compression');
       this.#fail?.();
     });
   }
 
-  /** @throws SpdyError for what is no header block, or one beyond the limits. */
+  /** @throws SpdyError for an invalid header block, or one that exceeds the limits. */
   async read(block: Buffer): Promise<SpdyHeaders> {
     if (this.#failure === undefined) {
       await new Promise<void>((resolve) => {
@@ -57,24 +57,24 @@ export class HeaderReader {
   }
 }
 
-/** Name and value pairs, each with a length before it (SPDY Protocol, Draft 3.1, section 2.6.10). @throws SpdyError */
+/** Name and value pairs, each prefixed by its length (SPDY Protocol, Draft 3.1, section 2.6.10). @throws SpdyError */
 export function parseHeaders(content: Buffer): SpdyHeaders {
   const headers = new Map<string, string>();
   let at = 0;
   const number = (): number => {
-    if (at + 4 > content.length) throw new SpdyError('a header block ends too early');
+    if (at + 4 > content.length) throw new SpdyError('truncated header block');
     at += 4;
     return content.readUInt32BE(at - 4);
   };
   const text = (): string => {
     const length = number();
-    if (length > MAX_FIELD_BYTES) throw new SpdyError('a header field is too long');
-    if (at + length > content.length) throw new SpdyError('a header block ends too early');
+    if (length > MAX_FIELD_BYTES) throw new SpdyError('header field too long');
+    if (at + length > content.length) throw new SpdyError('truncated header block');
     at += length;
     return content.toString('utf8', at - length, at);
   };
   const count = number();
-  if (count > MAX_FIELDS) throw new SpdyError(`a header block has more than ${String(MAX_FIELDS)} fields`);
+  if (count > MAX_FIELDS) throw new SpdyError(`header block has more than ${String(MAX_FIELDS)} fields`);
   for (let i = 0; i < count; i++) {
     const name = text().toLowerCase();
     headers.set(name, text());
@@ -82,9 +82,9 @@ export function parseHeaders(content: Buffer): SpdyHeaders {
   return headers;
 }
 
-/** zlib's header with the dictionary's checksum, as the first block of a connection has it (RFC 1950). */
+/** zlib's header with the dictionary's checksum, for the first block of a connection (RFC 1950). */
 const ZLIB_HEADER = deflateSync('', { dictionary: spdyDictionary }).subarray(0, 6);
-/** An empty stored block that is not the last: what Z_SYNC_FLUSH ends with. */
+/** An empty stored block that is not the last: the end of Z_SYNC_FLUSH. */
 const FLUSH = Buffer.from([0, 0, 0, 0xff, 0xff]);
 
 /** Writes header blocks without compressing them (stored blocks of RFC 1951), which every inflater reads. */

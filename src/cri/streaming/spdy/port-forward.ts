@@ -5,13 +5,13 @@ import type { PortForward } from '../requests.ts';
 import { SpdyConnection } from './connection.ts';
 import type { SpdyStream } from './stream.ts';
 
-/** The one version there is. */
+/** The only version. */
 export const portForwardProtocols = ['portforward.k8s.io'];
 
-/** How long a stream may wait for the other of its pair. */
+/** Maximum time that a stream waits for the other of its pair. */
 const PAIR_MS = 30_000;
 
-/** Serves port-forwards on a connection until that is closed: a pair of streams, `data` and `error`, is one connection. */
+/** Serves port-forwards on a connection until it is closed: a pair of streams, `data` and `error`, is one connection. */
 export async function serveSpdyPortForward(socket: Duplex, request: PortForward): Promise<void> {
   const lost = new AbortController();
   const halves = new Map<string, { stream: SpdyStream; timer: NodeJS.Timeout }>();
@@ -41,7 +41,7 @@ export async function serveSpdyPortForward(socket: Duplex, request: PortForward)
   lost.abort(new Error('the client closed the connection'));
 }
 
-/** Carries one connection; it also ends when the client resets its stream. */
+/** Forwards one connection; it also ends when the client resets its stream. */
 async function forward(
   request: PortForward,
   port: number,
@@ -59,7 +59,7 @@ async function forward(
     const io = { stdin: data, stdout: data, stderr: undefined, resizes: undefined };
     await request.run(port, io, AbortSignal.any([lost, reset.signal]));
   } catch (failure) {
-    // A client that has read all it wants resets its stream: that is no error to tell.
+    // A client that has read enough resets its stream, which is not an error.
     if (!reset.signal.aborted) words = `an error occurred forwarding port ${String(port)}: ${messageOf(failure)}`;
   }
   data.resume();
@@ -67,7 +67,7 @@ async function forward(
   await finish(data, '');
 }
 
-/** What joins the streams of a pair. Old clients send no request id; they open `data` right after `error`. */
+/** The key of a pair of streams. Old clients send no request id; they open `data` right after `error`. */
 function pairOf(stream: SpdyStream): string {
   const given = stream.headers.get('requestid') ?? '';
   if (given !== '') return given;

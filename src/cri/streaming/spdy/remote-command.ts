@@ -6,15 +6,15 @@ import { plainMessage, statusMessage } from '../status.ts';
 import { SpdyConnection } from './connection.ts';
 import type { SpdyStream } from './stream.ts';
 
-/** Versions of the remote command protocol, the newest first; 1 is what a client speaks that says "channel.k8s.io". */
+/** Versions of the remote command protocol, newest first; version 1 is "channel.k8s.io". */
 export const remoteCommandProtocols = ['v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io'];
 
-/** How long the client may take to open its streams. */
+/** Maximum time for the client to open its streams. */
 const STREAMS_MS = 30_000;
-/** How long a client may take to close the connection after the end. */
+/** Maximum time for the client to close the connection after the end. */
 const LINGER_MS = 10_000;
 
-/** Serves one exec or attach on an upgraded connection, until that is closed. Never throws. */
+/** Serves one exec or attach on an upgraded connection until it is closed. Never throws. */
 export async function serveSpdyRemoteCommand(socket: Duplex, command: RemoteCommand, protocol: string): Promise<void> {
   const expected = expectedStreams(command, protocol);
   const streams = new Map<string, SpdyStream>();
@@ -40,7 +40,7 @@ export async function serveSpdyRemoteCommand(socket: Duplex, command: RemoteComm
   const error = streams.get('error');
   if (streams.size < expected.length || error === undefined) return;
 
-  // Nothing is expected on these but their end, which must be read to be seen.
+  // Only the end is expected on these streams, and it must be read.
   for (const type of ['stdout', 'stderr', 'error']) streams.get(type)?.resume();
   const client: ClientStreams = {
     stdin: streams.get('stdin'),
@@ -52,7 +52,7 @@ export async function serveSpdyRemoteCommand(socket: Duplex, command: RemoteComm
     signal: lost.signal,
   };
   await serveRemoteCommand(command, client);
-  // Closing at once would throw away what the client has not read, if it sends meanwhile.
+  // Closing immediately would discard unread data of the client, if it sends meanwhile.
   socket.end();
   const linger = setTimeout(() => socket.destroy(), LINGER_MS);
   await ended;

@@ -2,17 +2,17 @@ import { Duplex } from 'node:stream';
 import type { SpdyHeaders } from './header-block.ts';
 import { FrameKind, MAX_DATA_BYTES, ResetStatus, controlFrame, dataHeader } from './frames.ts';
 
-/** Bytes a stream holds for a slow reader before the whole connection waits: SPDY as Kubernetes speaks it has no windows. */
+/** Bytes that a stream buffers for a slow reader before the whole connection waits: Kubernetes' SPDY has no windows. */
 const RECEIVE_BYTES = 262_144;
 
-/** What a stream needs of its connection. */
+/** The connection of a stream. */
 export interface FrameSink {
-  /** Writes frames; `done` is called when the system has taken them, or with the error that ended the connection. */
+  /** Writes frames; `done` is called when they are written to the socket, or with the error that ended the connection. */
   write(frames: readonly Buffer[], done: (error?: Error | null) => void): void;
   readonly closed: boolean;
 }
 
-/** One stream of a SPDY connection. Both directions end on their own; destroying it before resets it at the peer. */
+/** One stream of a SPDY connection. Each direction ends separately; destroying it earlier resets it at the peer. */
 export class SpdyStream extends Duplex {
   readonly id: number;
   readonly headers: SpdyHeaders;
@@ -26,11 +26,11 @@ export class SpdyStream extends Duplex {
     this.id = id;
     this.headers = headers;
     this.#sink = sink;
-    // A lost connection ends every stream; who reads or writes it sees the error there.
+    // A lost connection ends every stream; its readers and writers receive the error.
     this.on('error', () => undefined);
   }
 
-  /** Takes data off the wire. @returns undefined when there is room for more, else a promise of it. */
+  /** Receives data. @returns undefined when there is room for more, else a promise of it. */
   receive(data: Buffer, fin: boolean): Promise<void> | undefined {
     if (this.#peerEnded || this.destroyed) return undefined;
     const room = data.length === 0 || this.push(data);

@@ -2,20 +2,20 @@ import { Readable, Writable } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import { beatWhile } from '../heartbeat.ts';
 
-/** How channels are put into messages: a byte with the channel's number before the content, or its digit before base64. */
+/** Encoding of channels in messages: the channel's number as a byte before the content, or as a digit before base64. */
 export type ChannelEncoding = 'binary' | 'base64';
 
-/** The channel on which version 5 says that a channel has ended. */
+/** The channel on which version 5 closes another channel. */
 const CLOSE = 255;
-/** Bytes a channel holds for a slow reader before the connection waits. */
+/** Bytes that a channel buffers for a slow reader before the connection waits. */
 const RECEIVE_BYTES = 262_144;
 
-/** Several streams on one WebSocket, by the number at the start of each message. */
+/** Several streams on one WebSocket, identified by the number at the start of each message. */
 export class ChannelSocket {
   readonly #ws: WebSocket;
   readonly #encoding: ChannelEncoding;
   readonly #readers = new Map<number, Readable>();
-  /** Channels that have no room; the socket is not read meanwhile. */
+  /** Channels whose buffer is full; the socket is not read meanwhile. */
   readonly #full = new Set<number>();
   #resume: () => void = () => undefined;
 
@@ -31,7 +31,7 @@ export class ChannelSocket {
     });
   }
 
-  /** What the client sends on a channel. It ends when the client closes the channel (version 5) or the connection. */
+  /** Data of the client on a channel. Ends when the client closes the channel (version 5) or the connection. */
   reader(channel: number): Readable {
     const reader = new Readable({
       highWaterMark: RECEIVE_BYTES,
@@ -48,7 +48,7 @@ export class ChannelSocket {
     return reader;
   }
 
-  /** Sends on a channel; a write is done when the system has taken it. */
+  /** Sends on a channel; a write completes when it is written to the socket. */
   writer(channel: number): Writable {
     return new Writable({
       write: (chunk: Buffer, _, done) => {
@@ -84,13 +84,13 @@ export class ChannelSocket {
     if (!held) this.#hold();
   }
 
-  /** Stops to read until every channel has room. What was read already still comes. */
+  /** Stops reading until every channel has room. Data that was already read is still delivered. */
   #hold(): void {
     this.#ws.pause();
     const room = new Promise<void>((resolve) => {
       this.#resume = resolve;
     });
-    // An unasked pong (RFC 6455, section 5.5.3) also keeps clients patient whose own pings are not read meanwhile.
+    // An unsolicited pong (RFC 6455, section 5.5.3) also satisfies clients whose pings are not read meanwhile.
     void beatWhile(room, () => {
       if (this.#ws.readyState === this.#ws.OPEN && this.#ws.bufferedAmount === 0) this.#ws.pong();
     });

@@ -9,7 +9,7 @@ import { ChannelSocket } from './channels.ts';
 
 /** The SPDY connection of a port-forward inside a WebSocket (KEP-4006). */
 export const TUNNEL_PROTOCOL = 'SPDY/3.1+portforward.k8s.io';
-/** Subprotocols for port-forward; in all but the tunnel the ports are fixed by the request. */
+/** Subprotocols of port-forward; in all but the tunnel the request has the ports. */
 export const webSocketForwardProtocols = [TUNNEL_PROTOCOL, 'v4.channel.k8s.io', 'v4.base64.channel.k8s.io', ''];
 
 /** Serves the tunnel until it is closed. Never throws. */
@@ -20,7 +20,7 @@ export async function serveTunnel(ws: WebSocket, request: PortForward): Promise<
   ws.close();
 }
 
-/** Serves one connection for each of `ports`: two channels a port, data and error. Never throws. */
+/** Serves one connection for each of `ports`: two channels per port, data and error. Never throws. */
 export async function serveWebSocketPortForward(
   ws: WebSocket,
   request: PortForward,
@@ -38,12 +38,12 @@ export async function serveWebSocketPortForward(
     const stdin = channels.reader(data);
     const stdout = channels.writer(data).on('error', () => undefined);
     const failures = channels.writer(error).on('error', () => undefined);
-    // Each channel begins with the port it stands for.
+    // Each channel starts with its port.
     const number = Buffer.alloc(2);
     number.writeUInt16LE(port);
     stdout.write(number);
     failures.write(number);
-    // These protocols have no way for the client to end its direction alone.
+    // In these protocols the client cannot close only its direction.
     stdout.once('finish', () => stdin.destroy());
     let words = '';
     try {

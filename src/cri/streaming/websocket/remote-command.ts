@@ -4,7 +4,7 @@ import type { RemoteCommand } from '../requests.ts';
 import { plainMessage, statusMessage } from '../status.ts';
 import { ChannelSocket } from './channels.ts';
 
-/** Subprotocols for exec and attach; the empty one is that of a client which asks for none. */
+/** Subprotocols of exec and attach; empty when the client requests none. */
 export const webSocketCommandProtocols = [
   'v5.channel.k8s.io',
   'v4.channel.k8s.io',
@@ -39,7 +39,7 @@ export async function serveWebSocketRemoteCommand(
     message: /^v[45]\./.test(protocol) ? statusMessage : plainMessage,
     signal: lost.signal,
   };
-  // Tells the client that the session is there, before the command says anything.
+  // Notifies the client of the streaming session before the first output.
   const lowest = flags.stdout ? Channel.stdout : flags.stderr ? Channel.stderr : Channel.error;
   channels.send(lowest, Buffer.alloc(0), () => undefined);
   await serveRemoteCommand(command, client);

@@ -25,11 +25,11 @@ test('a parent of the other driver is refused, naming both', (t) => {
     t.regex(error?.message ?? '', what);
     t.regex(error?.message ?? '', /^config\.linux\.cgroup_parent: .*"cgroupfs" \(paths\) or "systemd" \(slices\)/);
   };
-  refused('kubepods-pod1.slice', 'cgroupfs', /is a systemd slice, and the cgroup driver is "cgroupfs"/);
-  refused('kubepods/pod1', 'cgroupfs', /is no absolute cgroup path/);
-  refused('/kubepods/burstable/pod1', 'systemd', /is no systemd slice, and the cgroup driver is "systemd"/);
-  refused('/elsewhere/kubepods-pod1.slice', 'systemd', /is no systemd slice/);
-  refused('kubepods--pod1.slice', 'systemd', /is no systemd slice/);
+  refused('kubepods-pod1.slice', 'cgroupfs', /is a systemd slice, but the cgroup driver is "cgroupfs"/);
+  refused('kubepods/pod1', 'cgroupfs', /is not an absolute cgroup path/);
+  refused('/kubepods/burstable/pod1', 'systemd', /is not a systemd slice, but the cgroup driver is "systemd"/);
+  refused('/elsewhere/kubepods-pod1.slice', 'systemd', /is not a systemd slice/);
+  refused('kubepods--pod1.slice', 'systemd', /is not a systemd slice/);
   t.throws(() => parse('/a\nb', 'cgroupfs'), { message: /^config\.linux\.cgroup_parent: must hold no control/ });
 });
 

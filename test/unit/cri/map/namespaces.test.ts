@@ -96,7 +96,7 @@ test("a user namespace excludes the node's PID and IPC namespaces", (t) => {
   const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
   for (const key of ['pid', 'ipc'] as const) {
     t.throws(() => podNamespaces(NamespaceOption.create({ usernsOptions, [key]: NamespaceMode.NODE })), {
-      message: new RegExp(`namespace_options\\.${key}: cannot be NODE`),
+      message: new RegExp(`namespace_options\\.${key}: must not be NODE`),
     });
   }
 });

@@ -121,7 +121,7 @@ test('kernel parameters have the names that sysctl(8) reads', (t) => {
   t.deepEqual(of(vlan), vlan);
   t.deepEqual(of({ 'net/ipv4/conf/eth0.100/rp_filter': '1' }), vlan);
   t.deepEqual(of({ 'kernel/shm_rmid_forced': '1' }), { 'kernel.shm_rmid_forced': '1' });
-  t.throws(() => of({ 'kernel/shmmax': '1', 'kernel.shmmax': '2' }), { message: /is named twice/ });
+  t.throws(() => of({ 'kernel/shmmax': '1', 'kernel.shmmax': '2' }), { message: /is a duplicate of/ });
   t.throws(() => of({ 'kernel.shmmax': '' }), { message: /sysctls\["kernel\.shmmax"\]: must be 1 to 4095/ });
 });
 

@@ -69,8 +69,8 @@ test(`${String(RUNS)} mutations of recorded sessions neither crash nor hang the 
   let open = 0;
   const sessions: Logger = {
     debug: (message) => {
-      if (message === 'A streaming session began') open += 1;
-      if (message === 'A streaming session ended') open -= 1;
+      if (message === 'Streaming session started') open += 1;
+      if (message === 'Streaming session ended') open -= 1;
     },
     info: () => undefined,
     warn: (message) => t.fail(message),
