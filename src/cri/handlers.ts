@@ -5,7 +5,7 @@ import type {
   ServiceDefinition,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { unimplemented } from '../core/model/errors.ts';
+import { deadlineExceeded, unimplemented } from '../core/model/errors.ts';
 import { messageOf } from '../utils/errors.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
@@ -14,7 +14,7 @@ import { codeName, toServiceError } from './error-map.ts';
 
 /** Context of a handler. */
 export interface CallContext {
-  /** Aborted when the caller cancels, its deadline passes or the server shuts down. */
+  /** Aborted when the caller cancels, its deadline passes (a CriError DEADLINE_EXCEEDED then) or the server shuts down. */
   signal: AbortSignal;
 }
 
@@ -124,7 +124,8 @@ class InstrumentedMethod {
     const cancelled = new AbortController();
     if (call.cancelled) cancelled.abort();
     call.on('cancelled', () => {
-      cancelled.abort();
+      const late = Date.now() >= Number(call.getDeadline());
+      cancelled.abort(late ? deadlineExceeded(`the deadline of the caller of ${method} has passed`) : undefined);
     });
     const isMutating = MUTATING.test(method);
     const fields = describer.ofRequest(call.request);

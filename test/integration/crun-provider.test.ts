@@ -1,6 +1,7 @@
 import test from 'ava';
+import { resolve } from 'node:path';
 import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provider.ts';
-import { behavesAsProvider } from './sandbox-behaviour.ts';
+import { behavesAsProvider, endsWhenCancelled } from './sandbox-behaviour.ts';
 import { SandboxFixture, crun } from './sandbox-fixture.ts';
 
 behavesAsProvider(test, crun);
@@ -21,4 +22,12 @@ test.serial('a missing runtime or init makes the handler unavailable, with its n
     return new CrunSandboxProvider({ statePath, logger, init: '/nonexistent/init' });
   });
   t.regex((await other.provider.unavailableBecause()) ?? '', /\/nonexistent\/init.*catatonit/);
+});
+
+test.serial('a cancelled start ends its runtime', async (t) => {
+  const program = resolve('test/fixtures/hanging/crun');
+  const fixture = await SandboxFixture.make(t, (statePath, logger) => {
+    return new CrunSandboxProvider({ statePath, logger, ociRuntime: program });
+  });
+  await endsWhenCancelled(t, fixture, { pid: 'pod', program });
 });

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
@@ -7,7 +8,7 @@ import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
-import { behavesAsProvider, irrelevant } from './sandbox-behaviour.ts';
+import { behavesAsProvider, endsWhenCancelled, irrelevant } from './sandbox-behaviour.ts';
 import { processesWith } from './runner-fixture.ts';
 import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
 
@@ -171,4 +172,12 @@ test.serial('liblxc reads the values of the configuration writer as they were me
     const { stdout } = await run('lxc-info', ['-P', state, '-n', 'probe', '-c', 'lxc.uts.name']);
     t.is(stdout, `lxc.uts.name = ${value}\n`);
   }
+});
+
+test.serial('a cancelled start ends lxc-start', async (t) => {
+  const program = resolve('test/fixtures/hanging/lxc-start');
+  const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
+    return new LxcSandboxProvider({ lxcPath, logger, lxcStart: program });
+  });
+  await endsWhenCancelled(t, fixture, { program });
 });

@@ -1,4 +1,4 @@
-import type { TestFn } from 'ava';
+import type { ExecutionContext, TestFn } from 'ava';
 import { readFile } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
@@ -6,6 +6,7 @@ import type { SandboxHandle, SandboxProvider, SandboxSpec } from '../../src/core
 import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
+import { processesWith } from './runner-fixture.ts';
 import { SandboxFixture, identity, inside, own } from './sandbox-fixture.ts';
 
 /** Opens an ICMP echo socket, and listens on a low port. */
@@ -253,4 +254,24 @@ export function irrelevant(line: string): boolean {
     /^\+\d+ cgroup \/sys\/fs\/cgroup\/unified\//,
   ];
   return kept.some((pattern) => pattern.test(line));
+}
+
+/** A start that hangs, in the fixture's program at `program`, ends when it is cancelled; what it made can be removed. */
+export async function endsWhenCancelled(
+  t: ExecutionContext,
+  fixture: SandboxFixture,
+  { program, ...more }: Partial<SandboxSpec> & { program: string },
+): Promise<void> {
+  const before = await inventory(fixture);
+  const spec = await fixture.spec(more);
+  const sandbox = await fixture.provider.create(spec, () => Promise.resolve());
+  const caller = new AbortController();
+  const started = fixture.provider.start(sandbox, caller.signal);
+  const reason = new Error('the caller has left');
+  await eventually('a program at work', async () => (await processesWith(program)).length > 0);
+  caller.abort(reason);
+  t.is(await t.throwsAsync(started), reason);
+  await fixture.provider.remove(sandbox);
+  t.deepEqual(await processesWith(program), []);
+  t.deepEqual(await leftovers(fixture, before, irrelevant), []);
 }

@@ -2,7 +2,7 @@ import type { ExecutionContext, TestFn } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   ContainerState,
   CreateContainerRequest,
@@ -102,6 +102,7 @@ level = "debug"
 listen = "${metrics}"
 [network]
 config_dir = "${this.folder}/cni"
+plugin_dirs = ["${resolve('test/fixtures/cni')}", "/usr/lib/cni"]
 [runtime]
 cgroup_parent = "${this.cgroup}"
 ${this.#extra}`;

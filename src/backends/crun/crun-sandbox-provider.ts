@@ -99,9 +99,8 @@ export class CrunSandboxProvider implements SandboxProvider {
     if (earlier.state === 'running') return earlier.placement;
     const { spec } = sandbox;
     await unpinNamespaces(spec);
-    await pinNamespaces(spec);
-    signal?.throwIfAborted();
-    if (spec.pid === 'pod') await this.#startHolder(sandbox);
+    await pinNamespaces(spec, signal);
+    if (spec.pid === 'pod') await this.#startHolder(sandbox, signal);
     signal?.throwIfAborted();
     await writeFile(readyMark(spec), '');
     const status = await this.adopt(sandbox);
@@ -186,7 +185,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     return this.#watch.onExit(listener);
   }
 
-  async #startHolder(sandbox: SandboxReference): Promise<void> {
+  async #startHolder(sandbox: SandboxReference, signal: AbortSignal | undefined): Promise<void> {
     const { spec } = sandbox;
     await openFolder(`${this.#statePath}/.holder`);
     await prepareHolderRootfs(this.#rootfs, this.#init);
@@ -197,7 +196,7 @@ export class CrunSandboxProvider implements SandboxProvider {
       namespaces: joinable(spec),
       ids: spec.userNamespace,
     };
-    await this.#holders.start(spec.id, this.#directory(sandbox), bundle);
+    await this.#holders.start(spec.id, this.#directory(sandbox), bundle, signal);
     const holder = await holderOf(spec);
     if (holder !== undefined) await spareFromOomKiller([holder]);
   }

@@ -5,7 +5,7 @@ import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { programEnv } from '../../host/processes/programs.ts';
-import { run } from '../../host/processes/run.ts';
+import { CommandError, run } from '../../host/processes/run.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 import { holderSpec } from './holder-bundle.ts';
@@ -22,8 +22,11 @@ export class PidHolders {
     this.#stateRoot = stateRoot;
   }
 
-  /** Starts one; its files are in `directory`, which exists. @throws CriError INTERNAL with the runtime's words. */
-  async start(id: string, directory: string, bundle: HolderBundle): Promise<void> {
+  /**
+   * Starts one; its files are in `directory`, which exists. When `signal` fires the runtime is killed, and {@link remove}
+   * removes what it has made. @throws CriError INTERNAL with the runtime's words; the signal's reason.
+   */
+  async start(id: string, directory: string, bundle: HolderBundle, signal?: AbortSignal): Promise<void> {
     await mkdir(this.#stateRoot, { recursive: true, mode: 0o700 });
     await writeFile(`${directory}/config.json`, JSON.stringify(holderSpec(bundle)), { mode: 0o600 });
     const log = `${directory}/holder.log`;
@@ -48,7 +51,8 @@ export class PidHolders {
         limitMs: 60_000,
       },
     ];
-    const results = await native.request(steps);
+    const results = await native.request(steps, { signal });
+    signal?.throwIfAborted();
     const failed = results.find(({ status, exit }) => status !== 'done' || (exit?.code ?? 0) !== 0);
     if (failed === undefined) return;
     const words = (await readFile(log, 'utf8').catch(() => '')).trim().slice(-500);
@@ -61,10 +65,14 @@ export class PidHolders {
     return readAliveFifo(fifoOf(directory));
   }
 
-  /** Removes what the runtime knows of it. No error when it knows nothing. */
+  /** Removes what the runtime knows of one whose processes have ended. No error when it knows nothing, or half of it. */
   async remove(id: string): Promise<void> {
     if (!(await exists(`${this.#stateRoot}/${id}`))) return;
-    await run(this.#runtime, [`--root=${this.#stateRoot}`, 'delete', '--force', id], { timeoutMs: 30_000 });
+    // It cannot delete one whose start was cut off; its cgroup is the caller's, and its state goes here.
+    const deleting = [`--root=${this.#stateRoot}`, 'delete', '--force', id];
+    await run(this.#runtime, deleting, { timeoutMs: 30_000 }).catch((error: unknown) => {
+      if (!(error instanceof CommandError)) throw error;
+    });
     await rm(`${this.#stateRoot}/${id}`, { recursive: true, force: true });
   }
 }

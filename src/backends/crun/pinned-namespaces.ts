@@ -20,9 +20,10 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
 /**
  * Makes the sandbox's namespaces, each kept alive by a bind mount on a file and by no process; sets host name, loopback and
  * kernel parameters inside. The spec has passed {@link checkSandboxSpec}. Undo with {@link unpinNamespaces}.
- * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the kernel's reason otherwise.
+ * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the kernel's reason otherwise; the
+ * signal's reason, with namespaces left that were made before.
  */
-export async function pinNamespaces(spec: SandboxSpec): Promise<void> {
+export async function pinNamespaces(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
   const pins = pinsOf(spec);
   await mkdir(`${spec.runDir}/ns`, { recursive: true, mode: 0o700 });
   if (pins.size === 0) return;
@@ -37,7 +38,7 @@ export async function pinNamespaces(spec: SandboxSpec): Promise<void> {
     limitMs: 30_000,
   };
   try {
-    await call([step]);
+    await call([step], signal);
   } catch (cause) {
     if (!(cause instanceof StepError)) throw cause;
     if (cause.message.startsWith('sysctl '))

@@ -110,7 +110,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const cgroups = await guestCgroups(spec);
     await rm(logOf(spec), { force: true });
     await writeFile(`${directory}/permit`, '', { mode: 0o600 });
-    await startGuest({
+    const guest = {
       lxcStart: this.#lxcStart,
       lxcPath: dirname(directory),
       logFile: logOf(spec),
@@ -118,9 +118,12 @@ export class LxcSandboxProvider implements SandboxProvider {
       alive: aliveOf(directory),
       spec,
       isRunning: async () => isPauseProcess(await initOf(cgroups)),
+    };
+    await startGuest(guest, signal).catch(async (error: unknown) => {
+      // Before the guest is removed, so that its monitor starts nothing behind that.
+      await killCgroup(cgroups.liblxcDirectories);
+      throw error;
     });
-    // Not interruptible: the monitor would go on starting.
-    signal?.throwIfAborted();
     const init = await initOf(cgroups);
     if (init === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
     await spareFromOomKiller([init, ...(await cgroupProcesses(cgroups.liblxcDirectories))]);

@@ -6,7 +6,7 @@ import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { native } from '../../host/native/helper.ts';
-import { isErrno } from '../../utils/errors.ts';
+import type { Step } from '../../host/native/steps.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 
 /** A start takes some 30 ms; liblxc's monitor waits for ever when the guest's first process dies at a bad moment. */
@@ -31,11 +31,11 @@ export interface GuestStart {
 
 /**
  * Starts the guest whose configuration lies at `<lxcPath>/<id>/config`; it runs when this returns, and liblxc's monitor
- * stays as a process of its own.
+ * stays as a process of its own. When it fails or `signal` fires, the monitor may still be at work, in `cgroup` or beside it.
  * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
- * INTERNAL otherwise.
+ * INTERNAL otherwise; the signal's reason.
  */
-export async function startGuest(start: GuestStart): Promise<void> {
+export async function startGuest(start: GuestStart, signal?: AbortSignal): Promise<void> {
   const { lxcStart, lxcPath, logFile, cgroup, alive, spec, isRunning } = start;
   const args = ['--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
   // Not lxc.log.file in the configuration, which liblxc 6 takes no notice of.
@@ -45,8 +45,7 @@ export async function startGuest(start: GuestStart): Promise<void> {
   const env = spec.userNamespace === undefined ? { PATH: process.env['PATH'] } : {};
   const fifo = { kind: 'open', path: alive, flags: constants.O_RDWR } as const;
   const cgroups = cgroupDirectories(cgroup, await cgroupHierarchies());
-  let monitor = 0;
-  const results = await native.request([
+  const steps: Step[] = [
     { do: 'mkfifo', paths: [alive], mode: 0o600, replace: true },
     {
       do: 'spawn',
@@ -63,14 +62,15 @@ export async function startGuest(start: GuestStart): Promise<void> {
       session: true,
       detached: true,
       limitMs: startTimeoutMs,
-      started: (pid) => (monitor = pid),
     },
-  ]);
+  ];
+  const results = await native.request(steps, { signal });
+  signal?.throwIfAborted();
   const failed = results.find(({ status }) => status !== 'done');
   if (failed !== undefined) {
     throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${failed.problem || failed.status}`);
   }
-  const said = await follow(alive, monitor, isRunning);
+  const said = await follow(alive, isRunning, signal);
   if (said === undefined) return;
   const words = lastErrors(await readFile(logFile, 'utf8').catch(() => ''));
   const sysctl = words.find((word) => word.includes('sysctl parameters '));
@@ -78,8 +78,12 @@ export async function startGuest(start: GuestStart): Promise<void> {
   throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${words.join('; ') || said}`);
 }
 
-/** Waits until the guest runs, or gives what its monitor, which has ended then, wrote. */
-async function follow(alive: string, monitor: number, isRunning: () => Promise<boolean>): Promise<string | undefined> {
+/** Waits until the guest runs, or gives why it does not: what its monitor, which has ended then, wrote. */
+async function follow(
+  alive: string,
+  isRunning: () => Promise<boolean>,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
   const stream = await readAliveFifo(alive);
   let said = '';
   let ended = stream === undefined;
@@ -90,21 +94,12 @@ async function follow(alive: string, monitor: number, isRunning: () => Promise<b
     while (!ended) {
       await sleep(lookEveryMs);
       if (await isRunning()) return undefined;
-      if (Date.now() < deadline) continue;
-      kill(monitor);
-      return `it did not start within ${String(startTimeoutMs / 1000)} s`;
+      signal?.throwIfAborted();
+      if (Date.now() > deadline) return `it did not start within ${String(startTimeoutMs / 1000)} s`;
     }
     return said.trim() || 'its monitor ended without a word';
   } finally {
     stream?.destroy();
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (!isErrno(error, 'ESRCH')) throw error;
   }
 }
 

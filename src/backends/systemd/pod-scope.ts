@@ -22,9 +22,13 @@ export function scopeName(sandboxId: string): string {
 /**
  * Makes a pod's scope below a slice: a cgroup that systemd delegates (systemd's CGROUP_DELEGATION), so that it keeps all
  * controllers on along the way and leaves alone what is made inside. No error when there is one already.
- * @param path the scope's cgroup path. @throws CriError UNAVAILABLE with systemd's words.
+ * @param path the scope's cgroup path. @throws CriError UNAVAILABLE with systemd's words; the signal's reason.
  */
-export async function startScope(sandboxId: string, slice: string, path: string): Promise<void> {
+export async function startScope(
+  sandboxId: string,
+  { slice, path }: { slice: string; path: string },
+  signal?: AbortSignal,
+): Promise<void> {
   const unit = scopeName(sandboxId);
   if (await isActive(unit)) return;
   // Without the limits that systemd gives units by default; the kubelet's slice has the pod's.
@@ -32,10 +36,14 @@ export async function startScope(sandboxId: string, slice: string, path: string)
   const options = ['--scope', '--quiet', '--collect', `--unit=${unit}`, `--slice=${slice}`];
   options.push(`--description=Pod ${sandboxId}`, ...properties.map((property) => `--property=${property}`));
   try {
-    const { stdout } = await run('systemd-run', [...options, '--', '/bin/sh', '-c', KEEPER], { timeoutMs: LIMIT_MS });
+    const { stdout } = await run('systemd-run', [...options, '--', '/bin/sh', '-c', KEEPER], {
+      timeoutMs: LIMIT_MS,
+      signal,
+    });
     await moveDown(Number(stdout.trim()), path);
   } catch (error) {
     await stopScope(sandboxId);
+    signal?.throwIfAborted();
     throw unavailable(`systemd cannot make the scope of the pod: ${wordsOf(error)}`, error);
   }
 }

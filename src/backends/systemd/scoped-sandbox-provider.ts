@@ -50,7 +50,8 @@ export class ScopedSandboxProvider implements SandboxProvider {
     const inScope = scoped(spec);
     let handle: SandboxHandle = { scope: scopeName(spec.id) };
     await progress(handle);
-    await startScope(spec.id, posix.basename(spec.cgroupParent) || '-.slice', inScope.cgroupParent);
+    const slice = posix.basename(spec.cgroupParent) || '-.slice';
+    await startScope(spec.id, { slice, path: inScope.cgroupParent }, signal);
     const keep = async (inner: SandboxHandle) => {
       handle = { ...handle, inner };
       await progress(handle);

@@ -59,7 +59,8 @@ export interface Network {
 
   /**
    * Attaches the namespace to all configured networks. `progress` is called before each one with what `detach` needs from
-   * then on, whether this call fails or this process dies: what has been begun is not undone here.
+   * then on, whether this call fails or this process dies: what has been begun is not undone here. When `signal` fires,
+   * what is at work is ended. @throws CriError UNAVAILABLE; the signal's reason.
    */
   attach(
     request: NetworkRequest,

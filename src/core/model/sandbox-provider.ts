@@ -77,8 +77,8 @@ export interface SandboxProvider {
   /**
    * Prepares a sandbox; nothing runs yet. `progress` is awaited with the handle before anything is made, and again
    * whenever it changes, before the provider waits for anything: from then on {@link remove} can undo it, whether this call
-   * fails or this process dies.
-   * @throws CriError INVALID_ARGUMENT for a value it cannot pass on safely, UNAVAILABLE, INTERNAL.
+   * fails or this process dies. A `signal` that fires ends what is waited for.
+   * @throws CriError INVALID_ARGUMENT for a value it cannot pass on safely, UNAVAILABLE, INTERNAL; the signal's reason.
    */
   create(
     spec: SandboxSpec,
@@ -88,8 +88,9 @@ export interface SandboxProvider {
 
   /**
    * Starts what was created: namespaces and cgroup exist when it returns, the network namespace has its loopback up and
-   * nothing else. No effect when it runs. What a failure leaves, {@link remove} removes.
-   * @throws CriError INVALID_ARGUMENT for a kernel parameter that the kernel refuses, UNAVAILABLE, INTERNAL.
+   * nothing else. No effect when it runs. A `signal` that fires ends what is waited for; what a failure leaves, {@link remove}
+   * removes.
+   * @throws CriError INVALID_ARGUMENT for a kernel parameter that the kernel refuses, UNAVAILABLE, INTERNAL; the signal's reason.
    */
   start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement>;
 

@@ -28,9 +28,9 @@ export function sandboxCalls({
     unprivilegedIcmp: runtime.enable_unprivileged_icmp,
   };
   return {
-    runPodSandbox: async ({ config, runtimeHandler }) => {
+    runPodSandbox: async ({ config, runtimeHandler }, { signal }) => {
       const spec = podSpec(config, settings);
-      return { podSandboxId: await pods.run(spec, toOpaque(config), runtimeHandler) };
+      return { podSandboxId: await pods.run(spec, toOpaque(config), runtimeHandler, signal) };
     },
 
     stopPodSandbox: async ({ podSandboxId }) => {

@@ -47,10 +47,11 @@ export class CniPlugins {
 
   /**
    * Calls a plugin with a configuration on its standard input and returns what it prints. It sees no environment but CNI's
-   * own and PATH. It is not interrupted, for what it has delegated to other plugins would go on.
-   * @throws CriError UNAVAILABLE with the plugin's own error.
+   * own and PATH. When its time is over or `signal` fires it is killed with the plugins that it has delegated to, which are
+   * of its process group; what they have done until then stays.
+   * @throws CriError UNAVAILABLE with the plugin's own error; the signal's reason.
    */
-  async call(type: string, config: object, { command, attachment }: CniCall): Promise<string> {
+  async call(type: string, config: object, { command, attachment }: CniCall, signal?: AbortSignal): Promise<string> {
     const path = await this.find(type);
     try {
       const { stdout } = await run(path, [], {
@@ -68,9 +69,11 @@ export class CniPlugins {
         },
         cwd: '/',
         timeoutMs: LIMIT_MS[command],
+        signal,
       });
       return stdout;
     } catch (cause) {
+      signal?.throwIfAborted();
       if (!(cause instanceof CommandError)) throw cause;
       const words = pluginError(cause.stdout) ?? cause.message;
       throw new CriError(StatusCode.UNAVAILABLE, `CNI plugin ${type} failed to ${command}: ${words}`, { cause });

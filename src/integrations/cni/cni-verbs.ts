@@ -15,7 +15,8 @@ export interface CniConnection {
 
 /**
  * ADD: the plugins in the list's order, each told the result so far. @returns the last result.
- * @throws CriError UNAVAILABLE; what was done until then stays, for {@link del} to undo.
+ * When `signal` fires the plugin at work is killed.
+ * @throws CriError UNAVAILABLE, the signal's reason; what was done until then stays, for {@link del} to undo.
  */
 export async function add(plugins: CniPlugins, connection: CniConnection, signal?: AbortSignal): Promise<unknown> {
   const { list, request } = connection;
@@ -23,7 +24,8 @@ export async function add(plugins: CniPlugins, connection: CniConnection, signal
   for (const plugin of list.plugins) {
     signal?.throwIfAborted();
     const input = pluginInput(list, plugin, { prevResult, runtimeConfig: runtimeConfig(plugin, request) });
-    const text = await plugins.call(plugin.type, input, { command: 'ADD', attachment: attachmentOf(connection) });
+    const call = { command: 'ADD' as const, attachment: attachmentOf(connection) };
+    const text = await plugins.call(plugin.type, input, call, signal);
     // A plugin that changes nothing may print nothing.
     if (text.trim() === '') continue;
     try {

@@ -5,7 +5,8 @@ import type { Placement } from '../../model/sandbox-provider.ts';
 import { networkRequest } from './sandbox-spec.ts';
 
 /**
- * Attaches a new sandbox to the pod network; how to undo it is registered before a plugin runs.
+ * Attaches a new sandbox to the pod network; how to undo it is registered before a plugin runs. A `signal` that fires ends
+ * the plugin at work.
  * @param keep writes the record with what has been begun, so that recovery can give the addresses back if this process
  * dies meanwhile.
  */
@@ -14,15 +15,17 @@ export async function attachNetwork(
   { record, placement }: { record: SandboxRecord; placement: Placement },
   keep: (record: SandboxRecord) => Promise<void>,
   undo: Undo,
+  signal: AbortSignal | undefined,
 ): Promise<NetworkAttachment> {
   const request = networkRequest(record, placement.namespaces.network);
   let begun: NetworkAttachment | undefined;
   undo.add('detach the network', async () => {
     if (begun !== undefined) await network.detach(request, begun);
   });
-  begun = await network.attach(request, async (soFar) => {
+  const progress = async (soFar: NetworkAttachment) => {
     await keep({ ...record, network: soFar });
     begun = soFar;
-  });
+  };
+  begun = await network.attach(request, progress, signal);
   return begun;
 }

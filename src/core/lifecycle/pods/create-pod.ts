@@ -9,10 +9,15 @@ const SHM_BYTES = 64 * 1024 * 1024;
 
 /**
  * The steps of RunPodSandbox, each with its undoing registered before it begins: record, directory, sandbox, network, files.
- * @param record in phase `creating`; `ready` is written last.
- * @throws CriError as the provider and the network do.
+ * @param record in phase `creating`; `ready` is written last, and only while `signal` has not fired.
+ * @throws CriError as the provider and the network do; any error once the signal has fired.
  */
-export async function createPod(store: PodStore, record: SandboxRecord, undo: Undo): Promise<void> {
+export async function createPod(
+  store: PodStore,
+  record: SandboxRecord,
+  undo: Undo,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { sandboxes: provider, network, platform } = store.backend(record.handler);
   const directories = platform.podDirectories;
   const { spec } = store.reference(record);
@@ -21,9 +26,9 @@ export async function createPod(store: PodStore, record: SandboxRecord, undo: Un
   await directories.make(record.id);
   const reference = (half: SandboxRecord) => store.reference(half);
   const keep = (half: SandboxRecord) => store.records.put(half);
-  const { record: made, placement } = await startSandbox(provider, record, { reference, keep }, undo);
+  const { record: made, placement } = await startSandbox(provider, record, { reference, keep, signal }, undo);
   const attaching =
-    spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo) : undefined;
+    spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo, signal) : undefined;
   const attachment = await attaching;
   undo.add('unmount its files', () => directories.unmountFiles(record.id));
   await directories.writeFiles(record.id, {
@@ -34,5 +39,6 @@ export async function createPod(store: PodStore, record: SandboxRecord, undo: Un
     owner: spec.userNamespace?.hostId ?? 0,
     shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
   });
+  signal?.throwIfAborted();
   await store.records.put({ ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
 }

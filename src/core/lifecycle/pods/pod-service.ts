@@ -108,17 +108,20 @@ export class PodService {
 
   /**
    * Makes and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or that is still
-   * under way, gives the first attempt's pod. Nothing stays when it fails.
+   * under way, gives the first attempt's pod. Nothing stays when it fails, or when its caller has left or its deadline has
+   * passed before it was done; a repeat then makes another pod once that is cleaned up.
    * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
-   * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE.
+   * @param signal ends what the pod waits for.
+   * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE; the signal's reason.
    */
-  async run(spec: PodSpec, request: unknown, handler: string): Promise<string> {
+  async run(spec: PodSpec, request: unknown, handler: string, signal?: AbortSignal): Promise<string> {
     const { sandboxes: provider, platform } = this.#store.backend(handler || this.#options.defaultHandler);
     if (spec.selinux !== undefined && platform.facts.selinux)
       throw unimplemented('config.linux.security_context.selinux_options: SELinux');
     await checkUserNamespace(spec, platform);
     const name = podName(spec.metadata);
     return this.#locks.run(`name:${name}`, async () => {
+      signal?.throwIfAborted();
       const earlier = this.#store.names.owner(name);
       const existing = earlier === undefined ? undefined : this.#store.records.get(earlier);
       if (
@@ -150,8 +153,9 @@ export class PodService {
         this.#store.names.release(id);
       });
       try {
-        await this.#locks.run(id, () => createPod(this.#store, record, undo));
+        await this.#locks.run(id, () => createPod(this.#store, record, undo, signal));
       } catch (error) {
+        const isCut = signal?.aborted === true;
         await undo.rollback((what, failure) => {
           left.push(what);
           this.#logger.error('Cannot undo a step of RunPodSandbox', {
@@ -161,7 +165,7 @@ export class PodService {
           });
         });
         if (left.length > 0) await this.#leave(id);
-        throw withoutId(error, id);
+        throw isCut ? signal.reason : withoutId(error, id);
       }
       this.#store.publish('created', id);
       this.#store.publish('started', id);

@@ -3,7 +3,7 @@ import { failedPrecondition } from '../../model/errors.ts';
 import type { Platform } from '../../model/platform.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import type { Placement, SandboxProvider, SandboxReference } from '../../model/sandbox-provider.ts';
+import type { Placement, SandboxHandle, SandboxProvider, SandboxReference } from '../../model/sandbox-provider.ts';
 
 /** Refused before anything is made: its containers could not be created. @throws CriError FAILED_PRECONDITION. */
 export async function checkUserNamespace({ namespaces }: PodSpec, { userNamespaces }: Platform): Promise<void> {
@@ -24,17 +24,20 @@ export async function startSandbox(
   {
     reference,
     keep,
+    signal,
   }: {
     reference: (record: SandboxRecord) => SandboxReference;
     keep: (record: SandboxRecord) => Promise<void>;
+    signal: AbortSignal | undefined;
   },
   undo: Undo,
 ): Promise<{ record: SandboxRecord; placement: Placement }> {
   let made = record;
   undo.add('remove the sandbox', () => provider.remove(reference(made)));
-  await provider.create(reference(record).spec, async (handle) => {
+  const progress = async (handle: SandboxHandle) => {
     made = { ...record, handle };
     await keep(made);
-  });
-  return { record: made, placement: await provider.start(reference(made)) };
+  };
+  await provider.create(reference(record).spec, progress, signal);
+  return { record: made, placement: await provider.start(reference(made), signal) };
 }

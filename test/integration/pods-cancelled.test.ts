@@ -1,0 +1,83 @@
+import test from 'ava';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { eventually } from '../lib/eventually.ts';
+import { inventory, leftovers } from './leaks.ts';
+import { oneServer } from './server-fixture.ts';
+import type { ServerFixture } from './server-fixture.ts';
+
+const one = oneServer(test);
+
+/** Adds, after the bridge, a plugin that notes its calls and whose ADD does not end. */
+async function hang({
+  folder,
+}: ServerFixture): Promise<{ calls: () => Promise<string[]>; release: () => Promise<void> }> {
+  const file = join(folder, 'cni/10-test.conflist');
+  const list = JSON.parse(await readFile(file, 'utf8')) as { plugins: { type: string }[] };
+  const journal = join(folder, 'journal');
+  const plugins = [...list.plugins.filter(({ type }) => type !== 'recorder'), { type: 'recorder', journal }];
+  await writeFile(file, JSON.stringify({ ...list, plugins }));
+  await rm(journal, { force: true });
+  await writeFile(`${journal}.ADD.hang`, '');
+  const calls = async () => {
+    const lines = (await readFile(journal, 'utf8').catch(() => '')).trim().split('\n');
+    return lines.flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { command: string }).command]));
+  };
+  return { calls, release: () => rm(`${journal}.ADD.hang`, { force: true }) };
+}
+
+const leases = async ({ folder, bridge }: ServerFixture) => {
+  const names = await readdir(join(folder, 'ipam', `net-${bridge}`)).catch(() => []);
+  return names.filter((name) => name.startsWith('10.'));
+};
+
+/** The code with which RunPodSandbox of a pod failed, once it has. */
+function outcome(server: ServerFixture, pod: string): Promise<string> {
+  const failure = new RegExp(`RunPodSandbox failed.*"pod":"test/${pod}".*"code":"(\\w+)"`);
+  return eventually('the end of the call', async () => failure.exec(await server.log())?.[1]);
+}
+
+/** What the plugin of the test notes. */
+const ignored = (line: string) => /\/journal\S*$/.test(line);
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(`a cancelled RunPodSandbox leaves nothing, ${handler}`, async (t) => {
+    const server = await one(t);
+    const { client } = server;
+    await server.pod('warm', {}, handler);
+    await server.clear();
+    const before = await inventory(server);
+    const { calls, release } = await hang(server);
+    const request = { config: server.podConfig(`cut-${handler}`), runtimeHandler: handler };
+    const run = (options: object) => client.call(RuntimeServiceService.runPodSandbox, request, options);
+    const caller = new AbortController();
+    const answer = run({ signal: caller.signal });
+    await eventually('a plugin at work', async () => (await calls()).includes('ADD'));
+    caller.abort();
+    await t.throwsAsync(answer, { code: StatusCode.CANCELLED } as object);
+    t.is(await outcome(server, `cut-${handler}`), 'CANCELLED');
+    t.deepEqual(await calls(), ['ADD', 'DEL']);
+    t.deepEqual(await leases(server), []);
+    t.deepEqual(await leftovers(server, before, ignored), []);
+    await release();
+    const { podSandboxId } = await run({});
+    t.deepEqual(
+      (await server.client.call(RuntimeServiceService.listPodSandbox, { filter: undefined })).items.map(({ id }) => id),
+      [podSandboxId],
+    );
+  });
+}
+
+test.serial('the deadline of a caller ends what its pod waits for', async (t) => {
+  const server = await one(t);
+  const { calls, release } = await hang(server);
+  const request = { config: server.podConfig('late'), runtimeHandler: '' };
+  const answer = server.client.call(RuntimeServiceService.runPodSandbox, request, { timeoutMs: 5000 });
+  await t.throwsAsync(answer, { code: StatusCode.DEADLINE_EXCEEDED } as object);
+  t.true(['CANCELLED', 'DEADLINE_EXCEEDED'].includes(await outcome(server, 'late')), 'whoever noticed first');
+  t.deepEqual(await leases(server), []);
+  t.true(['', 'ADD DEL'].includes((await calls()).join(' ')));
+  await release();
+});
