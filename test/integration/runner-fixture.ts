@@ -36,18 +36,21 @@ export class RunnerFixture {
   readonly cgroup: string;
   readonly warnings: string[] = [];
   readonly exits: ContainerExit[] = [];
+  readonly #ociRuntime: string;
   runner: ConmonRunner;
 
-  private constructor(folder: string, cgroup: string) {
+  private constructor(folder: string, cgroup: string, ociRuntime: string) {
     this.folder = folder;
+    this.#ociRuntime = ociRuntime;
     this.cgroup = cgroup;
     this.runner = this.newRunner();
   }
 
-  static async make(t: ExecutionContext): Promise<RunnerFixture> {
+  /** @param ociRuntime a program in place of crun. */
+  static async make(t: ExecutionContext, ociRuntime = 'crun'): Promise<RunnerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/runner-');
-    const fixture = new RunnerFixture(folder, `${testCgroup}/${folder.slice(5)}`);
+    const fixture = new RunnerFixture(folder, `${testCgroup}/${folder.slice(5)}`, ociRuntime);
     t.teardown(async () => {
       for (const id of await fixture.runner.list()) await fixture.runner.remove(id);
       fixture.runner.close();
@@ -68,7 +71,7 @@ export class RunnerFixture {
     const stateDir = join(this.folder, 'state');
     return new ConmonRunner({
       stateDir,
-      ociRuntime: 'crun',
+      ociRuntime: this.#ociRuntime,
       conmon: 'conmon',
       execDrainMs: 300,
       logger,
@@ -110,16 +113,17 @@ export class RunnerFixture {
   }
 
   /** Creates a container that runs these arguments and returns its id. */
-  async create(args: string[], options: NewContainer = {}): Promise<string> {
+  async create(args: string[], options: NewContainer = {}, signal?: AbortSignal): Promise<string> {
     const id = randomBytes(32).toString('hex');
-    await this.runner.create({
+    const request = {
       id,
       spec: this.spec(id, args, options),
       placement: { namespaces: {}, cgroup: this.cgroup, monitorCgroup: `${this.cgroup}-monitors` },
       logPath: (options.log ?? true) ? (options.logPath ?? this.log(id)) : undefined,
       stdin: options.stdin ?? false,
       stdinOnce: options.stdinOnce ?? false,
-    });
+    };
+    await this.runner.create(request, signal);
     return id;
   }
 

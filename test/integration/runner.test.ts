@@ -1,8 +1,9 @@
 import { open, readFile, readdir, readlink, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import anyTest from 'ava';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { eventually } from '../lib/eventually.ts';
+import { inventory, leftovers } from './leaks.ts';
 import { IDLE, RunnerFixture, outputOf, processesWith, testCgroup } from './runner-fixture.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
@@ -192,4 +193,21 @@ test('Eight times twenty-four containers, made and removed in parallel, leave no
     t.deepEqual(await readdir(join(f.folder, 'state', name)), []);
   t.deepEqual(await processesWith(f.folder), []);
   t.is(await readFile('/proc/self/mountinfo', 'utf8'), mounts);
+});
+
+test('A cancelled create ends the runtime and leaves nothing', async (t) => {
+  const program = resolve('test/fixtures/hanging/crun');
+  const fixture = await RunnerFixture.make(t, program);
+  await fixture.runner.version();
+  const before = await inventory(fixture);
+  const caller = new AbortController();
+  const created = fixture.create(['true'], {}, caller.signal);
+  const reason = new Error('the caller has left');
+  await eventually('a runtime at work', async () =>
+    (await processesWith(program)).some((line) => line.includes(' create ')),
+  );
+  caller.abort(reason);
+  t.is(await t.throwsAsync(created), reason);
+  t.deepEqual(await processesWith(program), []);
+  t.deepEqual(await leftovers(fixture, before), []);
 });

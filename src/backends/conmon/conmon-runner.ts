@@ -108,12 +108,13 @@ export class ConmonRunner implements ContainerRunner {
     }
   }
 
-  async create(request: CreateContainerSpec): Promise<void> {
+  async create(request: CreateContainerSpec, signal?: AbortSignal): Promise<void> {
     const { runtime, conmon, native, hierarchies } = await this.#prepare(request.id);
     const undo = new Undo();
     const remove = (id: string) => this.remove(id);
     try {
-      await createContainer({ paths: this.#paths, hierarchies, runtime, conmon, native, remove }, request, undo);
+      const tools = { paths: this.#paths, hierarchies, runtime, conmon, native, remove };
+      await createContainer(tools, request, undo, signal);
     } catch (error) {
       await undo.rollback((what, failure) => {
         this.#options.logger.error('Undoing a failed create failed', {

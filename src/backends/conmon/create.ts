@@ -29,7 +29,12 @@ export interface CreateTools {
 }
 
 /** Makes the bundle, starts conmon in the monitors' cgroup and notes what came of it. How to undo it goes into `undo`. */
-export async function createContainer(tools: CreateTools, request: CreateContainerSpec, undo: Undo): Promise<void> {
+export async function createContainer(
+  tools: CreateTools,
+  request: CreateContainerSpec,
+  undo: Undo,
+  signal?: AbortSignal,
+): Promise<void> {
   const { paths } = tools;
   const { id, spec, logPath, stdin, stdinOnce } = request;
   const cgroup = spec.linux.cgroupsPath;
@@ -68,8 +73,9 @@ export async function createContainer(tools: CreateTools, request: CreateContain
   const cgroupFiles = await makeMonitorCgroup(tools.hierarchies, monitorCgroup, id);
   let pid: number;
   try {
-    pid = await launchMonitor({ ...launch, cgroupFiles, timeoutMs: RUNTIME_LIMIT_MS });
+    pid = await launchMonitor({ ...launch, cgroupFiles, timeoutMs: RUNTIME_LIMIT_MS }, signal);
   } catch (error) {
+    signal?.throwIfAborted();
     const words = (await readRuntimeErrors(paths.runtimeLog(id))) || messageOf(error);
     throw unknown(`cannot create container ${id}: ${words}`, error);
   }

@@ -87,9 +87,10 @@ export interface ContainerRunner {
 
   /**
    * Creates the container; its process exists but has not run the command yet.
-   * Undoes its own steps when it fails. @throws CriError UNKNOWN with the runtime's own words.
+   * Undoes its own steps when it fails or `signal` fires, which ends the runtime.
+   * @throws CriError UNKNOWN with the runtime's own words; the signal's reason.
    */
-  create(request: CreateContainerSpec): Promise<void>;
+  create(request: CreateContainerSpec, signal?: AbortSignal): Promise<void>;
 
   /** Runs the command. @throws CriError UNKNOWN with the runtime's own words. */
   start(id: string): Promise<void>;

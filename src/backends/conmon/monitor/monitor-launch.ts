@@ -1,4 +1,5 @@
 import { native } from '../../../host/native/helper.ts';
+import type { Step } from '../../../host/native/steps.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
 import { parseSyncMessage } from './sync-message.ts';
 
@@ -26,21 +27,21 @@ export interface MonitorLaunch {
  * @returns the pid of the container's first process.
  * @throws Error with conmon's or the runtime's words, which may be empty. conmon may then still be ending. CriError
  *   UNAVAILABLE when there is no native helper.
+ * @param signal ends the waiting; the runtime may then still be at work, in the monitor's cgroup.
  */
-export async function launchMonitor(launch: MonitorLaunch): Promise<number> {
-  const [result] = await native.request([
-    {
-      do: 'spawn',
-      argv: [launch.conmon, ...launch.args],
-      env: { ...programEnv, TMPDIR: launch.temporary, _OCI_SYNCPIPE: String(SYNC) },
-      cwd: launch.bundle,
-      // The step ends with conmon's first process, which has written the pid file, and not before the line has come.
-      descriptors: { 2: { kind: 'capture', limit: WORDS_BYTES }, [SYNC]: { kind: 'line', limit: LINE_BYTES } },
-      cgroupFiles: launch.cgroupFiles,
-      session: true,
-      limitMs: launch.timeoutMs,
-    },
-  ]);
+export async function launchMonitor(launch: MonitorLaunch, signal?: AbortSignal): Promise<number> {
+  const step: Step = {
+    do: 'spawn',
+    argv: [launch.conmon, ...launch.args],
+    env: { ...programEnv, TMPDIR: launch.temporary, _OCI_SYNCPIPE: String(SYNC) },
+    cwd: launch.bundle,
+    // The step ends with conmon's first process, which has written the pid file, and not before the line has come.
+    descriptors: { 2: { kind: 'capture', limit: WORDS_BYTES }, [SYNC]: { kind: 'line', limit: LINE_BYTES } },
+    cgroupFiles: launch.cgroupFiles,
+    session: true,
+    limitMs: launch.timeoutMs,
+  };
+  const [result] = await native.request([step], { signal });
   const output = (descriptor: number) => result?.outputs.get(descriptor)?.bytes.toString('utf8') ?? '';
   if (result?.status === 'timeout') throw new Error(`no answer within ${String(launch.timeoutMs)} ms`);
   const message = parseSyncMessage(output(SYNC));

@@ -105,14 +105,15 @@ export class ContainerService {
    * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeat of a request that succeeded gives
    * the first attempt's container. Nothing stays when it fails.
    * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
-   * @param signal ends what may take long: copying what the image has in its volumes.
+   * @param signal ends what may take long: copying what the image has in its volumes, and the OCI runtime.
    * @throws CriError NOT_FOUND for the pod or the image, FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED,
-   *   ALREADY_EXISTS, UNKNOWN with the runtime's own words.
+   *   ALREADY_EXISTS, UNKNOWN with the runtime's own words; the signal's reason.
    */
   async create(sandboxId: string, spec: ContainerSpec, request: unknown, signal?: AbortSignal): Promise<string> {
     const { pods, logger } = this.#options;
     const { id: podId } = pods.get(sandboxId);
     return pods.exclusive(podId, async () => {
+      signal?.throwIfAborted();
       const pod = pods.ready(podId);
       const name = containerName(podId, spec.metadata);
       const earlier = this.#store.names.owner(name);
@@ -132,11 +133,12 @@ export class ContainerService {
         const call = { id, pod, spec, request, signal };
         await this.#locks.run(id, () => createContainer(this.#options, this.#store, call, undo));
       } catch (error) {
+        const isCut = signal?.aborted === true;
         await undo.rollback((what, failure) => {
           left = true;
           logger.error('Cannot undo a step of CreateContainer', { containerId: id, what, error: messageOf(failure) });
         });
-        throw withoutId(error, id);
+        throw isCut ? signal.reason : withoutId(error, id);
       }
       this.#store.publish('created', { id, sandboxId: podId });
       return id;

@@ -114,14 +114,10 @@ export async function createContainer(
   );
   if (logPath !== '') await files.makeDirectory(dirname(logPath));
   undo.add('remove the container', () => runner.remove(id));
-  await runner.create({
-    id,
-    spec,
-    placement: pod.placement,
-    logPath: logPath === '' ? undefined : logPath,
-    stdin: asked.stdin,
-    stdinOnce: asked.stdinOnce,
-  });
+  signal?.throwIfAborted();
+  const { stdin, stdinOnce } = asked;
+  const log = logPath === '' ? undefined : logPath;
+  await runner.create({ id, spec, placement: pod.placement, logPath: log, stdin, stdinOnce }, signal);
   const { uid, gid, additionalGids: supplementalGroups = [] } = spec.process.user;
   await store.put({ ...record, phase: 'created', user: { uid, gid, supplementalGroups } });
 }
