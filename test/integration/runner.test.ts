@@ -211,3 +211,14 @@ test('A cancelled create ends the runtime and leaves nothing', async (t) => {
   t.deepEqual(await processesWith(program), []);
   t.deepEqual(await leftovers(fixture, before), []);
 });
+
+test('An exit that a listener could not take in is reported again', async (t) => {
+  const f = await RunnerFixture.make(t);
+  const codes: number[] = [];
+  f.runner.onExit(({ exitCode }) => {
+    codes.push(exitCode);
+    return codes.length === 1 ? Promise.reject(new Error('not now')) : Promise.resolve();
+  });
+  await f.shell('exit 7');
+  t.deepEqual(await eventually('the second report', () => codes.length > 1 && codes), [7, 7]);
+});

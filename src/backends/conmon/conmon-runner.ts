@@ -82,7 +82,7 @@ const STATE_DIR_LIMIT = 80;
 export class ConmonRunner implements ContainerRunner {
   readonly #options: ConmonRunnerOptions;
   readonly #paths: RunnerPaths;
-  readonly #listeners = new Set<(exit: ContainerExit) => void>();
+  readonly #listeners = new Set<(exit: ContainerExit) => Promise<void>>();
   /** Ids whose exit was told, or happened before anybody listened. */
   readonly #told = new Set<string>();
   /** Looks at exits that are under way, by id. */
@@ -240,11 +240,11 @@ export class ConmonRunner implements ContainerRunner {
     return [...new Set(names.flat().filter((name) => isContainerId(name)))].sort();
   }
 
-  onExit(listener: (exit: ContainerExit) => void): () => void {
+  onExit(listener: (exit: ContainerExit) => unknown): () => void {
     this.#watcher ??= this.#watch();
     // Wrapped, so that the same function given twice is two subscriptions.
-    const subscription = (exit: ContainerExit) => {
-      listener(exit);
+    const subscription = async (exit: ContainerExit) => {
+      await listener(exit);
     };
     this.#listeners.add(subscription);
     return () => {
@@ -290,11 +290,14 @@ export class ConmonRunner implements ContainerRunner {
     if (exit === undefined) return;
     this.#told.add(id);
     for (const listener of this.#listeners) {
-      try {
-        listener(exit);
-      } catch (error) {
-        this.#options.logger.error('A listener for exits failed', { containerId: id, error: messageOf(error) });
-      }
+      // Not awaited: a listener may wait for the caller. Whoever could not take the end in hears of it with the next scan.
+      listener(exit).catch((error: unknown) => {
+        this.#told.delete(id);
+        this.#options.logger.error('A listener for exits failed; it is called again', {
+          containerId: id,
+          error: messageOf(error),
+        });
+      });
     }
   }
 

@@ -154,8 +154,9 @@ export interface ContainerRunner {
   list(): Promise<string[]>;
 
   /**
-   * Calls `listener` once for each container that ends from now on. An end whose code nobody saw, because the monitor was
-   * killed, is told with code 255; `inspect` then has no exit. Returns the unsubscriber.
+   * Calls `listener` for each container that ends from now on. An end whose code nobody saw, because the monitor was
+   * killed, is reported with code 255; `inspect` then has no exit. A listener whose promise rejects is called again, some
+   * seconds later. Returns the unsubscriber.
    */
-  onExit(listener: (exit: ContainerExit) => void): () => void;
+  onExit(listener: (exit: ContainerExit) => unknown): () => void;
 }

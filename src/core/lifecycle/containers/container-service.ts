@@ -6,7 +6,7 @@ import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerSpec } from '../../model/container-spec.ts';
-import type { ContainerExit, ContainerRunner } from '../../model/container-runner.ts';
+import type { ContainerRunner } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { defined } from '../../../utils/object.ts';
@@ -73,7 +73,7 @@ export class ContainerService {
     this.#options = options;
     this.#store = new ContainerStore(options);
     const runners = new Set(options.pods.backends().map(({ runner }) => runner));
-    for (const runner of runners) runner.onExit((exit) => void this.#onExit(exit));
+    for (const runner of runners) runner.onExit(({ id }) => this.#reconcile(id));
     this.#usage = new WritableUsage({
       measure: (id) => this.#written(id),
       clock: options.clock,
@@ -330,14 +330,6 @@ export class ContainerService {
     // The end may have come before anybody waited.
     await this.#reconcile(id);
     return this.#store.waitForEnd(id, ms);
-  }
-
-  async #onExit({ id }: ContainerExit): Promise<void> {
-    try {
-      await this.#reconcile(id);
-    } catch (error) {
-      this.#options.logger.error('Cannot record the end of a container', { containerId: id, error: messageOf(error) });
-    }
   }
 
   /** Brings one record in line with what the runner has now; it alone tells a true exit code from an unknown one. */
