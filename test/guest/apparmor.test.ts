@@ -62,7 +62,7 @@ for (const handler of ['lxc', 'crun']) {
     });
     await t.throwsAsync(absent, {
       code: StatusCode.FAILED_PRECONDITION,
-      message: /no profile "absent" is loaded/,
+      message: /profile "absent" is not loaded/,
     } as object);
     const { containers } = await server.containers();
     t.is(containers.length, count);

@@ -61,10 +61,10 @@ for (const handler of ['lxc', 'crun']) {
     const ask = (targetId: string) =>
       server.create(pod, 'bad', { command: ['true'], ...pid(NamespaceMode.TARGET, targetId) });
     await refused(t, ask(''), StatusCode.INVALID_ARGUMENT, /target_id: is required/);
-    await refused(t, ask('nobody'), StatusCode.INVALID_ARGUMENT, /no container "nobody"/);
+    await refused(t, ask('nobody'), StatusCode.INVALID_ARGUMENT, /container "nobody" not found/);
     await refused(t, ask(stranger), StatusCode.INVALID_ARGUMENT, /another pod/);
-    await refused(t, ask(done), StatusCode.FAILED_PRECONDITION, /does not run/);
-    await refused(t, ask(created), StatusCode.FAILED_PRECONDITION, /does not run/);
+    await refused(t, ask(done), StatusCode.FAILED_PRECONDITION, /is not running/);
+    await refused(t, ask(created), StatusCode.FAILED_PRECONDITION, /is not running/);
 
     await server.client.call(RuntimeServiceService.stopContainer, { containerId: target, timeout: 0n });
     t.is((await server.exit(debug)).exitCode, 137);
@@ -289,7 +289,7 @@ test.serial(
       const plain = await server.sh(pod, 'plain', 'exec sleep 1000');
       t.regex(await told(server, plain, 'grep " /dev/shm " /proc/mounts'), /^shm \/dev\/shm tmpfs rw,.*size=65536k/);
       const root = server.create(pod, 'root', { image: { image: IMAGE }, mounts: [mount('/x/..', 'outer')] });
-      await refused(t, root, StatusCode.INVALID_ARGUMENT, /container_path: cannot be the root/);
+      await refused(t, root, StatusCode.INVALID_ARGUMENT, /container_path: must not be the root/);
     }
   },
 );

@@ -78,7 +78,7 @@ for (const handler of ['lxc', 'crun']) {
         t,
         server.client.call(startContainer, { containerId: created }),
         StatusCode.FAILED_PRECONDITION,
-        /only a created one/,
+        /only a created container/,
       );
     },
   );

@@ -277,7 +277,10 @@ test.serial(
     const text = await readFile(path, 'utf8');
     await server.end('SIGTERM');
     for (const [spoil, said] of [
-      [() => writeFile(path, text.replace('"format": 2', '"format": 3')), /json: format 3, from a later version/],
+      [
+        () => writeFile(path, text.replace('"format": 2', '"format": 3')),
+        /json: format 3 was written by a later version/,
+      ],
       [() => rm(path).then(() => mkdir(path)), /json: cannot be read \(EISDIR/],
     ] as const) {
       await spoil();

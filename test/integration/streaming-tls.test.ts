@@ -107,8 +107,8 @@ test.serial('a certificate that cannot be read keeps the server from starting, a
   const plain = await readFile(config, 'utf8');
   for (const [certificate, key, words] of [
     ['absent.pem', 'server.key', /streaming\.tls_certificate: cannot be read: .*absent\.pem/],
-    ['names', 'server.key', /streaming\.tls_certificate: .*names is no certificate/],
-    ['server.pem', 'names', /streaming\.tls_key: .*names is no key/],
+    ['names', 'server.key', /streaming\.tls_certificate: .*names is not a PEM certificate/],
+    ['server.pem', 'names', /streaming\.tls_key: .*names is not a PEM private key/],
     ['server.pem', 'ca.key', /streaming\.tls_key: .*ca\.key does not match .*server\.pem/],
   ] as const) {
     const tls = `[streaming]\ntls_certificate = "${folder}/${certificate}"\ntls_key = "${folder}/${key}"\n`;

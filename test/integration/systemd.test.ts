@@ -113,7 +113,7 @@ if (!isSystemd) {
     test.serial(`a pod that cannot be made leaves no scope, on ${handler}`, async (t) => {
       const server = await make(t);
       await t.throwsAsync(server.pod('bad', { linux: { cgroupParent: '/kubepods/pod1' } }, handler), {
-        message: /config\.linux\.cgroup_parent: "\/kubepods\/pod1" is no systemd slice.*"cgroupfs" \(paths\)/,
+        message: /config\.linux\.cgroup_parent: "\/kubepods\/pod1" is not a systemd slice.*"cgroupfs" \(paths\)/,
       });
       await t.throwsAsync(server.pod('bad', { linux: { sysctls: { 'net.no.such': '1' } } }, handler));
       t.deepEqual(await scopes(), ['']);

@@ -318,20 +318,20 @@ for (const handler of ['lxc', 'crun']) {
       t,
       server.pod('bad', mapped(200_000, { pid: NODE }), handler),
       INVALID,
-      /namespace_options\.pid: cannot be NODE/,
+      /namespace_options\.pid: must not be NODE/,
     );
     await refused(
       t,
       server.pod('bad', mapped(200_000, { ipc: NODE }), handler),
       INVALID,
-      /namespace_options\.ipc: cannot be NODE/,
+      /namespace_options\.ipc: must not be NODE/,
     );
 
     const bad = (more: Container, where = pod) => server.create(where, 'bad', { command: ['true'], ...own, ...more });
     const security = (more: object) => ({ linux: { securityContext: { ...context, ...more } } });
     await refused(t, bad(security({ runAsUser: { value: 65_536n } })), INVALID, /run_as_user: id 65536 is not mapped/);
     await refused(t, bad(security({ supplementalGroups: [70_000n] })), INVALID, /supplemental_groups: id 70000/);
-    await refused(t, bad(mapped(300_000)), INVALID, /userns_options: must be the pod's own/);
+    await refused(t, bad(mapped(300_000)), INVALID, /userns_options: must be the same as the pod's/);
     const mount = { containerPath: '/x', hostPath: server.folder };
     const maps = { uidMappings: good, gidMappings: good };
     await refused(
@@ -344,11 +344,16 @@ for (const handler of ['lxc', 'crun']) {
       t,
       bad({ mounts: [{ ...mount, ...maps, hostPath: '/proc' }] }),
       StatusCode.FAILED_PRECONDITION,
-      /mounts\[0\]\.uidMappings: the file system of \/proc cannot be mounted with mapped ids .*: move the volume/,
+      /mounts\[0\]\.uidMappings: the filesystem of \/proc does not support idmapped mounts .*; move the volume/,
     );
     const plain = await server.pod('plain', {}, handler);
-    await refused(t, bad({ mounts: [{ ...mount, ...maps }] }, plain), INVALID, /needs a pod with a user namespace/);
-    await refused(t, bad(mapped(200_000), plain), INVALID, /userns_options: must be the pod's own/);
+    await refused(
+      t,
+      bad({ mounts: [{ ...mount, ...maps }] }, plain),
+      INVALID,
+      /requires a pod with its own user namespace/,
+    );
+    await refused(t, bad(mapped(200_000), plain), INVALID, /userns_options: must be the same as the pod's/);
     await server.clear();
     t.deepEqual(await leftovers(server, before), []);
   });

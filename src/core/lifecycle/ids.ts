@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { CriError, StatusCode, notFound } from '../model/errors.ts';
 
-/** A new id: 64 lower-case hexadecimal digits, as users of containerd know them. */
+/** A new id: 64 lower-case hexadecimal digits, as in containerd. */
 export function newId(): string {
   return randomBytes(32).toString('hex');
 }
 
 /**
- * The object whose id is `given`, or whose id alone begins with it.
- * @throws CriError NOT_FOUND; INVALID_ARGUMENT when the prefix fits several.
+ * The object whose id is `given`, or the only one whose id starts with it.
+ * @throws CriError NOT_FOUND; INVALID_ARGUMENT for an ambiguous prefix.
  */
 export function findById<T extends { readonly id: string }>(kind: string, objects: readonly T[], given: string): T {
   const found = lookupById(kind, objects, given);
@@ -28,7 +28,10 @@ export function lookupById<T extends { readonly id: string }>(
   const matches = objects.filter((object) => object.id.startsWith(given));
   if (matches.length > 1) {
     const ids = matches.map((object) => object.id.slice(0, 13)).join(', ');
-    throw new CriError(StatusCode.INVALID_ARGUMENT, `${kind} id: "${given}" begins several (${ids}): give more digits`);
+    throw new CriError(
+      StatusCode.INVALID_ARGUMENT,
+      `${kind} id: "${given}" is ambiguous (${ids}); use a longer prefix`,
+    );
   }
   return matches[0];
 }

@@ -1,8 +1,8 @@
 import { CriError, StatusCode } from '../model/errors.ts';
 
 /**
- * The names taken by pods or containers. CRI identifies both by metadata tuples; a repeated request must find the first
- * attempt instead of making a second object.
+ * The names of pods or containers. CRI identifies both by metadata tuples; a repeated request must find the existing object
+ * instead of creating another one.
  */
 export class NameRegistry {
   readonly #kind: string;
@@ -16,22 +16,22 @@ export class NameRegistry {
     return this.#owners.get(name);
   }
 
-  /** @throws CriError ALREADY_EXISTS when another id holds the name. */
+  /** @throws CriError ALREADY_EXISTS when another id has the name. */
   reserve(name: string, id: string): void {
     const owner = this.#owners.get(name);
     if (owner !== undefined && owner !== id) {
-      const message = `the name ${JSON.stringify(name)} belongs to ${this.#kind} ${owner}: remove it first`;
+      const message = `the name ${JSON.stringify(name)} belongs to ${this.#kind} ${owner}; remove it first`;
       throw new CriError(StatusCode.ALREADY_EXISTS, message);
     }
     this.#owners.set(name, id);
   }
 
-  /** Takes a name up from a record. Should two records have the same, the first one keeps it, and both stay visible. */
+  /** Reserves the name of a record. When two records have the same name, the first one keeps it, and both stay visible. */
   restore(name: string, id: string): void {
     if (!this.#owners.has(name)) this.#owners.set(name, id);
   }
 
-  /** Gives up the names of an id. */
+  /** Releases the names of an id. */
   release(id: string): void {
     for (const [name, owner] of this.#owners) if (owner === id) this.#owners.delete(name);
   }

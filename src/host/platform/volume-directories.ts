@@ -44,7 +44,7 @@ export class VolumeDirectories implements DeclaredVolumes {
     for (const volume of request.volumes) {
       const field = `the image's Volumes: ${JSON.stringify(volume)}`;
       const destination = await resolveInRoot(rootfs, volume, field);
-      if (destination === '/') throw invalidArgument(field, 'cannot be the root directory itself');
+      if (destination === '/') throw invalidArgument(field, 'must not be the root directory');
       if (KERNEL.some((path) => destination === path || destination.startsWith(`${path}/`))) {
         throw invalidArgument(field, 'belongs to the kernel');
       }

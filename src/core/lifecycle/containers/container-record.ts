@@ -4,7 +4,7 @@ import type { ContainerSpec } from '../../model/container-spec.ts';
 import { integer, json, upgraded } from '../records/codecs.ts';
 import type { RecordSchema } from '../records/record-file.ts';
 
-/** Reads what an older record of a container holds in place of a spec: the request's `config`. */
+/** Reads the `config` of the request, which older records of a container have instead of a spec. */
 export type StoredContainer = (stored: Record<string, unknown>) => Pick<ContainerRecord, 'spec' | 'request'>;
 
 const text = z.string();
@@ -29,7 +29,7 @@ const stored = z.object({
   message: text,
 } satisfies Record<keyof ContainerRecord, z.ZodType>);
 
-/** How a container is stored. @param older what reads the records of earlier versions. */
+/** The schema of a container's record. @param older reads the records of earlier versions. */
 export function containerSchema(older: StoredContainer): RecordSchema<ContainerRecord> {
   return upgraded(stored, ({ config, ...rest }) => (config === undefined ? rest : { ...rest, ...older({ config }) }));
 }

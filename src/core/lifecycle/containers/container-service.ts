@@ -32,17 +32,17 @@ import { recoverContainer, removeOrphans } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import type { Measured } from './writable-usage.ts';
 
-/** Containers that a start looks for side by side. */
+/** Containers that recovery inspects concurrently. */
 const RECOVERED_AT_ONCE = 16;
-/** How long a killed container may take to be gone before the stop is reported as failed. */
+/** Maximum time from SIGKILL to the exit of a container before the stop fails. */
 const KILL_WAIT_MS = 10_000;
-/** The longest wait setTimeout(3) of Node.js can do, in milliseconds. */
+/** Maximum delay of setTimeout in Node.js, in milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** What containers need to know of images. */
+/** The image functions that containers use. */
 export interface ContainerImages {
   status(image: string): ImageRecord | undefined;
-  /** Drops layers that nothing builds on any more. */
+  /** Removes layers that are no longer in use. */
   collect(): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ export interface ContainerServiceOptions {
   records: RecordsPlace;
   pods: PodService;
   images: ContainerImages;
-  /** Processes a container may have; -1 sets no limit. */
+  /** Maximum number of processes in a container; -1: no limit. */
   pidsLimit: number;
   /** Limits of the processes of each container. */
   rlimits: readonly Rlimit[];
@@ -62,7 +62,7 @@ export interface ContainerServiceOptions {
   stored: StoredContainer;
 }
 
-/** The life cycle of containers: create, start, stop, remove, exec, and take up again after a restart. */
+/** The life cycle of containers: create, start, stop, remove, and adopt after a restart. */
 export class ContainerService {
   readonly #options: ContainerServiceOptions;
   readonly #store: ContainerStore;
@@ -78,7 +78,7 @@ export class ContainerService {
       measure: (id) => this.#written(id),
       clock: options.clock,
       onError: (containerId, error) => {
-        options.logger.warn('Cannot count what a container has written', { containerId, error: messageOf(error) });
+        options.logger.warn('Measuring the usage of a container failed', { containerId, error: messageOf(error) });
       },
     });
     options.events.onStep('ending', async (sandboxId) => {
@@ -102,12 +102,12 @@ export class ContainerService {
   }
 
   /**
-   * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeat of a request that succeeded gives
-   * the first attempt's container. Nothing stays when it fails.
-   * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
+   * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeated request returns the existing
+   * container. Rolled back when it fails.
+   * @param request recorded for its parser; two requests are the same when these are equal.
    * @param signal ends what may take long: copying what the image has in its volumes, and the OCI runtime.
    * @throws CriError NOT_FOUND for the pod or the image, FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED,
-   *   ALREADY_EXISTS, UNKNOWN with the runtime's own words; the signal's reason.
+   *   ALREADY_EXISTS, UNKNOWN with the runtime's message; the signal's reason.
    */
   async create(sandboxId: string, spec: ContainerSpec, request: unknown, signal?: AbortSignal): Promise<string> {
     const { pods, logger } = this.#options;
@@ -119,13 +119,13 @@ export class ContainerService {
       const earlier = this.#store.names.owner(name);
       const existing = earlier === undefined ? undefined : this.#store.get(earlier);
       if (existing?.phase === 'created' && isDeepStrictEqual(existing.request, request)) return existing.id;
-      // An earlier attempt that could not be cleared away, and that nobody but this server can see.
+      // An earlier attempt that could not be removed, and that only this server can see.
       if (existing?.phase === 'creating') await this.#locks.run(existing.id, () => this.#remove(existing));
       const id = newId();
       this.#store.names.reserve(name, id);
       const undo = new Undo();
       let left = false;
-      // The record goes last, and only when nothing is left that the next start would need it for.
+      // The record is deleted last, and only when the next start does not need it.
       undo.add('delete the record', async () => {
         if (!left) await this.#store.delete(id);
       });
@@ -136,7 +136,7 @@ export class ContainerService {
         const isCut = signal?.aborted === true;
         await undo.rollback((what, failure) => {
           left = true;
-          logger.error('Cannot undo a step of CreateContainer', { containerId: id, what, error: messageOf(failure) });
+          logger.error('CreateContainer rollback step failed', { containerId: id, what, error: messageOf(failure) });
         });
         throw isCut ? signal.reason : withoutId(error, id);
       }
@@ -147,7 +147,7 @@ export class ContainerService {
 
   /**
    * Starts a created container (CRI StartContainer).
-   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not in state CREATED, UNKNOWN with the runtime's own words;
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not in state CREATED, UNKNOWN with the runtime's message;
    *   the container is then EXITED with code 128 and reason StartError.
    */
   async start(id: string): Promise<void> {
@@ -156,7 +156,7 @@ export class ContainerService {
     await this.#locks.run(fullId, async () => {
       const record = this.get(fullId);
       if (record.phase !== 'created') {
-        throw failedPrecondition(`container ${fullId} is ${record.phase}: only a created one can be started`);
+        throw failedPrecondition(`container ${fullId} is ${record.phase}; only a created container can be started`);
       }
       const { runner } = pods.ready(sandboxId).backend;
       const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: clock.now() };
@@ -174,14 +174,14 @@ export class ContainerService {
   }
 
   /**
-   * Ends a container (CRI StopContainer): its stop signal, `timeoutSeconds` of grace, then SIGKILL to all its processes.
-   * No error when it has ended or does not exist. @throws CriError DEADLINE_EXCEEDED when it outlives SIGKILL.
+   * Stops a container (CRI StopContainer): its stop signal, a grace period of `timeoutSeconds`, then SIGKILL to all its processes.
+   * No error when it has exited or does not exist. @throws CriError DEADLINE_EXCEEDED when it survives SIGKILL.
    */
   async stop(id: string, timeoutSeconds: bigint): Promise<void> {
     if (timeoutSeconds < 0n) throw invalidArgument('timeout', 'must not be negative');
     const found = lookupById('container', this.list(), id);
     if (found === undefined) return;
-    // Waits for a start that is under way; the grace itself is not held under the lock, so that a remove can cut it short.
+    // Waits for a concurrent start; the grace period does not hold the lock, so that a remove can shorten it.
     const record = await this.#locks.run(found.id, () => Promise.resolve(this.#store.get(found.id)));
     if (record === undefined || record.phase === 'exited') return;
     const graceMs = Math.min(Number(timeoutSeconds) * 1000, LONGEST_TIMER_MS);
@@ -191,7 +191,7 @@ export class ContainerService {
     }
     await this.#runnerOf(record).killAll(record.id);
     if (await this.#ended(record.id, KILL_WAIT_MS)) return;
-    throw new CriError(StatusCode.DEADLINE_EXCEEDED, `container ${record.id} still runs 10 s after SIGKILL`);
+    throw new CriError(StatusCode.DEADLINE_EXCEEDED, `container ${record.id} is still running 10 s after SIGKILL`);
   }
 
   /** Removes a container, killing it first (CRI RemoveContainer). No error when it does not exist. */
@@ -218,16 +218,16 @@ export class ContainerService {
     if (used.some((id) => images.status(id) === undefined)) await images.collect();
   }
 
-  /** Kills a container and records its true end, for a removal that is cut off must not lose it. */
+  /** Kills a container and records its exit, which an interrupted removal must not lose. */
   async #kill(record: ContainerRecord): Promise<void> {
     const runner = this.#runnerOf(record);
     await runner.killAll(record.id);
-    // Each look waits for the monitor's report; one that never reports is ended by the removal.
+    // Each inspection waits for the monitor's report; the removal kills a monitor that never reports.
     for (let looks = 0; looks < 3 && (await runner.inspect(record.id)).status === 'running'; looks += 1);
     await recoverContainer(this.#options, this.#store, record, () => Promise.resolve());
   }
 
-  /** What a container has written to its root file system and to the directories that its image declares, as it was counted last. */
+  /** The last measured usage of a container's root filesystem and declared volumes. */
   usage(id: string): Promise<Measured | undefined> {
     return this.#usage.of(this.get(id).id);
   }
@@ -246,13 +246,13 @@ export class ContainerService {
     return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
   }
 
-  /** What the runner knows of a container, for people: its first process and its OCI configuration. */
+  /** Verbose information of the runner about a container: its first process and its OCI configuration. */
   async describe(record: ContainerRecord): Promise<{ pid: number; runtimeSpec: OciSpec | undefined }> {
     const { runner, platform } = this.#backendOf(record);
     const state = await runner.inspect(record.id);
     const runtimeSpec = await runner.spec(record.id);
     if (runtimeSpec !== undefined) {
-      // The runner has the limits of the creation, the record those of updates too.
+      // The runner has the limits at creation, the record also those of updates.
       const { devices, pids } = runtimeSpec.linux.resources;
       const limits = ociResources(record.spec.resources, platform.facts);
       runtimeSpec.linux = { ...runtimeSpec.linux, resources: { ...limits, ...defined({ devices, pids }) } };
@@ -260,22 +260,22 @@ export class ContainerService {
     return { pid: 'pid' in state ? state.pid : 0, runtimeSpec };
   }
 
-  /** Opens the log anew after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
+  /** Reopens the log after it was renamed (CRI ReopenContainerLog). @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
   async reopenLog(id: string): Promise<void> {
     const record = this.running(id);
     if (record.logPath !== '') await this.#runnerOf(record).reopenLog(record.id);
   }
 
   /**
-   * Changes limits (CRI UpdateContainerResources); what the update leaves open stays. They show in the container's status.
-   * @throws CriError NOT_FOUND, FAILED_PRECONDITION for a container that has ended or a limit that the machine cannot keep.
+   * Changes limits (CRI UpdateContainerResources); omitted ones stay. The container's status has the new limits.
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION for an exited container or a limit that the machine does not support.
    */
   async update(id: string, update: ResourceLimits): Promise<void> {
     const { id: fullId } = this.get(id);
     await this.#locks.run(fullId, async () => {
       const record = this.get(fullId);
       if (record.phase === 'exited') {
-        throw failedPrecondition(`container ${fullId} has ended: its limits cannot be changed`);
+        throw failedPrecondition(`container ${fullId} has exited; its limits cannot be changed`);
       }
       const { runner, platform } = this.#backendOf(record);
       const resources = mergeLimits(record.spec.resources, update);
@@ -284,7 +284,7 @@ export class ContainerService {
     });
   }
 
-  /** Loads the records and readies their root file systems; comes before the images are loaded, which look at those. */
+  /** Loads the records and recovers their root filesystems; called before the images are loaded, which use these. */
   async load(): Promise<void> {
     await this.#store.load();
     const keep = new Set(this.#store.all().flatMap(rootfsIds));
@@ -292,8 +292,8 @@ export class ContainerService {
   }
 
   /**
-   * Compares the records with what the runner has, finishes what an earlier process left half done and removes what no
-   * record knows. Called after {@link load} and before PodService.recover.
+   * Reconciles the records with the runner, completes interrupted steps of an earlier process and removes orphans. Called after
+   * {@link load} and before PodService.recover.
    */
   async recover(): Promise<void> {
     await forEach(this.#store.all(), RECOVERED_AT_ONCE, async (record) => {
@@ -302,7 +302,7 @@ export class ContainerService {
           recoverContainer(this.#options, this.#store, record, () => this.#remove(record)),
         );
       } catch (error) {
-        this.#options.logger.error('Cannot put a container in order', {
+        this.#options.logger.error('Reconciling a container failed', {
           containerId: record.id,
           error: messageOf(error),
         });
@@ -319,7 +319,7 @@ export class ContainerService {
     return this.#backendOf(record).runner;
   }
 
-  /** A running container's record. @throws CriError NOT_FOUND, FAILED_PRECONDITION when it does not run. */
+  /** A running container's record. @throws CriError NOT_FOUND, FAILED_PRECONDITION when it is not running. */
   running(id: string): ContainerRecord {
     const record = this.get(id);
     if (record.phase === 'running') return record;
@@ -327,12 +327,12 @@ export class ContainerService {
   }
 
   async #ended(id: string, ms: number): Promise<boolean> {
-    // The end may have come before anybody waited.
+    // The container may have exited before the wait.
     await this.#reconcile(id);
     return this.#store.waitForEnd(id, ms);
   }
 
-  /** Brings one record in line with what the runner has now; it alone tells a true exit code from an unknown one. */
+  /** Reconciles one record with the runner, which distinguishes a known exit code from an unknown one. */
   async #reconcile(id: string): Promise<void> {
     await this.#locks.run(id, async () => {
       const record = this.#store.get(id);

@@ -5,15 +5,15 @@ import { checkNoNul } from '../checks.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { ContainerService } from './container-service.ts';
 
-/** CRI's cap on ExecSyncResponse, which is also the largest message that the kubelet's client takes; a little is framing. */
+/** CRI's maximum of ExecSyncResponse, which is also the maximum message size of the kubelet's client, minus framing. */
 const EXEC_OUTPUT_BYTES = 16 * 1024 * 1024 - 1024;
-/** The longest wait setTimeout of Node.js can do, in milliseconds. */
+/** Maximum delay of setTimeout in Node.js, in milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** A command that may be run, or a container that may be attached to, once a client brings its streams. */
+/** A command or an attachment that runs once a client connects its streams. */
 export type OfferedSession = (io: ContainerStreams, signal: AbortSignal) => Promise<number>;
 
-/** Commands in running containers and connections to them; what a session is asked for is checked before it is offered. */
+/** Commands in running containers and connections to them; a streaming session is validated before its URL is returned. */
 export class ContainerSessions {
   readonly #pods: Pick<PodService, 'backendOf'>;
   readonly #containers: Pick<ContainerService, 'running'>;
@@ -43,7 +43,7 @@ export class ContainerSessions {
   }
 
   /**
-   * A command for a client that connects later (CRI Exec); it runs only if the container still does. Gives the exit code.
+   * A command for a client that connects later (CRI Exec); fails when the container has exited. Resolves with the exit code.
    * @throws CriError NOT_FOUND, FAILED_PRECONDITION, INVALID_ARGUMENT.
    */
   async exec(id: string, command: readonly string[], terminal: boolean): Promise<OfferedSession> {
@@ -51,7 +51,7 @@ export class ContainerSessions {
     return (io, signal) => this.#running(container.id).runner.execStream(container.id, process, io, signal);
   }
 
-  /** A connection to the container's own streams (CRI Attach); gives 0. @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
+  /** A connection to the container's streams (CRI Attach); resolves with 0. @throws CriError NOT_FOUND, FAILED_PRECONDITION. */
   attach(id: string): OfferedSession {
     const container = this.#running(id);
     return async (io, signal) => {
@@ -70,7 +70,8 @@ export class ContainerSessions {
     for (const word of command) checkNoNul('cmd', word);
     const container = this.#running(id);
     const spec = await container.runner.spec(container.id);
-    if (spec === undefined) throw failedPrecondition(`container ${container.id} has no runtime configuration any more`);
+    if (spec === undefined)
+      throw failedPrecondition(`container ${container.id} has no runtime configuration; its bundle was removed`);
     const process: OciProcess = { ...spec.process, args: [...command], terminal };
     return { container, process };
   }

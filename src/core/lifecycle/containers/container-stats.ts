@@ -6,15 +6,15 @@ import type { PodService } from '../pods/pod-service.ts';
 import type { ContainerService } from './container-service.ts';
 import type { Measured } from './writable-usage.ts';
 
-/** The figures of one container; what could not be read is undefined. */
+/** The statistics of one container; values that cannot be read are undefined. */
 export interface ContainerFigures {
   record: ContainerRecord;
   usage: ContainerUsage | undefined;
-  /** What it has written, and when that was counted. */
+  /** Its disk usage, and the time of the measurement. */
   written: Measured | undefined;
 }
 
-/** Reads the figures of containers (CRI ContainerStats). */
+/** Reads the statistics of containers (CRI ContainerStats). */
 export class ContainerStatsService {
   readonly #pods: Pick<PodService, 'backendOf'>;
   readonly #containers: Pick<ContainerService, 'get' | 'list' | 'usage'>;
@@ -30,18 +30,18 @@ export class ContainerStatsService {
     this.#logger = logger;
   }
 
-  /** @throws CriError NOT_FOUND, INVALID_ARGUMENT for an ambiguous prefix, and what the runner throws. */
+  /** @throws CriError NOT_FOUND, INVALID_ARGUMENT for an ambiguous prefix, and errors of the runner. */
   async of(id: string): Promise<ContainerFigures> {
     return this.#figures(this.#containers.get(id));
   }
 
-  /** Those of all containers that have not ended and match. What fails for one is logged and leaves the others alone. */
+  /** Those of all matching containers that have not exited. A failure of one is logged and does not affect the others. */
   async list(matches: (record: ContainerRecord) => boolean): Promise<ContainerFigures[]> {
     const records = this.#containers.list().filter((record) => record.phase !== 'exited' && matches(record));
     const all = await Promise.all(
       records.map((record) =>
         this.#figures(record).catch((error: unknown) => {
-          this.#logger.warn('Cannot read the statistics of a container', {
+          this.#logger.warn('Reading container statistics failed', {
             containerId: record.id,
             error: messageOf(error),
           });

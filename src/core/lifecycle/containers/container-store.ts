@@ -17,7 +17,7 @@ export interface ContainerStoreOptions {
   events: EventHub;
 }
 
-/** The containers' records and names, and those who wait for an end. */
+/** The containers' records and names, and the waiters for an exit. */
 export class ContainerStore {
   readonly names = new NameRegistry('container');
   readonly #records: RecordStore<ContainerRecord>;
@@ -40,7 +40,7 @@ export class ContainerStore {
       this.names.restore(containerName(record.sandboxId, record.spec.metadata), record.id);
   }
 
-  /** Every record, also of containers whose creation has not finished. */
+  /** Every record, including containers whose creation has not finished. */
   all(): ContainerRecord[] {
     return this.#records.list();
   }
@@ -58,22 +58,22 @@ export class ContainerStore {
     return this.#records.get(id);
   }
 
-  /** Writes what is about to happen; nothing of it shows when it cannot be written. */
+  /** Writes a change before it happens; not visible when the write fails. */
   put(record: ContainerRecord): Promise<void> {
     return this.#records.put(record);
   }
 
-  /** Records what has happened already, also when it cannot be written yet. */
+  /** Records a change that has happened, even when it cannot be written yet. */
   settle(record: ContainerRecord): Promise<void> {
     return this.#records.settle(record);
   }
 
-  /** Whether the container is the server's own to remove: no record, and none that lies aside, knows it. */
+  /** Whether the container is an orphan: it has no record, not even a damaged one. */
   isOrphan(id: string): boolean {
     return this.get(id) === undefined && !this.#records.isSetAside(id);
   }
 
-  /** Records an end, wakes who waited for it and tells the world. */
+  /** Records an exit, wakes its waiters and publishes it. */
   async finish(record: ContainerRecord): Promise<void> {
     await this.#records.settle(record);
     this.#wake(record.id);
@@ -83,14 +83,14 @@ export class ContainerStore {
     this.publish('stopped', record);
   }
 
-  /** Forgets a container and its name. */
+  /** Deletes the record of a container and its name. */
   async delete(id: string): Promise<void> {
     await this.#records.delete(id);
     this.names.release(id);
     this.#wake(id);
   }
 
-  /** Waits until the container's end is recorded or its record is gone; false when `ms` passed first. */
+  /** Waits until the container's exit is recorded or its record is deleted; false after `ms`. */
   async waitForEnd(id: string, ms: number): Promise<boolean> {
     const ended = () => (this.#records.get(id)?.phase ?? 'exited') === 'exited';
     if (ended()) return true;
@@ -117,7 +117,7 @@ export class ContainerStore {
   }
 }
 
-/** What tells one container from another (CRI ContainerMetadata, within its pod). */
+/** The identity of a container within its pod (CRI ContainerMetadata). */
 export function containerName(sandboxId: string, { name, attempt }: ContainerMetadata): string {
   return `${encodeURIComponent(name)}/${String(attempt)} in ${sandboxId}`;
 }

@@ -18,13 +18,13 @@ import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './log-path.ts';
 
-/** Bytes of an image's passwd and group files that are read; parsing holds up the event loop. */
+/** Maximum bytes of an image's passwd and group files; parsing blocks the event loop. */
 const USER_FILE_BYTES = 1024 * 1024;
 
 /**
  * The steps of CreateContainer, each with its undoing registered before it begins: record, root file system, OCI
  * configuration, container.
- * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's own words.
+ * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's message.
  */
 export async function createContainer(
   options: ContainerServiceOptions,

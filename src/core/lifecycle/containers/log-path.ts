@@ -2,8 +2,8 @@ import { posix } from 'node:path';
 import { invalidArgument } from '../../model/errors.ts';
 
 /**
- * The absolute path of the container's log: `log_path` below the pod's `log_directory`; empty when either is not given,
- * as CRI leaves both optional.
+ * The absolute path of the container's log: `log_path` below the pod's `log_directory`; empty when either is not set, since
+ * both are optional in CRI.
  * @throws CriError INVALID_ARGUMENT for a path that leaves the log directory.
  */
 export function containerLogPath(logDirectory: string, logPath: string): string {
@@ -11,7 +11,7 @@ export function containerLogPath(logDirectory: string, logPath: string): string 
   const path = posix.join(logDirectory, logPath);
   const folder = posix.normalize(logDirectory).replace(/\/+$/, '');
   if (!path.startsWith(`${folder}/`)) {
-    throw invalidArgument('config.log_path', `${JSON.stringify(logPath)} leaves the pod's log directory`);
+    throw invalidArgument('config.log_path', `${JSON.stringify(logPath)} is outside the pod's log directory`);
   }
   return path;
 }

@@ -22,7 +22,7 @@ export async function mountTargets(
   for (const index of [...mounts.keys()].sort((a, b) => depth(a) - depth(b))) {
     const field = `config.mounts[${String(index)}].container_path`;
     const target = await files.resolveInRoot(rootfs, written[index] ?? '', field, made);
-    if (target === '/') throw invalidArgument(field, 'cannot be the root directory itself');
+    if (target === '/') throw invalidArgument(field, 'must not be the root directory');
     targets[index] = target;
     const source = mounts[index]?.source;
     made.push({ destination: target, source: source && 'hostPath' in source ? source.hostPath : undefined });

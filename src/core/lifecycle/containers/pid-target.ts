@@ -8,7 +8,7 @@ const FIELD = 'config.linux.security_context.namespace_options.target_id';
 
 /**
  * The PID namespace of the container that the request names (CRI NamespaceMode TARGET, for ephemeral containers), or
- * undefined when it asks for none.
+ * undefined when it requests none.
  * @throws CriError INVALID_ARGUMENT for no container of the same pod, FAILED_PRECONDITION when it does not run.
  */
 export async function targetPidNamespace(
@@ -19,11 +19,11 @@ export async function targetPidNamespace(
 ): Promise<string | undefined> {
   if (typeof pid === 'string') return undefined;
   const target = lookupById('container', store.visible(), pid.target);
-  if (target === undefined) throw invalidArgument(FIELD, `no container ${JSON.stringify(pid.target)} is here`);
+  if (target === undefined) throw invalidArgument(FIELD, `container ${JSON.stringify(pid.target)} not found`);
   if (target.sandboxId !== sandboxId) throw invalidArgument(FIELD, `container ${target.id} belongs to another pod`);
   const path = await runner.pidNamespace(target.id);
   if (path === undefined) {
-    throw failedPrecondition(`${FIELD}: container ${target.id} does not run: its processes cannot be joined`);
+    throw failedPrecondition(`${FIELD}: container ${target.id} is not running`);
   }
   return path;
 }

@@ -6,8 +6,8 @@ import { ownerOf } from './image-volumes.ts';
 import { exited, lost } from './outcome.ts';
 
 /**
- * Brings one container's record in line with what the runner has: half-created ones are removed by `remove`, ends that
- * happened meanwhile are recorded with their true code and time.
+ * Reconciles one container's record with the runner: interrupted creations are removed by `remove`, exits that happened
+ * meanwhile are recorded with their code and time.
  */
 export async function recoverContainer(
   options: ContainerServiceOptions,
@@ -18,19 +18,21 @@ export async function recoverContainer(
   const { pods, clock, logger } = options;
   if (record.phase === 'exited') return;
   if (record.phase === 'creating') {
-    logger.info('Removing a container whose creation was interrupted', { containerId: record.id });
+    logger.info('Removing interrupted container creation', { containerId: record.id });
     return remove();
   }
   const runner = pods.backendOf(record.sandboxId).runner;
   const state = await runner.inspect(record.id);
   switch (state.status) {
     case 'absent':
-      return store.finish(lost(record, clock.now(), 'gone when the server started, as after a restart of the node'));
+      return store.finish(
+        lost(record, clock.now(), 'not found when the server started, as after a reboot of the node'),
+      );
     case 'stopped':
-      // Where a PID namespace is shared, what the first process started does not end with it.
+      // In a shared PID namespace, the children of the first process do not exit with it.
       await runner.killAll(record.id);
       if (state.exit !== undefined) return store.finish(exited(record, state.exit));
-      return store.finish(lost(record, clock.now(), 'its monitor ended without reporting an exit code'));
+      return store.finish(lost(record, clock.now(), 'its monitor exited without reporting an exit code'));
     case 'created':
       if (record.phase !== 'created') await store.settle({ ...record, phase: 'created', startedAt: 0n });
       return;
@@ -40,27 +42,27 @@ export async function recoverContainer(
   }
 }
 
-/** Removes containers, root file systems and volumes that no record knows; failures are reported and tried again at the next start. */
+/** Removes orphaned containers, root filesystems and volumes; failures are logged, and retried at the next start. */
 export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
   const { pods, logger } = options;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     const ids = await part.list().catch((error: unknown) => {
-      logger.error(`Cannot look for each ${what} that no record knows`, { error: messageOf(error) });
+      logger.error(`Listing orphans (${what}) failed`, { error: messageOf(error) });
       return [];
     });
     for (const id of ids) {
-      // Other names are not the server's: somebody has put something there.
+      // Other names do not belong to the server.
       if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || !store.isOrphan(ownerOf(id))) continue;
-      logger.warn(`Removing a ${what} that no record knows`, { containerId: id });
+      logger.warn(`Removing orphan (${what})`, { containerId: id });
       try {
         await part.remove(id);
       } catch (error) {
-        logger.error(`Cannot remove a ${what}`, { containerId: id, error: messageOf(error) });
+        logger.error(`Removing orphan (${what}) failed`, { containerId: id, error: messageOf(error) });
       }
     }
   };
   const backends = pods.backends();
   for (const runner of new Set(backends.map((backend) => backend.runner))) await sweep('container', runner);
-  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root file system', store);
+  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root filesystem', store);
   for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) await sweep('volume', volumes);
 }

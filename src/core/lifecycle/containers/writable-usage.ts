@@ -1,38 +1,38 @@
 import type { Clock } from '../../model/clock.ts';
 import type { Usage } from '../../model/rootfs.ts';
 
-/** Nanoseconds that a measurement is good for: the kubelet asks every ten seconds. */
+/** Nanoseconds that a measurement is valid: the kubelet requests it every ten seconds. */
 const AGE_NS = 10_000_000_000n;
-/** A measurement holds for this many times as long as it took, so that counting never takes more than a twentieth of the time. */
+/** A measurement is valid for this multiple of its duration, so that measuring takes at most a twentieth of the time. */
 const REST = 20n;
-/** Containers with more inodes are counted one after the other, when all others have been. */
+/** Containers with more inodes are measured one at a time, after all others. */
 const LARGE = 10_000n;
 
-/** What a container has written, and when that was measured (nanoseconds since 1970). */
+/** The disk usage of a container, and the time of the measurement (nanoseconds since 1970). */
 export interface Measured extends Usage {
   at: bigint;
 }
 
 interface Entry {
-  /** The first measurement, which everybody waits for. */
+  /** The first measurement, for which every caller waits. */
   first: Promise<Measured | undefined>;
-  /** The last one; undefined until the first is there. */
+  /** The last one; undefined before the first. */
   last: Measured | undefined;
-  /** When it stops to hold. */
+  /** Time at which it expires. */
   until: bigint;
 }
 
 export interface WritableUsageOptions {
-  /** Counts the files of one container; undefined when it has none. */
+  /** Measures the files of one container; undefined when it has none. */
   measure: (id: string) => Promise<Usage | undefined>;
   clock: Clock;
-  /** Told when a container cannot be counted: its last measurement stays. */
+  /** Called when a measurement fails; the last one stays. */
   onError: (id: string, error: unknown) => void;
 }
 
 /**
- * What containers have written, counted in the background and not more often than is cheap. Whoever asks gets the last
- * measurement at once, and has a new one made when that is old; only the first one is waited for.
+ * The disk usage of containers, measured in the background at a bounded rate. A caller receives the last measurement, and
+ * starts a new one when it has expired; it waits only for the first one.
  */
 export class WritableUsage {
   readonly #options: WritableUsageOptions;
@@ -43,7 +43,7 @@ export class WritableUsage {
     this.#options = options;
   }
 
-  /** What one container has written. @throws what its first counting throws, which is tried again at the next call. */
+  /** The disk usage of one container. @throws the error of its first measurement, which the next call retries. */
   of(id: string): Promise<Measured | undefined> {
     const entry = this.#entries.get(id) ?? this.#begin(id);
     if (entry.last === undefined) return entry.first;
@@ -51,7 +51,7 @@ export class WritableUsage {
     return Promise.resolve(entry.last);
   }
 
-  /** What several containers have written together; `at` is the oldest of their times, now without any. */
+  /** The total disk usage of several containers; `at` is the oldest of their times, now without any. */
   async total(ids: readonly string[]): Promise<Measured> {
     const { clock, onError } = this.#options;
     const one = (id: string) =>
@@ -70,12 +70,12 @@ export class WritableUsage {
     return sum;
   }
 
-  /** Forgets a container that is removed. */
+  /** Drops the measurements of a removed container. */
   forget(id: string): void {
     this.#entries.delete(id);
   }
 
-  /** Resolves when nothing is counted any more that was asked for. */
+  /** Resolves when all requested measurements are complete. */
   async settled(): Promise<void> {
     while (this.#work) await this.#work;
   }
@@ -99,7 +99,7 @@ export class WritableUsage {
     return entry;
   }
 
-  /** Counts in the background what is due, the small ones together, unless that is under way. */
+  /** Starts the due measurements in the background, small ones together, unless one is running. */
   #refresh(): void {
     this.#work ??= this.#countDue().finally(() => (this.#work = undefined));
   }

@@ -1,4 +1,4 @@
-/** A queue between a fast writer and one reader that drops its oldest items rather than grow without end. */
+/** A bounded queue between a writer and one reader; drops its oldest items when full. */
 export class BoundedQueue<T> {
   readonly #limit: number;
   readonly #onDropped: () => void;
@@ -6,8 +6,8 @@ export class BoundedQueue<T> {
   #wake: () => void = () => undefined;
 
   /**
-   * @param limit items that may wait.
-   * @param onDropped called for each item that is dropped.
+   * @param limit maximum number of items.
+   * @param onDropped called for each dropped item.
    */
   constructor(limit: number, onDropped: () => void) {
     this.#limit = limit;

@@ -1,36 +1,36 @@
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import { BoundedQueue } from './bounded-queue.ts';
 
-/** What happened to a container or pod sandbox, CRI's ContainerEventType. */
+/** The type of an event of a container or pod sandbox (CRI ContainerEventType). */
 export type ContainerEventKind = 'created' | 'started' | 'stopped' | 'deleted';
 
 export interface ContainerEvent {
   kind: ContainerEventKind;
-  /** A container's id, or the sandbox's own for events of the sandbox. */
+  /** A container's id, or the sandbox's id for events of the sandbox. */
   containerId: string;
   sandboxId: string;
   /** Nanoseconds since 1970. */
   at: bigint;
-  /** The sandbox's last record, where the event is its removal. */
+  /** The sandbox's last record when the event is its removal. */
   sandbox?: SandboxRecord;
 }
 
-/** An event with its place among all of this process: each is one more than the one before. */
+/** An event with its sequence number within this process. */
 export interface NumberedEvent extends ContainerEvent {
   sequence: number;
 }
 
-/** A step of a pod that others must have taken part in before it goes on. */
+/** A step of a pod whose handlers must finish before it continues. */
 export type PodStep = 'ending' | 'removing';
 
 type Listener = (event: NumberedEvent) => void;
 
-/** Events that a reader may fall behind by: some minutes of a busy node. */
+/** Maximum number of queued events per reader: some minutes of a busy node. */
 const QUEUE_LIMIT = 4096;
 
 /**
- * Where pods and containers tell each other, and whoever listens, what happens. Events are numbered in the order they are
- * published. A listener that throws disturbs neither the others nor the publisher.
+ * The hub of pod and container events. Events are numbered in the order of publication. A listener that throws affects neither
+ * other listeners nor the publisher.
  */
 export class EventHub {
   readonly #listeners = new Set<Listener>();
@@ -39,21 +39,21 @@ export class EventHub {
   readonly #onDropped: () => void;
   #sequence = 0;
 
-  /** @param outcome.dropped called for each event that a slow reader of {@link stream} loses. */
+  /** @param outcome.dropped called for each event dropped for a slow reader of {@link stream}. */
   constructor({ failed, dropped }: { failed: (error: unknown) => void; dropped: () => void }) {
     this.#onError = failed;
     this.#onDropped = dropped;
   }
 
-  /** Calls `listener` within {@link publish} for each event from now on. Returns the unsubscriber. */
+  /** Calls `listener` within {@link publish} for each new event. Returns the unsubscriber. */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * The events from the call on, each as `render` gives it when it happens, until `signal` fires. A reader that falls behind
-   * loses the oldest ones.
+   * New events, each rendered by `render` when it is published, until `signal` fires. For a slow reader the oldest ones are
+   * dropped.
    */
   async *stream<T>(render: (event: NumberedEvent) => T, signal: AbortSignal): AsyncGenerator<T> {
     const queue = new BoundedQueue<T>(QUEUE_LIMIT, this.#onDropped);
@@ -79,12 +79,12 @@ export class EventHub {
     }
   }
 
-  /** Lets `handler` take part in a step of every pod, after those that were added before. */
+  /** Adds a handler to a step of every pod, after the handlers added before. */
   onStep(step: PodStep, handler: (sandboxId: string) => Promise<void>): void {
     this.#steps.set(step, [...(this.#steps.get(step) ?? []), handler]);
   }
 
-  /** Runs the handlers of a step one after the other. @throws what the first one that fails throws. */
+  /** Runs the handlers of a step in order. @throws the first error. */
   async step(step: PodStep, sandboxId: string): Promise<void> {
     for (const handler of this.#steps.get(step) ?? []) await handler(sandboxId);
   }

@@ -12,10 +12,10 @@ export async function apparmorProfile(profile: ApparmorProfile, apparmor: AppArm
   if (profile.type === 'runtime-default') return (await apparmor.enabled()) ? apparmor.defaultProfile() : undefined;
   const { name, field } = profile;
   if (!(await apparmor.enabled())) {
-    throw failedPrecondition(`${field}: the kernel of this node has no AppArmor, or it is switched off`);
+    throw failedPrecondition(`${field}: AppArmor is disabled or not supported by the kernel of this node`);
   }
   if (!(await apparmor.isLoaded(name))) {
-    throw failedPrecondition(`${field}: no profile ${JSON.stringify(name)} is loaded: load it with apparmor_parser`);
+    throw failedPrecondition(`${field}: profile ${JSON.stringify(name)} is not loaded; load it with apparmor_parser`);
   }
   return name;
 }

@@ -8,11 +8,10 @@ import { toDevice } from './devices.ts';
 type Files = Pick<PlatformFiles, 'inspect'>;
 
 /**
- * A container's configuration with what its devices need laid over it, in the order of the edits; a later one takes the
- * place of an earlier one with the same variable, path or mount point (CDI specification, "OCI edits").
- * @param resolve follows links in the container's root.
- * @throws CriError FAILED_PRECONDITION for what the node does not have, UNIMPLEMENTED for what cannot be done here, naming
- * the device.
+ * Applies the edits of devices to a container's configuration, in order; a later edit replaces an earlier one with the same
+ * variable, path or mount point (CDI specification, "OCI edits").
+ * @param resolve follows links in the container's root filesystem.
+ * @throws CriError FAILED_PRECONDITION for objects missing on the node, UNIMPLEMENTED for unsupported edits, naming the device.
  */
 export async function applyEdits(
   files: Files,
@@ -48,7 +47,7 @@ async function addDevice(files: Files, spec: OciSpec, node: DeviceNodeEdit, of: 
   const { uid: user } = spec.process.user;
   const device = await complete(files, node, of);
   const { linux } = spec;
-  // A device whose owner nobody named belongs to the container's user, who could not use it otherwise.
+  // A device without a specified owner belongs to the container's user, who could not use it otherwise.
   const owned = { ...device, ...(node.uid === undefined && user > 0 && { uid: user }) };
   linux.devices = [...(linux.devices ?? []).filter(({ path }) => path !== node.path), owned];
   if (device.type === 'p') return;
@@ -57,7 +56,7 @@ async function addDevice(files: Files, spec: OciSpec, node: DeviceNodeEdit, of: 
   linux.resources.devices.push({ allow: true, type, major, minor, access: node.permissions ?? 'rwm' });
 }
 
-/** Fills in from the node's device what the edit leaves open. */
+/** Fills in omitted values from the node's device. */
 async function complete(files: Files, node: DeviceNodeEdit, of: string): Promise<OciDevice> {
   const { path, type, major, minor, fileMode, uid, gid } = node;
   const chosen = {
@@ -72,7 +71,7 @@ async function complete(files: Files, node: DeviceNodeEdit, of: string): Promise
   const facts = await inspect(files, hostPath, (words) => problem(`cannot be read: ${words}`));
   if (facts === undefined) throw problem('does not exist on the node');
   const found = toDevice(path, facts);
-  if (found === undefined) throw problem('is no device');
+  if (found === undefined) throw problem('is not a device');
   if (type !== undefined && type !== found.type) throw problem(`is of type "${found.type}", not "${type}"`);
   return { ...found, ...chosen };
 }
@@ -92,10 +91,10 @@ async function addMount(
   }
   const binding = isBind && !options.some((option) => option === 'bind' || option === 'rbind');
   const destination = await resolve(mount.containerPath);
-  if (destination === '/') throw failedPrecondition(`CDI device ${of}: nothing can be mounted over the root directory`);
+  if (destination === '/') throw failedPrecondition(`CDI device ${of}: cannot mount over the root directory`);
   const entry: OciMount = { destination, type, source: hostPath, options: binding ? ['rbind', ...options] : options };
   const mounts = spec.mounts.filter((other) => other.destination !== destination);
-  // Behind the kernel's file systems, upper folders come before what lies in them: the order stays so.
+  // After the kernel's filesystems, parent directories come before their content: keep this order.
   const depth = (path: string) => path.split('/').length;
   const first = mounts.findIndex((other) => other.type === 'bind');
   const deeper = mounts.findIndex(

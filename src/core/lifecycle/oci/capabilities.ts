@@ -3,7 +3,7 @@ import { invalidArgument } from '../../model/errors.ts';
 import type { OciCapabilities } from '../../model/oci-runtime.ts';
 import type { ContainerSecurity } from '../../model/security.ts';
 
-/** What a container may do unless asked otherwise: the set Docker, containerd and CRI-O users know. */
+/** The default capabilities, as in Docker, containerd and CRI-O. */
 const DEFAULT = [
   'AUDIT_WRITE',
   'CHOWN',
@@ -24,10 +24,10 @@ const DEFAULT = [
 const FIELD = 'config.linux.security_context.capabilities';
 
 /**
- * The capability sets of a container's process: ALL is applied first, then single adds, then single drops, as users of
- * containerd expect (CRI Capability).
- * @param available names this server may give at all (its own bounding set); an asked-for one outside is an error, the
- *   rest of ALL is left out silently, as no process could hold it.
+ * The capability sets of a container's process: ALL is applied first, then single additions, then single drops, as in
+ * containerd (CRI Capability).
+ * @param available names in this server's bounding set; requesting another one is an error, while ALL silently omits the
+ *   others, which no process could have.
  * @throws CriError INVALID_ARGUMENT for an unavailable name.
  */
 export function capabilitySets(
@@ -40,7 +40,7 @@ export function capabilitySets(
   for (const [key, names] of Object.entries({ add_capabilities: add, add_ambient_capabilities: ambient })) {
     const missing = names.find((name) => !has(name));
     if (missing === undefined) continue;
-    const problem = `CAP_${missing} is not in this server's own bounding set, so it cannot be given`;
+    const problem = `CAP_${missing} is not in the bounding set of this server`;
     throw invalidArgument(`${FIELD}.${key}`, problem);
   }
   const chosen = new Set(dropAll ? [] : addAll ? CAPABILITIES : DEFAULT);

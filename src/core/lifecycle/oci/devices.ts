@@ -4,7 +4,7 @@ import { invalidArgument } from '../../model/errors.ts';
 import type { OciDevice, OciResources } from '../../model/oci-runtime.ts';
 import type { FileFacts, PlatformFiles } from '../../model/platform-files.ts';
 
-/** Devices to make in the container and the rules that let it use them. */
+/** Devices to create in the container and their device cgroup rules. */
 export interface ContainerDevices {
   devices: OciDevice[];
   rules: NonNullable<OciResources['devices']>;
@@ -13,7 +13,7 @@ export interface ContainerDevices {
 type DeviceFiles = Pick<PlatformFiles, 'inspect' | 'devicesBelow'>;
 
 const DENY_ALL = { allow: false, access: 'rwm' };
-/** What a container may use without asking: null, zero, full, random, urandom, tty, ptmx and pseudo terminals. */
+/** Devices that every container can use: null, zero, full, random, urandom, tty, ptmx and pseudo terminals. */
 const BASIC: readonly [number, number | undefined][] = [
   [1, 3],
   [1, 5],
@@ -26,8 +26,8 @@ const BASIC: readonly [number, number | undefined][] = [
 ];
 
 /**
- * A privileged container has every device of the node beside those it asks for; another one these alone. A folder stands
- * for the devices in it. @throws CriError INVALID_ARGUMENT for a path that is no device.
+ * The requested devices, and for a privileged container every device of the node. A directory stands for the devices in
+ * it. @throws CriError INVALID_ARGUMENT for a path that is not a device.
  */
 export async function containerDevices(
   files: DeviceFiles,
@@ -69,14 +69,14 @@ async function devicesAt(
   if (facts === undefined) throw invalidArgument(field, `${JSON.stringify(hostPath)} does not exist on the node`);
   if (facts.kind === 'directory') return devicesBelow(files, hostPath, containerPath, []);
   const device = toDevice(containerPath, facts);
-  if (device === undefined) throw invalidArgument(field, `${JSON.stringify(hostPath)} is no device`);
+  if (device === undefined) throw invalidArgument(field, `${JSON.stringify(hostPath)} is not a device`);
   return [device];
 }
 
-/** What of /dev the runtime makes itself. */
+/** Entries of /dev that the runtime creates. */
 const RUNTIME_OWN = ['pts', 'shm', 'mqueue', 'fd', 'console', 'ptmx'];
 
-/** Device nodes below a directory, without those whose first name is in `except`. */
+/** Device nodes below a directory, except those whose first name is in `except`. */
 async function devicesBelow(
   files: DeviceFiles,
   directory: string,
@@ -89,7 +89,7 @@ async function devicesBelow(
     .flatMap(({ path, facts }) => toDevice(posix.join(target, path), facts) ?? []);
 }
 
-/** A node's device under another path; undefined when it is none. */
+/** A node's device at another path; undefined when it is not a device. */
 export function toDevice(path: string, { kind, major, minor, mode, uid, gid }: FileFacts): OciDevice | undefined {
   if (kind !== 'block' && kind !== 'char') return undefined;
   return { path, type: kind === 'block' ? 'b' : 'c', major, minor, fileMode: mode & 0o777, uid, gid };

@@ -4,8 +4,8 @@ import type { OciIdMapping, OciMount } from '../../model/oci-runtime.ts';
 import type { PlatformFiles } from '../../model/platform-files.ts';
 
 /**
- * `uidMappings` and `gidMappings` of an OCI mount: who owns a file in the mount, given whom it belongs to on its file
- * system. Nothing for a mount without. @throws CriError INVALID_ARGUMENT in a pod without a user namespace.
+ * `uidMappings` and `gidMappings` of an OCI mount: the owner of a file in the mount for each owner on its filesystem. Empty for
+ * a mount without mappings. @throws CriError INVALID_ARGUMENT in a pod without a user namespace.
  */
 export function mountMappings(
   { mappings }: MountSpec,
@@ -14,7 +14,7 @@ export function mountMappings(
 ): Pick<OciMount, 'uidMappings' | 'gidMappings'> {
   if (mappings === undefined) return {};
   if (!inUserNamespace) {
-    throw invalidArgument(`${field}.uidMappings`, 'needs a pod with a user namespace of its own (userns_options)');
+    throw invalidArgument(`${field}.uidMappings`, 'requires a pod with its own user namespace (userns_options)');
   }
   return { uidMappings: ociMappings(mappings.uids), gidMappings: ociMappings(mappings.gids) };
 }
@@ -26,8 +26,8 @@ function ociMappings(mappings: readonly MountIdMapping[]): OciIdMapping[] {
 }
 
 /**
- * The same mapping in two parts. Where a mount maps ids word for word as the container does, crun takes the container's user
- * namespace, and sometimes looks at it before the container has joined it: "mount_setattr: Operation not permitted".
+ * The same mapping in two parts. When a mount has exactly the container's mapping, crun uses the container's user namespace,
+ * sometimes before the container has joined it: "mount_setattr: Operation not permitted".
  */
 function halves({ containerID, hostID, size }: OciIdMapping): OciIdMapping[] {
   if (size === 1) return [{ containerID, hostID, size }];
@@ -38,9 +38,9 @@ function halves({ containerID, hostID, size }: OciIdMapping): OciIdMapping[] {
 }
 
 /**
- * Looks whether the file systems of the mounts with mappings can do it, before anything is made of them.
+ * Checks that the filesystems of the mounts with mappings support idmapped mounts, before the container is created.
  * @param mounts the request's, sources resolved, in its order.
- * @throws CriError FAILED_PRECONDITION naming the mount, its host path, the system's words and the remedy.
+ * @throws CriError FAILED_PRECONDITION naming the mount, its host path, the system error and the remedy.
  */
 export async function checkIdmapSupport(
   files: Pick<PlatformFiles, 'idmapProblems'>,
@@ -55,8 +55,8 @@ export async function checkIdmapSupport(
     const source = asked[index]?.source;
     const path = source !== undefined && 'hostPath' in source ? source.hostPath : '';
     throw failedPrecondition(
-      `config.mounts[${String(index)}].uidMappings: the file system of ${path} cannot be ` +
-        `mounted with mapped ids (${problem}): move the volume to one that can, such as ext4, xfs or btrfs, or run the ` +
+      `config.mounts[${String(index)}].uidMappings: the filesystem of ${path} does not support ` +
+        `idmapped mounts (${problem}); move the volume to one that does, such as ext4, xfs or btrfs, or run the ` +
         `pod without a user namespace (hostUsers: true)`,
     );
   }

@@ -13,20 +13,20 @@ type MountFiles = Pick<
   'resolve' | 'makeDirectory' | 'mountOf' | 'idmapProblems' | 'absentMountSourcesToReject'
 >;
 
-/** What was found out or made for a container's mounts before. */
+/** The prepared parts of a container's mounts. */
 export interface PreparedMounts {
-  /** Where the request's mounts go, in its order. */
+  /** Targets of the request's mounts, in its order. */
   targets: readonly string[];
-  /** Directories that the image declares. */
+  /** Volumes that the image declares. */
   declared: readonly OciMount[];
-  /** Where the content of an image volume is, by the index of its mount in the request. */
+  /** Paths of the content of image volumes, by the index of the mount in the request. */
   images: ReadonlyMap<number, string>;
 }
 
 /**
- * All mounts of a container, in the order they are made: the kernel's file systems; then, upper folders before what lies in
- * them, the pod's files where the request mounts nothing of its own there, the volumes the image declares, and the request's.
- * @throws CriError INVALID_ARGUMENT; FAILED_PRECONDITION for a file system that cannot map ids.
+ * All mounts of a container, in order: the kernel's filesystems; then, parent directories before their content, the pod's files
+ * unless the request replaces them, the volumes that the image declares, and the mounts of the request.
+ * @throws CriError INVALID_ARGUMENT; FAILED_PRECONDITION for a filesystem without idmapped mounts.
  */
 export async function containerMounts(
   files: MountFiles,
@@ -47,14 +47,14 @@ export async function containerMounts(
       const target = prepared.targets[index] ?? mount.containerPath;
       const mappings = mountMappings(mount, field, pod.userNamespace);
       const image = prepared.images.get(index);
-      // The files of an image volume belong to the ids of the pod's user namespace already.
+      // The files of an image volume already belong to the ids of the pod's user namespace.
       if (image !== undefined) return requestedMount(files, mount, field, target, image);
       return { ...(await requestedMount(files, mount, field, target, undefined)), ...mappings };
     }),
   );
   await checkIdmapSupport(files, mounts, wanted);
   const binds = [
-    // A bind mount made read-write again has only the restrictions that are named.
+    // A bind mount that is made writable again has only the restrictions that are listed.
     ...bind(shm, '/dev/shm', false).map((mount) => ({
       ...mount,
       options: [...mount.options, 'nosuid', 'nodev', 'noexec'],
@@ -65,7 +65,7 @@ export async function containerMounts(
     ...prepared.declared,
     ...wanted,
   ];
-  // The other way round, a folder would hide what was mounted in it. Among equals the order stays.
+  // In the opposite order a directory would hide the mounts in it. The sort is stable.
   const depth = ({ destination }: OciMount) => destination.split('/').length;
   return [...systemMounts(privileged, pod), ...binds.sort((a, b) => depth(a) - depth(b))];
 }
@@ -78,7 +78,7 @@ function systemMounts(privileged: boolean, pod: { hostNetwork: boolean; userName
     source,
     options,
   });
-  // Only who owns the network namespace may mount a sysfs that shows it (user_namespaces(7)).
+  // Only the owner of the network namespace may mount its sysfs (user_namespaces(7)).
   const sysfs =
     pod.hostNetwork && pod.userNamespace
       ? mount('/sys', 'bind', '/sys', 'rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', privileged ? 'rw' : 'rro')
@@ -93,7 +93,7 @@ function systemMounts(privileged: boolean, pod: { hostNetwork: boolean; userName
   ];
 }
 
-/** @param imageSource where the content of an image volume is; undefined for a mount of a host path. */
+/** @param imageSource path of the content of an image volume; undefined for a mount of a host path. */
 async function requestedMount(
   files: MountFiles,
   { source, propagation, access, restrictions }: MountSpec,
@@ -111,33 +111,33 @@ async function requestedMount(
     checkKernelTarget(target, 'image', `${field}.container_path`);
     return mount(imageSource, []);
   }
-  // A directory that was just made is not what may be mounted over /proc.
+  // A new directory may not be mounted over /proc.
   const rejected = isKernelTarget(target) ? 'all' : files.absentMountSourcesToReject;
   const path = await hostPath(files, 'hostPath' in source ? source.hostPath : '', `${field}.host_path`, rejected);
   const on = await files.mountOf(path);
   checkKernelTarget(target, on.type, `${field}.container_path`);
   checkPropagation(propagation, on, field);
-  // The runtime remounts with what is named alone: what the node forbids on it stays forbidden.
+  // The runtime remounts with the listed options only: keep the restrictions of the node.
   return mount(path, on.restrictions);
 }
 
-/** As containerd and CRI-O refuse them: without a peer or a master such a mount would quietly do nothing. */
+/** As in containerd and CRI-O: without a peer or a master the propagation would have no effect. */
 function checkPropagation(propagation: MountSpec['propagation'], on: MountFacts, field: string): void {
   const where = `the mount at ${on.mountPoint} on the node`;
   if (propagation === 'rshared' && !on.shared) {
-    throw invalidArgument(`${field}.propagation`, `cannot be BIDIRECTIONAL: ${where} is not shared`);
+    throw invalidArgument(`${field}.propagation`, `must not be BIDIRECTIONAL: ${where} is not shared`);
   }
   if (propagation === 'rslave' && !on.shared && !on.slave) {
     throw invalidArgument(
       `${field}.propagation`,
-      `cannot be HOST_TO_CONTAINER: ${where} is neither shared nor a slave`,
+      `must not be HOST_TO_CONTAINER: ${where} is neither shared nor a slave`,
     );
   }
 }
 
 /**
- * The kernel follows a link at mount time anyway; resolving here gives a clear error. A directory is made where nothing is,
- * as containerd and CRI-O do, except at the paths in `rejected`.
+ * The kernel follows links at mount time; resolving them here results in a clear error. A missing path is created as a
+ * directory, as in containerd and CRI-O, except for the paths in `rejected`.
  */
 async function hostPath(
   files: MountFiles,
@@ -153,6 +153,6 @@ async function hostPath(
     await files.makeDirectory(path);
     return (await files.resolve(path)) ?? path;
   } catch (error) {
-    throw invalidArgument(field, `${JSON.stringify(path)} cannot be used: ${messageOf(error)}`);
+    throw invalidArgument(field, `${JSON.stringify(path)} is not accessible: ${messageOf(error)}`);
   }
 }

@@ -8,7 +8,7 @@ const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /**
  * The argument vector: `command` replaces the image's Entrypoint and then Cmd too; `args` replaces Cmd (the table in the
  * Kubernetes documentation, "Define a Command and Arguments").
- * @throws CriError INVALID_ARGUMENT when nothing is left to run.
+ * @throws CriError INVALID_ARGUMENT when there is no command.
  */
 export function containerArgs(
   { command, args }: Pick<ContainerSpec, 'command' | 'args'>,
@@ -17,8 +17,8 @@ export function containerArgs(
   const entrypoint = command.length > 0 ? command : image.Entrypoint;
   const rest = args.length > 0 || command.length > 0 ? args : image.Cmd;
   const argv = [...entrypoint, ...rest];
-  if (argv.length === 0) throw invalidArgument('config.command', 'is empty, and the image names no command either');
-  if (argv[0] === '') throw invalidArgument('config.command', 'its first word, the program, must not be empty');
+  if (argv.length === 0) throw invalidArgument('config.command', 'is empty, and the image has no command');
+  if (argv[0] === '') throw invalidArgument('config.command', 'the first element, the program, must not be empty');
   argv.forEach((word) => {
     checkNoNul("the image's Entrypoint and Cmd", word);
   });

@@ -6,16 +6,16 @@ import { defined } from '../../../utils/object.ts';
 
 type Machine = Pick<HostFacts, 'swapAccounting' | 'hugetlbController' | 'unifiedCgroups'>;
 
-/** Lifts a limit on cgroup v1: near the most that the kernel takes, since crun 1.8 cannot write a negative number there. */
+/** "No limit" on cgroup v1: close to the kernel's maximum, since crun 1.8 cannot write a negative number there. */
 const LIFTED_QUOTA = 17_179_869_184_000;
-/** The kernel's own, in microseconds. */
+/** The kernel's default, in microseconds. */
 const DEFAULT_PERIOD = 100_000;
-/** PAGE_COUNTER_MAX in bytes: no limit, in the kernel's own words on cgroup v1. */
+/** PAGE_COUNTER_MAX in bytes: the kernel's value for "no limit" on cgroup v1. */
 const NO_LIMIT = 2 ** 63 - 4096;
 
 /**
  * A new container's limits as `linux.resources`; oom_score_adj belongs to the process and is not here.
- * @param machine what the kernel can limit. @throws CriError FAILED_PRECONDITION for a limit that this machine cannot keep.
+ * @param machine limits that the kernel supports. @throws CriError FAILED_PRECONDITION for an unsupported limit.
  */
 export function ociResources(limits: ResourceLimits, machine: Machine): OciResources {
   const limit = finite(limits.memory);
@@ -28,16 +28,16 @@ export function ociResources(limits: ResourceLimits, machine: Machine): OciResou
       cpus: limits.cpusetCpus,
       mems: limits.cpusetMems,
     },
-    // Kubernetes without LimitedSwap: a container swaps nothing.
+    // Kubernetes without LimitedSwap: a container has no swap.
     memory: { limit, swap: finite(swap) },
     most: undefined,
   });
 }
 
 /**
- * A change of limits as the document of `crun update`: "no limit" lifts one that may be there.
- * @param update what changes. @param held all limits from then on.
- * @throws CriError FAILED_PRECONDITION for a limit that this machine cannot keep.
+ * A change of limits as the document of `crun update`: "no limit" removes an existing limit.
+ * @param update the changed limits. @param held all limits after the update.
+ * @throws CriError FAILED_PRECONDITION for a limit that this machine does not support.
  */
 export function limitsUpdate(update: ResourceLimits, held: ResourceLimits, machine: Machine): OciResources {
   const hasQuota = update.cpuQuota !== undefined || update.cpuPeriod !== undefined;
@@ -58,7 +58,7 @@ export function limitsUpdate(update: ResourceLimits, held: ResourceLimits, machi
   });
 }
 
-/** Swap follows the memory, unless there is a limit of its own that is still one. */
+/** The swap limit follows the memory limit, unless it has its own. */
 function swapBeside(memory: Limit | undefined, held: ResourceLimits, machine: Machine): Limit | undefined {
   if (memory === undefined || !machine.swapAccounting) return undefined;
   const { memorySwap } = held;
@@ -74,18 +74,18 @@ function resources(
     cpu: Partial<Record<'shares' | 'quota' | 'period', number | undefined>> &
       Partial<Record<'cpus' | 'mems', string | undefined>>;
     memory: Record<'limit' | 'swap', number | undefined>;
-    /** What stands for "no limit" of huge pages; undefined: it is left out. */
+    /** The value for "no limit" of huge pages; undefined: omitted. */
     most: number | undefined;
   },
 ): OciResources {
   const unkept = hugepages.findIndex(({ limit }) => typeof limit === 'number' && limit > 0);
   if (unkept >= 0 && !machine.hugetlbController) {
     const at = `${field}.hugepage_limits[${String(unkept)}]`;
-    throw failedPrecondition(`${at}: this machine has no hugetlb cgroup controller, so no limit can be kept`);
+    throw failedPrecondition(`${at}: this machine has no hugetlb cgroup controller`);
   }
   const cpu = defined(values.cpu);
   const memory = defined(values.memory);
-  // The kubelet sends a zero for every size of the node, which without the controller cannot be written anywhere.
+  // The kubelet sends zero for every size of the node, also without the controller.
   const pages = (machine.hugetlbController ? hugepages : []).flatMap(({ pageSize, limit }) => {
     const most = limit === 'unlimited' ? values.most : limit;
     return most === undefined ? [] : [{ pageSize, limit: most }];

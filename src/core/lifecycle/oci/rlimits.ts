@@ -1,11 +1,11 @@
 import type { Rlimit } from '../../model/rlimits.ts';
 
-/** systemd's default. Programs that use select(2) or go through all descriptors need no more, others raise it themselves. */
+/** systemd's default. Programs that use select(2) or iterate over all descriptors need a low one, others raise it. */
 const SOFT_NOFILE = 1024;
 
 /**
- * The limits of a container's processes: those that were asked for, none above what this process has itself. The others are
- * inherited, except for the soft limit of open files: Node.js raises its own to the hard one when it starts.
+ * The limits of a container's processes: the configured ones, at most those of this process. The others are inherited, except
+ * the soft limit of open files, which Node.js raises to the hard limit at start.
  */
 export function containerRlimits(wanted: readonly Rlimit[], ownHard: ReadonlyMap<string, number>): Rlimit[] {
   const nofile = ownHard.get('RLIMIT_NOFILE') ?? SOFT_NOFILE;
@@ -17,9 +17,9 @@ export function containerRlimits(wanted: readonly Rlimit[], ownHard: ReadonlyMap
   });
 }
 
-/** Which of the limits that were asked for this process cannot give, in words for the operator. */
+/** The configured limits that exceed those of this process, as a message for the operator. */
 export function unattainable(wanted: readonly Rlimit[], ownHard: ReadonlyMap<string, number>): string[] {
   return wanted
     .filter(({ type, hard }) => hard > (ownHard.get(type) ?? Infinity))
-    .map(({ type, hard }) => `${type} ${String(hard)} is above the server's own ${String(ownHard.get(type))}`);
+    .map(({ type, hard }) => `${type} ${String(hard)} is above the server's ${String(ownHard.get(type))}`);
 }

@@ -1,12 +1,12 @@
 const EPERM = 1;
 const ENOSYS = 38;
-/** CLONE_NEW* except the time namespace's, which clone(2) takes for exit signals: what makes a namespace. */
+/** The CLONE_NEW* flags, except that of the time namespace, which clone(2) interprets as an exit signal. */
 const NAMESPACE_FLAGS = 0x7e02_0000;
 const AF_VSOCK = 40;
-/** Values of personality(2) that programs ask for: Linux, with and without UNAME26 and the query. */
+/** Allowed values of personality(2): Linux, with and without UNAME26, and the query. */
 const PERSONALITIES = [0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/** What programs without special rights need, by subject. Names are those of syscalls(2) on every architecture. */
+/** System calls of unprivileged programs, by subject. Names are those of syscalls(2) on every architecture. */
 const ALWAYS: readonly string[] = `
 accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmmsg_time64 recvmsg send
 sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair
@@ -49,7 +49,7 @@ arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls getrandom sys
   .trim()
   .split(/\s+/);
 
-/** What a capability opens (capabilities(7) says which call needs which). */
+/** System calls that each capability allows (capabilities(7)). */
 const BY_CAPABILITY: Readonly<Record<string, readonly string[]>> = {
   CAP_BPF: ['bpf'],
   CAP_DAC_READ_SEARCH: ['open_by_handle_at'],
@@ -114,13 +114,13 @@ export function defaultSeccompFilter(bounding: readonly string[], architecture: 
     syscalls: [
       allow([...ALWAYS, ...granted]),
       ...PERSONALITIES.map((value) => allow(['personality'], argument(0, 'SCMP_CMP_EQ', value))),
-      // A container that talks on AF_VSOCK would reach the hypervisor past every network namespace.
+      // AF_VSOCK reaches the hypervisor independent of network namespaces.
       allow(['socket'], argument(0, 'SCMP_CMP_NE', AF_VSOCK)),
       ...(granted.has('clone')
         ? []
         : [
             allow(['clone'], argument(0, 'SCMP_CMP_MASKED_EQ', NAMESPACE_FLAGS, 0)),
-            // Its flags lie in memory, where no filter sees them; ENOSYS makes the C library use clone(2).
+            // Its flags are in memory, which a filter cannot read; ENOSYS makes the C library use clone(2).
             { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
           ]),
     ],

@@ -3,13 +3,13 @@ import type { PlatformFiles } from '../../model/platform-files.ts';
 import type { SeccompProfile } from '../../model/security.ts';
 import { defaultSeccompFilter } from './seccomp-default.ts';
 
-/** Bytes that a seccomp profile may have; the largest known ones have some 20 KiB. */
+/** Maximum bytes of a seccomp profile; the largest known ones have about 20 KiB. */
 const PROFILE_BYTES = 4 * 1024 * 1024;
 
 /**
- * The seccomp filter of `linux.seccomp`: none, the OCI document of a file, or our own allow list.
- * @param bounding the container's bounding set, which decides what the allow list holds.
- * @throws CriError INVALID_ARGUMENT for a profile file that cannot be used.
+ * The seccomp filter of `linux.seccomp`: none, the OCI document of a file, or the default allow list.
+ * @param bounding the container's bounding set, on which the allow list depends.
+ * @throws CriError INVALID_ARGUMENT for an invalid profile file.
  */
 export async function seccompFilter(
   files: Pick<PlatformFiles, 'read'>,
@@ -25,11 +25,11 @@ export async function seccompFilter(
   try {
     const document: unknown = JSON.parse(text.toString('utf8'));
     if (typeof document !== 'object' || document === null || !('defaultAction' in document)) {
-      throw invalidArgument(field, `${path} holds no seccomp profile: "defaultAction" is missing`);
+      throw invalidArgument(field, `${path} is not a seccomp profile: "defaultAction" is missing`);
     }
     return document;
   } catch (error) {
-    if (error instanceof SyntaxError) throw invalidArgument(field, `${path} is no JSON: ${error.message}`);
+    if (error instanceof SyntaxError) throw invalidArgument(field, `${path} is not valid JSON: ${error.message}`);
     throw error;
   }
 }

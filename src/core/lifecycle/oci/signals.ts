@@ -1,10 +1,10 @@
 import { constants } from 'node:os';
 
-/** First and last real-time signal as glibc numbers them (signal(7)). */
+/** First and last real-time signal in glibc (signal(7)). */
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
 const SIGTERM = 15;
-/** Names of Linux that Node.js does not list. */
+/** Linux names that Node.js lacks. */
 const MORE: Record<string, number> = { SIGCLD: 17, SIGIOT: 6, SIGPOLL: 29 };
 
 /**
@@ -27,7 +27,7 @@ export function signalNumber(text: string): number | undefined {
   return signals[full];
 }
 
-/** The number of an image's `StopSignal`; SIGTERM without one, and for one that nobody knows. */
+/** The number of an image's `StopSignal`; SIGTERM without one, and for an unknown one. */
 export function imageStopSignal(text: string): number {
   return signalNumber(text) ?? SIGTERM;
 }

@@ -19,7 +19,7 @@ import { seccompFilter } from './security.ts';
 import { checkMapped } from './users.ts';
 import type { ContainerUser } from './users.ts';
 
-/** Everything a container's `config.json` is made of. */
+/** The inputs of a container's `config.json`. */
 export interface SpecInputs {
   containerId: string;
   asked: ContainerSpec;
@@ -27,15 +27,15 @@ export interface SpecInputs {
   rootfs: string;
   user: ContainerUser;
   placement: Placement;
-  /** The PID namespace to join when the request asks for another container's (NamespaceMode TARGET). */
+  /** The PID namespace of another container to join (NamespaceMode TARGET). */
   targetPidNamespace: string | undefined;
   mounts: PreparedMounts;
-  /** undefined: confined by none. */
+  /** undefined: unconfined. */
   apparmorProfile: string | undefined;
   host: HostFacts;
   /** -1 for no limit. */
   pidsLimit: number;
-  /** Limits of processes that the configuration asks for. */
+  /** Configured resource limits of processes. */
   rlimits: readonly Rlimit[];
   pod: {
     files: PodFiles;
@@ -79,7 +79,7 @@ export async function ociSpec(files: PlatformFiles, inputs: SpecInputs): Promise
       rlimits: containerRlimits(inputs.rlimits, host.hardLimits),
       noNewPrivileges: security.noNewPrivileges,
       ...(inputs.apparmorProfile !== undefined && { apparmorProfile: inputs.apparmorProfile }),
-      // Lowering it below the own value takes CAP_SYS_RESOURCE: the nearest possible value is used.
+      // Lowering it below the server's value requires CAP_SYS_RESOURCE: the nearest possible value is used.
       oomScoreAdj: Math.max(asked.resources.oomScoreAdj ?? 0, host.minOomScoreAdj),
     },
     mounts: await containerMounts(files, asked, podMounts, inputs.mounts),
@@ -87,7 +87,7 @@ export async function ociSpec(files: PlatformFiles, inputs: SpecInputs): Promise
     linux: {
       namespaces: [
         ...namespaces(asked.pid, inputs.placement, inputs.targetPidNamespace),
-        // The cgroups of the node are not a container's to see. On v1 a container has its own ones mounted anyway.
+        // A container must not see the cgroups of the node. On v1 it has only its own ones mounted.
         ...(host.unifiedCgroups && !privileged ? [{ type: 'cgroup' as const }] : []),
       ],
       ...idMappings(pod.userNamespace),
@@ -105,23 +105,23 @@ export async function ociSpec(files: PlatformFiles, inputs: SpecInputs): Promise
   };
 }
 
-/** A user namespace that is joined by its file is described all the same: the runtime gives devices and terminals owners by it. */
+/** The mapping is described even when the user namespace is joined by its file: the runtime sets owners of devices and terminals by it. */
 function idMappings(range: IdRange | undefined): Pick<OciLinux, 'uidMappings' | 'gidMappings'> {
   if (range === undefined) return {};
   const mapping = { containerID: 0, hostID: range.hostId, size: range.size };
   return { uidMappings: [mapping], gidMappings: [mapping] };
 }
 
-/** What a container says of its user namespace is what its pod says, or nothing. @throws CriError INVALID_ARGUMENT */
+/** The user namespace of a container must be that of its pod, or absent. @throws CriError INVALID_ARGUMENT */
 function checkUserNamespace(container: ContainerSpec['userNamespace'], pod: IdRange | undefined): void {
   if (container === undefined) return;
   const own = container === 'node' ? undefined : container;
   if (own?.hostId === pod?.hostId && own?.size === pod?.size) return;
   const field = 'config.linux.security_context.namespace_options.userns_options';
-  throw invalidArgument(field, "must be the pod's own, or absent");
+  throw invalidArgument(field, "must be the same as the pod's, or absent");
 }
 
-/** Annotations that do not reach past the container: crun takes orders by some, and has systemd set properties. */
+/** Annotations without the options of crun and systemd, which could affect more than the container. */
 function harmless(annotations: Record<string, string>): Record<string, string> {
   const orders = ['run.oci.', 'org.systemd.property.'];
   return Object.fromEntries(
@@ -140,7 +140,7 @@ function namespaces(pid: ContainerPid, placement: Placement, target: string | un
   if (typeof pid === 'object' && target !== undefined) list.push({ type: 'pid', path: target });
   if (pid === 'pod') {
     if (shared.pid === undefined) {
-      const problem = 'POD needs a pod whose own namespace_options.pid is POD too; ask for CONTAINER';
+      const problem = 'POD requires a pod with namespace_options.pid POD; use CONTAINER';
       throw invalidArgument('config.linux.security_context.namespace_options.pid', problem);
     }
     list.push({ type: 'pid', path: shared.pid });
@@ -148,7 +148,7 @@ function namespaces(pid: ContainerPid, placement: Placement, target: string | un
   return list;
 }
 
-/** A mount that is to be shared with the node needs a root that is shared or slave (mount_namespaces(7)). */
+/** Mount propagation with the node requires a root that is shared or slave (mount_namespaces(7)). */
 function rootfsPropagation(mounts: readonly MountSpec[]): string {
   const wanted = mounts.map(({ propagation }) => propagation);
   if (wanted.includes('rshared')) return 'rshared';

@@ -2,7 +2,7 @@ import { invalidArgument } from '../../model/errors.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { UserChoice } from '../../model/security.ts';
 
-/** The ids a container's process runs with. */
+/** The ids of a container's process. */
 export interface ContainerUser {
   uid: number;
   gid: number;
@@ -28,10 +28,10 @@ const MAX_ID = 4_294_967_294n;
 const CONTEXT = 'config.linux.security_context';
 
 /**
- * Finds the ids to run with: the request's before the image's `User` (`user[:group]`, names or numbers), names looked up in
- * the image's own passwd and group files.
+ * Resolves the ids of the process: those of the request, else of the image's `User` (`user[:group]`, names or numbers). Names
+ * are looked up in the image's passwd and group files.
  * @param files contents of /etc/passwd and /etc/group in the root file system, empty where missing.
- * @throws CriError INVALID_ARGUMENT for a name the image does not know.
+ * @throws CriError INVALID_ARGUMENT for a name that the image does not have.
  */
 export function resolveUser(
   asked: UserChoice,
@@ -52,12 +52,12 @@ export function resolveUser(
 
 /**
  * Checks that the ids of a container exist in its pod's user namespace.
- * @throws CriError INVALID_ARGUMENT naming the field and the first id that does not.
+ * @throws CriError INVALID_ARGUMENT naming the field and the first missing id.
  */
 export function checkMapped(user: ContainerUser, { size }: IdRange): void {
   const check = (field: string, id: number | undefined) => {
     if (id === undefined || id < size) return;
-    const problem = `id ${String(id)} is not mapped: the pod's user namespace has ids 0 to ${String(size - 1)}`;
+    const problem = `id ${String(id)} is not mapped; the pod's user namespace has ids 0 to ${String(size - 1)}`;
     throw invalidArgument(`${CONTEXT}.${field}`, problem);
   };
   check('run_as_user', user.uid);
@@ -99,7 +99,8 @@ function lookupGroup(group: string, groups: GroupEntry[]): number {
 }
 
 function toId(field: string, id: bigint): number {
-  if (id < 0n || id > MAX_ID) throw invalidArgument(field, `${id.toString()} is no id: 0 to ${MAX_ID.toString()}`);
+  if (id < 0n || id > MAX_ID)
+    throw invalidArgument(field, `${id.toString()} is not an id from 0 to ${MAX_ID.toString()}`);
   return Number(id);
 }
 

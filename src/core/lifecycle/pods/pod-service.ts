@@ -110,7 +110,7 @@ export class PodService {
    * Makes and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or that is still
    * under way, gives the first attempt's pod. Nothing stays when it fails, or when its caller has left or its deadline has
    * passed before it was done; a repeat then makes another pod once that is cleaned up.
-   * @param request kept for whoever parsed it; two requests are the same when theirs are equal.
+   * @param request recorded for its parser; two requests are the same when these are equal.
    * @param signal ends what the pod waits for.
    * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE; the signal's reason.
    */

@@ -1,14 +1,13 @@
 import { z } from 'zod';
 
-/** An integer of any size, stored as its decimal digits; reading format 1 gives the integer itself. */
+/** An integer of any size, stored as its decimal digits; format 1 has the integer itself. */
 export const integer = z.codec(z.union([z.string().regex(/^-?\d+$/), z.bigint()]), z.bigint(), {
   decode: (digits) => BigInt(digits),
   encode: (value) => value.toString(),
 });
 
 /**
- * Strings by arbitrary keys, such as labels, stored as they are. Zod's own record drops the key `__proto__`, which the user
- * may have chosen.
+ * Strings by arbitrary keys, such as labels, stored unchanged. Zod's record type drops the key `__proto__`, which is valid.
  */
 export const dictionary = z.custom<Record<string, string>>(
   (value) =>
@@ -19,12 +18,12 @@ export const dictionary = z.custom<Record<string, string>>(
   'must be an object of strings',
 );
 
-/** A value that is JSON already, stored as it is. */
+/** A JSON value, stored unchanged. */
 export function json<T extends object>() {
   return z.custom<T>(isObject, 'must be an object');
 }
 
-/** Records of one kind, those of earlier versions too, which `upgrade` turns into what is written now. */
+/** Records of one kind, including those of earlier versions, which `upgrade` converts to the current format. */
 export function upgraded<S extends z.ZodObject>(
   schema: S,
   upgrade: (stored: Record<string, unknown>) => object,

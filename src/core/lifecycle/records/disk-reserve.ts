@@ -4,10 +4,10 @@ import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { ROOT } from '../../state-layout.ts';
 import { isErrno } from '../../../utils/errors.ts';
 
-/** Room for the ends of some hundred containers. */
+/** Space for the exits of some hundred containers. */
 const BYTES = 1024 * 1024;
 
-/** A file that keeps room on the records' file system for what must be written when the disk is full: ends and stops. */
+/** A file that reserves space on the records' filesystem for exits and stops, which must be written when the disk is full. */
 export class DiskReserve {
   readonly #path: string;
 
@@ -16,7 +16,7 @@ export class DiskReserve {
     this.#path = join(root, ROOT.reserve);
   }
 
-  /** Makes the file where it is missing. On a full or read-only disk there is none until a later call. */
+  /** Creates the missing file. On a full or read-only disk a later call creates it. */
   async fill(): Promise<void> {
     try {
       if ((await stat(this.#path)).size === BYTES) return;
@@ -26,7 +26,7 @@ export class DiskReserve {
     await writeFileAtomic(this.#path, Buffer.alloc(BYTES)).catch(() => undefined);
   }
 
-  /** Gives the room up. Returns whether there was any. */
+  /** Releases the space. Returns whether there was any. */
   async release(): Promise<boolean> {
     try {
       await rm(this.#path);

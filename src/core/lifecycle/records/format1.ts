@@ -1,9 +1,9 @@
-/** Fields whose keys and values are the user's: nothing in them is a tag. */
+/** Fields with arbitrary keys and values of the user: they have no tags. */
 const DICTIONARIES = new Set(['labels', 'annotations', 'sysctls', 'unified', 'options', 'Labels']);
 
 /**
- * Reads JSON of format 1, in which `{"$bigint":"1"}` stands for a bigint and `{"$bytes":"<base64>"}` for a Buffer.
- * @throws SyntaxError for text that is not JSON.
+ * Reads JSON of format 1, in which `{"$bigint":"1"}` is a bigint and `{"$bytes":"<base64>"}` a Buffer.
+ * @throws SyntaxError for invalid JSON.
  */
 export function readFormat1(text: string): unknown {
   return JSON.parse(text, revive);

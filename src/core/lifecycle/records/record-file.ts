@@ -11,27 +11,27 @@ const content = z.object({
 });
 const oldContent = z.object({ record: z.unknown() });
 
-/** How records of one kind are stored: decoding gives what is kept in memory, encoding what JSON can hold. */
+/** The schema of records of one kind: decoding results in the value in memory, encoding in a JSON value. */
 export type RecordSchema<T> = z.ZodType<T>;
 
-/** A record with the number of the write that made it; of two copies the higher one is the newer. */
+/** A record with the revision of its write; the higher revision of two files is the newer one. */
 export interface Revision<T> {
   revision: number;
   record: T;
 }
 
-/** The text of a record's file. */
+/** The content of a record's file. */
 export function formatRecord<T>(schema: RecordSchema<T>, { revision, record }: Revision<T>): string {
   return `${JSON.stringify({ format: FORMAT, revision, record: z.encode(schema, record) }, undefined, 2)}\n`;
 }
 
-/** The text of a copy that says: the record of this revision was removed, though its file may still be there. */
+/** The content of a backup that marks the record of this revision as removed, although its file may still exist. */
 export function formatRemoval(revision: number): string {
   return `${JSON.stringify({ format: FORMAT, revision, removed: true })}\n`;
 }
 
 /**
- * The record that a file holds, in the present format or an older one; undefined when it says that it was removed.
+ * The record of a file, in the current format or an older one; undefined when it is marked as removed.
  * @throws CriError FAILED_PRECONDITION for a format of a later version; Error for a damaged file.
  */
 export function parseRecord<T>(schema: RecordSchema<T>, path: string, text: string): Revision<T | undefined> {
@@ -39,11 +39,11 @@ export function parseRecord<T>(schema: RecordSchema<T>, path: string, text: stri
   const { format } = envelope.parse(stored);
   if (format > FORMAT) {
     throw failedPrecondition(
-      `${path}: format ${String(format)}, from a later version of this server; this one reads up to ` +
-        `${String(FORMAT)}: install the later version again, or empty the root directory with its "wipe"`,
+      `${path}: format ${String(format)} was written by a later version of this server; this version supports up to ` +
+        `${String(FORMAT)}; install the later version, or remove the data with its "wipe"`,
     );
   }
-  // It told integers and bytes by tags among the data, which a label could look like.
+  // It marked integers and bytes by tags in the data, which could be confused with labels.
   if (format === 1) {
     const { record } = oldContent.parse(readFormat1(text));
     return { revision: 0, record: z.decode(schema, record) };

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { isErrno } from '../../../utils/errors.ts';
 
 /**
- * Copies of records on another file system, which a reboot empties: they bring back a record whose own file is damaged, and
- * hold what its file system, full or read-only, has no room for. They are not synced, since they live in memory.
+ * Backups of records on another filesystem, which a reboot empties: they restore a record whose file is damaged, and store
+ * records while the filesystem of the records is full or read-only. They are not synced, since they are in memory.
  */
 export class RecordMirror {
   readonly #directory: string;
@@ -13,7 +13,7 @@ export class RecordMirror {
     this.#directory = directory;
   }
 
-  /** The texts by file name; a copy that cannot be read counts for nothing. */
+  /** The contents by file name; an unreadable backup is ignored. */
   async load(): Promise<Map<string, string>> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const texts = new Map<string, string>();
@@ -25,7 +25,7 @@ export class RecordMirror {
     return texts;
   }
 
-  /** Whether it could be written; a full state directory must not fail what the record itself has room for. */
+  /** Whether it was written; a full state directory must not fail the write of the record. */
   async write(name: string, text: string): Promise<boolean> {
     const path = join(this.#directory, name);
     try {
@@ -33,7 +33,7 @@ export class RecordMirror {
       await rename(`${path}.tmp`, path);
       return true;
     } catch {
-      // An older copy would be taken for the truth.
+      // An older backup would be taken for the current record.
       await this.remove(name);
       return false;
     }

@@ -13,17 +13,17 @@ import { RecordMirror } from './record-mirror.ts';
 
 const SUFFIX = '.json';
 const SET_ASIDE = '.json.corrupt';
-/** Milliseconds until what could not be written is tried again. */
+/** Milliseconds until a failed write is retried. */
 const RETRY_MS = 5000;
 
-/** What there are records of. */
+/** The kind of records. */
 export type RecordKind = 'sandboxes' | 'containers' | 'images';
 
-/** Where the records of every kind are. */
+/** Directories of the records of every kind. */
 export interface RecordsPlace {
-  /** Directory of durable data; the records of a kind lie in a directory of its name. */
+  /** Directory of durable data; the records of a kind are in a directory with its name. */
   root: string;
-  /** Directory that a reboot empties, on another file system; copies lie in `records/<kind>`. */
+  /** Directory that a reboot empties, on another filesystem; backups are in `records/<kind>`. */
   state: string;
   reserve: DiskReserve;
 }
@@ -34,7 +34,7 @@ export interface RecordStoreOptions<T> {
 }
 
 /**
- * Durable records of one kind, a JSON file an object, all of them in memory too. One process writes a directory.
+ * Durable records of one kind: one JSON file per object, and all of them in memory. Only one process writes a directory.
  */
 export class RecordStore<T extends { readonly id: string }> {
   readonly #directory: string;
@@ -44,9 +44,9 @@ export class RecordStore<T extends { readonly id: string }> {
   readonly #logger: Logger;
   readonly #records = new Map<string, Revision<T>>();
   readonly #setAside = new Set<string>();
-  /** Copies of records whose own file is missing. */
+  /** Backups of records whose file is missing. */
   readonly #lost = new Map<string, T>();
-  /** Ids whose file is not as memory has it. */
+  /** Ids whose file differs from memory. */
   readonly #unsaved = new Set<string>();
   readonly #writes = new KeyedLock();
   #retry: NodeJS.Timeout | undefined;
@@ -60,10 +60,10 @@ export class RecordStore<T extends { readonly id: string }> {
   }
 
   /**
-   * Reads the directory, which is made when missing. A damaged record comes back from its copy; without one it is renamed to
-   * `*.corrupt` and reported, so that it does not keep the server from the others, and {@link isSetAside} knows its id.
-   * @throws CriError FAILED_PRECONDITION, naming the file, when one cannot be read or a later version has written it:
-   *   to go on without the record would be to remove what runs of it.
+   * Reads the directory, which is created when missing. A damaged record is restored from its backup; without one it is renamed
+   * to `*.corrupt` and logged, so that it does not block the others, and {@link isSetAside} returns true for its id.
+   * @throws CriError FAILED_PRECONDITION, naming the file, when one cannot be read or was written by a later version:
+   *   without the record its pod or container would be removed as an orphan.
    */
   async load(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
@@ -85,8 +85,8 @@ export class RecordStore<T extends { readonly id: string }> {
   }
 
   /**
-   * Whether a damaged record of this id lies aside. What runs of it is nobody's to remove: it ends when an operator deletes
-   * the `*.corrupt` file and starts the server again.
+   * Whether a damaged record of this id was renamed. Its pod or container must not be removed until an operator deletes the
+   * `*.corrupt` file and restarts the server.
    */
   isSetAside(id: string): boolean {
     return this.#setAside.has(id);
@@ -101,18 +101,18 @@ export class RecordStore<T extends { readonly id: string }> {
     return [...this.#records.values()].map(({ record }) => record);
   }
 
-  /** Copies of records that {@link load} found no file of, by id: what is left of them can be removed by what they say. */
+  /** Backups of records without a file, by id: they describe the leftovers to remove. */
   lost(): ReadonlyMap<string, T> {
     return this.#lost;
   }
 
-  /** Drops the copy of a lost record. */
+  /** Removes the backup of a lost record. */
   async forget(id: string): Promise<void> {
     this.#lost.delete(id);
     await this.#mirror.remove(nameOf(id));
   }
 
-  /** Writes a record durably, then shows it: nothing of it is seen when it cannot be written. */
+  /** Writes a record durably, then makes it visible; not visible when the write fails. */
   put(record: T): Promise<void> {
     return this.#writes.run(record.id, async () => {
       const next = this.#next(record);
@@ -124,8 +124,8 @@ export class RecordStore<T extends { readonly id: string }> {
   }
 
   /**
-   * Shows a record of what has happened already, such as an end, and writes it. Where it cannot be written, on a full or
-   * read-only disk, that is reported and tried again until it can; a restart of the server finds it in the copy.
+   * Makes a record of a past change, such as an exit, visible, and writes it. On a full or read-only disk the failure is logged
+   * and the write retried; a restarted server reads the backup.
    */
   settle(record: T): Promise<void> {
     return this.#writes.run(record.id, async () => {
@@ -136,12 +136,12 @@ export class RecordStore<T extends { readonly id: string }> {
     });
   }
 
-  /** Removes a record; no error when there is none. A file that cannot be removed is removed later, as {@link settle}. */
+  /** Removes a record; no error when there is none. A failed removal is retried, as in {@link settle}. */
   delete(id: string): Promise<void> {
     return this.#writes.run(id, async () => {
       const revision = this.#records.get(id)?.revision ?? 0;
       this.#records.delete(id);
-      // Never a copy without the record: it would be taken for a lost one's.
+      // No backup without a record: it would be taken for that of a lost record.
       await this.#mirror.remove(nameOf(id));
       if (!(await this.#save(id))) await this.#mirror.write(nameOf(id), formatRemoval(revision));
     });
@@ -151,33 +151,33 @@ export class RecordStore<T extends { readonly id: string }> {
     const id = idOf(name.slice(0, -SUFFIX.length));
     const path = join(this.#directory, name);
     const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-      const remedy = 'correct what keeps it from being read, and start again; nothing was changed';
-      throw failedPrecondition(`${path}: cannot be read (${messageOf(cause)}): ${remedy}`, cause);
+      const remedy = 'make it readable and restart the server; nothing was changed';
+      throw failedPrecondition(`${path}: cannot be read (${messageOf(cause)}); ${remedy}`, cause);
     });
     const newer = copy === undefined ? undefined : this.#parseCopy(name, copy);
     try {
       const found = parseRecord(this.#schema, path, text);
-      if (found.record?.id !== id) throw new Error(`the file holds the record of ${String(found.record?.id)}`);
+      if (found.record?.id !== id) throw new Error(`the file has the record of ${String(found.record?.id)}`);
       if (newer !== undefined && supersedes(newer, found)) return await this.#restore(id, newer);
       this.#records.set(id, { revision: found.revision, record: found.record });
       await this.#mirror.write(name, text);
     } catch (error) {
       if (error instanceof CriError) throw error;
       if (newer?.record !== undefined) {
-        this.#logger.error('Restored a damaged record from its copy', { path, error: messageOf(error) });
+        this.#logger.error('Damaged record restored from its backup', { path, error: messageOf(error) });
         return this.#restore(id, newer);
       }
-      this.#logger.error('Set aside a damaged record; what runs of it is left alone', {
+      this.#logger.error('Damaged record renamed; its processes are left alone', {
         path: `${path}.corrupt`,
         error: messageOf(error),
-        remedy: `delete ${path}.corrupt and restart the server to have what is left of it removed`,
+        remedy: `delete ${path}.corrupt and restart the server to remove its leftovers`,
       });
       await rename(path, `${path}.corrupt`);
       this.#setAside.add(id);
     }
   }
 
-  /** Takes over what a copy says, and brings the file in line with it. */
+  /** Applies a backup, and updates the file. */
   async #restore(id: string, { revision, record }: Revision<T | undefined>): Promise<void> {
     if (record !== undefined) this.#records.set(id, { revision, record });
     if ((await this.#save(id)) && record === undefined) await this.#mirror.remove(nameOf(id));
@@ -200,7 +200,7 @@ export class RecordStore<T extends { readonly id: string }> {
     return writeFileAtomic(join(this.#directory, nameOf(revision.record.id)), formatRecord(this.#schema, revision));
   }
 
-  /** Brings the file in line with memory, or has it tried again. Returns whether it is. */
+  /** Updates the file from memory, or schedules a retry. Returns whether the file is current. */
   async #save(id: string): Promise<boolean> {
     try {
       await this.#saveWithReserve(id);
@@ -208,7 +208,7 @@ export class RecordStore<T extends { readonly id: string }> {
       return true;
     } catch (error) {
       if (!this.#unsaved.has(id)) {
-        this.#logger.warn('Cannot write a record; it is kept in memory and written later', {
+        this.#logger.warn('Writing a record failed; kept in memory and retried', {
           path: join(this.#directory, nameOf(id)),
           error: messageOf(error),
         });
@@ -252,12 +252,12 @@ function nameOf(id: string): string {
   return `${id.replace(':', '-')}${SUFFIX}`;
 }
 
-/** Whether a copy says more than the record's own file. */
+/** Whether a backup is newer than the record's file. */
 function supersedes(copy: Revision<unknown>, file: Revision<unknown>): boolean {
   return copy.record === undefined ? copy.revision >= file.revision : copy.revision > file.revision;
 }
 
-/** The id whose file has this name, without its suffix. */
+/** The id of the file with this name, without its suffix. */
 function idOf(name: string): string {
   return name.replace(/^(sha256)-/, '$1:');
 }

@@ -47,10 +47,15 @@ const refused: [context: Context, machine: AppArmor, code: StatusCode, message: 
     { apparmor: local('absent') },
     kernel(),
     StatusCode.FAILED_PRECONDITION,
-    /apparmor\.localhost_ref: no profile "absent" is loaded/,
+    /apparmor\.localhost_ref: profile "absent" is not loaded/,
   ],
-  [{ apparmorProfile: 'localhost/absent' }, kernel(), StatusCode.FAILED_PRECONDITION, /apparmor_profile: no profile/],
-  [{ apparmor: local('loaded') }, without, StatusCode.FAILED_PRECONDITION, /has no AppArmor/],
+  [
+    { apparmorProfile: 'localhost/absent' },
+    kernel(),
+    StatusCode.FAILED_PRECONDITION,
+    /apparmor_profile: profile "absent" is not loaded/,
+  ],
+  [{ apparmor: local('loaded') }, without, StatusCode.FAILED_PRECONDITION, /AppArmor is disabled or not supported/],
   [{ apparmor: local('') }, kernel(), StatusCode.INVALID_ARGUMENT, /must name a profile/],
   [{ apparmor: local('a\nb') }, kernel(), StatusCode.INVALID_ARGUMENT, /must name a profile/],
   [

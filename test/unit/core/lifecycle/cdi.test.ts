@@ -130,7 +130,7 @@ test('what cannot be given is refused by the name of the device', async (t) => {
     /v\/c=d: \/dev\/none-such does not exist/,
     FAILED_PRECONDITION,
   );
-  await refused({ deviceNodes: [node({ hostPath: '/etc/passwd' })] }, /is no device/, FAILED_PRECONDITION);
+  await refused({ deviceNodes: [node({ hostPath: '/etc/passwd' })] }, /is not a device/, FAILED_PRECONDITION);
   await refused(
     { deviceNodes: [node({ hostPath: '/dev/null', type: 'b' })] },
     /is of type "c", not "b"/,

@@ -6,7 +6,7 @@ test('an id is found by its unique beginning; an ambiguous one and an empty one 
   const objects = ['abc1', 'abd2', 'abd22'].map((id) => ({ id }));
   t.is(findById('container', objects, 'abc').id, 'abc1');
   t.is(findById('container', objects, 'abd2').id, 'abd2');
-  t.throws(() => findById('container', objects, 'ab'), { message: /begins several/ });
+  t.throws(() => findById('container', objects, 'ab'), { message: /is ambiguous/ });
   t.throws(() => findById('container', objects, ''), { message: /must not be empty/ });
   t.throws(() => findById('container', objects, 'zz'), { message: 'container "zz" not found' });
   t.is(lookupById('container', objects, 'zz'), undefined);

@@ -85,7 +85,7 @@ test('PID namespaces: a fresh one, the one of the pod, of the node, of another c
   t.deepEqual(await of({}, '/shared'), [{ type: 'pid', path: '/shared' }]);
   t.deepEqual(await of(withNamespaces({ pid: 2 }), '/shared'), []);
   t.deepEqual(await of(withNamespaces({ pid: 3, targetId: 'x' })), [{ type: 'pid', path: '/target' }]);
-  await t.throwsAsync(of({}), { code: StatusCode.INVALID_ARGUMENT, message: /pid: POD needs a pod/ } as object);
+  await t.throwsAsync(of({}), { code: StatusCode.INVALID_ARGUMENT, message: /pid: POD requires a pod/ } as object);
 });
 
 test("a container's user namespace is its pod's, or not named", async (t) => {
@@ -98,5 +98,5 @@ test("a container's user namespace is its pod's, or not named", async (t) => {
   t.deepEqual((await spec(own, { userNamespace })).linux.gidMappings, mapping);
   t.is((await spec(node)).linux.uidMappings, undefined);
   for (const wrong of [spec(own), spec(node, { userNamespace })])
-    await t.throwsAsync(wrong, { message: /userns_options: must be the pod's own, or absent/ });
+    await t.throwsAsync(wrong, { message: /userns_options: must be the same as the pod's, or absent/ });
 });

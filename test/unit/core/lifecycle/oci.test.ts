@@ -49,7 +49,7 @@ test('command and args replace entrypoint and cmd as Kubernetes documents it', (
   t.deepEqual(argv(['/c'], []), ['/c']);
   t.deepEqual(argv(['/c'], ['x']), ['/c', 'x']);
   t.throws(() => containerArgs(asked({}), { ...image, Entrypoint: [], Cmd: [] }), {
-    message: /names no command/,
+    message: /the image has no command/,
   });
   t.throws(() => containerArgs(asked({}), { ...image, Cmd: ['a\0b'] }), {
     message: /the image's Entrypoint and Cmd.*NUL/,
@@ -344,7 +344,7 @@ test('devices: a given one is allowed with its own permissions, what is no devic
   t.deepEqual(all.rules, [{ allow: true, access: 'rwm' }]);
   await t.throwsAsync(containerDevices(hostFiles, [{ ...request, hostPath: '/etc/passwd' }], false), {
     ...invalid,
-    message: /is no device/,
+    message: /is not a device/,
   });
 });
 
@@ -374,5 +374,5 @@ test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDe
   await writeFile(path, '{}');
   await t.throwsAsync(filter(2, path), { message: /defaultAction/ });
   await writeFile(path, '{');
-  await t.throwsAsync(filter(2, path), { message: /no JSON/ });
+  await t.throwsAsync(filter(2, path), { message: /not valid JSON/ });
 });

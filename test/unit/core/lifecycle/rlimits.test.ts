@@ -56,9 +56,7 @@ test('containers get no more than the server has, and 1024 as the soft limit of 
     { type: 'RLIMIT_NOFILE', soft: 512, hard: 512 },
   ]);
   t.deepEqual(unattainable([parseUlimit('nofile=20000')!, parseUlimit('core=unlimited')!], own), []);
-  t.deepEqual(unattainable([parseUlimit('nofile=1:20001')!], own), [
-    "RLIMIT_NOFILE 20001 is above the server's own 20000",
-  ]);
+  t.deepEqual(unattainable([parseUlimit('nofile=1:20001')!], own), ["RLIMIT_NOFILE 20001 is above the server's 20000"]);
 });
 
 test('no limit is the largest number of 64 bits in JSON, and comes back as it was', (t) => {

@@ -30,7 +30,7 @@ test('a parent of the other driver is refused, naming both', (t) => {
   refused('/kubepods/burstable/pod1', 'systemd', /is not a systemd slice, but the cgroup driver is "systemd"/);
   refused('/elsewhere/kubepods-pod1.slice', 'systemd', /is not a systemd slice/);
   refused('kubepods--pod1.slice', 'systemd', /is not a systemd slice/);
-  t.throws(() => parse('/a\nb', 'cgroupfs'), { message: /^config\.linux\.cgroup_parent: must hold no control/ });
+  t.throws(() => parse('/a\nb', 'cgroupfs'), { message: /^config\.linux\.cgroup_parent: must not contain control/ });
 });
 
 test('a pod without a parent has the configured one, or that of the driver', (t) => {

@@ -63,7 +63,7 @@ test('a record of a later version refuses the start and stays', async (t) => {
   await writeFile(join(path, 'newer.json'), '{"format":3,"record":{"id":"newer"}}');
   await t.throwsAsync(open(path), {
     code: StatusCode.FAILED_PRECONDITION,
-    message: /newer\.json: format 3, from a later version of this server.*install the later version again/,
+    message: /newer\.json: format 3 was written by a later version of this server.*install the later version/,
   } as object);
   t.deepEqual(await readdir(path), ['newer.json']);
 });
@@ -74,7 +74,7 @@ test('a record that cannot be read refuses the start and stays', async (t) => {
   await mkdir(join(path, 'bb.json'));
   await t.throwsAsync(open(path), {
     code: StatusCode.FAILED_PRECONDITION,
-    message: /bb\.json: cannot be read \(EISDIR.*start again/,
+    message: /bb\.json: cannot be read \(EISDIR.*restart the server/,
   } as object);
   t.deepEqual(await readdir(path), ['bb.json']);
 });
