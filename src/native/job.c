@@ -17,6 +17,8 @@
 enum { DRAIN_MS = 200 };
 /* Milliseconds after which a killed child that does not end is left to itself: it hangs in the kernel. */
 enum { KILL_MS = 1000 };
+/* Bytes that a pipe between a command and the server takes, where the system allows it: fewer changes between the two. */
+enum { PIPE_BYTES = 1 << 18 };
 
 int64_t now_ms(void) {
   struct timespec time;
@@ -40,17 +42,20 @@ static void close_once(int *fd) {
   *fd = -1;
 }
 
+bool is_offered(const struct job_pipe *mine) { return mine->plan.kind == FD_PIPE_IN || mine->plan.kind == FD_PIPE_OUT; }
+
 /* Makes the pipes of a command. The ends of the command are in the plans. */
 static bool make_pipes(struct job *job) {
   for (int i = 0; i < job->pipe_count; i++) {
     struct job_pipe *mine = &job->pipes[i];
     int ends[2];
     mine->fd = -1;
-    if (mine->plan.kind != FD_INPUT && mine->plan.kind != FD_CAPTURE && mine->plan.kind != FD_LINE) continue;
+    bool input = mine->plan.kind == FD_INPUT || mine->plan.kind == FD_PIPE_IN;
+    if (!input && mine->plan.kind != FD_CAPTURE && mine->plan.kind != FD_LINE && mine->plan.kind != FD_PIPE_OUT) continue;
     if (pipe2(ends, O_CLOEXEC) < 0) return false;
-    bool input = mine->plan.kind == FD_INPUT;
     mine->fd = ends[input ? 1 : 0];
     mine->plan.child_end = ends[input ? 0 : 1];
+    if (is_offered(mine)) fcntl(mine->fd, F_SETPIPE_SZ, PIPE_BYTES);
     if (fcntl(mine->fd, F_SETFL, O_NONBLOCK) < 0) return false;
   }
   return true;
@@ -110,7 +115,11 @@ void job_start(struct job *job, const struct step *step, int null, int hold, con
   }
   int error = errno;
   close_once(&ends[1]);
-  for (int i = 0; i < job->pipe_count; i++) close_once(&job->pipes[i].plan.child_end);
+  for (int i = 0; i < job->pipe_count; i++) {
+    /* An input without a reader cannot be opened, and the command may end at once. */
+    if (pid < 0 || job->pipes[i].plan.kind != FD_PIPE_IN) close_once(&job->pipes[i].plan.child_end);
+    if (pid > 0 && is_offered(&job->pipes[i])) job->offered = true;
+  }
   job->report_fd = ends[0];
   if (pid < 0) {
     errno = error;
@@ -137,11 +146,20 @@ void job_reaped(struct job *job, int wait_status) {
   job->reaped_at = now_ms();
 }
 
+void job_release(struct job *job) {
+  for (int i = 0; i < job->pipe_count && job->offered; i++) {
+    if (!is_offered(&job->pipes[i])) continue;
+    close_once(&job->pipes[i].fd);
+    close_once(&job->pipes[i].plan.child_end);
+  }
+  job->offered = false;
+}
+
 int job_poll(const struct job *job, struct pollfd *polls) {
   int count = 0;
   if (job->report_fd >= 0) polls[count++] = (struct pollfd){.fd = job->report_fd, .events = POLLIN};
   for (int i = 0; i < job->pipe_count; i++) {
-    if (job->pipes[i].fd < 0) continue;
+    if (job->pipes[i].fd < 0 || is_offered(&job->pipes[i])) continue;
     polls[count++] = (struct pollfd){.fd = job->pipes[i].fd, .events = job->pipes[i].plan.kind == FD_INPUT ? POLLOUT : POLLIN};
   }
   return count;
@@ -217,8 +235,10 @@ int64_t job_check(struct job *job) {
   if (job->finished) return 0;
   if (job->deadline > 0 && now >= job->deadline) {
     if (job->ended_by == STATUS_DONE) job_kill(job, STATUS_TIMED_OUT);
-    else job->finished = true;
+    else job->finished = !job->offered;
   }
+  /* The numbers of its pipes were told: they may not become those of others before the server has opened them. */
+  if (job->offered) return job->ended_by == STATUS_DONE ? job->deadline : 0;
   /* A program that is left to itself: nothing was reported, so it has begun. */
   bool left = job->step->operation == OP_SPAWN && step_next(job->step, 'b', NULL) != NULL;
   if (left && job->report_fd < 0 && job->report.length == 0) job->finished = true;
@@ -288,6 +308,7 @@ void job_free(struct job *job) {
   buffer_free(&job->report);
   for (int i = 0; i < job->pipe_count; i++) {
     close_once(&job->pipes[i].fd);
+    close_once(&job->pipes[i].plan.child_end);
     buffer_free(&job->pipes[i].output);
   }
 }

@@ -27,7 +27,8 @@ struct job {
   int64_t reaped_at; /* ms; 0: not yet */
   int wait_status;
   enum status ended_by; /* STATUS_DONE while nobody has killed it */
-  bool started, finished;
+  /* `offered`: pipes of the command are kept open here until the server has opened them, too. */
+  bool started, offered, finished;
 };
 
 /* Milliseconds of a clock that only runs forward. */
@@ -42,6 +43,12 @@ void job_kill(struct job *job, enum status status);
 
 /* The child has ended. */
 void job_reaped(struct job *job, int wait_status);
+
+/* Whether this is a pipe between the command and the server. */
+bool is_offered(const struct job_pipe *mine);
+
+/* The server has opened its ends of the pipes, or does not want them. */
+void job_release(struct job *job);
 
 /* Appends what the job waits for; returns the number, at most COMMAND_FD_LIMIT + 1. */
 int job_poll(const struct job *job, struct pollfd *polls);

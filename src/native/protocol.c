@@ -91,6 +91,8 @@ struct request *request_parse(const uint8_t *body, size_t length, uint32_t *id) 
     take_field(&cursor, &field, &bytes);
     request->path = field.value;
     if (!cursor.bad && strlen(field.value) != field.length) cursor.bad = true;
+  } else if (request->kind == MESSAGE_RELEASE) {
+    request->released = (uint16_t)take(&cursor, 2);
   } else if (request->kind != MESSAGE_CANCEL) {
     cursor.bad = true;
   }

@@ -10,7 +10,7 @@
 enum { MESSAGE_LIMIT = 16 << 20, STEP_LIMIT = 256, FIELD_LIMIT = 65536 };
 
 /* Kinds of messages: to the helper, then from it. */
-enum { MESSAGE_RUN = 1, MESSAGE_CANCEL = 2, MESSAGE_HOLD = 3 };
+enum { MESSAGE_RUN = 1, MESSAGE_CANCEL = 2, MESSAGE_HOLD = 3, MESSAGE_RELEASE = 4 };
 enum { MESSAGE_STARTED = 1, MESSAGE_DONE = 2 };
 
 /* What a step does. */
@@ -50,6 +50,7 @@ struct request {
   uint32_t id;
   uint8_t kind;
   bool side_by_side;
+  uint16_t released; /* MESSAGE_RELEASE: the number of a step */
   uint16_t step_count;
   struct step *steps;
   const char *path; /* MESSAGE_HOLD */

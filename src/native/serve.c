@@ -59,6 +59,23 @@ static bool has_failed(const struct job *job) {
   return job->step->operation == OP_SPAWN && job->wait_status != 0;
 }
 
+/* Tells the pid of a program that was just started, and where its pipes can be opened. */
+static void tell_started(struct server *server, const struct work *work, const struct job *job) {
+  size_t at = message_begin(&server->out, work->request->id, MESSAGE_STARTED);
+  put_u16(&server->out, (uint16_t)(job - work->jobs));
+  put_u32(&server->out, (uint32_t)job->pid);
+  size_t count_at = server->out.length;
+  put_u8(&server->out, 0);
+  for (int i = 0; i < job->pipe_count; i++) {
+    const struct job_pipe *mine = &job->pipes[i];
+    if (!is_offered(mine)) continue;
+    put_u8(&server->out, (uint8_t)mine->plan.number);
+    put_u32(&server->out, (uint32_t)mine->fd);
+    server->out.bytes[count_at]++;
+  }
+  message_end(&server->out, at);
+}
+
 /* Starts the steps whose turn it is: all, or the next one once those before it have ended well. */
 static void start_steps(struct server *server, struct work *work) {
   const int mine[2] = {CHANNEL, server->signals};
@@ -69,12 +86,8 @@ static void start_steps(struct server *server, struct work *work) {
     if (work->stopped) return;
     struct job *job = &work->jobs[work->next];
     job_start(job, &work->request->steps[work->next], server->null, server->hold, mine);
-    if (job->pid > 0 && step_next(job->step, 'k', NULL) != NULL && job->step->operation == OP_SPAWN) {
-      size_t at = message_begin(&server->out, work->request->id, MESSAGE_STARTED);
-      put_u16(&server->out, work->next);
-      put_u32(&server->out, (uint32_t)job->pid);
-      message_end(&server->out, at);
-    }
+    bool asked = job->step->operation == OP_SPAWN && step_next(job->step, 'k', NULL) != NULL;
+    if (job->pid > 0 && (asked || job->offered)) tell_started(server, work, job);
     work->next++;
   }
 }
@@ -131,8 +144,10 @@ static void handle(struct server *server, const uint8_t *body, size_t length) {
     return;
   }
   if (request->kind == MESSAGE_HOLD) take_hold(server, request);
-  for (struct work *work = server->first; request->kind == MESSAGE_CANCEL && work != NULL; work = work->after) {
+  for (struct work *work = server->first; work != NULL; work = work->after) {
     if (work->request->id != request->id) continue;
+    if (request->kind == MESSAGE_RELEASE && request->released < work->next) job_release(&work->jobs[request->released]);
+    if (request->kind != MESSAGE_CANCEL) continue;
     work->stopped = true;
     for (uint16_t i = 0; i < work->next; i++) job_kill(&work->jobs[i], STATUS_CANCELLED);
   }

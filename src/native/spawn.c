@@ -18,7 +18,7 @@ static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 
 /* Reads "NUMBER KIND [FLAGS [PATH]]". False when it is malformed. */
 static bool read_plan(const char *text, struct fd_plan *plan) {
-  static const char *const kinds[] = {"null", "input", "open", "capture", "line", "hold"};
+  static const char *const kinds[] = {"null", "input", "open", "capture", "line", "hold", "pipe-in", "pipe-out"};
   uint64_t number;
   *plan = (struct fd_plan){.child_end = -1};
   if (!parse_number(&text, COMMAND_FD_LIMIT - 1, &number) || *text++ != ' ') return false;

@@ -5,8 +5,10 @@ import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { withStreams } from '../processes/with-streams.ts';
 import { findNative } from './find.ts';
-import { AnswerReader, MESSAGE_LIMIT, encodeCancel, encodeHold, encodeRun } from './messages.ts';
-import type { Answer, StepResult } from './messages.ts';
+import { AnswerReader, MESSAGE_LIMIT, encodeCancel, encodeHold, encodeRelease, encodeRun } from './messages.ts';
+import type { Answer, Started, StepResult } from './messages.ts';
+import { openPipes } from './pipes.ts';
+import type { OfferedPipes } from './pipes.ts';
 import { encodeStep, isRepeatable } from './steps.ts';
 import type { Step } from './steps.ts';
 
@@ -17,11 +19,24 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What carries out steps. */
+export interface Native {
+  /**
+   * Carries out a batch of at most 256 steps; resolves with a result for each, whatever came of it.
+   * @throws CriError UNAVAILABLE when there is no helper, or it died, or there are too many open files for a program's pipes;
+   *   RESOURCE_EXHAUSTED for more than 16 MiB of steps; the signal's reason when it fired before.
+   */
+  request(steps: readonly Step[], options?: RequestOptions): Promise<StepResult[]>;
+}
+
 /** A request that was sent and not answered. */
 interface Pending {
   bytes: Buffer;
   repeatable: boolean;
-  started: (step: number, pid: number) => void;
+  /** Opens the program's pipes. */
+  started: (step: number, pid: number, pipes: OfferedPipes) => void;
+  /** Why it ends, whatever came of its steps. */
+  refusal?: Error;
   resolve: (results: StepResult[]) => void;
   reject: (error: Error) => void;
 }
@@ -37,12 +52,13 @@ interface Connection {
  * work are then repeated where that is safe, the others fail with UNAVAILABLE; programs that were started go on. It keeps
  * this process alive only while requests are at work.
  */
-export class NativeHelper {
+export class NativeHelper implements Native {
   readonly #program: string | undefined;
   readonly #pending = new Map<number, Pending>();
   #connection: Connection | undefined;
   #next = 1;
   #held: string | undefined;
+  #instead: Native | undefined;
 
   /** `program`: of lxcri-native, by default the one that `findNative` finds. */
   constructor(program?: string) {
@@ -54,21 +70,18 @@ export class NativeHelper {
     return this.#connection?.child.pid;
   }
 
-  /**
-   * Carries out a batch of at most 256 steps; resolves with a result for each, whatever came of it.
-   * @throws CriError UNAVAILABLE when there is no helper, or it died; RESOURCE_EXHAUSTED for more than 16 MiB of steps; the
-   *   signal's reason when it fired before.
-   */
+  /** See {@link Native}. */
   async request(steps: readonly Step[], { sideBySide = false, signal }: RequestOptions = {}): Promise<StepResult[]> {
+    if (this.#instead !== undefined) return this.#instead.request(steps, { sideBySide, signal });
     signal?.throwIfAborted();
     const id = this.#newId();
     const bytes = encodeRun(id, sideBySide, steps.map(encodeStep));
     if (bytes.length - 4 > MESSAGE_LIMIT) {
       throw new CriError(StatusCode.RESOURCE_EXHAUSTED, `a request of ${bytes.length} bytes for the host is too large`);
     }
-    const started = (index: number, pid: number) => {
+    const started: Pending['started'] = (index, pid, pipes) => {
       const step = steps[index];
-      if (step?.do === 'spawn') step.started?.(pid);
+      if (step?.do === 'spawn') step.started?.(pid, openPipes(step, pipes));
     };
     const cancel = () => {
       if (this.#pending.has(id)) this.#connection?.channel.write(encodeCancel(id));
@@ -90,6 +103,11 @@ export class NativeHelper {
     const [result] = await this.#send(id, encodeHold(id, path), true, () => undefined);
     if (result?.status !== 'done') throw new Error(`cannot hold ${result?.problem ?? path}`);
     this.#held = path;
+  }
+
+  /** From now on `other` carries out the requests. */
+  delegate(other: Native): void {
+    this.#instead = other;
   }
 
   /** Ends the helper process; programs at work go on. A later request starts another one. */
@@ -143,12 +161,25 @@ export class NativeHelper {
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) return;
     if (answer.kind === 'started') {
-      pending.started(answer.step, answer.pid);
+      this.#started(pending, answer);
       return;
     }
     this.#pending.delete(answer.id);
     this.#keepAlive();
-    pending.resolve(answer.results);
+    if (pending.refusal === undefined) pending.resolve(answer.results);
+    else pending.reject(pending.refusal);
+  }
+
+  /** At once and without a pause: until it is told, the helper keeps the program's pipes open under these numbers. */
+  #started(pending: Pending, { id, step, pid, pipes }: Started): void {
+    const { child, channel } = this.#connection ?? {};
+    try {
+      pending.started(step, pid, { helper: child?.pid ?? 0, numbers: pipes });
+    } catch (error) {
+      pending.refusal = unavailable(`cannot use a program's pipes: ${messageOf(error)}`, error);
+      channel?.write(encodeCancel(id));
+    }
+    if (pipes.size > 0) channel?.write(encodeRelease(id, step));
   }
 
   /** The process has ended, or cannot be understood any more. */

@@ -25,8 +25,16 @@ export interface StepResult {
   outputs: ReadonlyMap<number, { bytes: Buffer; dropped: number }>;
 }
 
-export type Answer =
-  { kind: 'started'; id: number; step: number; pid: number } | { kind: 'done'; id: number; results: StepResult[] };
+/** A program was started. `pipes`: the helper's own descriptors of its pipes, by the program's. */
+export interface Started {
+  kind: 'started';
+  id: number;
+  step: number;
+  pid: number;
+  pipes: ReadonlyMap<number, number>;
+}
+
+export type Answer = Started | { kind: 'done'; id: number; results: StepResult[] };
 
 /** The longest message that the helper takes, in bytes. */
 export const MESSAGE_LIMIT = 16 * 2 ** 20;
@@ -52,6 +60,11 @@ export function encodeRun(id: number, sideBySide: boolean, steps: readonly StepM
 /** Kills the steps of a request that are at work, and starts no more of them. */
 export function encodeCancel(id: number): Buffer {
   return message(id, 2, []);
+}
+
+/** The pipes of a program that was started have been opened, or are not wanted. */
+export function encodeRelease(id: number, step: number): Buffer {
+  return message(id, 4, [numbers([step, 2])]);
 }
 
 /** See `NativeHelper.hold`. */
@@ -97,7 +110,11 @@ function parseAnswer(body: Buffer): Answer {
     return Buffer.from(body.subarray(at - length, at));
   };
   const id = number(4);
-  if (number(1) === 1) return { kind: 'started', id, step: number(2), pid: number(4) };
+  if (number(1) === 1) {
+    const [step, pid, count] = [number(2), number(4), number(1)];
+    const pipes = new Map(Array.from({ length: count }, () => [number(1), number(4)] as const));
+    return { kind: 'started', id, step, pid, pipes };
+  }
   const results = Array.from({ length: number(2) }, (): StepResult => {
     const status = statuses[number(1)] ?? 'failed';
     const errno = number(4);

@@ -19,7 +19,10 @@ export type Descriptor =
   /** A pipe of which the first line is kept. The step does not end before it has come, or all writers have ended. */
   | { kind: 'line'; limit: number }
   /** Open while the command works; see `NativeHelper.hold`. */
-  | { kind: 'hold' };
+  | { kind: 'hold' }
+  /** A pipe from this process to the command, or from the command to this process; see `SpawnStep.started`. */
+  | { kind: 'pipe-in' }
+  | { kind: 'pipe-out' };
 
 export interface SpawnStep {
   do: 'spawn';
@@ -43,8 +46,11 @@ export interface SpawnStep {
   oomScoreAdj?: number;
   /** Milliseconds after the program's end in which what captured pipes still hold is awaited; 200 by default. */
   drainMs?: number;
-  /** Called with the pid as soon as the process is there; the program may still fail to start. */
-  started?: (pid: number) => void;
+  /**
+   * Called with the pid as soon as the process is there; the program may still fail to start. `pipes`: this process's ends
+   * of the command's pipes, by the command's descriptors; open, non-blocking and the callee's to close.
+   */
+  started?: (pid: number, pipes: ReadonlyMap<number, number>) => void;
 }
 
 interface MountStep {

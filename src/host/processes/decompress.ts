@@ -1,10 +1,12 @@
-import { spawn } from 'node:child_process';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
-import { withStreams } from './with-streams.ts';
+import type { StepResult } from '../native/messages.ts';
+import { programEnv } from './programs.ts';
+import { startProgram } from './start-program.ts';
 
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
@@ -20,8 +22,8 @@ export async function openTar(path: string): Promise<Readable> {
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
     const head = buffer.subarray(0, bytesRead);
-    if (isZstd(head.subarray(0, 4))) return filter('zstd', file);
-    if (head.equals(XZ)) return filter('xz', file);
+    if (isZstd(head.subarray(0, 4))) return await filter('zstd', path);
+    if (head.equals(XZ)) return await filter('xz', path);
     passedOn = true;
     const bytes = createReadStream(path, { fd: file, start: 0, highWaterMark: 262_144 });
     if (!head.subarray(0, 2).equals(GZIP)) return bytes;
@@ -39,32 +41,45 @@ function isZstd(head: Buffer): boolean {
 }
 
 /** By a command: Node.js 24 knows no xz, and its zstd decoder ends with the first frame, while layers are made of many. */
-function filter(command: 'zstd' | 'xz', file: FileHandle): Readable {
-  const child = withStreams(
-    spawn(command, ['--decompress', '--stdout', '--quiet'], { stdio: [file.fd, 'pipe', 'pipe'] }),
+async function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
+  const kill = new AbortController();
+  const { pipes, ended } = await startProgram(
+    {
+      argv: [command, '--decompress', '--stdout', '--quiet'],
+      env: programEnv,
+      cwd: '/',
+      pipes: { 1: 'out' },
+      descriptors: {
+        0: { kind: 'open', path: resolve(path), flags: constants.O_RDONLY },
+        2: { kind: 'capture', limit: 65_536 },
+      },
+    },
+    kill.signal,
   );
-  let words = '';
-  child.stderr?.on('data', (chunk: Buffer) => (words = (words + chunk.toString('utf8')).slice(-500)));
-  const ended = new Promise<void>((resolve, reject) => {
-    child.once('error', (cause) => {
-      const hint = `cannot run ${command}, which this archive needs; install ${command === 'xz' ? 'xz-utils' : 'zstd'}`;
-      reject(new CriError(StatusCode.UNAVAILABLE, hint, { cause }));
-    });
-    child.once('close', (code) => {
-      if (code === 0) resolve();
-      else
-        reject(new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words.trim() || 'it was ended'}`));
-    });
-  });
-  // Read from the start: Node.js throws away what nobody reads of a command that has ended.
   const output = new PassThrough({ highWaterMark: 262_144 });
-  child.stdout?.pipe(output, { end: false });
-  output.once('close', () => child.kill('SIGKILL'));
+  output.once('close', () => {
+    kill.abort();
+    pipes[1].destroy();
+  });
   // It may come before the reader does, who is told all the same.
   output.on('error', () => undefined);
-  ended.then(
-    () => output.end(),
+  const read = new Promise((resolve) => pipes[1].once('close', resolve));
+  pipes[1].pipe(output, { end: false });
+  Promise.all([ended, read]).then(
+    ([result]) => {
+      if (result.exit?.code === 0) output.end();
+      else output.destroy(failure(command, result));
+    },
     (error: unknown) => output.destroy(error as CriError),
   );
   return output;
+}
+
+function failure(command: 'zstd' | 'xz', { status, problem, outputs }: StepResult): CriError {
+  if (status === 'failed') {
+    const hint = `cannot run ${command}, which this archive needs; install ${command === 'xz' ? 'xz-utils' : 'zstd'}`;
+    return new CriError(StatusCode.UNAVAILABLE, hint, { cause: new Error(problem) });
+  }
+  const words = outputs.get(2)?.bytes.toString('utf8').trim().slice(-500);
+  return new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words || 'it was ended'}`);
 }

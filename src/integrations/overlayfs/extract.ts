@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
-import { withStreams } from '../../host/processes/with-streams.ts';
-import { messageOf } from '../../utils/errors.ts';
+import { startProgram } from '../../host/processes/start-program.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import { TarError } from '../../utils/tar/header.ts';
 
 /** Small pieces of an archive are written together: a write(2) for each header costs more than the header. */
@@ -31,36 +30,35 @@ export async function extract(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   signal?.throwIfAborted();
-  const tar = withStreams(
-    spawn('tar', [...ARGUMENTS, `--directory=${directory}`], {
-      stdio: ['pipe', 'ignore', 'pipe'],
+  const kill = new AbortController();
+  const { pipes, ended } = await startProgram(
+    {
+      argv: ['tar', ...ARGUMENTS, `--directory=${directory}`],
       env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-    }),
+      cwd: process.cwd(),
+      pipes: { 0: 'in' },
+      descriptors: { 2: { kind: 'capture', limit: 2000 } },
+    },
+    kill.signal,
   );
-  let words = '';
-  tar.stderr.on('data', (chunk: Buffer) => {
-    if (words.length < 2000) words += chunk.toString('utf8');
-  });
-  const ended = new Promise<number | null>((resolve, reject) => {
-    tar.once('error', (cause) => {
-      reject(new CriError(StatusCode.UNAVAILABLE, 'cannot run tar, which unpacks images; install GNU tar', { cause }));
-    });
-    tar.once('close', resolve);
-  });
-  ended.catch(() => undefined);
   try {
-    await pipeline(Readable.from(batches(archive), { objectMode: false, highWaterMark: BATCH }), tar.stdin, {
+    await pipeline(Readable.from(batches(archive), { objectMode: false, highWaterMark: BATCH }), pipes[0], {
       ...(signal ? { signal } : {}),
     });
   } catch (error) {
     // A broken pipe says only that tar has ended; why, it says itself.
-    const tarEnded = error instanceof Error && 'code' in error && error.code === 'EPIPE';
-    if (!tarEnded) tar.kill('SIGKILL');
-    const code = await ended;
+    const tarEnded = isErrno(error, 'EPIPE');
+    if (!tarEnded) kill.abort();
+    const result = await ended;
     signal?.throwIfAborted();
-    if (!tarEnded || code === 0) throw asInvalid(error);
+    if (!tarEnded || result.exit?.code === 0) throw asInvalid(error);
   }
-  if ((await ended) !== 0) throw failure(words);
+  const result = await ended;
+  if (result.status === 'failed') {
+    const cause = new Error(result.problem);
+    throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar, which unpacks images; install GNU tar', { cause });
+  }
+  if (result.exit?.code !== 0) throw failure(result.outputs.get(2)?.bytes.toString('utf8') ?? '');
 }
 
 function asInvalid(error: unknown): unknown {

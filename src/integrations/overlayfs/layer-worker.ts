@@ -1,6 +1,8 @@
 // The thread that unpacks layers: takes one task at a time from its parent, and the word "abort" to end it.
-import { parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CriError, type StatusCode } from '../../core/model/errors.ts';
+import { native } from '../../host/native/helper.ts';
+import { ThreadNative } from '../../host/native/thread.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { LayerFacts } from './layer-filter.ts';
 import { type UnpackTask, unpackLayer } from './unpack-layer.ts';
@@ -10,6 +12,12 @@ export type WorkerRequest = { task: UnpackTask } | { abort: true };
 /** What became of a task. `code`: of a CriError; `errno`: of a system error. */
 export type WorkerAnswer = { facts: LayerFacts } | { message: string; code?: StatusCode; errno?: string };
 
+/** What the thread is given: a port of {@link serveThread}. */
+export interface WorkerData {
+  native: MessagePort;
+}
+
+native.delegate(new ThreadNative((workerData as WorkerData).native));
 let abort = new AbortController();
 
 parentPort?.on('message', (request: WorkerRequest) => {

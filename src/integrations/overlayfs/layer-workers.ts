@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { serveThread } from '../../host/native/thread.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { THREAD_HEAP_MIB } from './bounds.ts';
 import type { LayerFacts } from './layer-filter.ts';
-import type { WorkerAnswer, WorkerRequest } from './layer-worker.ts';
+import type { WorkerAnswer, WorkerData, WorkerRequest } from './layer-worker.ts';
 import type { UnpackTask } from './unpack-layer.ts';
 
 /** Layers unpacked at once. */
@@ -96,9 +97,13 @@ export class LayerWorkers {
 }
 
 function newWorker(): Worker {
+  const { port1, port2 } = new MessageChannel();
+  serveThread(port1);
   return new Worker(new URL('./layer-worker.ts', import.meta.url), {
     resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
     execArgv: [],
+    workerData: { native: port2 } satisfies WorkerData,
+    transferList: [port2],
   });
 }
 

@@ -31,9 +31,9 @@ export async function attachToMonitor(
   // Named from inside its folder: the whole path may be longer than the 107 bytes of a socket's address.
   const command = relayCommand('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
   const what = 'the attachment ended';
-  await runRelay({ command, cwd: bundle, what, stays }, signal, async (child) => {
-    feed(io.stdin, child.stdin);
-    await handOut(child.stdout, io);
+  await runRelay({ command, cwd: bundle, what, stays }, signal, async ({ stdin, stdout }) => {
+    feed(io.stdin, stdin);
+    await handOut(stdout, io);
   });
 }
 

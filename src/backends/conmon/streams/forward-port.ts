@@ -13,9 +13,9 @@ export async function forwardPort(
   const netns = placement.namespaces.network;
   const command = relayCommand('tcp', String(port), ...(netns === undefined ? [] : [netns]));
   const what = `cannot connect to port ${String(port)} on localhost of the pod`;
-  await runRelay({ command, cwd: '/', what }, signal, async (child) => {
-    feed(io.stdin, child.stdin);
-    await new Pump(child.stdout, io.stdout).ended;
+  await runRelay({ command, cwd: '/', what }, signal, async ({ stdin, stdout }) => {
+    feed(io.stdin, stdin);
+    await new Pump(stdout, io.stdout).ended;
     // The pod has ended its direction; the client is told at once, for it may wait for that before it ends its own.
     io.stdout?.end();
   });

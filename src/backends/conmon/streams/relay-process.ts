@@ -1,11 +1,14 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcessByStdio } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import type { Socket } from 'node:net';
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import { findNative } from '../../../host/native/find.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
+import { startProgram } from '../../../host/processes/start-program.ts';
 
-export type RelayChild = ChildProcessByStdio<Writable, Readable, Readable>;
+/** Ends of the relay's standard streams. */
+export interface RelayStreams {
+  stdin: Socket;
+  stdout: Socket;
+}
 
 /** The words of a relay, a command of the native helper that carries bytes; src/native/relay.c tells of the modes. */
 export function relayCommand(mode: 'attach' | 'tcp' | 'pty', ...rest: string[]): string[] {
@@ -28,39 +31,32 @@ export interface RelayCommand {
  * @throws CriError UNAVAILABLE with `what` and the relay's words, CANCELLED when the signal fired.
  */
 export async function runRelay(
-  { command: [program = '', ...args], cwd, what, stays = false }: RelayCommand,
+  { command, cwd, what, stays = false }: RelayCommand,
   signal: AbortSignal,
-  connect: (child: RelayChild) => Promise<void>,
+  connect: (streams: RelayStreams) => Promise<void>,
 ): Promise<void> {
   const left = () => signal.aborted;
   if (left()) throw gone();
-  const child = spawn(program, args, { cwd, env: programEnv, stdio: ['pipe', 'pipe', 'pipe'], detached: stays });
+  const over = new AbortController();
+  const step = { argv: command, env: programEnv, cwd, session: stays, detached: stays };
+  const { pipes, ended } = await startProgram({ ...step, pipes: { 0: 'in', 1: 'out', 2: 'out' } }, over.signal);
   const release = () => {
-    if (stays) child.unref();
-    else child.kill('SIGKILL');
-    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    if (!stays) over.abort();
+    for (const stream of Object.values(pipes)) stream.destroy();
   };
   signal.addEventListener('abort', release);
   try {
+    if (left()) throw gone();
     let words = '';
-    child.stderr.on('data', (chunk: Buffer) => {
+    pipes[2].on('data', (chunk: Buffer) => {
       if (words.length < 500) words += chunk.toString();
     });
-    const ended = new Promise<number | null>((resolve, reject) => {
-      child.on('error', (cause) => {
-        reject(unavailable(`${what}: ${cause.message}`, cause));
-      });
-      child.on('close', resolve);
-      if (stays) {
-        child.stderr.on('close', () => {
-          resolve(0);
-        });
-      }
-    });
-    const [code] = await Promise.all([ended, connect(child)]);
-    if (code !== 0 || (stays && words !== '')) {
-      throw unavailable(`${what}: ${words.trim() || 'the connection was cut'}`);
-    }
+    // A helper that is lost takes no relay with it, only the news of its exit code: its streams tell as much.
+    const said = new Promise((resolve) => pipes[2].once('close', resolve));
+    const connected = connect({ stdin: pipes[0], stdout: pipes[1] });
+    const [result] = await Promise.all([ended.catch(() => undefined), connected, said]);
+    const isWell = result?.exit === undefined ? words === '' && result?.status !== 'failed' : result.exit.code === 0;
+    if (!isWell) throw unavailable(`${what}: ${result?.problem || words.trim() || 'the connection was cut'}`);
   } catch (error) {
     if (!left()) throw error;
   } finally {
