@@ -70,6 +70,16 @@ module.exports = {
       from: { path: '^src/core/lifecycle/', pathNot: '^src/core/lifecycle/records/' },
       to: { path: ['^src/host/', '^src/utils/(fs|tar)/', '^(node:)?(fs|child_process|worker_threads)(/|$)'] },
     },
+    {
+      name: 'helper-starts-programs',
+      severity: 'error',
+      comment: 'a fork of Node.js holds all calls up; before there is a helper, the root directory is locked',
+      from: {
+        path: '^src/',
+        pathNot: ['^src/cli/', '^src/host/(root-claim|native/helper|processes/with-streams)\\.ts$'],
+      },
+      to: { path: '^(node:)?child_process$' },
+    },
     only('cri-knows-no-backend', 'cri', ['core/lifecycle', 'core/metrics', 'core/config']),
     only('cli-is-a-client', 'cli', ['core/config', 'core/state-layout', 'host']),
     onlyOwnRoom('backends-know-ports-only', 'backends', ['host']),

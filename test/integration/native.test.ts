@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { NativeHelper } from '../../src/host/native/helper.ts';
-import { AnswerReader, encodeRun } from '../../src/host/native/messages.ts';
+import { AnswerReader, encodeRelease, encodeRun } from '../../src/host/native/messages.ts';
 import { encodeStep } from '../../src/host/native/steps.ts';
 import type { Step } from '../../src/host/native/steps.ts';
 
@@ -120,12 +120,22 @@ test.serial('2,000 mutated messages are answered, without a word of the sanitize
   const answered = new Set<number>();
   let ready = () => {};
   channel.on('data', (bytes: Buffer) => {
-    for (const answer of reader.push(bytes)) answered.add(answer.id);
+    for (const answer of reader.push(bytes)) {
+      answered.add(answer.id);
+      if (answer.kind === 'started') channel.write(encodeRelease(answer.id, answer.step));
+    }
     ready();
   });
   channel.on('error', () => {});
   const samples: Step[] = [
     { do: 'spawn', argv: ['/bin/true'], env: {}, cwd: '/', descriptors: { 1: { kind: 'capture', limit: 10 } } },
+    {
+      do: 'spawn',
+      argv: ['/bin/cat'],
+      env: {},
+      cwd: '/',
+      descriptors: { 0: { kind: 'pipe-in' }, 1: { kind: 'pipe-out' } },
+    },
     { do: 'stat', path: '/proc/self/exe' },
     { do: 'read', path: '/etc/hostname', limit: 100 },
     { do: 'mount', target: folder, flags: 2, options: 'x', cwd: '/' },

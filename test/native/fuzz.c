@@ -26,8 +26,9 @@ static void put_field(struct buffer *buffer, char tag, const char *value) {
 
 /* A valid body of a request with a step of each operation. */
 static void sample(struct buffer *buffer) {
-  static const char *const fields[][6] = {
-    {"a/bin/true", "ePATH=/bin", "d/", "f0 input", "f1 capture 1048576", "f3 open 577 /tmp/x"},
+  enum { MOST = 8 };
+  static const char *const fields[][MOST] = {
+    {"a/bin/true", "ePATH=/bin", "d/", "f0 input", "f1 capture 1048576", "f3 open 577 /tmp/x", "f4 pipe-in", "f5 pipe-out"},
     {"snone", "t/mnt", "ytmpfs", "f14", "osize=1", "u"},
     {"t/mnt", "f10", "a"},
     {"p/tmp/a", "p/tmp/b", "m384", "r"},
@@ -46,12 +47,22 @@ static void sample(struct buffer *buffer) {
   put_u16(buffer, (uint16_t)count);
   for (uint32_t i = 0; i < count; i++) {
     uint32_t number = 0;
-    while (number < 6 && fields[i][number] != NULL) number++;
+    while (number < MOST && fields[i][number] != NULL) number++;
     put_u8(buffer, (uint8_t)(i + OP_SPAWN));
     put_u32(buffer, i);
     put_u32(buffer, number);
     for (uint32_t k = 0; k < number; k++) put_field(buffer, fields[i][k][0], fields[i][k] + 1);
   }
+}
+
+/* A valid body of a request without steps. */
+static void sample_small(struct buffer *buffer) {
+  static const uint8_t kinds[] = {MESSAGE_CANCEL, MESSAGE_HOLD, MESSAGE_RELEASE};
+  uint8_t kind = kinds[random_below(3)];
+  put_u32(buffer, 7);
+  put_u8(buffer, kind);
+  if (kind == MESSAGE_HOLD) put_field(buffer, 0, "/tmp/hold");
+  if (kind == MESSAGE_RELEASE) put_u16(buffer, 1);
 }
 
 /* Changes, removes, doubles or cuts a few bytes. */
@@ -104,7 +115,8 @@ int main(int argc, char **argv) {
   for (uint64_t done = 0; done < total; done++) {
     struct buffer buffer = {0};
     uint32_t id;
-    sample(&buffer);
+    if (done > 0 && random_below(8) == 0) sample_small(&buffer);
+    else sample(&buffer);
     if (done > 0) mutate(&buffer);
     /* A block of exactly this size: one byte beyond is an error. */
     uint8_t *body = malloc(buffer.length > 0 ? buffer.length : 1);
@@ -114,6 +126,7 @@ int main(int argc, char **argv) {
     buffer_free(&buffer);
     if (request == NULL) continue;
     accepted++;
+    sum += request->released + (request->path == NULL ? 0 : strlen(request->path));
     for (uint16_t i = 0; i < request->step_count; i++) sum += use(&request->steps[i]);
     request_free(request);
   }

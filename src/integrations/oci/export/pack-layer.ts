@@ -1,11 +1,11 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createHash, type Hash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { type Readable, Transform } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
-import { withStreams } from '../../../host/processes/with-streams.ts';
+import type { StepResult } from '../../../host/native/messages.ts';
+import { startProgram } from '../../../host/processes/start-program.ts';
 
 /** Of the whole root, as it would be in a container. Sorted, so that the same files give the same layer. */
 const ARGUMENTS = [
@@ -32,42 +32,39 @@ export async function packLayer(
 ): Promise<{ diffId: string; digest: string }> {
   const plain = createHash('sha256');
   const packed = createHash('sha256');
-  const child = withStreams(
-    spawn('tar', [...ARGUMENTS, `--directory=${root}`, '.'], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const kill = new AbortController();
+  const { pipes, ended } = await startProgram(
+    {
+      argv: ['tar', ...ARGUMENTS, `--directory=${root}`, '.'],
       env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-    }),
+      cwd: process.cwd(),
+      pipes: { 1: 'out' },
+      descriptors: { 2: { kind: 'capture', limit: 65_536 } },
+    },
+    kill.signal,
   );
-  const ended = endOf(child);
-  ended.catch(() => undefined);
   try {
     await pipeline(
-      child.stdout,
+      pipes[1],
       hashing(plain),
       createGzip({ level: 6 }),
       hashing(packed),
       createWriteStream(file, { flags: 'wx', mode: 0o600 }),
       { ...(signal && { signal }) },
     );
-    await ended;
+    throwIfFailed(await ended);
   } finally {
-    child.kill('SIGKILL');
+    kill.abort();
   }
   return { diffId: `sha256:${plain.digest('hex')}`, digest: `sha256:${packed.digest('hex')}` };
 }
 
-function endOf(child: ChildProcessByStdio<null, Readable, Readable>): Promise<void> {
-  let words = '';
-  child.stderr.on('data', (chunk: Buffer) => (words = (words + chunk.toString('utf8')).slice(-500)));
-  return new Promise((resolve, reject) => {
-    child.once('error', (cause) => {
-      reject(new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar', { cause }));
-    });
-    child.once('close', (code) => {
-      if (code === 0) resolve();
-      else reject(new Error(`tar failed: ${words.trim() || 'it was ended'}`));
-    });
-  });
+function throwIfFailed({ status, problem, exit, outputs }: StepResult): void {
+  if (status === 'failed') {
+    throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar', { cause: new Error(problem) });
+  }
+  const words = outputs.get(2)?.bytes.toString('utf8').trim().slice(-500);
+  if (exit?.code !== 0) throw new Error(`tar failed: ${words || 'it was ended'}`);
 }
 
 function hashing(hash: Hash): Transform {
