@@ -14,6 +14,7 @@ import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
+import { PodStatsService } from './core/lifecycle/pods/pod-stats.ts';
 import { HostFiles } from './host/platform/host-files.ts';
 import { DiskReserve } from './core/lifecycle/records/disk-reserve.ts';
 import { cgroupDriver } from './host/systemd.ts';
@@ -294,11 +295,13 @@ export async function build(
   const version = versionInfo().version;
   const sessions = new ContainerSessions(pods, containers);
   const stats = new ContainerStatsService(pods, containers, logger);
+  const podStats = new PodStatsService(pods, stats, logger);
   return {
     pods,
     containers,
     sessions,
     stats,
+    podStats,
     images,
     backends,
     events,

@@ -8,12 +8,12 @@ import type {
   ContainerExit,
   ContainerRunner,
   ContainerStreams,
-  ContainerUsage,
   CreateContainerSpec,
   ExecOptions,
   ExecResult,
   RunnerState,
 } from '../../core/model/container-runner.ts';
+import type { ResourceUsage } from '../../core/model/resource-usage.ts';
 import { failedPrecondition, invalidArgument, notFound, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -219,7 +219,7 @@ export class ConmonRunner implements ContainerRunner {
     }
   }
 
-  async usage(id: string): Promise<ContainerUsage | undefined> {
+  async usage(id: string): Promise<ResourceUsage | undefined> {
     const { hierarchies } = await this.#prepare(id);
     const record = await readRecord(this.#paths.record(id));
     return record && readUsage(hierarchies, record.cgroup, this.#options.clock.now());

@@ -2,6 +2,7 @@ import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
+import type { ResourceUsage } from '../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
@@ -24,6 +25,7 @@ import { isPin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder, pauseProgram, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory, sandboxCgroups } from '../sandbox-spec.ts';
+import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
 import { PidHolders } from './pid-holder.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
@@ -140,6 +142,15 @@ export class CrunSandboxProvider implements SandboxProvider {
       cgroup: pod,
       monitorCgroup: monitor,
     };
+  }
+
+  usage({ spec }: SandboxReference): Promise<ResourceUsage | undefined> {
+    return sandboxUsage(spec);
+  }
+
+  /** Nothing: the pod's cgroup is below the kubelet's, which has the limits. */
+  update(): Promise<void> {
+    return Promise.resolve();
   }
 
   async stop({ spec }: SandboxReference): Promise<void> {

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { CriError, StatusCode, failedPrecondition, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
+import type { ResourceUsage } from '../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
@@ -22,6 +23,7 @@ import { isPin, pin, unpin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openFolder } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from '../sandbox-spec.ts';
+import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
 import { guestCgroups, innerCgroup, prepareGuestCgroups, startCgroup } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
@@ -181,6 +183,15 @@ export class LxcSandboxProvider implements SandboxProvider {
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
     };
+  }
+
+  usage({ spec }: SandboxReference): Promise<ResourceUsage | undefined> {
+    return sandboxUsage(spec);
+  }
+
+  /** Nothing: the pod's cgroup is below the kubelet's, which has the limits. */
+  update(): Promise<void> {
+    return Promise.resolve();
   }
 
   async stop(sandbox: SandboxReference): Promise<void> {

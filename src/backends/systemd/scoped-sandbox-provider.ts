@@ -1,8 +1,10 @@
 import { posix } from 'node:path';
+import type { ResourceUsage } from '../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
   SandboxHandle,
+  SandboxLimits,
   SandboxProvider,
   SandboxReference,
   SandboxSpec,
@@ -75,6 +77,14 @@ export class ScopedSandboxProvider implements SandboxProvider {
   async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
     const facts = await this.#inner.describe(inner(sandbox));
     return isScoped(sandbox) ? { ...facts, systemdScope: scopeName(sandbox.spec.id) } : facts;
+  }
+
+  usage(sandbox: SandboxReference): Promise<ResourceUsage | undefined> {
+    return this.#inner.usage(inner(sandbox));
+  }
+
+  update(sandbox: SandboxReference, limits: SandboxLimits): Promise<void> {
+    return this.#inner.update(inner(sandbox), limits);
   }
 
   async stop(sandbox: SandboxReference): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { OciProcess, OciResources, OciSpec } from './oci-runtime.ts';
+import type { ResourceUsage } from './resource-usage.ts';
 import type { Placement } from './sandbox-provider.ts';
 
 export interface CreateContainerSpec {
@@ -67,19 +68,6 @@ export interface ContainerStreams {
   resizes: AsyncIterable<TerminalSize> | undefined;
 }
 
-/** Raw figures of one container's cgroup; undefined where the kernel offers none. */
-export interface ContainerUsage {
-  /** Nanoseconds since 1970 at which it was read. */
-  timestamp: bigint;
-  cpuNanoseconds: bigint | undefined;
-  memoryUsageBytes: bigint | undefined;
-  memoryWorkingSetBytes: bigint | undefined;
-  memoryRssBytes: bigint | undefined;
-  pageFaults: bigint | undefined;
-  majorPageFaults: bigint | undefined;
-  processes: bigint | undefined;
-}
-
 /** Runs containers inside sandboxes: conmon and an OCI runtime, on this host or inside a VM. */
 export interface ContainerRunner {
   /** Name and version of the OCI runtime. @throws CriError UNAVAILABLE when a program is missing. */
@@ -145,7 +133,7 @@ export interface ContainerRunner {
   /** Changes limits of a created or running container. */
   update(id: string, resources: OciResources): Promise<void>;
 
-  usage(id: string): Promise<ContainerUsage | undefined>;
+  usage(id: string): Promise<ResourceUsage | undefined>;
 
   /** Removes what is left of it: processes, cgroup, bundle, exit file. No error when nothing is left. */
   remove(id: string): Promise<void>;

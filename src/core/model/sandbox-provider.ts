@@ -1,4 +1,6 @@
 import type { IdRange } from './id-range.ts';
+import type { ResourceUsage } from './resource-usage.ts';
+import type { ResourceLimits } from './resources.ts';
 
 /** Whose namespace a pod or container uses: its own pod's, a fresh one a container, or the node's. */
 export type NamespaceScope = 'pod' | 'container' | 'node';
@@ -56,6 +58,14 @@ export interface SandboxReference {
   handle?: SandboxHandle;
 }
 
+/** The limits of a whole pod, as they hold from now on; absent: none was told. */
+export interface SandboxLimits {
+  /** What the pod needs beside its containers (the RuntimeClass's overhead). */
+  overhead?: ResourceLimits;
+  /** Of the pod with its containers. */
+  resources?: ResourceLimits;
+}
+
 /** How a sandbox stands. */
 export type SandboxStatus =
   | { state: 'running'; placement: Placement }
@@ -105,6 +115,19 @@ export interface SandboxProvider {
 
   /** Facts for people in PodSandboxStatus(verbose).info; values are JSON-serialisable. */
   describe(sandbox: SandboxReference): Promise<Record<string, unknown>>;
+
+  /**
+   * What a running sandbox uses as a whole, its containers and pause process included; undefined when nothing is known.
+   * @throws CriError UNAVAILABLE.
+   */
+  usage(sandbox: SandboxReference): Promise<ResourceUsage | undefined>;
+
+  /**
+   * Changes the limits of a running sandbox. One whose pod is a cgroup below the kubelet's own has nothing to do: the kubelet
+   * has written the limits there, and they must not be written twice. One whose pod is a guest changes the guest's.
+   * @throws CriError UNAVAILABLE, INVALID_ARGUMENT for limits that it cannot have.
+   */
+  update(sandbox: SandboxReference, limits: SandboxLimits): Promise<void>;
 
   /** Ends the sandbox and whatever still runs in it. No error when it has ended already. */
   stop(sandbox: SandboxReference): Promise<void>;

@@ -1,8 +1,6 @@
-import { Container, ContainerState, ContainerStats, ContainerStatus } from '../../../api/gen/cri.ts';
+import { Container, ContainerState, ContainerStatus } from '../../../api/gen/cri.ts';
 import type { ContainerFilter, ContainerStatsFilter } from '../../../api/gen/cri.ts';
 import type { ContainerPhase, ContainerRecord } from '../../core/model/container.ts';
-import type { ContainerUsage } from '../../core/model/container-runner.ts';
-import type { Usage } from '../../core/model/rootfs.ts';
 import { defined } from '../../utils/object.ts';
 import { matchesLabels } from './filter.ts';
 import { askedOfContainer } from './request.ts';
@@ -67,42 +65,6 @@ export function toContainerStatus(record: ContainerRecord, imageName: string): C
     ...(Object.keys(resources).length > 0 && { resources: { linux: toLinuxResources(resources) } }),
     user: { linux: { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: supplementalGroups.map(BigInt) } },
     stopSignal: criSignal(record.stopSignal),
-  });
-}
-
-/**
- * The statistics of a container; its `written` data is on the filesystem at `mountpoint`. Values that the kernel does not provide are absent. */
-export function toContainerStats(
-  record: ContainerRecord,
-  usage: ContainerUsage | undefined,
-  written: (Usage & { at: bigint }) | undefined,
-  mountpoint: string,
-): ContainerStats {
-  const { metadata, labels, annotations } = record.spec;
-  const value = (number: bigint | undefined) => (number === undefined ? undefined : { value: number });
-  return ContainerStats.create({
-    attributes: { id: record.id, metadata, labels, annotations },
-    ...(usage !== undefined && {
-      cpu: { timestamp: usage.timestamp, ...defined({ usageCoreNanoSeconds: value(usage.cpuNanoseconds) }) },
-      memory: {
-        timestamp: usage.timestamp,
-        ...defined({
-          workingSetBytes: value(usage.memoryWorkingSetBytes),
-          usageBytes: value(usage.memoryUsageBytes),
-          rssBytes: value(usage.memoryRssBytes),
-          pageFaults: value(usage.pageFaults),
-          majorPageFaults: value(usage.majorPageFaults),
-        }),
-      },
-    }),
-    ...(written !== undefined && {
-      writableLayer: {
-        timestamp: written.at,
-        fsId: { mountpoint },
-        usedBytes: { value: written.bytes },
-        inodesUsed: { value: written.inodes },
-      },
-    }),
   });
 }
 

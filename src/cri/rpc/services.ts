@@ -5,6 +5,7 @@ import type { ContainerSessions } from '../../core/lifecycle/containers/containe
 import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
 import type { EventHub } from '../../core/lifecycle/events/event-hub.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
+import type { PodStatsService } from '../../core/lifecycle/pods/pod-stats.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
@@ -21,6 +22,7 @@ export interface Services {
   images: ImageService;
   sessions: ContainerSessions;
   stats: ContainerStatsService;
+  podStats: PodStatsService;
   backends: readonly Backend[];
   events: EventHub;
   streaming: Pick<StreamingServer, 'offer'>;

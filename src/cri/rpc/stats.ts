@@ -1,25 +1,36 @@
-import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
+import type { PodSandboxStatsFilter, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Handlers } from '../handlers.ts';
-import { matchesStats, toContainerStats } from '../map/container.ts';
+import { matchesStats } from '../map/container.ts';
+import { matchesPodStats, toContainerStats, toPodSandboxStats } from '../map/stats.ts';
 import { chunks } from './services.ts';
 import type { Services } from './services.ts';
 
-/** ContainerStats, ListContainerStats, StreamContainerStats. */
-export function statsCalls({ stats, images }: Services): Handlers<typeof RuntimeServiceService> {
+/** ContainerStats and PodSandboxStats, each with its List and its Stream. */
+export function statsCalls({ stats, podStats, images }: Services): Handlers<typeof RuntimeServiceService> {
+  const mountpoint = async () => (await images.fsInfo()).mountpoint;
   const list = async (filter: Parameters<typeof matchesStats>[1]) => {
-    const { mountpoint } = await images.fsInfo();
-    const figures = await stats.list((record) => matchesStats(record, filter));
-    return figures.map(({ record, usage, written }) => toContainerStats(record, usage, written, mountpoint));
+    const place = await mountpoint();
+    return (await stats.list((record) => matchesStats(record, filter))).map((each) => toContainerStats(each, place));
+  };
+  const listPods = async (filter: PodSandboxStatsFilter | undefined) => {
+    const place = await mountpoint();
+    const figures = await podStats.list((record) => matchesPodStats(record, filter));
+    return figures.map((each) => toPodSandboxStats(each, place));
   };
   return {
     containerStats: async ({ containerId }) => {
-      const { mountpoint } = await images.fsInfo();
-      const { record, usage, written } = await stats.of(containerId);
-      return { stats: toContainerStats(record, usage, written, mountpoint) };
+      return { stats: toContainerStats(await stats.of(containerId), await mountpoint()) };
     },
     listContainerStats: async ({ filter }) => ({ stats: await list(filter) }),
     streamContainerStats: async function* ({ filter }) {
       for (const containerStats of chunks(await list(filter))) yield { containerStats };
+    },
+    podSandboxStats: async ({ podSandboxId }) => {
+      return { stats: toPodSandboxStats(await podStats.of(podSandboxId), await mountpoint()) };
+    },
+    listPodSandboxStats: async ({ filter }) => ({ stats: await listPods(filter) }),
+    streamPodSandboxStats: async function* ({ filter }) {
+      for (const podSandboxStats of chunks(await listPods(filter))) yield { podSandboxStats };
     },
   };
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ContainerUsage } from '../../core/model/container-runner.ts';
+import type { ResourceUsage } from '../../core/model/resource-usage.ts';
 import { readCgroupFile } from './files.ts';
 import type { CgroupHierarchy } from './hierarchies.ts';
 
@@ -8,7 +8,7 @@ export function readUsage(
   hierarchies: readonly CgroupHierarchy[],
   cgroup: string,
   timestamp: bigint,
-): ContainerUsage | undefined {
+): ResourceUsage | undefined {
   const read = (controller: string, v1File: string, v2File: string) =>
     readFigure(hierarchies, cgroup, controller, v1File, v2File);
   const cpu = read('cpuacct', 'cpuacct.usage', 'cpu.stat');

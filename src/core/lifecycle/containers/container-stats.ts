@@ -1,6 +1,6 @@
 import { messageOf } from '../../../utils/errors.ts';
 import type { ContainerRecord } from '../../model/container.ts';
-import type { ContainerUsage } from '../../model/container-runner.ts';
+import type { ResourceUsage } from '../../model/resource-usage.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { ContainerService } from './container-service.ts';
@@ -9,7 +9,7 @@ import type { Measured } from './writable-usage.ts';
 /** The statistics of one container; values that cannot be read are undefined. */
 export interface ContainerFigures {
   record: ContainerRecord;
-  usage: ContainerUsage | undefined;
+  usage: ResourceUsage | undefined;
   /** Its disk usage, and the time of the measurement. */
   written: Measured | undefined;
 }

@@ -5,8 +5,10 @@ import type { Backend } from '../../model/backend.ts';
 import type { ContainerStreams } from '../../model/container-runner.ts';
 import { failedPrecondition, unimplemented } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
+import { defined } from '../../../utils/object.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
+import type { ResourceUsage } from '../../model/resource-usage.ts';
 import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
@@ -91,6 +93,12 @@ export class PodService {
   /** The provider's own facts about a pod, for people. */
   async describe(record: SandboxRecord): Promise<Record<string, unknown>> {
     return this.#store.backends.get(record.handler)?.sandboxes.describe(this.#store.reference(record)) ?? {};
+  }
+
+  /** What a pod uses as a whole; undefined when it does not run or nothing is known. @throws CriError UNAVAILABLE. */
+  async usage(record: SandboxRecord): Promise<ResourceUsage | undefined> {
+    if (this.#store.status(record).state !== 'running') return undefined;
+    return this.#store.provider(record.handler).usage(this.#store.reference(record));
   }
 
   /**
@@ -221,9 +229,8 @@ export class PodService {
   }
 
   /**
-   * Notes the limits of a whole pod (CRI UpdatePodSandboxResources). The pod's own cgroup, which is the parent of the one
-   * made here, belongs to the kubelet, and it has written the limits there itself: they must not be written twice.
-   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY.
+   * Tells the pod's provider the limits of the whole pod (CRI UpdatePodSandboxResources), then records them.
+   * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY, as the provider.
    */
   async updateResources(id: string, told: { overhead?: ResourceLimits; resources?: ResourceLimits }): Promise<void> {
     const { id: fullId } = this.get(id);
@@ -234,6 +241,9 @@ export class PodService {
         const update = told[key];
         if (update !== undefined) spec[key] = mergeLimits(spec[key], update);
       }
+      const { overhead, resources } = spec;
+      const sandbox = this.#store.reference(record);
+      await this.#store.provider(record.handler).update(sandbox, defined({ overhead, resources }));
       await this.#store.records.put({ ...record, spec });
     });
   }
