@@ -6,6 +6,7 @@ import type { LinuxContainerSecurityContext } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 
 type Context = NonNullable<Parameters<typeof LinuxContainerSecurityContext.create>[0]>;
 
@@ -16,8 +17,13 @@ const own = { pid: NamespaceMode.CONTAINER };
 const DEFAULT = 'proxmox-lxcri-default (enforce)';
 const DENY_WRITE = 'proxmox-lxcri-test-deny-write';
 
-/** What confines a container's first process, and a command that is run in it. */
+/** What confines a container's first process, `sleep`, and a command that is run in it. */
 async function confinement(server: ServerFixture, id: string): Promise<string[]> {
+  // Right after its start it is still the runtime's.
+  await eventually(
+    'its own program',
+    async () => (await server.exec(id, 'cat', '/proc/1/comm')).stdout.toString() === 'sleep\n',
+  );
   const { stdout } = await server.exec(id, 'cat', '/proc/1/attr/current', '/proc/self/attr/current');
   return stdout.toString().trim().split('\n');
 }

@@ -36,8 +36,10 @@ test.serial('a pod runs in a container that Proxmox started: namespaces, cgroup,
   await guest.start();
   const { namespaces } = await guest.placement();
   const id = await guest.container(
-    'hostname; grep ^0: /proc/self/cgroup; echo oops >&2; trap "exit 7" TERM; while :; do sleep 0.1; done',
+    'hostname; grep ^0: /proc/self/cgroup; echo oops >&2; trap "exit 7" TERM; echo ready; while :; do sleep 0.1; done',
   );
+  await eventually('its trap', async () => (await guest.output(id)).endsWith('ready\n'));
+  await eventually('the other stream', async () => (await guest.output(id, 'stderr')) !== '');
   const state = await guest.runner.inspect(id);
   const pid = state.status === 'running' ? state.pid : 0;
   for (const kind of ['net', 'ipc', 'uts'] as const) {
@@ -48,7 +50,10 @@ test.serial('a pod runs in a container that Proxmox started: namespaces, cgroup,
   t.regex(await profile(await guest.init()), new RegExp(`^lxc-${guest.name}_`), "Proxmox's profile is the guest's");
   t.regex(await profile(pid), /^unconfined/, 'containers have their own or none');
   t.not(await identity(`/proc/${String(pid)}/ns/pid`), await identity(namespaces.pid ?? ''));
-  t.is(await guest.output(id), `${guest.name}\n0::/lxc/${guest.name}/${id}\n`.replace(guest.name, `CT${guest.name}`));
+  t.is(
+    await guest.output(id),
+    `${guest.name}\n0::/lxc/${guest.name}/${id}\nready\n`.replace(guest.name, `CT${guest.name}`),
+  );
   t.is(await guest.output(id, 'stderr'), 'oops\n');
   t.like(await guest.exec(id, 'echo in; exit 3'), { exitCode: 3, stdout: Buffer.from('in\n') });
   await guest.runner.signal(id, 15);

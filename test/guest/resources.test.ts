@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { cgroupHierarchies, layoutOf } from '../../src/host/cgroup/hierarchies.ts';
 import { eventually } from '../lib/eventually.ts';
+import { cgroupMounts } from '../lib/mounts.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 
 const MIB = 1_048_576;
@@ -60,7 +60,10 @@ class Probe {
 }
 
 test.before('this machine has cgroup v2 alone', async (t) => {
-  t.is(layoutOf(await cgroupHierarchies()), 'unified');
+  t.deepEqual(
+    (await cgroupMounts()).map(({ version }) => version),
+    [2],
+  );
 });
 
 /** A test on each handler, with one server. */
@@ -188,15 +191,16 @@ onBothHandlers(
     for (const [name, oomScoreAdj] of Object.entries({ none: 0n, some: 321n, low: -998n })) {
       const id = await server.sh(pod, name, `${score}; ${FOREVER}`, limits({ oomScoreAdj }));
       t.is((await server.exec(id, 'sh', '-c', score)).stdout.toString(), `${String(oomScoreAdj)}\n`, 'of an exec');
-      t.is(await server.output(`spared-${handler}`, name), `${String(oomScoreAdj)}\n`);
+      await server.said(`spared-${handler}`, name, String(oomScoreAdj));
       const folder = `/sys/fs/cgroup${server.cgroup}`;
       const groups = await readdir(folder, { recursive: true, withFileTypes: true });
       const files = groups.filter((file) => file.name === 'cgroup.procs').map((file) => file.parentPath);
       const others = files.filter((group) => !group.includes(`/${id}`));
       const pids = (await Promise.all(others.map((group) => readFile(`${group}/cgroup.procs`, 'utf8')))).join('');
       for (const pid of pids.split('\n').filter(Boolean)) {
-        const title = await readFile(`/proc/${pid}/cmdline`, 'utf8');
-        t.is(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8'), '-1000\n', title);
+        // A command that ends meanwhile has none.
+        const title = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+        t.regex(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8').catch(() => ''), /^(-1000\n)?$/, title);
       }
       t.true(pids !== '');
       await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { oneServer } from './server-fixture.ts';
 import { ChannelClient, attachUrl } from './streaming-client.ts';
+
+const one = oneServer(test);
 
 const ECHO = 'while read -r line; do echo "got $line"; echo "bad $line" >&2; done; echo over; exit 3';
 
@@ -27,7 +29,7 @@ async function converse(
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`crictl attaches over both transports, with and without input: ${handler}`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const crictl = await Crictl.for(t, server.socket);
     const pod = await server.pod('crictl', {}, handler);
     for (const transport of TRANSPORTS) {
@@ -51,7 +53,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 
   test.serial(`several attach at once, and again after the server was killed: ${handler}`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const id = await server.sh(await server.pod('several', {}, handler), 'main', ECHO, { stdin: true });
     const first = await ChannelClient.open(await attachUrl(server, id, { stderr: true }));
     const second = await ChannelClient.open(await attachUrl(server, id));
@@ -78,7 +80,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 
   test.serial(`with StdinOnce the input ends with the first client that had it: ${handler}`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('once', {}, handler);
     const byEnd = await server.sh(pod, 'end', ECHO, { stdin: true, stdinOnce: true });
     const whole = await ChannelClient.open(await attachUrl(server, byEnd));
@@ -107,7 +109,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 
   test.serial(`without StdinOnce the input outlives every client: ${handler}`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const id = await server.sh(await server.pod('open', {}, handler), 'main', ECHO, { stdin: true });
     for (const line of ['one', 'two']) {
       const client = await ChannelClient.open(await attachUrl(server, id));
@@ -124,7 +126,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(
     `a terminal is attached, left and attached anew, and follows the client's size: ${handler}`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       const crictl = await Crictl.for(t, server.socket);
       const pod = await server.pod('tty', {}, handler);
       const id = await server.create(pod, 'tty', { command: ['sh'], stdin: true, stdinOnce: true, tty: true });

@@ -30,7 +30,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(`a container has what the specification of its devices says, on ${handler}`, async (t) => {
     const { server, folder, hook } = await make(t);
     const hooks = ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'].map((hookName) => {
-      return { hookName, path: hook, args: ['hook', hookName], env: [`VALUE=${hookName}`], timeout: 10 };
+      return { hookName, path: hook, args: ['hook', hookName], env: [`VALUE=${hookName}`], timeout: 300 };
     });
     const card = {
       name: '0',

@@ -4,10 +4,13 @@ import { lstat, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/pro
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { eventually } from '../lib/eventually.ts';
 import { sharedServer } from './cli-fixture.ts';
+import { processesWith } from './runner-fixture.ts';
 import { IMAGE } from './server-fixture.ts';
 
 const SERVE = 'mkdir /www; echo page >/www/index.html; exec httpd -f -p 80 -h /www';
+const BUSY = 'while :; do :; done';
 const shared = sharedServer(test, async (cli) => {
   const { code, stderr } = await cli.run(
     'run',
@@ -23,6 +26,7 @@ const shared = sharedServer(test, async (cli) => {
     SERVE,
   );
   if (code !== 0) throw new Error(stderr);
+  await eventually('the web server', async () => / 0.0.0.0:80 |:::80 /.test(await inside('netstat -ltn')));
 });
 
 /** What a command in the container prints. */
@@ -117,7 +121,8 @@ test.serial('What cp brings out of a container cannot act on the node', async (t
 
 test.serial('stats shows what containers use', async (t) => {
   const { cli } = shared;
-  const busy = cli.start('exec', 'web', '--', 'sh', '-c', 'while :; do :; done');
+  const busy = cli.start('exec', 'web', '--', 'sh', '-c', `echo up; ${BUSY}`);
+  await cli.output(busy);
   const { code, stdout } = await cli.run('stats', '--no-stream', '--format', 'json', 'web');
   t.is(code, 0);
   const { stats } = JSON.parse(stdout) as { stats: { name: string; cpuPercent: number; memoryBytes: string }[] };
@@ -126,6 +131,7 @@ test.serial('stats shows what containers use', async (t) => {
   t.true((stats[0]?.cpuPercent ?? 0) > 0.5 && Number(stats[0]?.memoryBytes) > 0, stdout);
   busy.process.kill('SIGTERM');
   await busy.done;
+  await eventually('the end of the loop', async () => (await processesWith(BUSY)).length === 0);
   const table = /^CONTAINER +NAME +CPU +MEMORY +LIMIT +WRITTEN\n[0-9a-f]{13} +web +[\d.]+% +[\d.]+ \wi?B/;
   t.regex((await cli.run('stats', '--no-stream')).stdout, table);
   const following = cli.start('stats');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import test from 'ava';
+import { eventually } from '../lib/eventually.ts';
 import { sharedServer } from './cli-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { IMAGE } from './server-fixture.ts';
@@ -118,6 +119,10 @@ test.serial('A detached container is listed, read, entered, inspected, stopped a
     code: 3,
     stdout: `\nroot = "${server.folder}/root"\n`,
     stderr: 'e\n',
+  });
+  await eventually('both lines', async () => {
+    const { stdout: out, stderr: err } = await cli.run('logs', 'web');
+    return out !== '' && err !== '';
   });
   t.like(await cli.run('logs', 'web'), { code: 0, stdout: 'one\n', stderr: 'two\n' });
   const inspected = JSON.parse((await cli.run('inspect', id.slice(0, 8))).stdout) as {

@@ -90,7 +90,7 @@ test.serial(
     await eventually('three lines', () => followed.includes('tick 3\n'));
     t.regex(await crictl('logs', '--tail', '2', id), /^tick \d+\ntick \d+\n/);
     t.regex(await crictl('stats', '-o', 'json', id), /"usageCoreNanoSeconds"/);
-    await crictl('stop', '-t', '1', id.slice(0, 13));
+    await crictl('stop', '-t', '300', id.slice(0, 13));
     await ended;
     t.regex(followed, /^tick 1\ntick 2\ntick 3\n/);
     t.like(await json('inspect', id), { status: { state: 'CONTAINER_EXITED', exitCode: 143 } });

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { resolve } from 'node:path';
 import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provider.ts';
+import { processesBelow } from '../lib/processes.ts';
 import { behavesAsProvider, endsWhenCancelled } from './sandbox-behaviour.ts';
 import { SandboxFixture, crun } from './sandbox-fixture.ts';
 
@@ -9,8 +10,8 @@ behavesAsProvider(test, crun);
 test.serial('a sandbox without a shared PID namespace needs no process', async (t) => {
   const fixture = await SandboxFixture.make(t, crun);
   const placement = await fixture.run(await fixture.spec());
-  t.deepEqual(await fixture.processes(placement.cgroup), []);
-  t.deepEqual(await fixture.processes(placement.monitorCgroup), []);
+  t.deepEqual(await processesBelow(placement.cgroup), []);
+  t.deepEqual(await processesBelow(placement.monitorCgroup), []);
 });
 
 test.serial('a missing runtime or init makes the handler unavailable, with its name', async (t) => {

@@ -78,9 +78,14 @@ test.serial('doctor finds what is there, what is missing, and what the next star
 
   const pod = await server.pod('stays');
   const running = await server.sh(pod, 'running', 'exec sleep 1000');
-  const ending = await server.sh(pod, 'ending', 'sleep 2; exit 3');
+  const going = join(server.folder, 'going');
+  await mkdir(going);
+  const ending = await server.sh(pod, 'ending', 'until [ -e /going/now ]; do sleep 0.1; done; exit 3', {
+    mounts: [{ containerPath: '/going', hostPath: going, readonly: true }],
+  });
   const lost = await server.create(pod, 'lost', { command: ['true'] });
   await server.end('SIGKILL');
+  await writeFile(join(going, 'now'), '');
   await eventually('the end of a container', async () => (await processesWith(ending)).length === 0);
   const orphan = 'f'.repeat(64);
   await mkdir(join(server.folder, 'root', 'volumes', orphan), { recursive: true });

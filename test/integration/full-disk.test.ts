@@ -4,9 +4,9 @@ import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerState, PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
-import { mountPoints } from '../../src/host/mounts/mount.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { isErrno } from '../../src/utils/errors.ts';
+import { mountPointsBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** What happens to the root's file system, and how it ends. */
@@ -25,15 +25,16 @@ for (const [trouble, { begin, end }] of Object.entries(troubles)) {
       const { client } = server;
       const root = await smallRoot(t, server);
       const [pod, other] = [await server.pod('p', {}, handler), await server.pod('other', {}, handler)];
-      const stopped = await server.sh(pod, 'stopped', 'trap "exit 3" TERM; while :; do sleep 0.1; done');
+      const stopped = await server.sh(pod, 'stopped', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done');
       const ending = await server.sh(pod, 'ending', 'until [ -e /dev/shm/go ]; do sleep 0.1; done; exit 4');
       const removed = await server.sh(pod, 'removed', 'exec sleep 1000');
+      await server.said('p', 'stopped', 'ready');
       await begin(root);
       await t.throwsAsync(writeFile(join(root, 'more'), 'x'));
 
       await server.exec(ending, 'touch', '/dev/shm/go');
       t.is((await server.exit(ending)).exitCode, 4);
-      await client.call(RuntimeServiceService.stopContainer, { containerId: stopped, timeout: 60n });
+      await client.call(RuntimeServiceService.stopContainer, { containerId: stopped, timeout: 300n });
       const { state, exitCode } = await server.status(stopped);
       t.deepEqual([state, exitCode], [ContainerState.CONTAINER_EXITED, 3]);
       await client.call(RuntimeServiceService.removeContainer, { containerId: removed });
@@ -78,8 +79,8 @@ async function smallRoot(t: ExecutionContext, server: ServerFixture): Promise<st
       t.log('cannot remove the pods', error);
     });
     await server.end('SIGKILL');
-    const below = [...(await mountPoints())].filter((path) => path.startsWith(`${server.folder}/`));
-    for (const path of below.sort().reverse()) await run('umount', ['-l', '--', path]).catch(() => undefined);
+    for (const path of (await mountPointsBelow(server.folder)).reverse())
+      await run('umount', ['-l', '--', path]).catch(() => undefined);
   });
   await server.start();
   await server.client.call(ImageStoreService.import, { path: join(server.folder, 'tiny.tar'), reference: '' });

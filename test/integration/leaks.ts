@@ -1,10 +1,28 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { CommandError, run } from '../../src/host/processes/run.ts';
+import { HANG_MS } from '../lib/eventually.ts';
 
-/** Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. */
+/** Milliseconds between two looks that find the same. */
+const REST_MS = 100;
+
+/**
+ * Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. It is looked at
+ * until nothing comes or goes: what ends just then is neither there before nor left over.
+ */
 export async function inventory(fixture: { folder: string; cgroup: string }): Promise<string[]> {
+  const begun = performance.now();
+  for (let before = await look(fixture); ;) {
+    await sleep(REST_MS);
+    const now = await look(fixture);
+    if (isDeepStrictEqual(now, before) || performance.now() - begun > HANG_MS) return now;
+    before = now;
+  }
+}
+
+async function look(fixture: { folder: string; cgroup: string }): Promise<string[]> {
   const lines = [
     ...(await processes()),
     ...(await mounts()),
@@ -32,20 +50,20 @@ export function difference(before: readonly string[], after: readonly string[]):
 }
 
 /**
- * What is there now and was not before, or the other way round, once the kernel and processes that end have had a minute to
- * be done; lines that `ignored` says yes to do not count.
+ * What is there now and was not before, or the other way round, once the kernel and processes that end have had as
+ * long as a hang is; lines that `ignored` says yes to do not count.
  */
 export async function leftovers(
   fixture: { folder: string; cgroup: string },
   before: readonly string[],
   ignored: (line: string) => boolean = () => false,
 ): Promise<string[]> {
-  const deadline = Date.now() + 60_000;
+  const begun = performance.now();
   for (;;) {
     // A process that was there before and has ended since is a command of the server's that was just at work.
     const isEnded = (line: string) => /^-\d+ process /.test(line);
-    const left = difference(before, await inventory(fixture)).filter((line) => !ignored(line) && !isEnded(line));
-    if (left.length === 0 || Date.now() > deadline) return left;
+    const left = difference(before, await look(fixture)).filter((line) => !ignored(line) && !isEnded(line));
+    if (left.length === 0 || performance.now() - begun > HANG_MS) return left;
     await sleep(50);
   }
 }

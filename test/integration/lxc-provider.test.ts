@@ -4,10 +4,11 @@ import { resolve } from 'node:path';
 import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
+import { cgroupMounts } from '../lib/mounts.ts';
+import { processesBelow } from '../lib/processes.ts';
 import { behavesAsProvider, endsWhenCancelled, irrelevant } from './sandbox-behaviour.ts';
 import { processesWith } from './runner-fixture.ts';
 import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
@@ -16,14 +17,14 @@ behavesAsProvider(test, lxc);
 
 /** Makes cgroups as the kubelet does on v1: cpusets filled from the parent, children do not inherit them. */
 async function asKubelet(paths: readonly string[]): Promise<void> {
-  for (const { version, mountPoint, controllers } of await cgroupHierarchies()) {
+  for (const { target, has } of await cgroupMounts()) {
     for (const path of paths) {
-      await mkdir(mountPoint + path, { recursive: true });
-      if (version !== 1 || !controllers.includes('cpuset')) continue;
+      await mkdir(target + path, { recursive: true });
+      if (!has('cpuset')) continue;
       for (const file of ['cpuset.cpus', 'cpuset.mems']) {
-        await writeFile(`${mountPoint}${path}/${file}`, await readFile(`${mountPoint}${path}/../${file}`));
+        await writeFile(`${target}${path}/${file}`, await readFile(`${target}${path}/../${file}`));
       }
-      await writeFile(`${mountPoint}${path}/cgroup.clone_children`, '0');
+      await writeFile(`${target}${path}/cgroup.clone_children`, '0');
     }
   }
 }
@@ -52,12 +53,12 @@ for (const [how, end] of endings) {
     const placement = await fixture.run(spec);
     await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
     const guest = `${placement.cgroup}/guest`;
-    const [init] = await fixture.processes(guest);
+    const [init] = await processesBelow(guest);
     t.true(init !== undefined);
     await end(fixture, spec.id, init ?? 0);
     await eventually('the report of its end', () => fixture.exits.includes(spec.id));
     // By the guest's own hook: nothing of the provider has been called.
-    await eventually('the end of the containers', async () => (await fixture.processes(placement.cgroup)).length === 0);
+    await eventually('the end of the containers', async () => (await processesBelow(placement.cgroup)).length === 0);
     await eventually('the end of its monitor', async () => (await processesWith(spec.id)).length === 0);
     t.is(await fixture.placement(spec), undefined);
     t.deepEqual(fixture.exits, [spec.id]);
@@ -71,13 +72,13 @@ test.serial('when the monitor is killed by hand, the pod goes on, and its end is
   const spec = await fixture.spec();
   const placement = await fixture.run(spec);
   await fixture.container(placement);
-  const [init] = await fixture.processes(`${placement.cgroup}/guest`);
+  const [init] = await processesBelow(`${placement.cgroup}/guest`);
   process.kill(await parentOf(init ?? 0), 'SIGKILL');
   t.deepEqual(await fixture.placement(spec, fixture.again()), placement);
   process.kill(init ?? 0, 'SIGKILL');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await fixture.provider.stop({ spec });
-  t.deepEqual(await fixture.processes(placement.cgroup), []);
+  t.deepEqual(await processesBelow(placement.cgroup), []);
   await fixture.provider.remove({ spec });
   t.deepEqual(await leftovers(fixture, before, irrelevant), []);
 });
@@ -92,7 +93,7 @@ test.serial('nobody but the server starts a guest: an ended one stays ended, and
   await t.throwsAsync(run('lxc-start', ['-P', lxcPath, '-n', spec.id, '-o', log, '-l', 'DEBUG']));
   t.regex(await readFile(log, 'utf8'), /this guest is a Kubernetes pod that has ended/);
   t.is(await fixture.placement(spec), undefined);
-  t.deepEqual(await fixture.processes(placement.cgroup), []);
+  await eventually('the end of its processes', async () => (await processesBelow(placement.cgroup)).length === 0);
   t.true((await fixture.run(spec)).cgroup === placement.cgroup);
 });
 
@@ -103,10 +104,10 @@ test.serial('a parent that the kubelet made, without cgroup.clone_children, take
   const spec = await fixture.spec({ cgroupParent });
   const placement = await fixture.run(spec);
   await fixture.container(placement);
-  t.is((await fixture.processes(`${placement.cgroup}/guest`)).length, 1);
-  for (const { mountPoint, controllers } of await cgroupHierarchies()) {
-    if (!controllers.includes('cpuset')) continue;
-    t.is(await readFile(`${mountPoint}${cgroupParent}/cgroup.clone_children`, 'utf8'), '0\n', "the kubelet's own stay");
+  t.is((await processesBelow(`${placement.cgroup}/guest`)).length, 1);
+  for (const { target, has } of await cgroupMounts()) {
+    if (!has('cpuset')) continue;
+    t.is(await readFile(`${target}${cgroupParent}/cgroup.clone_children`, 'utf8'), '0\n', "the kubelet's own stay");
   }
   await fixture.provider.remove({ spec });
   t.is(await fixture.placement(spec), undefined);
@@ -119,9 +120,9 @@ test.serial('stop leaves the monitors of containers alone', async (t) => {
   const { argvInCgroup } = await import('../lib/argv-in-cgroup.ts');
   const [command, ...args] = await argvInCgroup(placement.monitorCgroup, ['sleep', '1000']);
   const monitor = run(command, args);
-  await eventually('it', async () => (await fixture.processes(placement.monitorCgroup)).length === 1);
+  await eventually('it', async () => (await processesBelow(placement.monitorCgroup)).length === 1);
   await fixture.provider.stop({ spec });
-  t.is((await fixture.processes(placement.monitorCgroup)).length, 1);
+  t.is((await processesBelow(placement.monitorCgroup)).length, 1);
   await fixture.provider.remove({ spec });
   await t.throwsAsync(monitor, { message: /SIGKILL/ });
 });

@@ -8,8 +8,9 @@ import {
 } from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { readHostFacts } from '../../src/host/facts.ts';
 import { eventually } from '../lib/eventually.ts';
+import { hasCgroupController } from '../lib/mounts.ts';
+import { lowestOomScore } from '../lib/processes.ts';
 import { ServerFixture, oneServer } from './server-fixture.ts';
 
 const one = oneServer(test);
@@ -132,7 +133,6 @@ test.serial('limits of processes are the configured ones, in containers and in w
 
 test.serial('limits of a container reach its cgroup; what this machine cannot do is clamped or refused', async (t) => {
   const server = await ServerFixture.make(t, 'pids_limit = 77\n');
-  const host = await readHostFacts();
   const cgroup = async (id: string, v1: string, v2: string) => {
     const script = `cat /sys/fs/cgroup/${v1} 2>/dev/null || cat /sys/fs/cgroup/${v2}`;
     return (await server.exec(id, 'sh', '-c', script)).stdout.toString().trim();
@@ -156,13 +156,13 @@ test.serial('limits of a container reach its cgroup; what this machine cannot do
     t.is((await server.exec(id, 'cat', '/proc/1/oom_score_adj')).stdout.toString(), '900\n');
     const low = await run('b', { oomScoreAdj: -999n });
     const score = Number((await server.exec(low, 'cat', '/proc/1/oom_score_adj')).stdout.toString());
-    t.is(score, Math.max(-999, host.minOomScoreAdj));
+    t.is(score, Math.max(-999, await lowestOomScore()));
     const refusals: [Resources, StatusCode, RegExp][] = [
       [{ oomScoreAdj: -1001n }, StatusCode.INVALID_ARGUMENT, /oom_score_adj/],
       [{ cpusetCpus: '0-' }, StatusCode.INVALID_ARGUMENT, /cpuset_cpus/],
       [{ cpusetCpus: '4000' }, StatusCode.UNKNOWN, /cpuset/],
     ];
-    if (!host.hugetlbController) {
+    if (!(await hasCgroupController('hugetlb'))) {
       const limits = [{ pageSize: '2MB', limit: 4096n }];
       refusals.push([{ hugepageLimits: limits }, StatusCode.FAILED_PRECONDITION, /no hugetlb/]);
     }

@@ -6,8 +6,8 @@ import { mkdir, readFile, readlink, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
-import { readHostFacts } from '../../src/host/facts.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import { lowestOomScore } from '../lib/processes.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { CAPABILITIES, DEFAULT_CAPABILITIES, HOST_BOUNDING, SPOILERS, toConfig, wishes } from './random-configs.ts';
 import type { Wish } from './random-configs.ts';
@@ -119,7 +119,6 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
       .map((line) => line.split(/:\s*/, 2) as [string, string]),
   );
   const numbers = (key: string) => (status.get(key) ?? '').split(/\s+/).filter(Boolean).map(Number);
-  const host = await readHostFacts();
   const { NODE } = NamespaceMode;
 
   const uid = wish.user.id ?? (wish.user.name === 'nobody' ? 65_534 : 0);
@@ -145,7 +144,7 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
   equal('hostname', get('hostname'), wish.network === NODE ? hostname() : wish.hostname || name);
   equal('working directory', get('cwd'), wish.cwd || '/');
   equal('tty', get('tty'), wish.tty ? 'yes' : 'no');
-  equal('oom_score_adj', get('oom'), String(Math.max(wish.oomScoreAdj, host.minOomScoreAdj)));
+  equal('oom_score_adj', get('oom'), String(Math.max(wish.oomScoreAdj, await lowestOomScore())));
   const env = get('env').split('\n');
   for (const [index, value] of wish.env.entries()) {
     equal(`environment ${value}`, env.includes(`RANDOM_${String(index)}=${value}`), true);

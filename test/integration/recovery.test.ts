@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { access, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import {
   ContainerState,
   NamespaceMode,
@@ -14,10 +15,10 @@ import {
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
-import { mountPoints } from '../../src/host/mounts/mount.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
+import { cgroupMounts, isMounted, mountPointsBelow } from '../lib/mounts.ts';
+import { processesBelow } from '../lib/processes.ts';
 import { leaseholders } from './kills-reality.ts';
 import { exceptVanished, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
@@ -81,7 +82,7 @@ exec /usr/lib/cni/portmap
   const dirs = `plugin_dirs = ["${work}", "/usr/lib/cni"]\n`;
   await writeFile(config, (await readFile(config, 'utf8')).replace('[network]\n', `[network]\n${dirs}`));
   await server.end('SIGKILL');
-  for (const pid of await processesBelow(server.cgroup)) await run('kill', ['-KILL', '--', String(pid)]);
+  await killBelow(server.cgroup);
   await server.start({ settled: false });
   // All of them at once: a plugin may be waiting for a pod.
   await eventually(
@@ -252,13 +253,13 @@ test.serial('what a damaged record without a copy knows of runs on until its fil
       await writeFile(join(server.folder, 'root', name), '');
       await rm(join(server.folder, 'state/records', name));
     }
-    const running = await processesBelow(server.cgroup);
+    const running = await restingBelow(server.cgroup);
     t.true(running.length > 0);
     // The second start finds the files set aside by the first one.
     for (let start = 0; start < 2; start += 1) {
       await server.start();
       t.deepEqual((await server.containers()).containers, []);
-      t.deepEqual(await processesBelow(server.cgroup), running);
+      t.deepEqual(await restingBelow(server.cgroup), running);
       await server.end('SIGTERM');
     }
     for (const name of damaged) await rm(join(server.folder, 'root', `${name}.corrupt`));
@@ -324,9 +325,9 @@ class Foreign {
     // A process in a cgroup beside those of the pods.
     const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
     foreign.#process = child;
-    for (const { mountPoint, controllers } of await cgroupHierarchies()) {
-      if (controllers.includes('cpuset')) continue;
-      const cgroup = `${mountPoint}${server.cgroup}/${'f'.repeat(63)}g`;
+    for (const { target, has } of await cgroupMounts()) {
+      if (has('cpuset')) continue;
+      const cgroup = `${target}${server.cgroup}/${'f'.repeat(63)}g`;
       foreign.#cgroups.push(cgroup);
       await mkdir(cgroup, { recursive: true });
       await writeFile(join(cgroup, 'cgroup.procs'), String(child.pid));
@@ -339,7 +340,7 @@ class Foreign {
     for (const path of this.#cgroups)
       t.is((await readFile(join(path, 'cgroup.procs'), 'utf8')).trim(), String(this.#process?.pid));
     for (const path of this.#paths) {
-      if (path.endsWith('/mounted')) t.true((await mountPoints()).has(path));
+      if (path.endsWith('/mounted')) t.true(await isMounted(path));
       else t.is(await readFile(join(path, 'file'), 'utf8').catch(() => 'gone'), 'mine', path);
     }
   }
@@ -421,18 +422,18 @@ const HOST = { network: NODE, ipc: NODE, pid: NODE };
 /** Takes away what a reboot takes away: processes, mounts, cgroups, interfaces, rules, the folder on /run, the boot's id. */
 async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void> {
   await writeFile(join(server.folder, 'cni.before'), await readFile(join(server.folder, 'cni', '10-test.conflist')));
-  await eventually('the end of every process', async () => {
-    const pids = await processesBelow(server.cgroup);
-    for (const pid of pids) await run('kill', ['-KILL', '--', String(pid)]).catch(() => undefined);
-    return pids.length === 0;
-  });
-  const mounts = [...(await mountPoints())].filter((path) => path.startsWith(`${server.folder}/`));
-  for (const path of mounts.sort().reverse()) await run('umount', ['-l', '--', path]);
+  await killBelow(server.cgroup);
+  for (const path of (await mountPointsBelow(server.folder)).reverse()) await run('umount', ['-l', '--', path]);
   const find = ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${server.cgroup}/*`];
   const { stdout } = await run('find', find).catch(exceptVanished);
   for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', ['--', path]).catch(() => undefined);
   const ports = await readdir(`/sys/class/net/${server.bridge}/brif`);
-  for (const name of ports) await run('ip', ['link', 'delete', name]);
+  // An interface goes by itself, too, once its pod's namespace has gone.
+  for (const name of ports) await run('ip', ['link', 'delete', name]).catch(() => undefined);
+  await eventually(
+    'the end of the interfaces',
+    async () => (await readdir(`/sys/class/net/${server.bridge}/brif`)).length === 0,
+  );
   for (const flag of ['-F', '-X']) await run('iptables', ['-w', '-t', 'nat', flag]);
   await rm(join(server.folder, 'state'), { recursive: true });
   const path = '/proc/sys/kernel/random/boot_id';
@@ -445,16 +446,24 @@ async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void>
   });
 }
 
-async function processesBelow(cgroup: string): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const inside = await Promise.all(
-    pids.map(async (pid) => {
-      const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
-      const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z');
-      return text.includes(`${cgroup}/`) && !/\) [ZX]/.test(state);
-    }),
-  );
-  return pids.filter((_, index) => inside[index]).map(Number);
+/** Kills every process below a cgroup, and waits for its end. */
+async function killBelow(cgroup: string): Promise<void> {
+  await eventually('the end of every process', async () => {
+    const pids = await processesBelow(cgroup);
+    for (const pid of pids) await run('kill', ['-KILL', '--', String(pid)]).catch(() => undefined);
+    return pids.length === 0;
+  });
+}
+
+/** The processes below a cgroup once nothing comes or goes: a killed server's last commands end a moment after it. */
+async function restingBelow(cgroup: string): Promise<number[]> {
+  let before: number[] = [];
+  return eventually('rest', async () => {
+    const now = await processesBelow(cgroup);
+    const isSame = isDeepStrictEqual(now, before);
+    before = now;
+    return isSame && now;
+  });
 }
 
 function there(path: string): Promise<true> {

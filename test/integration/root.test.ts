@@ -5,12 +5,13 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { CommandError, run } from '../../src/host/processes/run.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** Runs a command of the program to its end: its exit code and what it said. */
 async function program(...args: string[]): Promise<{ code: number | undefined; said: string }> {
   try {
-    const { stdout, stderr } = await run(process.execPath, ['src/main.ts', ...args], { timeoutMs: 60_000 });
+    const { stdout, stderr } = await run(process.execPath, ['src/main.ts', ...args], { timeoutMs: HANG_MS });
     return { code: 0, said: stdout + stderr };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
@@ -64,7 +65,7 @@ test.serial('a second server on the same root is refused, however it names it an
     [process.execPath, ...serve, join(server.folder, 'link')],
     ['unshare', '--net', process.execPath, ...serve, root],
   ]) {
-    const failure = await t.throwsAsync(run(command ?? '', args, { timeoutMs: 60_000 }), { instanceOf: CommandError });
+    const failure = await t.throwsAsync(run(command ?? '', args, { timeoutMs: HANG_MS }), { instanceOf: CommandError });
     t.regex(failure?.stderr ?? '', /another server uses/);
   }
   t.is((await server.containers()).containers.length, 0);
@@ -79,7 +80,7 @@ test.serial('a process that takes the abstract name or the metrics port keeps no
   t.regex(await server.log(), /Metrics endpoint unavailable/);
   await new Promise((resolve) => neighbour.close(resolve));
   const page = async () => fetch(`http://127.0.0.1:${String(port)}/metrics`).catch(() => undefined);
-  while ((await page())?.status !== 200) await new Promise((resolve) => setTimeout(resolve, 200));
+  await eventually('the metrics', async () => (await page())?.status === 200);
   t.pass();
 });
 

@@ -6,6 +6,7 @@ import type { SandboxHandle, SandboxProvider, SandboxSpec } from '../../src/core
 import { run } from '../../src/host/processes/run.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
+import { nameOf, processesBelow, stateOf } from '../lib/processes.ts';
 import { processesWith } from './runner-fixture.ts';
 import { SandboxFixture, identity, inside, own } from './sandbox-fixture.ts';
 
@@ -59,6 +60,8 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     const shared = await fixture.run(await fixture.spec({ pid: 'pod', ipc: 'node' }));
     t.deepEqual(Object.keys(shared.namespaces).sort(), ['network', 'pid', 'uts']);
     const [, init] = (/\/proc\/(\d+)\/ns\/pid$/.exec(shared.namespaces.pid ?? '') ?? []) as string[];
+    // Right after its start it is still the runtime's.
+    await eventually('its own program', async () => (await nameOf(Number(init))) === 'init');
     const status = await readFile(`/proc/${String(init)}/status`, 'utf8');
     t.regex(status, /^NSpid:\t\d+\t1$/m);
     t.regex(status, /^CapEff:\t0+$/m, 'containers may look at it, so it must have nothing to give');
@@ -68,7 +71,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     await fixture.container(shared, 'sleep 0.01 & exec sleep 1000');
     await fixture.container(shared, '(sleep 0.01 &); while :; do sleep 1; done');
     await eventually('no zombie', async () => {
-      const states = await Promise.all((await fixture.processes(shared.cgroup)).map(stateOf));
+      const states = await Promise.all((await processesBelow(shared.cgroup, { zombies: true })).map(stateOf));
       return !states.includes('Z');
     });
     t.pass();
@@ -79,9 +82,9 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     const spec = await fixture.spec();
     const placement = await fixture.run(spec);
     await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
-    t.true((await fixture.processes(placement.cgroup)).length > 0);
+    t.true((await processesBelow(placement.cgroup)).length > 0);
     await fixture.provider.stop({ spec });
-    t.deepEqual(await fixture.processes(placement.cgroup), []);
+    t.deepEqual(await processesBelow(placement.cgroup), []);
     t.is(await fixture.placement(spec), undefined);
     await fixture.provider.stop({ spec });
     await fixture.provider.remove({ spec });
@@ -105,7 +108,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     await eventually('a report of both providers', () => fixture.exits.length >= 2);
     t.deepEqual([...new Set(fixture.exits)], [spec.id]);
     t.is(await fixture.placement(spec, second), undefined);
-    t.deepEqual(await fixture.processes(`${placement.cgroup}/${container}`), [], 'it ended with its PID namespace');
+    t.deepEqual(await processesBelow(`${placement.cgroup}/${container}`), [], 'it ended with its PID namespace');
     await second.remove({ spec });
   });
 
@@ -236,11 +239,6 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.is(await inside(placement, 'cat', '/proc/sys/kernel/hostname'), 'N0.a--b.c');
     t.is(await inside(placement, 'cat', '/proc/sys/kernel/domainname'), '"#=\\ \'$(id);--help\'"');
   });
-}
-
-async function stateOf(pid: number): Promise<string> {
-  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8').catch(() => '');
-  return /^State:\t(.)/m.exec(status)?.[1] ?? '';
 }
 
 /**

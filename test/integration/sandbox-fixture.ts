@@ -6,10 +6,8 @@ import { CrunSandboxProvider } from '../../src/backends/crun/crun-sandbox-provid
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
 import type { Placement, SandboxProvider, SandboxSpec } from '../../src/core/model/sandbox-provider.ts';
-import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
-import { cgroupDirectories } from '../../src/host/cgroup/path.ts';
-import { cgroupProcesses } from '../../src/host/cgroup/processes.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { HANG_MS } from '../lib/eventually.ts';
 import { testCgroup } from './runner-fixture.ts';
 
 /** The capabilities that containers have by default. */
@@ -120,7 +118,7 @@ export class SandboxFixture {
     await this.#attacker;
     const { id, bundle } = await this.#bundle(placement, ['attacker', ...command.split(' ')], capabilities);
     const { stdout } = await run('crun', [`--root=${join(this.folder, 'crun')}`, 'run', `--bundle=${bundle}`, id], {
-      timeoutMs: 120_000,
+      timeoutMs: HANG_MS,
     });
     return stdout;
   }
@@ -164,11 +162,6 @@ export class SandboxFixture {
     };
     await writeFile(join(bundle, 'config.json'), JSON.stringify(config));
     return { id, bundle };
-  }
-
-  /** Processes below a cgroup, in whichever hierarchy. */
-  async processes(cgroup: string): Promise<number[]> {
-    return cgroupProcesses(cgroupDirectories(cgroup, await cgroupHierarchies()));
   }
 }
 

@@ -93,7 +93,7 @@ for (const handler of ['lxc', 'crun']) {
       t.true((stats[0]?.memory?.workingSetBytes?.value ?? 0n) > 0n);
       t.true((stats[0]?.cpu?.usageCoreNanoSeconds?.value ?? 0n) > 0n);
 
-      await client.call(RuntimeServiceService.stopContainer, { containerId: service, timeout: 20n });
+      await client.call(RuntimeServiceService.stopContainer, { containerId: service, timeout: 300n });
       t.is((await server.status(service)).exitCode, 3);
       const stubborn = await server.sh(pod, 'stubborn', 'trap "" TERM; echo ready; while :; do sleep 0.1; done');
       await server.said('web', 'stubborn', 'ready');

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { HANG_MS } from '../lib/eventually.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 type ExecFields = Parameters<typeof ExecRequest.create>[0];
@@ -88,6 +88,14 @@ export class ChannelClient {
     await this.closed;
     return JSON.parse(this.text(3)) as { status: string };
   }
+}
+
+/** Waits until somebody listens on each of these TCP ports in a container's network. */
+export async function listening(server: ServerFixture, containerId: string, ...ports: number[]): Promise<void> {
+  await eventually(`listeners on ${ports.join(', ')}`, async () => {
+    const { stdout } = await server.exec(containerId, 'netstat', '-ltn');
+    return ports.every((port) => new RegExp(`:${String(port)} .* LISTEN`).test(stdout.toString()));
+  });
 }
 
 /** What a web server at a port in the pod answers to GET /index.html, by the server's port-forward, and that stream's errors. */

@@ -8,6 +8,7 @@ import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { loadSeeds, parseSeed, seedFolder } from '../fixtures/streaming/seeds.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { listening } from './streaming-client.ts';
 import { StreamingRecorder } from './streaming-recorder.ts';
 
 test.serial('what crictl says today has the shape of the recorded sessions that the fuzzer begins with', async (t) => {
@@ -16,6 +17,7 @@ test.serial('what crictl says today has the shape of the recorded sessions that 
   const crictl = await Crictl.for(t, recorder.socket);
   const pod = await server.pod('record');
   const id = await server.sh(pod, 'main', 'nc -ll -p 9000 -e cat');
+  await listening(server, id, 9000);
   const sessions = new Map<string, Buffer>();
   for (const transport of TRANSPORTS) {
     const record = async (kind: string, act: () => Promise<unknown>) => {

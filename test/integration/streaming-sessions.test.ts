@@ -4,7 +4,7 @@ import { AttachRequest, ExecRequest, PortForwardRequest, RuntimeServiceService }
 import { eventually } from '../lib/eventually.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
-import { ChannelClient } from './streaming-client.ts';
+import { ChannelClient, listening } from './streaming-client.ts';
 
 const COUNT = Number(process.env['STREAMING_SESSIONS'] ?? 40);
 const AT_ONCE = 4;
@@ -15,6 +15,7 @@ test.serial(`${String(COUNT)} sessions leave no descriptor, process or file`, as
   await server.warm();
   const pod = await server.pod('busy');
   const id = await server.sh(pod, 'main', 'nc -ll -p 9000 -e cat & while :; do sleep 1; done', { stdin: true });
+  await listening(server, id, 9000);
   const session = async (number: number) => {
     const kind = number % 4;
     if (kind === 3) {

@@ -10,7 +10,7 @@ import { eventually } from '../lib/eventually.ts';
 import { findNative } from '../../src/host/native/find.ts';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
-import { ChannelClient, attachUrl, execUrl } from './streaming-client.ts';
+import { ChannelClient, attachUrl, execUrl, listening } from './streaming-client.ts';
 
 const MIB = 2 ** 20;
 
@@ -67,7 +67,12 @@ test.serial('who does not read or is not read costs no memory, and ends with its
   const crictl = await Crictl.for(t, server.socket);
   const pod = await server.pod('slow');
   const id = await server.sh(pod, 'main', 'sleep 100000', { stdin: true });
-  await server.sh(pod, 'ports', 'for p in 1 2; do nc -l -p 900$p -e yes & nc -l -p 901$p -e sleep 100000 & done; wait');
+  const ports = await server.sh(
+    pod,
+    'ports',
+    'for p in 1 2; do nc -l -p 900$p -e yes & nc -l -p 901$p -e sleep 100000 & done; wait',
+  );
+  await listening(server, ports, 9001, 9002, 9011, 9012);
   for (const transport of TRANSPORTS) await crictl.run(['exec', '-r', transport, id, 'true']);
   const before = await residentBytes(server.pid);
   const limit = before + 128 * MIB;

@@ -11,7 +11,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { eventually } from '../lib/eventually.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
-import { ChannelClient, execUrl } from './streaming-client.ts';
+import { ChannelClient, execUrl, listening } from './streaming-client.ts';
 
 /** A CA and a certificate of it for 127.0.0.1, as files of a folder that goes with the test. */
 async function certificates(t: ExecutionContext): Promise<string> {
@@ -38,6 +38,7 @@ test.serial('with TLS, crictl execs, attaches and forwards over both transports 
   const id = await server.sh(pod, 'main', 'nc -ll -p 8443 -e cat & while read -r line; do echo "got $line"; done', {
     stdin: true,
   });
+  await listening(server, id, 8443);
   // crictl wants a certificate of its own, for which this server does not ask.
   const own = ['--tls-cert', join(folder, 'server.pem'), '--tls-key', join(folder, 'server.key')];
   const known = ['--tls-ca', join(folder, 'ca.pem'), ...own];

@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { Crictl, TRANSPORTS, ended } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { listening } from './streaming-client.ts';
 
 const MIB = 2 ** 20;
 const SIZE = Number(process.env['STREAMING_TRANSFER_MIB'] ?? 64) * MIB;
@@ -37,6 +38,7 @@ test.serial(`crictl moves ${String(SIZE / MIB)} MiB each way through exec and po
   const id = await server.sh(pod, 'main', listeners, {
     mounts: [{ hostPath: file, containerPath: '/data', readonly: true }],
   });
+  await listening(server, id, 9001, 9002, 9011, 9012);
 
   const measured = async (what: string, move: () => Promise<string>) => {
     const start = performance.now();

@@ -14,11 +14,12 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(`exec and port-forward by crictl over both transports: ${handler}`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('web', {}, handler);
-    const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; cat';
+    const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; echo up; cat';
     const id = await server.sh(pod, 'main', page, {
       stdin: true,
       envs: [{ key: 'COLOUR', value: Buffer.from('blue') }],
     });
+    await server.said('web', 'main', 'up');
     const crictl = await Crictl.for(t, server.socket);
     for (const transport of TRANSPORTS) {
       const exec = (args: string[], input = '') => crictl.run(['exec', '-r', transport, ...args], input);

@@ -1,9 +1,9 @@
 import test from 'ava';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CgroupDriver, ExecSyncRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
+import { CgroupDriver, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CommandError, run } from '../../src/host/processes/run.ts';
+import { cgroupMounts } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const FILE = 'test/integration/systemd.test.ts';
@@ -38,8 +38,7 @@ if (!isSystemd) {
 } else {
   const slice = 'lxcritest-burstable-pod1_2.slice';
   const path = '/lxcritest.slice/lxcritest-burstable.slice/lxcritest-burstable-pod1_2.slice';
-  const hierarchies = await cgroupHierarchies();
-  const memory = hierarchies.find(({ version, controllers }) => version === 2 || controllers.includes('memory'));
+  const memory = (await cgroupMounts()).find(({ version, has }) => version === 2 || has('memory'));
   const systemctl = async (...args: string[]) => (await run('systemctl', args)).stdout.trim();
   const property = (unit: string, name: string) => systemctl('show', '--value', `--property=${name}`, unit);
   const scopes = async () =>
@@ -68,7 +67,7 @@ if (!isSystemd) {
       const container = await server.sh(pod, 'c', 'sleep 300', {
         linux: { resources: { memoryLimitInBytes: 64n << 20n, cpuShares: 512n } },
       });
-      const folder = join(memory?.mountPoint ?? '', path, unit, pod, container);
+      const folder = join(memory?.target ?? '', path, unit, pod, container);
       const limits = async () => {
         const files = ['memory.max', 'memory.limit_in_bytes'].map((name) => readFile(join(folder, name), 'utf8'));
         return (await Promise.allSettled(files)).map((file) => (file.status === 'fulfilled' ? file.value.trim() : ''));
@@ -83,8 +82,7 @@ if (!isSystemd) {
       await server.end('SIGKILL');
       t.is(await property(unit, 'ActiveState'), 'active', 'the scope outlives the server');
       await server.start();
-      const request = ExecSyncRequest.create({ containerId: container, cmd: ['echo', 'still'], timeout: 10n });
-      t.is((await server.client.call(RuntimeServiceService.execSync, request)).stdout.toString(), 'still\n');
+      t.is((await server.exec(container, 'echo', 'still')).stdout.toString(), 'still\n');
 
       await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
       t.is(await property(unit, 'ActiveState'), 'inactive');

@@ -1,5 +1,4 @@
-import { cgroupHierarchies } from '../../src/host/cgroup/hierarchies.ts';
-import { cgroupDirectories } from '../../src/host/cgroup/path.ts';
+import { cgroupMounts } from './mounts.ts';
 
 /** `0` stands for the writer itself, in whatever PID namespace it is. */
 const script =
@@ -7,9 +6,9 @@ const script =
 
 /**
  * A command line that first puts itself into an existing cgroup, in every hierarchy, and then becomes `argv`. It exits
- * with 126 when it cannot. `path` has passed {@link checkCgroupPath}.
+ * with 126 when it cannot.
  */
 export async function argvInCgroup(path: string, argv: readonly string[]): Promise<[string, ...string[]]> {
-  const directories = cgroupDirectories(path, await cgroupHierarchies());
+  const directories = (await cgroupMounts()).map(({ target }) => target + path);
   return ['/bin/sh', '-c', script, 'sh', String(directories.length), ...directories, ...argv];
 }
