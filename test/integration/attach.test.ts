@@ -83,11 +83,13 @@ for (const handler of ['lxc', 'crun']) {
     const server = await one(t);
     const pod = await server.pod('once', {}, handler);
     const byEnd = await server.sh(pod, 'end', ECHO, { stdin: true, stdinOnce: true });
+    const earlier = await server.streamingSessions('ended');
     const whole = await ChannelClient.open(await attachUrl(server, byEnd));
     await converse(whole, 'one', /got one\n/);
     whole.endInput();
     t.like(await whole.status(), { status: 'Success' });
     t.regex(whole.text(1), /over\n$/, 'output after the end of the input reaches the client');
+    await eventually('its end', async () => (await server.streamingSessions('ended')) > earlier);
 
     const byLeaving = await server.sh(pod, 'leave', ECHO, { stdin: true, stdinOnce: true });
     // Clients that only look on come and go without a consequence.

@@ -17,7 +17,10 @@ import { eventually } from '../lib/eventually.ts';
 import { importImage } from './image-fixture.ts';
 import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';
-import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { IMAGE, oneServer } from './server-fixture.ts';
+import type { ServerFixture } from './server-fixture.ts';
+
+const one = oneServer(test);
 
 type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
 
@@ -41,7 +44,7 @@ function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCod
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: an ephemeral container joins the processes of its target and ends with them`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('debug', pid(NamespaceMode.CONTAINER), handler);
     const target = await server.sh(pod, 'target', 'exec sleep 4711', pid(NamespaceMode.CONTAINER));
     const debug = await server.sh(pod, 'debug', 'exec sleep 4712', pid(NamespaceMode.TARGET, target));
@@ -81,7 +84,7 @@ for (const handler of ['lxc', 'crun']) {
 test.serial(
   'volumes that an image declares: content, owners and modes of the image, one for each container',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     await importImage(
       server,
       'localhost/volumes:1',
@@ -158,8 +161,10 @@ test.serial(
 );
 
 test.serial('image volumes: read-only, executable, sub paths, told in the status, kept while in use', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
+  const layers = async () => (await readdir(join(server.folder, 'root', 'overlay', 'layers'))).length;
+  const layersBefore = await layers();
   await importImage(
     server,
     'localhost/content:1',
@@ -210,9 +215,8 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
 
     // The image goes, its content stays until the container goes.
     const image = { image: 'localhost/content:1' };
-    const layers = async () => (await readdir(join(server.folder, 'root', 'overlay', 'layers'))).length;
     if (handler === 'crun') await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image }));
-    t.is(await layers(), 2);
+    t.is(await layers(), layersBefore + 1);
     await server.end('SIGKILL');
     const view = join(server.folder, 'root', 'overlay', 'containers', `${id}.1`, 'merged');
     await run('umount', ['--', view]);
@@ -233,7 +237,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
       await refused(t, bad(more), StatusCode.UNKNOWN, /^ImageVolumeMountFailed: config\.mounts\[0\]\.image: /);
     }
     await remove(server, id);
-    t.is(await layers(), handler === 'crun' ? 1 : 2);
+    t.is(await layers(), handler === 'crun' ? layersBefore : layersBefore + 1);
     t.deepEqual(
       await leftovers(server, before, (line) =>
         /\/root\/(overlay\/l|images|content)|\/state\/records\/images/.test(line),
@@ -246,7 +250,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
 test.serial(
   'a request that mounts /dev/shm or a file of the pod gets its own there; folders come before what is in them',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     await importImage(server, 'localhost/links:1', {
       '/real/deep': null,
       '/link': '-> /real',
@@ -302,7 +306,7 @@ test.serial(
 );
 
 test.serial('SIGKILL while containers with volumes of both kinds are made leaves nothing', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`/data/${String(at)}`, 'x']));
   await importImage(server, 'localhost/many:1', files, { config: { Volumes: { '/data': {}, '/more': {} } } });
   await server.warm();
@@ -320,7 +324,7 @@ test.serial('SIGKILL while containers with volumes of both kinds are made leaves
 test.serial(
   'a mount is shared only with a mount that shares, and keeps the restrictions of its file system',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const folder = join(server.folder, 'volume');
     await mkdir(folder);
     await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', folder]);

@@ -18,7 +18,9 @@ import { nameOf, processesBelow } from '../lib/processes.ts';
 import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { outputOf, parseLog } from './runner-fixture.ts';
-import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { IMAGE, ServerFixture, oneServer } from './server-fixture.ts';
+
+const one = oneServer(test);
 
 type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
 
@@ -45,7 +47,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(
     `${handler}: the stop signal is the request's, else the image's; after the grace all is killed`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       await importImage(server, 'localhost/signal:1', {}, { config: { StopSignal: 'SIGUSR1' } });
       const traps = `trap 'exit 10' USR1; trap 'exit 12' USR2; trap 'exit 15' TERM; : >/ready; ${IDLE}`;
       const pod = await server.pod('signals', pid(CONTAINER), handler);
@@ -83,7 +85,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(
     `${handler}: whatever a container started ends with it, also where the pod shares its processes`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       const child = `setsid sh -c 'trap "" TERM HUP; ${IDLE}' & : >/ready; `;
       for (const mode of [POD, CONTAINER]) {
         const name = `m${String(mode)}`;
@@ -121,7 +123,7 @@ for (const handler of ['lxc', 'crun']) {
   );
 
   test.serial(`${handler}: ExecSync answers when the command ends, whatever it leaves behind`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('exec', {}, handler);
     const id = await server.sh(pod, 'c', IDLE);
     const { stdout, exitCode } = await server.exec(id, 'sh', '-c', 'sleep 1000 & echo said; exit 4');
@@ -175,7 +177,7 @@ exec crun "$@"
   });
 
   test.serial(`${handler}: a running container that is removed is told to have stopped, then to be gone`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('gone', {}, handler);
     const id = await server.sh(pod, 'c', IDLE);
     const end = new AbortController();
@@ -203,7 +205,7 @@ exec crun "$@"
   });
 
   test.serial(`${handler}: repeats find the first attempt, also after the server was killed`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const request = RunPodSandboxRequest.create({ config: server.podConfig('again'), runtimeHandler: handler });
     const { podSandboxId } = await server.client.call(runPodSandbox, request);
     const container = CreateContainerRequest.create({
@@ -239,7 +241,7 @@ exec crun "$@"
   });
 
   test.serial(`${handler}: stop and remove in the middle of run, create and start leave nothing`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const { client } = server;
     await server.warm();
     const before = await inventory(server);
@@ -273,7 +275,7 @@ exec crun "$@"
   test.serial(
     `${handler}: logs are rotated while lines come fast; partial lines and bytes stay what they are`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       const pod = await server.pod('logs', {}, handler);
       const log = join(server.folder, 'logs/logs/fast.log');
       // A thousand lines each five milliseconds, or as fast as the monitor takes them.

@@ -381,7 +381,7 @@ test.serial('what cannot be cleared away at start stays in the hands of the kube
       await writeFile(path, text.replace(/"phase": "(ready|created)"/, '"phase": "creating"'));
     }
     const held = [
-      join(server.folder, 'root/volumes', container, '0'),
+      join(server.folder, 'state/runner/containers', container, 'held'),
       join(server.folder, 'state/sandboxes', half, 'held'),
     ];
     for (const path of held) {

@@ -1,6 +1,6 @@
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest from 'ava';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { eventually } from '../lib/eventually.ts';
@@ -118,9 +118,10 @@ test('To reopen the log of a container that ends meanwhile is refused', async (t
   const record = join(f.folder, 'state/containers', id, 'runner.json');
   const { monitor } = JSON.parse(await readFile(record, 'utf8')) as { monitor: { pid: number } };
   process.kill(monitor.pid, 'SIGSTOP');
+  await using control = await open(join(f.bundle(id), 'ctl'), constants.O_RDONLY | constants.O_NONBLOCK);
   await rename(f.log(id), `${f.log(id)}.1`);
   const reopening = t.throwsAsync(f.runner.reopenLog(id), { code: StatusCode.FAILED_PRECONDITION } as object);
-  await sleep(200);
+  await eventually('what it asks of conmon', async () => (await control.read(Buffer.alloc(1))).bytesRead > 0);
   process.kill(monitor.pid, 'SIGKILL');
   await reopening;
 });

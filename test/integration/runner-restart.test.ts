@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,12 +64,10 @@ test('A server killed at any moment of a create leaves nothing that remove canno
   const script = join(f.folder, 'server.ts');
   await writeFile(script, serverScript(f, f.spec('0'.repeat(64), ['sh', '-c', IDLE])));
   const phases = new Set<string>();
-  // As soon as the container is there the creation is over, however long this machine takes for it.
-  for (let delay = 0; delay < 60 || (phases.size < 2 && delay < HANG_MS / 10); delay += delay < 60 ? 3 : delay) {
-    const server = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const killedAt = async (moment: () => Promise<unknown>, ...runtime: string[]) => {
+    const server = spawn(process.execPath, [script, ...runtime], { stdio: ['ignore', 'ignore', 'inherit'] });
     const ended = new Promise((resolve) => server.on('exit', resolve));
-    await eventually('a bundle', async () => (await f.runner.list())[0]);
-    await sleep(delay);
+    await moment();
     server.kill('SIGKILL');
     await ended;
     for (const id of await f.runner.list()) {
@@ -79,6 +78,18 @@ test('A server killed at any moment of a create leaves nothing that remove canno
     }
     // What the server had just started finds that its cgroup is gone, and ends by itself.
     await eventually('the end of what it started', async () => (await processesWith(`${f.folder}/state`)).length === 0);
+  };
+  // A runtime that is at it for good.
+  const [slow, begun] = [join(f.folder, 'slow'), join(f.folder, 'begun')];
+  const words = `for word; do [ "$word" != create ] || { : >${begun}; while :; do sleep 0.1; done; }; done; exec crun "$@"`;
+  await writeFile(slow, `#!/bin/sh\n${words}\n`, { mode: 0o755 });
+  await killedAt(() => eventually('the runtime', () => existsSync(begun)), slow);
+  // As soon as the container is there the creation is over, however long this machine takes for it.
+  for (let delay = 0; delay < 60 || (phases.size < 2 && delay < HANG_MS / 10); delay += delay < 60 ? 3 : delay) {
+    await killedAt(async () => {
+      await eventually('a bundle', async () => (await f.runner.list())[0]);
+      await sleep(delay);
+    });
   }
   t.true(phases.has('absent') && phases.size > 1, [...phases].join(' '));
   for (const name of ['containers', 'exits', 'runtime']) t.deepEqual(await readdir(join(f.folder, 'state', name)), []);
@@ -172,7 +183,7 @@ function serverScript(f: RunnerFixture, spec: OciSpec): string {
     import { ConmonRunner } from '${source}backends/conmon/conmon-runner.ts';
     import { systemClock } from '${source}utils/time/system-clock.ts';
     const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
-    const options = { stateDir: '${f.folder}/state', ociRuntime: 'crun', conmon: 'conmon', execDrainMs: 100 };
+    const options = { stateDir: '${f.folder}/state', ociRuntime: process.argv[2] ?? 'crun', conmon: 'conmon', execDrainMs: 100 };
     const runner = new ConmonRunner({ ...options, logger, clock: systemClock });
     const id = randomBytes(32).toString('hex');
     const spec = JSON.parse(${JSON.stringify(JSON.stringify(spec))}.replaceAll('${'0'.repeat(64)}', id));

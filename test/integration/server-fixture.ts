@@ -40,6 +40,7 @@ export class ServerFixture {
   bridge = '';
   #process: ChildProcess | undefined;
   #attempt = 0;
+  #isWarm = false;
   client: ServerClient;
 
   private constructor(folder: string, cgroup: string, extra: string, source: { checkout: string; program: string }) {
@@ -244,8 +245,12 @@ ${this.#extra}`;
     );
   }
 
-  /** Runs and removes a pod on each handler and starts the server anew: what is made once for ever is made then. */
+  /**
+   * Runs and removes a pod on each handler and starts the server anew: what is made once for ever is made then. Once it has
+   * been done there is nothing to do.
+   */
   async warm(): Promise<void> {
+    if (this.#isWarm) return;
     for (const handler of ['lxc', 'crun']) {
       const pod = await this.pod('warm', { portMappings: [{ containerPort: 80, hostPort: 20_999 }] }, handler);
       await this.exit(await this.sh(pod, 'warm', 'true'));
@@ -253,6 +258,7 @@ ${this.#extra}`;
     await this.clear();
     await this.end('SIGTERM');
     await this.start();
+    this.#isWarm = true;
   }
 
   containers() {

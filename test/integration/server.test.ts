@@ -19,7 +19,9 @@ import { leaseholders } from './kills-reality.ts';
 import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { processesWith } from './runner-fixture.ts';
-import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { IMAGE, ServerFixture, oneServer } from './server-fixture.ts';
+
+const one = oneServer(test);
 
 /** Lines of a container that ends while the server is away. */
 const SHORT = 400;
@@ -28,7 +30,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(
     `${handler}: a pod runs a container: log, exit code, times, address, exec, limits, removal`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       const { client } = server;
       await server.warm();
       const before = await inventory(server);
@@ -113,7 +115,7 @@ for (const handler of ['lxc', 'crun']) {
 }
 
 test.serial('what goes wrong is told with the right code and leaves nothing behind', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
   await server.warm();
   const pod = await server.pod('errors');
@@ -163,7 +165,7 @@ test.serial('what goes wrong is told with the right code and leaves nothing behi
 });
 
 test.serial('a repeated request finds the first attempt; another one with the same name is refused', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
   const config = server.podConfig('twice');
   const request = RunPodSandboxRequest.create({ config });
@@ -183,7 +185,7 @@ test.serial('a repeated request finds the first attempt; another one with the sa
 });
 
 test.serial('the calls of a starting kubelet get what it needs', async (t) => {
-  const { client } = await ServerFixture.make(t);
+  const { client } = await one(t);
   const version = await client.call(RuntimeServiceService.version, { version: '' });
   t.deepEqual([version.version, version.runtimeApiVersion], ['0.1.0', 'v1']);
   t.true(version.runtimeName !== '' && version.runtimeVersion !== '');
@@ -208,7 +210,7 @@ test.serial('the calls of a starting kubelet get what it needs', async (t) => {
 test.serial(
   'SIGKILL to the server with 20 writing containers: none restarted, no line lost or doubled, true exits',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const ids: { id: string; name: string; lines: number; code: number }[] = [];
     const pods = await Promise.all(
       [0, 1, 2, 3].map((number) => server.pod(`p${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun')),
@@ -259,7 +261,7 @@ test.serial(
 );
 
 test.serial('SIGKILL in the middle of creating pods and containers leaves nothing that is not shown', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   await server.warm();
   await killedAmid(t, server, [5, 40, 90, 160, 250], () =>
     [0, 1, 2, 3].map(async (number) => {
@@ -270,7 +272,7 @@ test.serial('SIGKILL in the middle of creating pods and containers leaves nothin
 });
 
 test.serial('50 pods, 8 at a time: afterwards everything is as before', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const cycle = async (number: number) => {
     const pod = await server.pod(
       `p${String(number)}`,
@@ -295,7 +297,7 @@ test.serial('50 pods, 8 at a time: afterwards everything is as before', async (t
 test.serial(
   'a pod whose guest is killed by hand is NOTREADY, its containers are ended and its address is free again',
   async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('victim');
     const id = await server.sh(pod, 'c', 'sleep 1000');
     const status = { podSandboxId: pod, verbose: true };
@@ -349,7 +351,7 @@ test.serial('Prometheus reads calls and states, and SIGHUP changes the log level
 });
 
 test.serial('a second server on the same folders or socket is refused, and the first goes on', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   // It ends by itself, so that whoever started it learns of it.
   const refused = async (args: string[], words: RegExp) => {
     const serve = ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml'), ...args];
@@ -366,7 +368,7 @@ test.serial('a second server on the same folders or socket is refused, and the f
 });
 
 test.serial('SIGTERM ends the server with code 0 and leaves containers running', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const pod = await server.pod('stays');
   const id = await server.sh(pod, 'c', 'i=0; while :; do i=$((i+1)); echo $i; usleep 50000; done');
   const before = await server.status(id);
@@ -386,7 +388,7 @@ test.serial('SIGTERM ends the server with code 0 and leaves containers running',
 });
 
 test.serial('SIGUSR1 opens no debugger; SIGUSR2 writes a report and a heap snapshot for root alone', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const reports = join(server.folder, 'state/reports');
   server.signal('SIGUSR1');
   server.signal('SIGUSR2');

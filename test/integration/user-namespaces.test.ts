@@ -9,8 +9,10 @@ import { run } from '../../src/host/processes/run.ts';
 import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { eventually } from '../lib/eventually.ts';
-import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { IMAGE, ServerFixture, oneServer } from './server-fixture.ts';
 import { ChannelClient, attachUrl, execUrl, forwardedPage } from './streaming-client.ts';
+
+const one = oneServer(test);
 
 type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
 
@@ -50,7 +52,7 @@ function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCod
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: files belong to the same ids inside a user namespace and in the store`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     await importImage(server, 'localhost/owned:1', {
       '/home/user': { mode: 0o700, owner: 1000 },
       '/home/user/mail': { mode: 0o600, owner: 1000, text: 'of the image\n' },
@@ -119,14 +121,14 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(
     `${handler}: the pod's files, volumes with and without mappings, image and declared volumes`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       await importImage(
         server,
         'localhost/volumes:1',
         { '/data': { mode: 0o1750, owner: 33 }, '/data/file': { mode: 0o640, owner: 55, text: 'of the image' } },
         { config: { Volumes: { '/data': {}, '/made': {} } } },
       );
-      const host = join(server.folder, 'host');
+      const host = join(server.folder, `host-${handler}`);
       await mkdir(join(host, 'closed'), { recursive: true, mode: 0o700 });
       await mkdir(join(host, 'plain'), { mode: 0o755 });
       await writeFile(join(host, 'closed/secret'), 'secret', { mode: 0o600 });
@@ -194,7 +196,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(
     `${handler}: exec, terminal, attach, port-forward, stats and stop of a pod with a user namespace`,
     async (t) => {
-      const server = await ServerFixture.make(t);
+      const server = await one(t);
       await server.warm();
       const before = await inventory(server);
       const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '81', 'kernel.shm_rmid_forced': '1' };
@@ -252,7 +254,7 @@ for (const handler of ['lxc', 'crun']) {
   );
 
   test.serial(`${handler}: privileged, devices, the node's network, and what cannot be is refused`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     await server.warm();
     const before = await inventory(server);
     const pod = await server.pod('more', mapped(200_000), handler);
