@@ -78,9 +78,11 @@ export class PodLife {
     if (way === 1) await this.#create(podSandboxId, 'waiting', 'exit 1');
     const said = await this.#client.call(
       execSync,
-      ExecSyncRequest.create({ containerId: long.id, cmd: ['echo', this.#name], timeout: 60n }),
+      ExecSyncRequest.create({ containerId: long.id, cmd: ['echo', this.#name], timeout: 300n }),
     );
     this.#expect('output of exec', said.stdout.toString(), `${this.#name}\n`);
+    // Its trap is in place then.
+    await eventually(`a line of ${this.#name}/long`, async () => / 1$/m.test(await readFile(this.#log(long), 'utf8')));
 
     const ended = await this.#ended(brief);
     this.#expect('exit code', [ended.exitCode, ended.reason], [code, 'Error']);
@@ -102,7 +104,7 @@ export class PodLife {
       return this.#remove(podSandboxId);
     }
     await this.#running(long);
-    await this.#client.call(stopContainer, { containerId: long.id, timeout: 60n });
+    await this.#client.call(stopContainer, { containerId: long.id, timeout: 300n });
     const stopped = await this.#status(long);
     this.#expect('end of a stopped container', [stopped.state, stopped.exitCode], [exited, 42]);
     await this.#lines(long, stopped);
@@ -163,6 +165,10 @@ export class PodLife {
     return status;
   }
 
+  #log({ name }: Live): string {
+    return join(this.#server.folder, 'logs', this.#name, `${name}.log`);
+  }
+
   async #running(container: Live): Promise<void> {
     this.#expect(`state of ${container.name}`, (await this.#status(container)).state, ContainerState.CONTAINER_RUNNING);
   }
@@ -176,8 +182,7 @@ export class PodLife {
 
   /** The numbers a container has logged: it began once, none is missing, none is there twice; its times are true. */
   async #lines(container: Live, ended?: ContainerStatus): Promise<number[]> {
-    const path = join(this.#server.folder, 'logs', this.#name, `${container.name}.log`);
-    const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
+    const lines = (await readFile(this.#log(container), 'utf8')).trimEnd().split('\n');
     const texts = lines.map((line) => /^\S+ stdout F (.*)$/.exec(line)?.[1] ?? `broken line ${line}`);
     const numbers = texts.filter((text) => text !== 'begin' && text !== 'bye').map(Number);
     const wrong = numbers.findIndex((number, index) => number !== index + 1);

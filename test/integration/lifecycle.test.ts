@@ -51,7 +51,7 @@ for (const handler of ['lxc', 'crun']) {
       await importImage(server, 'localhost/signal:1', {}, { config: { StopSignal: 'SIGUSR1' } });
       const traps = `trap 'exit 10' USR1; trap 'exit 12' USR2; trap 'exit 15' TERM; : >/ready; ${IDLE}`;
       const pod = await server.pod('signals', pid(CONTAINER), handler);
-      const ends = async (name: string, config: Container, timeout = 30n) => {
+      const ends = async (name: string, config: Container, timeout = 300n) => {
         const id = await server.sh(pod, name, traps, { ...pid(CONTAINER), ...config });
         await eventually('its traps', async () => (await server.exec(id, 'test', '-e', '/ready')).exitCode === 0);
         const { stopSignal } = await server.status(id);
@@ -93,7 +93,7 @@ for (const handler of ['lxc', 'crun']) {
         const stopped = await server.sh(pod, 'stopped', `trap 'exit 5' TERM; ${child} ${IDLE}`, pid(mode));
         await eventually('its trap', async () => (await server.exec(stopped, 'test', '-e', '/ready')).exitCode === 0);
         t.true((await inCgroup(server, stopped)).length > 1);
-        await server.client.call(stopContainer, { containerId: stopped, timeout: 30n });
+        await server.client.call(stopContainer, { containerId: stopped, timeout: 300n });
         t.is((await server.status(stopped)).exitCode, 5);
         t.deepEqual(await inCgroup(server, stopped), [], `${name}: after a stop`);
 

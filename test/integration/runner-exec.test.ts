@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import anyTest from 'ava';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
-import { eventually } from '../lib/eventually.ts';
+import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { IDLE, RunnerFixture, processesWith, testCgroup } from './runner-fixture.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
@@ -65,7 +65,7 @@ for (const types of [['pid', 'mount'], ['mount']] as const) {
       change: (spec) => (spec.linux.namespaces = types.map((type) => ({ type }))),
     });
     const running = async () => (await processesWith('4321')).filter((line) => line.startsWith('sleep')).length;
-    const ended = await f.exec(id, 'sleep 4321 >/dev/null 2>&1 </dev/null & exit 3', 60_000);
+    const ended = await f.exec(id, 'sleep 4321 >/dev/null 2>&1 </dev/null & exit 3', HANG_MS);
     t.is(ended.exitCode, 3);
     // What is in the background is still a shell for a moment.
     await eventually('the first sleep', async () => (await running()) === 1);
@@ -105,7 +105,7 @@ test("No process of a container gets the node's null device as its standard inpu
     await f.runner.execStream(id, process, io, new AbortController().signal);
   }
   const process = { ...f.process('sh', '-c', script), user };
-  const { stdout } = await f.runner.exec(id, process, { timeoutMs: 60_000, maxOutputBytes: 1000 });
+  const { stdout } = await f.runner.exec(id, process, { timeoutMs: HANG_MS, maxOutputBytes: 1000 });
   t.is(stdout.toString(), 'done\n');
   const { uid, gid, mode } = await stat('/dev/null');
   t.deepEqual([uid, gid, mode & 0o7777], [0, 0, 0o666]);
