@@ -128,7 +128,8 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.is((await server.status(running)).state, ContainerState.CONTAINER_RUNNING);
   t.like(await server.status(ending), { state: ContainerState.CONTAINER_EXITED, exitCode: 3 });
   t.is((await server.status(lost)).state, ContainerState.CONTAINER_CREATED);
-  t.deepEqual(await readdir(join(server.folder, 'root', 'volumes')), []);
+  t.deepEqual(await readdir(join(server.folder, 'root', 'volumes')), ['removed']);
+  t.deepEqual(await readdir(join(server.folder, 'root', 'volumes', 'removed')), []);
   t.true((await readdir(join(server.folder, 'root', 'images'))).includes('broken.json.corrupt'));
 });
 

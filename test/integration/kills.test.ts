@@ -29,7 +29,7 @@ test.serial(
     const server = await ServerFixture.make(t);
     const files = { '/data/there': 'x' };
     await importImage(server, VOLUME_IMAGE, files, { config: { Volumes: { '/data': {}, '/more': {} } } });
-    await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
+    await mkdir(join(server.folder, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
     await server.warm();
     const before = await inventory(server);
     const moment = random(PROPERTY_SEED);

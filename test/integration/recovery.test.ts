@@ -364,7 +364,7 @@ test.serial('what cannot be cleared away at start stays in the hands of the kube
   const server = await ServerFixture.make(t);
   const { client } = server;
   await server.warm();
-  await mkdir(join(server.folder, 'root', 'volumes'), { recursive: true, mode: 0o700 });
+  await mkdir(join(server.folder, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
   const before = await inventory(server);
   for (const handler of ['lxc', 'crun']) {
     const pod = await server.pod(`sound-${handler}`, {}, handler);
