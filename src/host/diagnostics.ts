@@ -15,10 +15,10 @@ export function writeDiagnosticsOnSignal(directory: string, logger: Logger): voi
   process.on('SIGUSR2', () => {
     write(directory).then(
       (paths) => {
-        logger.info('Wrote diagnostics', { paths });
+        logger.info('Diagnostics written', { paths });
       },
       (error: unknown) => {
-        logger.error('Cannot write diagnostics', { directory, error: messageOf(error) });
+        logger.error('Writing diagnostics failed', { directory, error: messageOf(error) });
       },
     );
   });

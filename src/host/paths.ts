@@ -1,7 +1,7 @@
 import type { FileFacts } from '../core/model/platform-files.ts';
 import { call } from './native/call.ts';
 
-/** Milliseconds for one look at a path: more than any file system needs that works. */
+/** Milliseconds for one look at a path: more than any filesystem needs that works. */
 const LIMIT_MS = 10_000;
 
 /** What is at a path, and the path without links. */
@@ -23,7 +23,7 @@ const kinds: ReadonlyMap<number, FileFacts['kind']> = new Map([
 ] as const);
 
 /**
- * Looks at a path that a request names. It may lie on a file system that does not answer: the look is a process of the native
+ * Looks at a path that a request names. It may lie on a filesystem that does not answer: the look is a process of the native
  * helper, and none of this process's few threads for files waits for it.
  * @throws StepError with the system's `code` (`ENOENT`, `ELOOP` …), or without one when it took too long; the signal's reason.
  */

@@ -32,7 +32,7 @@ export class HostReadiness {
     const paths = await Promise.all(this.#programs.map(({ name }) => which(name)));
     const lacking = this.#programs.filter((_, index) => paths[index] === undefined);
     if (lacking.length === 0) return this.#found;
-    const message = lacking.map(({ name, purpose, remedy }) => `${name}, which ${purpose}, was not found: ${remedy}`);
+    const message = lacking.map(({ name, purpose, remedy }) => `${name}, which ${purpose}, not found; ${remedy}`);
     return { reason: 'MissingProgram', message: message.join('; ') };
   }
 }

@@ -30,7 +30,7 @@ export async function takeRoot(root: string): Promise<void> {
   try {
     for (let waited = 0; !(await lock(file)); waited += LOOK_MS) {
       if (waited >= WAIT_MS) {
-        throw failedPrecondition(`root: another server uses ${root}: stop it, or give this one a directory of its own`);
+        throw failedPrecondition(`root: another server uses ${root}; stop it, or set another directory`);
       }
       await sleep(LOOK_MS);
     }
@@ -75,5 +75,5 @@ async function lock(file: FileHandle): Promise<boolean> {
   const child = spawn(findNative(), ['lock', '3'], { stdio: ['ignore', 'ignore', 'inherit', file.fd] });
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code === 0 || code === 1) return code === 0;
-  throw new Error(`root: the lock could not be taken (exit code ${String(code)})`);
+  throw new Error(`root: locking failed (exit code ${String(code)})`);
 }

@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../utils/fs/atomic.ts';
 
 const marker = z.object({ format: z.int().positive() });
 
-/** What an empty directory may hold: a new file system's own, and the lock of a start that was cut off. */
+/** What an empty directory may hold: a new filesystem's own, and the lock of a start that was cut off. */
 const NEGLIGIBLE: readonly string[] = ['lost+found', ROOT.lock];
 
 /** Files that versions before the marker kept in the directories of records, and nothing beside them. */
@@ -27,7 +27,7 @@ export type RootKind = 'empty' | 'ours' | 'older';
 export async function checkRoot(root: string): Promise<RootKind> {
   const path = await realpath(root).catch(() => resolve(root));
   if (path === '/' || /^\/(proc|sys|dev)(\/|$)/.test(path)) {
-    throw failedPrecondition(`root: ${path} cannot hold the server's data: name a directory for it alone`);
+    throw failedPrecondition(`root: ${path} is not allowed as the root directory; set a directory for the server only`);
   }
   const names = await list(path);
   if (names.includes(ROOT.marker)) {
@@ -38,8 +38,8 @@ export async function checkRoot(root: string): Promise<RootKind> {
   if (foreign.length === 0) return 'empty';
   if (await isOlder(path)) return 'older';
   throw failedPrecondition(
-    `root: ${path} is not empty, and not this server's: it holds ${foreign.slice(0, 3).join(', ')} and no ` +
-      `${ROOT.marker}: name an empty directory`,
+    `root: ${path} is not empty and does not belong to this server: it has ${foreign.slice(0, 3).join(', ')} but no ` +
+      `${ROOT.marker}; set an empty directory`,
   );
 }
 
@@ -54,12 +54,15 @@ async function checkMarker(path: string): Promise<void> {
   try {
     ({ format } = marker.parse(JSON.parse(await readFile(path, 'utf8'))));
   } catch (cause) {
-    throw failedPrecondition(`root: ${path} cannot be read: it must say {"format":${String(RECORD_FORMAT)}}`, cause);
+    throw failedPrecondition(
+      `root: ${path} cannot be read; it must contain {"format":${String(RECORD_FORMAT)}}`,
+      cause,
+    );
   }
   if (format <= RECORD_FORMAT) return;
   throw failedPrecondition(
-    `root: ${path} says format ${String(format)}, of a later version; this one reads up to ${String(RECORD_FORMAT)}: ` +
-      'install the later version again',
+    `root: ${path} has format ${String(format)} of a later version; this version supports up to ${String(RECORD_FORMAT)}; ` +
+      'install the later version',
   );
 }
 

@@ -1,4 +1,4 @@
-/** Tags of the two kinds of value that JSON cannot hold. */
+/** Tags of the two kinds of value that JSON lacks. */
 const BIGINT = '$bigint';
 const BYTES = '$bytes';
 
@@ -7,14 +7,14 @@ export function toJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, encode, indent);
 }
 
-/** The inverse of {@link toJson}. @throws SyntaxError for text that is no JSON. */
+/** The inverse of {@link toJson}. @throws SyntaxError for invalid JSON. */
 export function fromJson(text: string): unknown {
   return JSON.parse(text, decode);
 }
 
 function encode(this: unknown, key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return { [BIGINT]: value.toString() };
-  // Buffer.toJSON has run already when `value` arrives, so the holder is asked for the original.
+  // Buffer.toJSON has run before; the parent object still has the original.
   const original = (this as Record<string, unknown>)[key];
   if (original instanceof Uint8Array) return { [BYTES]: Buffer.from(original).toString('base64') };
   return value;

@@ -149,7 +149,7 @@ test.serial(
     t.deepEqual(await leftovers(server, before, (line) => /\/(host|root\/volumes(\/removed)?$)/.test(line)), []);
 
     for (const [path, problem] of [
-      ['/given', /is no directory/],
+      ['/given', /is not a directory/],
       ['/proc/self', /belongs to the kernel/],
       ['/x/../..', /root directory/],
       ['/to-sys/fs', /belongs to the kernel/],

@@ -35,10 +35,10 @@ test.serial('serve, wipe and doctor leave a directory alone that is not the serv
   for (const command of [['serve'], ['wipe', '--force']]) {
     const { code, said } = await program(...command, ...flags);
     t.is(code, 1, said);
-    t.regex(said, /is not empty, and not this server's: it holds containers, images, volumes/);
+    t.regex(said, /is not empty and does not belong to this server: it has containers, images, volumes/);
   }
-  t.regex((await program('doctor', ...flags)).said, /not this server's/);
-  t.regex((await program('serve', ...flags, '--root', '/')).said, /root: \/ cannot hold the server's data/);
+  t.regex((await program('doctor', ...flags)).said, /does not belong to this server/);
+  t.regex((await program('serve', ...flags, '--root', '/')).said, /root: \/ is not allowed as the root directory/);
   t.deepEqual(await readdir(root, { recursive: true }), before);
   await t.throwsAsync(readdir(join(folder, 'state')), { code: 'ENOENT' });
 });

@@ -418,7 +418,7 @@ test.serial('Status answers with reason and remedy when a program is missing', a
     t.like(ready, { status: false, reason: 'MissingProgram' });
     t.regex(
       ready?.message ?? '',
-      /\/no\/such\/program, which .* was not found: apt-get install (conmon|crun), or set runtime\./,
+      /\/no\/such\/program, which .* not found; apt-get install (conmon|crun), or set runtime\./,
     );
     await server.end('SIGTERM');
   }

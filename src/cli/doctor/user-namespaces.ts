@@ -1,5 +1,5 @@
 import type { Config } from '../../core/config/schema.ts';
-import { firstClosedFolder } from '../../utils/fs/searchable.ts';
+import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
 import { idmapProblems } from '../../host/idmap/support.ts';
 import { type Finding, ok, warning } from './finding.ts';
 import { nearest } from './places.ts';
@@ -10,7 +10,7 @@ export async function checkUserNamespaces({ root, state }: Config): Promise<Find
   const without = 'pods with hostUsers: false are refused';
   const places = [await nearest(root), await nearest(state)] as const;
   for (const place of places) {
-    const closed = await firstClosedFolder(place);
+    const closed = await firstClosedDirectory(place);
     if (closed === undefined) continue;
     return warning(subject, `other users cannot enter ${closed}; ${without}`, `chmod o+x ${closed}`);
   }

@@ -1,14 +1,14 @@
 /** The AppArmor of this machine. */
 export interface AppArmor {
-  /** Whether the kernel confines by AppArmor. */
+  /** Whether AppArmor is enabled. */
   enabled(): Promise<boolean>;
 
   /**
-   * The name of the profile that containers have by default, loaded; undefined where nothing is installed that could load
-   * it. @throws CriError UNAVAILABLE with the loader's words.
+   * The name of the loaded default profile of containers; undefined when no loader is installed. @throws CriError UNAVAILABLE
+   * with the loader's message.
    */
   defaultProfile(): Promise<string | undefined>;
 
-  /** Whether the kernel knows a profile. @throws CriError UNAVAILABLE when it cannot be told. */
+  /** Whether a profile is loaded. @throws CriError UNAVAILABLE when the list of profiles cannot be read. */
   isLoaded(profile: string): Promise<boolean>;
 }

@@ -5,8 +5,8 @@ import type { RootfsStore } from './rootfs.ts';
 import type { SandboxProvider } from './sandbox-provider.ts';
 
 /**
- * What stands behind one RuntimeClass handler: what a pod is, what runs containers in it, what connects it, where root file
- * systems come from, and what the kernel below offers. Backends may share all but the first.
+ * The implementation of one RuntimeClass handler: sandboxes, container runner, network, root filesystems and platform. Backends
+ * may share all but the first.
  */
 export interface Backend {
   readonly sandboxes: SandboxProvider;

@@ -1,6 +1,6 @@
-/** A device node to make in a container. What is undefined is that of the node's own device. */
+/** A device node to create in a container. Undefined values are those of the node's device. */
 export interface DeviceNodeEdit {
-  /** Where the container sees it. */
+  /** Path in the container. */
   path: string;
   /** The node's device; undefined: the same path. */
   hostPath: string | undefined;
@@ -8,7 +8,7 @@ export interface DeviceNodeEdit {
   major: number | undefined;
   minor: number | undefined;
   fileMode: number | undefined;
-  /** Made of r, w and m; undefined: all. */
+  /** Of r, w and m; undefined: all. */
   permissions: string | undefined;
   uid: number | undefined;
   gid: number | undefined;
@@ -25,9 +25,9 @@ export const hookNames = [
 ] as const;
 export type HookName = (typeof hookNames)[number];
 
-/** What a device needs in the configuration of its container; fields are those of CDI's containerEdits. */
+/** The edits of a container's configuration for a device; fields are those of CDI's containerEdits. */
 export interface ContainerEdits {
-  /** Whose edits they are, for errors: a device or a kind of devices. */
+  /** The device or kind of devices, for errors. */
   of: string;
   /** `NAME=value`. */
   env: string[];
@@ -35,7 +35,7 @@ export interface ContainerEdits {
   mounts: { hostPath: string; containerPath: string; type: string | undefined; options: string[] }[];
   hooks: { hookName: HookName; path: string; args?: string[]; env?: string[]; timeout?: number }[];
   additionalGids: number[];
-  /** What is asked for beyond that and cannot be done here, by its name. */
+  /** Name of an unsupported edit. */
   unsupported: string[];
 }
 
@@ -44,7 +44,7 @@ export interface DeviceRegistry {
   /**
    * The edits of devices in the order they apply: for each one those of its kind, once, then its own.
    * @param names fully qualified, `vendor/class=device`.
-   * @throws CriError FAILED_PRECONDITION naming the devices that are not there, and what is wrong with files that may have them.
+   * @throws CriError FAILED_PRECONDITION naming missing devices, and the problems of files that may have them.
    */
   edits(names: readonly string[]): Promise<ContainerEdits[]>;
 }

@@ -8,16 +8,16 @@ export interface CreateContainerSpec {
   id: string;
   spec: OciSpec;
   placement: Placement;
-  /** Absolute path of the CRI log file; undefined: output is discarded. Its folder exists. */
+  /** Absolute path of the CRI log file; undefined: output is discarded. Its directory exists. */
   logPath: string | undefined;
   stdin: boolean;
   stdinOnce: boolean;
 }
 
-/** How a container ended. */
+/** The exit of a container. */
 export interface ContainerExit {
   id: string;
-  /** 0–255; 128 plus the signal number when a signal ended it. */
+  /** 0–255; 128 plus the signal number when a signal killed it. */
   exitCode: number;
   /** Nanoseconds since 1970. */
   finishedAt: bigint;
@@ -25,8 +25,8 @@ export interface ContainerExit {
 }
 
 /**
- * What the runner knows of a container now. `pid` is the first process's, in the runner's PID namespace: it tells people
- * something, and may be of another kernel. `exit` is undefined when nobody saw the end.
+ * The runner's current state of a container. `pid` is that of the first process in the runner's PID namespace, which may belong
+ * to another kernel: informational only. `exit` is undefined when the exit is unknown.
  */
 export type RunnerState =
   | { status: 'absent' }
@@ -56,15 +56,15 @@ export interface TerminalSize {
   height: number;
 }
 
-/** A client's ends of the streams of a command, container or connection; undefined: the client has none. */
+/** A client's streams of a command, container or connection; undefined: none. */
 export interface ContainerStreams {
-  /** Its end is the end of the input. */
+  /** Its end closes the input. */
   stdin: Readable | undefined;
-  /** Written with regard to back-pressure and left open; once it is destroyed the output goes nowhere. */
+  /** Written with back-pressure and not closed; after it is destroyed the output is discarded. */
   stdout: Writable | undefined;
-  /** Stays silent with a terminal, which has one output. */
+  /** Unused with a terminal, which has one output. */
   stderr: Writable | undefined;
-  /** The sizes the client's terminal takes; they end with the session. */
+  /** The sizes of the client's terminal; end with the streaming session. */
   resizes: AsyncIterable<TerminalSize> | undefined;
 }
 
@@ -76,14 +76,14 @@ export interface ContainerRunner {
   /**
    * Creates the container; its process exists but has not run the command yet.
    * Undoes its own steps when it fails or `signal` fires, which ends the runtime.
-   * @throws CriError UNKNOWN with the runtime's own words; the signal's reason.
+   * @throws CriError UNKNOWN with the runtime's message; the signal's reason.
    */
   create(request: CreateContainerSpec, signal?: AbortSignal): Promise<void>;
 
-  /** Runs the command. @throws CriError UNKNOWN with the runtime's own words. */
+  /** Runs the command. @throws CriError UNKNOWN with the runtime's message. */
   start(id: string): Promise<void>;
 
-  /** Sends a signal to the first process. No error when it has ended. */
+  /** Sends a signal to the first process. No error when it has exited. */
   signal(id: string, signal: number): Promise<void>;
 
   /** Kills every process of the container's cgroup. No error when there is none. */
@@ -98,36 +98,36 @@ export interface ContainerRunner {
   spec(id: string): Promise<OciSpec | undefined>;
 
   /**
-   * Runs a command in a running container and waits for it. Output that its descendants hold open after its end is waited
-   * for briefly, not for ever. @throws CriError DEADLINE_EXCEEDED on timeout (the command is dead then), FAILED_PRECONDITION
-   * when the container does not run, UNKNOWN with the runtime's words when the command cannot be started.
+   * Runs a command in a running container and waits for its exit, then for a bounded time for output that its descendants keep
+   * open. @throws CriError DEADLINE_EXCEEDED on timeout (the command is dead then), FAILED_PRECONDITION
+   * when the container is not running, UNKNOWN with the runtime's message when the command cannot be started.
    */
   exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult>;
 
   /**
    * Runs a command in a running container with a client's streams, on a terminal when `process.terminal` says so.
-   * When `signal` fires the command and its descendants are killed. Output that its descendants hold open after its end
-   * is carried on only while it keeps coming.
+   * When `signal` fires, the command and its descendants are killed. After its exit, output that its descendants keep open is
+   * forwarded only while it continues.
    * @returns the exit code. @throws CriError as {@link exec}, CANCELLED when the signal fired.
    */
   execStream(id: string, process: OciProcess, io: ContainerStreams, signal: AbortSignal): Promise<number>;
 
   /**
-   * Connects a client's streams to those of a running container until it ends or the client leaves, which `signal` tells.
-   * Several may be attached at once. One that does not read is cut off after some seconds, as it would hold up the
+   * Connects a client's streams to those of a running container until it exits or `signal` reports that the client is lost.
+   * Several clients may be attached. One that does not read is disconnected after some seconds, as it would block the
    * container, its log and the others. @throws CriError FAILED_PRECONDITION when it does not run, UNAVAILABLE when the
    * client was cut off, or the connection lost while the container runs on.
    */
   attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void>;
 
   /**
-   * Connects to a TCP port on the loopback of a pod's network namespace, IPv4 first, and carries bytes both ways until
-   * both directions have ended. @throws CriError UNAVAILABLE when nobody listens, CANCELLED when the signal fired,
+   * Connects to a TCP port on the loopback of a pod's network namespace, IPv4 first, and forwards both directions until
+   * both directions are closed. @throws CriError UNAVAILABLE when nothing listens, CANCELLED when the signal fired,
    * RESOURCE_EXHAUSTED when the pod has too many connections of attach, exec and port-forward.
    */
   forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void>;
 
-  /** Closes and opens the log file anew, so that a renamed file grows no more. Returns when the new file exists. */
+  /** Reopens the log file, so that a renamed file no longer grows. Returns when the new file exists. */
   reopenLog(id: string): Promise<void>;
 
   /** Changes limits of a created or running container. */
@@ -135,10 +135,10 @@ export interface ContainerRunner {
 
   usage(id: string): Promise<ResourceUsage | undefined>;
 
-  /** Removes what is left of it: processes, cgroup, bundle, exit file. No error when nothing is left. */
+  /** Removes its processes, cgroup, bundle and exit file. No error when there are none. */
   remove(id: string): Promise<void>;
 
-  /** Ids of the containers this runner has files of, whether or not a record knows them. */
+  /** Ids of the containers with files of this runner, with or without a record. */
   list(): Promise<string[]>;
 
   /**

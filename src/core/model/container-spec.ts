@@ -2,13 +2,13 @@ import type { IdRange } from './id-range.ts';
 import type { ResourceLimits } from './resources.ts';
 import type { ContainerSecurity } from './security.ts';
 
-/** What tells one container of a pod from another (CRI ContainerMetadata). */
+/** The identity of a container in its pod (CRI ContainerMetadata). */
 export interface ContainerMetadata {
   name: string;
   attempt: number;
 }
 
-/** A run of ids in a mount: who owns a file in it, given whom it belongs to on its file system. */
+/** A range of ids of an idmapped mount: the owner in the mount for each owner on its filesystem. */
 export interface MountIdMapping {
   containerId: number;
   hostId: number;
@@ -40,8 +40,8 @@ export interface DeviceSpec {
 export type ContainerPid = 'pod' | 'container' | 'node' | { target: string };
 
 /**
- * A container as it was asked for, every value checked that can be checked without its image and its pod. Its values are
- * JSON's, so that a record can hold it as it is.
+ * A container as requested, with every value validated that does not depend on its image and its pod. Its values are JSON
+ * values, so that a record can store it unchanged.
  */
 export interface ContainerSpec {
   metadata: ContainerMetadata;
@@ -50,10 +50,10 @@ export interface ContainerSpec {
   image: {
     /** Name, digest or id of an image that is present. */
     name: string;
-    /** What the user wrote for it; empty when nobody says. */
+    /** The name that the user specified; empty when unknown. */
     asked: string;
   };
-  /** Replaces the image's Entrypoint and Cmd; empty: it does not. */
+  /** Replaces the image's Entrypoint and Cmd, unless empty. */
   command: string[];
   /** Replaces the image's Cmd. */
   args: string[];
@@ -70,10 +70,10 @@ export interface ContainerSpec {
   stdinOnce: boolean;
   tty: boolean;
   pid: ContainerPid;
-  /** What it says of its user namespace, which must be its pod's; absent: nothing. */
+  /** The requested user namespace, which must be its pod's; absent: not set. */
   userNamespace?: IdRange | 'node';
   security: ContainerSecurity;
   resources: ResourceLimits;
-  /** Signal number that asks it to end; absent: the image's. */
+  /** Stop signal number; absent: the image's. */
   stopSignal?: number;
 }

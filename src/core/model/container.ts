@@ -1,16 +1,16 @@
 import type { ContainerSpec } from './container-spec.ts';
 
 /**
- * Where a container stands. `creating`: CreateContainer has not finished, invisible to callers. `starting`: the start was
- * asked for, and whether it happened must be found out from the runner if this process dies now.
+ * The phase of a container. `creating`: CreateContainer has not finished, invisible to callers. `starting`: the start was
+ * requested; if this process dies now, the runner tells recovery whether it happened.
  */
 export type ContainerPhase = 'creating' | 'created' | 'starting' | 'running' | 'exited';
 
-/** An image that a container has mounted beside its own (CRI Mount.image). */
+/** An image that a container has mounted in addition to its own (CRI Mount.image). */
 export interface MountedImage {
   /** Index of the mount in the request. */
   mount: number;
-  /** The image's id, which is also what PullImage answered. */
+  /** The image's id, as returned by PullImage. */
   imageId: string;
 }
 
@@ -19,22 +19,22 @@ export interface ContainerRecord {
   /** 64 lower-case hexadecimal digits. */
   id: string;
   sandboxId: string;
-  /** What was asked for, with the limits of later updates. */
+  /** The request, with the limits of later updates. */
   spec: ContainerSpec;
-  /** The request's configuration as JSON, to be answered as it came; whoever parsed it can read it. */
+  /** The request's configuration as JSON, returned unchanged; opaque except to its parser. */
   request: unknown;
   /** The image's id as ImageStatus gives it. */
   imageId: string;
-  /** A repository digest of the image, or its id where it has none. */
+  /** A repository digest of the image, or its id without one. */
   imageRef: string;
   /** Its image volumes; absent without any. */
   mountedImages?: MountedImage[];
   phase: ContainerPhase;
-  /** Absolute path of the log file, empty when the request named none. */
+  /** Absolute path of the log file, empty without one. */
   logPath: string;
-  /** The ids the first process runs with. */
+  /** The ids of the first process. */
   user: { uid: number; gid: number; supplementalGroups: number[] };
-  /** Signal number that asks it to end, from the request or the image; 15 without either. */
+  /** Stop signal number, from the request or the image; 15 without either. */
   stopSignal: number;
   /** Nanoseconds since 1970, 0 while it has not happened. */
   createdAt: bigint;

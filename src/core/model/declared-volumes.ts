@@ -4,13 +4,13 @@ import type { Usage } from './rootfs.ts';
 /** The writable directories that images declare (`Volumes` of the OCI image configuration), one set a container. */
 export interface DeclaredVolumes {
   /**
-   * Makes the directories of a container, filled with what the image has there, and gives their mounts. Owners, modes and
-   * extended attributes are the image's. One inside another is a part of that one and has no mount of its own: all together
-   * take no more than the image.
-   * @param rootfs the container's root file system, where its runner is.
+   * Creates the directories of a container with the image's content, owners, modes and extended attributes, and returns their
+   * mounts. A volume inside another is a part of it and has no mount of its own, so that all together are not larger than the
+   * image.
+   * @param rootfs the container's root filesystem, as a path of its runner.
    * @param request.volumes paths as the image's configuration has them.
-   * @param request.requested targets of the request's own mounts, links resolved; they win.
-   * @param request.owner whom the container knows as root: it gets the directories that the image does not have.
+   * @param request.requested targets of the request's mounts, links resolved; they take precedence.
+   * @param request.owner id of the container's root, which owns directories that the image does not have.
    * @param request.signal ends the copying.
    * @throws CriError INVALID_ARGUMENT for a path that no volume can have, UNKNOWN when the content cannot be copied; the signal's
    *   reason.
@@ -28,7 +28,7 @@ export interface DeclaredVolumes {
 
   /**
    * Removes the directories of a container with their content, possibly in the background; no error when there are none, or
-   * when a read-only file system keeps them: they are removed after a later call.
+   * on a read-only filesystem: a later call removes them.
    */
   remove(containerId: string): Promise<void>;
 

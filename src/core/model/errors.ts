@@ -1,6 +1,5 @@
 /**
- * gRPC status codes this server answers with (numbers of the gRPC specification), kept here so that no room but `cri/`
- * needs to know gRPC.
+ * gRPC status codes of this server (numbers of the gRPC specification), defined here so that only `cri/` depends on gRPC.
  */
 export const StatusCode = {
   CANCELLED: 1,
@@ -23,8 +22,8 @@ export const StatusCode = {
 export type StatusCode = (typeof StatusCode)[keyof typeof StatusCode];
 
 /**
- * The one error type that crosses rooms: a gRPC status code and a sentence for the operator that names what is wrong
- * and, where there is one, the remedy. `cri/` maps it to the wire; every other error becomes INTERNAL or UNKNOWN there.
+ * The error type between modules: a gRPC status code and a message for the operator that names the problem and, if possible,
+ * the remedy. `cri/` maps it to a gRPC status; every other error becomes INTERNAL or UNKNOWN there.
  */
 export class CriError extends Error {
   readonly code: StatusCode;
@@ -36,7 +35,7 @@ export class CriError extends Error {
   }
 }
 
-/** INVALID_ARGUMENT: `field` is the path of the offending request field, `problem` says what is wrong and what to write. */
+/** INVALID_ARGUMENT: `field` is the path of the offending request field, `problem` names the problem and the remedy. */
 export function invalidArgument(field: string, problem: string): CriError {
   return new CriError(StatusCode.INVALID_ARGUMENT, `${field}: ${problem}`);
 }
@@ -56,7 +55,7 @@ export function unavailable(message: string, cause?: unknown): CriError {
   return new CriError(StatusCode.UNAVAILABLE, message, { cause });
 }
 
-/** UNIMPLEMENTED: the request asks for `what`, which this server does not do. */
+/** UNIMPLEMENTED: the request requires `what`, which this server does not support. */
 export function unimplemented(what: string): CriError {
   return new CriError(StatusCode.UNIMPLEMENTED, `${what} is not implemented`);
 }

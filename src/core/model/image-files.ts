@@ -5,22 +5,22 @@ import type { ImageRecord } from './image.ts';
 export interface DocumentStore {
   /** Stores a document durably. */
   put(digest: string, document: Buffer): Promise<void>;
-  /** Digests present. */
+  /** Digests of all documents. */
   list(): Promise<string[]>;
-  /** No error when it is not there. */
+  /** No error when it does not exist. */
   remove(digest: string): Promise<void>;
 }
 
-/** Room for compressed layers between their source and the rootfs store. */
+/** Staging files for compressed layers between their source and the rootfs store. */
 export interface BlobStaging {
   /**
-   * Writes what `open` gives into a file of its own and returns the file's path.
-   * @throws what the source throws, or the signal's reason; nothing stays then.
+   * Writes the stream of `open` into its own file and returns the file's path.
+   * @throws the source's error or the signal's reason; the file is then removed.
    */
   receive(digest: string, open: () => Promise<Readable>, signal: AbortSignal): Promise<string>;
   /** Removes a file that {@link receive} made. */
   discard(path: string): Promise<void>;
-  /** Removes what an earlier process left. @throws the system's error when something stays, which is in nobody's way. */
+  /** Removes leftovers of an earlier process. @throws the system's error when one stays, which is harmless. */
   clear(): Promise<void>;
 }
 
@@ -33,11 +33,11 @@ export interface ArchiveFile {
   mtimeMs: number;
 }
 
-/** A directory of archives whose images are to be present, for nodes without a registry. */
+/** A directory of archives whose images are imported, for nodes without a registry. */
 export interface ArchiveDirectory {
   /** The archives by name; none when the directory does not exist. */
   list(): Promise<ArchiveFile[]>;
-  /** What was remembered last; undefined when nothing was, or when it cannot be read. */
+  /** The last stored value; undefined when there is none, or when it cannot be read. */
   recall(): Promise<unknown>;
   /** Keeps a JSON value across restarts. */
   remember(value: object): Promise<void>;
@@ -62,7 +62,7 @@ export interface ImageExporter {
     record: ImageRecord,
     image: { path: string; root: () => Promise<string>; signal: AbortSignal | undefined },
   ): Promise<ExportedImage>;
-  /** Removes what an earlier process left. */
+  /** Removes leftovers of an earlier process. */
   clear(): Promise<void>;
 }
 

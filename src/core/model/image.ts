@@ -34,11 +34,11 @@ export interface ImageRecord {
   id: string;
   /** `registry/repository:tag`, sorted. */
   repoTags: string[];
-  /** `registry/repository@sha256:…`, sorted; the digest is that of what was asked for (the index where there is one). */
+  /** `registry/repository@sha256:…`, sorted; the digest of the referenced document (the index if there is one). */
   repoDigests: string[];
-  /** Size in bytes of what was fetched (compressed layers and configuration); never 0. */
+  /** Size in bytes of the compressed layers and the configuration; never 0. */
   size: bigint;
-  /** Digest of the platform's own manifest. */
+  /** Digest of the platform's manifest. */
   manifestDigest: string;
   config: ImageConfig;
   /** Chain id of the whole image, undefined for an image without layers. */
@@ -52,10 +52,10 @@ export interface ImageRecord {
 export interface Credentials {
   username?: string;
   password?: string;
-  /** Sent as the bearer token as it is. */
+  /** Sent unchanged as the bearer token. */
   registryToken?: string;
   identityToken?: string;
-  /** The registry's address that they are for (CRI AuthConfig.server_address); any when it is missing. */
+  /** The address of their registry (CRI AuthConfig.server_address); any when it is missing. */
   serverAddress?: string;
 }
 
@@ -71,7 +71,7 @@ export interface ByteRange {
   length: number;
 }
 
-/** A layer's bytes were wrong, and its source has another place to fetch them from: open the layer again. */
+/** A layer's bytes were wrong, and its source has another endpoint: open the layer again. */
 export class CorruptTransferError extends CriError {
   constructor(message: string, options?: ErrorOptions) {
     super(StatusCode.DATA_LOSS, message, options);
@@ -81,7 +81,7 @@ export class CorruptTransferError extends CriError {
 
 /** An image found at a source, its documents verified against their digests; layers not yet fetched. */
 export interface SourceImage {
-  /** Digest of what the reference named (an index or a manifest). */
+  /** Digest of the referenced document (an index or a manifest). */
   digest: string;
   manifestDigest: string;
   manifest: Buffer;
@@ -90,7 +90,7 @@ export interface SourceImage {
   config: Buffer;
   /** Lowest layer first. */
   layers: LayerDescriptor[];
-  /** Names the source itself gives the image (archives); empty for a registry. */
+  /** Names of the image in its source (archives); empty for a registry. */
   names: string[];
   /**
    * The blob's bytes as stored (compressed), or a range of them. The whole fails when it does not match the digest or the
@@ -101,16 +101,16 @@ export interface SourceImage {
 }
 
 /**
- * A kind of place that images come from: a registry, archives, files of a format. The server asks its sources in the order
- * in which they are wired, each for what it knows; nothing but the wiring changes when one is added.
+ * A kind of image source: a registry, archives, files of a format. The server tries its sources in the order in which they are
+ * wired.
  */
 export interface ImageSource {
   /** For people: `registry`, `archive`. */
   readonly name: string;
   /**
-   * Finds the image of a name, for this machine's platform; missing for a source that knows no names.
+   * Finds the image of a name, for this machine's platform; missing for a source without names.
    * @throws CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix. After
-   *   NOT_FOUND and UNKNOWN the next source is asked.
+   *   NOT_FOUND and UNKNOWN the next source is tried.
    */
   resolve?(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
   /**
@@ -121,7 +121,7 @@ export interface ImageSource {
   open?(path: string, signal?: AbortSignal): Promise<SourceImage[] | undefined>;
 }
 
-/** A source that knows names. */
+/** A source with names. */
 export interface ImageRegistry extends ImageSource {
   resolve(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
 }

@@ -1,10 +1,10 @@
-/** Facts that go with a log line; values are JSON-serialisable (bigint, Error and Map are too, here). */
+/** Fields of a log line; values are JSON-serializable, including bigint, Error and Map. */
 export type LogFields = Record<string, unknown>;
 
-/** Severities, the most talkative first. */
+/** Severities, the most verbose first. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** What rooms log through. Messages start with a capital letter; facts go into fields, never credentials. */
+/** The logger of all modules. Messages start with a capital letter; data goes into fields, credentials never. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -14,7 +14,7 @@ export interface Logger {
   with(fields: LogFields): Logger;
 }
 
-/** The process's own logger, whose level follows the configuration while it runs. It governs every logger made from it. */
+/** The process's logger, whose level can be changed while it runs and applies to all loggers derived from it. */
 export interface RootLogger extends Logger {
   readonly level: LogLevel;
   setLevel(level: LogLevel): void;

@@ -1,4 +1,4 @@
-/** One port of the pod offered on the host. */
+/** One port of the pod that is mapped on the host. */
 export interface PortMapping {
   hostIp: string;
   /** 1–65535. */
@@ -13,7 +13,7 @@ export interface Bandwidth {
   egressRate?: number;
 }
 
-/** A pod's own resolver settings (resolv.conf(5)). */
+/** Resolver settings of a pod (resolv.conf(5)). */
 export interface DnsSettings {
   servers: string[];
   searches: string[];
@@ -25,19 +25,19 @@ export interface NetworkRequest {
   podName: string;
   podNamespace: string;
   podUid: string;
-  /** Path of the pod's network namespace on this host; undefined when it is gone, or is another kernel's. */
+  /** Path of the pod's network namespace on this host; undefined when it does not exist, or belongs to another kernel. */
   netns: string | undefined;
   portMappings: PortMapping[];
   /** From the annotations kubernetes.io/ingress-bandwidth and egress-bandwidth, bits a second. */
   bandwidth?: Bandwidth;
-  /** The pod's own resolver settings; undefined where it has the node's. */
+  /** The pod's resolver settings; undefined: the node's. */
   dns?: DnsSettings;
-  /** CRI's cgroup_parent as it came; empty when none was named. */
+  /** CRI's cgroup_parent, unchanged; empty when absent. */
   cgroupParent: string;
   annotations: Record<string, string>;
 }
 
-/** What `attach` did, kept in the record so that `detach` can undo exactly that, also after the configuration changed. */
+/** The attachment, stored in the record so that `detach` can release exactly it, also after the configuration changed. */
 export interface NetworkAttachment {
   /** Addresses without prefix length, the primary one first. */
   ips: string[];
@@ -52,14 +52,14 @@ export interface NetworkReadiness {
   message: string;
 }
 
-/** What connects pods and gives them addresses. */
+/** Connects pods and assigns their addresses. */
 export interface Network {
-  /** What holds now: the configuration is there, and its plugins say that they take pods. */
+  /** Whether the configuration exists and its plugins report that they are ready. */
   readiness(): Promise<NetworkReadiness>;
 
   /**
-   * Attaches the namespace to all configured networks. `progress` is called before each one with what `detach` needs from
-   * then on, whether this call fails or this process dies: what has been begun is not undone here. When `signal` fires,
+   * Attaches the namespace to all configured networks. Before each one, `progress` is called with the input of `detach`, which
+   * releases them when this call fails or this process dies; it is not rolled back here. When `signal` fires,
    * what is at work is ended. @throws CriError UNAVAILABLE; the signal's reason.
    */
   attach(
@@ -71,18 +71,18 @@ export interface Network {
   /** Detaches; no error when it was detached already or the namespace is gone. */
   detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
-  /** Asks the plugins whether an attachment is still as they made it. @throws CriError UNAVAILABLE with what is amiss. */
+  /** Runs CHECK of the plugins on an attachment. @throws CriError UNAVAILABLE with the problem. */
   check(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
   /**
-   * Lets the plugins free what belongs to no attachment. `valid` is called when no `attach` runs, and names every one that
-   * exists or is about to be given back.
+   * Runs GC of the plugins. `valid` is called when no `attach` runs, and returns every attachment that exists or is about to be
+   * released.
    */
   collectGarbage(valid: () => Iterable<{ sandboxId: string; attachment: NetworkAttachment }>): Promise<void>;
 
   /**
-   * Tells the address ranges of this node's pods (CIDR), the primary one first. Where the operator has a template, the
-   * network's configuration is made from it. @throws CriError FAILED_PRECONDITION when the template or its target cannot be used.
+   * Sets the address ranges of this node's pods (CIDR), the primary one first. With a template, the network's configuration is
+   * written from it. @throws CriError FAILED_PRECONDITION when the template or its target cannot be used.
    */
   setPodRanges(ranges: readonly string[]): Promise<void>;
 }

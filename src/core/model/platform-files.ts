@@ -1,4 +1,4 @@
-/** What is at a path, links followed. */
+/** Facts of a path, links followed. */
 export interface FileFacts {
   kind: 'directory' | 'file' | 'block' | 'char' | 'other';
   /** Permission bits. */
@@ -13,13 +13,13 @@ export interface FileFacts {
 /** The mount that a path is on (proc_pid_mountinfo(5)). */
 export interface MountFacts {
   mountPoint: string;
-  /** Of its file system, as the kernel names it: `ext4`, `proc`. */
+  /** Of its filesystem, as the kernel names it: `ext4`, `proc`. */
   type: string;
   /** Restrictions that a bind mount of it must keep. */
   restrictions: ('nosuid' | 'nodev' | 'noexec')[];
-  /** Whether mounts made in it are seen by its peers. */
+  /** Whether mounts in it propagate to its peers. */
   shared: boolean;
-  /** Whether mounts of a master are seen in it. */
+  /** Whether mounts of its master propagate to it. */
   slave: boolean;
 }
 
@@ -30,17 +30,17 @@ export interface InnerMount {
 }
 
 /**
- * Files where the containers of a backend run. Paths of requests are looked at here alone: what is behind them may hang or
- * be exchanged at any time.
+ * Files where the containers of a backend run. Paths of requests are accessed only here: they may be on a stalled filesystem,
+ * and may be replaced at any time.
  */
 export interface PlatformFiles {
-  /** Sources of mounts that are refused where nothing is, instead of being made as a directory; normalized. */
+  /** Sources of mounts that are refused when missing, instead of being created as a directory; normalized. */
   readonly absentMountSourcesToReject: readonly string[];
 
   /** What is at a path; undefined when nothing is. */
   inspect(path: string): Promise<FileFacts | undefined>;
 
-  /** Device nodes in a directory and those below it, links not followed, with their paths relative to it. */
+  /** Device nodes below a directory, links not followed, with paths relative to it. */
   devicesBelow(directory: string): Promise<{ path: string; facts: FileFacts }[]>;
 
   /** The path without links; undefined when it does not exist. */
@@ -52,16 +52,15 @@ export interface PlatformFiles {
   /** A file's content; undefined when it does not exist. @throws Error for more than `maxBytes` bytes. */
   read(path: string, maxBytes: number): Promise<Buffer | undefined>;
 
-  /** Makes a directory with mode 0755, and those above it. No error when it is there. */
+  /** Creates a directory with mode 0755, and its parents. No error when it exists. */
   makeDirectory(path: string): Promise<void>;
 
-  /** Why the file systems that hold `paths` cannot be mounted with mapped ids, each undefined when it can. */
+  /** The reasons why the filesystems of `paths` do not support idmapped mounts, each undefined when it does. */
   idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]>;
 
   /**
-   * A path as a container sees it when links inside its root directory `root`, and inside what is mounted there, are
-   * followed; nothing runs in the root yet that could change it. What does not exist is kept as it is written, and what is
-   * mounted without a known source holds no links.
+   * The path in a container after following links inside its root directory `root` and the mounts there; nothing that could
+   * change it runs in the root yet. Missing components are kept unchanged; mounts without a known source have no links.
    * @throws CriError INVALID_ARGUMENT for a loop of links, naming `field`.
    */
   resolveInRoot(root: string, path: string, field: string, mounts?: readonly InnerMount[]): Promise<string>;

@@ -5,13 +5,13 @@ import type { PlatformFiles } from './platform-files.ts';
 import type { PodDirectories } from './pod-directories.ts';
 import type { DeclaredVolumes } from './declared-volumes.ts';
 
-/** Whether pods can have user namespaces of their own. */
+/** Support for user namespaces of pods. */
 export interface UserNamespaces {
-  /** Why they cannot, with the remedy; undefined when they can. What takes long is tried once. */
+  /** The reason why they are not supported, with the remedy; undefined when they are. Slow checks are done once. */
   problem(): Promise<string | undefined>;
 }
 
-/** What the kernel that runs the containers of a backend offers: this host's, or a VM's. */
+/** The platform of a backend: features of the kernel that runs its containers, this host's or a VM's. */
 export interface Platform {
   readonly facts: HostFacts;
   readonly apparmor: AppArmor;

@@ -1,4 +1,4 @@
-/** Paths of the files that every container of a pod sees, where its runner is. */
+/** Paths of the files that all containers of a pod share, as paths of their runner. */
 export interface PodFiles {
   resolvConf: string;
   hostname: string;
@@ -7,18 +7,18 @@ export interface PodFiles {
   shm: string;
 }
 
-/** What the files of a pod say. */
+/** Contents of the files of a pod. */
 export interface PodFileContents {
-  /** undefined: the node's own resolv.conf, as CRI says of dns_config. */
+  /** undefined: the node's resolv.conf (CRI dns_config). */
   dns: { servers: readonly string[]; searches: readonly string[]; options: readonly string[] } | undefined;
   /** Empty: the node's. */
   hostname: string;
   ips: readonly string[];
   /** Whether the pod has the node's network, and so its hosts file. */
   hostNetwork: boolean;
-  /** User and group id of the files, whom the pod's containers know as root. */
+  /** User and group id of the files: the root of the pod's containers. */
   owner: number;
-  /** Bytes of a /dev/shm of its own; undefined: it has the node's. */
+  /** Bytes of the pod's /dev/shm; undefined: the node's. */
   shmBytes: number | undefined;
 }
 
@@ -27,18 +27,18 @@ export interface PodFileContents {
  * there. Every call may be repeated.
  */
 export interface PodDirectories {
-  /** Where the directory of a sandbox is; nothing is looked at. */
+  /** Path of the directory of a sandbox; no file access. */
   path(sandboxId: string): string;
 
-  /** Makes the directory, mode 0700. */
+  /** Creates the directory, mode 0700. */
   make(sandboxId: string): Promise<void>;
 
-  /** Where the files of a pod are; nothing is looked at. */
+  /** Paths of the files of a pod; no file access. */
   files(sandboxId: string): PodFiles;
 
   /**
-   * Writes resolv.conf, hostname and hosts, and mounts /dev/shm. The kubelet mounts a hosts file of its own over this one.
-   * What containers write into them has bounds of its own and takes nothing from the node's directories.
+   * Writes resolv.conf, hostname and hosts, and mounts /dev/shm. The kubelet mounts its own hosts file over this one. The files
+   * are on their own bounded filesystem, so that containers cannot fill the node's directories.
    */
   writeFiles(sandboxId: string, contents: PodFileContents): Promise<void>;
 

@@ -4,7 +4,7 @@ import type { ResourceLimits } from './resources.ts';
 import type { NamespaceScope } from './sandbox-provider.ts';
 import type { SelinuxLabel } from './security.ts';
 
-/** What tells one pod from another (CRI PodSandboxMetadata). */
+/** The identity of a pod (CRI PodSandboxMetadata). */
 export interface PodMetadata {
   name: string;
   namespace: string;
@@ -23,8 +23,7 @@ export interface PodNamespaces {
 }
 
 /**
- * A pod as it was asked for, every value checked: what a request came to. Its values are JSON's, so that a record can hold
- * it as it is.
+ * A pod as requested, with every value validated. Its values are JSON values, so that a record can store it unchanged.
  */
 export interface PodSpec {
   metadata: PodMetadata;
@@ -43,13 +42,13 @@ export interface PodSpec {
   dns?: DnsSettings;
   bandwidth?: Bandwidth;
   cgroupParent: {
-    /** As it was asked for; empty when it was not. */
+    /** As requested; empty when absent. */
     asked: string;
-    /** The absolute cgroup path below which the pod's own cgroup is made. */
+    /** The absolute cgroup path below which the pod's cgroup is created. */
     path: string;
   };
   selinux?: SelinuxLabel;
-  /** What the runtime itself costs for the pod, and the sum over its containers. */
+  /** The overhead of the runtime for the pod, and the sum of its containers. */
   overhead?: ResourceLimits;
   resources?: ResourceLimits;
 }

@@ -1,7 +1,7 @@
-/** A limit, or that there is none: it lifts one that is there. Units are those of the field. */
+/** A limit, or "unlimited", which removes an existing one. Units are those of the field. */
 export type Limit = number | 'unlimited';
 
-/** Limits of a container or a pod. A field that is absent says nothing: on an update it leaves what is there. */
+/** Limits of a container or a pod. An update keeps the values of absent fields. */
 export interface ResourceLimits {
   /** Relative weight in the scale of cgroup v1, at least 2. */
   cpuShares?: number;
@@ -18,13 +18,13 @@ export interface ResourceLimits {
   memorySwap?: Limit;
   /** Bytes for each size of huge pages, which is written `2MB`. */
   hugepages?: { pageSize: string; limit: Limit }[];
-  /** Files of cgroup v2 and what to write to them. */
+  /** cgroup v2 files and their values. */
   unified?: Record<string, string>;
   /** -1000 to 1000; of the processes, not of the cgroup. */
   oomScoreAdj?: number;
 }
 
-/** The limits that hold after an update that says something of some of them only. */
+/** The limits after an update of some of them. */
 export function mergeLimits(before: ResourceLimits | undefined, update: ResourceLimits): ResourceLimits {
   const sizes = new Set(update.hugepages?.map(({ pageSize }) => pageSize));
   const kept = (before?.hugepages ?? []).filter(({ pageSize }) => !sizes.has(pageSize));

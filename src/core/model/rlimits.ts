@@ -28,7 +28,7 @@ export const RLIMIT_HEADINGS: Readonly<Record<string, string>> = {
 
 /**
  * Reads `NAME=SOFT[:HARD]`, such as `nofile=1024:65536`; -1 and `unlimited` are Infinity, and HARD is SOFT where it is missing.
- * Returns undefined for a name that is not known, numbers that are none or too large to be exact, and SOFT above HARD.
+ * Returns undefined for an unknown name, invalid or inexact numbers, and SOFT above HARD.
  */
 export function parseUlimit(text: string): Rlimit | undefined {
   const [, name = '', softText = '', hardText = softText] = /^([a-z]+)=([^:]+)(?::([^:]+))?$/.exec(text) ?? [];

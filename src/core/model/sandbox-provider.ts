@@ -2,12 +2,12 @@ import type { IdRange } from './id-range.ts';
 import type { ResourceUsage } from './resource-usage.ts';
 import type { ResourceLimits } from './resources.ts';
 
-/** Whose namespace a pod or container uses: its own pod's, a fresh one a container, or the node's. */
+/** The scope of a namespace: one per pod, one per container, or the node's. */
 export type NamespaceScope = 'pod' | 'container' | 'node';
 
 /**
- * What a provider must know to make a sandbox, and to find it again: it is derived from the record alone, so that the
- * same values come out after a restart.
+ * The input of a provider to create a sandbox and to find it again, derived from the record only, so that the values are the
+ * same after a restart.
  */
 export interface SandboxSpec {
   /** 64 hexadecimal digits. */
@@ -16,43 +16,43 @@ export interface SandboxSpec {
   hostname: string;
   network: 'pod' | 'node';
   ipc: 'pod' | 'node';
-  /** `pod`: one PID namespace for all containers, held by the sandbox. */
+  /** `pod`: one PID namespace for all containers, owned by the sandbox. */
   pid: NamespaceScope;
   /** The pod's own user namespace, which owns its other namespaces; absent: the node's. */
   userNamespace?: IdRange;
-  /** Namespaced kernel parameters, named as `sysctlName` gives them; already checked to belong to a namespace that the pod owns. */
+  /** Namespaced kernel parameters, with names of `sysctlName`; validated to belong to a namespace that the pod owns. */
   sysctls: Record<string, string>;
   /** The cgroup under which the pod's own is made, absolute below the hierarchy's root: `/kubepods/burstable/pod…`. */
   cgroupParent: string;
-  /** A folder of this sandbox alone, mode 0700, on a file system that a reboot empties. It exists. */
+  /** The existing directory of this sandbox, mode 0700, on a filesystem that a reboot empties. */
   runDir: string;
 }
 
 /**
- * Where the containers of a running sandbox go. Paths are valid where the container runner runs: on this host, or inside
- * the VM. A namespace that is absent is the node's (network, ipc, uts, user) or a container's own (pid).
+ * The namespaces and cgroups for the containers of a running sandbox. Paths are valid where the container runner runs: on this
+ * host, or inside the VM. An absent namespace is the node's (network, ipc, uts, user) or the container's (pid).
  */
 export interface Placement {
   namespaces: { network?: string; ipc?: string; uts?: string; pid?: string; user?: string };
   /** The sandbox's cgroup; containers live in `<cgroup>/<container id>`. */
   cgroup: string;
-  /** The cgroup for the containers' monitors, outside `cgroup`, so that ending the pod does not end those who report it. */
+  /** The cgroup for the containers' monitors, outside `cgroup`, so that they survive the pod and report its exits. */
   monitorCgroup: string;
 }
 
-/** What a handler can do, told in Status.runtime_handlers. */
+/** Features of a handler, for Status.runtime_handlers. */
 export interface HandlerFeatures {
   recursiveReadOnlyMounts: boolean;
   userNamespaces: boolean;
 }
 
 /**
- * What a provider itself must know to find a sandbox again, whatever the configuration has become: where its files are, a
- * guest's number, a task under way. A JSON value that only the provider reads; the record keeps it.
+ * The provider's durable handle of a sandbox, independent of configuration changes: paths of files, a guest's VMID, a running
+ * task. A JSON value that only the provider reads; the record stores it.
  */
 export type SandboxHandle = Readonly<Record<string, unknown>>;
 
-/** A sandbox as its record knows it. `handle` is what {@link SandboxProvider.create} reported last; absent: nothing was made. */
+/** A sandbox in its record. `handle` is the last one that {@link SandboxProvider.create} reported; absent: nothing was created. */
 export interface SandboxReference {
   spec: SandboxSpec;
   handle?: SandboxHandle;
@@ -66,29 +66,28 @@ export interface SandboxLimits {
   resources?: ResourceLimits;
 }
 
-/** How a sandbox stands. */
+/** Status of a sandbox. */
 export type SandboxStatus =
   | { state: 'running'; placement: Placement }
-  /** `reason`: why it does not run, for people. `networkNamespace`: the path of its own while that exists. */
+  /** `reason`: why it is not running, for people. `networkNamespace`: path of its network namespace while it exists. */
   | { state: 'ended'; reason: string; networkNamespace?: string };
 
 /**
- * Says what a pod is for one handler: a controller of sandboxes. Every call may be repeated, and may follow one that was cut
- * off anywhere.
+ * Implements the sandboxes of one handler. Every call may be repeated, and may follow one that was interrupted at any point.
  */
 export interface SandboxProvider {
   /** The RuntimeClass handler it serves. */
   readonly handler: string;
   readonly features: HandlerFeatures;
 
-  /** Why the provider cannot work on this machine (a missing program, …), or undefined when it can. */
+  /** The reason why the provider cannot work on this machine (a missing program, …), or undefined. */
   unavailableBecause(): Promise<string | undefined>;
 
   /**
-   * Prepares a sandbox; nothing runs yet. `progress` is awaited with the handle before anything is made, and again
-   * whenever it changes, before the provider waits for anything: from then on {@link remove} can undo it, whether this call
-   * fails or this process dies. A `signal` that fires ends what is waited for.
-   * @throws CriError INVALID_ARGUMENT for a value it cannot pass on safely, UNAVAILABLE, INTERNAL; the signal's reason.
+   * Prepares a sandbox; nothing runs yet. `progress` is awaited with the handle before the first object is created, and on each
+   * change before the provider waits: from then on {@link remove} can remove it, even when this call fails or this process
+   * dies. A `signal` that fires ends what is waited for.
+   * @throws CriError INVALID_ARGUMENT for a value that it cannot pass on safely, UNAVAILABLE, INTERNAL; the signal's reason.
    */
   create(
     spec: SandboxSpec,
@@ -97,23 +96,23 @@ export interface SandboxProvider {
   ): Promise<SandboxReference>;
 
   /**
-   * Starts what was created: namespaces and cgroup exist when it returns, the network namespace has its loopback up and
+   * Starts a created sandbox: namespaces and cgroup exist when it returns, the network namespace has its loopback up and
    * nothing else. No effect when it runs. A `signal` that fires ends what is waited for; what a failure leaves, {@link remove}
    * removes.
    * @throws CriError INVALID_ARGUMENT for a kernel parameter that the kernel refuses, UNAVAILABLE, INTERNAL; the signal's reason.
    */
   start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement>;
 
-  /** Looks at a sandbox that an earlier process made, and keeps its status from then on. */
+  /** Adopts a sandbox of an earlier process, and tracks its status from then on. */
   adopt(sandbox: SandboxReference): Promise<SandboxStatus>;
 
   /**
-   * The status of a sandbox that was started or adopted, kept true by events: nothing is asked for. One that the provider
-   * does not follow has ended.
+   * The status of a started or adopted sandbox, kept up to date by events; no call is made. A sandbox that the provider does not
+   * track has ended.
    */
   status(sandbox: SandboxReference): SandboxStatus;
 
-  /** Facts for people in PodSandboxStatus(verbose).info; values are JSON-serialisable. */
+  /** Verbose information for PodSandboxStatus.info; values are JSON-serializable. */
   describe(sandbox: SandboxReference): Promise<Record<string, unknown>>;
 
   /**
@@ -129,23 +128,23 @@ export interface SandboxProvider {
    */
   update(sandbox: SandboxReference, limits: SandboxLimits): Promise<void>;
 
-  /** Ends the sandbox and whatever still runs in it. No error when it has ended already. */
+  /** Stops the sandbox and all its processes. No error when it has ended. */
   stop(sandbox: SandboxReference): Promise<void>;
 
-  /** Stops it and removes all that is left of it: cgroups, files outside `runDir`, pinned namespaces. No error when nothing is left. */
+  /** Stops it and removes its cgroups, files outside `runDir` and pinned namespaces. No error when there are none. */
   remove(sandbox: SandboxReference): Promise<void>;
 
   /**
-   * Ends and removes a sandbox of which only the id is known, because {@link list} gave it and no record has it: what a
-   * crash between making it and recording it left. No error when nothing is left.
+   * Stops and removes an orphaned sandbox of which only the id of {@link list} is known, such as after a crash before the record
+   * was written. No error when there is none.
    */
   discard(sandboxId: string): Promise<void>;
 
-  /** Ids of sandboxes this provider has on the machine below its own state, whether or not a record knows them. */
+  /** Ids of all sandboxes of this provider below its state directory, with or without a record. */
   list(): Promise<string[]>;
 
   /**
-   * Calls `listener` when a sandbox that was started or adopted ends by itself; its status tells of the end by then.
+   * Calls `listener` when a started or adopted sandbox ends by itself; its status is `ended` by then.
    * Returns the unsubscriber.
    */
   onExit(listener: (sandboxId: string, reason: string) => void): () => void;

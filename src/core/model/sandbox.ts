@@ -3,8 +3,8 @@ import type { PodSpec } from './pod-spec.ts';
 import type { SandboxHandle } from './sandbox-provider.ts';
 
 /**
- * Where a pod stands. `creating`: RunPodSandbox has not finished, invisible to callers. `ready`: holds its namespaces and
- * network. `stopped`: CRI's NOTREADY; resources are given back or being given back.
+ * The phase of a pod. `creating`: RunPodSandbox has not finished, invisible to callers. `ready`: has its namespaces and network.
+ * `stopped`: CRI's NOTREADY; resources are released or being released.
  */
 export type SandboxPhase = 'creating' | 'ready' | 'stopped';
 
@@ -12,18 +12,18 @@ export type SandboxPhase = 'creating' | 'ready' | 'stopped';
 export interface SandboxRecord {
   /** 64 lower-case hexadecimal digits. */
   id: string;
-  /** The handler that made it, never empty. */
+  /** Its handler, never empty. */
   handler: string;
-  /** What was asked for, with the limits of later updates. */
+  /** The request, with the limits of later updates. */
   spec: PodSpec;
-  /** The request's configuration as JSON, to be answered as it came; whoever parsed it can read it. */
+  /** The request's configuration as JSON, returned unchanged; opaque except to its parser. */
   request: unknown;
-  /** What its provider keeps to find it again; absent before there was anything to find. */
+  /** The provider's handle; absent before the first object was created. */
   handle?: SandboxHandle;
   phase: SandboxPhase;
   /** Nanoseconds since 1970. */
   createdAt: bigint;
-  /** What the network gave; kept until it has been given back. */
+  /** The network attachment; kept until it is released. */
   network?: NetworkAttachment;
   /** /proc/sys/kernel/random/boot_id of the boot it ran in. */
   bootId: string;

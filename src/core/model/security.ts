@@ -1,4 +1,4 @@
-/** The parts of an SELinux label; one that is empty is not named. */
+/** The parts of an SELinux label; empty ones are not set. */
 export interface SelinuxLabel {
   user: string;
   role: string;
@@ -20,7 +20,7 @@ export type ApparmorProfile =
   /** One that is loaded; `field` is the part of the request that named it. */
   | { type: 'loaded'; name: string; field: string };
 
-/** Capabilities asked for, without `CAP_`; ALL is told apart. */
+/** Requested capabilities, without `CAP_`; ALL is separate. */
 export interface CapabilityChange {
   add: string[];
   addAll: boolean;
@@ -30,17 +30,17 @@ export interface CapabilityChange {
   ambient: string[];
 }
 
-/** Who a container's process is. What is absent is the image's. */
+/** The ids of a container's process. Absent ones are the image's. */
 export interface UserChoice {
   user?: { uid: number } | { name: string };
-  /** Only beside a user. */
+  /** Only with a user. */
   gid?: number;
   supplementalGroups: number[];
   /** Whether the groups that the image's /etc/group gives the user are added. */
   mergeImageGroups: boolean;
 }
 
-/** What a container's processes may do (CRI LinuxContainerSecurityContext). */
+/** The privileges of a container's processes (CRI LinuxContainerSecurityContext). */
 export interface ContainerSecurity {
   privileged: boolean;
   readonlyRootfs: boolean;

@@ -1,11 +1,11 @@
-/** Bytes that a kernel parameter takes in one write. */
+/** Maximum bytes of a kernel parameter in one write. */
 const VALUE_BYTES = 4095;
 const NAME_LENGTH = 253;
 
 /**
- * A kernel parameter's name as sysctl(8) reads it, with dots between its parts: where the first separator is a slash, dots
- * are part of a name, as in `net/ipv4/conf/eth0.100/rp_filter`; else slashes stand for them, as in
- * `net.ipv4.conf.eth0/100.rp_filter`, which is what both come to. Undefined for a text that names no parameter.
+ * A kernel parameter's name in the form of sysctl(8), with dots between its parts. When the first separator is a slash, dots
+ * are part of a name, as in `net/ipv4/conf/eth0.100/rp_filter`; otherwise slashes represent them, as in
+ * `net.ipv4.conf.eth0/100.rp_filter`, which is the result for both. Undefined for an invalid name.
  */
 export function sysctlName(text: string): string | undefined {
   const name = text[text.search(/[./]/)] === '/' ? swap(text) : text;
@@ -14,12 +14,12 @@ export function sysctlName(text: string): string | undefined {
   return parts.length >= 2 && parts.every(isPart) && name.length <= NAME_LENGTH ? name : undefined;
 }
 
-/** The path below /proc/sys of a parameter named as {@link sysctlName} gives it. */
+/** The path below /proc/sys of a parameter with a name of {@link sysctlName}. */
 export function sysctlPath(name: string): string {
   return swap(name);
 }
 
-/** Whether a parameter can be given this value: one write of printable ASCII characters and tabs. */
+/** Whether a value is valid for a parameter: one write of printable ASCII characters and tabs. */
 export function isSysctlValue(value: string): boolean {
   return value !== '' && value.length <= VALUE_BYTES && /^[\t\x20-\x7e]*$/.test(value);
 }

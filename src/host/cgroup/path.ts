@@ -12,7 +12,7 @@ export function checkCgroupPath(path: string, field: string): string {
   const parts = path.split('/').filter((part) => part !== '');
   const bad = parts.find((part) => !isCgroupName(part));
   if (bad !== undefined) {
-    const message = `${JSON.stringify(path)} has the part ${JSON.stringify(bad)}, which no cgroup may be named`;
+    const message = `${JSON.stringify(path)} has the part ${JSON.stringify(bad)}, which is not a valid cgroup name`;
     throw invalidArgument(field, message);
   }
   return `/${parts.join('/')}`;

@@ -46,7 +46,7 @@ export async function killCgroup(directories: readonly string[], timeoutMs = 10_
     if (pids.length === 0) return;
     if (performance.now() > deadline) {
       throw unavailable(
-        `processes ${pids.slice(0, 10).join(', ')} do not end although they were killed; /proc/<pid>/stack shows what they wait for`,
+        `processes ${pids.slice(0, 10).join(', ')} do not exit after SIGKILL; /proc/<pid>/stack shows the system call that blocks them`,
       );
     }
     // cgroup.kill (Linux 5.14) takes the whole tree in one step.

@@ -5,7 +5,7 @@ import { messageOf } from '../../utils/errors.ts';
 const TRIED = { hostId: 65_536, size: 65_536 };
 
 /**
- * Why the file systems that hold `paths` cannot be mounted with mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP), each
+ * Why the filesystems that hold `paths` cannot be mounted with mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP), each
  * undefined when it can. Nothing is mounted where anybody sees it.
  */
 export async function idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]> {

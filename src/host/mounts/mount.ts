@@ -20,9 +20,9 @@ export async function isMountPoint(path: string): Promise<boolean> {
   return (await mountPoints()).has(await resolved(path));
 }
 
-/** Unmounts everything below `folder`, lazily, the innermost first. */
-export async function unmountBelow(folder: string): Promise<void> {
-  const inside = `${await resolved(folder)}/`;
+/** Unmounts everything below `directory`, lazily, the innermost first. */
+export async function unmountBelow(directory: string): Promise<void> {
+  const inside = `${await resolved(directory)}/`;
   const below = [...(await mountPoints())].filter((path) => path.startsWith(inside));
   for (const path of below.sort().reverse()) await call([{ do: 'unmount', target: path }]);
 }

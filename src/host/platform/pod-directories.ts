@@ -9,17 +9,17 @@ import { hostsFile, resolvConf } from './pod-file-texts.ts';
 /** Bytes that the containers of a pod can write into its resolv.conf, hostname and hosts together. */
 const FILES_BYTES = 1024 * 1024;
 
-/** Pods' directories on this host, `<folder>/<sandbox id>`. */
+/** Pods' directories on this host, `<directory>/<sandbox id>`. */
 export class HostPodDirectories implements PodDirectories {
-  readonly #folder: string;
+  readonly #directory: string;
 
-  /** @param folder on a file system that a reboot empties. */
-  constructor(folder: string) {
-    this.#folder = folder;
+  /** @param directory on a filesystem that a reboot empties. */
+  constructor(directory: string) {
+    this.#directory = directory;
   }
 
   path(sandboxId: string): string {
-    return join(this.#folder, sandboxId);
+    return join(this.#directory, sandboxId);
   }
 
   async make(sandboxId: string): Promise<void> {
@@ -27,23 +27,23 @@ export class HostPodDirectories implements PodDirectories {
   }
 
   files(sandboxId: string): PodFiles {
-    const folder = this.#files(sandboxId);
+    const directory = this.#files(sandboxId);
     return {
-      resolvConf: join(folder, 'resolv.conf'),
-      hostname: join(folder, 'hostname'),
-      hosts: join(folder, 'hosts'),
-      shm: join(folder, 'shm'),
+      resolvConf: join(directory, 'resolv.conf'),
+      hostname: join(directory, 'hostname'),
+      hosts: join(directory, 'hosts'),
+      shm: join(directory, 'shm'),
     };
   }
 
   async writeFiles(sandboxId: string, contents: PodFileContents): Promise<void> {
     const { owner, dns, ips, hostNetwork, shmBytes } = contents;
     const files = this.files(sandboxId);
-    const folder = this.#files(sandboxId);
+    const directory = this.#files(sandboxId);
     // Containers with other user ids read these files through bind mounts: the modes are those of /etc.
-    await mkdir(folder, { recursive: true, mode: 0o755 });
+    await mkdir(directory, { recursive: true, mode: 0o755 });
     // Of its own, for containers may write to them: the state directory has room for everybody's exit codes.
-    await mountTmpfs(folder, { bytes: FILES_BYTES, inodes: 16, mode: 0o755, owner: 0 });
+    await mountTmpfs(directory, { bytes: FILES_BYTES, inodes: 16, mode: 0o755, owner: 0 });
     if (dns === undefined) await copyOr(files.resolvConf, '/etc/resolv.conf', '');
     else await writeFile(files.resolvConf, resolvConf(dns), { mode: 0o644 });
     const name = contents.hostname || nodeHostname();

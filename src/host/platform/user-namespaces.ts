@@ -1,23 +1,23 @@
 import type { UserNamespaces } from '../../core/model/platform.ts';
 import type { RootfsStore } from '../../core/model/rootfs.ts';
-import { firstClosedFolder } from '../../utils/fs/searchable.ts';
+import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
 
 /** Whether this host can give pods user namespaces. */
 export class HostUserNamespaces implements UserNamespaces {
   readonly #rootfs: Pick<RootfsStore, 'idmapProblem'>;
-  readonly #folders: readonly string[];
+  readonly #directories: readonly string[];
 
-  /** `folders`: where root file systems and namespaces lie, which the root of a user namespace must reach. */
-  constructor(rootfs: Pick<RootfsStore, 'idmapProblem'>, folders: readonly string[]) {
+  /** `directories`: where root filesystems and namespaces lie, which the root of a user namespace must reach. */
+  constructor(rootfs: Pick<RootfsStore, 'idmapProblem'>, directories: readonly string[]) {
     this.#rootfs = rootfs;
-    this.#folders = folders;
+    this.#directories = directories;
   }
 
   async problem(): Promise<string | undefined> {
-    for (const path of this.#folders) {
-      const closed = await firstClosedFolder(path);
+    for (const path of this.#directories) {
+      const closed = await firstClosedDirectory(path);
       if (closed === undefined) continue;
-      return `the folder ${closed} is closed to users other than root: chmod o+x ${closed}`;
+      return `other users cannot enter the directory ${closed}; chmod o+x ${closed}`;
     }
     return this.#rootfs.idmapProblem();
   }

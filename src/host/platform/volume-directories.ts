@@ -11,7 +11,7 @@ import { diskUsage } from '../trees/disk-usage.ts';
 import { Trash } from '../trees/trash.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 
-/** What belongs to the kernel: a folder mounted over it would take away what keeps the container in. */
+/** What belongs to the kernel: a directory mounted over it would take away what keeps the container in. */
 const KERNEL = ['/proc', '/sys', '/dev'];
 
 /** The directory, beside those of the containers, of what is being removed. */
@@ -19,13 +19,13 @@ const REMOVED = 'removed';
 
 /** Declared volumes as directories of this host: `<directory>/<container id>/<number>`, one for each path of an image. */
 export class VolumeDirectories implements DeclaredVolumes {
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #trash: Trash;
 
-  /** @param onError learns what could not be removed in the background, or not yet: on a read-only file system. */
-  constructor(folder: string, onError: (error: unknown) => void) {
-    this.#folder = folder;
-    this.#trash = new Trash(join(folder, REMOVED), onError);
+  /** @param onError learns what could not be removed in the background, or not yet: on a read-only filesystem. */
+  constructor(directory: string, onError: (error: unknown) => void) {
+    this.#directory = directory;
+    this.#trash = new Trash(join(directory, REMOVED), onError);
   }
 
   async make(
@@ -65,8 +65,8 @@ export class VolumeDirectories implements DeclaredVolumes {
         await makeInside(outer.source, destination.slice(outer.destination.length + 1), { field, owner });
         continue;
       }
-      const source = join(this.#folder, containerId, String(mounts.length));
-      await mkdir(join(this.#folder, containerId), { recursive: true, mode: 0o700 });
+      const source = join(this.#directory, containerId, String(mounts.length));
+      await mkdir(join(this.#directory, containerId), { recursive: true, mode: 0o700 });
       await fill(source, rootfs, destination, { field, owner, signal });
       mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] });
     }
@@ -74,20 +74,20 @@ export class VolumeDirectories implements DeclaredVolumes {
   }
 
   async remove(containerId: string): Promise<void> {
-    const directory = join(this.#folder, containerId);
+    const directory = join(this.#directory, containerId);
     // Most containers have none.
     if (await exists(directory)) await this.#trash.discard(directory, { patient: true });
   }
 
   async usage(containerId: string): Promise<Usage> {
-    const directory = join(this.#folder, containerId);
+    const directory = join(this.#directory, containerId);
     return (await diskUsage(directory)) ?? { bytes: 0n, inodes: 0n };
   }
 
   async list(): Promise<string[]> {
     await this.#trash.sweep();
     try {
-      return (await readdir(this.#folder)).filter((name) => name !== REMOVED);
+      return (await readdir(this.#directory)).filter((name) => name !== REMOVED);
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return [];
       throw error;
@@ -119,7 +119,7 @@ async function makeInside(
       await chown(directory, owner, owner);
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;
-      if (!(await lstat(directory)).isDirectory()) throw invalidArgument(field, 'is no directory in the image');
+      if (!(await lstat(directory)).isDirectory()) throw invalidArgument(field, 'is not a directory in the image');
     }
   }
 }
@@ -132,12 +132,12 @@ async function fill(
   { field, owner, signal }: { field: string; owner: number; signal: AbortSignal | undefined },
 ): Promise<void> {
   const found = await withScoped(rootfs, path, async ({ path: source, stats }) => {
-    if (!stats.isDirectory()) throw invalidArgument(field, 'is no directory in the image');
+    if (!stats.isDirectory()) throw invalidArgument(field, 'is not a directory in the image');
     try {
       await run('cp', ['--archive', '--no-target-directory', '--', `${source}/.`, target], { signal });
     } catch (error) {
       signal?.throwIfAborted();
-      throw unknown(`${field}: cannot be copied for the container: ${messageOf(error)}`, error);
+      throw unknown(`${field}: copying the content to the container failed: ${messageOf(error)}`, error);
     }
     return true;
   });

@@ -81,5 +81,5 @@ function failure(command: 'zstd' | 'xz', { status, problem, outputs }: StepResul
     return new CriError(StatusCode.UNAVAILABLE, hint, { cause: new Error(problem) });
   }
   const words = outputs.get(2)?.bytes.toString('utf8').trim().slice(-500);
-  return new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words || 'it was ended'}`);
+  return new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words || 'killed'}`);
 }

@@ -31,8 +31,8 @@ export class ProgramProbe {
 
 /** Tells one version of a program's file from another; undefined when there is none. */
 async function identityOf(program: string): Promise<string | undefined> {
-  const folders = (process.env['PATH'] ?? '').split(':').filter(isAbsolute);
-  for (const path of isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program))) {
+  const directories = (process.env['PATH'] ?? '').split(':').filter(isAbsolute);
+  for (const path of isAbsolute(program) ? [program] : directories.map((directory) => join(directory, program))) {
     try {
       const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
       return [path, dev, ino, size, mtimeNs, ctimeNs].join(' ');

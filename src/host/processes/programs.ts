@@ -9,8 +9,8 @@ export const programEnv: NodeJS.ProcessEnv = {
 
 /** The absolute path of a program given as a name on PATH or as a path; undefined when there is no such executable file. */
 export async function which(program: string): Promise<string | undefined> {
-  const folders = (programEnv['PATH'] ?? '').split(':').filter((folder) => isAbsolute(folder));
-  for (const candidate of isAbsolute(program) ? [program] : folders.map((folder) => join(folder, program))) {
+  const directories = (programEnv['PATH'] ?? '').split(':').filter((directory) => isAbsolute(directory));
+  for (const candidate of isAbsolute(program) ? [program] : directories.map((directory) => join(directory, program))) {
     try {
       await access(candidate, constants.X_OK);
       return candidate;
@@ -28,5 +28,5 @@ export async function which(program: string): Promise<string | undefined> {
 export async function findProgram(program: string, setting: string): Promise<string> {
   const found = await which(program);
   if (found !== undefined) return found;
-  throw unavailable(`${setting}: no program ${JSON.stringify(program)} was found; install it or name another`);
+  throw unavailable(`${setting}: program ${JSON.stringify(program)} not found; install it, or set another`);
 }

@@ -75,7 +75,7 @@ export async function run(command: string, args: readonly string[], options: Run
     ...(timeoutMs !== undefined && { limitMs: timeoutMs }),
   };
   const [result] = await native.request([step], { signal });
-  if (result === undefined) throw new Error('the native helper gave no result');
+  if (result === undefined) throw new Error('the native helper returned no result');
   const output = { stdout: textOf(result, 1), stderr: textOf(result, 2) };
   if (result.status === 'done' && result.exit?.code === 0) return output;
   throw failure(command, result, output, options);
@@ -99,9 +99,9 @@ function failure(
   const said = lastWords(output.stderr || output.stdout);
   const how =
     result.status === 'timeout'
-      ? `did not end within ${String(timeoutMs)} ms and was killed`
+      ? `timed out after ${String(timeoutMs)} ms and was killed`
       : outcome.exitCode === undefined
-        ? `was ended by ${outcome.signal ?? 'a signal'}`
+        ? `was killed by ${outcome.signal ?? 'a signal'}`
         : `exited with code ${String(outcome.exitCode)}`;
   return new CommandError(command, `${command} ${how}${said && `: ${said}`}`, outcome);
 }

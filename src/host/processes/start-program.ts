@@ -48,7 +48,7 @@ export function startProgram<Pipe extends number>(
       started,
     };
     const ended = native.request([whole], { signal }).then(([result]) => {
-      if (result === undefined) throw new Error('the native helper gave no result');
+      if (result === undefined) throw new Error('the native helper returned no result');
       return result;
     });
     // Nothing happens any more by these once it was started.

@@ -30,7 +30,7 @@ export async function diskUsage(directory: string): Promise<TreeUsage | undefine
   gathered.paths.push(directory);
   const usage = (await gathered.counted).get(directory);
   if (usage !== undefined || (await blocksOf(directory)) === undefined) return usage;
-  throw new Error(`${directory}: cannot be counted`);
+  throw new Error(`${directory}: cannot be measured`);
 }
 
 function gather(): { paths: string[]; counted: Promise<Counted> } {

@@ -12,11 +12,11 @@ export class Trash {
   readonly #directory: string;
   readonly #onError: (error: unknown) => void;
   #waiting: string[] = [];
-  /** What a read-only file system has kept. */
+  /** What a read-only filesystem has kept. */
   readonly #kept = new Set<string>();
   #work: Promise<void> | undefined;
 
-  /** @param directory on the file system of what is discarded; made when needed. */
+  /** @param directory on the filesystem of what is discarded; made when needed. */
   constructor(directory: string, onError: (error: unknown) => void) {
     this.#directory = directory;
     this.#onError = onError;
@@ -25,7 +25,7 @@ export class Trash {
   /**
    * Takes a tree out of sight; no error when there is none. On a full disk, where nothing can be renamed, it is removed at
    * once.
-   * @param options.patient reports a read-only file system instead of failing, and tries again with later trees: for a path
+   * @param options.patient reports a read-only filesystem instead of failing, and tries again with later trees: for a path
    *   that is never used again.
    * @throws the error of rename(2), or of the removal on a full disk; the tree is then where it was.
    */

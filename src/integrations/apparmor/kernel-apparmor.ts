@@ -54,7 +54,9 @@ export class KernelAppArmor implements AppArmor {
       return defaultProfileName;
     } catch (error) {
       if (error instanceof CommandError && isErrno(error.cause, 'ENOENT')) {
-        this.#logger.warn('Containers run without an AppArmor profile: install the Debian package apparmor');
+        this.#logger.warn(
+          'AppArmor profile not loaded; containers run without one; install the Debian package apparmor',
+        );
         return undefined;
       }
       throw unavailable(`cannot load the AppArmor profile ${defaultProfileName}: ${messageOf(error)}`, error);

@@ -9,23 +9,23 @@ import type { CdiSpec } from './cdi-spec.ts';
 /** Files are a few kilobytes; a larger one is no specification. */
 const FILE_LIMIT_BYTES = 4 * 1024 * 1024;
 
-/** What one look at the folders gave. */
+/** What one look at the directories gave. */
 interface Found {
-  /** By qualified name; two of them in one folder are in conflict. */
+  /** By qualified name; two of them in one directory are in conflict. */
   devices: Map<string, { spec: CdiSpec; files: string[] }>;
   /** What is wrong with files, each with its path. */
   problems: string[];
 }
 
 /**
- * Devices of the CDI specification files (`*.json`, `*.yaml`) in a list of folders; a device in a later folder takes the
+ * Devices of the CDI specification files (`*.json`, `*.yaml`) in a list of directories; a device in a later directory takes the
  * place of one with the same name in an earlier one. The files are read at each request, for drivers write them at any time.
  */
 export class CdiRegistry implements DeviceRegistry {
-  readonly #folders: readonly string[];
+  readonly #directories: readonly string[];
 
-  constructor(folders: readonly string[]) {
-    this.#folders = folders;
+  constructor(directories: readonly string[]) {
+    this.#directories = directories;
   }
 
   async edits(names: readonly string[]): Promise<ContainerEdits[]> {
@@ -36,20 +36,21 @@ export class CdiRegistry implements DeviceRegistry {
     for (const name of names) {
       const { spec, files } = devices.get(name) ?? { spec: undefined, files: [] };
       const device = spec?.devices.get(name.slice(name.indexOf('=') + 1));
-      if (files.length > 1) missing.push(`${name} (it is in ${files.join(' and in ')})`);
+      if (files.length > 1) missing.push(`${name} (ambiguous: ${files.join(' and ')})`);
       else if (spec === undefined || device === undefined) missing.push(name);
       else edits.add(spec.edits).add(device);
     }
     if (missing.length === 0) return [...edits];
-    const where = this.#folders.length === 0 ? 'no folder (runtime.cdi_spec_dirs)' : this.#folders.join(', ');
+    const where =
+      this.#directories.length === 0 ? 'no directory (runtime.cdi_spec_dirs)' : this.#directories.join(', ');
     const wrong = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
-    throw failedPrecondition(`no such CDI device: ${missing.join(', ')}; looked in ${where}${wrong}`);
+    throw failedPrecondition(`CDI device not found: ${missing.join(', ')}; searched ${where}${wrong}`);
   }
 
   async #read(): Promise<Found> {
     const found: Found = { devices: new Map(), problems: [] };
-    for (const folder of this.#folders) {
-      const { devices, problems } = await readFolder(folder);
+    for (const directory of this.#directories) {
+      const { devices, problems } = await readDirectory(directory);
       for (const [name, device] of devices) found.devices.set(name, device);
       found.problems.push(...problems);
     }
@@ -57,14 +58,14 @@ export class CdiRegistry implements DeviceRegistry {
   }
 }
 
-async function readFolder(folder: string): Promise<Found> {
+async function readDirectory(directory: string): Promise<Found> {
   const found: Found = { devices: new Map(), problems: [] };
-  const names = await readdir(folder).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT')) found.problems.push(`${folder}: ${messageOf(error)}`);
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT')) found.problems.push(`${directory}: ${messageOf(error)}`);
     return [];
   });
   for (const name of names.filter((each) => /\.(json|yaml)$/.test(each)).sort()) {
-    const path = join(folder, name);
+    const path = join(directory, name);
     try {
       const spec = parseCdiSpec(await readSmallFile(path), name.endsWith('.json') ? 'json' : 'yaml');
       for (const device of spec.devices.keys()) {
@@ -83,7 +84,7 @@ async function readSmallFile(path: string): Promise<string> {
   const file = await open(path, 'r');
   try {
     const facts = await file.stat();
-    if (!facts.isFile()) throw new Error('is no file');
+    if (!facts.isFile()) throw new Error('is not a file');
     if (facts.size > FILE_LIMIT_BYTES) throw new Error(`is larger than ${String(FILE_LIMIT_BYTES)} bytes`);
     return await file.readFile('utf8');
   } finally {

@@ -32,7 +32,7 @@ const deviceNode = z.strictObject({
   fileMode: z.number().int().min(0).max(0o7777).optional(),
   permissions: z
     .string()
-    .regex(/^[rwm]{0,3}$/, 'must be made of r, w and m')
+    .regex(/^[rwm]{0,3}$/, 'must consist of r, w and m')
     .optional(),
   uid: id.optional(),
   gid: id.optional(),
@@ -47,7 +47,7 @@ const mount = z
   })
   .refine(
     ({ hostPath, type = '' }) => hostPath.startsWith('/') || !['', 'bind', 'none'].includes(type),
-    'a bind mount needs an absolute "hostPath"',
+    'a bind mount requires an absolute "hostPath"',
   );
 
 const hook = z.strictObject({
@@ -98,7 +98,7 @@ export function parseCdiSpec(text: string, format: 'json' | 'yaml'): CdiSpec {
   const { kind, devices, containerEdits: shared } = result.data;
   const byName = new Map<string, ContainerEdits>();
   for (const { name, containerEdits: own } of devices) {
-    if (byName.has(name)) throw new Error(`devices: ${JSON.stringify(name)} is there twice`);
+    if (byName.has(name)) throw new Error(`devices: duplicate ${JSON.stringify(name)}`);
     byName.set(name, toEdits(`${kind}=${name}`, own));
   }
   return { kind, edits: toEdits(kind, shared ?? {}), devices: byName };

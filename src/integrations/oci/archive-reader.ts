@@ -11,14 +11,14 @@ import { unpackArchive } from './archive/unpack.ts';
 import { parsePlatform, type Platform } from './platform.ts';
 
 export interface ArchiveReaderOptions {
-  /** Folder for what archives hold while they are read; made when missing. */
+  /** Directory for what archives hold while they are read; made when missing. */
   temporary: string;
   /** `linux/amd64`; this machine's when empty. */
   platform?: string;
 }
 
 /**
- * Reads OCI image layouts (a folder, or a tar of one), archives of `docker save` and tarballs of root file systems; the tars
+ * Reads OCI image layouts (a directory, or a tar of one), archives of `docker save` and tarballs of root filesystems; the tars
  * may be compressed by gzip, zstd or xz.
  */
 export class ArchiveReader implements ImageSource {
@@ -41,7 +41,7 @@ export class ArchiveReader implements ImageSource {
     return images;
   }
 
-  /** Empties the folder once: what is in it then, an earlier process left. */
+  /** Empties the directory once: what is in it then, an earlier process left. */
   async #prepare(): Promise<void> {
     // What cannot be removed is in nobody's way: each import has a directory of its own.
     this.#prepared ??= rm(this.#temporary, { recursive: true, force: true }).catch(() => undefined);
@@ -51,22 +51,22 @@ export class ArchiveReader implements ImageSource {
 
   async #openFile(path: string, signal: AbortSignal | undefined): Promise<SourceImage[]> {
     await this.#prepare();
-    const folder = await mkdtemp(join(this.#temporary, 'archive-'));
+    const directory = await mkdtemp(join(this.#temporary, 'archive-'));
     let open = 0;
     // Files of our own names: no path in it is long.
-    const remove = () => rm(folder, { recursive: true, force: true });
-    // The images share the folder: the last one that is closed takes it along.
+    const remove = () => rm(directory, { recursive: true, force: true });
+    // The images share the directory: the last one that is closed takes it along.
     const close = async () => {
       if (--open <= 0) await remove();
     };
     try {
-      const members = await unpackArchive(path, folder, signal);
+      const members = await unpackArchive(path, directory, signal);
       if (!members) {
         await remove();
         return [await readRootTarball(path, this.#platform, signal)];
       }
       const images =
-        (await readLayout(folder, this.#platform, close)) ??
+        (await readLayout(directory, this.#platform, close)) ??
         (await readDockerSave((name) => members.path(name), signal, close));
       if (!images) throw unknownFormat(path);
       open = images.length;
@@ -84,7 +84,7 @@ async function isDirectory(path: string): Promise<boolean> {
   try {
     const found = await stat(path);
     // A device or FIFO may have no end.
-    if (!found.isDirectory() && !found.isFile()) throw invalidArgument('path', `${JSON.stringify(path)} is no file`);
+    if (!found.isDirectory() && !found.isFile()) throw invalidArgument('path', `${JSON.stringify(path)} is not a file`);
     return found.isDirectory();
   } catch (cause) {
     if (isErrno(cause, 'ENOENT', 'ENOTDIR', 'EACCES')) {
@@ -97,7 +97,7 @@ async function isDirectory(path: string): Promise<boolean> {
 function unknownFormat(path: string): CriError {
   return invalidArgument(
     'path',
-    `${JSON.stringify(path)} is neither an OCI image layout, nor an archive of docker save, nor a root file system`,
+    `${JSON.stringify(path)} is neither an OCI image layout, nor a docker-archive, nor a root filesystem`,
   );
 }
 

@@ -16,7 +16,7 @@ export function corrupt(what: string, problem: string): CriError {
 /** @throws CriError DATA_LOSS unless the bytes have this digest. */
 export function verifyDigest(what: string, data: Buffer, digest: string): void {
   const actual = digestOf(data);
-  if (actual !== digest) throw corrupt(what, `its content has the digest ${actual}, ${digest} was announced`);
+  if (actual !== digest) throw corrupt(what, `its content has the digest ${actual}, expected ${digest}`);
 }
 
 /**
@@ -32,7 +32,7 @@ export async function* verified(
   let seen = 0;
   for await (const chunk of chunks) {
     seen += chunk.length;
-    if (seen > size) throw corrupt(`blob ${digest}`, `is longer than the ${size} bytes announced`);
+    if (seen > size) throw corrupt(`blob ${digest}`, `is longer than the expected ${size} bytes`);
     hash.update(chunk);
     yield chunk;
   }

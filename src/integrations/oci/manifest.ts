@@ -59,7 +59,7 @@ export function parseManifest(bytes: Buffer, what: string): Manifest {
   if (!config) throw malformed(what, 'has neither manifests nor config and layers');
   if (!CONFIG_TYPES.includes(config.mediaType)) {
     throw failedPrecondition(
-      `${what}: is no container image, its config has the type ${JSON.stringify(config.mediaType)}`,
+      `${what}: is not a container image; its config has the type ${JSON.stringify(config.mediaType)}`,
     );
   }
   for (const layer of layers ?? []) checkLayerType(layer.mediaType, what);
@@ -72,10 +72,10 @@ function parseDocument(bytes: Buffer, what: string): z.output<typeof document> {
   try {
     json = JSON.parse(bytes.toString('utf8'));
   } catch {
-    throw malformed(what, 'is no JSON document');
+    throw malformed(what, 'is not a JSON document');
   }
   if (typeof json === 'object' && json !== null && 'schemaVersion' in json && json.schemaVersion === 1) {
-    throw failedPrecondition(`${what}: is of the outdated Docker schema 1; push the image again with a current tool`);
+    throw failedPrecondition(`${what}: uses the obsolete Docker schema 1; push the image again with a current tool`);
   }
   const parsed = document.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -86,7 +86,7 @@ function parseDocument(bytes: Buffer, what: string): z.output<typeof document> {
 function checkLayerType(mediaType: string, what: string): void {
   if (mediaType.includes('+encrypted')) throw unimplemented(`${what}: pulling encrypted layers`);
   if (/nondistributable|foreign/.test(mediaType)) {
-    throw failedPrecondition(`${what}: has layers that registries do not carry (${mediaType})`);
+    throw failedPrecondition(`${what}: has non-distributable layers (${mediaType})`);
   }
   if (!LAYER_TYPE.test(mediaType)) {
     throw failedPrecondition(`${what}: has a layer of the unknown type ${JSON.stringify(mediaType.slice(0, 100))}`);

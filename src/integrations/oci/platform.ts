@@ -23,7 +23,7 @@ export function parsePlatform(text = ''): Platform {
   const match = /^(linux)\/([a-z0-9]+)(?:\/(v\d{1,2}))?$/.exec(text || machine);
   const [, os, architecture, variant] = match ?? [];
   if (os === undefined || architecture === undefined) {
-    throw invalidArgument('images.platform', `${JSON.stringify(text)} is no platform; write one like "linux/amd64"`);
+    throw invalidArgument('images.platform', `${JSON.stringify(text)} is not a platform such as "linux/amd64"`);
   }
   return { os, architecture, variants: variantsOf(architecture, variant) };
 }

@@ -2,8 +2,7 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Writes a file so that after a crash it is there whole, old or new: temporary file beside it, fsync, rename, fsync of the
- * folder. Mode 0600 unless given.
+ * Writes a file atomically and durably: temporary file beside it, fsync, rename, fsync of the directory. Default mode 0600.
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
   const temporary = `${path}.tmp-${String(process.pid)}-${Math.random().toString(36).slice(2)}`;
@@ -23,12 +22,12 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
   await syncDirectory(dirname(path));
 }
 
-/** Makes the names in a folder durable. */
+/** Makes the names in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+  const directory = await open(path, 'r');
   try {
-    await folder.sync();
+    await directory.sync();
   } finally {
-    await folder.close();
+    await directory.close();
   }
 }

@@ -7,7 +7,7 @@ import { isErrno } from '../errors.ts';
 const O_PATH = 0o10000000;
 const MAX_LINKS = 40;
 
-/** A file that is larger than allowed, no regular file, or behind a loop of symlinks. */
+/** A file that exceeds the limit, is not a regular file, or is behind a loop of symlinks. */
 export class ScopedFileError extends Error {
   constructor(message: string) {
     super(message);
@@ -65,7 +65,7 @@ export async function readFileScoped(root: string, path: string, maxBytes: numbe
   try {
     const found = await walk(root, path, opened);
     if (!found) return undefined;
-    if (!(await found.stat()).isFile()) throw new ScopedFileError(`${path}: is no regular file`);
+    if (!(await found.stat()).isFile()) throw new ScopedFileError(`${path}: is not a regular file`);
     const file = await open(fdPath(found), constants.O_RDONLY);
     opened.push(file);
     return await readAtMost(file, maxBytes, path);
@@ -138,7 +138,7 @@ async function walk(root: string, path: string, opened: FileHandle[]): Promise<F
   return stack.at(-1);
 }
 
-/** The file system's own name of an open file: a path through it starts there, whatever happened to its name. */
+/** The filesystem's own name of an open file: a path through it starts there, whatever happened to its name. */
 function fdPath(handle: FileHandle): string {
   return `/proc/self/fd/${handle.fd}`;
 }

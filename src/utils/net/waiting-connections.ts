@@ -1,11 +1,11 @@
 import type { Server, Socket } from 'node:net';
 
 /**
- * Bounds the connections of a server that have not come to anything yet: where there are more, the oldest is closed, so that
- * whoever opens many and says nothing keeps out neither the others nor takes the process's descriptors.
+ * Bounds the pending connections of a server: beyond the limit the oldest is closed, so that a client with many idle
+ * connections neither blocks others nor exhausts the process's descriptors.
  */
 export class WaitingConnections {
-  /** By the peer's address and port, in the order of their coming. */
+  /** By the peer's address and port, in order of arrival. */
   readonly #waiting = new Map<string, Socket>();
 
   constructor(server: Server, limit: number) {
@@ -24,7 +24,7 @@ export class WaitingConnections {
     });
   }
 
-  /** Counts a connection no more. The socket may be the one that decrypts it. */
+  /** Stops counting a connection. The socket may be its TLS socket. */
   release(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): void {
     this.#waiting.delete(keyOf(socket));
   }

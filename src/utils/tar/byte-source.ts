@@ -17,7 +17,7 @@ export class ByteSource {
     if (this.#chunk.length >= count) return this.#take(count);
     const parts: Buffer[] = [];
     for (let missing = count; missing > 0;) {
-      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('the archive ends in the middle');
+      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('truncated archive');
       const part = this.#take(Math.min(missing, this.#chunk.length));
       missing -= part.length;
       parts.push(part);
@@ -33,7 +33,7 @@ export class ByteSource {
   /** The next `count` bytes as they come. @throws TarError when the stream ends within them. */
   async *chunks(count: number): AsyncGenerator<Buffer> {
     for (let missing = count; missing > 0;) {
-      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('the archive ends in the middle');
+      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('truncated archive');
       const part = this.#take(Math.min(missing, this.#chunk.length));
       missing -= part.length;
       yield part;
@@ -43,7 +43,7 @@ export class ByteSource {
   /** Drops the next `count` bytes. @throws TarError when the stream ends before. */
   async skip(count: number): Promise<void> {
     for (let missing = count; missing > 0;) {
-      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('the archive ends in the middle');
+      if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('truncated archive');
       missing -= this.#take(Math.min(missing, this.#chunk.length)).length;
     }
   }

@@ -3,7 +3,7 @@ import type { SparseMap } from './sparse.ts';
 /** What kind of thing an entry is, by the names of stat(2). */
 export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'block' | 'fifo';
 
-/** One member of a tar archive. Names are bytes in Latin-1 strings: tar has no encoding, and file systems have none either. */
+/** One member of a tar archive. Names are bytes in Latin-1 strings: tar has no encoding, and filesystems have none either. */
 export interface TarEntry {
   type: TarEntryType;
   name: string;
@@ -26,7 +26,7 @@ export interface TarEntry {
 
 export const BLOCK = 512;
 
-/** An archive that is no tar, or one that uses it in a way that is not understood. The message says where. */
+/** An archive that is not a tar, or has unsupported entries. The message names the entry. */
 export class TarError extends Error {
   constructor(message: string) {
     super(message);
@@ -99,7 +99,7 @@ function verifyChecksum(block: Buffer): void {
   // Some old archivers summed signed bytes.
   let signed = 8 * 32;
   for (let i = 0; i < BLOCK; i++) if (i < 148 || i >= 156) signed += block.readInt8(i);
-  if (stated !== signed) throw new TarError('a header has a wrong checksum: this is no tar archive, or it is damaged');
+  if (stated !== signed) throw new TarError('header with a wrong checksum: not a tar archive, or damaged');
 }
 
 /** Sum of the header's bytes, the checksum field itself counted as spaces. */

@@ -75,7 +75,7 @@ async function readExtension(source: ByteSource, raw: RawHeader, extensions: Ext
   if (size < 0 || size > MAX_EXTENSION) throw new TarError(`an extended header of ${size} bytes is too large`);
   const data = size === 0 ? Buffer.alloc(0) : await source.read(size);
   await source.skip(padding(size));
-  if (!data) throw new TarError('the archive ends in the middle');
+  if (!data) throw new TarError('truncated archive');
   if (typeflag === 'x') extensions.pax = parsePax(data);
   else if (typeflag === 'L') extensions.name = untilNul(data);
   else if (typeflag === 'K') extensions.linkName = untilNul(data);
@@ -85,7 +85,7 @@ async function readExtension(source: ByteSource, raw: RawHeader, extensions: Ext
 function combine(raw: RawHeader, { pax, name, linkName }: Extensions): TarEntry {
   const path = paxText(pax, 'GNU.sparse.name') ?? paxText(pax, 'path') ?? name ?? raw.name;
   let type = TYPES[raw.typeflag];
-  if (!type) throw new TarError(`${quote(path)}: entries of type ${quote(raw.typeflag)} are not understood`);
+  if (!type) throw new TarError(`${quote(path)}: unsupported entry type ${quote(raw.typeflag)}`);
   // Archives older than POSIX mark directories so.
   if (type === 'file' && path.endsWith('/')) type = 'directory';
   const size = paxNumber(pax, 'size') ?? raw.size;

@@ -19,7 +19,7 @@ export async function readGnuSparse(header: Buffer, source: ByteSource): Promise
   let more = header[482] === 1;
   while (more) {
     const block = await source.read(BLOCK);
-    if (!block) throw new TarError('the archive ends in the middle');
+    if (!block) throw new TarError('truncated archive');
     take(block, 0, 21, pieces);
     more = block[504] === 1;
     if (pieces.length > MAX_PIECES) throw tooMany();
@@ -50,8 +50,7 @@ export async function readPaxSparse(
     const { numbers, bytes } = await readMapBlocks(source);
     return { map: { realSize, pieces: pairs(numbers) }, mapBytes: bytes };
   }
-  if (version !== '0.0' && version !== '0.1')
-    throw new TarError(`sparse files of version ${version} are not understood`);
+  if (version !== '0.0' && version !== '0.1') throw new TarError(`unsupported version ${version} of sparse files`);
   const list = text(pax, 'GNU.sparse.map') ?? '';
   return { map: { realSize, pieces: pairs(list === '' ? [] : list.split(',').map(decimal)) }, mapBytes: 0 };
 }
@@ -81,7 +80,7 @@ async function readMapBlocks(source: ByteSource): Promise<{ numbers: number[]; b
   let bytes = 0;
   for (let wanted = 1; numbers.length < wanted;) {
     const block = await source.read(BLOCK);
-    if (!block) throw new TarError('the archive ends in the middle');
+    if (!block) throw new TarError('truncated archive');
     bytes += BLOCK;
     const lines = (rest + block.toString('latin1')).split('\n');
     rest = lines.pop() ?? '';

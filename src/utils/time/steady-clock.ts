@@ -1,16 +1,16 @@
-/** What a clock is made of: nanoseconds since 1970 and since an arbitrary moment, the latter never set. */
+/** The sources of a clock: nanoseconds since 1970, and monotonic ones. */
 export interface TimeSources {
   wall: () => bigint;
   monotonic: () => bigint;
 }
 
-/** How far the two may drift apart before the wall clock is taken to have been set: 100 ms. */
+/** The difference from which the wall clock counts as set: 100 ms. */
 const JUMP_NS = 100_000_000n;
 
 /**
- * Nanoseconds since 1970 that never run backwards and never repeat. They advance with the monotonic clock from one base, so
- * that differences are right to the nanosecond; when the wall clock is set, the base follows. Set back, the time stands
- * nearly still until the wall clock has caught up: an order of events counts for more than the hour.
+ * Strictly increasing nanoseconds since 1970. They advance with the monotonic clock from a base, so that differences are exact;
+ * when the wall clock is set, the base follows. When it is set back, the time almost stops until the wall clock has caught up:
+ * the order of events has priority.
  */
 export function steadyClock({ wall, monotonic }: TimeSources): () => bigint {
   let base = wall() - monotonic();

@@ -31,7 +31,10 @@ test('an empty directory, or none, becomes the root and is marked', async (t) =>
 test('a directory with anything in it is refused and left as it is', async (t) => {
   const path = await directory(t, 'images/100/', 'containers/', 'volumes/', 'sandboxes/', 'overlay/layers/');
   for (const look of [checkRoot(path), markRoot(path)]) {
-    await t.throwsAsync(look, refused(/is not empty, and not this server's: it holds containers, images, overlay/));
+    await t.throwsAsync(
+      look,
+      refused(/is not empty and does not belong to this server: it has containers, images, overlay/),
+    );
   }
   t.deepEqual(await readdir(path), ['containers', 'images', 'overlay', 'sandboxes', 'volumes']);
 });
@@ -49,14 +52,14 @@ test('the root directory of the machine and what the kernel shows are refused, b
   const path = await directory(t);
   await symlink('/', join(path, 'link'));
   for (const root of ['/', '//', '/tmp/..', join(path, 'link'), '/proc/x', '/sys/fs/x', '/dev/shm/x']) {
-    await t.throwsAsync(checkRoot(root), refused(/cannot hold the server's data/), root);
+    await t.throwsAsync(checkRoot(root), refused(/is not allowed as the root directory/), root);
   }
 });
 
 test('the root of a later version, and a damaged marker, are refused', async (t) => {
   const path = await directory(t);
   await writeFile(join(path, '.proxmox-lxcri'), '{"format":3}');
-  await t.throwsAsync(checkRoot(path), refused(/format 3, of a later version.*install the later version/));
+  await t.throwsAsync(checkRoot(path), refused(/format 3 of a later version.*install the later version/));
   await writeFile(join(path, '.proxmox-lxcri'), '');
   await t.throwsAsync(checkRoot(path), refused(/\.proxmox-lxcri cannot be read/));
 });

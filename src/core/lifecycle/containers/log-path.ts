@@ -9,8 +9,8 @@ import { invalidArgument } from '../../model/errors.ts';
 export function containerLogPath(logDirectory: string, logPath: string): string {
   if (logPath === '' || logDirectory === '') return '';
   const path = posix.join(logDirectory, logPath);
-  const folder = posix.normalize(logDirectory).replace(/\/+$/, '');
-  if (!path.startsWith(`${folder}/`)) {
+  const directory = posix.normalize(logDirectory).replace(/\/+$/, '');
+  if (!path.startsWith(`${directory}/`)) {
     throw invalidArgument('config.log_path', `${JSON.stringify(logPath)} is outside the pod's log directory`);
   }
   return path;

@@ -15,7 +15,7 @@ export async function readDocument(path: string, what: string): Promise<Buffer |
   }
   try {
     const stat = await file.stat();
-    if (!stat.isFile()) throw corrupt(what, 'is no regular file');
+    if (!stat.isFile()) throw corrupt(what, 'is not a regular file');
     if (stat.size > MAX_DOCUMENT) throw corrupt(what, `is larger than ${MAX_DOCUMENT} bytes`);
     return await file.readFile();
   } finally {
@@ -28,6 +28,6 @@ export function parseJson(document: Buffer, what: string): unknown {
   try {
     return JSON.parse(document.toString('utf8'));
   } catch (cause) {
-    throw new CriError(StatusCode.INVALID_ARGUMENT, `${what}: is no JSON document`, { cause });
+    throw new CriError(StatusCode.INVALID_ARGUMENT, `${what}: is not a JSON document`, { cause });
   }
 }

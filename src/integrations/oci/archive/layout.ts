@@ -16,25 +16,25 @@ const NAME_KEYS = ['io.containerd.image.name', 'org.opencontainers.image.ref.nam
 type OpenBlob = SourceImage['openLayer'];
 
 /**
- * The images of an OCI image layout (image-layout.md) in a folder; undefined when it is none.
+ * The images of an OCI image layout (image-layout.md) in a directory; undefined when it is none.
  * @throws CriError DATA_LOSS, INVALID_ARGUMENT for a broken one, NOT_FOUND when no image in it is for the platform.
  */
 export async function readLayout(
-  folder: string,
+  directory: string,
   platform: Platform,
   close: () => Promise<void>,
 ): Promise<SourceImage[] | undefined> {
-  const marker = await readDocument(join(folder, 'oci-layout'), 'oci-layout');
-  const index = await readDocument(join(folder, 'index.json'), 'index.json');
+  const marker = await readDocument(join(directory, 'oci-layout'), 'oci-layout');
+  const index = await readDocument(join(directory, 'index.json'), 'index.json');
   if (!marker || !index) return undefined;
   const parsed = parseManifest(index, 'index.json');
-  if (parsed.kind !== 'index') throw new CriError(StatusCode.INVALID_ARGUMENT, 'index.json: is no index');
+  if (parsed.kind !== 'index') throw new CriError(StatusCode.INVALID_ARGUMENT, 'index.json: is not an index');
   const images: SourceImage[] = [];
   for (const descriptor of parsed.manifests) {
-    const top = await readBlob(folder, descriptor);
-    const image = await resolveImage(top, platform, (wanted) => readBlob(folder, wanted));
+    const top = await readBlob(directory, descriptor);
+    const image = await resolveImage(top, platform, (wanted) => readBlob(directory, wanted));
     const openLayer: OpenBlob = (layer, signal, range) =>
-      Promise.resolve(openBlob(blobPath(folder, layer.digest), layer, signal, range));
+      Promise.resolve(openBlob(blobPath(directory, layer.digest), layer, signal, range));
     images.push({ ...image, names: namesOf(descriptor), openLayer, close });
   }
   return mergeNames(images);
@@ -69,15 +69,15 @@ function mergeNames(images: SourceImage[]): SourceImage[] {
   return [...byDigest.values()];
 }
 
-async function readBlob(folder: string, { digest }: Descriptor): Promise<Buffer> {
+async function readBlob(directory: string, { digest }: Descriptor): Promise<Buffer> {
   const what = `blob ${digest}`;
-  const data = await readDocument(blobPath(folder, digest), what);
+  const data = await readDocument(blobPath(directory, digest), what);
   if (!data) throw new CriError(StatusCode.INVALID_ARGUMENT, `${what}: is missing in the image layout`);
   verifyDigest(what, data, digest);
   return data;
 }
 
 /** The digest's form has been checked when its descriptor was parsed. */
-function blobPath(folder: string, digest: string): string {
-  return join(folder, 'blobs', 'sha256', digest.replace(/^sha256:/, ''));
+function blobPath(directory: string, digest: string): string {
+  return join(directory, 'blobs', 'sha256', digest.replace(/^sha256:/, ''));
 }

@@ -19,14 +19,14 @@ export interface Unpacked {
 }
 
 /**
- * Reads a tar, plain or compressed, into a folder: regular files only, `blobs/sha256/<hex>`, `oci-layout` and
+ * Reads a tar, plain or compressed, into a directory: regular files only, `blobs/sha256/<hex>`, `oci-layout` and
  * `index.json` under their own names, everything else numbered.
- * undefined for a root file system, of which nothing is read on.
+ * undefined for a root filesystem, of which nothing is read on.
  * @throws TarError, CriError INVALID_ARGUMENT, or an error of zlib, for what is no tar or too large.
  */
 export async function unpackArchive(
   path: string,
-  folder: string,
+  directory: string,
   signal: AbortSignal | undefined,
 ): Promise<Unpacked | undefined> {
   const files = new Map<string, string>();
@@ -42,8 +42,8 @@ export async function unpackArchive(
     if (isRootMember(name)) return undefined;
     if (entry.type === 'symlink' || entry.type === 'hardlink') links.set(name, linkTarget(entry, name));
     if (entry.type !== 'file' || files.has(name)) continue;
-    if (entry.sparse) throw new TarError('an archive of images with sparse files is not understood');
-    const file = join(folder, isLayoutName(name) ? name : `member-${members}`);
+    if (entry.sparse) throw new TarError('archives of images with sparse files are not supported');
+    const file = join(directory, isLayoutName(name) ? name : `member-${members}`);
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
     await pipeline(content, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { ...(signal ? { signal } : {}) });
     files.set(name, file);

@@ -56,7 +56,7 @@ async function claim(path: string, unfinished: string): Promise<void> {
   try {
     await (await open(unfinished, 'wx', 0o600)).close();
   } catch (error) {
-    throw invalidArgument('path', `${JSON.stringify(path)} cannot be made: ${messageOf(error)}`);
+    throw invalidArgument('path', `${JSON.stringify(path)} cannot be created: ${messageOf(error)}`);
   }
   try {
     await stat(path);
@@ -64,7 +64,7 @@ async function claim(path: string, unfinished: string): Promise<void> {
     if (isErrno(error, 'ENOENT')) return;
     throw error;
   }
-  throw invalidArgument('path', `${JSON.stringify(path)} exists; name a new file`);
+  throw invalidArgument('path', `${JSON.stringify(path)} already exists; use a new file`);
 }
 
 async function syncFile(path: string): Promise<void> {

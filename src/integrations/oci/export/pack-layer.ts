@@ -64,7 +64,7 @@ function throwIfFailed({ status, problem, exit, outputs }: StepResult): void {
     throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar', { cause: new Error(problem) });
   }
   const words = outputs.get(2)?.bytes.toString('utf8').trim().slice(-500);
-  if (exit?.code !== 0) throw new Error(`tar failed: ${words || 'it was ended'}`);
+  if (exit?.code !== 0) throw new Error(`tar failed: ${words || 'killed'}`);
 }
 
 function hashing(hash: Hash): Transform {

@@ -67,10 +67,10 @@ async function readAuths(file: string): Promise<Map<string, z.output<typeof entr
     json = JSON.parse(document);
   } catch {
     // The parser's own words quote what it read, which is secret here.
-    throw failedPrecondition(`${file}: is no JSON document`);
+    throw failedPrecondition(`${file}: is not a JSON document`);
   }
   const parsed = schema.safeParse(json);
-  if (!parsed.success) throw failedPrecondition(`${file}: is no file of credentials (containers-auth.json(5))`);
+  if (!parsed.success) throw failedPrecondition(`${file}: is not a credentials file (containers-auth.json(5))`);
   return new Map(Object.entries(parsed.data.auths ?? {}).map(([key, value]) => [normalise(key), value]));
 }
 

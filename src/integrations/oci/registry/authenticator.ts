@@ -98,7 +98,7 @@ function basicAuthorization(username: string, password = ''): string {
 function realmOf(realm: string | undefined, base: URL): URL {
   const url = URL.parse(realm ?? '');
   const allowed = url && (url.protocol === 'https:' || (url.protocol === 'http:' && base.protocol === 'http:'));
-  if (!allowed) throw new CriError(StatusCode.UNAUTHENTICATED, `registry ${base.host} names no usable token service`);
+  if (!allowed) throw new CriError(StatusCode.UNAUTHENTICATED, `registry ${base.host} has no usable token service`);
   url.username = url.password = '';
   return url;
 }
@@ -113,5 +113,5 @@ function parseToken(body: string, host: string): string {
   const parsed = tokenResponse.safeParse(json);
   const token = parsed.success ? parsed.data.token || parsed.data.access_token : undefined;
   if (token && /^[\x21-\x7e]+$/.test(token)) return token;
-  throw new CriError(StatusCode.UNAUTHENTICATED, `token service ${host} gave no token`);
+  throw new CriError(StatusCode.UNAUTHENTICATED, `token service ${host} returned no token`);
 }

@@ -19,8 +19,7 @@ const DECODERS = {
 export async function decoded(body: Buffer, encoding: unknown, limit: number, what: string): Promise<Buffer> {
   const name = typeof encoding === 'string' ? encoding.trim().toLowerCase() : '';
   if (name === '' || name === 'identity' || /^\s*[{[]/.test(body.toString('latin1', 0, 64))) return body;
-  if (!isKnown(name))
-    throw corrupt(what, `came in the encoding ${JSON.stringify(name.slice(0, 40))}, which is not known`);
+  if (!isKnown(name)) throw corrupt(what, `has the unsupported encoding ${JSON.stringify(name.slice(0, 40))}`);
   try {
     return await DECODERS[name](body, { maxOutputLength: limit });
   } catch (error) {

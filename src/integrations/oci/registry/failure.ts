@@ -14,16 +14,16 @@ const CODES: Record<number, StatusCode> = {
 
 /** The error for an answer other than success. `what` says what was asked for, `words` what the registry said about it. */
 export function refused(host: string, what: string, status: number, words: string): CriError {
-  const said = `registry ${host} answered ${status} for ${what}${words && `: ${words}`}`;
+  const said = `registry ${host} returned ${status} for ${what}${words && `: ${words}`}`;
   if (status >= 500) return unknown(`${PREFIX}: ${said}`);
-  const hint = status === 401 ? '; the image may not exist, or it needs credentials (imagePullSecrets)' : '';
+  const hint = status === 401 ? '; the image may not exist, or requires credentials (imagePullSecrets)' : '';
   return new CriError(CODES[status] ?? StatusCode.UNKNOWN, said + hint);
 }
 
 /** The error for a registry that could not be spoken to. */
 export function unreachable(host: string, cause: unknown): CriError {
   const hint = isErrno(cause, 'ERR_SSL_WRONG_VERSION_NUMBER', 'EPROTO', 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
-    ? '; if it speaks plain HTTP, add it to images.insecure_registries'
+    ? '; if it uses plain HTTP, add it to images.insecure_registries'
     : '';
   return unknown(`${PREFIX}: ${host}: ${reasonOf(cause)}${hint}`, cause);
 }

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { type Endpoint, isLoopback, ownEndpoints, versioned } from './endpoints.ts';
-import { readCertificateFolder, readPems, type TlsSettings } from './tls.ts';
+import { readCertificateDirectory, readPems, type TlsSettings } from './tls.ts';
 
 const text = z.string();
 const oneOrMany = z.union([text, z.array(text)]).transform((value) => [value].flat());
@@ -23,26 +23,26 @@ const schema = host.extend({ server: text.optional(), host: z.record(text, host)
 type HostSettings = z.output<typeof host>;
 
 /**
- * What `<folder>/<registry>` (or `_default` in its place) says of a registry, in containerd's format: `hosts.toml` with the
+ * What `<directory>/<registry>` (or `_default` in its place) says of a registry, in containerd's format: `hosts.toml` with the
  * places to ask in order, or certificates alone as Docker has them. undefined when it says nothing.
  * @throws CriError FAILED_PRECONDITION that names the file and what is wrong in it.
  */
-export async function readCertsFolder(folder: string, registry: string): Promise<Endpoint[] | undefined> {
+export async function readCertsDirectory(directory: string, registry: string): Promise<Endpoint[] | undefined> {
   // `host_5000_` is how containerd writes a port where colons are not wanted.
   const names = [registry, registry.replace(/:(\d+)$/, '_$1_'), '_default'];
   for (const name of names) {
-    const own = join(folder, name);
-    if (!(await isFolder(own))) continue;
+    const own = join(directory, name);
+    if (!(await isDirectory(own))) continue;
     const file = join(own, 'hosts.toml');
     const document = await readText(file);
     if (document !== undefined) return fromToml(file, own, document, registry);
-    const tls = await readCertificateFolder(own, registry);
+    const tls = await readCertificateDirectory(own, registry);
     if (tls) return ownEndpoints(registry, undefined, tls);
   }
   return undefined;
 }
 
-async function fromToml(file: string, folder: string, document: string, registry: string): Promise<Endpoint[]> {
+async function fromToml(file: string, directory: string, document: string, registry: string): Promise<Endpoint[]> {
   let settings: z.output<typeof schema>;
   try {
     settings = schema.parse(parse(document));
@@ -53,16 +53,17 @@ async function fromToml(file: string, folder: string, document: string, registry
   }
   const { server, host: hosts, ...own } = settings;
   const mirrors = await Promise.all(
-    Object.entries(hosts).map(([address, each]) => endpoint(file, folder, address, each, registry, true)),
+    Object.entries(hosts).map(([address, each]) => endpoint(file, directory, address, each, registry, true)),
   );
-  if (server !== undefined) return [...mirrors.flat(), ...(await endpoint(file, folder, server, own, registry, false))];
-  const tls = await tlsOf(file, folder, registry, own);
+  if (server !== undefined)
+    return [...mirrors.flat(), ...(await endpoint(file, directory, server, own, registry, false))];
+  const tls = await tlsOf(file, directory, registry, own);
   return [...mirrors.flat(), ...ownEndpoints(registry, own.skip_verify ? 'unverified' : undefined, tls)];
 }
 
 async function endpoint(
   file: string,
-  folder: string,
+  directory: string,
   address: string,
   settings: HostSettings,
   registry: string,
@@ -73,12 +74,12 @@ async function endpoint(
   const bare = /^[^/]*/.exec(address)?.[0] ?? '';
   const whole = /^https?:\/\//.test(address) ? address : `${isLoopback(bare) ? 'http' : 'https'}://${address}`;
   const url = URL.parse(whole);
-  if (!url) throw failedPrecondition(`${file}: ${JSON.stringify(address)} is no address of a registry`);
+  if (!url) throw failedPrecondition(`${file}: ${JSON.stringify(address)} is not the address of a registry`);
   const base = overridePath ? new URL(url.href.replace(/\/*$/, '/')) : versioned(whole);
   const headers = Object.fromEntries(
     Object.entries(header).map(([name, values]) => [name.toLowerCase(), values.join(', ')]),
   );
-  const tls = await tlsOf(file, folder, url.host, settings);
+  const tls = await tlsOf(file, directory, url.host, settings);
   return [
     {
       base,
@@ -93,21 +94,21 @@ async function endpoint(
 
 async function tlsOf(
   file: string,
-  folder: string,
+  directory: string,
   ofHost: string,
   { ca, client, skip_verify: skipVerify }: HostSettings,
 ): Promise<TlsSettings | undefined> {
   if (ca.length === 0 && client === undefined && !skipVerify) return undefined;
-  const settings: TlsSettings = { host: ofHost, ca: await readPems(folder, ca), skipVerify };
+  const settings: TlsSettings = { host: ofHost, ca: await readPems(directory, ca), skipVerify };
   if (client === undefined) return settings;
   const pairs = (typeof client === 'string' ? [client] : client).map((each) => [each].flat());
   const [pair] = pairs;
   if (pairs.length > 1) throw failedPrecondition(`${file}: client: more than one client certificate is not supported`);
-  const [cert = '', key = cert] = await readPems(folder, pair ?? []);
+  const [cert = '', key = cert] = await readPems(directory, pair ?? []);
   return { ...settings, cert, key };
 }
 
-async function isFolder(path: string): Promise<boolean> {
+async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {

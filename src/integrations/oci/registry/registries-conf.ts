@@ -81,13 +81,13 @@ function matchLength(name: string, prefix: string): number {
   return name.length === prefix.length || '/:@'.includes(name[prefix.length] ?? '') ? prefix.length : 0;
 }
 
-async function dropIns(folder: string): Promise<string[]> {
+async function dropIns(directory: string): Promise<string[]> {
   try {
-    const names = await readdir(folder);
+    const names = await readdir(directory);
     return names
       .filter((name) => name.endsWith('.conf'))
       .sort()
-      .map((name) => join(folder, name));
+      .map((name) => join(directory, name));
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
     throw error;

@@ -1,7 +1,7 @@
 import type { Credentials, ImageReference } from '../../../core/model/image.ts';
 import { isMeantFor, readAuthFiles } from './auth-file.ts';
 import { type Endpoint, type Mirror, mirrorsOf, ownEndpoints } from './endpoints.ts';
-import { readCertsFolder } from './hosts-toml.ts';
+import { readCertsDirectory } from './hosts-toml.ts';
 import { readRegistriesConf } from './registries-conf.ts';
 
 /** What the operator says of registries. Files are read at every pull, so that a change needs no restart. */
@@ -9,7 +9,7 @@ export interface RegistrySettings {
   mirrors?: readonly Mirror[];
   /** Registry hosts spoken to by plain HTTP. */
   insecureRegistries?: readonly string[];
-  /** Folders with a folder a registry: hosts.toml or certificates. The first that knows a registry counts. */
+  /** Directories with one directory per registry: hosts.toml or certificates. The first match is used. */
   certsDirs?: readonly string[];
   /** containers-registries.conf(5); "": none. */
   registriesConf?: string;
@@ -38,7 +38,7 @@ export async function placesOf(
   const { mirrors = [], insecureRegistries = [], certsDirs = [], registriesConf = '', authFiles = [] } = settings;
   const { registry, repository } = reference;
   const own =
-    (await firstCertsFolder(certsDirs, registry)) ??
+    (await firstCertsDirectory(certsDirs, registry)) ??
     (registriesConf === '' ? undefined : await readRegistriesConf(registriesConf, reference)) ??
     ownEndpoints(registry, insecureRegistries.includes(registry) ? 'http' : undefined);
   const all = [...mirrorsOf(registry, mirrors), ...own];
@@ -53,9 +53,9 @@ export async function placesOf(
   );
 }
 
-async function firstCertsFolder(folders: readonly string[], registry: string): Promise<Endpoint[] | undefined> {
-  for (const folder of folders) {
-    const found = await readCertsFolder(folder, registry);
+async function firstCertsDirectory(directories: readonly string[], registry: string): Promise<Endpoint[] | undefined> {
+  for (const directory of directories) {
+    const found = await readCertsDirectory(directory, registry);
     if (found) return found;
   }
   return undefined;

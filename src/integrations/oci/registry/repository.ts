@@ -56,7 +56,7 @@ export class Repository {
       if (!(error instanceof CriError) || error.code !== StatusCode.DATA_LOSS) throw error;
       const left = this.#sessions.filter((session) => !sources.has(session));
       const endpoint = [...sources].map((session) => session.endpoint.base.host);
-      this.#logger.warn('An endpoint sent wrong bytes', { endpoint, error: error.message });
+      this.#logger.warn('Endpoint sent wrong bytes', { endpoint, error: error.message });
       if (left.length === 0) throw error;
       this.#sessions = left;
       throw new CorruptTransferError(error.message, { cause: error });
@@ -100,7 +100,7 @@ export class Repository {
       }
       failures = offset - from >= PROGRESS ? 1 : failures + 1;
       if (failures > MAX_RESUMES) throw unreachable(`blob ${digest}`, problem);
-      this.#logger.debug('Transfer broke, taking it up again', { blob: digest, offset, error: messageOf(problem) });
+      this.#logger.debug('Transfer interrupted; resuming', { blob: digest, offset, error: messageOf(problem) });
       await delay(this.#retryMs * failures, undefined, { signal });
     }
   }
@@ -137,7 +137,7 @@ export class Repository {
         signal?.throwIfAborted();
         failures.push({ session, error });
         const endpoint = session.endpoint.base.host;
-        this.#logger.debug('Endpoint did not help', { endpoint, error: messageOf(error) });
+        this.#logger.debug('Endpoint failed', { endpoint, error: messageOf(error) });
       }
     }
     throw mostTelling(failures);
@@ -164,7 +164,7 @@ function mostTelling(failures: readonly Failure[]): unknown {
     .map(({ error }) => shortOf(error));
   if (others.length === 0 || !(most.error instanceof CriError)) return most.error;
   const { code, message } = most.error;
-  return new CriError(code, `${message}; asked before: ${others.join('; ')}`.slice(0, 2000), { cause: most.error });
+  return new CriError(code, `${message}; other endpoints: ${others.join('; ')}`.slice(0, 2000), { cause: most.error });
 }
 
 function shortOf(error: unknown): string {

@@ -37,7 +37,7 @@ export function tlsOptions(settings: TlsSettings | undefined): {
     });
     return { secureContext, rejectUnauthorized: !skipVerify };
   } catch (error) {
-    throw failedPrecondition(`registry ${host}: its certificates cannot be used: ${messageOf(error)}`, error);
+    throw failedPrecondition(`registry ${host}: invalid certificates: ${messageOf(error)}`, error);
   }
 }
 
@@ -57,11 +57,11 @@ function machineAuthorities(): string[] {
   return authorities;
 }
 
-/** Reads PEM files, relative ones below `folder`. @throws CriError FAILED_PRECONDITION that names the file. */
-export function readPems(folder: string, paths: readonly string[]): Promise<string[]> {
+/** Reads PEM files, relative ones below `directory`. @throws CriError FAILED_PRECONDITION that names the file. */
+export function readPems(directory: string, paths: readonly string[]): Promise<string[]> {
   return Promise.all(
     paths.map(async (path) => {
-      const whole = isAbsolute(path) ? path : join(folder, path);
+      const whole = isAbsolute(path) ? path : join(directory, path);
       try {
         return await readFile(whole, 'utf8');
       } catch (error) {
@@ -72,20 +72,20 @@ export function readPems(folder: string, paths: readonly string[]): Promise<stri
 }
 
 /** Docker's way of saying it: `*.crt` are authorities, `NAME.cert` with `NAME.key` the client's (docker certs.d). */
-export async function readCertificateFolder(folder: string, host: string): Promise<TlsSettings | undefined> {
+export async function readCertificateDirectory(directory: string, host: string): Promise<TlsSettings | undefined> {
   let names: string[];
   try {
-    names = (await readdir(folder)).sort();
+    names = (await readdir(directory)).sort();
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
   const ca = await readPems(
-    folder,
+    directory,
     names.filter((name) => name.endsWith('.crt')),
   );
   const client = names.find((name) => name.endsWith('.cert'));
   if (client === undefined) return ca.length === 0 ? undefined : { host, ca, skipVerify: false };
-  const [cert = '', key = ''] = await readPems(folder, [client, client.replace(/\.cert$/, '.key')]);
+  const [cert = '', key = ''] = await readPems(directory, [client, client.replace(/\.cert$/, '.key')]);
   return { host, ca, cert, key, skipVerify: false };
 }

@@ -66,7 +66,7 @@ export class Transport {
         headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== 'content-type'));
       }
       if (next.origin !== target.origin) {
-        if (body !== undefined) throw refusedRedirect(target, `what was sent to it to ${next.host}`);
+        if (body !== undefined) throw refusedRedirect(target, `the request body to ${next.host}`);
         headers = Object.fromEntries(Object.entries(headers).filter(([name]) => HARMLESS.includes(name)));
       }
       target = next;
@@ -140,7 +140,7 @@ async function* paced(body: AsyncIterable<Buffer>, stallMs: number): AsyncGenera
     const now = performance.now();
     if (stallMs > 0 && now - since > stallMs) {
       if (bytes < MIN_PROGRESS)
-        throw new Error(`only ${bytes} bytes came in ${Math.round((now - since) / 1000)} seconds`);
+        throw new Error(`stalled: only ${bytes} bytes received in ${Math.round((now - since) / 1000)} seconds`);
       since = now;
       bytes = 0;
     }
@@ -177,5 +177,5 @@ function redirected(from: URL, location: string): URL {
 }
 
 function refusedRedirect(from: URL, problem: string): CriError {
-  return invalidArgument(`registry ${from.host}`, `redirects ${problem}, which is refused`);
+  return invalidArgument(`registry ${from.host}`, `refused redirect: ${problem}`);
 }

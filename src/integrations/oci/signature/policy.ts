@@ -35,7 +35,7 @@ export async function readVerdict(file: string, reference: ImageReference): Prom
   try {
     json = JSON.parse(document);
   } catch (error) {
-    throw untrusted(`${file}: is no JSON document`, error);
+    throw untrusted(`${file}: is not a JSON document`, error);
   }
   const parsed = schema.safeParse(json);
   if (!parsed.success) {

@@ -22,12 +22,12 @@ export interface SignedRegistryOptions {
   registry: ImageRegistry;
   /** containers-policy.json(5); "": none. */
   policyFile: string;
-  /** Folder for what is fetched; emptied at the first use. */
+  /** Directory for what is fetched; emptied at the first use. */
   temporary: string;
   authFiles: readonly string[];
   insecureRegistries: readonly string[];
   platform?: string;
-  /** containers-registries.d(5): where signatures are kept; skopeo's own folder unless given. */
+  /** containers-registries.d(5): where signatures are kept; skopeo's own directory unless given. */
   registriesDir?: string;
   logger: Logger;
 }
@@ -72,16 +72,16 @@ export class SignedRegistry implements ImageRegistry {
     const { temporary, logger } = this.#options;
     // What cannot be removed is in nobody's way: each pull has a directory of its own.
     this.#prepared ??= rm(temporary, { recursive: true, force: true }).catch((error: unknown) => {
-      logger.error('Cannot remove what an earlier server fetched', { directory: temporary, error: messageOf(error) });
+      logger.error('Removing downloads of an earlier server failed', { directory: temporary, error: messageOf(error) });
     });
     await this.#prepared;
     await mkdir(temporary, { recursive: true, mode: 0o700 });
-    const folder = await mkdtemp(join(temporary, 'signed-'));
-    const close = () => rm(folder, { recursive: true, force: true });
+    const directory = await mkdtemp(join(temporary, 'signed-'));
+    const close = () => rm(directory, { recursive: true, force: true });
     try {
-      await this.#copy(reference, credentials, folder, signal);
-      logger.info('skopeo checked an image by the signature policy', { image: nameOf(reference) });
-      return await this.#open(reference, join(folder, 'image'), close);
+      await this.#copy(reference, credentials, directory, signal);
+      logger.info('Image signature verified by skopeo', { image: nameOf(reference) });
+      return await this.#open(reference, join(directory, 'image'), close);
     } catch (error) {
       await close();
       signal?.throwIfAborted();
@@ -92,7 +92,7 @@ export class SignedRegistry implements ImageRegistry {
   async #copy(
     reference: ImageReference,
     given: Credentials | undefined,
-    folder: string,
+    directory: string,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { policyFile, authFiles, insecureRegistries, registriesDir } = this.#options;
@@ -100,13 +100,13 @@ export class SignedRegistry implements ImageRegistry {
     const shown = isMeantFor(given, registry) ? given : undefined;
     const credentials = shown ?? (await readAuthFiles(authFiles, `${registry}/${repository}`));
     // Always a file of its own: skopeo's usual one is a person's.
-    const authFile = join(folder, 'auth.json');
+    const authFile = join(directory, 'auth.json');
     await writeFile(authFile, authDocument(registry, credentials), { mode: 0o600 });
     const { os, architecture, variants } = this.#platform;
     const isInsecure = insecureRegistries.includes(registry) || isLoopback(registry);
     const args = [
       `--policy=${policyFile}`,
-      `--tmpdir=${folder}`,
+      `--tmpdir=${directory}`,
       ...(registriesDir === undefined ? [] : [`--registries.d=${registriesDir}`]),
       `--override-os=${os}`,
       `--override-arch=${architecture}`,
@@ -118,10 +118,10 @@ export class SignedRegistry implements ImageRegistry {
       ...(isInsecure ? ['--src-tls-verify=false'] : []),
       '--',
       `docker://${nameOf(reference)}`,
-      `dir:${join(folder, 'image')}`,
+      `dir:${join(directory, 'image')}`,
     ];
     try {
-      await run('skopeo', args, { env: { PATH: process.env['PATH'], HOME: folder, ...proxies() }, signal });
+      await run('skopeo', args, { env: { PATH: process.env['PATH'], HOME: directory, ...proxies() }, signal });
     } catch (error) {
       signal?.throwIfAborted();
       throw failure(reference, error);
@@ -130,14 +130,14 @@ export class SignedRegistry implements ImageRegistry {
     }
   }
 
-  async #open(reference: ImageReference, folder: string, close: () => Promise<void>): Promise<SourceImage> {
-    const file = (digest: string) => join(folder, digest.replace(/^sha256:/, ''));
+  async #open(reference: ImageReference, directory: string, close: () => Promise<void>): Promise<SourceImage> {
+    const file = (digest: string) => join(directory, digest.replace(/^sha256:/, ''));
     const read = async (path: string, what: string) => {
       const document = await readDocument(path, what);
-      if (!document) throw corrupt(what, 'is missing in what skopeo copied');
+      if (!document) throw corrupt(what, 'is missing in the output of skopeo');
       return document;
     };
-    const manifest = await read(join(folder, 'manifest.json'), 'manifest.json');
+    const manifest = await read(join(directory, 'manifest.json'), 'manifest.json');
     const image = await resolveImage(manifest, this.#platform, ({ digest }) => read(file(digest), `blob ${digest}`));
     return {
       ...image,
@@ -171,7 +171,7 @@ function proxies(): NodeJS.ProcessEnv {
 function failure(reference: ImageReference, error: unknown): CriError {
   const name = nameOf(reference);
   if (!(error instanceof CommandError) || error.exitCode === undefined) {
-    return untrusted(`${name} cannot be checked: ${messageOf(error)}; install skopeo`, error);
+    return untrusted(`${name} signature cannot be checked: ${messageOf(error)}; install skopeo`, error);
   }
   const words = /msg="?(.*?)"?\s*$/.exec(error.stderr.trim())?.[1] ?? error.message;
   if (/manifest unknown|name unknown|not found/i.test(words)) return new CriError(StatusCode.NOT_FOUND, words);

@@ -97,7 +97,7 @@ test('a wrong file is refused with the place and what is wrong there', (t) => {
     [{ kind: 'vendor.com/a/b' }, /kind/],
     [{ kind: '-v/gpu' }, /kind/],
     [{ devices: [] }, /devices: must have at least one/],
-    [{ devices: [gpu('a', 'A=1'), gpu('a', 'A=2')] }, /"a" is there twice/],
+    [{ devices: [gpu('a', 'A=1'), gpu('a', 'A=2')] }, /duplicate "a"/],
     [{ devices: [gpu('a/b', 'A=1')] }, /devices\.0\.name/],
     [{ devices: [{ name: 'a' }] }, /devices\.0\.containerEdits/],
     [{ devices: [gpu('a', 'novalue')] }, /devices\.0\.containerEdits\.env\.0: must look like "NAME=value"/],
@@ -164,7 +164,7 @@ test('the edits of a kind come once, before those of its first device; files are
   await writeFile(join(low, 'a.json'), file([gpu('0', 'GPU0=new')]));
   t.deepEqual((await env('vendor.com/gpu=0')).at(-1), ['vendor.com/gpu=0', 'GPU0=new']);
   await rm(join(low, 'a.json'));
-  await t.throwsAsync(env('vendor.com/gpu=0'), { message: /no such CDI device: vendor\.com\/gpu=0/ });
+  await t.throwsAsync(env('vendor.com/gpu=0'), { message: /CDI device not found: vendor\.com\/gpu=0/ });
 });
 
 test('a later folder counts; two files of one folder with the same device are a conflict', async (t) => {
@@ -173,7 +173,7 @@ test('a later folder counts; two files of one folder with the same device are a 
   await writeFile(join(low, 'b.json'), file([gpu('0', 'FROM=low-b')]));
   const conflict = await t.throwsAsync(env('vendor.com/gpu=0'), { instanceOf: CriError });
   t.is(conflict?.code, StatusCode.FAILED_PRECONDITION);
-  t.true(conflict?.message.includes(`vendor.com/gpu=0 (it is in ${low}/a.json and in ${low}/b.json)`));
+  t.true(conflict?.message.includes(`vendor.com/gpu=0 (ambiguous: ${low}/a.json and ${low}/b.json)`));
   t.deepEqual((await env('vendor.com/gpu=1')).at(-1), ['vendor.com/gpu=1', 'FROM=low-a']);
   await writeFile(join(high, 'z.yaml'), file([gpu('0', 'FROM=high')]));
   t.deepEqual((await env('vendor.com/gpu=0')).at(-1), ['vendor.com/gpu=0', 'FROM=high']);
@@ -192,7 +192,7 @@ test('a device that is not there is named, with what is wrong in files that may 
   });
   t.regex(
     error?.message ?? '',
-    /no such CDI device: vendor\.com\/gpu=9, other\.com\/x=y; looked in .*low, .*high; .*broken\.yaml: .*folder\.json: is no file; .*large\.json: is larger/s,
+    /CDI device not found: vendor\.com\/gpu=9, other\.com\/x=y; searched .*low, .*high; .*broken\.yaml: .*folder\.json: is not a file; .*large\.json: is larger/s,
   );
-  await t.throwsAsync(new CdiRegistry([]).edits(['a.b/c=d']), { message: /no folder \(runtime\.cdi_spec_dirs\)/ });
+  await t.throwsAsync(new CdiRegistry([]).edits(['a.b/c=d']), { message: /no directory \(runtime\.cdi_spec_dirs\)/ });
 });

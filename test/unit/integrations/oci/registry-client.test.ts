@@ -321,7 +321,7 @@ test("a mirror's answer is not hidden by a registry that cannot be reached", asy
   const mirrors = [{ registry: '127.0.0.1:1', endpoints: [`http://${mirror.host}`] }];
   const error = await failure(t, client(t, { mirrors }).resolve(ref('127.0.0.1:1'), undefined));
   t.regex(error.message, /^RegistryUnavailable: 127\.0\.0\.1:1: .*ECONNREFUSED/);
-  t.true(error.message.includes(`asked before: registry ${mirror.host} answered 404`), error.message);
+  t.true(error.message.includes(`other endpoints: registry ${mirror.host} returned 404`), error.message);
 });
 
 for (const [address, isSent] of [

@@ -11,7 +11,7 @@ import { CorruptTransferError, type ImageReference } from '../../../../src/core/
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../../../src/integrations/oci/registry-client.ts';
 import { readAuthFiles } from '../../../../src/integrations/oci/registry/auth-file.ts';
-import { readCertsFolder } from '../../../../src/integrations/oci/registry/hosts-toml.ts';
+import { readCertsDirectory } from '../../../../src/integrations/oci/registry/hosts-toml.ts';
 import { placesOf } from '../../../../src/integrations/oci/registry/registry-settings.ts';
 import { run } from '../../../../src/host/processes/run.ts';
 import { buildImage, tarOf } from './image-builder.ts';
@@ -129,7 +129,7 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
     'bad.example/hosts.toml': '[host."https://a.example"]\n  skip_verify = "perhaps"',
     'worse.example/hosts.toml': 'server = ',
   });
-  const found = (await readCertsFolder(folder, 'hub.example')) ?? [];
+  const found = (await readCertsDirectory(folder, 'hub.example')) ?? [];
   t.deepEqual(
     found.map(({ base, isMirror, digestOnly, headers }) => [base.href, isMirror, digestOnly === true, headers]),
     [
@@ -141,18 +141,18 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
     ],
   );
   t.is(found[0]?.namespace, 'hub.example');
-  t.like((await readCertsFolder(folder, 'port.example:5000'))?.[0], { tls: { skipVerify: true } });
-  const other = (await readCertsFolder(folder, 'other.example')) ?? [];
+  t.like((await readCertsDirectory(folder, 'port.example:5000'))?.[0], { tls: { skipVerify: true } });
+  const other = (await readCertsDirectory(folder, 'other.example')) ?? [];
   t.deepEqual(
     other.map(({ base }) => base.href),
     ['http://127.0.0.1:9/v2/', 'https://other.example/v2/'],
   );
-  t.is(await readCertsFolder(join(folder, 'missing'), 'hub.example'), undefined);
+  t.is(await readCertsDirectory(join(folder, 'missing'), 'hub.example'), undefined);
   for (const [host, words] of [
     ['bad.example', /hosts\.toml: host\..*skip_verify/],
     ['worse.example', /hosts\.toml: /],
   ] as const) {
-    const error = await t.throwsAsync(readCertsFolder(folder, host), { instanceOf: CriError });
+    const error = await t.throwsAsync(readCertsDirectory(folder, host), { instanceOf: CriError });
     t.is(error?.code, StatusCode.FAILED_PRECONDITION);
     t.regex(error?.message ?? '', words);
   }
