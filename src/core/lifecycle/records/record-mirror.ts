@@ -35,6 +35,7 @@ export class RecordMirror {
     } catch {
       // An older backup would be taken for the current record.
       await this.remove(name);
+      await this.remove(`${name}.tmp`);
       return false;
     }
   }

@@ -125,3 +125,13 @@ test('a removal is not undone by a copy; a lost record is told by its own', asyn
   await again.forget('lost');
   t.deepEqual([...(await open(path)).lost()], []);
 });
+
+test('A copy that cannot be put in place leaves nothing of itself', async (t) => {
+  const path = await directory(t);
+  const copies = join(path, '..', 'state', 'records', 'images');
+  const store = await open(path);
+  // A directory that is not empty cannot be renamed over.
+  await mkdir(join(copies, 'aa.json', 'full'), { recursive: true });
+  await store.put({ id: 'aa', size: 1n });
+  t.deepEqual(await readdir(copies), []);
+});
