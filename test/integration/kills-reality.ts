@@ -7,8 +7,12 @@ import type { ServerFixture } from './server-fixture.ts';
 /**
  * What the server tells of its pods and containers held against processes, cgroups, interfaces and leases of the machine:
  * one line a contradiction. Nobody else calls the server meanwhile; containers may end by themselves.
+ * @param struck names of pods whose own processes somebody may have killed: their containers need no monitor.
  */
-export async function contradictions(server: ServerFixture): Promise<string[]> {
+export async function contradictions(
+  server: ServerFixture,
+  struck: ReadonlySet<string> = new Set(),
+): Promise<string[]> {
   const found: string[] = [];
   const { items: pods } = await server.client.call(
     RuntimeServiceService.listPodSandbox,
@@ -16,7 +20,8 @@ export async function contradictions(server: ServerFixture): Promise<string[]> {
   );
   const { containers } = await server.containers();
   const monitors = await monitorsById();
-  for (const { id, state } of containers) {
+  const unmonitored = new Set(pods.filter(({ metadata }) => struck.has(metadata?.name ?? '')).map(({ id }) => id));
+  for (const { id, state, podSandboxId } of containers) {
     const what = `container ${id.slice(0, 8)} in state ${String(state)}`;
     const alive = await isAlive(server, id);
     const ended = await exists(join(server.folder, 'state/runner/exits', id));
@@ -25,7 +30,7 @@ export async function contradictions(server: ServerFixture): Promise<string[]> {
       if (monitors.has(id)) found.push(`${what}: its monitor lives`);
     } else {
       if (!alive || ended) found.push(`${what}: its process has ended`);
-      if (!monitors.has(id)) found.push(`${what}: it has no monitor`);
+      if (!monitors.has(id) && !unmonitored.has(podSandboxId)) found.push(`${what}: it has no monitor`);
       const waits = await exists(join(server.folder, 'state/runner/runtime', id, 'exec.fifo'));
       if (waits !== (state === ContainerState.CONTAINER_CREATED))
         found.push(`${what}: waits for a start: ${String(waits)}`);

@@ -2,6 +2,10 @@ import test from 'ava';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ListPodSandboxRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { CriError } from '../../src/core/model/errors.ts';
+import { victims } from './chaos-victims.ts';
+import type { Kind } from './chaos-victims.ts';
 import { importImage } from './image-fixture.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { PROPERTY_SEED } from '../lib/property-seed.ts';
@@ -12,9 +16,13 @@ import type { PatientClient } from './kills-worker.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** More of them, and at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. */
+/**
+ * More of them, and at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. Others than the server, too:
+ * KILLS_OF=server,conmon,monitor,pause,crun,cni.
+ */
 const kills = Number(process.env['KILLS'] ?? 6);
 const pods = Number(process.env['KILLS_PODS'] ?? 16);
+const kinds = (process.env['KILLS_OF'] ?? 'server').split(',') as ('server' | Kind)[];
 const WORKERS = 8;
 /** Milliseconds between the server's answering again and the next kill. */
 const LONGEST_LIFE_MS = 2500;
@@ -33,6 +41,9 @@ test.serial(
     await server.warm();
     const before = await inventory(server);
     const moment = random(PROPERTY_SEED);
+    /** Names of the pods whose own processes were killed. */
+    const struck = new Set<string>();
+    const killedOf = new Map<string, number>();
     let killed = 0;
     let starts = 0;
     let life = 0;
@@ -58,13 +69,26 @@ test.serial(
     const worker = async () => {
       while (next < pods || killed < kills) {
         const number = next++;
-        await new PodLife(server, client, number, random(PROPERTY_SEED + 1 + number)).lead();
+        const name = `k${String(number)}`;
+        try {
+          await new PodLife(server, client, number, random(PROPERTY_SEED + 1 + number)).lead();
+        } catch (error) {
+          // Of a pod whose own processes were killed, only what is left counts.
+          if (!struck.has(name) || over) throw error;
+          await removed(client, name);
+        }
         await rm(join(server.folder, 'logs', `k${String(number)}`), { recursive: true, force: true });
       }
     };
     const killer = async () => {
       for (; killed < kills && !over; killed += 1) {
         await sleep(moment() * LONGEST_LIFE_MS);
+        const kind = kinds[Math.floor(moment() * kinds.length)] ?? 'server';
+        killedOf.set(kind, (killedOf.get(kind) ?? 0) + 1);
+        if (kind !== 'server') {
+          await strike(server, kind, struck, moment, () => over);
+          continue;
+        }
         gate = Promise.withResolvers<undefined>();
         life += 1;
         await server.end('SIGKILL');
@@ -77,7 +101,7 @@ test.serial(
           await cut;
         }
         await server.start();
-        await consistent(server, killed);
+        await consistent(server, killed, struck);
         gate.resolve(undefined);
       }
     };
@@ -95,19 +119,60 @@ test.serial(
     await Promise.all([watched(killer), ...Array.from({ length: WORKERS }, () => watched(worker))]);
     if (failures.length > 0) throw failures[0];
     t.log(`${String(next)} pods, ${String(killed)} kills, ${String(starts)} more while it started`);
+    if (kinds.length > 1) t.log([...killedOf].map(([kind, count]) => `${kind} ${String(count)}`).join(', '));
     t.deepEqual([...(await leaseholders(server))], []);
     t.deepEqual(await leftovers(server, before), []);
+    // A killed program is something to complain of.
+    if (kinds.length > 1) return;
     const complaints = (await server.log()).split('\n').filter((line) => FAILURES.test(line));
     t.deepEqual(complaints, []);
   },
 );
 
 /** A container may end while one looks: only what stays is a contradiction. */
-async function consistent(server: ServerFixture, kill: number): Promise<void> {
+async function consistent(server: ServerFixture, kill: number, struck: ReadonlySet<string>): Promise<void> {
   let found: string[] = [];
   try {
-    await eventually('agreement', async () => (found = await contradictions(server)).length === 0);
+    await eventually('agreement', async () => (found = await contradictions(server, struck)).length === 0);
   } catch (error) {
     throw new Error(`after kill ${String(kill)}: ${found.join('; ')}`, { cause: error });
   }
+}
+
+/** Kills a process of the kind, whichever pod's, as soon as there is one. */
+async function strike(
+  server: ServerFixture,
+  kind: Kind,
+  struck: Set<string>,
+  moment: () => number,
+  over: () => boolean,
+): Promise<void> {
+  await eventually(`a process to kill, ${kind}`, async () => {
+    if (over()) return true;
+    const found = await victims(server, kind);
+    const victim = found[Math.floor(moment() * found.length)];
+    if (victim === undefined) return false;
+    struck.add(victim.pod);
+    try {
+      process.kill(victim.pid, 'SIGKILL');
+      return true;
+    } catch {
+      return false; // It has ended by itself.
+    }
+  });
+}
+
+/** Removes the pods of a name, as the kubelet does, which asks again after an error. */
+async function removed(client: PatientClient, name: string): Promise<void> {
+  const { listPodSandbox, removePodSandbox } = RuntimeServiceService;
+  await eventually(`the removal of ${name}`, async () => {
+    const { items } = await client.call(listPodSandbox, ListPodSandboxRequest.create());
+    const left = items.filter(({ metadata }) => metadata?.name === name);
+    for (const { id } of left) {
+      await client.call(removePodSandbox, { podSandboxId: id }).catch((error: unknown) => {
+        if (!(error instanceof CriError)) throw error;
+      });
+    }
+    return left.length === 0;
+  });
 }

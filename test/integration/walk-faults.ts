@@ -1,0 +1,34 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { Command } from '../fixtures/faults/control.ts';
+import type { Fault } from '../fixtures/faults/fault-points.ts';
+
+/** The program that a server fixture runs to have points at which it fails (test/fixtures/faults). */
+export const FAULTY_PROGRAM = 'test/fixtures/faults/main.ts';
+
+/** Commands to the points of a running server. */
+export class Faults {
+  readonly #path: string;
+
+  /** @param folder of the server's fixture. */
+  constructor(folder: string) {
+    this.#path = `${folder}/faults.sock`;
+  }
+
+  /** Arms a fault, or none; what is held goes on. Returns the points that were passed since, and how often the earlier fault struck. */
+  async arm(fault?: Fault): Promise<{ passed: string[]; hits: number }> {
+    const answer = await this.#send({ arm: fault ?? null });
+    return JSON.parse(answer) as { passed: string[]; hits: number };
+  }
+
+  /** Resolves when the armed fault strikes, or the server dies. */
+  async reached(): Promise<void> {
+    await this.#send({ wait: true }).catch(() => '');
+  }
+
+  async #send(command: Command): Promise<string> {
+    const socket = connect({ path: this.#path, allowHalfOpen: true });
+    socket.end(JSON.stringify(command));
+    return text(socket);
+  }
+}

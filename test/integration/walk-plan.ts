@@ -1,0 +1,45 @@
+import type { Fault } from '../fixtures/faults/fault-points.ts';
+import { random } from './kills-random.ts';
+
+/** Points at which a fault was found once; every plan visits them. */
+const FOUND = [/^read:stat state\/sandboxes\/ID#0$/, /^mkdir \/sys\/fs\/cgroup\/\*\/TEST#0$/];
+
+/**
+ * The faults for one RPC: each point fails, fails for want of room, loses its answer, holds, and has the server killed
+ * before, amid and after it. A point that only reads fails alone: a kill beside it is one beside its neighbour.
+ */
+export function faultsAt(points: readonly string[]): Fault[] {
+  return thinned(points).flatMap((point): Fault[] => {
+    if (point.startsWith('read:')) return [{ point, how: 'fail', errno: 'EIO' }];
+    // Nobody can know the name that a lost mkdtemp(3) has made; it goes with the next start.
+    const lose = point.startsWith('mkdtemp ') ? [] : [{ point, how: 'lose' as const, errno: 'EIO' }];
+    return [
+      { point, how: 'fail', errno: 'EIO' },
+      { point, how: 'fail', errno: 'ENOSPC' },
+      ...lose,
+      ...(['hold', 'die-before', 'die-amid', 'die-after'] as const).map((how) => ({
+        point,
+        how,
+        errno: 'EIO',
+      })),
+    ];
+  });
+}
+
+/** `share` of the faults, chosen by the seed, and those at points where one was found once. */
+export function sample(faults: readonly Fault[], share: number, seed: number): Fault[] {
+  const next = random(seed);
+  return faults.filter((fault) => {
+    const chosen = next() < share;
+    return chosen || (fault.how === 'fail' && fault.errno === 'EIO' && FOUND.some((found) => found.test(fault.point)));
+  });
+}
+
+/** Of a directory that is made in every hierarchy of cgroup v1, the first time and the last. */
+function thinned(points: readonly string[]): string[] {
+  const all = new Set(points);
+  return [...all].filter((point) => {
+    const count = Number(/\d+$/.exec(point)?.[0]);
+    return !point.includes('/sys/fs/cgroup/') || count === 0 || !all.has(point.replace(/\d+$/, String(count + 1)));
+  });
+}

@@ -1,0 +1,202 @@
+import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import type { Fault } from '../fixtures/faults/fault-points.ts';
+import { eventually } from '../lib/eventually.ts';
+import { contradictions } from './kills-reality.ts';
+import { difference, inventory } from './leaks.ts';
+import type { ServerFixture } from './server-fixture.ts';
+import type { Faults } from './walk-faults.ts';
+import type { Stage, Visit } from './walk-stages.ts';
+
+/** Codes that tell the kubelet of its own mistakes, or of nothing: no failure of the machine may have them. */
+const MISLEADING = new Set<StatusCode>([
+  StatusCode.INVALID_ARGUMENT,
+  StatusCode.NOT_FOUND,
+  StatusCode.UNIMPLEMENTED,
+  StatusCode.PERMISSION_DENIED,
+  StatusCode.UNAUTHENTICATED,
+]);
+/** A repeat that comes while the first attempt is still cleared away may fail, too. */
+const REPEATS = 3;
+
+/** Milliseconds after which what is untrue or left stays so. */
+const LIMIT_MS = Number(process.env['WALK_LIMIT_MS'] ?? 60_000);
+
+/** What came of one fault. */
+export interface Outcome {
+  /** Whether the point was passed. */
+  struck: boolean;
+  problems: string[];
+}
+
+/** Leads one server past its points. */
+export class Walk {
+  readonly #server: ServerFixture;
+  readonly #faults: Faults;
+  readonly #handler: string;
+  /** What must be there after each step. */
+  #before: readonly string[] = [];
+  #home = '';
+
+  private constructor(server: ServerFixture, faults: Faults, handler: string) {
+    this.#server = server;
+    this.#faults = faults;
+    this.#handler = handler;
+  }
+
+  /** Makes a pod of the handler, which stays for all of the walk. */
+  static async begin(server: ServerFixture, faults: Faults, handler: string): Promise<Walk> {
+    await server.warm();
+    const walk = new Walk(server, faults, handler);
+    await walk.#settle();
+    return walk;
+  }
+
+  /** Id of the pod that stays; its name is `home`. */
+  get home(): string {
+    return this.#home;
+  }
+
+  async #settle(): Promise<void> {
+    const { client } = this.#server;
+    this.#home = await this.#server.pod('home', {}, this.#handler);
+    const id = await this.#server.sh(this.#home, 'first', 'true');
+    await this.#server.exit(id);
+    await client.call(RuntimeServiceService.removeContainer, { containerId: id });
+    // What is removed in the background is still going.
+    for (let last = ''; ; await sleep(200)) {
+      this.#before = await inventory(this.#server);
+      if (last === this.#before.join('\n')) return;
+      last = this.#before.join('\n');
+    }
+  }
+
+  /** The points that an RPC passes when nothing fails. */
+  async record(stage: Stage): Promise<string[]> {
+    const visit = await stage.prepare();
+    await this.#faults.arm();
+    await visit.call();
+    const { passed } = await this.#faults.arm();
+    await visit.check();
+    await visit.clean();
+    return passed;
+  }
+
+  /** Makes the RPC with the fault, and holds everything against what is true then. */
+  async visit(stage: Stage, fault: Fault): Promise<Outcome> {
+    const problems: string[] = [];
+    const note = async (what: string, task: () => Promise<unknown>) => {
+      await task().catch((error: unknown) => problems.push(`${what}: ${wordsOf(error)}`));
+    };
+    const visit = await stage.prepare();
+    const null0 = await nullDevice();
+    await this.#faults.arm(fault);
+    const struck = await this.#call(visit, fault, problems);
+    await note('after the fault', () => this.#agree());
+    await note('repeat', () => repeated(visit));
+    await note('check', () => visit.check());
+    await note('after the repeat', () => this.#agree());
+    await note('clean-up', () => visit.clean());
+    const left = await this.#left();
+    if (left.length > 0) problems.push(`left: ${left.slice(0, 12).join('; ')}`);
+    if ((await nullDevice()) !== null0) problems.push('/dev/null has changed');
+    // What is left now is nothing of the next fault's.
+    if (problems.length > 0) await this.#renew();
+    return { struck, problems };
+  }
+
+  async #call(visit: Visit, fault: Fault, problems: string[]): Promise<boolean> {
+    if (fault.how === 'hold') return this.#callTwice(visit);
+    const error = await visit.call({ timeoutMs: LIMIT_MS }).then(
+      () => undefined,
+      (failure: unknown) => failure ?? 'nothing',
+    );
+    if (fault.how.startsWith('die')) {
+      // Where the point was not passed, the server is killed after the call.
+      await this.#server.end('SIGKILL');
+      await this.#server.start();
+      return error !== undefined;
+    }
+    const { hits } = await this.#faults.arm();
+    if (error !== undefined) problems.push(...untruthful(error));
+    return hits > 0;
+  }
+
+  /** The client gives up on a call that is held, and asks again; then the first one goes on. */
+  async #callTwice(visit: Visit): Promise<boolean> {
+    const controller = new AbortController();
+    const settled = (call: Promise<unknown>) => call.catch(() => undefined);
+    const first = settled(visit.call({ timeoutMs: LIMIT_MS, signal: controller.signal }));
+    const held = await Promise.race([this.#faults.reached().then(() => true), first.then(() => false)]);
+    if (held) {
+      controller.abort();
+      const second = settled(visit.call({ timeoutMs: LIMIT_MS }));
+      await this.#faults.arm();
+      await second;
+    }
+    await first;
+    await this.#faults.arm();
+    return held;
+  }
+
+  async #renew(): Promise<void> {
+    await this.#server.clear().catch(() => undefined);
+    await this.#server.end('SIGKILL');
+    await this.#server.start();
+    await this.#server.clear();
+    await this.#settle();
+  }
+
+  async #left(): Promise<string[]> {
+    const deadline = performance.now() + LIMIT_MS;
+    for (;;) {
+      // The directory of downloads is made by the first one, and removed when the server starts.
+      const left = difference(this.#before, await inventory(this.#server)).filter(
+        (line) => !line.endsWith('/root/content/incoming'),
+      );
+      if (left.length === 0 || performance.now() > deadline) return left;
+      await sleep(50);
+    }
+  }
+
+  async #agree(): Promise<void> {
+    let found: string[] = [];
+    const begun = performance.now();
+    await eventually('agreement', async () => {
+      found = await contradictions(this.#server);
+      return found.length === 0 || performance.now() - begun > LIMIT_MS;
+    });
+    if (found.length > 0) throw new Error(found.join('; '));
+  }
+}
+
+async function repeated(visit: Visit): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await visit.call({ timeoutMs: LIMIT_MS });
+      return;
+    } catch (error) {
+      if (tries === REPEATS) throw error;
+    }
+  }
+}
+
+/** What is wrong with an error that a fault of the machine has led to. */
+function untruthful(error: unknown): string[] {
+  if (!(error instanceof CriError)) return [`no error of the server: ${wordsOf(error)}`];
+  if (error.code === StatusCode.DEADLINE_EXCEEDED) return [`no answer in time: ${error.message}`];
+  if (MISLEADING.has(error.code)) return [`misleading code ${String(error.code)}: ${error.message}`];
+  if (/TypeError|undefined|\n {4}at /.test(error.message)) return [`an error of the program: ${error.message}`];
+  return [];
+}
+
+async function nullDevice(): Promise<string> {
+  const { mode, rdev, uid, gid } = await stat('/dev/null');
+  return [mode, rdev, uid, gid].join(' ');
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
