@@ -246,12 +246,11 @@ ${this.#extra}`;
   }
 
   /**
-   * Runs and removes a pod on each handler and starts the server anew: what is made once for ever is made then. Once it has
-   * been done there is nothing to do.
+   * Makes what a server makes once and keeps: runs and removes a pod on each handler the first time, and restarts the
+   * server each time.
    */
   async warm(): Promise<void> {
-    if (this.#isWarm) return;
-    for (const handler of ['lxc', 'crun']) {
+    for (const handler of this.#isWarm ? [] : ['lxc', 'crun']) {
       const pod = await this.pod('warm', { portMappings: [{ containerPort: 80, hostPort: 20_999 }] }, handler);
       await this.exit(await this.sh(pod, 'warm', 'true'));
     }
