@@ -15,6 +15,8 @@ struct command {
 static const struct command commands[] = {
   {"enter", enter_main},
   {"exec", exec_main},
+  {"hook", hook_main},
+  {"keep", keep_main},
   {"lock", lock_main},
   {"relay", relay_main},
   {"serve", serve_main},

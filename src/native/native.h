@@ -4,7 +4,9 @@
 
 #include <stdbool.h>
 
-/* See lock.c and serve.c. */
+/* See hook.c, keep.c, lock.c and serve.c. */
+int hook_main(int argc, char **argv);
+int keep_main(int argc, char **argv);
 int lock_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 

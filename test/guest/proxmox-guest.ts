@@ -5,12 +5,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { defaultInit } from '../../src/backends/holder-rootfs.ts';
-import { guestHook } from '../../src/backends/lxc/guest-hook.ts';
 import { ConmonRunner } from '../../src/backends/conmon/conmon-runner.ts';
 import type { ContainerExit } from '../../src/core/model/container-runner.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
 import type { OciProcess, OciResources, OciSpec } from '../../src/core/model/oci-runtime.ts';
 import type { Placement } from '../../src/core/model/sandbox-provider.ts';
+import { findNative } from '../../src/host/native/find.ts';
 import { removeCgroup } from '../../src/host/cgroup/remove.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
@@ -71,17 +71,16 @@ export class ProxmoxGuest {
     t.teardown(() => guest.#remove());
     await chmod(folder, 0o755);
     await guest.#makeRootfs();
-    const hook = join(folder, 'hook');
-    await writeFile(hook, guestHook, { mode: 0o700 });
+    const hook = `${findNative()} hook`;
     const include: [string, string][] = [
       // What a pod's containers may use of devices is in their own rules.
       ['lxc.cgroup2.devices.deny', ''],
       ['lxc.cgroup2.devices.allow', ''],
       // Proxmox asks with SIGPWR, which a pause program does not know.
       ['lxc.signal.halt', 'SIGTERM'],
-      ['lxc.hook.pre-start', `/bin/sh ${hook} pre-start ${guest.permit}`],
-      ['lxc.hook.stop', `/bin/sh ${hook} stop ${CGROUPS}${guest.cgroup}`],
-      ['lxc.hook.post-stop', `/bin/sh ${hook} post-stop`],
+      ['lxc.hook.pre-start', `${hook} pre-start ${guest.permit}`],
+      ['lxc.hook.stop', `${hook} stop ${CGROUPS}${guest.cgroup}`],
+      ['lxc.hook.post-stop', `${hook} post-stop`],
     ];
     if (options.cgroupParent !== undefined) {
       include.push(['lxc.cgroup.dir.container', guest.cgroup.slice(1)]);

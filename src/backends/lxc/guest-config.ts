@@ -8,9 +8,10 @@ import { formatLxcConfig } from './lxc-config.ts';
 /**
  * The LXC configuration of a pod's guest: a first process without rights in an empty root, which holds the pod's
  * namespaces. The spec has passed {@link checkSandboxSpec}.
- * @param permit absolute path of the file that allows one start; see {@link guestHook}.
+ * @param permit absolute path of the file that allows one start; see src/native/hook.c.
  */
 export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Holder, permit: string): string {
+  const hook = `${holder.native} hook`;
   const settings: [key: string, value: string, field?: string][] = [
     ['lxc.rootfs.path', `dir:${holder.rootfs}`],
     ['lxc.rootfs.options', 'ro'],
@@ -35,9 +36,9 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     // Where liblxc's monitor puts itself at its end, so that it can remove the one it was in.
     ['lxc.cgroup.dir.monitor.pivot', `${cgroups.liblxc.slice(1)}/pivot`, 'linux.cgroup_parent'],
     ['lxc.hook.version', '1'],
-    ['lxc.hook.pre-start', `/bin/sh ${holder.hook} pre-start ${permit}`],
-    ['lxc.hook.stop', ['/bin/sh', holder.hook, 'stop', ...cgroups.podDirectories].join(' ')],
-    ['lxc.hook.post-stop', `/bin/sh ${holder.hook} post-stop`],
+    ['lxc.hook.pre-start', `${hook} pre-start ${permit}`],
+    ['lxc.hook.stop', [hook, 'stop', ...cgroups.podDirectories].join(' ')],
+    ['lxc.hook.post-stop', `${hook} post-stop`],
   ];
   const keep = [spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'uts'];
   // With one namespace kept, liblxc makes every other that this key does not name, a user namespace included.

@@ -1,14 +1,16 @@
 import { readFile } from 'node:fs/promises';
+import { failedPrecondition } from '../../core/model/errors.ts';
+import { findNative } from '../../host/native/find.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { openFolder, pauseProgram, prepareHolderRootfs } from '../holder-rootfs.ts';
 import { lxcPauseSeccomp } from '../pause-process.ts';
-import { guestHook } from './guest-hook.ts';
+import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
 
 /** Files that all guests use. */
 export interface Holder {
   rootfs: string;
-  /** A shell script, see {@link guestHook}. */
-  hook: string;
+  /** The native helper, whose command `hook` liblxc runs, also while this server is down. */
+  native: string;
   /** The program that is the guests' first process: it reaps and waits. */
   init: string;
   /** Its seccomp filter, in liblxc's form. */
@@ -19,16 +21,22 @@ async function keepFile(path: string, content: string, mode: number): Promise<vo
   if ((await readFile(path, 'utf8').catch(() => '')) !== content) await writeFileAtomic(path, content, mode);
 }
 
+/** liblxc hands the line of a hook to a shell. @throws CriError FAILED_PRECONDITION for a path that is not one word there. */
+function hookProgram(): string {
+  const path = findNative();
+  if (isPlainPath(path)) return path;
+  throw failedPrecondition(`the native helper ${JSON.stringify(path)} ${PLAIN_PATH}`);
+}
+
 /**
  * Makes or completes the files in `directory`. They are small and hold nothing of a pod, so they stay.
- * @throws CriError UNAVAILABLE when `init` cannot be executed.
+ * @throws CriError UNAVAILABLE when `init` cannot be executed or there is no native helper.
  */
 export async function prepareHolder(directory: string, init: string): Promise<Holder> {
   const rootfs = `${directory}/rootfs`;
-  const holder = { rootfs, hook: `${directory}/hook`, init: pauseProgram(rootfs), seccomp: `${directory}/seccomp` };
+  const holder = { rootfs, native: hookProgram(), init: pauseProgram(rootfs), seccomp: `${directory}/seccomp` };
   await openFolder(directory);
   await prepareHolderRootfs(rootfs, init);
-  await keepFile(holder.hook, guestHook, 0o700);
   await keepFile(holder.seccomp, lxcPauseSeccomp(), 0o600);
   return holder;
 }

@@ -35,3 +35,11 @@ function formatLine({ key, value, field }: LxcSetting): string {
   }
   return `${key} = ${/^[\s'"]|[\s'"]$/.test(value) ? `"${value}"` : value}\n`;
 }
+
+/** What {@link isPlainPath} asks for, as the end of an error's sentence. */
+export const PLAIN_PATH = 'must be an absolute path of letters, digits and . _ @ % + = : , - only';
+
+/** Whether a path is one word on a hook's line, which liblxc hands to a shell. */
+export function isPlainPath(path: string): boolean {
+  return /^\/[\w.@%+=:,/-]*$/.test(path);
+}

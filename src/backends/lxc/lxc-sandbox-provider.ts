@@ -28,6 +28,7 @@ import { SandboxWatch } from '../sandbox-watch.ts';
 import { guestCgroups, innerCgroup, prepareGuestCgroups, startCgroup } from './guest-cgroups.ts';
 import type { GuestCgroups } from './guest-cgroups.ts';
 import { guestConfig } from './guest-config.ts';
+import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
 import { prepareHolder } from './holder.ts';
 import type { Holder } from './holder.ts';
 import { endMonitor } from './monitor-end.ts';
@@ -61,11 +62,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   /** @throws CriError FAILED_PRECONDITION when `lxcPath` has characters that liblxc's hook lines cannot carry. */
   constructor(options: LxcSandboxProviderOptions) {
     for (const path of [options.lxcPath, options.init ?? '/']) {
-      if (!/^\/[\w.@%+=:,/-]*$/.test(path)) {
-        throw failedPrecondition(
-          `${JSON.stringify(path)} must be an absolute path of letters, digits and . _ @ % + = : , - only`,
-        );
-      }
+      if (!isPlainPath(path)) throw failedPrecondition(`${JSON.stringify(path)} ${PLAIN_PATH}`);
     }
     this.#lxcPath = options.lxcPath.replace(/\/+$/, '');
     this.#lxcStart = options.lxcStart ?? 'lxc-start';

@@ -2,17 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
+import { findNative } from '../../host/native/find.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
 
 /** systemctl(1): the unit is not loaded. */
 const NOT_LOADED = 5;
 const LIMIT_MS = 60_000;
-
-/**
- * Keeps the scope, which systemd removes when it is empty; a pod without containers may have no process. It does not keep
- * the descriptor by which commands at work are known (see helpers.ts).
- */
-const KEEPER = 'setsid sleep infinity </dev/null >/dev/null 2>&1 3>&- & echo $!';
 
 /** The name of a pod's scope. */
 export function scopeName(sandboxId: string): string {
@@ -36,7 +31,8 @@ export async function startScope(
   const options = ['--scope', '--quiet', '--collect', `--unit=${unit}`, `--slice=${slice}`];
   options.push(`--description=Pod ${sandboxId}`, ...properties.map((property) => `--property=${property}`));
   try {
-    const { stdout } = await run('systemd-run', [...options, '--', '/bin/sh', '-c', KEEPER], {
+    // Its process keeps the scope, which systemd removes when it is empty; a pod without containers may have none.
+    const { stdout } = await run('systemd-run', [...options, '--', findNative(), 'keep'], {
       timeoutMs: LIMIT_MS,
       signal,
     });

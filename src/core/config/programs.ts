@@ -43,7 +43,7 @@ export function programs({ runtime, images }: Config): readonly Program[] {
     { name: '/usr/bin/catatonit', package: 'catatonit', purpose: 'is the pause process of pods', version: VERSION },
     { name: 'lxc-start', package: 'lxc', purpose: 'starts pods', handlers: ['lxc'], version: VERSION },
     { name: 'tar', package: 'tar', purpose: 'unpacks and packs layers', version: VERSION },
-    { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers and holds the scopes of systemd' },
+    { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers for liblxc', handlers: ['lxc'] },
     ...['systemctl', 'systemd-run'].map((name) => ({
       name,
       package: 'systemd',

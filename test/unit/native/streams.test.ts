@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -48,6 +48,34 @@ for (const kind of ['shipped', 'sanitized']) {
     const given = spawn(program, ['enter', '/bin/cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
     given.stdin.end('given');
     t.is(await text(given.stdout), 'given');
+  });
+
+  test(`${kind}: a hook starts a pod once and never again`, async (t) => {
+    const program = await helper();
+    const permit = join(await directory(t), 'permit');
+    await writeFile(permit, '');
+    t.is((await call(program, ['hook', 'pre-start', permit])).code, 0);
+    const again = await call(program, ['hook', 'pre-start', permit]);
+    t.is(again.code, 1);
+    t.regex(again.stderr, /a Kubernetes pod that has ended/);
+    const target = (name: string) =>
+      execute(program, ['hook', 'post-stop'], { env: { LXC_TARGET: name } }).then(
+        () => 'goes on',
+        () => 'must not',
+      );
+    t.deepEqual([await target('stop'), await target('reboot')], ['goes on', 'must not']);
+    t.is((await call(program, ['hook', 'stop', '/no/such/directory'])).code, 0);
+    for (const args of [['hook'], ['hook', 'stop'], ['hook', 'other', 'x'], ['keep', 'x']])
+      t.is((await call(program, args)).code, 2, args.join(' '));
+  });
+
+  test(`${kind}: keep leaves a process with nothing open, in a session of its own`, async (t) => {
+    const pid = Number((await call(await helper(), ['keep'])).stdout);
+    t.teardown(() => process.kill(pid, 'SIGKILL'));
+    const session = async () => (await readFile(`/proc/${String(pid)}/stat`, 'utf8')).split(') ')[1]?.split(' ')[3];
+    await eventually('its session', async () => (await session()) === String(pid));
+    await eventually('the end of what it holds', async () => (await readdir(`/proc/${String(pid)}/fd`)).length === 0);
+    t.pass();
   });
 
   test(`${kind}: enter sets the score, and says what it cannot enter or start`, async (t) => {

@@ -1,0 +1,91 @@
+/*
+ * hook EVENT …: what liblxc runs when the container of a pod starts and ends. It works while the server is down, so the
+ * server keeps a file of this program beside the containers' configurations.
+ *
+ * hook pre-start FILE: removes the permit that the server wrote, and fails without one: nobody else can start the container
+ *   again, which would be a pod without containers.
+ * hook stop DIRECTORY…: kills whatever is left in the pod's cgroup, whose directory in every hierarchy is given: liblxc ends
+ *   only the first process of its container.
+ * hook post-stop: fails when the container asked for a reboot, which keeps liblxc from starting an empty one in its place.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "native.h"
+
+enum { ROUNDS = 400, PAUSE_MS = 20, DESCRIPTORS = 16 };
+
+/* How many processes the walk of a round found. */
+static unsigned long found;
+
+/* Writes to a file that exists; what does not succeed is tried again in the next round. */
+static void put(const char *path, const char *text) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (write(fd, text, strlen(text)) < 0) errno = 0;
+  close(fd);
+}
+
+/* Kills the processes that a cgroup.procs lists; those of other PID namespaces show as 0. */
+static void kill_listed(const char *path) {
+  FILE *list = fopen(path, "re");
+  if (list == NULL) return;
+  for (long pid; fscanf(list, "%ld", &pid) == 1;) {
+    if (pid <= 1 || pid == getpid()) continue;
+    found++;
+    kill((pid_t)pid, SIGKILL);
+  }
+  fclose(list);
+}
+
+/* One file of a cgroup's tree: processes are killed, and frozen ones of v1 thawed, for they end only then. */
+static int visit(const char *path, const struct stat *status, int type, struct FTW *place) {
+  (void)status;
+  if (type != FTW_F) return 0;
+  const char *name = path + place->base;
+  if (strcmp(name, "cgroup.procs") == 0) kill_listed(path);
+  if (strcmp(name, "freezer.state") == 0) put(path, "THAWED");
+  return 0;
+}
+
+/* Kills until a round finds nobody, or for eight seconds; the server does the rest. */
+static int stop(int count, char **directories) {
+  for (int round = 0; round < ROUNDS; round++) {
+    found = 0;
+    for (int i = 0; i < count; i++) {
+      char path[4096];
+      /* The whole tree in one step (Linux 5.14), frozen processes as well. */
+      if (snprintf(path, sizeof path, "%s/cgroup.kill", directories[i]) < (int)sizeof path) put(path, "1");
+      nftw(directories[i], visit, DESCRIPTORS, FTW_PHYS);
+    }
+    if (found == 0) return 0;
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+  }
+  return 0;
+}
+
+static int pre_start(const char *permit) {
+  if (unlink(permit) == 0) return 0;
+  fprintf(stderr, "this guest is a Kubernetes pod that has ended; the kubelet makes a new one\n");
+  return 1;
+}
+
+/* Exit code 0: liblxc goes on; 1: it must not; 2: wrong arguments. */
+int hook_main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "pre-start") == 0) return pre_start(argv[2]);
+  if (argc == 2 && strcmp(argv[1], "post-stop") == 0) {
+    const char *target = getenv("LXC_TARGET");
+    return target != NULL && strcmp(target, "reboot") == 0;
+  }
+  if (argc >= 3 && strcmp(argv[1], "stop") == 0) return stop(argc - 2, argv + 2);
+  fprintf(stderr, "usage: lxcri-native hook pre-start FILE | stop DIRECTORY... | post-stop\n");
+  return 2;
+}
