@@ -56,6 +56,8 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: `${ROOT.overlay}/layers`, own: BY_ID },
   { path: `${ROOT.overlay}/containers`, own: BY_ID },
   { path: ROOT.overlay },
+  // What is being removed, which a killed server leaves.
+  { path: `${ROOT.volumes}/removed` },
   { path: ROOT.volumes, own: BY_ID },
   { path: ROOT.import },
   { path: ROOT.export },
