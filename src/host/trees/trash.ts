@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import { isErrno } from '../../utils/errors.ts';
 import { removeTree } from './remove-tree.ts';
 
+/** Milliseconds until a removal that failed is tried again. */
+const RETRY_MS = 10_000;
+
 /**
  * Removes trees in the background: whoever discards one has it out of sight in one step, however many files it holds. What
- * cannot be removed is reported and stays for {@link Trash.sweep}.
+ * cannot be removed is reported and tried again, and stays for {@link Trash.sweep}.
  */
 export class Trash {
   readonly #directory: string;
@@ -41,7 +44,11 @@ export class Trash {
         this.#onError(error);
         return;
       }
-      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+      if (!isErrno(error, 'ENOSPC', 'EDQUOT')) {
+        // A rename that was reported as failed may have been done, as on a network filesystem.
+        this.#remove([hidden]);
+        throw error;
+      }
       await removeTree(path);
       return;
     }
@@ -74,7 +81,12 @@ export class Trash {
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, 1000);
-      await removeTree(...batch).catch(this.#onError);
+      await removeTree(...batch).catch((error: unknown) => {
+        this.#onError(error);
+        setTimeout(() => {
+          this.#remove(batch);
+        }, RETRY_MS).unref();
+      });
     }
   }
 }
