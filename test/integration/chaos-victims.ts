@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ServerFixture } from './server-fixture.ts';
@@ -9,8 +10,20 @@ export type Kind = (typeof KINDS)[number];
 /** A process and the pod that it belongs to. */
 export interface Victim {
   pid: number;
-  /** Name of the pod. */
+  /** Name of the pod, and its id. */
   pod: string;
+  podId: string;
+}
+
+/**
+ * The chain of masquerading that the bridge plugin makes for a pod. A plugin that is killed leaves it for good: another DEL
+ * finds no interface any more, and returns before it takes the rules away.
+ */
+export function bridgeChain(network: string, podId: string): string {
+  return `CNI-${createHash('sha512')
+    .update(network + podId)
+    .digest('hex')
+    .slice(0, 24)}`;
 }
 
 /** The living processes of a kind; those whose pod nobody knows are left out. */
@@ -23,7 +36,7 @@ export async function victims(server: ServerFixture, kind: Kind): Promise<Victim
     const environ = kind === 'cni' ? await read(pid, 'environ') : '';
     if (!isOf(kind, texts, cgroup, environ, server)) continue;
     const pod = await podOf(server, `${texts} ${environ} ${cgroup}`);
-    if (pod !== undefined) found.push({ pid: Number(pid), pod });
+    if (pod !== undefined) found.push({ pid: Number(pid), ...pod });
   }
   return found;
 }
@@ -43,12 +56,13 @@ function isOf(kind: Kind, command: string, cgroup: string, environ: string, serv
   }
 }
 
-/** Name of the pod that one of the ids in a text belongs to, by the records. */
-async function podOf(server: ServerFixture, text: string): Promise<string | undefined> {
+/** The pod that one of the ids in a text belongs to, by the records. */
+async function podOf(server: ServerFixture, text: string): Promise<{ pod: string; podId: string } | undefined> {
   for (const [id] of text.matchAll(/[0-9a-f]{64}/g)) {
     const container = await record(server, 'containers', id);
-    const pod = await record(server, 'sandboxes', container?.sandboxId ?? id);
-    if (pod?.spec?.metadata?.name !== undefined) return pod.spec.metadata.name;
+    const podId = container?.sandboxId ?? id;
+    const name = (await record(server, 'sandboxes', podId))?.spec?.metadata?.name;
+    if (name !== undefined) return { pod: name, podId };
   }
   return undefined;
 }
