@@ -1,4 +1,5 @@
 import type { FileFacts } from '../core/model/platform-files.ts';
+import { isErrno } from '../utils/errors.ts';
 import { call } from './native/call.ts';
 
 /** Milliseconds for one look at a path: more than any filesystem needs that works. */
@@ -47,6 +48,20 @@ export async function readPath(
 ): Promise<Buffer> {
   const [result] = await call([{ do: 'read', path, limit, limitMs }], signal);
   return result?.outputs.get(1)?.bytes ?? Buffer.alloc(0);
+}
+
+/**
+ * The text of a configuration file of at most `limit` bytes; see {@link readPath}.
+ * @throws Error in words for a larger file and for what is no regular file; StepError otherwise.
+ */
+export async function readText(path: string, limit: number, patience: Patience = {}): Promise<string> {
+  try {
+    return (await readPath(path, limit, patience)).toString('utf8');
+  } catch (cause) {
+    if (isErrno(cause, 'EFBIG')) throw new Error(`is larger than ${String(limit)} bytes`, { cause });
+    if (isErrno(cause, 'EINVAL')) throw new Error('is not a regular file', { cause });
+    throw cause;
+  }
 }
 
 /** Makes a directory and those above it that are missing; no error when it is there. @throws StepError as {@link inspectPath}. */

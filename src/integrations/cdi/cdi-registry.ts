@@ -1,7 +1,8 @@
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerEdits, DeviceRegistry } from '../../core/model/container-devices.ts';
 import { failedPrecondition } from '../../core/model/errors.ts';
+import { inspectPath, readText } from '../../host/paths.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { parseCdiSpec } from './cdi-spec.ts';
 import type { CdiSpec } from './cdi-spec.ts';
@@ -60,14 +61,17 @@ export class CdiRegistry implements DeviceRegistry {
 
 async function readDirectory(directory: string): Promise<Found> {
   const found: Found = { devices: new Map(), problems: [] };
-  const names = await readdir(directory).catch((error: unknown) => {
-    if (!isErrno(error, 'ENOENT')) found.problems.push(`${directory}: ${messageOf(error)}`);
-    return [];
-  });
+  // A stalled filesystem ends this look, and holds none of the few threads for files.
+  const names = await inspectPath(directory)
+    .then(({ path }) => readdir(path))
+    .catch((error: unknown) => {
+      if (!isErrno(error, 'ENOENT')) found.problems.push(`${directory}: ${messageOf(error)}`);
+      return [];
+    });
   for (const name of names.filter((each) => /\.(json|yaml)$/.test(each)).sort()) {
     const path = join(directory, name);
     try {
-      const spec = parseCdiSpec(await readSmallFile(path), name.endsWith('.json') ? 'json' : 'yaml');
+      const spec = parseCdiSpec(await readText(path, FILE_LIMIT_BYTES), name.endsWith('.json') ? 'json' : 'yaml');
       for (const device of spec.devices.keys()) {
         const qualified = `${spec.kind}=${device}`;
         const files = found.devices.get(qualified)?.files ?? [];
@@ -78,16 +82,4 @@ async function readDirectory(directory: string): Promise<Found> {
     }
   }
   return found;
-}
-
-async function readSmallFile(path: string): Promise<string> {
-  const file = await open(path, 'r');
-  try {
-    const facts = await file.stat();
-    if (!facts.isFile()) throw new Error('is not a file');
-    if (facts.size > FILE_LIMIT_BYTES) throw new Error(`is larger than ${String(FILE_LIMIT_BYTES)} bytes`);
-    return await file.readFile('utf8');
-  } finally {
-    await file.close();
-  }
 }

@@ -1,6 +1,7 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unavailable } from '../../core/model/errors.ts';
+import { inspectPath, readText } from '../../host/paths.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { parseCniConfig, parseCniPlugin } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';
@@ -32,7 +33,7 @@ export class CniConfigFolder {
     for (const name of this.#most === 0 ? names : names.slice(0, this.#most)) {
       const file = join(this.#folder, name);
       try {
-        const list = await this.#complete(parseCniConfig(await readFile(file, 'utf8')));
+        const list = await this.#complete(parseCniConfig(await readText(file, FILE_LIMIT_BYTES)));
         if (lists.some((other) => other.name === list.name)) {
           throw new Error(
             `the network ${JSON.stringify(list.name)} is in another file already: give it another "name"`,
@@ -52,7 +53,7 @@ export class CniConfigFolder {
     if (!list.loadOnlyInlinedPlugins) {
       const folder = join(this.#folder, list.name);
       for (const name of await filesIn(folder, /\.conf$/)) {
-        const text = await readFile(join(folder, name), 'utf8');
+        const text = await readText(join(folder, name), FILE_LIMIT_BYTES);
         try {
           plugins.push(parseCniPlugin(text));
         } catch (error) {
@@ -66,8 +67,12 @@ export class CniConfigFolder {
   }
 }
 
+/** Bytes of a configuration file; real ones have a few thousand. */
+export const FILE_LIMIT_BYTES = 1024 * 1024;
+
+/** The directory may lie on a stalled filesystem: none of the few threads for files waits for it. */
 async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
-  const names = await readdir(folder).catch((error: unknown) => {
+  const names = await inspectPath(folder).then(({ path }) => readdir(path)).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
     throw unavailable(`cannot read the CNI configuration folder: ${messageOf(error)}`, error);
   });

@@ -1,10 +1,12 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { failedPrecondition } from '../../core/model/errors.ts';
+import { inspectPath, readText } from '../../host/paths.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { FILE_LIMIT_BYTES } from './cni-config-folder.ts';
 import { isRecord, parseCniConfig } from './cni-config.ts';
 
 /** The file made from the template, in the folder of configurations. */
@@ -32,12 +34,12 @@ export class ConfTemplate {
     const target = join(configDir, templatedFile);
     let text: string;
     try {
-      text = renderTemplate(await readFile(template, 'utf8'), ranges);
+      text = renderTemplate(await readText(template, FILE_LIMIT_BYTES), ranges);
     } catch (error) {
       throw failedPrecondition(`network.conf_template: ${template}: ${messageOf(error)}`, error);
     }
     try {
-      const names = await readdir(configDir);
+      const names = await readdir((await inspectPath(configDir)).path);
       const foreign = names.find((name) => /\.(conflist|conf|json)$/.test(name) && name !== templatedFile);
       if (foreign !== undefined) {
         logger.info('The template is not used: there is another CNI configuration', { template, foreign });
@@ -78,7 +80,7 @@ export function renderTemplate(template: string, ranges: readonly string[]): str
 
 async function readOr(path: string, otherwise: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return await readText(path, FILE_LIMIT_BYTES);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return otherwise;
     throw error;

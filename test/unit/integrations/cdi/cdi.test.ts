@@ -192,7 +192,7 @@ test('a device that is not there is named, with what is wrong in files that may 
   });
   t.regex(
     error?.message ?? '',
-    /CDI device not found: vendor\.com\/gpu=9, other\.com\/x=y; searched .*low, .*high; .*broken\.yaml: .*folder\.json: is not a file; .*large\.json: is larger/s,
+    /CDI device not found: vendor\.com\/gpu=9, other\.com\/x=y; searched .*low, .*high; .*broken\.yaml: .*folder\.json: is not a regular file; .*large\.json: is larger/s,
   );
   await t.throwsAsync(new CdiRegistry([]).edits(['a.b/c=d']), { message: /no directory \(runtime\.cdi_spec_dirs\)/ });
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
@@ -84,6 +85,17 @@ test('no text makes the parser do anything but return or throw an Error', (t) =>
     { numRuns: 3000 },
   );
   t.pass();
+});
+
+test('a configuration that is no regular file is refused', async (t) => {
+  const folder = await temporary(t);
+  const pipe = join(folder, '10-a.conflist');
+  execFileSync('mkfifo', [pipe]);
+  // A look at a FIFO without a writer would wait for ever.
+  await t.throwsAsync(new CniConfigFolder(folder, 1).load(), { message: /10-a\.conflist: is not a regular file/ });
+  const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
+  const template = new ConfTemplate({ template: pipe, configDir: folder, logger });
+  await t.throwsAsync(template.apply(['10.0.0.0/24']), { message: /conf_template: .* is not a regular file/ });
 });
 
 test('the first file by name is used, as it is now, and not skipped when wrong', async (t) => {
