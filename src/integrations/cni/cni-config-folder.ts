@@ -72,9 +72,11 @@ export const FILE_LIMIT_BYTES = 1024 * 1024;
 
 /** The directory may lie on a stalled filesystem: none of the few threads for files waits for it. */
 async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
-  const names = await inspectPath(folder).then(({ path }) => readdir(path)).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw unavailable(`cannot read the CNI configuration folder: ${messageOf(error)}`, error);
-  });
+  const names = await inspectPath(folder)
+    .then(({ path }) => readdir(path))
+    .catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+      throw unavailable(`cannot read the CNI configuration folder: ${messageOf(error)}`, error);
+    });
   return names.filter((name) => pattern.test(name)).sort();
 }

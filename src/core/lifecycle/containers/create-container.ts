@@ -4,11 +4,11 @@ import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerSpec } from '../../model/container-spec.ts';
 import { notFound, unimplemented } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
-import type { PlatformFiles } from '../../model/platform-files.ts';
 import { applyEdits } from '../oci/apply-edits.ts';
 import { apparmorProfile } from '../oci/apparmor.ts';
 import { imageStopSignal } from '../oci/signals.ts';
 import { ociSpec } from '../oci/spec.ts';
+import { userFiles } from '../oci/user-files.ts';
 import { resolveUser } from '../oci/users.ts';
 import type { ReadyPod } from '../pods/pod-service.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
@@ -17,9 +17,6 @@ import { findMountedImages, mountImageVolumes, unmountImageVolumes } from './ima
 import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './log-path.ts';
-
-/** Maximum bytes of an image's passwd and group files; parsing blocks the event loop. */
-const USER_FILE_BYTES = 1024 * 1024;
 
 /**
  * The steps of CreateContainer, each with its undoing registered before it begins: record, root file system, OCI
@@ -83,10 +80,7 @@ export async function createContainer(
     owner: ids?.hostId ?? 0,
     signal,
   });
-  const user = resolveUser(asked.security.user, image.config.config.User, {
-    passwd: await userFile(files, path, '/etc/passwd'),
-    group: await userFile(files, path, '/etc/group'),
-  });
+  const user = resolveUser(asked.security.user, image.config.config.User, await userFiles(files, path));
   const plain = await ociSpec(files, {
     containerId: id,
     asked,
@@ -141,8 +135,4 @@ function annotations(pod: ReadyPod, { metadata }: ContainerSpec): Record<string,
     'io.kubernetes.cri.sandbox-name': pod.record.spec.metadata.name,
     'io.kubernetes.cri.sandbox-namespace': pod.record.spec.metadata.namespace,
   };
-}
-
-async function userFile(files: PlatformFiles, rootfs: string, path: string): Promise<string> {
-  return (await files.readInRoot(rootfs, path, USER_FILE_BYTES))?.toString('utf8') ?? '';
 }

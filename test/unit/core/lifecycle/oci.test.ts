@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { mkdir, mkdtemp, rm, symlink, writeFile, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, rmdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ContainerConfig, LinuxContainerSecurityContext } from '../../../../api/gen/cri.ts';
@@ -15,6 +15,7 @@ import { containerArgs, containerCwd, containerEnv } from '../../../../src/core/
 import { limitsUpdate, ociResources } from '../../../../src/core/lifecycle/oci/resources.ts';
 import { seccompFilter } from '../../../../src/core/lifecycle/oci/security.ts';
 import { imageStopSignal, signalNumber } from '../../../../src/core/lifecycle/oci/signals.ts';
+import { USER_FILE_BYTES, userFiles } from '../../../../src/core/lifecycle/oci/user-files.ts';
 import { resolveUser } from '../../../../src/core/lifecycle/oci/users.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { mergeLimits } from '../../../../src/core/model/resources.ts';
@@ -148,6 +149,19 @@ test('users: any bytes in passwd and group give ids or a clear refusal', (t) => 
 });
 
 const machine = { swapAccounting: true, hugetlbController: true, unifiedCgroups: false };
+
+test('users: a passwd file above the bound or of another kind is refused', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'users-'));
+  t.teardown(() => rm(root, { recursive: true }));
+  await mkdir(join(root, 'etc/group'), { recursive: true });
+  const passwd = join(root, 'etc/passwd');
+  await writeFile(passwd, '#'.repeat(USER_FILE_BYTES + 1));
+  await t.throwsAsync(userFiles(hostFiles, root), { ...invalid, message: /users: \/etc\/passwd: .* 1048576 bytes/ });
+  await truncate(passwd, USER_FILE_BYTES);
+  await t.throwsAsync(userFiles(hostFiles, root), { ...invalid, message: /users: \/etc\/group: .*regular file/ });
+  await rmdir(join(root, 'etc/group'));
+  t.deepEqual(await userFiles(hostFiles, root), { passwd: '#'.repeat(USER_FILE_BYTES), group: '' });
+});
 
 test('limits of a new container: swap follows memory, no limit is left out', (t) => {
   const limits = (partial: ResourceLimits, able = true) =>
@@ -375,4 +389,6 @@ test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDe
   await t.throwsAsync(filter(2, path), { message: /defaultAction/ });
   await writeFile(path, '{');
   await t.throwsAsync(filter(2, path), { message: /not valid JSON/ });
+  await truncate(path, 4 * 1024 * 1024 + 1);
+  await t.throwsAsync(filter(2, path), { message: /larger than 4194304 bytes/ });
 });

@@ -1,0 +1,24 @@
+import { messageOf } from '../../../utils/errors.ts';
+import { invalidArgument } from '../../model/errors.ts';
+import type { PlatformFiles } from '../../model/platform-files.ts';
+
+/** Bytes of an image's passwd and group files that are read; parsing holds up the event loop. */
+export const USER_FILE_BYTES = 1024 * 1024;
+
+/**
+ * The texts of /etc/passwd and /etc/group of a root file system; empty where there is none.
+ * @throws CriError INVALID_ARGUMENT for a file above {@link USER_FILE_BYTES}, and for what is no regular file.
+ */
+export async function userFiles(
+  files: Pick<PlatformFiles, 'readInRoot'>,
+  rootfs: string,
+): Promise<{ passwd: string; group: string }> {
+  const read = async (path: string) => {
+    try {
+      return (await files.readInRoot(rootfs, path, USER_FILE_BYTES))?.toString('utf8') ?? '';
+    } catch (error) {
+      throw invalidArgument("the image's users", messageOf(error));
+    }
+  };
+  return { passwd: await read('/etc/passwd'), group: await read('/etc/group') };
+}
