@@ -19,14 +19,16 @@ import { HostFiles } from './host/platform/host-files.ts';
 import { DiskReserve } from './core/lifecycle/records/disk-reserve.ts';
 import { cgroupDriver } from './host/systemd.ts';
 import { HostPodDirectories } from './host/platform/pod-directories.ts';
+import { HostRootfsMounts } from './host/platform/rootfs-mounts.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
 import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
+import { rootfsProblem } from './core/lifecycle/rootfs-trial.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
 import { ROOT, STATE } from './core/state-layout.ts';
-import { isErrno, messageOf } from './utils/errors.ts';
+import { messageOf } from './utils/errors.ts';
 import type { ImageRegistry } from './core/model/image.ts';
 import type { Logger, RootLogger } from './core/model/logger.ts';
 import { parseUlimit } from './core/model/rlimits.ts';
@@ -117,22 +119,13 @@ async function tryRootfs(
   { backends, config, logger }: Pick<Services, 'backends' | 'config' | 'logger'>,
   readiness: HostReadiness,
 ): Promise<void> {
-  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) {
-    try {
-      await store.prepare('trial', undefined);
-      await store.remove('trial');
-    } catch (error) {
-      // A full or read-only disk may be writable again later.
-      if (isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS')) return;
-      const message =
-        `cannot make a root filesystem in ${config.root}: ${messageOf(error)}; root must be on a filesystem that can ` +
-        `be the upper layer of ${store.name}, such as ext4, xfs or tmpfs, not on overlayfs`;
-      logger.error('Container creation unavailable', { problem: message });
-      readiness.report({ reason: 'RootfsUnavailable', message });
-    }
+  for (const backend of new Map(backends.map((each) => [each.rootfs, each])).values()) {
+    const message = await rootfsProblem(backend, config.root);
+    if (message === undefined) continue;
+    logger.error('Container creation unavailable', { problem: message });
+    readiness.report({ reason: 'RootfsUnavailable', message });
   }
 }
-
 /** Reconciles the pods and networks of an earlier server in the background. */
 function settle({ pods }: Pick<Services, 'pods'>, logger: Logger): { readonly isDone: boolean } {
   const progress = { isDone: false };
@@ -216,6 +209,7 @@ export async function build(
   const records = { root: config.root, state: config.state, reserve: new DiskReserve(config.root) };
   await records.reserve.fill();
   const rootfs = new OverlayStore({ root: join(config.root, ROOT.overlay), logger });
+  const mounts = new HostRootfsMounts(join(config.state, STATE.rootfs));
   const images = new ImageService({
     records,
     files: imageFiles({
@@ -232,6 +226,7 @@ export async function build(
       }),
     ],
     store: rootfs,
+    mounts,
     clock,
     logger,
     defaultRegistry: config.images.default_registry,
@@ -257,7 +252,8 @@ export async function build(
     facts: host,
     apparmor: new KernelAppArmor({ logger }),
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
-    userNamespaces: new HostUserNamespaces(rootfs, [config.root, config.state]),
+    userNamespaces: new HostUserNamespaces({ store: rootfs, mounts, directories: [config.root, config.state] }),
+    rootfs: mounts,
     files: new HostFiles(config.runtime.absent_mount_sources_to_reject),
     podDirectories: new HostPodDirectories(join(config.state, STATE.sandboxes)),
     volumes: new VolumeDirectories(join(config.root, ROOT.volumes), (error) => {

@@ -27,6 +27,8 @@ export const STATE = {
   records: 'records',
   /** Files of pods: hosts, resolv.conf, /dev/shm. */
   sandboxes: 'sandboxes',
+  /** Mount points of root filesystems. */
+  rootfs: 'rootfs',
   runner: 'runner',
   lxc: 'lxc',
   crunSandboxes: 'crun-sandboxes',
@@ -71,6 +73,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
 export const STATE_PARTS: readonly OwnPart[] = [
   { path: STATE.records },
   { path: STATE.sandboxes, own: BY_ID },
+  { path: STATE.rootfs, own: BY_ID },
   { path: `${STATE.runner}/containers`, own: BY_ID },
   { path: STATE.runner },
   { path: STATE.lxc, own: BY_ID },

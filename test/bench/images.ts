@@ -16,7 +16,7 @@ import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { imageFilesBelow } from '../lib/image-files.ts';
 import { recordsBelow } from '../lib/records-place.ts';
 import { startRegistry } from '../fixtures/registry.ts';
-import { newStore, silent } from '../integration/images-fixture.ts';
+import { mountsOf, newStore, silent } from '../integration/images-fixture.ts';
 import { findContainerd, median, startContainerd } from './contenders.ts';
 import type { Containerd } from './contenders.ts';
 
@@ -46,6 +46,7 @@ const ours: Contender = {
       files: imageFilesBelow(folder),
       sources: [registry, archives],
       store,
+      mounts: mountsOf(store),
       clock: systemClock,
       logger: silent,
     });

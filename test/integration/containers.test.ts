@@ -221,7 +221,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
     if (handler === 'crun') await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image }));
     t.is(await layers(), layersBefore + 1);
     await server.end('SIGKILL');
-    const view = join(server.folder, 'root', 'overlay', 'containers', `${id}.1`, 'merged');
+    const view = join(server.folder, 'state', 'rootfs', `${id}.1`, 'root');
     await run('umount', ['--', view]);
     await server.start();
     t.is(await readFile(join(view, 'model', 'weights'), 'utf8'), 'heavy');

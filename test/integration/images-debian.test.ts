@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { openTar } from '../../src/host/processes/decompress.ts';
 import { run } from '../../src/host/processes/run.ts';
-import { isSandboxed, newStore, temporary } from './images-fixture.ts';
+import { isSandboxed, mountCopy, newStore, removeCopy, temporary } from './images-fixture.ts';
 
 const cache = process.env['PROXMOX_LXCRI_CACHE'] ?? '/var/cache/proxmox-lxcri-test';
 const archives = ['bookworm', 'trixie'].map((suite) => join(cache, 'quickstart', `${suite}.tar.zst`));
@@ -39,7 +39,7 @@ test(`A Debian root is the same as GNU tar makes it${reason}`, async (t) => {
   const diffId = `sha256:${hash.digest('hex')}`;
   const store = await newStore(join(folder, 'store'));
   await store.applyLayer({ parent: undefined, chainId: diffId, diffId, blob: archive! });
-  const { path: ours } = await store.prepare('c1', diffId);
+  const ours = await mountCopy(store, 'c1', diffId);
 
   const theirs = join(folder, 'theirs');
   await mkdir(theirs);
@@ -50,5 +50,5 @@ test(`A Debian root is the same as GNU tar makes it${reason}`, async (t) => {
   t.true(expected.length > 5000, `${expected.length} entries`);
   t.deepEqual(await facts(ours), expected);
   t.is(await digest(ours), await digest(theirs));
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
 });

@@ -8,7 +8,7 @@ import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { imageFilesBelow } from '../lib/image-files.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
-import { isSandboxed, newService, skopeo, temporary, writeLayout } from './images-fixture.ts';
+import { isSandboxed, mountCopy, newService, removeCopy, skopeo, temporary, writeLayout } from './images-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
@@ -42,9 +42,9 @@ test('Tarballs of root file systems become images, however they are compressed',
     const [id] = await images.import(path);
     t.like(images.status(reference), { id, repoTags: [reference] }, name);
     t.deepEqual(images.status(reference)?.config.config.Cmd, ['/sbin/init']);
-    const { path: mounted } = await store.prepare('c1', images.status(reference)?.chainId);
+    const mounted = await mountCopy(store, 'c1', images.status(reference)?.chainId);
     t.is(await readFile(join(mounted, 'etc/hostname'), 'utf8'), name);
-    await store.remove('c1');
+    await removeCopy(store, 'c1');
     await writeFile(path, (await readFile(path)).subarray(0, 100));
     const error = await t.throwsAsync(images.import(path), { instanceOf: CriError }, name);
     t.is(error?.code, StatusCode.INVALID_ARGUMENT);
@@ -98,12 +98,12 @@ test('An exported image is read by others and comes back as it was', async (t) =
         },
       )
     ).stdout;
-  const one = await store.prepare('c1', before?.chainId);
-  const two = await secondStore.prepare('c1', after?.chainId);
-  t.is(await listing(two.path), await listing(one.path));
-  t.deepEqual((await readdir(two.path)).sort(), ['app', 'etc', 'ping']);
-  await store.remove('c1');
-  await secondStore.remove('c1');
+  const one = await mountCopy(store, 'c1', before?.chainId);
+  const two = await mountCopy(secondStore, 'c1', after?.chainId);
+  t.is(await listing(two), await listing(one));
+  t.deepEqual((await readdir(two)).sort(), ['app', 'etc', 'ping']);
+  await removeCopy(store, 'c1');
+  await removeCopy(secondStore, 'c1');
 });
 
 test('Pruning leaves pinned and used images', async (t) => {

@@ -6,10 +6,13 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { chainIds } from '../../src/core/lifecycle/images/image-config.ts';
 import { ImageService, type ImageServiceOptions } from '../../src/core/lifecycle/images/image-service.ts';
+import { mountRootfs, removeRootfs } from '../../src/core/lifecycle/rootfs-place.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
+import type { RootfsOptions } from '../../src/core/model/rootfs.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
 import { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
+import { HostRootfsMounts } from '../../src/host/platform/rootfs-mounts.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { removeTree } from '../../src/host/trees/remove-tree.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
@@ -35,10 +38,27 @@ export async function temporary(t: ExecutionContext): Promise<string> {
   return folder;
 }
 
+const mounters = new WeakMap<OverlayStore, HostRootfsMounts>();
+
 export async function newStore(root: string): Promise<OverlayStore> {
   const store = new OverlayStore({ root, logger: silent });
-  await store.recover(new Set());
+  mounters.set(store, new HostRootfsMounts(join(root, 'mounts')));
+  await store.recover();
   return store;
+}
+
+/** What mounts the root filesystems of a store of {@link newStore}. */
+export function mountsOf(store: OverlayStore): HostRootfsMounts {
+  return mounters.get(store)!;
+}
+
+/** Prepares and mounts a root filesystem; returns its path. */
+export function mountCopy(store: OverlayStore, id: string, chainId?: string, options?: RootfsOptions): Promise<string> {
+  return mountRootfs({ store, mounts: mountsOf(store) }, id, chainId, options);
+}
+
+export function removeCopy(store: OverlayStore, id: string): Promise<void> {
+  return removeRootfs({ store, mounts: mountsOf(store) }, id);
 }
 
 /** Applies these archives, each on the one before. Returns their chain ids. */
@@ -83,6 +103,7 @@ export async function newService(
     files: imageFilesBelow(root),
     sources: [registry, archives],
     store,
+    mounts: mountsOf(store),
     clock: systemClock,
     logger,
     ...more,

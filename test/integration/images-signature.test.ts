@@ -7,7 +7,16 @@ import { readVerdict } from '../../src/integrations/oci/signature/policy.ts';
 import { SignedRegistry, type SignedRegistryOptions } from '../../src/integrations/oci/signature/signed-registry.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
-import { isSandboxed, newService, silent, startRegistry, temporary, writeLayout } from './images-fixture.ts';
+import {
+  isSandboxed,
+  mountCopy,
+  newService,
+  removeCopy,
+  silent,
+  startRegistry,
+  temporary,
+  writeLayout,
+} from './images-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
@@ -116,9 +125,9 @@ test('Signed images are pulled, unsigned and wrongly signed ones are not, and no
   const { images, store: rootfs } = await newService(t, root, {}, { sources: [registry] });
   const id = await images.pull(`${host}/good:v1`);
   t.is(id, image.configDigest);
-  const { path } = await rootfs.prepare('c1', images.status(id)?.chainId);
+  const path = await mountCopy(rootfs, 'c1', images.status(id)?.chainId);
   t.is(await readFile(join(path, 'signed'), 'utf8'), 'yes');
-  await rootfs.remove('c1');
+  await removeCopy(rootfs, 'c1');
   await refusal(t, images.pull(`${host}/bad:v1`));
   await refusal(t, images.pull(`${host}/plain:v1`));
   t.regex(await refusal(t, images.pull('elsewhere.invalid/x')), /is rejected by/);

@@ -13,7 +13,17 @@ import { eventually } from '../lib/eventually.ts';
 import { isMounted, mountPointsBelow } from '../lib/mounts.ts';
 import { hostileEntries } from '../unit/integrations/overlayfs/hostile.ts';
 import { makeDeep } from '../unit/host/trees/deep-tree.ts';
-import { applyAll, isSandboxed, layers, newStore, temporary, withBlob } from './images-fixture.ts';
+import {
+  applyAll,
+  isSandboxed,
+  layers,
+  mountCopy,
+  mountsOf,
+  newStore,
+  removeCopy,
+  temporary,
+  withBlob,
+} from './images-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
@@ -51,7 +61,7 @@ test('Whiteouts, opaque folders and replacements show in the mounted file system
       ],
     ),
   );
-  const { path } = await store.prepare('c1', chain[1]);
+  const path = await mountCopy(store, 'c1', chain[1]);
   t.deepEqual((await readdir(path)).sort(), ['etc', 'link', 'opaque', 'replaced']);
   t.deepEqual((await readdir(join(path, 'etc'))).sort(), ['kept']);
   t.deepEqual(await readdir(join(path, 'opaque')), ['three']);
@@ -59,16 +69,16 @@ test('Whiteouts, opaque folders and replacements show in the mounted file system
   t.is(await readFile(join(path, 'link/inside'), 'utf8'), 'i');
   t.like(await lstat(join(path, 'etc')), { uid: 3 });
   t.is((await lstat(join(path, 'etc'))).mode & 0o7777, 0o750);
-  const below = await store.prepare('c2', chain[0]);
-  t.is(await readFile(join(below.path, 'etc/old'), 'utf8'), 'old');
+  const below = await mountCopy(store, 'c2', chain[0]);
+  t.is(await readFile(join(below, 'etc/old'), 'utf8'), 'old');
 
   const cut = await applyAll(
     store,
     layers([{ name: 'a' }], [{ name: '.wh..wh..opq' }, { name: 'b' }], [{ name: 'c' }]),
   );
-  t.deepEqual((await readdir((await store.prepare('c3', cut[2])).path)).sort(), ['b', 'c']);
-  t.deepEqual(await readdir((await store.prepare('c4', undefined)).path), []);
-  for (const id of await store.list()) await store.remove(id);
+  t.deepEqual((await readdir(await mountCopy(store, 'c3', cut[2]))).sort(), ['b', 'c']);
+  t.deepEqual(await readdir(await mountCopy(store, 'c4', undefined)), []);
+  for (const id of await store.list()) await removeCopy(store, id);
 });
 
 test('Owners, modes, times, devices, links and extended attributes come through', async (t) => {
@@ -91,7 +101,7 @@ test('Owners, modes, times, devices, links and extended attributes come through'
       { name: `${'long/'.repeat(40)}name`, body: 'deep' },
     ]),
   );
-  const { path } = await store.prepare('c1', chainId);
+  const path = await mountCopy(store, 'c1', chainId);
   const suid = await lstat(join(path, 'suid'));
   t.is(suid.mode & 0o7777, 0o4755);
   t.like(suid, { uid: 70_000, gid: 70_001, mtimeMs: 1_234_567_890_500, nlink: 2 });
@@ -114,7 +124,7 @@ test('Owners, modes, times, devices, links and extended attributes come through'
   for await (const { entry } of readTar(Readable.from([Buffer.from(stdout, 'base64')], { objectMode: false }))) {
     t.deepEqual(entry.xattrs.get('security.capability'), capability);
   }
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
 });
 
 test('No hostile layer writes outside its folder', async (t) => {
@@ -151,10 +161,10 @@ test('A hundred and twenty layers make one file system', async (t) => {
   const store = await newStore(await temporary(t));
   const many = layers(...Array.from({ length: 120 }, (_, i) => [{ name: `f${i}` }, { name: 'top', body: String(i) }]));
   const chain = await applyAll(store, many);
-  const { path } = await store.prepare('c1', chain.at(-1));
+  const path = await mountCopy(store, 'c1', chain.at(-1));
   t.is((await readdir(path)).length, 121);
   t.is(await readFile(join(path, 'top'), 'utf8'), '119');
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
 });
 
 test('A layer that is not what was announced leaves nothing, nor does one that is given up', async (t) => {
@@ -191,11 +201,15 @@ test('Copies are repeatable, counted, and protect their layers until they go', a
   const root = await temporary(t);
   const store = await newStore(root);
   const chain = await applyAll(store, layers([{ name: 'a', body: 'lower' }], [{ name: 'b' }]));
-  const [first, second] = await Promise.all([store.prepare('c1', chain[1]), store.prepare('c1', chain[1])]);
-  t.deepEqual(first, second);
+  const prepared = await Promise.all([store.prepare('c1', chain[1]), store.prepare('c1', chain[1])]);
+  t.deepEqual(prepared[0], prepared[1]);
+  t.deepEqual(await store.get('c1'), prepared[0]);
+  t.is(await store.get('c2'), undefined);
+  const [first, second] = await Promise.all([mountCopy(store, 'c1', chain[1]), mountCopy(store, 'c1', chain[1])]);
+  t.is(first, second);
   t.deepEqual(await store.usage('c1'), { bytes: 0n, inodes: 0n });
-  await writeFile(join(first.path, 'big'), Buffer.alloc(1_000_000, 1));
-  await run('ln', [join(first.path, 'big'), join(first.path, 'same')]);
+  await writeFile(join(first, 'big'), Buffer.alloc(1_000_000, 1));
+  await run('ln', [join(first, 'big'), join(first, 'same')]);
   const usage = await store.usage('c1');
   t.is(usage?.inodes, 1n);
   t.true(usage!.bytes >= 1_000_000n && usage!.bytes < 1_100_000n, String(usage?.bytes));
@@ -219,8 +233,8 @@ test('Copies are repeatable, counted, and protect their layers until they go', a
   );
   t.is((await t.throwsAsync(store.prepare('c3', sha256('?')), { instanceOf: CriError }))?.code, StatusCode.NOT_FOUND);
   // A process that still looks at it cannot keep a container from going.
-  await Promise.all([store.remove('c1'), store.remove('c1'), store.remove('never')]);
-  t.false(await isMounted(first.path));
+  await Promise.all([removeCopy(store, 'c1'), removeCopy(store, 'c1'), removeCopy(store, 'never')]);
+  t.false(await isMounted(first));
   t.deepEqual(await store.list(), []);
   await store.removeLayer(chain[1]!);
   await store.removeLayer(chain[1]!);
@@ -229,11 +243,11 @@ test('Copies are repeatable, counted, and protect their layers until they go', a
   t.deepEqual(await readdir(join(root, 'l')), []);
 });
 
-test('After a reboot copies are mounted again with what was written; half-made things go', async (t) => {
+test('After a reboot a copy has what was written; half-made things go', async (t) => {
   const root = await temporary(t);
   const before = await newStore(root);
   const [chainId] = await applyAll(before, layers([{ name: 'a' }]));
-  const { path } = await before.prepare('kept', chainId);
+  const path = await mountCopy(before, 'kept', chainId);
   await before.prepare('other', chainId);
   await writeFile(join(path, 'written'), 'x');
   await run('umount', ['--', path]);
@@ -241,34 +255,34 @@ test('After a reboot copies are mounted again with what was written; half-made t
   await mkdir(join(root, 'tmp/layer-half/fs'), { recursive: true });
   await mkdir(join(root, 'layers', 'f'.repeat(64), 'fs'), { recursive: true });
   await run('rm', ['-r', join(root, 'l')]);
-  // A mount that a killed server was still trying out.
-  await mkdir(join(root, 'tmp/trial/merged'), { recursive: true });
-  await run('mount', ['-t', 'tmpfs', 'trial', join(root, 'tmp/trial/merged')]);
-  t.teardown(() => run('umount', ['--', join(root, 'tmp/trial/merged')]).catch(() => undefined));
   const after = await newStore(root);
-  await after.recover(new Set(['kept', 'missing']));
+  const mounts = mountsOf(after);
+  t.deepEqual(await mounts.list(), [{ id: 'kept', isMounted: false }]);
+  t.is(await mounts.mount('kept', (await after.get('kept'))!), path);
+  t.deepEqual(await mounts.list(), [{ id: 'kept', isMounted: true }]);
   t.is(await readFile(join(path, 'written'), 'utf8'), 'x');
   t.true(await isMounted(path));
   t.deepEqual(await readdir(join(root, 'tmp')), []);
   t.deepEqual((await after.list()).sort(), ['kept', 'other']);
   t.deepEqual(await after.listLayers(), [chainId]);
   t.deepEqual(await readdir(join(root, 'layers')), [chainId!.slice(7)]);
-  await after.remove('kept');
-  await after.remove('other');
+  await removeCopy(after, 'kept');
+  await removeCopy(after, 'other');
   await after.removeLayer(chainId!);
 });
 
-test('A store that is reached through a link mounts, finds and unmounts its copies', async (t) => {
+test('Root filesystems below a link are mounted, found and unmounted', async (t) => {
   const folder = await temporary(t);
   await mkdir(join(folder, 'real'));
   await symlink('real', join(folder, 'link'));
   const store = await newStore(join(folder, 'link'));
   for (let turn = 0; turn < 2; turn++) {
-    const { path } = await store.prepare('copy', undefined);
+    const path = await mountCopy(store, 'copy', undefined);
     t.true(await isMounted(await realpath(path)));
   }
+  t.deepEqual(await mountsOf(store).list(), [{ id: 'copy', isMounted: true }]);
   t.is((await mountPointsBelow(folder)).length, 1);
-  await store.remove('copy');
+  await removeCopy(store, 'copy');
   t.deepEqual(await mountPointsBelow(folder), []);
 });
 
@@ -276,19 +290,19 @@ test('Paths longer than the kernel takes keep nothing from being counted, remove
   const root = await temporary(t);
   const store = await newStore(root);
   const [chainId] = await applyAll(store, layers([{ name: 'a' }]));
-  const { path } = await store.prepare('deep', chainId);
+  const path = await mountCopy(store, 'deep', chainId);
   await makeDeep(path);
   await store.prepare('damaged', chainId);
   await writeFile(join(root, 'containers/damaged/rootfs.json'), '{');
   t.is((await store.usage('deep'))?.inodes, 201n);
-  await store.remove('deep');
+  await removeCopy(store, 'deep');
   t.deepEqual(await store.list(), ['damaged']);
 
   // What a killed server has left half done.
   for (const name of ['tmp/layer-half/fs', 'containers/half/upper', 'removed/left']) await makeDeep(join(root, name));
   await makeDeep(join(root, 'layers', 'f'.repeat(64), 'fs'));
   const after = await newStore(root);
-  await after.recover(new Set(['damaged']));
+  await after.recover();
   await Promise.all([store.emptied(), after.emptied()]);
   t.deepEqual(await after.list(), ['damaged']);
   t.deepEqual(await after.listLayers(), [chainId]);
@@ -318,14 +332,14 @@ test('No whiteout shows in a directory that is in one layer alone', async (t) =>
       [{ name: 'o/b/.wh.x' }, { name: 'o/b/z' }],
     ),
   );
-  const { path } = await store.prepare('c1', chain[2]);
+  const path = await mountCopy(store, 'c1', chain[2]);
   const { stdout } = await run('find', [path, '-mindepth', '1', '-printf', '%P %y\n']);
   t.deepEqual(stdout.trim().split('\n').sort(), ['a d', 'a/z f', 'm d', 'o d', 'o/b d', 'o/b/z f']);
-  const first = await store.prepare('c2', chain[1]);
-  t.deepEqual(await readdir(join(first.path, 'm')), []);
+  const first = await mountCopy(store, 'c2', chain[1]);
+  t.deepEqual(await readdir(join(first, 'm')), []);
   const alone = await applyAll(store, layers([{ name: '.wh.x' }, { name: 'd/.wh.x' }, { name: 'd/y' }]));
-  t.deepEqual((await readdir((await store.prepare('c3', alone[0])).path)).sort(), ['d']);
-  for (const id of await store.list()) await store.remove(id);
+  t.deepEqual((await readdir(await mountCopy(store, 'c3', alone[0]))).sort(), ['d']);
+  for (const id of await store.list()) await removeCopy(store, id);
 });
 
 test('A damaged layer is not taken from under a container; one of a newer version refuses the start', async (t) => {
@@ -333,7 +347,7 @@ test('A damaged layer is not taken from under a container; one of a newer versio
   const store = await newStore(root);
   const tars = layers([{ name: 'a', body: 'content' }]);
   const [chainId] = await applyAll(store, tars);
-  const { path } = await store.prepare('c1', chainId);
+  const path = await mountCopy(store, 'c1', chainId);
   const file = join(root, 'layers', chainId!.slice(7), 'layer.json');
   const good = await readFile(file, 'utf8');
   await writeFile(file, good.replace(/"format": 1/, '"format": 2'));
@@ -347,7 +361,7 @@ test('A damaged layer is not taken from under a container; one of a newer versio
   t.is(await readFile(join(path, 'a'), 'utf8'), 'content');
   t.deepEqual(await after.listLayers(), []);
   t.deepEqual(await applyAll(after, tars), [chainId]);
-  await after.remove('c1');
+  await removeCopy(after, 'c1');
   const last = await newStore(root);
   await last.emptied();
   t.deepEqual(await readdir(join(root, 'layers')), [chainId!.slice(7)]);

@@ -6,7 +6,7 @@ import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { imageFilesBelow } from '../lib/image-files.ts';
 import { recordsBelow } from '../lib/records-place.ts';
-import { newStore, silent } from './images-fixture.ts';
+import { mountsOf, newStore, silent } from './images-fixture.ts';
 
 const [, , root = '', image = ''] = process.argv;
 const store = await newStore(join(root, 'overlay'));
@@ -15,6 +15,7 @@ const images = new ImageService({
   files: imageFilesBelow(root),
   sources: [new RegistryClient({ logger: silent }), new ArchiveReader({ temporary: join(root, 'import') })],
   store,
+  mounts: mountsOf(store),
   clock: systemClock,
   logger: silent,
 });

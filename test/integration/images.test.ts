@@ -8,7 +8,16 @@ import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { serve } from '../unit/integrations/oci/scripted-server.ts';
-import { isSandboxed, newService, skopeo, startRegistry, temporary, writeLayout } from './images-fixture.ts';
+import {
+  isSandboxed,
+  mountCopy,
+  newService,
+  removeCopy,
+  skopeo,
+  startRegistry,
+  temporary,
+  writeLayout,
+} from './images-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
@@ -45,7 +54,7 @@ test('Images of a real registry are pulled by tag and digest, shown, used and re
   });
   t.is(await images.pull(`${host}/team/one@${image.manifestDigest}`), id);
   const dockerId = await images.pull(`${host}/team/docker:v1`);
-  const { path } = await store.prepare('c1', images.status(dockerId)?.chainId);
+  const path = await mountCopy(store, 'c1', images.status(dockerId)?.chainId);
   t.is(await readFile(join(path, 'app/one'), 'utf8'), 'one');
   t.is((await store.listLayers()).length, 2);
   t.true((await images.fsInfo()).usedBytes > 0n);
@@ -54,7 +63,7 @@ test('Images of a real registry are pulled by tag and digest, shown, used and re
   t.deepEqual(images.list(), []);
   t.is((await store.listLayers()).length, 2);
   t.is(await readFile(join(path, 'etc/passwd'), 'utf8'), 'root:x:0:0::/:/bin/sh\n');
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
   await images.collect();
   t.deepEqual(await store.listLayers(), []);
   t.deepEqual(await leftovers(root), []);
@@ -110,9 +119,9 @@ test('zstd layers of several frames, as zstd:chunked has them, are applied whole
   const server = await serve(t, image);
   const { images, store } = await newService(t, join(folder, 'data'));
   const id = await images.pull(`${server.host}/z:v1`);
-  const { path } = await store.prepare('c1', images.status(id)?.chainId);
+  const path = await mountCopy(store, 'c1', images.status(id)?.chainId);
   t.is(await readFile(join(path, 'last'), 'utf8'), 'last');
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
   const broken = buildImage([tar, base], {
     compress: (data) => (data === base ? frames(data).subarray(0, -30) : frames(data)),
     mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd',
@@ -180,9 +189,9 @@ test('Archives of skopeo and layouts are imported under their names', async (t) 
   const [ociId] = await images.import(`${oci}.gz`, { ref: 'given.io/name:v4' });
   t.is(images.status('given.io/name:v4')?.id, ociId);
   t.is(images.status('r.io/oci:v3'), undefined);
-  const { path } = await store.prepare('c1', images.status(dockerId!)?.chainId);
+  const path = await mountCopy(store, 'c1', images.status(dockerId!)?.chainId);
   t.is(await readFile(join(path, 'app/archived'), 'utf8'), 'archived');
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
   t.deepEqual(await leftovers(root), []);
 });
 
@@ -245,8 +254,8 @@ test('An image of the size of real ones is pulled while the event loop stays fre
   const id = await images.pull(`${server.host}/big:v1`);
   clearInterval(timer);
   t.true(ticks > 3, 'timers ran while layers were applied');
-  const { path } = await store.prepare('c1', images.status(id)?.chainId);
+  const path = await mountCopy(store, 'c1', images.status(id)?.chainId);
   const { stdout } = await run('sh', ['-c', 'find "$1" -type f | wc -l', '-', path]);
   t.is(stdout.trim(), '4000');
-  await store.remove('c1');
+  await removeCopy(store, 'c1');
 });

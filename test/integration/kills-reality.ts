@@ -38,6 +38,9 @@ export async function contradictions(
   }
   const known = new Set(containers.map(({ id }) => id));
   for (const id of monitors.keys()) if (!known.has(id)) found.push(`monitor of the unknown container ${id}`);
+  for (const id of await names(join(server.folder, 'state/rootfs'))) {
+    if (!known.has(id)) found.push(`mount point of the unknown container ${id}`);
+  }
   for (const id of await names(join(server.folder, 'root/overlay/containers'))) {
     if (!known.has(id)) found.push(`root file system of the unknown container ${id}`);
   }

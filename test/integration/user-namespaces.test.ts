@@ -85,7 +85,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is(await ownerOf(upper(server, id, 'd')), '7:8');
     t.is(await ownerOf(upper(server, id, 'data/file')), '9:33');
     t.is(await told(server, id, 'cat /home/user/mail'), 'of the image\nmore');
-    const merged = join(server.folder, 'root/overlay/containers', id, 'merged');
+    const merged = join(server.folder, 'state/rootfs', id, 'root');
     t.is(await ownerOf(join(merged, 'new')), '200000:200000', 'the host sees who it is');
     await t.throwsAsync(run('setpriv', ['--reuid=300000', '--regid=300000', '--clear-groups', 'ls', merged]));
     t.is(await server.output('mapped', 'a'), 'to stdout\n');

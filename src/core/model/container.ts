@@ -27,6 +27,8 @@ export interface ContainerRecord {
   imageId: string;
   /** A repository digest of the image, or its id without one. */
   imageRef: string;
+  /** Name of the store of its root filesystem and image volumes; absent in records of versions that had one store. */
+  rootfsStore?: string;
   /** Its image volumes; absent without any. */
   mountedImages?: MountedImage[];
   phase: ContainerPhase;

@@ -4,6 +4,7 @@ import type { HostFacts } from './host-facts.ts';
 import type { PlatformFiles } from './platform-files.ts';
 import type { PodDirectories } from './pod-directories.ts';
 import type { DeclaredVolumes } from './declared-volumes.ts';
+import type { RootfsMounts } from './rootfs-mounts.ts';
 
 /** Support for user namespaces of pods. */
 export interface UserNamespaces {
@@ -17,6 +18,7 @@ export interface Platform {
   readonly apparmor: AppArmor;
   readonly devices: DeviceRegistry;
   readonly userNamespaces: UserNamespaces;
+  readonly rootfs: RootfsMounts;
   readonly files: PlatformFiles;
   readonly podDirectories: PodDirectories;
   readonly volumes: DeclaredVolumes;

@@ -18,25 +18,50 @@ export interface LayerApply {
   signal?: AbortSignal | undefined;
 }
 
-/** A container's writable root filesystem, mounted. */
-export interface Rootfs {
-  /** Mount point, absolute. */
-  path: string;
+/** One mount of a root filesystem. */
+export interface RootfsMount {
+  /** Filesystem type, such as overlay (mount(8), -t). */
+  type: string;
+  source: string;
+  /** Mount options, those of the filesystem among them: `ro`, `lowerdir=a:b`. */
+  options: readonly string[];
+  /** Where it is mounted, relative to the root filesystem; "": its root. */
+  target: string;
+  /** Absolute directory to which relative paths in `options` are relative. */
+  directory?: string;
+  /** Where the root filesystem has {@link Rootfs.ids}: the directory, at or above `directory`, that is mapped. */
+  mappedDirectory?: string;
+}
+
+/**
+ * A root filesystem to be mounted by the kernel that runs the container: mounts in their order, or a block device with the
+ * type of its filesystem (mount(8), -t) and the options to mount it with.
+ */
+export type Rootfs = (
+  { mounts: readonly RootfsMount[] } | { blockDevice: string; fsType: string; options?: readonly string[] }
+) & {
+  /** The user namespace of its user, whose ids own the mounted files like the host's ids in the store. */
+  ids?: IdRange;
+};
+
+/** Id of a root filesystem for a trial: named like a container's, so that a start removes what a killed server left. */
+export function trialId(purpose: string): string {
+  return `${'0'.repeat(64)}.${purpose}`;
 }
 
 export interface RootfsOptions {
   /** A read-only view. */
   readonly?: boolean;
-  /** The user namespace of its user, whose ids own the files like the host's ids in the store. */
   ids?: IdRange | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
- * Stores image layers as a chain of snapshots and provides containers with clones and views of them.
+ * Stores image layers as a chain of snapshots and provides containers with clones and views of them, which it does not mount.
  * Every call may be repeated; `recover` removes the leftovers of a killed process.
  */
 export interface RootfsStore {
-  /** overlayfs, zfs. */
+  /** overlayfs, zfs. Records of containers hold it: each store of a server has a name of its own, which never changes. */
   readonly name: string;
 
   hasLayer(chainId: string): Promise<boolean>;
@@ -54,15 +79,17 @@ export interface RootfsStore {
   removeLayer(chainId: string): Promise<void>;
 
   /**
-   * A clone of the snapshot `chainId` (undefined: empty), mounted and writable unless `options` request a view. A repeated call
-   * returns the same one.
+   * A clone of the snapshot `chainId` (undefined: empty), writable unless `options` request a view. A repeated call returns the
+   * same one. {@link RootfsMounts} mounts it.
+   * @throws CriError NOT_FOUND when a layer is missing, INVALID_ARGUMENT for a malformed id or one that exists with other
+   *   options; the signal's reason.
    */
   prepare(id: string, chainId: string | undefined, options?: RootfsOptions): Promise<Rootfs>;
 
-  /** The reason why clones for user namespaces are not supported, with the remedy; undefined when they are. Checked once. */
-  idmapProblem(): Promise<string | undefined>;
+  /** What {@link prepare} returned for this id; undefined when there is none. */
+  get(id: string): Promise<Rootfs | undefined>;
 
-  /** Unmounts and removes a clone; no error when there is none. */
+  /** Removes a clone or view that the caller has unmounted; no error when there is none. */
   remove(id: string): Promise<void>;
 
   /** Ids of the clones and views. */
@@ -74,6 +101,6 @@ export interface RootfsStore {
   /** The total usage of the layers, known without measuring, and a path on their filesystem. */
   fsUsage(): Promise<Usage & { mountpoint: string }>;
 
-  /** Run once at start: removes incomplete layers, remounts the clones in `keep` if needed. */
-  recover(keep: ReadonlySet<string>): Promise<void>;
+  /** Called once at start: removes incomplete layers and clones. */
+  recover(): Promise<void>;
 }

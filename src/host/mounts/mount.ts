@@ -56,20 +56,6 @@ export async function mountTmpfs(target: string, { bytes, inodes, mode, owner }:
   await call([{ do: 'mount', ...what, unlessMounted: true }]);
 }
 
-export interface Overlay {
-  /** overlayfs's own options; relative paths are relative to `cwd`. */
-  options: string;
-  target: string;
-  cwd: string;
-  readonly: boolean;
-}
-
-/** Mounts an overlay; does nothing where something is mounted already. @throws StepError with the kernel's reason. */
-export async function mountOverlay({ options, target, cwd, readonly }: Overlay): Promise<void> {
-  const flags = readonly ? MountFlag.readonly : 0;
-  await call([{ do: 'mount', source: 'overlay', target, type: 'overlay', flags, options, cwd, unlessMounted: true }]);
-}
-
 /**
  * Unmounts `path` lazily, so that a process which still looks at it cannot hold it; no error when nothing is mounted.
  * @throws StepError with the kernel's reason.

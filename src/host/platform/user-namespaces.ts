@@ -1,24 +1,53 @@
+import { stat } from 'node:fs/promises';
 import type { UserNamespaces } from '../../core/model/platform.ts';
+import { trialId } from '../../core/model/rootfs.ts';
 import type { RootfsStore } from '../../core/model/rootfs.ts';
+import type { RootfsMounts } from '../../core/model/rootfs-mounts.ts';
+import { messageOf } from '../../utils/errors.ts';
 import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
+
+const TRIAL = trialId('ids');
+/** Any range will do. */
+const IDS = { hostId: 65_536, size: 65_536 };
+const REMEDY = 'it takes Linux 5.19 and a filesystem such as ext4, xfs or btrfs';
+
+export interface HostUserNamespacesOptions {
+  store: Pick<RootfsStore, 'name' | 'prepare' | 'remove'>;
+  mounts: RootfsMounts;
+  /** Directories of mount points and volumes, which the root of a user namespace must reach. */
+  directories: readonly string[];
+}
 
 /** Whether this host can give pods user namespaces. */
 export class HostUserNamespaces implements UserNamespaces {
-  readonly #rootfs: Pick<RootfsStore, 'idmapProblem'>;
-  readonly #directories: readonly string[];
+  readonly #options: HostUserNamespacesOptions;
+  #trial: Promise<string | undefined> | undefined;
 
-  /** `directories`: where root filesystems and namespaces lie, which the root of a user namespace must reach. */
-  constructor(rootfs: Pick<RootfsStore, 'idmapProblem'>, directories: readonly string[]) {
-    this.#rootfs = rootfs;
-    this.#directories = directories;
+  constructor(options: HostUserNamespacesOptions) {
+    this.#options = options;
   }
 
   async problem(): Promise<string | undefined> {
-    for (const path of this.#directories) {
+    for (const path of this.#options.directories) {
       const closed = await firstClosedDirectory(path);
       if (closed === undefined) continue;
       return `other users cannot enter the directory ${closed}; chmod o+x ${closed}`;
     }
-    return this.#rootfs.idmapProblem();
+    return (this.#trial ??= this.#try());
+  }
+
+  /** Mounts an empty root filesystem with mapped ids and looks whether its owner is mapped. Leaves nothing. */
+  async #try(): Promise<string | undefined> {
+    const { store, mounts } = this.#options;
+    try {
+      const { uid, gid } = await stat(await mounts.mount(TRIAL, await store.prepare(TRIAL, undefined, { ids: IDS })));
+      if (uid === IDS.hostId && gid === IDS.hostId) return undefined;
+      return `root filesystems of ${store.name} do not map ids: ${REMEDY}`;
+    } catch (error) {
+      return `a root filesystem of ${store.name} cannot be mounted with mapped ids (${messageOf(error)}): ${REMEDY}`;
+    } finally {
+      await mounts.unmount(TRIAL);
+      await store.remove(TRIAL);
+    }
   }
 }

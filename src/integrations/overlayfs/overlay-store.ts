@@ -5,13 +5,12 @@ import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { unmountBelow } from '../../host/mounts/mount.ts';
 import { Trash } from '../../host/trees/trash.ts';
 import { toJson } from '../../utils/json.ts';
+import { runLocked } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { run } from '../../host/processes/run.ts';
 import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYER_NAME_BYTES, MAX_LAYERS, MAX_RATIO } from './bounds.ts';
-import { tryIdmappedOverlay } from './idmap-trial.ts';
 import type { LayerLimits } from './layer-filter.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
 import { LayerWorkers } from './layer-workers.ts';
@@ -32,7 +31,7 @@ const DEFAULT_LIMITS: LayerLimits = {
   maxRatio: MAX_RATIO,
 };
 
-/** The rootfs store on overlayfs: a folder a layer, and a mount with an upper folder a copy. */
+/** The rootfs store on overlayfs: a folder a layer, and an upper folder a root filesystem. */
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
   readonly #root: string;
@@ -45,7 +44,6 @@ export class OverlayStore implements RootfsStore {
   /** One key a layer that is being applied; the key "layers" for what changes who builds on whom. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
-  #idmapProblem: Promise<string | undefined> | undefined;
 
   constructor({ root, logger, limits }: OverlayStoreOptions) {
     this.#root = root;
@@ -110,13 +108,12 @@ export class OverlayStore implements RootfsStore {
 
   async prepare(id: string, chainId: string | undefined, options: RootfsOptions = {}): Promise<Rootfs> {
     await this.#load();
-    return this.#locks.run('layers', () => this.#copies.prepare(id, chainId, options));
+    return runLocked(this.#locks, 'layers', options.signal, () => this.#copies.prepare(id, chainId, options));
   }
 
-  idmapProblem(): Promise<string | undefined> {
-    return (this.#idmapProblem ??= mkdir(this.#temporary, { recursive: true, mode: 0o700 }).then(() =>
-      tryIdmappedOverlay(this.#temporary),
-    ));
+  async get(id: string): Promise<Rootfs | undefined> {
+    await this.#load();
+    return this.#copies.get(id);
   }
 
   async remove(id: string): Promise<void> {
@@ -137,10 +134,10 @@ export class OverlayStore implements RootfsStore {
     return { ...add(this.#layers.list()), mountpoint: this.#root };
   }
 
-  async recover(keep: ReadonlySet<string>): Promise<void> {
+  async recover(): Promise<void> {
     await this.#clearTemporary();
     await this.#load();
-    await this.#locks.run('layers', () => this.#copies.recover(keep));
+    await this.#locks.run('layers', () => this.#copies.recover());
   }
 
   /** Resolves when the files of everything removed so far are gone from the disk. */
@@ -152,7 +149,6 @@ export class OverlayStore implements RootfsStore {
   async #clearTemporary(): Promise<void> {
     try {
       await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
-      await unmountBelow(this.#temporary);
       for (const name of await readdir(this.#temporary)) await this.#trash.discard(join(this.#temporary, name));
     } catch (error) {
       this.#logger.error('Cannot clear what an earlier server left half done', {

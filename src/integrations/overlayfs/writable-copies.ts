@@ -1,5 +1,5 @@
-import { chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { invalidArgument } from '../../core/model/errors.ts';
@@ -7,12 +7,11 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Rootfs, RootfsOptions, Usage } from '../../core/model/rootfs.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { isMountPoint, mountOverlay, unmount } from '../../host/mounts/mount.ts';
+import { unmountBelow } from '../../host/mounts/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { diskUsage } from '../../host/trees/disk-usage.ts';
 import type { Trash } from '../../host/trees/trash.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
-import { mountIdmappedOverlay } from './idmapped-overlay.ts';
 import type { LayerIndex } from './layer-index.ts';
 
 /** `rootfs.json` of a copy. It is there before anything that needs undoing. */
@@ -29,7 +28,10 @@ type Copy = z.output<typeof copySchema>;
 /** A file name, and safe between the commas and colons of a mount option. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
-/** Containers' writable file systems: `containers/<id>/{rootfs.json,upper,work,merged}`. The caller serialises changes. */
+/** A lower folder without files. */
+const EMPTY = 'empty';
+
+/** Containers' writable file systems: `containers/<id>/{rootfs.json,upper,work}`. The caller serialises changes. */
 export class WritableCopies {
   readonly #root: string;
   readonly #layers: LayerIndex;
@@ -43,18 +45,19 @@ export class WritableCopies {
     this.#logger = logger;
   }
 
-  /** @throws CriError NOT_FOUND when a layer is missing, INVALID_ARGUMENT for a malformed id. */
-  async prepare(id: string, chainId: string | undefined, { readonly = false, ids }: RootfsOptions): Promise<Rootfs> {
+  /** As RootfsStore.prepare. */
+  async prepare(
+    id: string,
+    chainId: string | undefined,
+    { readonly = false, ids, signal }: RootfsOptions,
+  ): Promise<Rootfs> {
     if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is no plain name`);
-    const folder = this.#folder(id);
-    const path = join(folder, 'merged');
     const existing = await this.#read(id);
     if (existing) {
       if (existing.chainId !== chainId) throw invalidArgument('rootfs id', `${id} exists with another image`);
       if (existing.readonly !== readonly) throw invalidArgument('rootfs id', `${id} exists with another access`);
       if (!isDeepStrictEqual(existing.ids, ids)) throw invalidArgument('rootfs id', `${id} exists with other ids`);
-      await this.#mount(id, existing);
-      return { path };
+      return this.#valueOf(id, existing);
     }
     const copy: Copy = {
       format: 1,
@@ -63,27 +66,35 @@ export class WritableCopies {
       ...(ids !== undefined && { ids }),
     };
     const layers = this.#layers.visible(chainId);
+    const folder = this.#folder(id);
     try {
+      await mkdir(join(this.#root, EMPTY), { recursive: true, mode: 0o755 });
       await mkdir(join(folder, 'upper'), { recursive: true, mode: 0o700 });
       await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
-      await mkdir(path, { recursive: true, mode: 0o700 });
-      if (ids !== undefined) await this.#letIn(folder, ids.hostId);
       // The mounted root shows the upper folder's owner and mode.
       const facts = await describeDirectory(this.#layers.folders(layers), '');
+      signal?.throwIfAborted();
       await setFacts(join(folder, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
       await writeFileAtomic(join(folder, 'rootfs.json'), toJson(copy) + '\n');
-      await this.#mount(id, copy);
-      return { path };
+      return this.#valueOf(id, copy);
     } catch (error) {
       await this.remove(id);
       throw error;
     }
   }
 
-  /** Unmounts the copy and takes it out of sight; its files go in the background. No error when there is none. */
+  /** As RootfsStore.get. */
+  async get(id: string): Promise<Rootfs | undefined> {
+    if (!ID.test(id)) return undefined;
+    const copy = await this.#read(id);
+    return copy && this.#valueOf(id, copy);
+  }
+
+  /** Takes the copy out of sight; its files go in the background. No error when there is none. */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
-    await unmount(join(this.#folder(id), 'merged'));
+    // Earlier versions mounted a copy in its own folder.
+    await unmountBelow(this.#folder(id));
     await this.#trash.discard(this.#folder(id), { patient: true });
   }
 
@@ -106,16 +117,13 @@ export class WritableCopies {
     return false;
   }
 
-  /** Removes copies half made and leaves what is no copy; mounts those in `keep`. What fails for one is reported, and it is left as it is. */
-  async recover(keep: ReadonlySet<string>): Promise<void> {
+  /** Removes copies half made and leaves what is no copy. What fails for one is reported, and it is left as it is. */
+  async recover(): Promise<void> {
     for (const id of await this.list()) {
       try {
-        const copy = await this.#read(id);
-        if (copy === undefined) {
-          if (!(await this.#isForeign(id))) await this.remove(id);
-        } else if (keep.has(id)) await this.#mount(id, copy);
+        if ((await this.#read(id)) === undefined && !(await this.#isForeign(id))) await this.remove(id);
       } catch (error) {
-        this.#logger.error('Cannot recover the root file system of a container', {
+        this.#logger.error('Cannot recover the root filesystem of a container', {
           containerId: id,
           error: messageOf(error),
         });
@@ -123,30 +131,19 @@ export class WritableCopies {
     }
   }
 
-  /** Lets the root of a user namespace, which has no rights over what is not its own, reach the mount point; nobody else. */
-  async #letIn(folder: string, gid: number): Promise<void> {
-    for (const parent of [this.#root, join(this.#root, 'containers')]) await chmod(parent, 0o711);
-    await chown(folder, 0, gid);
-    await chmod(folder, 0o710);
-  }
-
-  /** Does nothing when it is mounted. Paths are relative to the folder of links: the kernel takes one page of options. */
-  async #mount(id: string, { chainId, readonly, ids }: Copy): Promise<void> {
-    const merged = join(this.#folder(id), 'merged');
-    if (await isMountPoint(merged)) return;
+  /** Paths are relative to the folder of links: the kernel takes one page of options. */
+  #valueOf(id: string, { chainId, readonly, ids }: Copy): Rootfs {
     const lower = this.#layers.visible(chainId).map((layer) => layer.link);
-    await mkdir(join(this.#root, 'empty'), { recursive: true, mode: 0o755 });
-    if (lower.length === 0) lower.push('../empty');
     const copy = `../containers/${id}`;
+    if (lower.length === 0) lower.push(`../${EMPTY}`);
     // Without a folder to write to, the kernel wants at least two below.
+    if (readonly) lower.push(`../${EMPTY}`);
     const options = readonly
-      ? `lowerdir=${[...lower, '../empty'].join(':')}`
-      : `lowerdir=${lower.join(':')},upperdir=${copy}/upper,workdir=${copy}/work`;
-    if (ids !== undefined) {
-      const store = { path: this.#root, links: relative(this.#root, this.#layers.links) };
-      return mountIdmappedOverlay(store, { options, target: merged, ids, readonly });
-    }
-    await mountOverlay({ options, target: merged, cwd: this.#layers.links, readonly });
+      ? ['ro', `lowerdir=${lower.join(':')}`]
+      : [`lowerdir=${lower.join(':')}`, `upperdir=${copy}/upper`, `workdir=${copy}/work`];
+    const mount = { type: 'overlay', source: 'overlay', options, target: '', directory: this.#layers.links };
+    if (ids === undefined) return { mounts: [mount] };
+    return { mounts: [{ ...mount, mappedDirectory: this.#root }], ids };
   }
 
   /** Whether somebody else has put it there: it is no folder, or holds what no copy has. */

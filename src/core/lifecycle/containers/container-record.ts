@@ -16,6 +16,7 @@ const stored = z.object({
   request: z.unknown(),
   imageId: text,
   imageRef: text,
+  rootfsStore: text.exactOptional(),
   mountedImages: z.array(z.object({ mount: z.int(), imageId: text })).exactOptional(),
   phase: z.enum(['creating', 'created', 'starting', 'running', 'exited']),
   logPath: text,

@@ -22,13 +22,14 @@ import { findById, lookupById, newId } from '../ids.ts';
 import { limitsUpdate, ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
+import { findPlace, needPlace, removeRootfs } from '../rootfs-place.ts';
 import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import type { StoredContainer } from './container-record.ts';
 import { createContainer } from './create-container.ts';
-import { rootfsIds, unmountImageVolumes } from './image-volumes.ts';
+import { removeImageVolumes } from './image-volumes.ts';
 import { startFailed } from './outcome.ts';
-import { recoverContainer, removeOrphans } from './recover-containers.ts';
+import { mountPointsOnce, recoverContainer, remount, removeOrphans } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import type { Measured } from './writable-usage.ts';
 
@@ -105,7 +106,7 @@ export class ContainerService {
    * Creates a container in a READY pod (CRI CreateContainer) and returns its id. A repeated request returns the existing
    * container. Rolled back when it fails.
    * @param request recorded for its parser; two requests are the same when these are equal.
-   * @param signal ends what may take long: copying what the image has in its volumes, and the OCI runtime.
+   * @param signal ends what may take long: mounting, copying what the image has in its volumes, and the OCI runtime.
    * @throws CriError NOT_FOUND for the pod or the image, FAILED_PRECONDITION, INVALID_ARGUMENT, UNIMPLEMENTED,
    *   ALREADY_EXISTS, UNKNOWN with the runtime's message; the signal's reason.
    */
@@ -204,13 +205,16 @@ export class ContainerService {
   async #remove(record: ContainerRecord): Promise<void> {
     const now = this.#store.get(record.id);
     if (now === undefined) return;
-    const { images } = this.#options;
-    const { runner, rootfs, platform } = this.#backendOf(record);
+    const { images, pods } = this.#options;
+    const backend = this.#backendOf(record);
+    const { runner, platform } = backend;
+    // Before anything is removed: without its store the record must stay.
+    const rootfs = needPlace(now, backend, pods.backends());
     if (now.phase !== 'creating' && now.phase !== 'exited') await this.#kill(now);
     await runner.remove(record.id);
     await platform.volumes.remove(record.id);
-    await unmountImageVolumes(rootfs, record);
-    await rootfs.remove(record.id);
+    await removeImageVolumes(rootfs, record);
+    await removeRootfs(rootfs, record.id);
     this.#usage.forget(record.id);
     await this.#store.delete(record.id);
     this.#store.publish('deleted', record);
@@ -240,8 +244,9 @@ export class ContainerService {
   async #written(id: string): Promise<Usage | undefined> {
     const record = this.#store.get(id);
     if (record === undefined) return undefined;
-    const { rootfs, platform } = this.#backendOf(record);
-    const [layer, volumes] = await Promise.all([rootfs.usage(id), platform.volumes.usage(id)]);
+    const backend = this.#backendOf(record);
+    const place = findPlace(record, backend, this.#options.pods.backends());
+    const [layer, volumes] = await Promise.all([place?.store.usage(id), backend.platform.volumes.usage(id)]);
     if (layer === undefined) return undefined;
     return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
   }
@@ -284,11 +289,10 @@ export class ContainerService {
     });
   }
 
-  /** Loads the records and recovers their root filesystems; called before the images are loaded, which use these. */
+  /** Loads the records and recovers the rootfs stores; called before the images are loaded, which use these. */
   async load(): Promise<void> {
     await this.#store.load();
-    const keep = new Set(this.#store.all().flatMap(rootfsIds));
-    for (const store of new Set(this.#options.pods.backends().map(({ rootfs }) => rootfs))) await store.recover(keep);
+    for (const store of new Set(this.#options.pods.backends().map(({ rootfs }) => rootfs))) await store.recover();
   }
 
   /**
@@ -296,11 +300,14 @@ export class ContainerService {
    * {@link load} and before PodService.recover.
    */
   async recover(): Promise<void> {
+    const points = mountPointsOnce();
     await forEach(this.#store.all(), RECOVERED_AT_ONCE, async (record) => {
       try {
-        await this.#locks.run(record.id, () =>
-          recoverContainer(this.#options, this.#store, record, () => this.#remove(record)),
-        );
+        await this.#locks.run(record.id, async () => {
+          await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
+          const now = this.#store.get(record.id);
+          if (now?.phase === 'created' || now?.phase === 'running') await remount(this.#options, now, points);
+        });
       } catch (error) {
         this.#options.logger.error('Reconciling a container failed', {
           containerId: record.id,

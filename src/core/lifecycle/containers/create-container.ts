@@ -11,17 +11,19 @@ import { ociSpec } from '../oci/spec.ts';
 import { userFiles } from '../oci/user-files.ts';
 import { resolveUser } from '../oci/users.ts';
 import type { ReadyPod } from '../pods/pod-service.ts';
+import { mountRootfs, placeOf, removeRootfs } from '../rootfs-place.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
-import { findMountedImages, mountImageVolumes, unmountImageVolumes } from './image-volumes.ts';
+import { findMountedImages, mountImageVolumes, removeImageVolumes } from './image-volumes.ts';
 import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './log-path.ts';
 
 /**
- * The steps of CreateContainer, each with its undoing registered before it begins: record, root file system, OCI
+ * The steps of CreateContainer, each with its undoing registered before it begins: record, root filesystem, OCI
  * configuration, container.
- * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's message.
+ * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's message; the signal's
+ *   reason.
  */
 export async function createContainer(
   options: ContainerServiceOptions,
@@ -31,7 +33,8 @@ export async function createContainer(
 ): Promise<void> {
   const { clock, pidsLimit, rlimits } = options;
   const { id, pod, spec: asked, request, signal } = wanted;
-  const { runner, rootfs, platform } = pod.backend;
+  const { runner, platform } = pod.backend;
+  const rootfs = placeOf(pod.backend);
   const { facts: host, volumes, files } = platform;
   if (asked.security.selinux !== undefined && host.selinux)
     throw unimplemented('config.linux.security_context.selinux_options: SELinux');
@@ -48,6 +51,7 @@ export async function createContainer(
     request,
     imageId: image.id,
     imageRef: refOf(image),
+    rootfsStore: rootfs.store.name,
     ...(mounted.length > 0 && {
       mountedImages: mounted.map((each) => ({
         mount: each.mount,
@@ -66,13 +70,13 @@ export async function createContainer(
     message: '',
   };
   await store.put(record);
-  undo.add('remove the root file system', () => rootfs.remove(id));
+  undo.add('remove the root filesystem', () => removeRootfs(rootfs, id));
   const { hostname, namespaces } = pod.record.spec;
   const { network, ipc, user: ids } = namespaces;
-  const { path } = await rootfs.prepare(id, image.chainId, { ids });
+  const path = await mountRootfs(rootfs, id, image.chainId, { ids, signal });
   const targets = await mountTargets(files, path, asked.mounts);
-  undo.add('remove the image volumes', () => unmountImageVolumes(rootfs, record));
-  const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids }, mounted);
+  undo.add('remove the image volumes', () => removeImageVolumes(rootfs, record));
+  const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids, signal }, mounted);
   undo.add('remove the volumes', () => volumes.remove(id));
   const declared = await volumes.make(id, path, {
     volumes: image.config.config.Volumes,

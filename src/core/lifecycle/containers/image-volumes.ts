@@ -6,7 +6,8 @@ import { messageOf } from '../../../utils/errors.ts';
 import type { IdRange } from '../../model/id-range.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { PlatformFiles } from '../../model/platform-files.ts';
-import type { RootfsStore } from '../../model/rootfs.ts';
+import { mountRootfs, removeRootfs } from '../rootfs-place.ts';
+import type { RootfsPlace } from '../rootfs-place.ts';
 
 /** What the kubelet looks for at the beginning of the message (cri-api/pkg/errors). */
 const PREFIX = 'ImageVolumeMountFailed';
@@ -26,28 +27,33 @@ export function findMountedImages(
 /**
  * Mounts a read-only view of each image, with the owners of the user namespace `ids`, and finds the sub path in it, links resolved inside the view.
  * @returns the path to mount on this side, by the index of the mount in the request.
- * @throws CriError UNKNOWN with CRI's prefix when an image cannot be mounted or has no such sub path.
+ * @throws CriError UNKNOWN with CRI's prefix when an image cannot be mounted or has no such sub path; the signal's reason.
  */
 export async function mountImageVolumes(
-  { rootfs, files }: { rootfs: RootfsStore; files: PlatformFiles },
-  { containerId, ids }: { containerId: string; ids: IdRange | undefined },
+  { rootfs, files }: { rootfs: RootfsPlace; files: PlatformFiles },
+  { containerId, ids, signal }: { containerId: string; ids: IdRange | undefined; signal: AbortSignal | undefined },
   images: ReturnType<typeof findMountedImages>,
 ): Promise<ReadonlyMap<number, string>> {
   const sources = new Map<number, string>();
   for (const { mount, subPath, image } of images) {
     try {
-      const { path } = await rootfs.prepare(viewId(containerId, mount), image.chainId, { readonly: true, ids });
+      const path = await mountRootfs(rootfs, viewId(containerId, mount), image.chainId, {
+        readonly: true,
+        ids,
+        signal,
+      });
       sources.set(mount, await resolveSubPath(files, path, subPath));
     } catch (error) {
+      signal?.throwIfAborted();
       throw failed(mount, messageOf(error), error);
     }
   }
   return sources;
 }
 
-/** Unmounts the views of a container; no error when there are none. */
-export async function unmountImageVolumes(rootfs: RootfsStore, record: ContainerRecord): Promise<void> {
-  for (const { index } of imageMounts(record.spec.mounts)) await rootfs.remove(viewId(record.id, index));
+/** Unmounts and removes the views of a container; no error when there are none. */
+export async function removeImageVolumes(rootfs: RootfsPlace, record: ContainerRecord): Promise<void> {
+  for (const { index } of imageMounts(record.spec.mounts)) await removeRootfs(rootfs, viewId(record.id, index));
 }
 
 /** Names of everything in the rootfs store that belongs to a container: its own root and its image volumes. */

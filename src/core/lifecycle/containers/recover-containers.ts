@@ -1,8 +1,10 @@
 import type { ContainerRecord } from '../../model/container.ts';
+import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
+import { needPlace } from '../rootfs-place.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
-import { ownerOf } from './image-volumes.ts';
+import { ownerOf, rootfsIds } from './image-volumes.ts';
 import { exited, lost } from './outcome.ts';
 
 /**
@@ -42,6 +44,36 @@ export async function recoverContainer(
   }
 }
 
+/** Ids of the mounted root filesystems, listed once for each platform. */
+export function mountPointsOnce(): (mounts: RootfsMounts) => Promise<ReadonlySet<string>> {
+  const asked = new Map<RootfsMounts, Promise<ReadonlySet<string>>>();
+  const ask = async (mounts: RootfsMounts) =>
+    new Set((await mounts.list()).filter(({ isMounted }) => isMounted).map(({ id }) => id));
+  return (mounts) => {
+    const answer = asked.get(mounts) ?? ask(mounts);
+    asked.set(mounts, answer);
+    return answer;
+  };
+}
+
+/** Mounts the root filesystems of a live container that are not mounted any more. @throws Error, CriError FAILED_PRECONDITION. */
+export async function remount(
+  { pods }: ContainerServiceOptions,
+  record: ContainerRecord,
+  mounted: ReturnType<typeof mountPointsOnce>,
+): Promise<void> {
+  // Mounted by an earlier version, in its own directory in the store.
+  if (record.rootfsStore === undefined) return;
+  const { store, mounts } = needPlace(record, pods.backendOf(record.sandboxId), pods.backends());
+  const present = await mounted(mounts);
+  for (const id of rootfsIds(record)) {
+    if (present.has(id)) continue;
+    const rootfs = await store.get(id);
+    if (rootfs === undefined) throw new Error(`its root filesystem ${id} is not in the store ${store.name}`);
+    await mounts.mount(id, rootfs);
+  }
+}
+
 /** Removes orphaned containers, root filesystems and volumes; failures are logged, and retried at the next start. */
 export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
   const { pods, logger } = options;
@@ -63,6 +95,10 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
   };
   const backends = pods.backends();
   for (const runner of new Set(backends.map((backend) => backend.runner))) await sweep('container', runner);
+  for (const mounts of new Set(backends.map(({ platform }) => platform.rootfs))) {
+    const list = async () => (await mounts.list()).map(({ id }) => id);
+    await sweep('mounted root filesystem', { list, remove: (id) => mounts.unmount(id) });
+  }
   for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root filesystem', store);
   for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) await sweep('volume', volumes);
 }

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { ImageRecord } from '../../model/image.ts';
 import type { ExportedImage, ImageExporter } from '../../model/image-files.ts';
-import type { RootfsStore } from '../../model/rootfs.ts';
+import { mountRootfs, removeRootfs } from '../rootfs-place.ts';
+import type { RootfsPlace } from '../rootfs-place.ts';
 
 const COPY_PREFIX = 'export-';
 
@@ -17,14 +18,14 @@ export function isExportCopy(id: string): boolean {
  */
 export async function exportImage(
   record: ImageRecord,
-  options: { path: string; exporter: ImageExporter; store: RootfsStore; signal: AbortSignal | undefined },
+  options: { path: string; exporter: ImageExporter; rootfs: RootfsPlace; signal: AbortSignal | undefined },
 ): Promise<ExportedImage> {
-  const { path, exporter, store, signal } = options;
+  const { path, exporter, rootfs, signal } = options;
   const copy = `${COPY_PREFIX}${randomUUID()}`;
-  const root = async () => (await store.prepare(copy, record.chainId)).path;
+  const root = () => mountRootfs(rootfs, copy, record.chainId, { signal });
   try {
     return await exporter.write(record, { path, root, signal });
   } finally {
-    await store.remove(copy);
+    await removeRootfs(rootfs, copy);
   }
 }

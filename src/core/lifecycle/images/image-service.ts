@@ -3,14 +3,16 @@ import type { Credentials, ImageRecord, ImageReference, ImageSource, SourceImage
 import type { ExportedImage, ImageFiles } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
+import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
 import { CriError, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
-import { runLocked } from './abortable.ts';
+import { runLocked } from '../../../utils/async/abortable.ts';
 import { ArchiveFolder } from './archive-folder.ts';
 import { ContentStore } from './content-store.ts';
 import { exportImage, isExportCopy } from './export-image.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
+import { removeRootfs } from '../rootfs-place.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
@@ -24,6 +26,8 @@ export interface ImageServiceOptions {
   /** Where images come from, in the order in which they are asked. */
   sources: readonly ImageSource[];
   store: RootfsStore;
+  /** Mounts root filesystems of `store` on this node. */
+  mounts: RootfsMounts;
   clock: Clock;
   logger: Logger;
   /** Registry of names that name none; docker.io unless given. */
@@ -97,11 +101,11 @@ export class ImageService {
    * cannot be removed is reported. @throws what reading the records throws.
    */
   async load(): Promise<void> {
-    const { files, store, logger } = this.#options;
+    const { files, store, mounts, logger } = this.#options;
     await this.#clean('blobs that were being fetched', () => files.blobs.clear());
     await this.#clean('unfinished exports', async () => {
       await files.exporter.clear();
-      for (const id of await store.list()) if (isExportCopy(id)) await store.remove(id);
+      for (const id of await store.list()) if (isExportCopy(id)) await removeRootfs({ store, mounts }, id);
     });
     await this.#catalog.load();
     for (const record of this.#catalog.list()) {
@@ -188,9 +192,9 @@ export class ImageService {
     const record = this.#catalog.find(image);
     if (!record) throw notFound('image', image);
     const hold = this.#unpacker.hold(chainIds(record.config.diffIds));
-    const { files, store } = this.#options;
+    const { files, store, mounts } = this.#options;
     try {
-      return await exportImage(record, { path, exporter: files.exporter, store, signal });
+      return await exportImage(record, { path, exporter: files.exporter, rootfs: { store, mounts }, signal });
     } catch (error) {
       throw fullDisk(error) ?? error;
     } finally {

@@ -2,7 +2,7 @@ import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../model/image.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
-import { abortable, runLocked } from './abortable.ts';
+import { abortable, runLocked } from '../../../utils/async/abortable.ts';
 import { Holds } from './holds.ts';
 import { chainIds } from './image-config.ts';
 import type { LayerFetcher, LayerLease } from './layer-fetcher.ts';

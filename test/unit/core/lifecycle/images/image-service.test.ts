@@ -32,8 +32,8 @@ class MemoryStore implements RootfsStore {
 
   hasLayer = async (chainId: string) => this.layers.has(chainId);
   listLayers = async () => [...this.layers.keys()];
-  prepare = async () => ({ path: '/' });
-  idmapProblem = async () => undefined;
+  prepare = async () => ({ mounts: [] });
+  get = async () => undefined;
   remove = async () => undefined;
   list = async () => [];
   usage = async () => undefined;
@@ -116,6 +116,7 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
       files: imageFilesBelow(root),
       sources: [registry, archives],
       store,
+      mounts: { mount: async () => '/', unmount: async () => undefined, list: async () => [] },
       clock: systemClock,
       logger: silent,
     };

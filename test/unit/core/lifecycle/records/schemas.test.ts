@@ -50,6 +50,7 @@ const container: fc.Arbitrary<ContainerRecord> = fc.record(
     request,
     imageId: text,
     imageRef: text,
+    rootfsStore: text,
     mountedImages: fc.array(fc.record({ mount: fc.nat(), imageId: text })),
     phase: fc.constantFrom('creating' as const, 'created' as const, 'exited' as const),
     logPath: text,

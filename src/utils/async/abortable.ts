@@ -1,4 +1,4 @@
-import type { KeyedLock } from '../../../utils/async/keyed-lock.ts';
+import type { KeyedLock } from './keyed-lock.ts';
 
 /** Settles as `promise` does, or rejects with the signal's reason if that comes first; `promise` goes on by itself then. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
