@@ -25,8 +25,8 @@ need_packages() {
     "${apt[@]}" update || exit
     plan=$("${apt[@]}" --simulate --no-install-recommends install "${missing[@]}") || exit
     if gone=$(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$plan" | sort | paste -sd ' ') && [[ -n $gone ]]; then
-      echo "installing ${missing[*]} would remove $gone: nothing was changed."
-      echo "Provide ${programs[*]:-them} in another way${programs[*]:+ (on Proxmox VE, lxc-start comes with lxc-pve)}, or remove those packages yourself, and call again."
+      echo "installing ${missing[*]} would remove $gone; nothing was changed."
+      echo "Provide ${programs[*]:-them} in another way${programs[*]:+ (on Proxmox VE, lxc-start comes with lxc-pve)}, or remove those packages yourself, and retry."
       exit 1
     fi
     mapfile -t coming < <(sed -n 's/^Inst \([^ ]*\).*/\1/p' <<<"$plan" | sort)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # set by the caller
-# Sourced by deploy/quickstart: what it changes on the host outside its folders, and how each is taken back.
+# Sourced by deploy/quickstart: its changes to the host outside its directories, and their rollback.
 # Uses $data, $run, $bridge and $cgroup of the caller.
 
 # hybrid: true where a cgroup v2 tree stands beside v1 controllers; crun refuses such a host as it is.
@@ -37,7 +37,7 @@ stop_server() {
     server_pid >/dev/null || return 0
     sleep 0.1
   done
-  echo "the server (process $pid) did not end on SIGTERM" >&2
+  echo "the server (process $pid) did not exit on SIGTERM" >&2
   kill -KILL "$pid"
 }
 
@@ -64,11 +64,11 @@ end_processes() {
     done
     sleep 0.1
   done
-  echo "cgroups stay: ${directories[*]}" >&2
+  echo "cgroups not removed: ${directories[*]}" >&2
   return 1
 }
 
-# unmount_all: takes away every mount at or below the two folders, the innermost first.
+# unmount_all: unmounts everything at or below the two directories, the innermost first.
 unmount_all() {
   local target
   while read -r target; do
@@ -79,8 +79,8 @@ unmount_all() {
 # What crun, liblxc, iproute2, iptables and the CNI plugins make for themselves where it is missing.
 tool_files=(/run/crun /run/lxc /run/netns /run/xtables.lock /var/lib/cni)
 
-# note_host: writes down what a later --down puts back: whether packets were forwarded, which CNI chains and files of
-# other tools were there.
+# note_host: records what a later --down restores: whether packets were forwarded, which CNI chains and files of
+# other tools existed.
 note_host() {
   [[ -f $data/before/ip_forward ]] && return
   mkdir -p "$data/before"
@@ -116,7 +116,7 @@ rules_of_portmap() {
   done < <(cni_chains | grep '^nat CNI-HOSTPORT-' | grep -vxFf "$data/before/chains")
 }
 
-# restore_host: removes the bridge and puts back what note_host wrote down.
+# restore_host: removes the bridge and restores what note_host recorded.
 restore_host() {
   local rc=0 rules file
   if ip link show "$bridge" >/dev/null 2>&1; then ip link delete "$bridge" || rc=1; fi
