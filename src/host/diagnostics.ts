@@ -5,9 +5,8 @@ import type { Logger } from '../core/model/logger.ts';
 import { messageOf } from '../utils/errors.ts';
 
 /**
- * Has SIGUSR2 write a diagnostic report (stacks, handles, memory; no environment, and no address is looked up) and a heap
- * snapshot, which holds whatever the process holds, into `directory`: mode 0600 in a directory of mode 0700, the newest of
- * each kind alone. SIGUSR1 would open a debugger; `--disable-sigusr1` blocks it, for Node.js's own listeners as well.
+ * Writes, on SIGUSR2, a diagnostic report (stacks, handles, memory; no environment, no address lookups) and a heap snapshot,
+ * which contains all data of the process, to `directory`: mode 0600 in a directory of mode 0700, only the newest of each kind. SIGUSR1 would open a debugger; `--disable-sigusr1` blocks it, for Node.js's own listeners as well.
  */
 export function writeDiagnosticsOnSignal(directory: string, logger: Logger): void {
   // The types of Node.js lack it.

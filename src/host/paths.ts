@@ -2,13 +2,13 @@ import type { FileFacts } from '../core/model/platform-files.ts';
 import { isErrno } from '../utils/errors.ts';
 import { call } from './native/call.ts';
 
-/** Milliseconds for one look at a path: more than any filesystem needs that works. */
+/** Time limit in milliseconds for one access to a path: more than any working filesystem needs. */
 const LIMIT_MS = 10_000;
 
 /** What is at a path, and the path without links. */
 export type PathFacts = FileFacts & { path: string };
 
-/** How long a look may take, and who may end it. */
+/** Time limit and cancellation of an access. */
 export interface Patience {
   /** Milliseconds, by default 10,000. */
   limitMs?: number;
@@ -24,9 +24,9 @@ const kinds: ReadonlyMap<number, FileFacts['kind']> = new Map([
 ] as const);
 
 /**
- * Looks at a path that a request names. It may lie on a filesystem that does not answer: the look is a process of the native
- * helper, and none of this process's few threads for files waits for it.
- * @throws StepError with the system's `code` (`ENOENT`, `ELOOP` …), or without one when it took too long; the signal's reason.
+ * Reads the facts of a path of a request. It may be on a stalled filesystem: a process of the native helper accesses it, so that
+ * none of this process's few file threads waits for it.
+ * @throws StepError with the system's `code` (`ENOENT`, `ELOOP` …), or without one after the time limit; the signal's reason.
  */
 export async function inspectPath(path: string, { limitMs = LIMIT_MS, signal }: Patience = {}): Promise<PathFacts> {
   const [result] = await call([{ do: 'stat', path, limitMs }], signal);

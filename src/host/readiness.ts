@@ -1,6 +1,6 @@
 import { which } from './processes/programs.ts';
 
-/** Why pods cannot run: a word for programs, a sentence for people with the remedy. */
+/** The reason why pods cannot run: a CamelCase word, and a message with the remedy. */
 export interface Problem {
   reason: string;
   message: string;
@@ -13,7 +13,7 @@ export interface NeededProgram {
   remedy: string;
 }
 
-/** Whether this host can run pods: the programs are looked for each time, what was tried at start is remembered. */
+/** Whether this host can run pods: programs are searched each time, results of checks at start are kept. */
 export class HostReadiness {
   readonly #programs: readonly NeededProgram[];
   #found: Problem | undefined;
@@ -22,7 +22,7 @@ export class HostReadiness {
     this.#programs = programs;
   }
 
-  /** Remembers what keeps pods from running until the next start. */
+  /** Records a problem that prevents pods from running until the next start. */
   report(problem: Problem): void {
     this.#found ??= problem;
   }

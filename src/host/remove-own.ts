@@ -6,9 +6,9 @@ import { mountPoints } from './mounts/mount.ts';
 import { removeTree } from './trees/remove-tree.ts';
 
 /**
- * Removes what the server makes below a directory, and itself when nothing else is left in it. Whatever is mounted, and
- * whatever has another name, stays.
- * @returns the paths that stay and are not the server's.
+ * Removes the server's files below a directory, and the directory when it is then empty. Mounts and files with other names
+ * stay.
+ * @returns the paths that stay and do not belong to the server.
  */
 export async function removeOwn(directory: string, parts: readonly OwnPart[]): Promise<string[]> {
   // The kernel lists mount points without links.

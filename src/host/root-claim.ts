@@ -11,17 +11,17 @@ import { isErrno } from '../utils/errors.ts';
 import { findNative } from './native/find.ts';
 import { checkRoot, markRoot } from './root-marker.ts';
 
-/** Milliseconds that a start waits for the lock: `doctor` and `wipe` hold it for a moment to see who has it. */
+/** Milliseconds that a start waits for the lock, which `doctor` and `wipe` acquire for a moment. */
 const WAIT_MS = 5000;
 const LOOK_MS = 100;
 
-/** A handle that is garbage is closed: this one is for the life of the process. */
+/** A garbage-collected handle is closed: this one must live as long as the process. */
 let held: FileHandle | undefined;
 
 /**
- * Makes the root directory where it is missing and takes it for this process alone, by a lock (flock(2)) on a file in it:
- * however the directory is spelled or reached, there is one lock, and the kernel gives it up even when the process is
- * killed. @throws CriError FAILED_PRECONDITION when another process holds it, or the directory is not the server's.
+ * Creates the missing root directory and locks it for this process, by flock(2) on a file in it: the lock is the same for every
+ * path of the directory, and the kernel releases it even when the process is killed.
+ * @throws CriError FAILED_PRECONDITION when another process has it, or the directory does not belong to the server.
  */
 export async function takeRoot(root: string): Promise<void> {
   await checkRoot(root);
@@ -70,7 +70,7 @@ async function openLock(root: string): Promise<FileHandle> {
   }
 }
 
-/** Whether the lock is this process's now. */
+/** Whether this process acquired the lock. */
 async function lock(file: FileHandle): Promise<boolean> {
   const child = spawn(findNative(), ['lock', '3'], { stdio: ['ignore', 'ignore', 'inherit', file.fd] });
   const [code] = (await once(child, 'exit')) as [number | null];

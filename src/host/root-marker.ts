@@ -8,13 +8,13 @@ import { writeFileAtomic } from '../utils/fs/atomic.ts';
 
 const marker = z.object({ format: z.int().positive() });
 
-/** What an empty directory may hold: a new filesystem's own, and the lock of a start that was cut off. */
+/** Files that an empty directory may have: those of a new filesystem, and the lock of an interrupted start. */
 const NEGLIGIBLE: readonly string[] = ['lost+found', ROOT.lock];
 
 /** Files that versions before the marker kept in the directories of records, and nothing beside them. */
 const OLDER_RECORD = /^(sha256-)?[0-9a-f]{64}\.json(\.corrupt|\.tmp-.*)?$/;
 
-/** `empty`: not there, or nothing in it. `older`: of a version before the marker. */
+/** `empty`: missing or empty. `older`: of a version before the marker. */
 export type RootKind = 'empty' | 'ours' | 'older';
 
 /**

@@ -20,7 +20,7 @@ import { wholeNumber } from '../values.ts';
 import { ensureImage } from './ensure-image.ts';
 import { follow } from './follow.ts';
 import { Interrupted, Interruption } from './interruption.ts';
-import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
+import { LOG_FILE, LOG_DIRECTORY_PREFIX, RUN_LABEL, type RunRequests, runRequests } from './requests.ts';
 
 /** The maximum of a Node.js timer. */
 const MAX_TIMEOUT_SECONDS = 2_000_000;
@@ -38,7 +38,7 @@ export async function runForeground(context: CliContext, server: ServerClient, i
   const seconds = timeout === undefined ? undefined : wholeNumber('timeout', timeout, 1, MAX_TIMEOUT_SECONDS);
   const session = sessionOptions(input);
   if (!input.has('detach')) requireTerminal(context, session);
-  const logDirectory = await mkdtemp(join(tmpdir(), LOG_FOLDER_PREFIX));
+  const logDirectory = await mkdtemp(join(tmpdir(), LOG_DIRECTORY_PREFIX));
   const uid = randomUUID();
   let keep = false;
   using interruption = new Interruption(context, STOP_GRACE_SECONDS);

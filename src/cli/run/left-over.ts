@@ -4,7 +4,7 @@ import { ContainerStatusRequest, ListContainersRequest, RuntimeServiceService } 
 import { isErrno } from '../../utils/errors.ts';
 import type { Found } from '../client/resolve.ts';
 import type { ServerClient } from '../client/server.ts';
-import { LOG_FILE, LOG_FOLDER_PREFIX, RUN_LABEL } from './requests.ts';
+import { LOG_FILE, LOG_DIRECTORY_PREFIX, RUN_LABEL } from './requests.ts';
 
 /** The objects that `run --keep` or `run --detach` kept: one pod with one container, and its log. */
 export interface LeftOver {
@@ -27,7 +27,7 @@ export async function leftByRun(server: ServerClient, { kind, id }: Found): Prom
 /** Removes the log file and its directory, if `run` created them. */
 export async function removeRunLog(logPath: string): Promise<void> {
   const directory = dirname(logPath);
-  if (basename(logPath) !== LOG_FILE || !basename(directory).startsWith(LOG_FOLDER_PREFIX)) return;
+  if (basename(logPath) !== LOG_FILE || !basename(directory).startsWith(LOG_DIRECTORY_PREFIX)) return;
   await rm(logPath, { force: true });
   try {
     await rmdir(directory);

@@ -17,7 +17,7 @@ export const RUN_LABEL = 'proxmox-lxcri/run';
 export const LOG_FILE = 'container.log';
 
 /** Name prefix of log directories; `run` removes no others. */
-export const LOG_FOLDER_PREFIX = 'proxmox-lxcri-run-';
+export const LOG_DIRECTORY_PREFIX = 'proxmox-lxcri-run-';
 
 const CPU_PERIOD = 100_000;
 

@@ -75,7 +75,7 @@ export interface ContainerRunner {
 
   /**
    * Creates the container; its process exists but has not run the command yet.
-   * Undoes its own steps when it fails or `signal` fires, which ends the runtime.
+   * Rolled back when it fails or `signal` fires, which kills the runtime.
    * @throws CriError UNKNOWN with the runtime's message; the signal's reason.
    */
   create(request: CreateContainerSpec, signal?: AbortSignal): Promise<void>;
@@ -142,7 +142,7 @@ export interface ContainerRunner {
   list(): Promise<string[]>;
 
   /**
-   * Calls `listener` for each container that ends from now on. An end whose code nobody saw, because the monitor was
+   * Calls `listener` for each container that exits from now on. An unknown exit code, because the monitor was
    * killed, is reported with code 255; `inspect` then has no exit. A listener whose promise rejects is called again, some
    * seconds later. Returns the unsubscriber.
    */

@@ -60,7 +60,7 @@ export interface Network {
   /**
    * Attaches the namespace to all configured networks. Before each one, `progress` is called with the input of `detach`, which
    * releases them when this call fails or this process dies; it is not rolled back here. When `signal` fires,
-   * what is at work is ended. @throws CriError UNAVAILABLE; the signal's reason.
+   * the running call is cancelled. @throws CriError UNAVAILABLE; the signal's reason.
    */
   attach(
     request: NetworkRequest,

@@ -1,4 +1,4 @@
-/** What a container or a pod uses; undefined where nobody counts it. */
+/** Resource usage of a container or a pod; undefined when unknown. */
 export interface ResourceUsage {
   /** Nanoseconds since 1970 at which it was read. */
   timestamp: bigint;

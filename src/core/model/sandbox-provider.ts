@@ -58,7 +58,7 @@ export interface SandboxReference {
   handle?: SandboxHandle;
 }
 
-/** The limits of a whole pod, as they hold from now on; absent: none was told. */
+/** The limits of a whole pod from now on; absent: never set. */
 export interface SandboxLimits {
   /** What the pod needs beside its containers (the RuntimeClass's overhead). */
   overhead?: ResourceLimits;

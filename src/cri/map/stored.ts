@@ -15,9 +15,9 @@ import { podLimits } from './resources.ts';
 export function storedPod(settings: CgroupSettings) {
   return (stored: Record<string, unknown>): Pick<SandboxRecord, 'spec' | 'request'> => {
     const config = PodSandboxConfig.fromPartial(stored['config'] as PodSandboxConfig);
-    const told = (stored['resources'] ?? {}) as Partial<Record<'overhead' | 'resources', LinuxContainerResources>>;
-    const limits = (key: keyof typeof told) =>
-      told[key] && podLimits(LinuxContainerResources.fromPartial(told[key]), key);
+    const later = (stored['resources'] ?? {}) as Partial<Record<'overhead' | 'resources', LinuxContainerResources>>;
+    const limits = (key: keyof typeof later) =>
+      later[key] && podLimits(LinuxContainerResources.fromPartial(later[key]), key);
     const spec = {
       ...podSpec(config, settings),
       ...defined({ overhead: limits('overhead'), resources: limits('resources') }),

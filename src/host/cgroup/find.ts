@@ -4,7 +4,7 @@ import { cgroupTree } from './processes.ts';
 
 /**
  * The path below the hierarchy's root of a cgroup that is called `name`, wherever it lies; undefined when there is none.
- * Every directory of the hierarchy is looked at: for what nothing else tells any more.
+ * Searches the whole hierarchy, for cgroups whose path is unknown.
  */
 export function findCgroupNamed({ mountPoint }: CgroupHierarchy, name: string): string | undefined {
   return cgroupTree(mountPoint)

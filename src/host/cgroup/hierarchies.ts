@@ -93,7 +93,7 @@ function sameOptions(name: string, superOptions: string): boolean {
   return name.split(',').every((controller) => options.has(controller));
 }
 
-/** Undoes the octal escapes of mountinfo. */
+/** Decodes the octal escapes of mountinfo. */
 function unescape(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

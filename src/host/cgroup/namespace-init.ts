@@ -4,8 +4,8 @@ import { cgroupProcesses } from './processes.ts';
 
 /**
  * The first process of a PID namespace that lives in one of the cgroups at `directories` or below: its id here, or
- * undefined when there is none. The cgroup lists only living processes, so an id that was used anew elsewhere cannot be taken
- * for it.
+ * undefined when there is none. The cgroup lists only living processes, so a reused id cannot be confused with
+ * it.
  */
 export async function findNamespaceInit(directories: readonly string[]): Promise<number | undefined> {
   for (const pid of await cgroupProcesses(directories)) {

@@ -1,6 +1,6 @@
 import type { MountFacts } from '../../core/model/platform-files.ts';
 
-/** Undoes the octal escapes of mountinfo. */
+/** Decodes the octal escapes of mountinfo. */
 export function unescapeMountinfo(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

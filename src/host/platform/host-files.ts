@@ -9,7 +9,7 @@ import { mountOf } from '../mounts/mountinfo.ts';
 import { deviceNumbers, inspectPath, makeDirectories, readPath } from '../paths.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 
-/** Files of this host. What a request names is looked at in the native helper, with a time limit. */
+/** Files of this host. The native helper accesses paths of requests, with a time limit. */
 export class HostFiles implements PlatformFiles {
   readonly absentMountSourcesToReject: readonly string[];
 
@@ -24,7 +24,7 @@ export class HostFiles implements PlatformFiles {
 
   async devicesBelow(directory: string): Promise<{ path: string; facts: FileFacts }[]> {
     const devices: { path: string; facts: FileFacts }[] = [];
-    // What does not answer ends here; the many files in it are then looked at in this process.
+    // A stalled filesystem fails here; the many files in it are then read in this process.
     await inspectPath(directory);
     for (const entry of await readdir(directory, { withFileTypes: true })) {
       const path = posix.join(directory, entry.name);

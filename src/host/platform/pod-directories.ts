@@ -42,7 +42,7 @@ export class HostPodDirectories implements PodDirectories {
     const directory = this.#files(sandboxId);
     // Containers with other user ids read these files through bind mounts: the modes are those of /etc.
     await mkdir(directory, { recursive: true, mode: 0o755 });
-    // Of its own, for containers may write to them: the state directory has room for everybody's exit codes.
+    // A separate filesystem, since containers can write to them, and must not fill the state directory.
     await mountTmpfs(directory, { bytes: FILES_BYTES, inodes: 16, mode: 0o755, owner: 0 });
     if (dns === undefined) await copyOr(files.resolvConf, '/etc/resolv.conf', '');
     else await writeFile(files.resolvConf, resolvConf(dns), { mode: 0o644 });

@@ -11,10 +11,10 @@ import { diskUsage } from '../trees/disk-usage.ts';
 import { Trash } from '../trees/trash.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 
-/** What belongs to the kernel: a directory mounted over it would take away what keeps the container in. */
+/** Paths of the kernel: a mount over them would remove the confinement of the container. */
 const KERNEL = ['/proc', '/sys', '/dev'];
 
-/** The directory, beside those of the containers, of what is being removed. */
+/** The directory, beside those of the containers, of volumes that are being removed. */
 const REMOVED = 'removed';
 
 /** Declared volumes as directories of this host: `<directory>/<container id>/<number>`, one for each path of an image. */
@@ -22,7 +22,7 @@ export class VolumeDirectories implements DeclaredVolumes {
   readonly #directory: string;
   readonly #trash: Trash;
 
-  /** @param onError learns what could not be removed in the background, or not yet: on a read-only filesystem. */
+  /** @param onError receives failures of removals in the background, and delays on a read-only filesystem. */
   constructor(directory: string, onError: (error: unknown) => void) {
     this.#directory = directory;
     this.#trash = new Trash(join(directory, REMOVED), onError);
@@ -53,14 +53,14 @@ export class VolumeDirectories implements DeclaredVolumes {
       wanted.push({ destination, field });
     }
     const mounts: OciMount[] = [];
-    // The outer ones first: what lies in one is copied with it, so that all together never take more than the image.
+    // The outer ones first: their content includes the inner ones, so that all together are not larger than the image.
     for (const { destination, field } of wanted.sort((a, b) => a.destination.length - b.destination.length)) {
       signal?.throwIfAborted();
       const isCovered = (path: string, by: string) => path.startsWith(`${by}/`);
       const outer = mounts.find((mount) => isCovered(destination, mount.destination));
       const isApart =
         outer && requested.some((path) => isCovered(path, outer.destination) && isCovered(destination, path));
-      // What the request mounts between the two would hide it.
+      // A mount of the request between the two would hide it.
       if (outer !== undefined && isApart === false) {
         await makeInside(outer.source, destination.slice(outer.destination.length + 1), { field, owner });
         continue;
@@ -105,7 +105,7 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** Makes a directory inside a volume that has just been copied, where the image has none. Its path has no links any more. */
+/** Creates a directory inside a new volume where the image has none. Its path has no links. */
 async function makeInside(
   volume: string,
   path: string,
@@ -124,7 +124,7 @@ async function makeInside(
   }
 }
 
-/** Copies what the image has at `path`, through an open directory, so that no link can lead the copying outside. */
+/** Copies the image's content at `path`, through an open directory, so that no link can lead outside. */
 async function fill(
   target: string,
   rootfs: string,

@@ -14,7 +14,7 @@ const XZ = Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]);
 
 /**
  * The uncompressed tar in a file that is plain or compressed by gzip, zstd or xz. What the bytes begin with decides, as in Docker: images exist whose media types say
- * otherwise, and the result is held against the layer's diff id anyway. Corrupt data is an error of the stream.
+ * otherwise, and the result is verified against the layer's diff id. Corrupt data is an error of the stream.
  */
 export async function openTar(path: string): Promise<Readable> {
   const file = await open(path, 'r');
@@ -27,7 +27,7 @@ export async function openTar(path: string): Promise<Readable> {
     passedOn = true;
     const bytes = createReadStream(path, { fd: file, start: 0, highWaterMark: 262_144 });
     if (!head.subarray(0, 2).equals(GZIP)) return bytes;
-    // The reader of the result sees the error; there is nobody else to tell.
+    // The reader of the result receives the error.
     return pipeline(bytes, createGunzip({ chunkSize: 131_072 }), () => undefined);
   } finally {
     if (!passedOn) await file.close();
@@ -61,7 +61,7 @@ async function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
     kill.abort();
     pipes[1].destroy();
   });
-  // It may come before the reader does, who is told all the same.
+  // It may come before the reader, which still receives it.
   output.on('error', () => undefined);
   const read = new Promise((resolve) => pipes[1].once('close', resolve));
   pipes[1].pipe(output, { end: false });

@@ -8,8 +8,7 @@ import { native } from '../native/helper.ts';
 const LOOK_MS = 50;
 
 /**
- * Commands outlive a server that is killed: a `mount` or a CNI plugin that still works while the next server tidies up would
- * make things behind its back. So every command holds a reader of one FIFO, and the next server waits until it has none.
+ * Commands outlive a killed server: a running `mount` or CNI plugin could create objects while the next server recovers. So every command holds a reader of one FIFO, and the next server waits until it has none.
  *
  * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands hold it, through the native helper.
  * @param path of the FIFO, made when missing.
@@ -42,7 +41,7 @@ async function isFifo(path: string): Promise<boolean> {
   }
 }
 
-/** To open a FIFO for writing without waiting fails unless someone reads (fifo(7)). */
+/** Opening a FIFO for writing with O_NONBLOCK fails without a reader (fifo(7)). */
 async function hasReader(path: string): Promise<boolean> {
   try {
     await (await open(path, constants.O_WRONLY | constants.O_NONBLOCK)).close();

@@ -1,13 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { isErrno } from '../../utils/errors.ts';
 
-/** The one that the kernel never chooses: with -998, as a kubelet asks for, it does so when nothing else is left. */
+/** The score that the kernel never kills; it may kill -998, as the kubelet sets, as a last resort. */
 const NEVER = -1000;
 
 /**
- * Keeps processes that a pod cannot do without from being chosen when the pod is out of memory (oom_score_adj, proc(5)): the
- * one that holds its namespaces and their monitors. Without CAP_SYS_RESOURCE they stay as they are; those that have ended
- * are passed over.
+ * Protects the processes that a pod needs from the OOM killer (oom_score_adj, proc(5)): the pause process and the monitors.
+ * Without CAP_SYS_RESOURCE their score is unchanged; exited processes are skipped.
  */
 export async function spareFromOomKiller(pids: readonly number[]): Promise<void> {
   for (const pid of pids) {

@@ -12,7 +12,7 @@ export interface ProcessStat {
   startTime: number;
 }
 
-/** A process that was seen once and may have ended since. */
+/** A process that may have exited since. */
 export interface ProcessRef {
   pid: number;
   startTime: number;
@@ -40,7 +40,7 @@ export async function readProcess(pid: number): Promise<ProcessStat | undefined>
   }
 }
 
-/** True while this very process lives: a zombie has ended, another process with its pid is another. */
+/** True while this process lives; a zombie has exited, and another process may have its pid. */
 export async function isAlive(process: ProcessRef): Promise<boolean> {
   return (await readProcess(process.pid))?.startTime === process.startTime;
 }
@@ -52,7 +52,7 @@ export async function listProcesses(): Promise<ProcessStat[]> {
   return stats.filter((stat) => stat !== undefined);
 }
 
-/** kill(2) that does not mind that the process has ended. @throws Error of the system otherwise. */
+/** kill(2) without an error for an exited process. @throws Error of the system otherwise. */
 export function sendSignal(pid: number, signal: number): void {
   try {
     process.kill(pid, signal);

@@ -5,13 +5,13 @@ import { run } from './run.ts';
 
 const LIMIT_MS = 10_000;
 
-/** Asks programs whether they run, and asks again only when the file is another one: the kubelet wants to know every five seconds. */
+/** Checks that programs run, again only when the file has changed: the kubelet requests the status every five seconds. */
 export class ProgramProbe {
   readonly #known = new Map<string, { file: string; answer: Promise<string> }>();
 
   /**
    * What `program` (a path, or a name on PATH) prints on its standard output when it is run with `args`.
-   * @throws CommandError when it is not there, does not run or ends with another code than 0; it is asked anew then.
+   * @throws CommandError when it does not exist, cannot be run or exits with a code other than 0; it is then run again next time.
    */
   async answer(program: string, args: readonly string[]): Promise<string> {
     const file = await identityOf(program);
@@ -29,7 +29,7 @@ export class ProgramProbe {
   }
 }
 
-/** Tells one version of a program's file from another; undefined when there is none. */
+/** The identity of a program's file; undefined when there is none. */
 async function identityOf(program: string): Promise<string | undefined> {
   const directories = (process.env['PATH'] ?? '').split(':').filter(isAbsolute);
   for (const path of isAbsolute(program) ? [program] : directories.map((directory) => join(directory, program))) {

@@ -2,7 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { unavailable } from '../../core/model/errors.ts';
 
-/** The environment of conmon and the OCI runtime: nothing of this server's own (LISTEN_*, NOTIFY_SOCKET, secrets) reaches them. */
+/** The environment of conmon and the OCI runtime, without that of this server (LISTEN_*, NOTIFY_SOCKET, secrets). */
 export const programEnv: NodeJS.ProcessEnv = {
   PATH: process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
 };

@@ -8,7 +8,7 @@ export interface RunOptions {
   cwd?: string;
   /** Milliseconds after which the command is killed with its process group; none by default. */
   timeoutMs?: number;
-  /** Kills it likewise. */
+  /** Kills it in the same way. */
   signal?: AbortSignal | undefined;
   /** Bytes kept of each stream, below 64 MiB (default 1 MiB); the rest is read and dropped. */
   maxOutputBytes?: number;
@@ -19,10 +19,10 @@ export interface RunResult {
   stderr: string;
 }
 
-/** A command that could not be started, ended with a code other than 0, or was killed. */
+/** A command that could not be started, exited with a code other than 0, or was killed. */
 export class CommandError extends Error {
   readonly command: string;
-  /** undefined when a signal ended it or it never started. */
+  /** undefined when a signal killed it or it never started. */
   readonly exitCode: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
   readonly stdout: string;
@@ -47,8 +47,8 @@ export class CommandError extends Error {
 /**
  * Runs `command` with exactly these arguments (no shell) and resolves with its output when it ends with code 0. The native
  * helper starts it, in a process group of its own; as long as it works, the next server waits (see helpers.ts).
- * The promise settles on the command's exit, not on the closing of its output, so a daemon it leaves behind does not hold it.
- * @throws CommandError otherwise; the message holds the command's name and its last words, never its arguments.
+ * The promise settles on the command's exit, not when its output is closed, so that a daemon it starts does not block it.
+ * @throws CommandError otherwise; the message has the command's name and the end of its output, never its arguments.
  * @throws CriError UNAVAILABLE when there is no native helper, or it died meanwhile.
  */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
@@ -93,7 +93,7 @@ function failure(
   }
   if (result.status === 'failed') {
     const cause = Object.assign(new Error(result.problem), { code: result.code });
-    // The process that was to become the command has ended, which tells nothing of the command.
+    // The command was not executed: the exit code of the child is not the command's.
     return new CommandError(command, `cannot run ${command}: ${result.problem}`, output, { cause });
   }
   const said = lastWords(output.stderr || output.stdout);

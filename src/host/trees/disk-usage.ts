@@ -18,8 +18,8 @@ type Counted = Map<string, TreeUsage>;
 let gathered: { paths: string[]; counted: Promise<Counted> } | undefined;
 
 /**
- * What lies below a directory, without the directory itself, without what is mounted there and without following a link;
- * undefined when it does not exist. What vanishes meanwhile is not counted. Done by du(1), which works on open directories:
+ * The usage below a directory, without the directory itself, mounts in it, and links to follow; undefined when it does not exist.
+ * Files that are removed meanwhile are not counted. Done by du(1), which works on open directories:
  * names and depth may be anything, nobody can lead it outside by exchanging a directory for a link, and this process neither
  * waits for the disk nor holds the names. Calls that come together share a command.
  * @throws Error when it exists and cannot be counted.

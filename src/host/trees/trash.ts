@@ -15,7 +15,7 @@ export class Trash {
   readonly #directory: string;
   readonly #onError: (error: unknown) => void;
   #waiting: string[] = [];
-  /** What a read-only filesystem has kept. */
+  /** Trees on a read-only filesystem. */
   readonly #kept = new Set<string>();
   #work: Promise<void> | undefined;
 
@@ -26,8 +26,7 @@ export class Trash {
   }
 
   /**
-   * Takes a tree out of sight; no error when there is none. On a full disk, where nothing can be renamed, it is removed at
-   * once.
+   * Hides a tree; no error when there is none. On a full disk, where rename fails, it is removed immediately.
    * @param options.patient reports a read-only filesystem instead of failing, and tries again with later trees: for a path
    *   that is never used again.
    * @throws the error of rename(2), or of the removal on a full disk; the tree is then where it was.
@@ -58,7 +57,7 @@ export class Trash {
     for (const one of kept) await this.discard(one, { patient: true });
   }
 
-  /** Removes what an earlier process left. Never fails: what goes wrong is reported. */
+  /** Removes leftovers of an earlier process. Never fails: errors are reported. */
   async sweep(): Promise<void> {
     try {
       this.#remove((await readdir(this.#directory)).map((name) => join(this.#directory, name)));
@@ -67,7 +66,7 @@ export class Trash {
     }
   }
 
-  /** Resolves when everything discarded so far is gone, or reported. */
+  /** Resolves when everything discarded so far is removed or reported. */
   async emptied(): Promise<void> {
     while (this.#work) await this.#work;
   }

@@ -16,7 +16,7 @@ export interface KernelAppArmorOptions {
   parser?: string;
 }
 
-/** AppArmor as the kernel tells of it in sysfs and securityfs. */
+/** AppArmor, read from sysfs and securityfs. */
 export class KernelAppArmor implements AppArmor {
   readonly #switchFile: string;
   readonly #profilesFile: string;

@@ -43,7 +43,7 @@ export class ArchiveReader implements ImageSource {
 
   /** Empties the directory once: what is in it then, an earlier process left. */
   async #prepare(): Promise<void> {
-    // What cannot be removed is in nobody's way: each import has a directory of its own.
+    // Leftovers are harmless: each import has its own directory.
     this.#prepared ??= rm(this.#temporary, { recursive: true, force: true }).catch(() => undefined);
     await this.#prepared;
     await mkdir(this.#temporary, { recursive: true, mode: 0o700 });

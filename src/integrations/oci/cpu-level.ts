@@ -13,7 +13,7 @@ export function amd64Level(flags: ReadonlySet<string>): number {
   return missing < 0 ? LEVELS.length + 1 : missing + 1;
 }
 
-/** The level of this machine's processor; 1, which every one has, where it cannot be told. */
+/** The level of this machine's processor; 1, the minimum, when unknown. */
 export function machineLevel(): number {
   try {
     const line = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';

@@ -53,7 +53,7 @@ export function choosePlatform(entries: readonly Descriptor[], wanted: Platform)
   );
 }
 
-/** What builders put beside an image to say how it was made: it is none itself. */
+/** An attestation of a builder, which is not an image. */
 function isAttestation({ platform, annotations }: Descriptor): boolean {
   return annotations?.['vnd.docker.reference.type'] === 'attestation-manifest' || platform?.os === 'unknown';
 }

@@ -4,7 +4,7 @@ import { digestOf, verifyDigest } from './digest.ts';
 import { type Descriptor, MAX_DOCUMENT, parseManifest } from './manifest.ts';
 import { choosePlatform, type Platform } from './platform.ts';
 
-/** An index may name indexes; nobody nests deeper. */
+/** Maximum nesting of indexes. */
 const MAX_DEPTH = 3;
 /** Manifests and indexes read for one image. */
 const MAX_DOCUMENTS = 16;

@@ -1,11 +1,11 @@
 /**
- * Collects the undoing of finished steps. `rollback` runs them in reverse order, each whatever the others do, and hands
- * failures to `onError`; `commit` forgets them.
+ * Collects the rollback of finished steps. `rollback` runs them in reverse order, each even when others fail, and reports
+ * failures to `onError`; `commit` drops them.
  */
 export class Undo {
   #steps: { what: string; action: () => Promise<unknown> }[] = [];
 
-  /** Registers how to undo a step that has just succeeded (or may have begun). */
+  /** Registers the rollback of a step that has succeeded (or may have started). */
   add(what: string, action: () => Promise<unknown>): void {
     this.#steps.push({ what, action });
   }

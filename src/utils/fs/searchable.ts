@@ -2,8 +2,8 @@ import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 /**
- * The uppermost directory on the way to `path`, itself included, that not everybody may search (path_resolution(7)): whoever
- * has no rights of the host's root does not come by. undefined when there is none. @throws the system's error.
+ * The uppermost directory on the path, itself included, without search permission for others (path_resolution(7)), which
+ * blocks users other than the host's root. undefined when there is none. @throws the system's error.
  */
 export async function firstClosedDirectory(path: string): Promise<string | undefined> {
   const parents = [resolve(path)];

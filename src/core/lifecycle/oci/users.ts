@@ -30,7 +30,7 @@ const CONTEXT = 'config.linux.security_context';
 /**
  * Resolves the ids of the process: those of the request, else of the image's `User` (`user[:group]`, names or numbers). Names
  * are looked up in the image's passwd and group files.
- * @param files contents of /etc/passwd and /etc/group in the root file system, empty where missing.
+ * @param files contents of /etc/passwd and /etc/group in the root filesystem, empty where missing.
  * @throws CriError INVALID_ARGUMENT for a name that the image does not have.
  */
 export function resolveUser(

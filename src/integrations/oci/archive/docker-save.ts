@@ -26,7 +26,7 @@ const manifestSchema = z
 export type MemberPath = (name: string) => string | undefined;
 
 /**
- * The images of what `docker save` writes (manifest.json beside layer tars); undefined when it is none. An OCI manifest is
+ * The images of a docker-archive (manifest.json beside layer tars); undefined for another archive. An OCI manifest is
  * made for each, since every image here has one.
  * @throws CriError INVALID_ARGUMENT for a broken one.
  */
@@ -68,7 +68,7 @@ export async function readDockerSave(
   return images;
 }
 
-/** A layer's digest; its content is held against the configuration's diff id when it is applied. */
+/** A layer's digest; its content is verified against the configuration's diff id when it is applied. */
 async function describe(path: string, signal: AbortSignal | undefined): Promise<LayerDescriptor> {
   const digest = await digestOfStream(createReadStream(path, { highWaterMark: 262_144 }), signal);
   const { size } = await stat(path);

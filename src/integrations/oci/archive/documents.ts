@@ -23,7 +23,7 @@ export async function readDocument(path: string, what: string): Promise<Buffer |
   }
 }
 
-/** The JSON value of a document. @throws CriError INVALID_ARGUMENT when it is none. */
+/** The JSON value of a document. @throws CriError INVALID_ARGUMENT for another document. */
 export function parseJson(document: Buffer, what: string): unknown {
   try {
     return JSON.parse(document.toString('utf8'));

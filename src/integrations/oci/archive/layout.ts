@@ -16,7 +16,7 @@ const NAME_KEYS = ['io.containerd.image.name', 'org.opencontainers.image.ref.nam
 type OpenBlob = SourceImage['openLayer'];
 
 /**
- * The images of an OCI image layout (image-layout.md) in a directory; undefined when it is none.
+ * The images of an OCI image layout (image-layout.md) in a directory; undefined for another directory.
  * @throws CriError DATA_LOSS, INVALID_ARGUMENT for a broken one, NOT_FOUND when no image in it is for the platform.
  */
 export async function readLayout(
@@ -40,7 +40,7 @@ export async function readLayout(
   return mergeNames(images);
 }
 
-/** A file's bytes, held against the descriptor, or a range of them. */
+/** A file's bytes, verified against the descriptor, or a range of them. */
 export function openBlob(path: string, layer: LayerDescriptor, signal?: AbortSignal, range?: ByteRange): Readable {
   const part = range && { start: range.offset, end: range.offset + range.length - 1 };
   const file = createReadStream(path, { highWaterMark: 262_144, ...part, ...(signal ? { signal } : {}) });

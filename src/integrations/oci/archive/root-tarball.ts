@@ -9,16 +9,16 @@ import { makeManifest } from './docker-save.ts';
 import { openBlob } from './layout.ts';
 
 /** What a root filesystem has at its top, and no archive of images. */
-const ROOT_FOLDERS = new Set(['bin', 'boot', 'etc', 'home', 'lib', 'opt', 'root', 'sbin', 'srv', 'usr', 'var']);
+const ROOT_DIRECTORIES = new Set(['bin', 'boot', 'etc', 'home', 'lib', 'opt', 'root', 'sbin', 'srv', 'usr', 'var']);
 
 /** Whether a member's name, without `.` components, says that the archive is a root filesystem. */
 export function isRootMember(name: string): boolean {
-  return ROOT_FOLDERS.has(name.split('/', 1)[0] ?? '');
+  return ROOT_DIRECTORIES.has(name.split('/', 1)[0] ?? '');
 }
 
 /**
  * A tarball of a root filesystem as an image of one layer, such as a container template of Proxmox VE (`vztmpl`): it runs
- * `/sbin/init` unless it is told otherwise, and is named `localhost/<file name>`, with the version of a template as its tag.
+ * `/sbin/init` by default, and is named `localhost/<file name>`, with the version of a template as its tag.
  * @throws CriError INVALID_ARGUMENT, or an error of zlib, for damaged compression.
  */
 export async function readRootTarball(

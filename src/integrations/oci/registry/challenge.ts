@@ -7,7 +7,7 @@ export interface Challenge {
 
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+/;
 
-/** Parses the values of WWW-Authenticate headers. What is malformed ends the list: the rest cannot be told apart. */
+/** Parses the values of WWW-Authenticate headers. A malformed part ends the list. */
 export function parseChallenges(header: string | string[] | undefined): Challenge[] {
   const text = [header ?? []].flat().join(', ');
   const challenges: Challenge[] = [];

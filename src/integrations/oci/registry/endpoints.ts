@@ -23,7 +23,7 @@ export interface Endpoint {
   digestOnly?: boolean;
   /** Asked for what is named by tag only. */
   tagOnly?: boolean;
-  /** Appended to addresses: tells a mirror of many registries which one is meant. */
+  /** Query appended to addresses: names the registry for a mirror of several registries. */
   namespace?: string;
 }
 
@@ -35,7 +35,7 @@ export function mirrorsOf(registry: string, mirrors: readonly Mirror[]): Endpoin
 
 /**
  * The registry itself. `http`: it speaks no TLS; `unverified`: its certificate is not checked, and it may speak none. Else
- * plain HTTP is spoken to nobody but this machine, when it does not speak TLS.
+ * plain HTTP is used only for this machine, when it does not support TLS.
  */
 export function ownEndpoints(registry: string, insecure?: 'http' | 'unverified', tls?: TlsSettings): Endpoint[] {
   // Docker Hub's name is not its address.

@@ -9,7 +9,7 @@ import { unreachable } from './failure.ts';
 import type { Session } from './session.ts';
 import { type HttpResponse, readBody } from './transport.ts';
 
-/** How often a transfer that breaks again and again is taken up, and what counts as having come forward in between. */
+/** Maximum number of resumes of a transfer without progress, and the bytes that count as progress. */
 const MAX_RESUMES = 4;
 const PROGRESS = 1_048_576;
 
@@ -26,7 +26,7 @@ export class Repository {
   }
 
   /**
-   * A document of at most `limit` bytes, held against its digest where `path` ends in one.
+   * A document of at most `limit` bytes, verified against its digest if `path` ends in one.
    * @throws as {@link Session.get} of the last endpoint, CriError DATA_LOSS when none has what was asked for.
    */
   async document(path: string, accept: string, limit: number, signal?: AbortSignal): Promise<Buffer> {
@@ -63,7 +63,7 @@ export class Repository {
     }
   }
 
-  /** A range of a blob's bytes, which has no digest to be held against; a transfer that breaks is resumed where it broke. */
+  /** A range of a blob's bytes, which has no digest to verify; an interrupted transfer is resumed. */
   range(layer: LayerDescriptor, range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer> {
     return measured(this.#blob(layer, range, new Set(), signal), layer, range);
   }
@@ -94,7 +94,7 @@ export class Repository {
         if (offset >= end) return;
       } catch (error) {
         signal?.throwIfAborted();
-        // Nobody has the blob: that is an answer. A transfer that has begun is worth another try.
+        // No endpoint has the blob: that is final. A transfer that has started is retried.
         if (from === range.offset && failures === 0 && !began) throw error;
         problem = error;
       }

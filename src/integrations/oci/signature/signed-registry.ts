@@ -70,7 +70,7 @@ export class SignedRegistry implements ImageRegistry {
     signal: AbortSignal | undefined,
   ): Promise<SourceImage> {
     const { temporary, logger } = this.#options;
-    // What cannot be removed is in nobody's way: each pull has a directory of its own.
+    // Leftovers are harmless: each pull has its own directory.
     this.#prepared ??= rm(temporary, { recursive: true, force: true }).catch((error: unknown) => {
       logger.error('Removing downloads of an earlier server failed', { directory: temporary, error: messageOf(error) });
     });
