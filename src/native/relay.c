@@ -5,7 +5,9 @@
  *   bits, big endian) and content, since a pipe keeps no boundaries. conmon waits for whoever does not read, and with it
  *   the container, its log and all who are attached: LIMIT bytes are held for a slow reader, and one that leaves them full
  *   for SECONDS is cut off (exit code 4). MODE says what becomes of the input: `input` carries standard input; `output`
- *   does not; `stay` does not either, and stays attached when its reader has gone or is cut off.
+ *   does not. `stay` is as `output`, and `input-stay` as `input`, but they stay attached when the reader has gone or is cut
+ *   off: conmon closes the container's input at the first connection that ends, and forgets to when the output it has for
+ *   that one fails before it notices the end (2.1.6 looks at the connection once it has freed it).
  * - `tcp PORT [NETNS]`: a connection to the loopback of a network namespace, its own or that of the path NETNS, IPv4 first.
  * - `pty PATH COMMAND…`: see pty.c.
  *
@@ -43,8 +45,10 @@ static void close_output(const struct way *way) { close(way->to); }
 
 static int attach(char **argv) {
   long limit = number(argv[1], 1L << 30), patience = number(argv[2], 86400);
-  bool input = strcmp(argv[3], "input") == 0, stay = strcmp(argv[3], "stay") == 0;
-  if (!input && !stay && strcmp(argv[3], "output") != 0) fail(2, "relay attach: no such mode", 0);
+  const char *mode = argv[3];
+  bool both = strcmp(mode, "input-stay") == 0, input = both || strcmp(mode, "input") == 0;
+  bool stay = both || strcmp(mode, "stay") == 0;
+  if (!input && !stay && strcmp(mode, "output") != 0) fail(2, "relay attach: no such mode", 0);
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(argv[0]) >= sizeof address.sun_path) fail(3, argv[0], ENAMETOOLONG);
   strcpy(address.sun_path, argv[0]);
@@ -103,7 +107,7 @@ int relay_main(int argc, char **argv) {
   if (argc == 6 && strcmp(argv[1], "attach") == 0) return attach(argv + 2);
   if ((argc == 3 || argc == 4) && strcmp(argv[1], "tcp") == 0) return tcp(argv + 2);
   if (argc >= 4 && strcmp(argv[1], "pty") == 0) return relay_pty(argv[2], argv + 3);
-  fprintf(stderr, "usage: lxcri-native relay attach PATH LIMIT SECONDS input|output|stay\n"
+  fprintf(stderr, "usage: lxcri-native relay attach PATH LIMIT SECONDS input|input-stay|output|stay\n"
                   "       lxcri-native relay tcp PORT [NETNS]\n"
                   "       lxcri-native relay pty PATH COMMAND...\n");
   return 2;

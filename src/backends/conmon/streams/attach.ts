@@ -25,9 +25,10 @@ export async function attachToMonitor(
   io: ContainerStreams,
   signal: AbortSignal,
 ): Promise<void> {
-  // A connection that was there for output only must therefore last as long as the container.
-  const stays = inputOnce && io.stdin === undefined;
-  const mode = io.stdin !== undefined ? 'input' : stays ? 'stay' : 'output';
+  // A connection that was there for output only must therefore last as long as the container. So must one with input, whose
+  // end conmon would miss amid output: only its input ends with the client.
+  const stays = inputOnce;
+  const mode = io.stdin === undefined ? (stays ? 'stay' : 'output') : stays ? 'input-stay' : 'input';
   // Named from inside its folder: the whole path may be longer than the 107 bytes of a socket's address.
   const command = relayCommand('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
   const what = 'the attachment ended';
