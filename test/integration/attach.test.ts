@@ -1,6 +1,6 @@
 import test from 'ava';
 import { once } from 'node:events';
-import { rename } from 'node:fs/promises';
+import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { eventually } from '../lib/eventually.ts';
@@ -108,6 +108,29 @@ for (const handler of ['lxc', 'crun']) {
     t.is((await server.exit(byLeaving)).exitCode, 3);
     await looker.closed;
     t.regex(looker.text(1), /over\n$/);
+  });
+
+  test.serial(`with StdinOnce the input ends when its client leaves amid output: ${handler}`, async (t) => {
+    const server = await one(t);
+    const script =
+      'i=0; while :; do i=$((i+1)); echo $i; echo $i >/count; usleep 10000; done & ' +
+      'while read -r line; do echo "got $line"; done; kill $!; exit 3';
+    const id = await server.sh(await server.pod('amid', {}, handler), 'main', script, { stdin: true, stdinOnce: true });
+    const count = async () => Number((await server.exec(id, 'cat', '/count')).stdout.toString());
+    const client = await ChannelClient.open(await attachUrl(server, id));
+    await converse(client, 'one', /got one\n/);
+    const looker = await ChannelClient.open(await attachUrl(server, id, { stdin: false }));
+    await looker.until(1, /\d\n/);
+    // conmon finds output to pass on and the end of the input at the same time.
+    const monitor = Number(await readFile(join(server.folder, 'state/runner/containers', id, 'conmon.pid'), 'utf8'));
+    process.kill(monitor, 'SIGSTOP');
+    const over = await server.streamingSessions('ended');
+    client.ws.terminate();
+    await eventually('its end', async () => (await server.streamingSessions('ended')) > over);
+    const then = await count();
+    await eventually('more output', async () => (await count()) > then);
+    process.kill(monitor, 'SIGCONT');
+    t.is((await server.exit(id)).exitCode, 3);
   });
 
   test.serial(`without StdinOnce the input outlives every client: ${handler}`, async (t) => {
