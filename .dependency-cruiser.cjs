@@ -1,5 +1,5 @@
 // The import directions of the source rooms. Everyone may import core/model, core/logging and utils; only src/main.ts
-// and what it is made of under src/server wires. Type-only imports count like others unless a rule says otherwise.
+// and what it is made of under src/compose wires. Type-only imports count like others unless a rule says otherwise.
 const shared = '^(src/(core/(model|logging)|utils)|api/gen)/';
 
 /** Modules of `room` may import their own room, `others`, the shared rooms and npm packages, and nothing else of ours. */

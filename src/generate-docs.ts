@@ -1,7 +1,8 @@
-// Generates the pages of docs/ from the sources: `npm run docs`.
-import { writeFile } from 'node:fs/promises';
+// Generates from the sources what describes them, pages of docs/ and the chart's schema: `npm run docs`.
+import { readFile, writeFile } from 'node:fs/promises';
 import { handlers } from './backends/registry.ts';
 import { cliMarkdown } from './cli/reference.ts';
+import { chartSchema } from './core/config/chart-schema.ts';
 import { declareHandlers } from './core/config/handlers.ts';
 import { configurationMarkdown } from './core/config/reference.ts';
 
@@ -9,3 +10,6 @@ const docs = new URL('../docs/', import.meta.url);
 declareHandlers(handlers);
 await writeFile(new URL('cli.md', docs), cliMarkdown());
 await writeFile(new URL('configuration.md', docs), configurationMarkdown());
+const schema = new URL('../charts/proxmox-lxcri/values.schema.json', import.meta.url);
+const names = handlers.map(({ name }) => name);
+await writeFile(schema, chartSchema(await readFile(schema, 'utf8'), names));

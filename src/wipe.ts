@@ -4,9 +4,9 @@ import type { Handler } from './backends/handler.ts';
 import type { Config } from './core/config/schema.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
-import { ROOT, ROOT_PARTS, STATE_PARTS } from './core/state-layout.ts';
+import { ROOT, ROOT_PARTS, stateParts } from './core/state-layout.ts';
 import { messageOf } from './utils/errors.ts';
-import { build, claim, recover } from './server.ts';
+import { build, claim, recover } from './compose.ts';
 import { removeOwn } from './host/remove-own.ts';
 
 /**
@@ -41,7 +41,8 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   for (const { id } of containers.list()) await attempt(`container ${id}`, () => containers.remove(id));
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
   if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
-  return [...(await removeOwn(config.root, ROOT_PARTS)), ...(await removeOwn(config.state, STATE_PARTS))];
+  const ofState = stateParts(handlers.map(({ stateDirectory }) => stateDirectory));
+  return [...(await removeOwn(config.root, ROOT_PARTS)), ...(await removeOwn(config.state, ofState))];
 }
 
 async function dropSetAside(root: string): Promise<boolean> {

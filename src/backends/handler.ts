@@ -5,8 +5,8 @@ import type { SandboxProvider } from '../core/model/sandbox-provider.ts';
 
 /** What a handler may build its backend from. */
 export interface HandlerParts {
-  /** Directory that a reboot empties (`state` of the configuration); a handler keeps to names of its own in it. */
-  state: string;
+  /** Absolute path of the handler's own directory, which a reboot empties; it may not exist yet. */
+  directory: string;
   /** The parts of a backend whose pods run on this kernel; they are shared by all that use them. */
   host: Omit<Backend, 'sandboxes'>;
   /** The same sandboxes in scopes of systemd, where the cgroup driver asks for those. */
@@ -22,6 +22,12 @@ export interface Handler {
   readonly summary: string;
   /** The keys of its table; each has a default and a description. */
   readonly schema: z.ZodObject;
+  /**
+   * Name of its directory below `state` of the configuration, one that no other handler and no part of the server has. An
+   * entry of a sandbox has the sandbox's id as its name, other names begin with a dot: `wipe` removes these, and `doctor`
+   * reports those without a record.
+   */
+  readonly stateDirectory: string;
   /** Builds the backend. `settings` are the values of its table. @throws ZodError for values that its schema refuses. */
   readonly make: (settings: unknown, parts: HandlerParts) => Promise<Backend>;
 }
@@ -34,14 +40,16 @@ export function defineHandler<S extends z.ZodRawShape>(handler: {
   name: string;
   summary: string;
   keys: S;
+  stateDirectory: string;
   make(settings: z.output<z.ZodObject<S>>, parts: HandlerParts): Promise<Backend>;
 }): Handler {
-  const { name, summary } = handler;
+  const { name, summary, stateDirectory } = handler;
   const schema = z.strictObject(handler.keys);
   return {
     name,
     summary,
     schema,
+    stateDirectory,
     make: async (settings, parts) => handler.make(schema.parse(settings ?? {}), parts),
   };
 }

@@ -21,7 +21,10 @@ export const ROOT = {
   archives: 'archives.json',
 } as const;
 
-/** Names of what the server makes in its state directory, which a reboot empties. */
+/**
+ * Names of what the server makes in its state directory, which a reboot empties, beside the directories of the handlers: those
+ * are in the registry (`stateDirectory`).
+ */
 export const STATE = {
   /** Copies of records, in a directory of the name that the records have below the root. */
   records: 'records',
@@ -30,8 +33,6 @@ export const STATE = {
   /** Mount points of root filesystems. */
   rootfs: 'rootfs',
   runner: 'runner',
-  lxc: 'lxc',
-  crunSandboxes: 'crun-sandboxes',
   /** FIFO that commands of this server hold while they work. */
   helpers: 'helpers',
   /** Diagnostic reports and heap snapshots. */
@@ -70,14 +71,16 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.marker },
 ];
 
-export const STATE_PARTS: readonly OwnPart[] = [
-  { path: STATE.records },
-  { path: STATE.sandboxes, own: BY_ID },
-  { path: STATE.rootfs, own: BY_ID },
-  { path: `${STATE.runner}/containers`, own: BY_ID },
-  { path: STATE.runner },
-  { path: STATE.lxc, own: BY_ID },
-  { path: STATE.crunSandboxes, own: BY_ID },
-  { path: STATE.helpers },
-  { path: STATE.reports },
-];
+/** The same of the state directory. @param handlerDirectories names, each of a directory with an entry for each sandbox. */
+export function stateParts(handlerDirectories: readonly string[]): OwnPart[] {
+  return [
+    { path: STATE.records },
+    { path: STATE.sandboxes, own: BY_ID },
+    { path: STATE.rootfs, own: BY_ID },
+    { path: `${STATE.runner}/containers`, own: BY_ID },
+    { path: STATE.runner },
+    ...handlerDirectories.map((path) => ({ path, own: BY_ID })),
+    { path: STATE.helpers },
+    { path: STATE.reports },
+  ];
+}

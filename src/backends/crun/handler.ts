@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { defineHandler } from '../handler.ts';
 import { initKey } from '../init-key.ts';
 
@@ -7,9 +6,9 @@ export const crun = defineHandler({
   name: 'crun',
   summary: 'pods are pinned namespaces and a cgroup, without a process of their own unless they share a PID namespace',
   keys: { init: initKey },
-  make: async ({ init }, { state, host, inScopes, logger }) => {
+  stateDirectory: 'crun-sandboxes',
+  make: async ({ init }, { directory, host, inScopes, logger }) => {
     const { CrunSandboxProvider } = await import('./crun-sandbox-provider.ts');
-    const statePath = join(state, 'crun-sandboxes');
-    return { ...host, sandboxes: inScopes(new CrunSandboxProvider({ statePath, init, logger })) };
+    return { ...host, sandboxes: inScopes(new CrunSandboxProvider({ statePath: directory, init, logger })) };
   },
 });

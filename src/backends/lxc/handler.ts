@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { defineHandler } from '../handler.ts';
 import { initKey } from '../init-key.ts';
 
@@ -7,8 +6,9 @@ export const lxc = defineHandler({
   name: 'lxc',
   summary: 'pods are LXC containers on this host',
   keys: { init: initKey },
-  make: async ({ init }, { state, host, inScopes, logger }) => {
+  stateDirectory: 'lxc',
+  make: async ({ init }, { directory, host, inScopes, logger }) => {
     const { LxcSandboxProvider } = await import('./lxc-sandbox-provider.ts');
-    return { ...host, sandboxes: inScopes(new LxcSandboxProvider({ lxcPath: join(state, 'lxc'), init, logger })) };
+    return { ...host, sandboxes: inScopes(new LxcSandboxProvider({ lxcPath: directory, init, logger })) };
   },
 });

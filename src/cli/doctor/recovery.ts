@@ -1,6 +1,7 @@
 import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { declaredHandlers } from '../../core/config/handlers.ts';
 import type { Config } from '../../core/config/schema.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { RECORD_FORMAT, ROOT, STATE } from '../../core/state-layout.ts';
@@ -58,8 +59,9 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
     ['root filesystem', join(root, ROOT.overlay, 'containers'), containers],
     ['volume', join(root, ROOT.volumes), containers],
     ['container', join(state, STATE.runner, 'containers'), containers],
-    ['LXC container', join(state, STATE.lxc), pods],
-    ['sandbox', join(state, STATE.crunSandboxes), pods],
+    ...declaredHandlers().map(({ name, stateDirectory }): [string, string, Stored] => {
+      return [`sandbox of the handler ${name}`, join(state, stateDirectory), pods];
+    }),
   ];
   for (const [what, directory, known] of orphans) {
     for (const id of await names(directory)) {

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 
-/** The parts of a RuntimeClass handler that the configuration needs. */
+/** The parts of a RuntimeClass handler that the configuration and `doctor` need. */
 export interface HandlerSchema {
   /** As RuntimeClass.handler names it. */
   name: string;
@@ -8,6 +8,8 @@ export interface HandlerSchema {
   summary: string;
   /** The keys of its table `[handlers.NAME]`; each has a default and a description. */
   schema: z.ZodObject;
+  /** Name of its directory in the state directory, in which an entry of a sandbox has the sandbox's id as its name. */
+  stateDirectory: string;
 }
 
 let declared: readonly HandlerSchema[] = [];

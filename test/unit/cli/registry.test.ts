@@ -8,9 +8,11 @@ import { allCommands } from '../../../src/cli/completion/outline.ts';
 import { cliMarkdown } from '../../../src/cli/reference.ts';
 import { COMMANDS } from '../../../src/cli/registry.ts';
 import { handlers } from '../../../src/backends/registry.ts';
+import { chartSchema } from '../../../src/core/config/chart-schema.ts';
 import { declareHandlers } from '../../../src/core/config/handlers.ts';
 import { configurationMarkdown } from '../../../src/core/config/reference.ts';
 import { configSchema } from '../../../src/core/config/schema.ts';
+import { STATE, stateParts } from '../../../src/core/state-layout.ts';
 import { cli } from './harness.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -27,6 +29,27 @@ declareHandlers(handlers);
 test('docs/cli.md and docs/configuration.md are what "npm run docs" makes', async (t) => {
   t.is(await page('cli.md'), cliMarkdown());
   t.is(await page('configuration.md'), configurationMarkdown());
+});
+
+test('the chart knows the handlers of the registry', async (t) => {
+  const file = (name: string) => readFile(new URL(`../../../charts/proxmox-lxcri/${name}`, import.meta.url), 'utf8');
+  const names = handlers.map(({ name }) => name);
+  const schema = await file('values.schema.json');
+  t.is(schema, chartSchema(schema, names), 'values.schema.json: npm run docs');
+  t.deepEqual(
+    [...(await file('values.yaml')).matchAll(/^ +handler: (.*)$/gm)].map((match) => match[1]),
+    names,
+  );
+  const planted = chartSchema(schema, [...names, 'new']);
+  t.regex(planted, new RegExp(`"enum": \\[${[...names, 'new'].map((name) => `"${name}"`).join(', ')}\\]`));
+  t.throws(() => chartSchema('{}', names), { message: /no handlers/ });
+});
+
+test('no two parts of the server share a directory of the state', (t) => {
+  const names = [...Object.values(STATE), ...handlers.map(({ stateDirectory }) => stateDirectory)];
+  t.deepEqual(names, [...new Set(names)]);
+  const wiped = stateParts(handlers.map(({ stateDirectory }) => stateDirectory)).map(({ path }) => path);
+  for (const name of names) t.true(wiped.includes(name), name);
 });
 
 test('Help, completion and pages know every command and option of the table', async (t) => {
