@@ -55,7 +55,11 @@ try {
     ['this', process.cwd()],
     ['other', resolve(other)],
   ] as const) {
-    contenders.push({ name, server: await ServerFixture.make(owner, '', { checkout }), figures: new Map() });
+    contenders.push({
+      name,
+      server: await ServerFixture.make(owner, '', { checkout, settled: false }),
+      figures: new Map(),
+    });
   }
   // The first life makes what is made once.
   for (const { server } of contenders) await live(server, 'warm', new Map());

@@ -53,13 +53,14 @@ export class ServerFixture {
   }
 
   /**
-   * Starts a server; `extra` is more TOML for its configuration, `checkout` where its sources are, `program` its main file. The image {@link IMAGE} is
+   * Starts a server; `extra` is more TOML for its configuration, `checkout` where its sources are, `program` its main file;
+   * without `settled` a server is taken that does not say when what an earlier one left is in order. The image {@link IMAGE} is
    * there.
    */
   static async make(
     t: Owner,
     extra = '',
-    { metrics = '', checkout = '.', program = 'src/main.ts' } = {},
+    { metrics = '', checkout = '.', program = 'src/main.ts', settled = true } = {},
   ): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const folder = await mkdtemp('/tmp/cri-');
@@ -67,7 +68,7 @@ export class ServerFixture {
     const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra, { checkout, program });
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);
-    await fixture.start();
+    await fixture.start({ settled });
     const archive = join(folder, 'tiny.tar');
     await run('deploy/lib/pack-busybox', ['/bin/busybox', archive, IMAGE]);
     await fixture.client.call(ImageStoreService.import, { path: archive, reference: '' });
