@@ -2,7 +2,12 @@ import type { Fault } from '../fixtures/faults/fault-points.ts';
 import { random } from './kills-random.ts';
 
 /** Points at which a fault was found once; every plan visits them. */
-const FOUND = [/^read:stat state\/sandboxes\/ID#0$/, /^mkdir \/sys\/fs\/cgroup\/\*\/TEST#0$/];
+const FOUND = [
+  /^read:stat state\/sandboxes\/ID#0$/,
+  /^read:readFile state\/runner\/containers\/ID\/runner\.json#0$/,
+  /^read:open root\/overlay\/layers#0$/,
+  /^mkdir \/sys\/fs\/cgroup\/\*\/TEST#0$/,
+];
 
 /**
  * The faults for one RPC: each point fails, fails for want of room, loses its answer, holds, and has the server killed

@@ -192,12 +192,16 @@ export class OverlayStore implements RootfsStore {
     await this.#locks.run('layers', async () => {
       this.#layers.chain(layer.parent); // the layers below must still be there
       const target = this.#layers.folder(layer.chainId);
-      await rename(folder, target);
-      await this.#layers.link(layer).catch(async (error: unknown) => {
+      try {
+        await rename(folder, target);
+        await this.#layers.link(layer);
+        await syncDirectory(join(this.#root, 'layers'));
+      } catch (error) {
+        // A later pull could not take the place of what is there, and nobody would find it.
         await this.#trash.discard(target);
+        await this.#layers.remove(layer);
         throw new Error(`cannot name layer ${layer.chainId}: ${messageOf(error)}`, { cause: error });
-      });
-      await syncDirectory(join(this.#root, 'layers'));
+      }
       this.#layers.add(layer);
     });
   }
