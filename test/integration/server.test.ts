@@ -392,7 +392,7 @@ test.serial('SIGUSR1 opens no debugger; SIGUSR2 writes a report and a heap snaps
   const reports = join(server.folder, 'state/reports');
   server.signal('SIGUSR1');
   server.signal('SIGUSR2');
-  await eventually('the files', async () => (await server.log()).includes('Wrote diagnostics'));
+  await eventually('the files', async () => (await server.log()).includes('Diagnostics written'));
   const names = (await readdir(reports)).sort();
   t.deepEqual(
     names.map((name) => name.replace(/^.*Z/, '')),
