@@ -18,7 +18,7 @@ export interface HandlerParts {
 export interface Handler {
   /** As RuntimeClass.handler names it; the key of its table `[handlers.NAME]`. */
   readonly name: string;
-  /** Half a sentence for the operator: what a pod of it is. */
+  /** Half a sentence for the operator: how it implements a pod. */
   readonly summary: string;
   /** The keys of its table; each has a default and a description. */
   readonly schema: z.ZodObject;

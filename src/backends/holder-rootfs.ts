@@ -6,19 +6,19 @@ import { writeFileAtomic } from '../utils/fs/atomic.ts';
 /** A statically linked init with a pause mode `-P`, from the Debian package catatonit. */
 export const defaultInit = '/usr/bin/catatonit';
 
-/** The program that is the first process of pods whose root file system is in `directory`. */
+/** The program that is the first process of pods whose root filesystem is in `directory`. */
 export function pauseProgram(directory: string): string {
   return `${directory}.init`;
 }
 
-/** Makes a folder through which the root of a user namespace, who has no rights here, can get to what he knows of. */
+/** Makes a directory through which the root of a user namespace, who has no rights here, can get to what he knows of. */
 export async function openFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o711 });
   await chmod(path, 0o711);
 }
 
 /**
- * Makes or completes, in `directory`, the root file system of pause processes: nothing but mount points, all pods share it
+ * Makes or completes, in `directory`, the root filesystem of pause processes: nothing but mount points, all pods share it
  * read-only. Beside it, at {@link pauseProgram}, goes the program that is to be mounted at `/init`: a copy of `init` that
  * pause processes may execute and not read. The kernel makes such a process one that only CAP_SYS_PTRACE over the node's own
  * user namespace may attach to or look into, whoever's ids it has (ptrace(2), "dumpable").
@@ -26,7 +26,7 @@ export async function openFolder(path: string): Promise<void> {
  */
 export async function prepareHolderRootfs(directory: string, init: string): Promise<void> {
   const content = await readFile(init).catch((cause: unknown) => {
-    throw unavailable(`${init} is missing: install the Debian package catatonit`, cause);
+    throw unavailable(`${init} not found; install the Debian package catatonit`, cause);
   });
   for (const name of ['dev', 'proc']) await mkdir(`${directory}/${name}`, { recursive: true, mode: 0o755 });
   const program = pauseProgram(directory);

@@ -2,7 +2,7 @@ import { statfs, writeFile, rm } from 'node:fs/promises';
 import { call } from '../host/native/call.ts';
 import { isErrno } from '../utils/errors.ts';
 
-/** `f_type` of nsfs, the file system of namespace files (linux/magic.h). */
+/** `f_type` of nsfs, the filesystem of namespace files (linux/magic.h). */
 const nsfsMagic = 0x6e736673;
 
 /** MS_BIND of mount(2). */

@@ -22,8 +22,8 @@ export function checkSandboxSpec(spec: SandboxSpec): void {
       throw invalidArgument('linux.sysctls', `${JSON.stringify(name)} is not a dotted kernel parameter name`);
     // A slash stands for a dot, which only names of network devices have.
     if (name.includes('/')) {
-      const problem = 'names a network device, and a pod has none but lo when its parameters are set';
-      throw invalidArgument('linux.sysctls', `${name} ${problem}: set it with the CNI plugin "tuning"`);
+      const problem = 'names a network device, but only lo exists when the parameters are set';
+      throw invalidArgument('linux.sysctls', `${name} ${problem}; set it with the CNI plugin "tuning"`);
     }
     if (!isSysctlValue(value))
       throw invalidArgument('linux.sysctls', `the value of ${name} must be 1 to 4095 printable ASCII characters`);

@@ -53,7 +53,7 @@ export class SandboxWatch {
     if (source === undefined) return;
     this.#wait(id, source, controller.signal).catch((error: unknown) => {
       if (controller.signal.aborted) return;
-      this.#logger.error('Cannot watch a sandbox', { podSandboxId: id, error: messageOf(error) });
+      this.#logger.error('Watching a sandbox failed', { podSandboxId: id, error: messageOf(error) });
     });
   }
 
@@ -61,7 +61,7 @@ export class SandboxWatch {
   status(id: string): SandboxStatus {
     const running = this.#running.get(id);
     if (running !== undefined) return { state: 'running', placement: running.placement };
-    return this.#ended.get(id) ?? { state: 'ended', reason: 'it does not run' };
+    return this.#ended.get(id) ?? { state: 'ended', reason: 'it is not running' };
   }
 
   /** Stops following: the sandbox's end will not be told. */
@@ -79,7 +79,7 @@ export class SandboxWatch {
     if (socket !== undefined) await closed(socket, signal);
     // The other end may go alone while the sandbox lives on (started by a version without one), and nobody tells when it ends.
     while (!signal.aborted && (await source.alive())) await sleep(1000, undefined, { signal, ref: false });
-    if (!signal.aborted) this.#end(id, 'its pause process ended');
+    if (!signal.aborted) this.#end(id, 'its pause process exited');
   }
 
   #end(id: string, reason: string): void {
@@ -101,7 +101,7 @@ export class SandboxWatch {
       watcher.on('error', () => undefined);
       this.#watchers.set(parent, watcher);
     } catch (error) {
-      this.#logger.warn('Cannot watch the directories of sandboxes', { path: parent, error: messageOf(error) });
+      this.#logger.warn('Watching the directories of sandboxes failed', { path: parent, error: messageOf(error) });
     }
   }
 
@@ -111,7 +111,7 @@ export class SandboxWatch {
       try {
         if (!(await exists(runDir))) this.#end(id, `its directory ${runDir} was removed`);
       } catch (error) {
-        this.#logger.warn('Cannot look for the directory of a sandbox', { podSandboxId: id, error: messageOf(error) });
+        this.#logger.warn('Checking the directory of a sandbox failed', { podSandboxId: id, error: messageOf(error) });
       }
     }
   }

@@ -74,7 +74,7 @@ static int stop(int count, char **directories) {
 
 static int pre_start(const char *permit) {
   if (unlink(permit) == 0) return 0;
-  fprintf(stderr, "this guest is a Kubernetes pod that has ended; the kubelet makes a new one\n");
+  fprintf(stderr, "this container is a Kubernetes pod that has ended; the kubelet creates a new one\n");
   return 1;
 }
 

@@ -89,7 +89,7 @@ for (const unprivileged of [false, true]) {
           () => undefined,
         );
         await t.throwsAsync(readFile(`/sys/fs/cgroup${guest.cgroup}/cgroup.procs`), { code: 'ENOENT' });
-        await t.throwsAsync(guest.start(), { message: /this guest is a Kubernetes pod that has ended/ });
+        await t.throwsAsync(guest.start(), { message: /this container is a Kubernetes pod that has ended/ });
         t.false(await guest.isRunning());
         await guest.allow();
         await guest.start();

@@ -248,7 +248,7 @@ test('A layer that unpacks to far more than its size explains is refused', async
     response.end(data);
     return true;
   };
-  await fails(t, setting, StatusCode.INVALID_ARGUMENT, /which its size does not explain/);
+  await fails(t, setting, StatusCode.INVALID_ARGUMENT, /too much for its compressed size/);
   await recovers(t, setting);
 });
 

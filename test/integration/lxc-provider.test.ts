@@ -91,7 +91,7 @@ test.serial('nobody but the server starts a guest: an ended one stays ended, and
   await byHand(fixture, spec.id, 'lxc-stop', '-k');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await t.throwsAsync(run('lxc-start', ['-P', lxcPath, '-n', spec.id, '-o', log, '-l', 'DEBUG']));
-  t.regex(await readFile(log, 'utf8'), /this guest is a Kubernetes pod that has ended/);
+  t.regex(await readFile(log, 'utf8'), /this container is a Kubernetes pod that has ended/);
   t.is(await fixture.placement(spec), undefined);
   await eventually('the end of its processes', async () => (await processesBelow(placement.cgroup)).length === 0);
   t.true((await fixture.run(spec)).cgroup === placement.cgroup);

@@ -49,7 +49,7 @@ import { callRuntime, parseVersion, runtimeError } from './runtime-command.ts';
 import { endProcesses, removeTraces } from './teardown.ts';
 
 export interface ConmonRunnerOptions {
-  /** Absolute, at most 80 bytes long; on a file system that a reboot empties. Made when missing. */
+  /** Absolute, at most 80 bytes long; on a filesystem that a reboot empties. Made when missing. */
   stateDir: string;
   /** crun or runc: a name on PATH or a path. */
   ociRuntime: string;
@@ -71,12 +71,12 @@ interface Prepared {
 /** Each is a process of half a megabyte; a browser behind port-forward opens some tens of connections. */
 const RELAYS_PER_POD = 128;
 
-/** The longest state folder that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
+/** The longest state directory that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
 const STATE_DIR_LIMIT = 80;
 
 /**
  * Runs containers on this host: an OCI runtime below one conmon a container, which outlives this process. All it knows is
- * in `stateDir`, so a second runner on the same folder carries on where the first was killed. Calls for one id must not
+ * in `stateDir`, so a second runner on the same directory carries on where the first was killed. Calls for one id must not
  * overlap; that is the caller's lock.
  */
 export class ConmonRunner implements ContainerRunner {
@@ -117,7 +117,7 @@ export class ConmonRunner implements ContainerRunner {
       await createContainer(tools, request, undo, signal);
     } catch (error) {
       await undo.rollback((what, failure) => {
-        this.#options.logger.error('Undoing a failed create failed', {
+        this.#options.logger.error('CreateContainer rollback step failed', {
           containerId: request.id,
           what,
           error: messageOf(failure),
@@ -192,7 +192,7 @@ export class ConmonRunner implements ContainerRunner {
       if ((await this.inspect(id)).status !== 'running') return;
       await sleep(100);
     }
-    throw unavailable('conmon ended the attachment while the container runs on');
+    throw unavailable('conmon closed the attach connection while the container is running');
   }
 
   async forwardPort(placement: Placement, port: number, io: ContainerStreams, signal: AbortSignal): Promise<void> {
@@ -293,7 +293,7 @@ export class ConmonRunner implements ContainerRunner {
       // Not awaited: a listener may wait for the caller. Whoever could not take the end in hears of it with the next scan.
       listener(exit).catch((error: unknown) => {
         this.#told.delete(id);
-        this.#options.logger.error('A listener for exits failed; it is called again', {
+        this.#options.logger.error('Exit listener failed; it is called again', {
           containerId: id,
           error: messageOf(error),
         });
@@ -311,7 +311,7 @@ export class ConmonRunner implements ContainerRunner {
     if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
     if (!monitored && !this.#unmonitored.has(id)) {
       this.#unmonitored.add(id);
-      this.#options.logger.warn('The monitor of a container was killed; its output and exit code are lost', {
+      this.#options.logger.warn('Container monitor was killed; output and exit code are lost', {
         containerId: id,
       });
     }
@@ -347,7 +347,7 @@ export class ConmonRunner implements ContainerRunner {
     return record;
   }
 
-  /** Folders, programs and hierarchies, looked for once. Every id that reaches a path or an argument passes here. */
+  /** Directories, programs and hierarchies, looked for once. Every id that reaches a path or an argument passes here. */
   #prepare(id?: string): Promise<Prepared> {
     if (id !== undefined && !isContainerId(id)) return Promise.reject(notFound('container', id));
     this.#prepared ??= this.#lookAround().catch((error: unknown) => {
@@ -360,9 +360,7 @@ export class ConmonRunner implements ContainerRunner {
   async #lookAround(): Promise<Prepared> {
     const { stateDir, ociRuntime, conmon } = this.#options;
     if (Buffer.byteLength(stateDir) > STATE_DIR_LIMIT) {
-      throw unavailable(
-        `state: ${stateDir} is too long for the sockets in it; use at most ${String(STATE_DIR_LIMIT)} bytes`,
-      );
+      throw unavailable(`state: ${stateDir} is too long for its sockets; use at most ${String(STATE_DIR_LIMIT)} bytes`);
     }
     const { containers, exits, runtimeRoot, temporary } = this.#paths;
     for (const folder of [containers, exits, runtimeRoot, temporary]) {

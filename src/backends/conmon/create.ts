@@ -39,7 +39,7 @@ export async function createContainer(
   const { id, spec, logPath, stdin, stdinOnce } = request;
   const cgroup = spec.linux.cgroupsPath;
   if (!isCgroupPath(cgroup) || !cgroup.startsWith(`${request.placement.cgroup}/`)) {
-    const message = `linux.cgroupsPath ${JSON.stringify(cgroup)} must lie below the sandbox's cgroup ${request.placement.cgroup}`;
+    const message = `linux.cgroupsPath ${JSON.stringify(cgroup)} must be below the sandbox's cgroup ${request.placement.cgroup}`;
     throw new CriError(StatusCode.INTERNAL, message);
   }
   const terminal = spec.process.terminal;

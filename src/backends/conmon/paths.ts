@@ -5,7 +5,7 @@ export function isContainerId(text: string): boolean {
   return /^[0-9a-f]{64}$/.test(text);
 }
 
-/** Where the runner keeps its files below the state folder. All of it may be lost with a reboot. */
+/** Where the runner keeps its files below the state directory. All of it may be lost with a reboot. */
 export class RunnerPaths {
   /** One bundle a container. */
   readonly containers: string;
@@ -49,7 +49,7 @@ export class RunnerPaths {
   control(id: string): string {
     return join(this.bundle(id), 'ctl');
   }
-  /** Made by conmon in its working folder when the container's cgroup ran out of memory. */
+  /** Made by conmon in its working directory when the container's cgroup ran out of memory. */
   oom(id: string): string {
     return join(this.bundle(id), 'oom');
   }

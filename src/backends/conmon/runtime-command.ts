@@ -21,7 +21,7 @@ export async function callRuntime(runtime: string, root: string, args: readonly 
 /** UNKNOWN with what was tried and the runtime's own words, which the kubelet shows to the user. */
 export function runtimeError(what: string, error: unknown): CriError {
   const words = error instanceof CommandError ? error.stderr.trim() : '';
-  return unknown(`${what}: ${words || messageOf(error) || 'no reason was given'}`, error);
+  return unknown(`${what}: ${words || messageOf(error) || 'no error message'}`, error);
 }
 
 /**
@@ -60,7 +60,9 @@ export function parseRuntimeErrors(text: string): string {
 export function parseVersion(text: string): { name: string; version: string } {
   const match = /^(\S+) version (\S+)/.exec(text);
   if (match?.[1] === undefined || match[2] === undefined) {
-    throw new Error(`"--version" answered ${JSON.stringify(text.slice(0, 100))}, which is no OCI runtime's answer`);
+    throw new Error(
+      `"--version" printed ${JSON.stringify(text.slice(0, 100))}, which is not the output of an OCI runtime`,
+    );
   }
   return { name: match[1], version: match[2] };
 }

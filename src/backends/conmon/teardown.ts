@@ -55,7 +55,7 @@ export async function removeTraces(
       await callRuntime(runtime, paths.runtimeRoot, ['delete', '--force', id]);
     } catch (error) {
       // It knows nothing of a container whose creation was cut off; what it would remove is removed below.
-      logger.debug('The OCI runtime could not delete a container', { containerId: id, error: messageOf(error) });
+      logger.debug('OCI runtime delete failed', { containerId: id, error: messageOf(error) });
     }
   }
   await destroyCgroup(cgroups.container);

@@ -40,7 +40,7 @@ export interface CrunSandboxProviderOptions {
   init?: string;
 }
 
-/** The name, below the pod's cgroup, of the PID namespace holder's own. */
+/** The name, below the pod's cgroup, of the pause process's own. */
 const holderCgroup = 'holder';
 
 /**
@@ -107,7 +107,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     await writeFile(readyMark(spec), '');
     const status = await this.adopt(sandbox);
     if (status.state === 'running') return status.placement;
-    throw new CriError(StatusCode.INTERNAL, `the pod ended at once: ${status.reason}`);
+    throw new CriError(StatusCode.INTERNAL, `the pod exited immediately: ${status.reason}`);
   }
 
   async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
@@ -116,7 +116,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     const placement = await placementOf(spec);
     if (placement === undefined) {
       const networkNamespace = await networkOf(spec);
-      const reason = (await missingDirectory(spec)) ?? 'its namespaces are gone';
+      const reason = (await missingDirectory(spec)) ?? 'its namespaces do not exist';
       return { state: 'ended', reason, ...(networkNamespace !== undefined && { networkNamespace }) };
     }
     // Without a process of its own nothing of it can end by itself.

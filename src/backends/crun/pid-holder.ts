@@ -57,7 +57,7 @@ export class PidHolders {
     if (failed === undefined) return;
     const words = (await readFile(log, 'utf8').catch(() => '')).trim().slice(-500);
     const problem = words || failed.problem || `${this.#runtime} ended with code ${String(failed.exit?.code)}`;
-    throw new CriError(StatusCode.INTERNAL, `cannot start the pod's PID namespace holder: ${problem}`);
+    throw new CriError(StatusCode.INTERNAL, `cannot start the pod's pause process: ${problem}`);
   }
 
   /** A stream that ends with the holder; undefined when its FIFO is gone. */

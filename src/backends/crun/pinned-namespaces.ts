@@ -43,7 +43,7 @@ export async function pinNamespaces(spec: SandboxSpec, signal?: AbortSignal): Pr
     if (!(cause instanceof StepError)) throw cause;
     if (cause.message.startsWith('sysctl '))
       throw invalidArgument('linux.sysctls', `the kernel refused ${cause.message}`);
-    throw new CriError(StatusCode.INTERNAL, `cannot make the pod's namespaces: ${cause.message}`, { cause });
+    throw new CriError(StatusCode.INTERNAL, `cannot create the pod's namespaces: ${cause.message}`, { cause });
   }
 }
 

@@ -31,7 +31,10 @@ function formatLine({ key, value, field }: LxcSetting): string {
   if (value === '') throw invalidArgument(field, 'is empty');
   if (Buffer.byteLength(value) > 65_536) throw invalidArgument(field, 'is longer than 65536 bytes');
   if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value) || !value.isWellFormed()) {
-    throw invalidArgument(field, `${JSON.stringify(value.slice(0, 80))} holds a control character or is not Unicode`);
+    throw invalidArgument(
+      field,
+      `${JSON.stringify(value.slice(0, 80))} contains a control character or is not Unicode`,
+    );
   }
   return `${key} = ${/^[\s'"]|[\s'"]$/.test(value) ? `"${value}"` : value}\n`;
 }

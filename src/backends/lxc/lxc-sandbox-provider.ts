@@ -35,7 +35,7 @@ import { endMonitor } from './monitor-end.ts';
 import { startGuest } from './start-guest.ts';
 
 export interface LxcSandboxProviderOptions {
-  /** liblxc's own folder (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
+  /** liblxc's own directory (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
   lxcPath: string;
   logger: Logger;
   /** The program lxc-start, by default the one on PATH. */
@@ -124,12 +124,12 @@ export class LxcSandboxProvider implements SandboxProvider {
       throw error;
     });
     const init = await initOf(cgroups);
-    if (init === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container ended at once");
+    if (init === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container exited immediately");
     await spareFromOomKiller([init, ...(await cgroupProcesses(cgroups.liblxcDirectories))]);
     if (spec.network === 'pod') await pin(`/proc/${String(init)}/ns/net`, networkPin(spec));
     const status = await this.adopt(sandbox);
     if (status.state === 'running') return status.placement;
-    throw new CriError(StatusCode.INTERNAL, `the pod's LXC container ended at once: ${status.reason}`);
+    throw new CriError(StatusCode.INTERNAL, `the pod's LXC container exited immediately: ${status.reason}`);
   }
 
   async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
@@ -138,7 +138,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const cgroups = await guestCgroups(spec);
     const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
-    const reason = pid === undefined ? 'its LXC container does not run' : await missingDirectory(spec);
+    const reason = pid === undefined ? 'its LXC container is not running' : await missingDirectory(spec);
     const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
     if (pid === undefined || reason !== undefined) {
       const networkNamespace = pinned ?? (pid !== undefined && spec.network === 'pod' ? namespace('net') : undefined);

@@ -40,7 +40,7 @@ export async function startScope(
   } catch (error) {
     await stopScope(sandboxId);
     signal?.throwIfAborted();
-    throw unavailable(`systemd cannot make the scope of the pod: ${wordsOf(error)}`, error);
+    throw unavailable(`systemd cannot create the scope of the pod: ${wordsOf(error)}`, error);
   }
 }
 
@@ -50,7 +50,7 @@ export async function stopScope(sandboxId: string): Promise<void> {
     await run('systemctl', ['stop', '--quiet', scopeName(sandboxId)], { timeoutMs: LIMIT_MS });
   } catch (error) {
     if (error instanceof CommandError && error.exitCode === NOT_LOADED) return;
-    throw unavailable(`systemd cannot end the scope of the pod: ${wordsOf(error)}`, error);
+    throw unavailable(`systemd cannot stop the scope of the pod: ${wordsOf(error)}`, error);
   }
 }
 

@@ -34,7 +34,7 @@ export function throwIfFailed(step: Step, result: StepResult, signal?: AbortSign
   if (result.status === 'done') return;
   if (result.status === 'cancelled') signal?.throwIfAborted();
   if (result.status === 'timeout') {
-    throw new StepError(`${nameOf(step)} was not done within ${String(step.limitMs)} ms`, result);
+    throw new StepError(`${nameOf(step)} timed out after ${String(step.limitMs)} ms`, result);
   }
   throw new StepError(result.problem || `${nameOf(step)}: ${result.status}`, result);
 }

@@ -26,12 +26,12 @@ export function look(env: NodeJS.ProcessEnv): string {
   const named = env[VARIABLE];
   if (named) {
     if (isExecutable(named)) return named;
-    throw unavailable(`${VARIABLE}: no program ${JSON.stringify(named)} was found; build it with src/native/build`);
+    throw unavailable(`${VARIABLE}: program ${JSON.stringify(named)} not found; build it with src/native/build`);
   }
   const path = [builtHere(), PACKAGED].find((candidate) => candidate !== undefined && isExecutable(candidate));
   if (path !== undefined) return path;
   throw unavailable(
-    `the native helper ${NAME} was not found: run src/native/build in the checkout (it needs gcc and libc6-dev), ` +
+    `native helper ${NAME} not found; run src/native/build in the checkout (requires gcc and libc6-dev), ` +
       `or install the package's ${PACKAGED}`,
   );
 }

@@ -77,7 +77,10 @@ export class NativeHelper implements Native {
     const id = this.#newId();
     const bytes = encodeRun(id, sideBySide, steps.map(encodeStep));
     if (bytes.length - 4 > MESSAGE_LIMIT) {
-      throw new CriError(StatusCode.RESOURCE_EXHAUSTED, `a request of ${bytes.length} bytes for the host is too large`);
+      throw new CriError(
+        StatusCode.RESOURCE_EXHAUSTED,
+        `request of ${bytes.length} bytes to the native helper too large`,
+      );
     }
     const started: Pending['started'] = (index, pid, pipes) => {
       const step = steps[index];
@@ -190,7 +193,7 @@ export class NativeHelper implements Native {
     const lost = [...this.#pending];
     this.#pending.clear();
     for (const [id, { bytes, repeatable, started, resolve, reject }] of lost) {
-      const error = unavailable(`the native helper was lost amid work: ${problem}; try again`);
+      const error = unavailable(`the native helper exited during a request: ${problem}; retry`);
       // Once: what kills one helper may kill the next.
       if (!repeatable) reject(error);
       else this.#send(id, bytes, false, started).then(resolve, reject);

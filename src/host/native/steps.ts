@@ -60,7 +60,7 @@ interface MountStep {
   type?: string;
   /** Of mount(2): {@link MountFlag}. */
   flags?: number;
-  /** The file system's own options. */
+  /** The filesystem's own options. */
   options?: string;
   /** Relative paths in `options` are relative to it. */
   cwd?: string;
@@ -127,7 +127,7 @@ interface IdmapStep {
   do: 'idmap';
   source: string;
   map: IdMap;
-  /** Where the mount appears; without it, the kernel and the file system are only asked whether they can. */
+  /** Where the mount appears; without it, the kernel and the filesystem are only asked whether they can. */
   target?: string;
 }
 

@@ -9,7 +9,7 @@ import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
 const TRIAL = trialId('ids');
 /** Any range will do. */
 const IDS = { hostId: 65_536, size: 65_536 };
-const REMEDY = 'it takes Linux 5.19 and a filesystem such as ext4, xfs or btrfs';
+const REMEDY = 'requires Linux 5.19 and a filesystem such as ext4, xfs or btrfs';
 
 export interface HostUserNamespacesOptions {
   store: Pick<RootfsStore, 'name' | 'prepare' | 'remove'>;
@@ -42,9 +42,9 @@ export class HostUserNamespaces implements UserNamespaces {
     try {
       const { uid, gid } = await stat(await mounts.mount(TRIAL, await store.prepare(TRIAL, undefined, { ids: IDS })));
       if (uid === IDS.hostId && gid === IDS.hostId) return undefined;
-      return `root filesystems of ${store.name} do not map ids: ${REMEDY}`;
+      return `root filesystems of ${store.name} do not support idmapped mounts; ${REMEDY}`;
     } catch (error) {
-      return `a root filesystem of ${store.name} cannot be mounted with mapped ids (${messageOf(error)}): ${REMEDY}`;
+      return `mounting a root filesystem of ${store.name} with idmapped layers failed (${messageOf(error)}); ${REMEDY}`;
     } finally {
       await mounts.unmount(TRIAL);
       await store.remove(TRIAL);

@@ -6,7 +6,7 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import { parseCniConfig, parseCniPlugin } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';
 
-/** A folder of network configurations, read anew at each call, for network add-ons change it at any time. */
+/** A directory of network configurations, read at each call, since network add-ons may change it at any time. */
 export class CniConfigFolder {
   readonly #folder: string;
   readonly #most: number;
@@ -26,7 +26,7 @@ export class CniConfigFolder {
     const names = await filesIn(this.#folder, /\.(conflist|conf|json)$/);
     if (names.length === 0) {
       throw unavailable(
-        `no CNI configuration in ${this.#folder}: install a network plugin that writes one (*.conflist) there`,
+        `no CNI configuration in ${this.#folder}; install a network add-on that writes one (*.conflist)`,
       );
     }
     const lists: CniConfigList[] = [];
@@ -35,9 +35,7 @@ export class CniConfigFolder {
       try {
         const list = await this.#complete(parseCniConfig(await readText(file, FILE_LIMIT_BYTES)));
         if (lists.some((other) => other.name === list.name)) {
-          throw new Error(
-            `the network ${JSON.stringify(list.name)} is in another file already: give it another "name"`,
-          );
+          throw new Error(`the network name ${JSON.stringify(list.name)} is used by another file; change "name"`);
         }
         lists.push(list);
       } catch (error) {
@@ -47,7 +45,7 @@ export class CniConfigFolder {
     return lists;
   }
 
-  /** Adds the plugins in the folder named after the network, by file name (CNI specification 1.1, loadOnlyInlinedPlugins). */
+  /** Adds the plugins in the directory named after the network, by file name (CNI specification 1.1, loadOnlyInlinedPlugins). */
   async #complete(list: CniConfigList): Promise<CniConfigList> {
     const plugins = [...list.plugins];
     if (!list.loadOnlyInlinedPlugins) {
@@ -76,7 +74,7 @@ async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
     .then(({ path }) => readdir(path))
     .catch((error: unknown) => {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
-      throw unavailable(`cannot read the CNI configuration folder: ${messageOf(error)}`, error);
+      throw unavailable(`cannot read the CNI configuration directory: ${messageOf(error)}`, error);
     });
   return names.filter((name) => pattern.test(name)).sort();
 }

@@ -12,7 +12,7 @@ export interface CniConfigList {
   name: string;
   disableCheck: boolean;
   disableGC: boolean;
-  /** Whether plugins in the folder named after the network are left alone. */
+  /** Whether plugins in the directory named after the network are left alone. */
   loadOnlyInlinedPlugins: boolean;
   plugins: CniPluginConfig[];
 }
@@ -28,12 +28,12 @@ export function speaks(list: CniConfigList, version: CniVersion): boolean {
 
 /**
  * Reads a configuration list, or a single plugin's configuration, which becomes a list of one. A list may come without
- * plugins, for there may be some in the folder named after the network.
+ * plugins, for there may be some in the directory named after the network.
  * @throws Error that says what is wrong with it.
  */
 export function parseCniConfig(text: string): CniConfigList {
   const document: unknown = JSON.parse(text);
-  if (!isRecord(document)) throw new Error('is no JSON object');
+  if (!isRecord(document)) throw new Error('is not a JSON object');
   const { name } = document;
   if (typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) {
     throw new Error('"name" must start with a letter or digit, followed by letters, digits, "_", "." and "-"');
@@ -77,7 +77,7 @@ export function parseCniPlugin(text: string): CniPluginConfig {
 
 function checkPlugin(plugin: unknown): CniPluginConfig {
   if (!isRecord(plugin) || typeof plugin.type !== 'string' || !/^[A-Za-z0-9][\w.-]*$/.test(plugin.type)) {
-    throw new Error('every plugin needs a "type", the file name of a program');
+    throw new Error('every plugin requires a "type", the file name of a program');
   }
   if (plugin.capabilities !== undefined && !isRecord(plugin.capabilities)) {
     throw new Error(`"capabilities" of plugin ${plugin.type} must be an object`);

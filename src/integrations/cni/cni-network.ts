@@ -13,7 +13,7 @@ import { add, check, collectGarbage, del, status } from './cni-verbs.ts';
 import { ConfTemplate } from './conf-template.ts';
 
 export interface CniNetworkOptions {
-  /** Folder of `*.conflist`, `*.conf` and `*.json`. */
+  /** Directory of `*.conflist`, `*.conf` and `*.json`. */
   configDir: string;
   /** How many of them each pod is attached to, the first ones by file name; 0 for all. */
   maxNetworks: number;
@@ -69,7 +69,10 @@ export class CniNetwork implements Network {
     signal: AbortSignal | undefined,
   ): Promise<NetworkAttachment> {
     if (request.netns === undefined) {
-      throw new CriError(StatusCode.INTERNAL, 'CNI needs a network namespace of this host, and the pod has none');
+      throw new CriError(
+        StatusCode.INTERNAL,
+        'CNI requires a network namespace of this host, which the pod does not have',
+      );
     }
     cniArgs(request);
     const attachment: NetworkAttachment = { ips: [], networks: [] };
@@ -81,7 +84,7 @@ export class CniNetwork implements Network {
       network.result = JSON.stringify(result ?? {});
       // Kubernetes knows one network a pod: the others' addresses are not the pod's.
       if (index === 0) attachment.ips = addressesOf(result);
-      if (attachment.ips.length === 0) throw unavailable(`CNI network ${list.name} gave the pod no address`);
+      if (attachment.ips.length === 0) throw unavailable(`CNI network ${list.name} assigned no address to the pod`);
     }
     return attachment;
   }

@@ -24,7 +24,7 @@ export type CniCall =
  */
 const LIMIT_MS = { ADD: 120_000, DEL: 120_000, CHECK: 30_000, STATUS: 15_000, GC: 60_000 };
 
-/** Runs CNI plugins found in a list of folders. */
+/** Runs CNI plugins found in a list of directories. */
 export class CniPlugins {
   readonly #folders: readonly string[];
 
@@ -32,7 +32,7 @@ export class CniPlugins {
     this.#folders = folders;
   }
 
-  /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the folders searched. */
+  /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the directories searched. */
   async find(type: string): Promise<string> {
     for (const folder of this.#folders) {
       const path = join(folder, type);
@@ -42,7 +42,7 @@ export class CniPlugins {
       );
       if (executable) return path;
     }
-    throw unavailable(`CNI plugin ${JSON.stringify(type)} is in none of ${this.#folders.join(', ')}`);
+    throw unavailable(`CNI plugin ${JSON.stringify(type)} not found in ${this.#folders.join(', ')}`);
   }
 
   /**

@@ -9,7 +9,7 @@ import type { CniConfigList, CniPluginConfig } from './cni-config.ts';
  */
 export function cniArgs(request: NetworkRequest): string {
   if (!/^[A-Za-z0-9][\w.-]*$/.test(request.sandboxId)) {
-    throw invalidArgument('pod_sandbox_id', `${JSON.stringify(request.sandboxId)} is no CNI container id`);
+    throw invalidArgument('pod_sandbox_id', `${JSON.stringify(request.sandboxId)} is not a CNI container id`);
   }
   const entries: [key: string, value: string, field: string][] = [
     ['K8S_POD_NAMESPACE', request.podNamespace, 'metadata.namespace'],
@@ -19,7 +19,7 @@ export function cniArgs(request: NetworkRequest): string {
   ];
   const pairs = entries.map(([key, value, field]) => {
     if (/[;=\x00-\x1f\x7f]/.test(value))
-      throw invalidArgument(field, `${JSON.stringify(value)} must not hold ";", "=" or control characters`);
+      throw invalidArgument(field, `${JSON.stringify(value)} must not contain ";", "=" or control characters`);
     return `${key}=${value}`;
   });
   return ['IgnoreUnknown=1', ...pairs].join(';');

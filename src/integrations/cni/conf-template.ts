@@ -9,7 +9,7 @@ import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { FILE_LIMIT_BYTES } from './cni-config-folder.ts';
 import { isRecord, parseCniConfig } from './cni-config.ts';
 
-/** The file made from the template, in the folder of configurations. */
+/** The file made from the template, in the directory of configurations. */
 export const templatedFile = '10-proxmox-lxcri.conflist';
 
 /**
@@ -42,12 +42,12 @@ export class ConfTemplate {
       const names = await readdir((await inspectPath(configDir)).path);
       const foreign = names.find((name) => /\.(conflist|conf|json)$/.test(name) && name !== templatedFile);
       if (foreign !== undefined) {
-        logger.info('The template is not used: there is another CNI configuration', { template, foreign });
+        logger.info('CNI template not used: another CNI configuration exists', { template, foreign });
         return;
       }
       if ((await readOr(target, '')) === text) return;
       await writeFileAtomic(target, text, 0o644);
-      logger.info('Wrote the CNI configuration for the pod addresses of this node', { file: target, ranges });
+      logger.info('CNI configuration written from the template', { file: target, ranges });
     } catch (error) {
       throw failedPrecondition(`network.conf_template: cannot write ${target}: ${messageOf(error)}`, error);
     }

@@ -1,7 +1,6 @@
 /**
- * What an image may cost this node, whoever built it. Each bound is far above what images have and far below what harms a
- * node; an image beyond one is refused with a message that names the bound, and nothing of it stays. docs/security.md states
- * them for operators.
+ * Bounds of an image. Each is far above the values of real images and far below those that harm a node; an image that exceeds
+ * one is refused with an error that names the bound, and nothing of it stays. docs/security.md documents them for operators.
  */
 
 const MIB = 2 ** 20;

@@ -2,7 +2,7 @@ import { chmod, chown, lstat, utimes } from 'node:fs/promises';
 import { run } from '../../host/processes/run.ts';
 import type { DirectoryFacts } from './layer-filter.ts';
 
-/** Gives a folder an owner, a mode and a time of modification. */
+/** Sets the owner, mode and modification time of a directory. */
 export async function setFacts(path: string, { mode, uid, gid, mtime }: DirectoryFacts): Promise<void> {
   await chown(path, uid, gid);
   await chmod(path, mode);
@@ -12,8 +12,8 @@ export async function setFacts(path: string, { mode, uid, gid, mtime }: Director
 }
 
 /**
- * How the uppermost of these layers' folders (top one first) that has the directory `path` describes it; undefined when none
- * has, or when the uppermost has something else there. Names are Latin-1 strings, "" is the root.
+ * The facts of the directory `path` in the uppermost of these layers' directories (top one first) that has it; undefined when
+ * none has, or when the uppermost has another file type there. Names are Latin-1 strings, "" is the root.
  */
 export async function describeDirectory(folders: readonly string[], path: string): Promise<DirectoryFacts | undefined> {
   for (const folder of folders) {

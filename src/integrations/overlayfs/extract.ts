@@ -21,7 +21,7 @@ const ARGUMENTS = [
 ];
 
 /**
- * Writes an archive whose names have been checked into a folder, by GNU tar.
+ * Unpacks an archive with validated names into a directory, by GNU tar.
  * @throws CriError INVALID_ARGUMENT when the archive is bad, RESOURCE_EXHAUSTED when the disk is full; the signal's reason.
  */
 export async function extract(
@@ -46,7 +46,7 @@ export async function extract(
       ...(signal ? { signal } : {}),
     });
   } catch (error) {
-    // A broken pipe says only that tar has ended; why, it says itself.
+    // A broken pipe only means that tar has exited; its message has the reason.
     const tarEnded = isErrno(error, 'EPIPE');
     if (!tarEnded) kill.abort();
     const result = await ended;
@@ -56,7 +56,7 @@ export async function extract(
   const result = await ended;
   if (result.status === 'failed') {
     const cause = new Error(result.problem);
-    throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar, which unpacks images; install GNU tar', { cause });
+    throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar', { cause });
   }
   if (result.exit?.code !== 0) throw failure(result.outputs.get(2)?.bytes.toString('utf8') ?? '');
 }
@@ -74,7 +74,7 @@ function failure(words: string): CriError {
   const code = /No space left|Disk quota exceeded/.test(said)
     ? StatusCode.RESOURCE_EXHAUSTED
     : StatusCode.INVALID_ARGUMENT;
-  return new CriError(code, `layer cannot be unpacked: ${said || 'tar was ended'}`);
+  return new CriError(code, `unpacking the layer failed: ${said || 'tar was killed'}`);
 }
 
 async function* batches(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -18,7 +18,7 @@ const OPAQUE = '.wh..wh..opq';
 const OPAQUE_XATTR = 'trusted.overlay.opaque';
 /** Empty, it tells overlayfs that a directory may have whiteouts though nothing lies below it (ovl_path_check_origin_xattr). */
 const ORIGIN_XATTR = 'trusted.overlay.origin';
-/** Blocks of the file system, for the estimate of what a layer uses. */
+/** Blocks of the filesystem, for the estimate of what a layer uses. */
 const FS_BLOCK = 4096;
 
 /** The bounds of `bounds.ts` that a test may want smaller. */
@@ -52,8 +52,8 @@ export interface LayerFacts {
 }
 
 /**
- * Turns a layer's tar (OCI image specification, layer.md) into one that a plain tar can write into an empty folder: names
- * inside the folder and through no symlink, every directory before its content, whiteouts in overlayfs' form, no extended
+ * Turns a layer's tar (OCI image specification, layer.md) into one that a plain tar can write into an empty directory: names
+ * inside the directory and through no symlink, every directory before its content, whiteouts in overlayfs' form, no extended
  * attributes that mean something to overlayfs or to this host.
  */
 export class LayerFilter {
@@ -101,7 +101,7 @@ export class LayerFilter {
     if (components.some((component) => component.startsWith(WHITEOUT_META) && component !== OPAQUE)) return true; // aufs' own files
     const last = components.at(-1);
     if (components.slice(0, -1).some((component) => component.startsWith(WHITEOUT))) {
-      throw new TarError(`${quote(components.join('/'))}: a whiteout is no directory`);
+      throw new TarError(`${quote(components.join('/'))}: a whiteout must not be a directory`);
     }
     if (!last?.startsWith(WHITEOUT)) return false;
     const directory = components.slice(0, -1);
@@ -109,7 +109,8 @@ export class LayerFilter {
       this.#opaque.push(directory);
     } else {
       const hidden = last.slice(WHITEOUT.length);
-      if (hidden === '' || hidden === '.' || hidden === '..') throw new TarError(`${quote(last)}: hides no name`);
+      if (hidden === '' || hidden === '.' || hidden === '..')
+        throw new TarError(`${quote(last)}: invalid whiteout name`);
       this.#whiteouts.push([...directory, hidden]);
     }
     this.#count(`whiteout ${quote(last)}`);
@@ -136,7 +137,7 @@ export class LayerFilter {
       checked.linkName = this.#paths.resolve(LayerPaths.split(entry.linkName));
       const target = this.#paths.get(checked.linkName);
       if (!target || target.kind === 'directory' || checked.linkName === path) {
-        throw new TarError(`${quote(path)}: hard link to ${quote(entry.linkName)}, which is no file of this layer`);
+        throw new TarError(`${quote(path)}: hard link to ${quote(entry.linkName)}, which is not a file of this layer`);
       }
       this.#paths.set(path, target);
     } else {
@@ -151,7 +152,7 @@ export class LayerFilter {
   /** The last entry of a name wins, as in containerd; tar can put it in the place of an empty directory. */
   #replace(path: string, type: TarEntry['type']): void {
     if (path === '' || ++this.#replaced > MAX_REPLACED_DIRECTORIES || this.#paths.hasBelow(path)) {
-      throw new TarError(`${quote(path)}: a ${type} in the place of a directory that is in use`);
+      throw new TarError(`${quote(path)}: a ${type} replaces a directory that is in use`);
     }
     const stays = (components: string[]) => !`${components.join('/')}/`.startsWith(`${path}/`);
     this.#opaque = this.#opaque.filter(stays);

@@ -20,7 +20,7 @@ const layerSchema = z.object({
   chainId: digest,
   parent: digest.optional(),
   diffId: digest,
-  /** Name in the folder of short links, by which mount options stay short. */
+  /** Name in the directory of short links, by which mount options stay short. */
   link: z.string().regex(/^[0-9a-z]{1,8}$/),
   opaqueRoot: z.boolean(),
   bytes: z.bigint(),
@@ -47,7 +47,7 @@ export class LayerIndex {
 
   /**
    * Reads what is there. A layer without a description was never whole and is removed; one with a damaged description is set
-   * aside as long as root file systems are there that may build on it. Links are made and removed as layers need.
+   * aside as long as root filesystems are there that may build on it. Links are made and removed as layers need.
    * @throws CriError FAILED_PRECONDITION naming the file, for a description that cannot be read or is a newer version's:
    *   nothing is removed then.
    */
@@ -57,18 +57,18 @@ export class LayerIndex {
     for (const name of await readdir(this.#directory)) {
       const path = join(this.#directory, name);
       if (!hasCopies && DAMAGED.test(name)) await this.#trash.discard(path);
-      // Other names are not the store's: somebody has put something there.
+      // Other names do not belong to the store.
       if (!/^[0-9a-f]{64}$/.test(name)) continue;
       const text = await readDescription(join(path, 'layer.json'));
       try {
-        if (text === undefined) throw new Error('it has no description');
+        if (text === undefined) throw new Error('its description is missing');
         const layer = layerSchema.parse(fromJson(text));
         if (hex(layer.chainId) !== name) throw new Error(`it describes ${layer.chainId}`);
         this.#layers.set(layer.chainId, layer);
         this.#lastLink = Math.max(this.#lastLink, parseInt(layer.link, 36));
       } catch (error) {
         const isKept = hasCopies && text !== undefined;
-        const what = isKept ? 'Set aside an image layer that is damaged' : 'Removed an image layer that cannot be used';
+        const what = isKept ? 'Damaged image layer kept aside' : 'Unusable image layer removed';
         this.#logger.warn(what, { layer: name, error: messageOf(error) });
         if (isKept) await rename(path, `${path}.damaged-${randomUUID()}`);
         else await this.#trash.discard(path);
@@ -89,7 +89,7 @@ export class LayerIndex {
     return [...this.#layers.values()];
   }
 
-  /** Where the layer's folder is to be. */
+  /** Path of the layer's directory. */
   folder(chainId: string): string {
     return join(this.#directory, hex(chainId));
   }
@@ -103,7 +103,7 @@ export class LayerIndex {
     await symlink(`../layers/${hex(layer.chainId)}/fs`, join(this.links, layer.link));
   }
 
-  /** Makes a layer known whose folder is in place. */
+  /** Adds a layer whose directory exists. */
   add(layer: Layer): void {
     this.#layers.set(layer.chainId, layer);
   }
@@ -125,7 +125,7 @@ export class LayerIndex {
     return chain;
   }
 
-  /** The layers that show in a file system on top of `top`: an opaque one hides those below. */
+  /** The layers that show in a filesystem on top of `top`: an opaque one hides those below. */
   visible(top: string | undefined): Layer[] {
     const chain = this.chain(top);
     const opaque = chain.findIndex((layer) => layer.opaqueRoot);
@@ -149,7 +149,7 @@ async function readDescription(file: string): Promise<string | undefined> {
   }
   const format = Number(/"format":\s*(\d+)/.exec(text)?.[1] ?? 0);
   if (format > FORMAT) {
-    throw failedPrecondition(`${file}: is of format ${format}, which a newer version writes; run that version again`);
+    throw failedPrecondition(`${file}: format ${format} was written by a later version; install that version`);
   }
   return text;
 }

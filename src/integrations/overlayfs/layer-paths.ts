@@ -30,8 +30,8 @@ export class LayerPaths {
   static split(name: string): string[] {
     const components = name.split('/').filter((component) => component !== '' && component !== '.');
     for (const component of components) {
-      if (component === '..') throw new TarError(`${quote(name)}: leads out of the image`);
-      if (component.includes('\0')) throw new TarError(`${quote(name)}: holds a NUL byte`);
+      if (component === '..') throw new TarError(`${quote(name)}: is outside the image`);
+      if (component.includes('\0')) throw new TarError(`${quote(name)}: contains a NUL byte`);
       if (component.length > MAX_NAME_BYTES) {
         throw new TarError(`${quote(name)}: a component is longer than ${MAX_NAME_BYTES} bytes`);
       }
@@ -62,7 +62,7 @@ export class LayerPaths {
       }
       current.push(component);
       const node = this.#nodes.get(current.join('/'));
-      if (node?.kind === 'other') throw new TarError(`${quote(plain)}: ${quote(current.join('/'))} is no directory`);
+      if (node?.kind === 'other') throw new TarError(`${quote(plain)}: ${quote(current.join('/'))} is not a directory`);
       if (node?.kind !== 'symlink') continue;
       if (++links > MAX_LINKS) throw new TarError(`${quote(plain)}: too many symbolic links`);
       current.pop();

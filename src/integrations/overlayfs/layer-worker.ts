@@ -22,7 +22,7 @@ let abort = new AbortController();
 
 parentPort?.on('message', (request: WorkerRequest) => {
   if ('abort' in request) {
-    abort.abort(new Error('given up'));
+    abort.abort(new Error('cancelled'));
     return;
   }
   abort = new AbortController();

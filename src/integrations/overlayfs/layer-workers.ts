@@ -60,7 +60,7 @@ export class LayerWorkers {
       reject(asOutOfMemory(error));
     };
     const exit = (code: number) => {
-      reject(new Error(`the thread that unpacks layers ended with code ${code}`));
+      reject(new Error(`the worker thread that unpacks layers exited with code ${code}`));
     };
     worker.on('message', resolve).on('error', fail).on('exit', exit);
     worker.ref();
@@ -111,7 +111,7 @@ function asOutOfMemory(error: Error): Error {
   if (!isErrno(error, 'ERR_WORKER_OUT_OF_MEMORY')) return error;
   return new CriError(
     StatusCode.INVALID_ARGUMENT,
-    `layer refused: it has more entries than fit ${THREAD_HEAP_MIB} MiB of memory`,
+    `layer refused: its entries require more than ${THREAD_HEAP_MIB} MiB of memory`,
     { cause: error },
   );
 }

@@ -17,7 +17,7 @@ import { LayerWorkers } from './layer-workers.ts';
 import { WritableCopies } from './writable-copies.ts';
 
 export interface OverlayStoreOptions {
-  /** Folder of the store, on a file system that overlayfs can write to (ext4, xfs). Made when missing. */
+  /** Directory of the store, on a filesystem that overlayfs can write to (ext4, xfs). Made when missing. */
   root: string;
   logger: Logger;
   /** What one layer may hold; the bounds of `bounds.ts` unless given. */
@@ -31,7 +31,7 @@ const DEFAULT_LIMITS: LayerLimits = {
   maxRatio: MAX_RATIO,
 };
 
-/** The rootfs store on overlayfs: a folder a layer, and an upper folder a root filesystem. */
+/** The rootfs store on overlayfs: a directory a layer, and an upper directory a root filesystem. */
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
   readonly #root: string;
@@ -50,7 +50,7 @@ export class OverlayStore implements RootfsStore {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#logger = logger;
     this.#trash = new Trash(join(root, 'removed'), (error) => {
-      logger.error('Cannot remove files of a removed layer or root file system', { error: messageOf(error) });
+      logger.error('Removing files of a removed layer or root filesystem failed', { error: messageOf(error) });
     });
     this.#layers = new LayerIndex(root, this.#trash, logger);
     this.#copies = new WritableCopies(root, { layers: this.#layers, trash: this.#trash, logger });
@@ -97,7 +97,7 @@ export class OverlayStore implements RootfsStore {
       const layer = this.#layers.get(chainId);
       if (!layer) return;
       if (this.#layers.list().some(({ parent }) => parent === chainId)) {
-        throw failedPrecondition(`layer ${chainId} has another layer on top of it`);
+        throw failedPrecondition(`layer ${chainId} is in use by another layer`);
       }
       if (await this.#copies.isUsed(chainId)) throw failedPrecondition(`layer ${chainId} is in use by a container`);
       // Out of sight in one step: a layer half removed must not look whole after a crash.
@@ -145,13 +145,13 @@ export class OverlayStore implements RootfsStore {
     return this.#trash.emptied();
   }
 
-  /** What cannot be cleared is in nobody's way: it is reported, and the next start tries again. */
+  /** A failed clean-up is harmless: it is logged, and retried at the next start. */
   async #clearTemporary(): Promise<void> {
     try {
       await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
       for (const name of await readdir(this.#temporary)) await this.#trash.discard(join(this.#temporary, name));
     } catch (error) {
-      this.#logger.error('Cannot clear what an earlier server left half done', {
+      this.#logger.error('Cleaning up leftovers of an earlier server failed', {
         directory: this.#temporary,
         error: messageOf(error),
       });

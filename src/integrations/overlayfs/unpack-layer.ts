@@ -11,15 +11,15 @@ import { describeDirectory } from './directory-facts.ts';
 import { extract } from './extract.ts';
 import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
 
-/** One layer to write into a folder. Everything in it can be passed to another thread. */
+/** One layer to write into a directory. Everything in it can be passed to another thread. */
 export interface UnpackTask {
   /** The layer's file, plain or compressed. */
   blob: string;
   /** Digest its uncompressed bytes must have. */
   diffId: string;
-  /** An empty folder. */
+  /** An empty directory. */
   directory: string;
-  /** Folders of the layers below, the top one first. */
+  /** Directories of the layers below, the top one first. */
   below: string[];
   /** What all layers below have together. */
   usageBelow: Usage;
@@ -53,7 +53,7 @@ export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promis
   }
   const actual = `sha256:${hash.digest('hex')}`;
   if (actual !== diffId) {
-    throw refused(`its content has the digest ${actual}, the image configuration says ${diffId}`);
+    throw refused(`its content has the digest ${actual}, the image configuration expects ${diffId}`);
   }
   return filter.facts;
 }
@@ -67,7 +67,7 @@ async function* hashed(
   for await (const chunk of tar) {
     bytes += chunk.length;
     if (bytes > maxBytes)
-      throw new TarError(`it unpacks to more than ${maxBytes} bytes, which its size does not explain`);
+      throw new TarError(`it unpacks to more than ${maxBytes} bytes, too much for its compressed size`);
     hash.update(chunk);
     yield chunk;
   }

@@ -14,11 +14,11 @@ import type { Trash } from '../../host/trees/trash.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
 import type { LayerIndex } from './layer-index.ts';
 
-/** `rootfs.json` of a copy. It is there before anything that needs undoing. */
+/** `rootfs.json` of a clone or view. It is written before anything that needs a rollback. */
 const copySchema = z.object({
   format: z.literal(1),
   chainId: z.string().optional(),
-  /** A view: its upper folder stays empty and is not mounted. */
+  /** A view: its upper directory stays empty and is not mounted. */
   readonly: z.boolean().default(false),
   /** The user namespace it is for. */
   ids: z.object({ hostId: z.number(), size: z.number() }).optional(),
@@ -28,10 +28,10 @@ type Copy = z.output<typeof copySchema>;
 /** A file name, and safe between the commas and colons of a mount option. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
-/** A lower folder without files. */
+/** A lower directory without files. */
 const EMPTY = 'empty';
 
-/** Containers' writable file systems: `containers/<id>/{rootfs.json,upper,work}`. The caller serialises changes. */
+/** Containers' writable filesystems: `containers/<id>/{rootfs.json,upper,work}`. The caller serialises changes. */
 export class WritableCopies {
   readonly #root: string;
   readonly #layers: LayerIndex;
@@ -51,7 +51,7 @@ export class WritableCopies {
     chainId: string | undefined,
     { readonly = false, ids, signal }: RootfsOptions,
   ): Promise<Rootfs> {
-    if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is no plain name`);
+    if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is not a valid name`);
     const existing = await this.#read(id);
     if (existing) {
       if (existing.chainId !== chainId) throw invalidArgument('rootfs id', `${id} exists with another image`);
@@ -71,7 +71,7 @@ export class WritableCopies {
       await mkdir(join(this.#root, EMPTY), { recursive: true, mode: 0o755 });
       await mkdir(join(folder, 'upper'), { recursive: true, mode: 0o700 });
       await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
-      // The mounted root shows the upper folder's owner and mode.
+      // The mounted root shows the upper directory's owner and mode.
       const facts = await describeDirectory(this.#layers.folders(layers), '');
       signal?.throwIfAborted();
       await setFacts(join(folder, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
@@ -93,7 +93,7 @@ export class WritableCopies {
   /** Takes the copy out of sight; its files go in the background. No error when there is none. */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
-    // Earlier versions mounted a copy in its own folder.
+    // Earlier versions mounted a copy in its own directory.
     await unmountBelow(this.#folder(id));
     await this.#trash.discard(this.#folder(id), { patient: true });
   }
@@ -102,7 +102,7 @@ export class WritableCopies {
     return names(join(this.#root, 'containers'));
   }
 
-  /** What was written to the copy. undefined when there is none. */
+  /** The usage of the clone. undefined when there is none. */
   async usage(id: string): Promise<Usage | undefined> {
     if (!ID.test(id)) return undefined;
     return diskUsage(join(this.#folder(id), 'upper'));
@@ -131,12 +131,12 @@ export class WritableCopies {
     }
   }
 
-  /** Paths are relative to the folder of links: the kernel takes one page of options. */
+  /** Paths are relative to the directory of links: the kernel takes one page of options. */
   #valueOf(id: string, { chainId, readonly, ids }: Copy): Rootfs {
     const lower = this.#layers.visible(chainId).map((layer) => layer.link);
     const copy = `../containers/${id}`;
     if (lower.length === 0) lower.push(`../${EMPTY}`);
-    // Without a folder to write to, the kernel wants at least two below.
+    // Without a directory to write to, the kernel wants at least two below.
     if (readonly) lower.push(`../${EMPTY}`);
     const options = readonly
       ? ['ro', `lowerdir=${lower.join(':')}`]
@@ -146,7 +146,7 @@ export class WritableCopies {
     return { mounts: [{ ...mount, mappedDirectory: this.#root }], ids };
   }
 
-  /** Whether somebody else has put it there: it is no folder, or holds what no copy has. */
+  /** Whether it does not belong to the store: it is not a directory, or has files that no clone has. */
   async #isForeign(id: string): Promise<boolean> {
     try {
       const held = await readdir(this.#folder(id));

@@ -14,7 +14,7 @@ export async function execSync(
 ): Promise<ExecResult> {
   const limit = new AbortController();
   const expire = () => {
-    limit.abort(deadlineExceeded(`the command did not end within ${String(timeoutMs)} ms and was killed`));
+    limit.abort(deadlineExceeded(`the command timed out after ${String(timeoutMs)} ms and was killed`));
   };
   const timer = timeoutMs > 0 ? setTimeout(expire, timeoutMs) : undefined;
   const [stdout, stderr] = [new Capture(maxOutputBytes), new Capture(maxOutputBytes)];

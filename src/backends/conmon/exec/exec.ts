@@ -143,5 +143,5 @@ async function endOf({ kill, ended }: Started, signal: AbortSignal): Promise<num
 
 function reasonOf(signal: AbortSignal): CriError {
   if (signal.reason instanceof CriError) return signal.reason;
-  return new CriError(StatusCode.CANCELLED, 'the client has gone; the command was killed');
+  return new CriError(StatusCode.CANCELLED, 'the client disconnected; the command was killed');
 }

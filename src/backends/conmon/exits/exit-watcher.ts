@@ -10,7 +10,7 @@ const SCAN_INTERVAL_MS = 10_000;
 const SCAN_INTERVAL_WITHOUT_INOTIFY_MS = 500;
 
 export interface ExitWatcherOptions {
-  /** The folder of the exit files; it exists. */
+  /** The directory of the exit files; it exists. */
   folder: string;
   /** Called with the id whose exit file has appeared; calls for one id may repeat. */
   appeared: (id: string) => Promise<void>;
@@ -50,7 +50,7 @@ export class ExitWatcher {
 
   #goWithoutInotify(error: unknown): void {
     const problem = { folder: this.#options.folder, error: messageOf(error) };
-    this.#options.logger.warn('Exits cannot be watched by inotify and are looked for twice a second', problem);
+    this.#options.logger.warn('inotify unavailable; exits are polled twice a second', problem);
     clearInterval(this.#timer);
     this.#timer = this.#scanEvery(SCAN_INTERVAL_WITHOUT_INOTIFY_MS);
   }
@@ -73,7 +73,7 @@ export class ExitWatcher {
 
   #guard(work: Promise<void>): void {
     work.catch((error: unknown) => {
-      this.#options.logger.error('Looking at an exit failed; it is tried again', { error: messageOf(error) });
+      this.#options.logger.error('Reading an exit failed; it is retried', { error: messageOf(error) });
     });
   }
 }

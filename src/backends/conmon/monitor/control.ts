@@ -18,7 +18,7 @@ export async function resizeTerminal(control: string, { width, height }: Termina
 }
 
 /**
- * Asks conmon to open the container's log anew. It does so soon after.
+ * Asks conmon to open the container's log again. It does so soon after.
  * @throws CriError FAILED_PRECONDITION when conmon is gone.
  */
 export async function askToReopenLog(control: string): Promise<void> {
@@ -40,6 +40,6 @@ async function send(control: string, messages: string): Promise<void> {
     }
   } catch (error) {
     if (!isErrno(error, 'ENXIO', 'ENOENT')) throw error;
-    throw failedPrecondition('the container does not run, or its conmon has died', error);
+    throw failedPrecondition('the container is not running, or its conmon was killed', error);
   }
 }

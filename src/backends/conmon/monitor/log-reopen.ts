@@ -12,7 +12,7 @@ import type { ProcessRef } from '../../../host/processes/process-table.ts';
 const LIMIT_MS = 30_000;
 
 /**
- * Makes conmon open its log anew and returns when the new file is there. Lines before go to the renamed file, lines after
+ * Makes conmon open its log again and returns when the new file is there. Lines before go to the renamed file, lines after
  * to the new one, none is lost. When nobody has renamed the file there is nothing to do: conmon would replace it by an
  * empty one. A log directory that is gone is made again: conmon would end without it.
  * @throws CriError FAILED_PRECONDITION when conmon is gone or ends meanwhile, or the path holds a file that is not conmon's;
@@ -21,17 +21,15 @@ const LIMIT_MS = 30_000;
 export async function reopenLog(control: string, logPath: string, monitor: ProcessRef): Promise<void> {
   if (await exists(logPath)) {
     if (await holdsOpen(monitor.pid, logPath)) return;
-    throw failedPrecondition(`${logPath} is not this container's log file; move it away, then ask again`);
+    throw failedPrecondition(`${logPath} is not this container's log file; move it, then retry`);
   }
   await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
   await askToReopenLog(control);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
     if (!(await isAlive(monitor)) && !(await exists(logPath))) {
-      throw failedPrecondition(
-        `the container ended before its log was opened anew; all it wrote is in the renamed file`,
-      );
+      throw failedPrecondition(`the container exited before its log was reopened; all output is in the renamed file`);
     }
-    if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not open ${logPath} anew`);
+    if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not reopen ${logPath}`);
     await sleep(5);
   }
 }

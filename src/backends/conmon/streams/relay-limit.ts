@@ -16,7 +16,7 @@ export class RelayLimit {
   async run<T>(pod: string, work: () => Promise<T>): Promise<T> {
     const before = this.#running.get(pod) ?? 0;
     if (before >= this.#most) {
-      const message = `the pod has ${String(before)} connections of attach, exec and port-forward already; close some of them`;
+      const message = `the pod has ${String(before)} connections of attach, exec and port-forward, the maximum; close some of them`;
       throw new CriError(StatusCode.RESOURCE_EXHAUSTED, message);
     }
     this.#running.set(pod, before + 1);

@@ -56,7 +56,7 @@ export async function runRelay(
     const connected = connect({ stdin: pipes[0], stdout: pipes[1] });
     const [result] = await Promise.all([ended.catch(() => undefined), connected, said]);
     const isWell = result?.exit === undefined ? words === '' && result?.status !== 'failed' : result.exit.code === 0;
-    if (!isWell) throw unavailable(`${what}: ${result?.problem || words.trim() || 'the connection was cut'}`);
+    if (!isWell) throw unavailable(`${what}: ${result?.problem || words.trim() || 'the connection was lost'}`);
   } catch (error) {
     if (!left()) throw error;
   } finally {
@@ -67,5 +67,5 @@ export async function runRelay(
 }
 
 function gone(): CriError {
-  return new CriError(StatusCode.CANCELLED, 'the client has gone');
+  return new CriError(StatusCode.CANCELLED, 'the client disconnected');
 }

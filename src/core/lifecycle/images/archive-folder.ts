@@ -4,7 +4,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import type { ArchiveDirectory, ArchiveFile } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
 
-/** What was read: size and time of each file, and the images found in it. */
+/** Imported archives: size and time of each file, and the ids of its images. */
 const seenSchema = z.record(
   z.string(),
   z.object({ size: z.number(), mtimeMs: z.number(), ids: z.array(z.string()).nullable() }),
@@ -12,9 +12,9 @@ const seenSchema = z.record(
 type Seen = z.output<typeof seenSchema>;
 
 export interface ArchiveFolderOptions {
-  /** Remembers what was read, so that a restart does not read it all again. */
+  /** Stores the imported archives, so that a restart does not read them again. */
   directory: ArchiveDirectory;
-  /** Takes in an archive and returns the ids of its images. */
+  /** Imports an archive and returns the ids of its images. */
   import: (path: string, signal?: AbortSignal) => Promise<string[]>;
   isPresent: (id: string) => boolean;
   logger: Logger;
@@ -30,9 +30,9 @@ export class ArchiveFolder {
   }
 
   /**
-   * Takes in the archives that are new, have changed, or whose images are gone, and returns the ids of all their images. One
-   * that cannot be read is reported, and tried again when it has changed.
-   * @throws the signal's reason, and errors of the folder itself; none when it does not exist.
+   * Imports archives that are new, have changed, or whose images were removed, and returns the ids of all their images. A failed
+   * import is logged, and retried when the archive has changed.
+   * @throws the signal's reason, and errors of the directory itself; none when it does not exist.
    */
   async scan(signal?: AbortSignal): Promise<Set<string>> {
     return this.#lock.run('scan', async () => {
@@ -56,12 +56,12 @@ export class ArchiveFolder {
       return { size, mtimeMs, ids: await this.#options.import(path, signal) };
     } catch (error) {
       signal?.throwIfAborted();
-      logger.error('Cannot take in an archive of images', { archive: path, error: messageOf(error) });
+      logger.error('Importing an image archive failed', { archive: path, error: messageOf(error) });
       return { size, mtimeMs, ids: null };
     }
   }
 
-  /** What cannot be read is forgotten: then everything is read again. */
+  /** An unreadable state is dropped: then all archives are read again. */
   async #remembered(): Promise<Seen> {
     return seenSchema.safeParse(await this.#options.directory.recall()).data ?? {};
   }

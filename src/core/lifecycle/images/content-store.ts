@@ -1,7 +1,7 @@
 import type { DocumentStore } from '../../model/image-files.ts';
 import { Holds } from './holds.ts';
 
-/** The documents of images, and who needs them. */
+/** The documents of images, and their leases. */
 export class ContentStore {
   readonly #documents: DocumentStore;
   readonly #holds = new Holds();
@@ -20,7 +20,7 @@ export class ContentStore {
     await this.#documents.put(digest, document);
   }
 
-  /** Removes what is neither held nor among `needed`, which is asked again for each document. */
+  /** Removes documents without a lease that are not in `needed`, which is evaluated for each document. */
   async collect(needed: () => readonly string[]): Promise<void> {
     for (const digest of await this.#documents.list()) {
       if (!this.#holds.has(digest) && !needed().includes(digest)) await this.#documents.remove(digest);

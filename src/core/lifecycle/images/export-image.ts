@@ -6,14 +6,14 @@ import type { RootfsPlace } from '../rootfs-place.ts';
 
 const COPY_PREFIX = 'export-';
 
-/** Whether a root file system in the store was made for an export; one found at start is left over. */
+/** Whether a root filesystem in the store belongs to an export; one found at start is a leftover. */
 export function isExportCopy(id: string): boolean {
   return id.startsWith(COPY_PREFIX);
 }
 
 /**
- * Writes an image as an oci-archive. Its layers as they were pulled are not kept, so the digests are new ones; the
- * configuration is the same but for the layers.
+ * Writes an image as an oci-archive. The pulled layers are not kept, so the digests are new; the configuration differs only in
+ * the layers.
  * @throws as ImageExporter.write. Nothing stays then.
  */
 export async function exportImage(

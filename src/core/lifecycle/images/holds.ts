@@ -1,8 +1,8 @@
-/** Counted claims on keys: what a work in progress needs is not collected under it. */
+/** Counted leases on keys: objects in use are not collected. */
 export class Holds {
   readonly #counts = new Map<string, number>();
 
-  /** Claims the keys; the returned function gives them back, once however often it is called. */
+  /** Leases the keys; the returned function releases them once, however often it is called. */
   add(keys: readonly string[]): () => void {
     for (const key of keys) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
     let held = true;

@@ -7,7 +7,7 @@ import type { RecordsPlace } from '../records/record-store.ts';
 import { imageSchema } from './image-record.ts';
 import { formatReference, parseReference, repositoryName } from './reference.ts';
 
-/** What a pull or an import learned about an image, beside its names. */
+/** The properties of an image from a pull or an import, except its names. */
 export type ImageFacts = Pick<ImageRecord, 'manifestDigest' | 'config' | 'size' | 'chainId'>;
 
 /** A name to give: `registry/repository:tag`, `registry/repository@digest`, or both. */
@@ -24,7 +24,7 @@ export interface ImageCatalogOptions {
   clock: Clock;
 }
 
-/** The image records and the names that lead to them. A name leads to one image at a time. */
+/** The image records and their names. A name belongs to one image at a time. */
 export class ImageCatalog {
   readonly #records: RecordStore<ImageRecord>;
   readonly #lock = new KeyedLock();
@@ -39,7 +39,7 @@ export class ImageCatalog {
     this.#pinned = pinned.map((pattern) => pinnedPattern(pattern, defaultRegistry));
   }
 
-  /** Reads the records; a tag that a crash left on two images stays with the one that got it last. */
+  /** Reads the records; a tag of two images after a crash stays with the later one. */
   async load(): Promise<void> {
     await this.#records.load();
     for (const id of this.#records.lost().keys()) await this.#records.forget(id);
@@ -59,7 +59,7 @@ export class ImageCatalog {
       .map((record) => this.#view(record));
   }
 
-  /** By id, `sha256:` id, name (`latest` where it has no tag), repository digest, or unique beginning of an id. */
+  /** By id, `sha256:` id, name (`latest` where it has no tag), repository digest, or unique prefix of an id. */
   find(image: string): ImageRecord | undefined {
     const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(image)?.[1];
     const record =
@@ -67,7 +67,7 @@ export class ImageCatalog {
     return record && this.#view(record);
   }
 
-  /** The images that have a name in the repository that `name` means, when it has neither tag nor digest. Newest first. */
+  /** The images with a name in the repository `name`, when it has neither tag nor digest. Newest first. */
   inRepository(name: string): ImageRecord[] {
     let prefix: string;
     try {
@@ -80,7 +80,7 @@ export class ImageCatalog {
     return this.list().filter(({ repoTags, repoDigests }) => repoTags.some(isIn) || repoDigests.some(isIn));
   }
 
-  /** Creates or refreshes the record of `id` and gives it these names, which other images lose. */
+  /** Creates or updates the record of `id` and assigns it these names, which other images lose. */
   async name(id: string, facts: ImageFacts, names: readonly ImageNames[]): Promise<void> {
     const tags = names.flatMap(({ tag }) => tag ?? []);
     const digests = names.flatMap((name) => name.digest ?? []);

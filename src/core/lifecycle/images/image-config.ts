@@ -4,7 +4,7 @@ import { CriError, StatusCode } from '../../model/errors.ts';
 import type { ImageConfig } from '../../model/image.ts';
 
 // None of these can be passed to execve(2) with a NUL inside.
-const text = z.string().refine((value) => !value.includes('\0'), 'must not hold a NUL byte');
+const text = z.string().refine((value) => !value.includes('\0'), 'must not contain a NUL byte');
 const optionalText = text.nullish().transform((value) => value ?? '');
 const texts = z
   .array(text)
@@ -34,7 +34,7 @@ const imageConfig = z.object({
   architecture: optionalText,
   os: optionalText,
   config: processConfig.nullish().transform((value) => value ?? processConfig.parse({})),
-  // Go writes what is empty as null, or leaves it out.
+  // Go writes empty values as null, or omits them.
   rootfs: z
     .object({
       type: z.enum(['layers', '']).nullish(),
@@ -48,14 +48,14 @@ const imageConfig = z.object({
 
 /**
  * Reads an image configuration (OCI image specification, config.md; Docker's is the same in what is read here).
- * @throws CriError INVALID_ARGUMENT that names what is wrong in it.
+ * @throws CriError INVALID_ARGUMENT that names the problem.
  */
 export function parseImageConfig(document: Buffer): ImageConfig {
   let json: unknown;
   try {
     json = JSON.parse(document.toString('utf8'));
   } catch (cause) {
-    throw new CriError(StatusCode.INVALID_ARGUMENT, 'image configuration: is no JSON document', { cause });
+    throw new CriError(StatusCode.INVALID_ARGUMENT, 'image configuration: is not a JSON document', { cause });
   }
   const parsed = imageConfig.safeParse(json);
   if (!parsed.success) {

@@ -34,7 +34,7 @@ const stored = z.object({
   pinned: z.boolean(),
 } satisfies Record<keyof ImageRecord, z.ZodType>);
 
-/** How an image is stored. */
+/** The schema of an image's record. */
 export const imageSchema: RecordSchema<ImageRecord> = z.codec(stored, z.custom<ImageRecord>(), {
   decode: (record) => ({ ...record, chainId: record.chainId }),
   encode: ({ chainId, ...record }) => ({ ...record, ...(chainId !== undefined && { chainId }) }),

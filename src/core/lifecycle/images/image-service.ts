@@ -23,34 +23,34 @@ import { formatReference, parseReference, repositoryName } from './reference.ts'
 export interface ImageServiceOptions {
   records: RecordsPlace;
   files: ImageFiles;
-  /** Where images come from, in the order in which they are asked. */
+  /** Image sources, in the order in which they are tried. */
   sources: readonly ImageSource[];
   store: RootfsStore;
   /** Mounts root filesystems of `store` on this node. */
   mounts: RootfsMounts;
   clock: Clock;
   logger: Logger;
-  /** Registry of names that name none; docker.io unless given. */
+  /** Registry of names without one; default docker.io. */
   defaultRegistry?: string;
-  /** Layers fetched at once by one pull; 3 unless given. */
+  /** Concurrent layer downloads per pull; default 3. */
   maxConcurrentDownloads?: number;
-  /** Image names, `*` standing for anything, whose images the kubelet must not collect. */
+  /** Names of pinned images, with `*` as a wildcard. */
   pinned?: readonly string[];
 }
 
-/** What images use of their file system (CRI ImageFsInfo). */
+/** Usage of images on their filesystem (CRI ImageFsInfo). */
 export interface ImageFsInfo {
   /** Nanoseconds since 1970 at which it was measured. */
   timestamp: bigint;
-  /** A folder on the file system. */
+  /** A directory on the filesystem. */
   mountpoint: string;
   usedBytes: bigint;
   inodesUsed: bigint;
 }
 
 /**
- * The images of this node: pulls and imports them into the rootfs store, finds them by every name they have, and removes
- * them with the layers that nothing else builds on. Call `load` once, after the rootfs store has recovered.
+ * The images of this node: pulls and imports them into the rootfs store, finds them by every name, and removes them with unused
+ * layers. Call `load` once, after the rootfs store has recovered.
  */
 export class ImageService {
   readonly #options: ImageServiceOptions;
@@ -86,23 +86,23 @@ export class ImageService {
     }
   }
 
-  /** Takes in what is new in the folder of archives; returns the ids of its images. Never fails: what goes wrong is reported. */
+  /** Imports new archives of the archive directory; returns the ids of its images. Never fails: errors are logged. */
   async importFolder(signal?: AbortSignal): Promise<Set<string>> {
     try {
       return (await this.#archives?.scan(signal)) ?? new Set();
     } catch (error) {
-      this.#options.logger.error('Cannot read the folder of image archives', { error: messageOf(error) });
+      this.#options.logger.error('Reading the directory of image archives failed', { error: messageOf(error) });
       return new Set();
     }
   }
 
   /**
-   * Reads the records, forgets images whose layers are gone, and removes what earlier processes left half done; what of that
-   * cannot be removed is reported. @throws what reading the records throws.
+   * Reads the records, deletes those of images without layers, and removes leftovers of earlier processes; failed removals are
+   * logged. @throws errors of reading the records.
    */
   async load(): Promise<void> {
     const { files, store, mounts, logger } = this.#options;
-    await this.#clean('blobs that were being fetched', () => files.blobs.clear());
+    await this.#clean('partial downloads', () => files.blobs.clear());
     await this.#clean('unfinished exports', async () => {
       await files.exporter.clear();
       for (const id of await store.list()) if (isExportCopy(id)) await removeRootfs({ store, mounts }, id);
@@ -110,24 +110,27 @@ export class ImageService {
     await this.#catalog.load();
     for (const record of this.#catalog.list()) {
       if (record.chainId === undefined || (await store.hasLayer(record.chainId))) continue;
-      logger.warn('Forgot an image whose layers are gone; it has to be pulled again', { image: record.id });
+      logger.warn('Image record deleted: its layers are missing; pull it again', { image: record.id });
       await this.#catalog.delete(record.id);
     }
-    await this.#clean('layers that no image needs', () => this.collect());
+    await this.#clean('unused layers', () => this.collect());
   }
 
-  /** A clean-up at the start, which must not keep the node from serving. */
+  /** A clean-up at start, which must not prevent the server from starting. */
   async #clean(what: string, task: () => Promise<void>): Promise<void> {
     try {
       await task();
     } catch (error) {
-      this.#options.logger.error('Cannot clean up what an earlier server left', { what, error: messageOf(error) });
+      this.#options.logger.error('Cleaning up leftovers of an earlier server failed', {
+        what,
+        error: messageOf(error),
+      });
     }
   }
 
   /**
-   * Makes the image present and current, always asking the registry, and returns its id (CRI Image.id). When no registry
-   * can be reached, an image from the folder of archives will do.
+   * Pulls the image, always with a request to the registry, and returns its id (CRI Image.id). When no registry is reachable, an
+   * image of the archive directory is used.
    * @throws CriError INVALID_ARGUMENT for a malformed name or image, and whatever ImageSource.resolve throws; the
    *   signal's reason when it is aborted.
    */
@@ -155,9 +158,8 @@ export class ImageService {
   }
 
   /**
-   * Takes in the images of an archive or layout folder and returns their ids. They get the names the archive gives them,
-   * or `ref` in their place.
-   * @throws CriError INVALID_ARGUMENT when it cannot be read, or when `ref` is to name several images at once.
+   * Imports the images of an archive or layout directory and returns their ids. Their names are those of the archive, or `ref`.
+   * @throws CriError INVALID_ARGUMENT when it cannot be read, or when there are several images for `ref`.
    */
   async import(path: string, options: { ref?: string; signal?: AbortSignal } = {}): Promise<string[]> {
     const { ref, signal } = options;
@@ -166,10 +168,7 @@ export class ImageService {
     const sources = await this.#sources.open(path, signal);
     try {
       if (given !== undefined && sources.length > 1) {
-        throw invalidArgument(
-          'ref',
-          `names one image, but ${JSON.stringify(path)} holds ${sources.length}; leave it out`,
-        );
+        throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} has ${sources.length}; omit it`);
       }
       const ids: string[] = [];
       for (const source of sources) {
@@ -185,7 +184,7 @@ export class ImageService {
   }
 
   /**
-   * Writes the image into a new file: an oci-archive with its configuration and all its files in one layer.
+   * Writes the image to a new file: an oci-archive with its configuration and all its files in one layer.
    * @throws CriError NOT_FOUND for an unknown image, INVALID_ARGUMENT when the file exists or cannot be made.
    */
   async export(image: string, path: string, signal?: AbortSignal): Promise<ExportedImage> {
@@ -211,11 +210,11 @@ export class ImageService {
       removed.push(record);
     }
     await this.collect();
-    this.#options.logger.info('Pruned images', { images: removed.map(({ id }) => id) });
+    this.#options.logger.info('Images pruned', { images: removed.map(({ id }) => id) });
     return removed;
   }
 
-  /** The image of a name, repository digest, id, `sha256:` id or unique beginning of an id; undefined when there is none. */
+  /** The image of a name, repository digest, id, `sha256:` id or unique prefix of an id; undefined when there is none. */
   status(image: string): ImageRecord | undefined {
     return this.#catalog.find(image);
   }
@@ -235,13 +234,13 @@ export class ImageService {
     if (!record) return;
     await this.#catalog.delete(record.id);
     await this.collect();
-    this.#options.logger.info('Removed image', {
+    this.#options.logger.info('Image removed', {
       image: record.id,
       names: [...record.repoTags, ...record.repoDigests],
     });
   }
 
-  /** Removes layers and documents that no image, no pull in progress and no rootfs needs. Call it after removing a rootfs. */
+  /** Removes layers and documents that no image, no running pull and no rootfs uses. Call it after removing a rootfs. */
   async collect(): Promise<void> {
     await this.#locks.run('collect', async () => {
       const records = this.#catalog.list();
@@ -257,14 +256,14 @@ export class ImageService {
     return { timestamp: this.#options.clock.now(), mountpoint, usedBytes: bytes, inodesUsed: inodes };
   }
 
-  /** The id of an image that an archive in the folder brings under this name. */
+  /** The id of the image with this name in the archive directory. */
   async #fromArchives(name: string, signal: AbortSignal | undefined): Promise<string | undefined> {
     if (!this.#archives) return undefined;
     const ids = await this.importFolder(signal);
     signal?.throwIfAborted();
     const found = this.#catalog.find(name);
     if (!found || !ids.has(found.id)) return undefined;
-    this.#options.logger.info('No registry can be reached; took the image of an archive', { image: name });
+    this.#options.logger.info('No registry reachable; image imported from an archive', { image: name });
     return found.id;
   }
 
@@ -274,7 +273,7 @@ export class ImageService {
     if (layers.length !== config.diffIds.length) {
       throw invalidArgument(
         'image.image',
-        `the manifest lists ${layers.length} layers, the image configuration ${config.diffIds.length}; the image is broken`,
+        `the manifest has ${layers.length} layers, the image configuration ${config.diffIds.length}; the image is broken`,
       );
     }
     const chain = chainIds(config.diffIds);
@@ -291,13 +290,13 @@ export class ImageService {
     } catch (error) {
       documents();
       hold();
-      // The layers that did arrive are of no use to anyone else.
+      // Nothing else uses the layers that were downloaded.
       await this.collect();
       throw fullDisk(error) ?? error;
     }
     documents();
     hold();
-    this.#options.logger.info('Image is present', { image: source.configDigest, names });
+    this.#options.logger.info('Image present', { image: source.configDigest, names });
     return source.configDigest;
   }
 }
@@ -307,7 +306,7 @@ function tagOf(reference: ImageReference): { tag?: string } {
   return digest === undefined && tag !== undefined ? { tag: `${repositoryName(reference)}:${tag}` } : {};
 }
 
-/** A registry that could not be spoken to, by the prefix that the kubelet knows too. */
+/** Whether the registry was unavailable, by the prefix that the kubelet uses. */
 function isUnavailable(error: unknown): boolean {
   return error instanceof CriError && error.message.startsWith('RegistryUnavailable');
 }

@@ -1,11 +1,11 @@
 import { CriError, invalidArgument, StatusCode } from '../../model/errors.ts';
 import type { Credentials, ImageReference, ImageSource, SourceImage } from '../../model/image.ts';
 
-/** All places that images come from, as one. */
+/** All image sources as one. */
 export class ImageSources {
   readonly #sources: readonly ImageSource[];
 
-  /** @param sources in the order in which they are asked. */
+  /** @param sources in the order in which they are tried. */
   constructor(sources: readonly ImageSource[]) {
     this.#sources = sources;
   }
@@ -24,12 +24,12 @@ export class ImageSources {
       } catch (error) {
         signal?.throwIfAborted();
         first ??= error as Error;
-        // Not here, or nobody answers: another one may have it. Everything else is about this very image.
+        // Not found or unavailable: another source may have it. Every other error concerns the image.
         if (!isElsewhere(error)) throw first;
       }
     }
     if (first !== undefined) throw first;
-    throw new CriError(StatusCode.NOT_FOUND, 'no source of images is configured that knows names');
+    throw new CriError(StatusCode.NOT_FOUND, 'no image source for names is configured');
   }
 
   /** The images in a file or directory, by the first source that reads its kind. @throws CriError INVALID_ARGUMENT when none does. */
@@ -38,7 +38,7 @@ export class ImageSources {
       const images = await source.open?.(path, signal);
       if (images) return images;
     }
-    throw invalidArgument('path', `${JSON.stringify(path)} is of no kind that holds images`);
+    throw invalidArgument('path', `${JSON.stringify(path)} is not an image archive, layout or root filesystem`);
   }
 }
 

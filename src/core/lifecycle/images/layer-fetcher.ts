@@ -6,24 +6,24 @@ import { Semaphore } from './semaphore.ts';
 /** Opens a layer's bytes; fails when they do not match its digest and size. */
 export type OpenLayer = (signal: AbortSignal) => Promise<Readable>;
 
-/** A claim on a fetched layer. The file is there until all claims on it are released. */
+/** A lease on a fetched layer. The file exists until all leases are released. */
 export interface LayerLease {
   /** Resolves with the path of the complete, verified blob. */
   file: Promise<string>;
-  /** Gives the claim up; the last one ends a fetch under way and removes the file. */
+  /** Releases the lease; the last release cancels a running fetch and removes the file. */
   release(): Promise<void>;
 }
 
 interface Flight {
   file: Promise<string>;
-  /** Starts the fetch when nobody has; settles with it. */
+  /** Starts the fetch unless it is running; settles with it. */
   begin: () => Promise<unknown>;
   claims: number;
   abort: AbortController;
   failed: boolean;
 }
 
-/** Fetches compressed layers into staged files, each digest once at a time however many pulls want it. */
+/** Fetches compressed layers into staging files, each digest only once for all concurrent pulls. */
 export class LayerFetcher {
   readonly #blobs: BlobStaging;
   readonly #concurrency: number;
@@ -35,19 +35,19 @@ export class LayerFetcher {
     this.#concurrency = concurrency;
   }
 
-  /** The slots of one pull: a slow one has only its own to fill. */
+  /** The slots of one pull, so that a slow pull does not use those of others. */
   slots(): Semaphore {
     return new Semaphore(this.#concurrency);
   }
 
-  /** Claims the layer and fetches it when the pull has a slot free, unless someone else does already. */
+  /** Leases the layer and fetches it when the pull has a free slot, unless another pull does already. */
   lease(digest: string, open: OpenLayer, slots: Semaphore): LayerLease {
     const flight = this.#join(digest, open, slots);
     let file = flight.file;
     let current = flight;
     let held = true;
     if (flight.claims > 1) {
-      // Another pull's fetch can fail for reasons of its own (its credentials, its deadline): then try it ourselves.
+      // Another pull's fetch can fail for its own reasons (credentials, deadline): then retry it here.
       file = flight.file.catch((error: unknown) => {
         if (!held) throw error;
         current = this.#join(digest, open, slots);
@@ -72,7 +72,7 @@ export class LayerFetcher {
       this.#flights.set(digest, flight);
     }
     flight.claims++;
-    // Whichever pull has a slot first begins; the end of it is told by the file.
+    // The first pull with a free slot starts the fetch.
     slots.run(flight.begin, flight.abort.signal).catch(() => undefined);
     return flight;
   }
@@ -83,7 +83,7 @@ export class LayerFetcher {
       try {
         return await this.#blobs.receive(digest, () => open(abort.signal), abort.signal);
       } catch (error) {
-        // A source has only so many places, and leaves one out each time.
+        // A source has a limited number of endpoints, and skips one each time.
         if (error instanceof CorruptTransferError) return fetch();
         throw error;
       }
@@ -108,7 +108,7 @@ export class LayerFetcher {
   async #release(digest: string, flight: Flight): Promise<void> {
     if (--flight.claims > 0) return;
     if (this.#flights.get(digest) === flight) this.#flights.delete(digest);
-    flight.abort.abort(new Error('nobody waits for the layer any more'));
+    flight.abort.abort(new Error('the layer is no longer needed'));
     const path = await flight.file.catch(() => undefined);
     if (path !== undefined) await this.#blobs.discard(path);
   }

@@ -7,7 +7,7 @@ import { Holds } from './holds.ts';
 import { chainIds } from './image-config.ts';
 import type { LayerFetcher, LayerLease } from './layer-fetcher.ts';
 
-/** Brings an image's layers into the rootfs store, fetching only those that are missing. */
+/** Applies an image's layers to the rootfs store, fetching only the missing ones. */
 export class LayerUnpacker {
   readonly #store: RootfsStore;
   readonly #fetcher: LayerFetcher;
@@ -25,7 +25,7 @@ export class LayerUnpacker {
   }
 
   /**
-   * Applies every missing layer, while the later ones are being fetched. The caller holds the chain.
+   * Applies every missing layer, while later ones are fetched. The caller has a lease on the chain.
    * @throws CriError INVALID_ARGUMENT for a broken or hostile layer; the signal's reason.
    */
   async unpack(source: SourceImage, diffIds: readonly string[], signal?: AbortSignal): Promise<void> {
@@ -54,9 +54,9 @@ export class LayerUnpacker {
     }
   }
 
-  /** Removes layers that are neither in `keep`, nor held, nor below something the store still uses. */
+  /** Removes layers that are neither in `keep`, nor leased, nor in use by the store. */
   async collect(keep: ReadonlySet<string>): Promise<void> {
-    // A layer can go only after those on top of it, whose order the store knows: repeat while it gets anywhere.
+    // A layer can be removed only after those on top of it, whose order the store knows: repeat while there is progress.
     for (let removed = true; removed;) {
       removed = false;
       for (const chainId of await this.#store.listLayers()) {

@@ -12,7 +12,7 @@ const HOST = new RegExp(`^(?:${HOST_LABEL}(?:\\.${HOST_LABEL})*|\\[[0-9a-fA-F:]+
 const ID = /^[0-9a-f]{64}$/;
 
 /**
- * Parses an image name as Docker and the kubelet write it: `[registry/]repository[:tag][@digest]`. Without a registry it is
+ * Parses an image name as in Docker and the kubelet: `[registry/]repository[:tag][@digest]`. Without a registry it is
  * `defaultRegistry`, where Docker Hub's own images live below `library/`; without tag and digest the tag is `latest`.
  * @throws CriError INVALID_ARGUMENT that names `field`, for a name the distribution specification does not allow.
  */

@@ -1,4 +1,4 @@
-/** Lets a number of tasks run at a time; the others wait in the order of their calls. */
+/** Runs a limited number of concurrent tasks; the others wait in the order of their calls. */
 export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
@@ -16,7 +16,7 @@ export class Semaphore {
       return await task();
     } finally {
       const [next] = this.#waiting;
-      // The slot passes straight to who waits longest.
+      // The slot passes to the task that waits longest.
       if (next) next();
       else this.#free++;
     }

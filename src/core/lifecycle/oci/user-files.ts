@@ -6,7 +6,7 @@ import type { PlatformFiles } from '../../model/platform-files.ts';
 export const USER_FILE_BYTES = 1024 * 1024;
 
 /**
- * The texts of /etc/passwd and /etc/group of a root file system; empty where there is none.
+ * The texts of /etc/passwd and /etc/group of a root filesystem; empty where there is none.
  * @throws CriError INVALID_ARGUMENT for a file above {@link USER_FILE_BYTES}, and for what is no regular file.
  */
 export async function userFiles(

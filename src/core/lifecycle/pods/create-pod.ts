@@ -8,7 +8,7 @@ import { startSandbox } from './start-sandbox.ts';
 const SHM_BYTES = 64 * 1024 * 1024;
 
 /**
- * The steps of RunPodSandbox, each with its undoing registered before it begins: record, directory, sandbox, network, files.
+ * The steps of RunPodSandbox, each with its rollback registered first: record, directory, sandbox, network, files.
  * @param record in phase `creating`; `ready` is written last, and only while `signal` has not fired.
  * @throws CriError as the provider and the network do; any error once the signal has fired.
  */

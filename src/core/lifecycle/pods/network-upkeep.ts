@@ -30,7 +30,7 @@ export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSigna
   await checkAttachments(parts, signal);
   while (!signal.aborted) {
     await network.collectGarbage(attachments).catch((error: unknown) => {
-      logger.warn('The garbage of the pod network cannot be collected', { error: messageOf(error) });
+      logger.warn('CNI GC failed', { error: messageOf(error) });
     });
     await clock.sleep(COLLECT_EVERY_MS, signal).catch(() => undefined);
   }
@@ -50,7 +50,7 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
         if (!isReady(record.id)) return;
         const { namespace, name } = record.spec.metadata;
         const fields = { podSandboxId: record.id, pod: `${namespace}/${name}`, error: messageOf(error) };
-        logger.warn('A CNI plugin says that the network of a pod is not as it was made', fields);
+        logger.warn('CNI CHECK failed for a pod', fields);
       });
   }
 }

@@ -6,17 +6,17 @@ import type { SandboxReference } from '../../model/sandbox-provider.ts';
 import { networkNamespace, networkRequest } from './sandbox-spec.ts';
 
 export interface OrphanParts {
-  /** Whether a record knows a sandbox. */
+  /** Whether a sandbox has a record. */
   known: (id: string) => boolean;
-  /** Copies of records whose own file is missing, by id. */
+  /** Backups of records whose file is missing, by id. */
   lost: ReadonlyMap<string, SandboxRecord>;
   reference: (record: SandboxRecord) => SandboxReference;
   logger: Logger;
 }
 
 /**
- * Ends and removes the sandboxes that a provider finds on the machine and no record knows, with their addresses and run
- * directories. One that cannot be removed is reported and left for the next start.
+ * Stops and removes the orphaned sandboxes of a provider, with their addresses and run directories. A failed removal is logged
+ * and retried at the next start.
  * @returns the ids of those.
  */
 export async function discardOrphans(
@@ -28,7 +28,7 @@ export async function discardOrphans(
   const left: string[] = [];
   for (const id of await provider.list()) {
     if (known(id)) continue;
-    logger.warn('Removing a sandbox that no record knows', { podSandboxId: id, handler: provider.handler });
+    logger.warn('Removing orphaned sandbox', { podSandboxId: id, handler: provider.handler });
     try {
       const record = lost.get(id);
       if (record?.network !== undefined) {
@@ -38,7 +38,7 @@ export async function discardOrphans(
       await provider.discard(id);
       await directories.remove(id);
     } catch (error) {
-      logger.error('Cannot remove a sandbox', { podSandboxId: id, error: messageOf(error) });
+      logger.error('Removing orphaned sandbox failed', { podSandboxId: id, error: messageOf(error) });
       left.push(id);
     }
   }

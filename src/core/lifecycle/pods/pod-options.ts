@@ -5,7 +5,7 @@ import type { EventHub } from '../events/event-hub.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
 import type { StoredPod } from './sandbox-record.ts';
 
-/** What the pod service works with. */
+/** The dependencies of the pod service. */
 export interface PodServiceOptions {
   records: RecordsPlace;
   backends: readonly Backend[];

@@ -33,14 +33,14 @@ export interface ReadyPod {
   backend: Backend;
 }
 
-/** The life cycle of pod sandboxes: run, stop, remove, find, and take up again after a restart. */
+/** The life cycle of pod sandboxes: run, stop, remove, find, and adopt after a restart. */
 export class PodService {
   readonly #options: PodServiceOptions;
   readonly #store: PodStore;
   readonly #locks = new KeyedLock();
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
-  /** Pods that an earlier process left and that do not run. */
+  /** Pods of an earlier process that are not running. */
   #unsettled: readonly string[] = [];
 
   constructor(options: PodServiceOptions) {
@@ -72,7 +72,7 @@ export class PodService {
     const status = this.#store.status(record);
     if (status.state !== 'running') {
       throw failedPrecondition(
-        `pod sandbox ${record.id} is not ready, ${status.reason}: containers cannot be created or started`,
+        `pod sandbox ${record.id} is not ready (${status.reason}); containers cannot be created or started`,
       );
     }
     return { record, placement: status.placement, backend: this.#store.backend(record.handler) };
@@ -90,7 +90,7 @@ export class PodService {
     };
   }
 
-  /** The provider's own facts about a pod, for people. */
+  /** Verbose information of the provider about a pod. */
   async describe(record: SandboxRecord): Promise<Record<string, unknown>> {
     return this.#store.backends.get(record.handler)?.sandboxes.describe(this.#store.reference(record)) ?? {};
   }
@@ -139,7 +139,7 @@ export class PodService {
       ) {
         return existing.id;
       }
-      // Nobody makes it any more, since this name is locked: an earlier process was cut off, and settling takes its time.
+      // Its creation was interrupted, since this name is locked: complete the recovery of this pod first.
       if (existing?.phase === 'creating') await settlePod(existing.id, this.#recovery());
       const id = newId();
       this.#store.names.reserve(name, id);
@@ -154,7 +154,7 @@ export class PodService {
       };
       const undo = new Undo();
       const left: string[] = [];
-      // Record and name go last, and only when nothing is left that they would be needed for.
+      // Record and name are deleted last, and only when they are no longer needed.
       undo.add('delete the record', async () => {
         if (left.length > 0) return;
         await this.#store.records.delete(id);
@@ -166,7 +166,7 @@ export class PodService {
         const isCut = signal?.aborted === true;
         await undo.rollback((what, failure) => {
           left.push(what);
-          this.#logger.error('Cannot undo a step of RunPodSandbox', {
+          this.#logger.error('RunPodSandbox rollback step failed', {
             podSandboxId: id,
             what,
             error: messageOf(failure),
@@ -181,7 +181,7 @@ export class PodService {
     });
   }
 
-  /** A pod that cannot be cleared away yet: shown as NOTREADY, so that the kubelet removes it, and tried again here too. */
+  /** A pod that cannot be removed yet: listed as NOTREADY, so that the kubelet removes it, and retried here as well. */
   async #leave(id: string): Promise<void> {
     const record = this.#store.records.get(id);
     if (record === undefined) return this.#store.names.release(id);
@@ -190,8 +190,8 @@ export class PodService {
   }
 
   /**
-   * Ends every container of the pod and gives its network and namespaces back (CRI StopPodSandbox). No error when it was
-   * stopped before or does not exist.
+   * Kills every container of the pod and releases its network and namespaces (CRI StopPodSandbox). No error when it was stopped
+   * before or does not exist.
    */
   async stop(id: string): Promise<void> {
     const record = this.#store.find(id);
@@ -203,7 +203,7 @@ export class PodService {
     const record = this.#store.records.get(id);
     if (record === undefined) return;
     const wasReady = record.phase === 'ready';
-    // First of all: what is stopped in part must never be taken up again as READY.
+    // First: a partly stopped pod must never be adopted as READY.
     if (wasReady) await this.#store.records.settle({ ...record, phase: 'stopped' });
     await this.#options.events.step('ending', id);
     const provider = this.#store.provider(record.handler);
@@ -222,7 +222,7 @@ export class PodService {
     await this.#store.backend(record.handler).platform.podDirectories.unmountFiles(id);
     if (record.phase === 'stopped' && record.network === undefined) return;
     const stopped: SandboxRecord = { ...record, phase: 'stopped' };
-    // The addresses stay readable in the status of a stopped pod only while the network holds them.
+    // The status of a stopped pod has the addresses only until they are released.
     delete stopped.network;
     await this.#store.records.settle(stopped);
     if (wasReady) this.#store.publish('stopped', id);
@@ -326,14 +326,14 @@ export class PodService {
     };
   }
 
-  /** A sandbox ended by itself or by somebody else's hand. */
+  /** A sandbox ended by itself or by another program. */
   async #ended(id: string, reason: string): Promise<void> {
     try {
       if (this.#store.records.get(id)?.phase !== 'ready') return;
-      this.#logger.warn('A pod ended without having been stopped', { podSandboxId: id, reason });
+      this.#logger.warn('Pod ended without StopPodSandbox', { podSandboxId: id, reason });
       await this.stop(id);
     } catch (error) {
-      this.#logger.error('Cannot clean up a pod that ended', { podSandboxId: id, error: messageOf(error) });
+      this.#logger.error('Cleaning up an ended pod failed', { podSandboxId: id, error: messageOf(error) });
     }
   }
 }

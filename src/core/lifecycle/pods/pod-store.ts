@@ -10,7 +10,7 @@ import type { PodServiceOptions } from './pod-options.ts';
 import { podName, sandboxSchema } from './sandbox-record.ts';
 import { sandboxReference } from './sandbox-spec.ts';
 
-/** The pods' records and names, and what their backends know of them. */
+/** The pods' records and names, and their backends. */
 export class PodStore {
   readonly names = new NameRegistry('pod sandbox');
   readonly records: RecordStore<SandboxRecord>;
@@ -38,13 +38,13 @@ export class PodStore {
     return lookupById('pod sandbox', this.records.list(), id);
   }
 
-  /** Whether a pod runs, by its record and by what its provider knows. */
+  /** Whether a pod runs, by its record and its provider. */
   status(record: SandboxRecord): SandboxStatus {
     if (record.phase !== 'ready') return { state: 'ended', reason: 'it was stopped' };
     return this.provider(record.handler).status(this.reference(record));
   }
 
-  /** The sandbox as its provider knows it. */
+  /** The sandbox for its provider. */
   reference(record: SandboxRecord): SandboxReference {
     return sandboxReference(record, this.backend(record.handler).platform.podDirectories.path(record.id));
   }
@@ -59,12 +59,12 @@ export class PodStore {
     const backend = this.backends.get(handler);
     if (backend === undefined) {
       const known = [...this.backends.keys()].join(', ');
-      throw invalidArgument('runtime_handler', `no handler ${JSON.stringify(handler)}: use one of ${known}`);
+      throw invalidArgument('runtime_handler', `unknown handler ${JSON.stringify(handler)}; use one of ${known}`);
     }
     return backend;
   }
 
-  /** Reports an event of a pod; `sandbox` is its record where it has none any more. */
+  /** Publishes an event of a pod; `sandbox` is its last record when it was removed. */
   publish(kind: ContainerEventKind, id: string, sandbox?: SandboxRecord): void {
     const at = this.#options.clock.now();
     this.#options.events.publish({

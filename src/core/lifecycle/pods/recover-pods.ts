@@ -7,7 +7,7 @@ import type { SandboxReference } from '../../model/sandbox-provider.ts';
 import type { RecordStore } from '../records/record-store.ts';
 import { discardOrphans } from './orphans.ts';
 
-/** Pods that are looked for, and pods that are put in order, side by side. */
+/** Pods that are adopted, and pods that are recovered, concurrently. */
 const ADOPTED_AT_ONCE = 16;
 const SETTLED_AT_ONCE = 8;
 
@@ -17,18 +17,18 @@ export interface RecoveryParts {
   backends: ReadonlyMap<string, Backend>;
   reference: (record: SandboxRecord) => SandboxReference;
   isRunning: (record: SandboxRecord) => boolean;
-  /** Stops a pod; repeats nothing that is done. */
+  /** Stops a pod; completed steps are not repeated. */
   stop: (id: string) => Promise<void>;
-  /** Removes a pod whose creation was cut off; does nothing when it is none any more. */
+  /** Removes a pod whose creation was interrupted; no effect on other pods. */
   removeHalf: (id: string) => Promise<void>;
   /** Shows such a pod to the kubelet, which then removes it. */
   leave: (id: string) => Promise<void>;
-  /** Tells that a pod has ended. */
+  /** Reports that a pod has ended. */
   ended: (id: string) => void;
   logger: Logger;
 }
 
-/** Has the providers look for the pods of this boot. */
+/** Lets the providers adopt the pods of this boot. */
 export async function adoptPods({ records, backends, reference }: RecoveryParts): Promise<void> {
   await forEach(records.list(), ADOPTED_AT_ONCE, async (record) => {
     const backend = backends.get(record.handler);
@@ -38,13 +38,13 @@ export async function adoptPods({ records, backends, reference }: RecoveryParts)
   });
 }
 
-/** Notes that the other pods have ended. Returns the ids of all that are to be put in order. */
+/** Records that the other pods have ended. Returns the ids of all pods to recover. */
 export async function endLostPods(parts: RecoveryParts): Promise<string[]> {
   const { records, backends, isRunning, ended, logger } = parts;
   const left = records.list().filter((record) => !backends.has(record.handler) || !isRunning(record));
   for (const record of left) {
     if (record.phase !== 'ready') continue;
-    logger.warn('A pod does not run any more', { podSandboxId: record.id });
+    logger.warn('Pod is no longer running', { podSandboxId: record.id });
     await records.settle({ ...record, phase: 'stopped' });
     ended(record.id);
   }
@@ -52,8 +52,8 @@ export async function endLostPods(parts: RecoveryParts): Promise<string[]> {
 }
 
 /**
- * Finishes what an earlier process left half made or half stopped, then removes what no record knows. A pod that cannot be
- * put in order is reported and left for a later try.
+ * Completes interrupted creations and stops of an earlier process, then removes orphans. A pod whose recovery fails is logged
+ * and retried later.
  */
 export async function settlePods(ids: readonly string[], parts: RecoveryParts): Promise<void> {
   await forEach(ids, SETTLED_AT_ONCE, (id) => settlePod(id, parts));
@@ -67,17 +67,17 @@ export async function settlePods(ids: readonly string[], parts: RecoveryParts): 
   for (const id of [...lost.keys()]) if (!left.has(id)) await records.forget(id);
 }
 
-/** Does for one pod what {@link settlePods} does. */
+/** {@link settlePods} for one pod. */
 export async function settlePod(
   id: string,
   { records, stop, removeHalf, leave, logger }: RecoveryParts,
 ): Promise<void> {
   try {
     if (records.get(id)?.phase !== 'creating') return await stop(id);
-    logger.info('Removing a pod whose creation was interrupted', { podSandboxId: id });
+    logger.info('Removing interrupted pod creation', { podSandboxId: id });
     await removeHalf(id);
   } catch (error) {
-    logger.error('Cannot put a pod in order', { podSandboxId: id, error: messageOf(error) });
+    logger.error('Recovering a pod failed', { podSandboxId: id, error: messageOf(error) });
     if (records.get(id)?.phase === 'creating') await leave(id);
   }
 }

@@ -2,13 +2,13 @@ import type { Clock } from '../../model/clock.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../model/logger.ts';
 
-/** Milliseconds before the first repetition; each further one waits twice as long, up to the most. */
+/** Milliseconds before the first retry; each further one waits twice as long, up to the maximum. */
 const FIRST_MS = 1000;
 const MOST_MS = 300_000;
 
 /**
- * Repeats what failed for an object until it succeeds, with growing pauses; one series an id at a time. Nothing is repeated
- * before {@link start}.
+ * Retries a failed operation of an object until it succeeds, with growing pauses; one series per id. No retry before
+ * {@link start}.
  */
 export class Retries {
   readonly #attempt: (id: string) => Promise<void>;
@@ -17,14 +17,14 @@ export class Retries {
   readonly #scheduled = new Set<string>();
   #signal: AbortSignal | undefined;
 
-  /** @param attempt rejects to be repeated once more, resolves to end the series. */
+  /** @param attempt rejects to be retried, resolves to end the series. */
   constructor(attempt: (id: string) => Promise<void>, { clock, logger }: { clock: Clock; logger: Logger }) {
     this.#attempt = attempt;
     this.#clock = clock;
     this.#logger = logger;
   }
 
-  /** Begins a series for `id`, unless one goes on. */
+  /** Starts a series for `id`, unless one is running. */
   schedule(id: string): void {
     if (this.#scheduled.has(id)) return;
     this.#scheduled.add(id);
@@ -46,7 +46,7 @@ export class Retries {
         break;
       } catch (error) {
         if (signal.aborted) break;
-        this.#logger.warn('A retry failed', { id, error: messageOf(error) });
+        this.#logger.warn('Retry failed', { id, error: messageOf(error) });
       }
     }
     this.#scheduled.delete(id);

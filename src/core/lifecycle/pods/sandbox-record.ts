@@ -4,7 +4,7 @@ import type { SandboxRecord } from '../../model/sandbox.ts';
 import { integer, json, upgraded } from '../records/codecs.ts';
 import type { RecordSchema } from '../records/record-file.ts';
 
-/** Reads what an older record of a pod holds in place of a spec: the request's `config`, and `resources` told later. */
+/** Reads the `config` and later `resources` of the request, which older records of a pod have instead of a spec. */
 export type StoredPod = (stored: Record<string, unknown>) => Pick<SandboxRecord, 'spec' | 'request'>;
 
 const text = z.string();
@@ -26,14 +26,14 @@ const stored = z.object({
   bootId: text,
 } satisfies Record<keyof SandboxRecord, z.ZodType>);
 
-/** How a pod sandbox is stored. @param older what reads the records of earlier versions. */
+/** The schema of a pod's record. @param older reads the records of earlier versions. */
 export function sandboxSchema(older: StoredPod): RecordSchema<SandboxRecord> {
   return upgraded(stored, ({ config, resources, ...rest }) =>
     config === undefined ? rest : { ...rest, ...older({ config, resources }) },
   );
 }
 
-/** What tells one pod from another (CRI PodSandboxMetadata): namespace, name, uid and attempt, with slashes between them. */
+/** The identity of a pod (CRI PodSandboxMetadata): namespace, name, uid and attempt, separated by slashes. */
 export function podName({ name, namespace, uid, attempt }: PodMetadata): string {
   return [namespace, name, uid, attempt].map(encodeURIComponent).join('/');
 }

@@ -2,12 +2,12 @@ import type { NetworkRequest } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxReference, SandboxSpec, SandboxStatus } from '../../model/sandbox-provider.ts';
 
-/** The sandbox as its provider knows it, derived from the record alone. */
+/** The sandbox for its provider, derived from the record only. */
 export function sandboxReference(record: SandboxRecord, runDir: string): SandboxReference {
   return { spec: sandboxSpec(record, runDir), ...(record.handle !== undefined && { handle: record.handle }) };
 }
 
-/** What the provider is asked for, derived from the record alone. */
+/** The spec for the provider, derived from the record only. */
 export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): SandboxSpec {
   const { user, ...namespaces } = spec.namespaces;
   return {
@@ -26,7 +26,7 @@ export function networkNamespace(status: SandboxStatus): string | undefined {
   return status.state === 'running' ? status.placement.namespaces.network : status.networkNamespace;
 }
 
-/** What the network is asked for. */
+/** The request to the network. */
 export function networkRequest({ id, spec }: SandboxRecord, netns: string | undefined): NetworkRequest {
   const { metadata, bandwidth, dns } = spec;
   return {

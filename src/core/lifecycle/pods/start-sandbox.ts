@@ -5,15 +5,15 @@ import type { PodSpec } from '../../model/pod-spec.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement, SandboxHandle, SandboxProvider, SandboxReference } from '../../model/sandbox-provider.ts';
 
-/** Refused before anything is made: its containers could not be created. @throws CriError FAILED_PRECONDITION. */
+/** Refused before the pod is created, since its containers could not be. @throws CriError FAILED_PRECONDITION. */
 export async function checkUserNamespace({ namespaces }: PodSpec, { userNamespaces }: Platform): Promise<void> {
   if (namespaces.user === undefined) return;
   const problem = await userNamespaces.problem();
-  if (problem !== undefined) throw failedPrecondition(`a pod cannot have a user namespace here: ${problem}`);
+  if (problem !== undefined) throw failedPrecondition(`user namespaces are not supported here: ${problem}`);
 }
 
 /**
- * Creates and starts a new sandbox; how to undo it is registered before anything is made.
+ * Creates and starts a new sandbox; its rollback is registered first.
  * @param keep writes the record, with the provider's handle in it.
  * @returns the record as it was kept last, and where the pod's containers go.
  * @throws CriError as the provider does.

@@ -85,7 +85,7 @@ test("Errors are taken from the runtime's log, warnings and rubbish are not", as
 test('The version line of crun and runc is read, other text refused', (t) => {
   t.deepEqual(parseVersion('crun version 1.8.1\ncommit: f8a\n'), { name: 'crun', version: '1.8.1' });
   t.deepEqual(parseVersion('runc version 1.1.5+ds1\n'), { name: 'runc', version: '1.1.5+ds1' });
-  t.throws(() => parseVersion('busybox'), { message: /no OCI runtime/ });
+  t.throws(() => parseVersion('busybox'), { message: /not the output of an OCI runtime/ });
 });
 
 test('Exit files hold a code from 0 to 255; anything else is 255', async (t) => {

@@ -121,7 +121,7 @@ for (const [kind, program] of [
     const helper = helperOf(t);
     const { pid, input, output, ended } = await start(helper, 'read -r line; echo "got $line"; cat');
     process.kill(helper.pid!, 'SIGKILL');
-    await t.throwsAsync(ended, { message: /native helper was lost/ });
+    await t.throwsAsync(ended, { message: /native helper exited/ });
     t.regex(await readFile(`/proc/${String(pid)}/cmdline`, 'utf8'), /^\/bin\/sh/);
     input.end('one\ntwo');
     t.is(await text(output), 'got one\ntwo');

@@ -47,7 +47,7 @@ test('a volume below a mount of the request has a directory of its own', async (
 test('a volume inside another that is a file in the image is refused; copying ends with the call', async (t) => {
   const { volumes, rootfs } = await setUp(t);
   const request = { volumes: ['/a', '/a/plain/x'], requested: [], owner };
-  await t.throwsAsync(volumes.make(ID, rootfs, request), { instanceOf: CriError, message: /no directory/ });
+  await t.throwsAsync(volumes.make(ID, rootfs, request), { instanceOf: CriError, message: /not a directory/ });
   const reason = new Error('deadline');
   const ended = { volumes: ['/a'], requested: [], owner, signal: AbortSignal.abort(reason) };
   t.is(await t.throwsAsync(volumes.make('d'.repeat(64), rootfs, ended)), reason);

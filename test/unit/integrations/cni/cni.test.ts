@@ -58,7 +58,7 @@ test('of several versions the highest known one is spoken; the flags are false, 
 
 test('a wrong configuration is refused with what is wrong', (t) => {
   const wrong: [string, RegExp][] = [
-    ['[]', /no JSON object/],
+    ['[]', /not a JSON object/],
     ['{', /JSON/],
     ['{"plugins":[{"type":"a"}]}', /"name"/],
     ['{"name":"../x","plugins":[{"type":"a"}]}', /"name"/],
@@ -122,7 +122,9 @@ test('the first file by name is used, as it is now, and not skipped when wrong',
     ['c', 'b'],
   );
   await writeFile(join(folder, '30-c.conflist'), file('c'));
-  await t.throwsAsync(new CniConfigFolder(folder, 0).load(), { message: /30-c\.conflist.*"c" is in another file/ });
+  await t.throwsAsync(new CniConfigFolder(folder, 0).load(), {
+    message: /30-c\.conflist.*"c" is used by another file/,
+  });
   await writeFile(join(folder, '10-a.conf'), 'broken');
   await t.throwsAsync(configs.load(), { message: /10-a\.conf/ });
 });
