@@ -39,8 +39,8 @@ exit $code
 `;
   await writeFile(join(work, 'portmap'), slow, { mode: 0o755 });
   const config = join(server.folder, 'config.toml');
-  const dirs = `plugin_dirs = ["${work}", "/usr/lib/cni"]\n`;
-  await writeFile(config, (await readFile(config, 'utf8')).replace('[network]\n', `[network]\n${dirs}`));
+  const first = `plugin_dirs = ["${work}", `;
+  await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));
   await server.end('SIGTERM');
   await server.start();
 
@@ -79,8 +79,8 @@ exec /usr/lib/cni/portmap
 `;
   await writeFile(join(work, 'portmap'), slow, { mode: 0o755 });
   const config = join(server.folder, 'config.toml');
-  const dirs = `plugin_dirs = ["${work}", "/usr/lib/cni"]\n`;
-  await writeFile(config, (await readFile(config, 'utf8')).replace('[network]\n', `[network]\n${dirs}`));
+  const first = `plugin_dirs = ["${work}", `;
+  await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));
   await server.end('SIGKILL');
   await killBelow(server.cgroup);
   await server.start({ settled: false });
