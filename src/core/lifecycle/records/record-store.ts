@@ -225,6 +225,8 @@ export class RecordStore<T extends { readonly id: string }> {
     } catch (error) {
       if (!isErrno(error, 'ENOSPC', 'EDQUOT') || !(await this.#reserve.release())) throw error;
       await this.#saveOnce(id);
+      // Room is made for the next full disk as soon as there is some.
+      this.#retry ??= setTimeout(() => void this.#saveAll(), RETRY_MS).unref();
     }
   }
 
