@@ -390,7 +390,7 @@ test.serial('Status tells of user namespaces where the machine can do them, and 
     t,
     server.pod('overlay', mapped(200_000)),
     StatusCode.FAILED_PRECONDITION,
-    /it takes Linux 5\.19 and a filesystem such as ext4/,
+    /requires Linux 5\.19 and a filesystem such as ext4/,
   );
   t.is((await server.pod('plain')).length, 64, IMAGE);
   await server.clear();
