@@ -78,7 +78,7 @@ test.serial('when the monitor is killed by hand, the pod goes on, and its end is
   process.kill(init ?? 0, 'SIGKILL');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await fixture.provider.stop({ spec });
-  t.deepEqual(await processesBelow(placement.cgroup), []);
+  await eventually('the end of its processes', async () => (await processesBelow(placement.cgroup)).length === 0);
   await fixture.provider.remove({ spec });
   t.deepEqual(await leftovers(fixture, before, irrelevant), []);
 });
