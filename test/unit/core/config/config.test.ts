@@ -145,7 +145,7 @@ test('What is not TOML is told with line and column; so are bytes that are not t
 
 test('The default file parses to the defaults, as it is and with every key switched on', async (t) => {
   const text = defaultConfigToml();
-  const on = text.replaceAll(/^#(\w+ = )/gm, '$1').replace(/^mirrors = \[\{.*\n/m, '');
+  const on = text.replaceAll(/^#(\w+ = )/gm, '$1').replaceAll(/^(\w+) = (.*)\n\1 = .*\n/gm, '$1 = $2\n'); // without examples
   const path = await folder(t, { 'a.toml': text, 'b.toml': on });
   for (const name of ['a.toml', 'b.toml']) {
     t.deepEqual((await loadConfig({ file: join(path, name) })).config, DEFAULTS);
