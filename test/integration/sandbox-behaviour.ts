@@ -131,7 +131,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
       t.regex((await run('nsenter', [`--net=${path}`, 'ip', '-br', 'link'])).stdout, /^eth0@/m);
     }
     const known = fixture.provider.status({ spec });
-    t.is(known.state === 'ended' && known.reason, 'its pause process ended');
+    t.is(known.state === 'ended' && known.reason, 'its pause process exited');
     await fixture.provider.stop({ spec });
     const stopped = await fixture.provider.adopt({ spec });
     t.true(stopped.state === 'ended' && stopped.networkNamespace === undefined);
