@@ -138,6 +138,7 @@ export async function build(
     }),
   };
   const parts: Omit<HandlerParts, 'directory'> = {
+    programs: join(config.root, ROOT.programs),
     host: { runner, network, rootfs, platform },
     inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
     logger,

@@ -7,6 +7,8 @@ import type { SandboxProvider } from '../core/model/sandbox-provider.ts';
 export interface HandlerParts {
   /** Absolute path of the handler's own directory, which a reboot empties; it may not exist yet. */
   directory: string;
+  /** Absolute path of a directory for programs that pods execute, shared by all handlers; it may not exist yet. */
+  programs: string;
   /** The parts of a backend whose pods run on this kernel; they are shared by all that use them. */
   host: Omit<Backend, 'sandboxes'>;
   /** The same sandboxes in scopes of systemd, where the cgroup driver asks for those. */

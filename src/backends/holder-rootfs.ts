@@ -1,15 +1,10 @@
-import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { unavailable } from '../core/model/errors.ts';
 import { isErrno } from '../utils/errors.ts';
 import { writeFileAtomic } from '../utils/fs/atomic.ts';
 
 /** A statically linked init with a pause mode `-P`, from the Debian package catatonit. */
 export const defaultInit = '/usr/bin/catatonit';
-
-/** The program that is the first process of pods whose root filesystem is in `directory`. */
-export function pauseProgram(directory: string): string {
-  return `${directory}.init`;
-}
 
 /** Makes a directory through which the root of a user namespace, who has no rights here, can get to what he knows of. */
 export async function openFolder(path: string): Promise<void> {
@@ -18,23 +13,37 @@ export async function openFolder(path: string): Promise<void> {
 }
 
 /**
- * Makes or completes, in `directory`, the root filesystem of pause processes: nothing but mount points, all pods share it
- * read-only. Beside it, at {@link pauseProgram}, goes the program that is to be mounted at `/init`: a copy of `init` that
- * pause processes may execute and not read. The kernel makes such a process one that only CAP_SYS_PTRACE over the node's own
- * user namespace may attach to or look into, whoever's ids it has (ptrace(2), "dumpable").
+ * Makes or completes, in `directory`, the program that is to be mounted at `/init` of pause processes, and returns its path: a
+ * copy of `init` that they may execute and not read. The kernel makes such a process one that only CAP_SYS_PTRACE over the
+ * node's own user namespace may attach to or look into, whoever's ids it has (ptrace(2), "dumpable").
+ * @param directory on a filesystem mounted without noexec, which bind mounts inherit: Debian mounts /run with it.
  * @throws CriError UNAVAILABLE when `init` is missing.
  */
-export async function prepareHolderRootfs(directory: string, init: string): Promise<void> {
+export async function preparePauseProgram(directory: string, init: string): Promise<string> {
   const content = await readFile(init).catch((cause: unknown) => {
     throw unavailable(`${init} not found; install the Debian package catatonit`, cause);
   });
-  for (const name of ['dev', 'proc']) await mkdir(`${directory}/${name}`, { recursive: true, mode: 0o755 });
-  const program = pauseProgram(directory);
+  const program = `${directory}/init`;
   const present = await readFile(program).catch(() => undefined);
+  // Nothing is written where all is as it must be: the filesystem may be read-only by now.
+  if (present?.equals(content) === true && (await isMode(program, 0o711)) && (await isMode(directory, 0o711))) {
+    return program;
+  }
+  await openFolder(directory);
   // Replaced and not overwritten: pause processes run the old one.
-  if (present?.equals(content) !== true) await writeFileAtomic(program, content, 0o711);
+  await writeFileAtomic(program, content, 0o711);
   // Whatever the umask.
   await chmod(program, 0o711);
+  return program;
+}
+
+async function isMode(path: string, mode: number): Promise<boolean> {
+  return ((await stat(path)).mode & 0o7777) === mode;
+}
+
+/** Makes or completes, in `directory`, the root filesystem of pause processes: nothing but mount points, which all pods share read-only. */
+export async function prepareHolderRootfs(directory: string): Promise<void> {
+  for (const name of ['dev', 'proc']) await mkdir(`${directory}/${name}`, { recursive: true, mode: 0o755 });
   for (const name of ['init', 'dev/null']) await writeFile(`${directory}/${name}`, '', { flag: 'a', mode: 0o755 });
   // liblxc wants these links and complains where it cannot make them.
   for (const [name, target] of [

@@ -17,6 +17,8 @@ export const ROOT = {
   import: 'import',
   export: 'export',
   signed: 'signed',
+  /** The program of pause processes; state is often on a filesystem mounted noexec. */
+  programs: 'programs',
   /** Which archives of images.archive_dir have been imported. */
   archives: 'archives.json',
 } as const;
@@ -65,6 +67,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.import },
   { path: ROOT.export },
   { path: ROOT.signed },
+  { path: ROOT.programs },
   { path: ROOT.archives },
   { path: ROOT.reserve },
   { path: ROOT.lock },

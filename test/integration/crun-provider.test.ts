@@ -16,11 +16,21 @@ test.serial('a sandbox without a shared PID namespace needs no process', async (
 
 test.serial('a missing runtime or init makes the handler unavailable, with its name', async (t) => {
   const fixture = await SandboxFixture.make(t, (statePath, logger) => {
-    return new CrunSandboxProvider({ statePath, logger, ociRuntime: '/nonexistent/crun' });
+    return new CrunSandboxProvider({
+      statePath,
+      programs: `${statePath}/.programs`,
+      logger,
+      ociRuntime: '/nonexistent/crun',
+    });
   });
   t.regex((await fixture.provider.unavailableBecause()) ?? '', /\/nonexistent\/crun/);
   const other = await SandboxFixture.make(t, (statePath, logger) => {
-    return new CrunSandboxProvider({ statePath, logger, init: '/nonexistent/init' });
+    return new CrunSandboxProvider({
+      statePath,
+      programs: `${statePath}/.programs`,
+      logger,
+      init: '/nonexistent/init',
+    });
   });
   t.regex((await other.provider.unavailableBecause()) ?? '', /\/nonexistent\/init.*catatonit/);
 });
@@ -28,7 +38,7 @@ test.serial('a missing runtime or init makes the handler unavailable, with its n
 test.serial('a cancelled start ends its runtime', async (t) => {
   const program = resolve('test/fixtures/hanging/crun');
   const fixture = await SandboxFixture.make(t, (statePath, logger) => {
-    return new CrunSandboxProvider({ statePath, logger, ociRuntime: program });
+    return new CrunSandboxProvider({ statePath, programs: `${statePath}/.programs`, logger, ociRuntime: program });
   });
   await endsWhenCancelled(t, fixture, { pid: 'pod', program });
 });

@@ -141,7 +141,7 @@ test.serial('a state directory too long for a socket address works as well', asy
 
 test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) => {
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
-    return new LxcSandboxProvider({ lxcPath, logger, init: `${lxcPath}/../init` });
+    return new LxcSandboxProvider({ lxcPath, programs: `${lxcPath}/.programs`, logger, init: `${lxcPath}/../init` });
   });
   // A program that exists and is not one.
   await writeFile(`${fixture.folder}/init`, 'nonsense');
@@ -157,7 +157,12 @@ test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) =>
 
 test.serial('a missing lxc-start makes the handler unavailable, with its name', async (t) => {
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
-    return new LxcSandboxProvider({ lxcPath, logger, lxcStart: '/nonexistent/lxc-start' });
+    return new LxcSandboxProvider({
+      lxcPath,
+      programs: `${lxcPath}/.programs`,
+      logger,
+      lxcStart: '/nonexistent/lxc-start',
+    });
   });
   t.regex((await fixture.provider.unavailableBecause()) ?? '', /\/nonexistent\/lxc-start/);
   const error = await t.throwsAsync(fixture.run(await fixture.spec()), { instanceOf: CriError });
@@ -178,7 +183,7 @@ test.serial('liblxc reads the values of the configuration writer as they were me
 test.serial('a cancelled start ends lxc-start', async (t) => {
   const program = resolve('test/fixtures/hanging/lxc-start');
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
-    return new LxcSandboxProvider({ lxcPath, logger, lxcStart: program });
+    return new LxcSandboxProvider({ lxcPath, programs: `${lxcPath}/.programs`, logger, lxcStart: program });
   });
   await endsWhenCancelled(t, fixture, { program });
 });

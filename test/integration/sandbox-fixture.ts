@@ -165,9 +165,11 @@ export class SandboxFixture {
   }
 }
 
-export const lxc = (state: string, logger: Logger) => new LxcSandboxProvider({ lxcPath: state, logger });
+export const lxc = (state: string, logger: Logger) =>
+  new LxcSandboxProvider({ lxcPath: state, programs: `${state}/.programs`, logger });
 
-export const crun = (state: string, logger: Logger) => new CrunSandboxProvider({ statePath: state, logger });
+export const crun = (state: string, logger: Logger) =>
+  new CrunSandboxProvider({ statePath: state, programs: `${state}/.programs`, logger });
 
 /** Runs a command in the namespaces of a placement and returns what it prints, trimmed. */
 export async function inside(placement: Placement, ...command: string[]): Promise<string> {

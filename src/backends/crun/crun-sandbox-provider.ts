@@ -23,7 +23,7 @@ import { exists } from '../../utils/fs/exists.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { isPin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
-import { defaultInit, openFolder, pauseProgram, prepareHolderRootfs } from '../holder-rootfs.ts';
+import { defaultInit, openFolder, prepareHolderRootfs, preparePauseProgram } from '../holder-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory, sandboxCgroups } from '../sandbox-spec.ts';
 import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
@@ -33,6 +33,8 @@ import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinn
 export interface CrunSandboxProviderOptions {
   /** Where this provider notes which sandboxes it has made, such as `<state>/crun`; made when missing, mode 0711. */
   statePath: string;
+  /** Directory of the pause program, on a filesystem that allows to execute it; made when missing. */
+  programs: string;
   logger: Logger;
   /** The OCI runtime that runs the holders of shared PID namespaces, by default `crun` on PATH. */
   ociRuntime?: string;
@@ -53,6 +55,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   readonly #statePath: string;
   readonly #runtime: string;
   readonly #init: string;
+  readonly #programs: string;
   readonly #probe = new ProgramProbe();
   readonly #holders: PidHolders;
   readonly #watch: SandboxWatch;
@@ -61,6 +64,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     this.#statePath = options.statePath;
     this.#runtime = options.ociRuntime ?? 'crun';
     this.#init = options.init ?? defaultInit;
+    this.#programs = options.programs;
     this.#holders = new PidHolders(this.#runtime, `${this.#statePath}/.holder/runtime`);
     this.#watch = new SandboxWatch(options.logger);
   }
@@ -68,7 +72,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   async unavailableBecause(): Promise<string | undefined> {
     try {
       await this.#probe.answer(this.#runtime, ['--version']);
-      await prepareHolderRootfs(this.#rootfs, this.#init);
+      await preparePauseProgram(this.#programs, this.#init);
       return undefined;
     } catch (error) {
       return messageOf(error);
@@ -199,10 +203,10 @@ export class CrunSandboxProvider implements SandboxProvider {
   async #startHolder(sandbox: SandboxReference, signal: AbortSignal | undefined): Promise<void> {
     const { spec } = sandbox;
     await openFolder(`${this.#statePath}/.holder`);
-    await prepareHolderRootfs(this.#rootfs, this.#init);
+    await prepareHolderRootfs(this.#rootfs);
     const bundle = {
       rootfs: this.#rootfs,
-      init: pauseProgram(this.#rootfs),
+      init: await preparePauseProgram(this.#programs, this.#init),
       cgroup: `${sandboxCgroups(spec).pod}/${holderCgroup}`,
       namespaces: joinable(spec),
       ids: spec.userNamespace,

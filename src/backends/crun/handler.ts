@@ -7,8 +7,8 @@ export const crun = defineHandler({
   summary: 'pods are pinned namespaces and a cgroup, without a process of their own unless they share a PID namespace',
   keys: { init: initKey },
   stateDirectory: 'crun-sandboxes',
-  make: async ({ init }, { directory, host, inScopes, logger }) => {
+  make: async ({ init }, { directory, programs, host, inScopes, logger }) => {
     const { CrunSandboxProvider } = await import('./crun-sandbox-provider.ts');
-    return { ...host, sandboxes: inScopes(new CrunSandboxProvider({ statePath: directory, init, logger })) };
+    return { ...host, sandboxes: inScopes(new CrunSandboxProvider({ statePath: directory, programs, init, logger })) };
   },
 });

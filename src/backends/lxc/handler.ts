@@ -7,8 +7,8 @@ export const lxc = defineHandler({
   summary: 'pods are LXC containers on this host',
   keys: { init: initKey },
   stateDirectory: 'lxc',
-  make: async ({ init }, { directory, host, inScopes, logger }) => {
+  make: async ({ init }, { directory, programs, host, inScopes, logger }) => {
     const { LxcSandboxProvider } = await import('./lxc-sandbox-provider.ts');
-    return { ...host, sandboxes: inScopes(new LxcSandboxProvider({ lxcPath: directory, init, logger })) };
+    return { ...host, sandboxes: inScopes(new LxcSandboxProvider({ lxcPath: directory, programs, init, logger })) };
   },
 });

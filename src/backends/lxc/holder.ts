@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import { findNative } from '../../host/native/find.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { openFolder, pauseProgram, prepareHolderRootfs } from '../holder-rootfs.ts';
+import { openFolder, prepareHolderRootfs, preparePauseProgram } from '../holder-rootfs.ts';
 import { lxcPauseSeccomp } from '../pause-process.ts';
 import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
 
@@ -30,13 +30,16 @@ function hookProgram(): string {
 
 /**
  * Makes or completes the files in `directory`. They are small and hold nothing of a pod, so they stay.
+ * @param programs directory of the pause program; see {@link preparePauseProgram}.
  * @throws CriError UNAVAILABLE when `init` cannot be executed or there is no native helper.
  */
-export async function prepareHolder(directory: string, init: string): Promise<Holder> {
+export async function prepareHolder(directory: string, programs: string, init: string): Promise<Holder> {
   const rootfs = `${directory}/rootfs`;
-  const holder = { rootfs, native: hookProgram(), init: pauseProgram(rootfs), seccomp: `${directory}/seccomp` };
+  const native = hookProgram();
+  const program = await preparePauseProgram(programs, init);
+  const holder = { rootfs, native, init: program, seccomp: `${directory}/seccomp` };
   await openFolder(directory);
-  await prepareHolderRootfs(rootfs, init);
+  await prepareHolderRootfs(rootfs);
   await keepFile(holder.seccomp, lxcPauseSeccomp(), 0o600);
   return holder;
 }

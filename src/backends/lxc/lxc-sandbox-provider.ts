@@ -37,6 +37,8 @@ import { startGuest } from './start-guest.ts';
 export interface LxcSandboxProviderOptions {
   /** liblxc's own directory (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
   lxcPath: string;
+  /** Directory of the pause program, on a filesystem that allows to execute it; made when missing. */
+  programs: string;
   logger: Logger;
   /** The program lxc-start, by default the one on PATH. */
   lxcStart?: string;
@@ -55,18 +57,20 @@ export class LxcSandboxProvider implements SandboxProvider {
   readonly #lxcPath: string;
   readonly #lxcStart: string;
   readonly #init: string;
+  readonly #programs: string;
   readonly #probe = new ProgramProbe();
   readonly #watch: SandboxWatch;
   #holder: Promise<Holder> | undefined;
 
   /** @throws CriError FAILED_PRECONDITION when `lxcPath` has characters that liblxc's hook lines cannot carry. */
   constructor(options: LxcSandboxProviderOptions) {
-    for (const path of [options.lxcPath, options.init ?? '/']) {
+    for (const path of [options.lxcPath, options.programs, options.init ?? '/']) {
       if (!isPlainPath(path)) throw failedPrecondition(`${JSON.stringify(path)} ${PLAIN_PATH}`);
     }
     this.#lxcPath = options.lxcPath.replace(/\/+$/, '');
     this.#lxcStart = options.lxcStart ?? 'lxc-start';
     this.#init = options.init ?? defaultInit;
+    this.#programs = options.programs;
     this.#watch = new SandboxWatch(options.logger);
   }
 
@@ -251,7 +255,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   #prepareHolder(): Promise<Holder> {
     this.#holder ??= (async () => {
       await openFolder(this.#lxcPath);
-      return prepareHolder(`${this.#lxcPath}/.holder`, this.#init);
+      return prepareHolder(`${this.#lxcPath}/.holder`, this.#programs, this.#init);
     })().catch((error: unknown) => {
       this.#holder = undefined;
       throw error;
