@@ -154,7 +154,7 @@ export class Walk {
     for (;;) {
       // The directory of downloads is made by the first one, and removed when the server starts.
       const left = difference(this.#before, await inventory(this.#server)).filter(
-        (line) => !line.endsWith('/root/content/incoming'),
+        (line) => !line.endsWith('/content/incoming'),
       );
       if (left.length === 0 || performance.now() > deadline) return left;
       await sleep(50);

@@ -68,6 +68,9 @@ export interface PlatformFiles {
   /** What a path below `root` names, links resolved inside; undefined when it does not exist. */
   inspectInRoot(root: string, path: string): Promise<FileFacts | undefined>;
 
-  /** The content of a regular file below `root`, links resolved inside; undefined when it does not exist. */
+  /**
+   * The content of a regular file below `root`, links resolved inside; undefined when it does not exist.
+   * @throws CriError INVALID_ARGUMENT for more than `maxBytes` bytes, for what is no regular file, and for a loop of links.
+   */
   readInRoot(root: string, path: string, maxBytes: number): Promise<Buffer | undefined>;
 }

@@ -2,8 +2,9 @@ import type { Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { FileFacts, InnerMount, MountFacts, PlatformFiles } from '../../core/model/platform-files.ts';
+import { invalidArgument } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { readFileScoped, withScoped } from '../../utils/fs/scoped.ts';
+import { ScopedFileError, readFileScoped, withScoped } from '../../utils/fs/scoped.ts';
 import { idmapProblems } from '../idmap/support.ts';
 import { mountOf } from '../mounts/mountinfo.ts';
 import { deviceNumbers, inspectPath, makeDirectories, readPath } from '../paths.ts';
@@ -74,8 +75,13 @@ export class HostFiles implements PlatformFiles {
     return withScoped(root, path, ({ stats }) => Promise.resolve(factsOf(stats)));
   }
 
-  readInRoot(root: string, path: string, maxBytes: number): Promise<Buffer | undefined> {
-    return readFileScoped(root, path, maxBytes);
+  async readInRoot(root: string, path: string, maxBytes: number): Promise<Buffer | undefined> {
+    try {
+      return await readFileScoped(root, path, maxBytes);
+    } catch (error) {
+      if (error instanceof ScopedFileError) throw invalidArgument('the image', error.message);
+      throw error;
+    }
   }
 }
 

@@ -1,5 +1,3 @@
-import { messageOf } from '../../../utils/errors.ts';
-import { invalidArgument } from '../../model/errors.ts';
 import type { PlatformFiles } from '../../model/platform-files.ts';
 
 /** Bytes of an image's passwd and group files that are read; parsing holds up the event loop. */
@@ -13,12 +11,6 @@ export async function userFiles(
   files: Pick<PlatformFiles, 'readInRoot'>,
   rootfs: string,
 ): Promise<{ passwd: string; group: string }> {
-  const read = async (path: string) => {
-    try {
-      return (await files.readInRoot(rootfs, path, USER_FILE_BYTES))?.toString('utf8') ?? '';
-    } catch (error) {
-      throw invalidArgument("the image's users", messageOf(error));
-    }
-  };
+  const read = async (path: string) => (await files.readInRoot(rootfs, path, USER_FILE_BYTES))?.toString('utf8') ?? '';
   return { passwd: await read('/etc/passwd'), group: await read('/etc/group') };
 }

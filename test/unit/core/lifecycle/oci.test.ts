@@ -156,9 +156,12 @@ test('users: a passwd file above the bound or of another kind is refused', async
   await mkdir(join(root, 'etc/group'), { recursive: true });
   const passwd = join(root, 'etc/passwd');
   await writeFile(passwd, '#'.repeat(USER_FILE_BYTES + 1));
-  await t.throwsAsync(userFiles(hostFiles, root), { ...invalid, message: /users: \/etc\/passwd: .* 1048576 bytes/ });
+  await t.throwsAsync(userFiles(hostFiles, root), {
+    ...invalid,
+    message: /the image: \/etc\/passwd: .* 1048576 bytes/,
+  });
   await truncate(passwd, USER_FILE_BYTES);
-  await t.throwsAsync(userFiles(hostFiles, root), { ...invalid, message: /users: \/etc\/group: .*regular file/ });
+  await t.throwsAsync(userFiles(hostFiles, root), { ...invalid, message: /the image: \/etc\/group: .*regular file/ });
   await rmdir(join(root, 'etc/group'));
   t.deepEqual(await userFiles(hostFiles, root), { passwd: '#'.repeat(USER_FILE_BYTES), group: '' });
 });
