@@ -19,7 +19,7 @@ import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { writeDiagnosticsOnSignal } from './host/diagnostics.ts';
 import { HostReadiness } from './host/readiness.ts';
 import type { NeededProgram } from './host/readiness.ts';
-import { Undo } from './utils/async/undo.ts';
+import { Rollback } from './utils/async/rollback.ts';
 import { build, claim, recover } from './compose.ts';
 
 /**
@@ -55,7 +55,7 @@ export async function serve(
   });
   const page = await listen({ streaming, server, metrics, address: config.metrics.listen, logger });
   reloadOnHangup(logger, reload);
-  const importing = services.images.importFolder(shutdown.signal);
+  const importing = services.images.importArchives(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
   const settling = settle(services, logger);
   logger.info('Server listening', { socket: config.grpc.listen, metrics: config.metrics.listen });
@@ -118,15 +118,15 @@ async function listen(parts: {
   logger: Logger;
 }): Promise<{ close: () => unknown } | undefined> {
   const { streaming, server, metrics, address, logger } = parts;
-  const undo = new Undo();
+  const rollback = new Rollback();
   try {
     await streaming.start();
-    undo.add('the streaming server', () => streaming.stop());
+    rollback.add('the streaming server', () => streaming.stop());
     await server.start();
-    undo.add('the CRI server', () => server.stop());
+    rollback.add('the CRI server', () => server.stop());
     return address === '' ? undefined : serveMetrics(address, metrics, logger);
   } catch (error) {
-    await undo.rollback((what, failure) => {
+    await rollback.run((what, failure) => {
       logger.error(`Closing ${what} failed`, { error: messageOf(failure) });
     });
     throw error;

@@ -4,7 +4,7 @@ import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } fro
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { defaultInit } from '../../src/backends/holder-rootfs.ts';
+import { defaultInit } from '../../src/backends/pause-rootfs.ts';
 import { ConmonRunner } from '../../src/backends/conmon/conmon-runner.ts';
 import type { ContainerExit } from '../../src/core/model/container-runner.ts';
 import type { Logger } from '../../src/core/model/logger.ts';

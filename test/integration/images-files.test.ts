@@ -147,7 +147,7 @@ test('Images of the folder of archives are present, and stand in when no registr
   const errors: string[] = [];
   const files = imageFilesBelow(join(folder, 'data'), archiveDir);
   const { images } = await newService(t, join(folder, 'data'), {}, { files }, errors);
-  await images.importFolder();
+  await images.importArchives();
   t.is(images.list().length, 1);
   t.is(errors.length, 1);
   const id = await images.pull('127.0.0.1:1/team/early:v1');
@@ -158,13 +158,13 @@ test('Images of the folder of archives are present, and stand in when no registr
   // What is unchanged is not read again, unless its image is gone.
   t.is(errors.length, 1);
   await images.remove(id);
-  await images.importFolder();
+  await images.importArchives();
   t.is(images.list().length, 2);
   await utimes(join(archiveDir, 'broken.tar'), 1, 1);
-  await images.importFolder();
+  await images.importArchives();
   t.is(errors.length, 2);
   await rm(archiveDir, { recursive: true });
-  await images.importFolder();
+  await images.importArchives();
   t.is(errors.length, 2);
 });
 

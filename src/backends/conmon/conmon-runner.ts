@@ -20,7 +20,7 @@ import type { Logger } from '../../core/model/logger.ts';
 import type { OciProcess, OciResources, OciSpec } from '../../core/model/oci-runtime.ts';
 import type { Placement } from '../../core/model/sandbox-provider.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
-import { Undo } from '../../utils/async/undo.ts';
+import { Rollback } from '../../utils/async/rollback.ts';
 import { attachToMonitor } from './streams/attach.ts';
 import { readUsage } from '../../host/cgroup/usage.ts';
 import { killCgroup } from '../../host/cgroup/processes.ts';
@@ -110,13 +110,13 @@ export class ConmonRunner implements ContainerRunner {
 
   async create(request: CreateContainerSpec, signal?: AbortSignal): Promise<void> {
     const { runtime, conmon, native, hierarchies } = await this.#prepare(request.id);
-    const undo = new Undo();
+    const rollback = new Rollback();
     const remove = (id: string) => this.remove(id);
     try {
       const tools = { paths: this.#paths, hierarchies, runtime, conmon, native, remove };
-      await createContainer(tools, request, undo, signal);
+      await createContainer(tools, request, rollback, signal);
     } catch (error) {
-      await undo.rollback((what, failure) => {
+      await rollback.run((what, failure) => {
         this.#options.logger.error('CreateContainer rollback step failed', {
           containerId: request.id,
           what,
@@ -183,10 +183,10 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   async attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
-    const { folder, pod } = await this.#execIn(id);
+    const { directory, pod } = await this.#execIn(id);
     void followSizes(this.#paths.control(id), io);
     const { inputOnce = false } = await this.#record(id);
-    await this.#relays.run(pod, () => attachToMonitor(folder, { inputOnce }, io, signal));
+    await this.#relays.run(pod, () => attachToMonitor(directory, { inputOnce }, io, signal));
     // conmon lets go of its clients when the container ends, shortly before the kernel does.
     for (let tries = 0; tries < 20; tries++) {
       if ((await this.inspect(id)).status !== 'running') return;
@@ -236,7 +236,7 @@ export class ConmonRunner implements ContainerRunner {
 
   async list(): Promise<string[]> {
     const { containers, exits, runtimeRoot } = this.#paths;
-    const names = await Promise.all([containers, exits, runtimeRoot].map((folder) => namesIn(folder)));
+    const names = await Promise.all([containers, exits, runtimeRoot].map((directory) => namesIn(directory)));
     return [...new Set(names.flat().filter((name) => isContainerId(name)))].sort();
   }
 
@@ -259,15 +259,15 @@ export class ConmonRunner implements ContainerRunner {
   }
 
   #watch(): ExitWatcher {
-    const folder = this.#paths.exits;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const directory = this.#paths.exits;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const watcher = new ExitWatcher({
-      folder,
+      directory,
       appeared: (id) => this.#tell(id),
       scan: () => this.#scan(),
       logger: this.#options.logger,
     });
-    for (const id of readdirSync(folder)) this.#told.add(id);
+    for (const id of readdirSync(directory)) this.#told.add(id);
     return watcher;
   }
 
@@ -336,8 +336,8 @@ export class ConmonRunner implements ContainerRunner {
     const { runtimeRoot } = this.#paths;
     const { cgroup, monitorCgroup } = await this.#record(id);
     const monitors = monitorCgroup && `${monitorDirectory(hierarchies, monitorCgroup, id)}/cgroup.procs`;
-    const folder = this.#paths.bundle(id);
-    return { runtime, runtimeRoot, id, monitors, folder, pod: dirname(cgroup), drainMs: this.#options.execDrainMs };
+    const directory = this.#paths.bundle(id);
+    return { runtime, runtimeRoot, id, monitors, directory, pod: dirname(cgroup), drainMs: this.#options.execDrainMs };
   }
 
   async #record(id: string): Promise<RunnerRecord> {
@@ -363,8 +363,8 @@ export class ConmonRunner implements ContainerRunner {
       throw unavailable(`state: ${stateDir} is too long for its sockets; use at most ${String(STATE_DIR_LIMIT)} bytes`);
     }
     const { containers, exits, runtimeRoot, temporary } = this.#paths;
-    for (const folder of [containers, exits, runtimeRoot, temporary]) {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const directory of [containers, exits, runtimeRoot, temporary]) {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
     }
     return {
       runtime: await findProgram(ociRuntime, 'runtime.oci_runtime'),
@@ -380,9 +380,9 @@ async function followSizes(control: string, { resizes }: ContainerStreams): Prom
   for await (const size of resizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
 }
 
-async function namesIn(folder: string): Promise<string[]> {
+async function namesIn(directory: string): Promise<string[]> {
   try {
-    return await readdir(folder);
+    return await readdir(directory);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     throw error;

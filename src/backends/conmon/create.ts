@@ -3,7 +3,7 @@ import type { CreateContainerSpec } from '../../core/model/container-runner.ts';
 import { CriError, StatusCode, unknown } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { OciSpec } from '../../core/model/oci-runtime.ts';
-import type { Undo } from '../../utils/async/undo.ts';
+import type { Rollback } from '../../utils/async/rollback.ts';
 import { conmonArguments } from './monitor/conmon-arguments.ts';
 import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { isCgroupPath } from '../../host/cgroup/path.ts';
@@ -28,11 +28,11 @@ export interface CreateTools {
   remove: (id: string) => Promise<void>;
 }
 
-/** Makes the bundle, starts conmon in the monitors' cgroup and notes what came of it. How to undo it goes into `undo`. */
+/** Makes the bundle, starts conmon in the monitors' cgroup and notes what came of it. How to roll it back goes into `rollback`. */
 export async function createContainer(
   tools: CreateTools,
   request: CreateContainerSpec,
-  undo: Undo,
+  rollback: Rollback,
   signal?: AbortSignal,
 ): Promise<void> {
   const { paths } = tools;
@@ -56,9 +56,9 @@ export async function createContainer(
   });
 
   await makeBundle(paths.bundle(id), id);
-  undo.add('the container', () => tools.remove(id));
+  rollback.add('the container', () => tools.remove(id));
   await writeFile(paths.config(id), ociJson(withoutRuntimeAnnotations(spec)), { mode: 0o600, flag: 'wx' });
-  if (logPath !== undefined && !(await exists(logPath))) undo.add('its log', () => rm(logPath, { force: true }));
+  if (logPath !== undefined && !(await exists(logPath))) rollback.add('its log', () => rm(logPath, { force: true }));
 
   const { monitorCgroup } = request.placement;
   const draft = { version: 1 as const, cgroup, monitorCgroup, logPath, inputOnce };

@@ -23,11 +23,11 @@ import { exists } from '../../utils/fs/exists.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { isPin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
-import { defaultInit, openFolder, prepareHolderRootfs, preparePauseProgram } from '../holder-rootfs.ts';
+import { defaultInit, openDirectory, preparePauseRootfs, preparePauseProgram } from '../pause-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory, sandboxCgroups } from '../sandbox-spec.ts';
 import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
-import { PidHolders } from './pid-holder.ts';
+import { PauseProcesses } from './pause-processes.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
 
 export interface CrunSandboxProviderOptions {
@@ -36,14 +36,14 @@ export interface CrunSandboxProviderOptions {
   /** Directory of the pause program, on a filesystem that allows to execute it; made when missing. */
   programs: string;
   logger: Logger;
-  /** The OCI runtime that runs the holders of shared PID namespaces, by default `crun` on PATH. */
+  /** The OCI runtime that runs the pause processes of shared PID namespaces, by default `crun` on PATH. */
   ociRuntime?: string;
   /** A statically linked init with a pause mode `-P`; by default Debian's catatonit. */
   init?: string;
 }
 
 /** The name, below the pod's cgroup, of the pause process's own. */
-const holderCgroup = 'holder';
+const pauseCgroup = 'holder';
 
 /**
  * The handler `crun`: a pod is a set of namespaces pinned by bind mounts and a cgroup. Only a shared PID namespace needs
@@ -57,7 +57,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   readonly #init: string;
   readonly #programs: string;
   readonly #probe = new ProgramProbe();
-  readonly #holders: PidHolders;
+  readonly #pauseProcesses: PauseProcesses;
   readonly #watch: SandboxWatch;
 
   constructor(options: CrunSandboxProviderOptions) {
@@ -65,7 +65,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     this.#runtime = options.ociRuntime ?? 'crun';
     this.#init = options.init ?? defaultInit;
     this.#programs = options.programs;
-    this.#holders = new PidHolders(this.#runtime, `${this.#statePath}/.holder/runtime`);
+    this.#pauseProcesses = new PauseProcesses(this.#runtime, `${this.#statePath}/.holder/runtime`);
     this.#watch = new SandboxWatch(options.logger);
   }
 
@@ -91,7 +91,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     if ((await this.adopt(sandbox)).state === 'running') return sandbox;
     await this.remove(sandbox);
     signal?.throwIfAborted();
-    await openFolder(this.#statePath);
+    await openDirectory(this.#statePath);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
     const { pod, monitor } = sandboxCgroups(spec);
@@ -106,7 +106,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     const { spec } = sandbox;
     await unpinNamespaces(spec);
     await pinNamespaces(spec, signal);
-    if (spec.pid === 'pod') await this.#startHolder(sandbox, signal);
+    if (spec.pid === 'pod') await this.#startPauseProcess(sandbox, signal);
     signal?.throwIfAborted();
     await writeFile(readyMark(spec), '');
     const status = await this.adopt(sandbox);
@@ -124,11 +124,11 @@ export class CrunSandboxProvider implements SandboxProvider {
       return { state: 'ended', reason, ...(networkNamespace !== undefined && { networkNamespace }) };
     }
     // Without a process of its own nothing of it can end by itself.
-    const holder = {
-      connect: () => this.#holders.connect(this.#directory(sandbox)),
-      alive: async () => (await holderOf(spec)) !== undefined,
+    const pause = {
+      connect: () => this.#pauseProcesses.connect(this.#directory(sandbox)),
+      alive: async () => (await pauseProcessOf(spec)) !== undefined,
     };
-    this.#watch.follow(spec, placement, spec.pid === 'pod' ? holder : undefined);
+    this.#watch.follow(spec, placement, spec.pid === 'pod' ? pause : undefined);
     return { state: 'running', placement };
   }
 
@@ -168,7 +168,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   async remove(sandbox: SandboxReference): Promise<void> {
     const { spec } = sandbox;
     await this.stop(sandbox);
-    await this.#holders.remove(spec.id);
+    await this.#pauseProcesses.remove(spec.id);
     const hierarchies = await cgroupHierarchies();
     const { pod, monitor } = sandboxCgroups(spec);
     await killCgroup(cgroupDirectories(monitor, hierarchies));
@@ -200,20 +200,20 @@ export class CrunSandboxProvider implements SandboxProvider {
     return this.#watch.onExit(listener);
   }
 
-  async #startHolder(sandbox: SandboxReference, signal: AbortSignal | undefined): Promise<void> {
+  async #startPauseProcess(sandbox: SandboxReference, signal: AbortSignal | undefined): Promise<void> {
     const { spec } = sandbox;
-    await openFolder(`${this.#statePath}/.holder`);
-    await prepareHolderRootfs(this.#rootfs);
+    await openDirectory(`${this.#statePath}/.holder`);
+    await preparePauseRootfs(this.#rootfs);
     const bundle = {
       rootfs: this.#rootfs,
       init: await preparePauseProgram(this.#programs, this.#init),
-      cgroup: `${sandboxCgroups(spec).pod}/${holderCgroup}`,
+      cgroup: `${sandboxCgroups(spec).pod}/${pauseCgroup}`,
       namespaces: joinable(spec),
       ids: spec.userNamespace,
     };
-    await this.#holders.start(spec.id, this.#directory(sandbox), bundle, signal);
-    const holder = await holderOf(spec);
-    if (holder !== undefined) await spareFromOomKiller([holder]);
+    await this.#pauseProcesses.start(spec.id, this.#directory(sandbox), bundle, signal);
+    const pause = await pauseProcessOf(spec);
+    if (pause !== undefined) await spareFromOomKiller([pause]);
   }
 
   get #rootfs(): string {
@@ -233,7 +233,7 @@ async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
   const { pod, monitor } = sandboxCgroups(spec);
   const placement: Placement = { namespaces: joinable(spec), cgroup: pod, monitorCgroup: monitor };
   if (spec.pid !== 'pod') return placement;
-  const pid = await holderOf(spec);
+  const pid = await pauseProcessOf(spec);
   if (pid === undefined) return undefined;
   return { ...placement, namespaces: { ...placement.namespaces, pid: `/proc/${String(pid)}/ns/pid` } };
 }
@@ -242,8 +242,8 @@ async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
 async function networkOf(spec: SandboxSpec): Promise<string | undefined> {
   const file = pinsOf(spec).get('net');
   if (file === undefined || (await isPin(file))) return file;
-  const holder = await holderOf(spec);
-  return holder === undefined ? undefined : `/proc/${String(holder)}/ns/net`;
+  const pause = await pauseProcessOf(spec);
+  return pause === undefined ? undefined : `/proc/${String(pause)}/ns/net`;
 }
 
 /** Written last and removed first: a sandbox without it is half made or stopped. */
@@ -262,7 +262,7 @@ function joinable(spec: SandboxSpec): { network?: string; ipc?: string; uts?: st
   };
 }
 
-async function holderOf(spec: SandboxSpec): Promise<number | undefined> {
-  const holder = `${sandboxCgroups(spec).pod}/${holderCgroup}`;
-  return findNamespaceInit(cgroupDirectories(holder, await cgroupHierarchies()));
+async function pauseProcessOf(spec: SandboxSpec): Promise<number | undefined> {
+  const cgroup = `${sandboxCgroups(spec).pod}/${pauseCgroup}`;
+  return findNamespaceInit(cgroupDirectories(cgroup, await cgroupHierarchies()));
 }

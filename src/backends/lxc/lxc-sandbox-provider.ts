@@ -21,18 +21,18 @@ import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 import { isPin, pin, unpin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
-import { defaultInit, openFolder } from '../holder-rootfs.ts';
+import { defaultInit, openDirectory } from '../pause-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from '../sandbox-spec.ts';
 import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
-import { guestCgroups, innerCgroup, prepareGuestCgroups, startCgroup } from './guest-cgroups.ts';
-import type { GuestCgroups } from './guest-cgroups.ts';
-import { guestConfig } from './guest-config.ts';
+import { lxcCgroups, innerCgroup, prepareLxcCgroups, startCgroup } from './lxc-cgroups.ts';
+import type { LxcCgroups } from './lxc-cgroups.ts';
+import { podConfig } from './pod-config.ts';
 import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
-import { prepareHolder } from './holder.ts';
-import type { Holder } from './holder.ts';
+import { preparePauseFiles } from './pause-files.ts';
+import type { PauseFiles } from './pause-files.ts';
 import { endMonitor } from './monitor-end.ts';
-import { startGuest } from './start-guest.ts';
+import { startLxc } from './start-lxc.ts';
 
 export interface LxcSandboxProviderOptions {
   /** liblxc's own directory (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
@@ -48,7 +48,7 @@ export interface LxcSandboxProviderOptions {
 
 /**
  * The handler `lxc`: a pod is one LXC container that holds the pod's namespaces and cgroup. `lxc-ls -P <lxcPath>` lists it
- * under the sandbox's id; `lxc-info` and `lxc-stop` reach it in its monitor's network namespace, see {@link startGuest}, and
+ * under the sandbox's id; `lxc-info` and `lxc-stop` reach it in its monitor's network namespace, see {@link startLxc}, and
  * ending it by them ends the pod's containers too.
  */
 export class LxcSandboxProvider implements SandboxProvider {
@@ -60,7 +60,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   readonly #programs: string;
   readonly #probe = new ProgramProbe();
   readonly #watch: SandboxWatch;
-  #holder: Promise<Holder> | undefined;
+  #pauseFiles: Promise<PauseFiles> | undefined;
 
   /** @throws CriError FAILED_PRECONDITION when `lxcPath` has characters that liblxc's hook lines cannot carry. */
   constructor(options: LxcSandboxProviderOptions) {
@@ -95,13 +95,13 @@ export class LxcSandboxProvider implements SandboxProvider {
     if ((await this.adopt(sandbox)).state === 'running') return sandbox;
     await this.remove(sandbox);
     signal?.throwIfAborted();
-    const holder = await this.#prepare();
-    const cgroups = await guestCgroups(spec);
-    const config = guestConfig(spec, cgroups, holder, `${directory}/permit`);
+    const files = await this.#prepare();
+    const cgroups = await lxcCgroups(spec);
+    const config = podConfig(spec, cgroups, files, `${directory}/permit`);
     await mkdir(directory, { mode: 0o700 });
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
     await writeFile(`${directory}/config`, config, { mode: 0o600 });
-    await prepareGuestCgroups(cgroups);
+    await prepareLxcCgroups(cgroups);
     return sandbox;
   }
 
@@ -110,10 +110,10 @@ export class LxcSandboxProvider implements SandboxProvider {
     if (earlier.state === 'running') return earlier.placement;
     const { spec } = sandbox;
     const directory = this.#directory(sandbox);
-    const cgroups = await guestCgroups(spec);
+    const cgroups = await lxcCgroups(spec);
     await rm(logOf(spec), { force: true });
     await writeFile(`${directory}/permit`, '', { mode: 0o600 });
-    const guest = {
+    const start = {
       lxcStart: this.#lxcStart,
       lxcPath: dirname(directory),
       logFile: logOf(spec),
@@ -122,8 +122,8 @@ export class LxcSandboxProvider implements SandboxProvider {
       spec,
       isRunning: async () => isPauseProcess(await initOf(cgroups)),
     };
-    await startGuest(guest, signal).catch(async (error: unknown) => {
-      // Before the guest is removed, so that its monitor starts nothing behind that.
+    await startLxc(start, signal).catch(async (error: unknown) => {
+      // Before the LXC container is removed, so that its monitor starts nothing behind that.
       await killCgroup(cgroups.liblxcDirectories);
       throw error;
     });
@@ -139,7 +139,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
     const { spec } = sandbox;
     checkSandboxId(spec.id);
-    const cgroups = await guestCgroups(spec);
+    const cgroups = await lxcCgroups(spec);
     const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
     const reason = pid === undefined ? 'its LXC container is not running' : await missingDirectory(spec);
@@ -170,7 +170,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   }
 
   async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
-    const cgroups = await guestCgroups(sandbox.spec);
+    const cgroups = await lxcCgroups(sandbox.spec);
     const pid = await initOf(cgroups);
     const [monitor] = await cgroupProcesses(cgroups.liblxcDirectories);
     return {
@@ -199,7 +199,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const { spec } = sandbox;
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
-    const cgroups = await guestCgroups(spec);
+    const cgroups = await lxcCgroups(spec);
     await killCgroup(cgroups.podDirectories);
     await endMonitor(aliveOf(this.#directory(sandbox)), cgroups);
     await unpin(networkPin(spec));
@@ -207,7 +207,7 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   async remove(sandbox: SandboxReference): Promise<void> {
     await this.stop(sandbox);
-    const { podDirectories, monitorDirectories, liblxcDirectories } = await guestCgroups(sandbox.spec);
+    const { podDirectories, monitorDirectories, liblxcDirectories } = await lxcCgroups(sandbox.spec);
     await killCgroup([...monitorDirectories, ...liblxcDirectories]);
     await removeCgroup([...podDirectories, ...monitorDirectories, ...liblxcDirectories]);
     await rm(this.#directory(sandbox), { recursive: true, force: true });
@@ -237,34 +237,34 @@ export class LxcSandboxProvider implements SandboxProvider {
     return this.#watch.onExit(listener);
   }
 
-  /** liblxc's directory of a guest, which stays where it was made. */
+  /** liblxc's directory of an LXC container, which stays where it was made. */
   #directory({ spec, handle }: SandboxReference): string {
     const directory = handle?.['directory'];
     return typeof directory === 'string' ? directory : `${this.#lxcPath}/${spec.id}`;
   }
 
-  async #prepare(): Promise<Holder> {
+  async #prepare(): Promise<PauseFiles> {
     try {
       await this.#probe.answer(this.#lxcStart, ['--version']);
     } catch (error) {
       throw unavailable(`${messageOf(error)}; are the Debian packages lxc and util-linux installed?`, error);
     }
-    return this.#prepareHolder();
+    return this.#preparePauseFiles();
   }
 
-  #prepareHolder(): Promise<Holder> {
-    this.#holder ??= (async () => {
-      await openFolder(this.#lxcPath);
-      return prepareHolder(`${this.#lxcPath}/.holder`, this.#programs, this.#init);
+  #preparePauseFiles(): Promise<PauseFiles> {
+    this.#pauseFiles ??= (async () => {
+      await openDirectory(this.#lxcPath);
+      return preparePauseFiles(`${this.#lxcPath}/.holder`, this.#programs, this.#init);
     })().catch((error: unknown) => {
-      this.#holder = undefined;
+      this.#pauseFiles = undefined;
       throw error;
     });
-    return this.#holder;
+    return this.#pauseFiles;
   }
 }
 
-/** The FIFO that a guest's first process and its monitor hold open. */
+/** The FIFO that a pause process and its monitor hold open. */
 function aliveOf(directory: string): string {
   return `${directory}/alive`;
 }
@@ -273,17 +273,17 @@ function logOf(spec: SandboxSpec): string {
   return `${spec.runDir}/lxc.log`;
 }
 
-/** Keeps the network until it is detached: CNI plugins undo what they did by the addresses they find inside. */
+/** Keeps the network until it is detached: CNI plugins roll back what they did by the addresses they find inside. */
 function networkPin(spec: SandboxSpec): string {
   return `${spec.runDir}/net`;
 }
 
-/** Whether a guest's first process has come as far as its own program. */
+/** Whether a pause process has come as far as its own program. */
 async function isPauseProcess(pid: number | undefined): Promise<boolean> {
   if (pid === undefined) return false;
   return (await readFile(`/proc/${String(pid)}/comm`, 'utf8').catch(() => '')) === 'init\n';
 }
 
-function initOf(cgroups: GuestCgroups): Promise<number | undefined> {
+function initOf(cgroups: LxcCgroups): Promise<number | undefined> {
   return findNamespaceInit(cgroups.podDirectories.map((directory) => `${directory}/${innerCgroup}`));
 }

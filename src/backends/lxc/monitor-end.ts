@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupProcesses, killCgroup } from '../../host/cgroup/processes.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
-import type { GuestCgroups } from './guest-cgroups.ts';
+import type { LxcCgroups } from './lxc-cgroups.ts';
 
 /**
- * Waits until liblxc's monitor of a guest whose processes are dead has run its hooks and ended; kills it after `graceMs`.
+ * Waits until liblxc's monitor of an LXC container whose processes are dead has run its hooks and ended; kills it after `graceMs`.
  * No error when there is none.
  * @param alive the FIFO that it holds open.
  */
-export async function endMonitor(alive: string, { liblxcDirectories }: GuestCgroups, graceMs = 5000): Promise<void> {
+export async function endMonitor(alive: string, { liblxcDirectories }: LxcCgroups, graceMs = 5000): Promise<void> {
   if ((await cgroupProcesses(liblxcDirectories)).length === 0) return;
   const stream = await readAliveFifo(alive);
   if (stream !== undefined) {

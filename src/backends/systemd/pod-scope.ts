@@ -65,10 +65,10 @@ async function isActive(unit: string): Promise<boolean> {
 async function moveDown(keeper: number, path: string): Promise<void> {
   for (const { version, mountPoint } of await cgroupHierarchies()) {
     if (version !== 2) continue;
-    const folder = `${mountPoint}${path}/keeper`;
+    const directory = `${mountPoint}${path}/keeper`;
     try {
-      await mkdir(folder);
-      await writeFile(`${folder}/cgroup.procs`, String(keeper));
+      await mkdir(directory);
+      await writeFile(`${directory}/cgroup.procs`, String(keeper));
     } catch (error) {
       // Beside v1 controllers, systemd may not use this hierarchy.
       if (!isErrno(error, 'ENOENT')) throw error;

@@ -5,7 +5,7 @@ import type { Logger } from '../../core/model/logger.ts';
 import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../core/model/network.ts';
 import { SharedLock } from '../../utils/async/shared-lock.ts';
 import { parseCniConfig } from './cni-config.ts';
-import { CniConfigFolder } from './cni-config-folder.ts';
+import { CniConfigDirectory } from './cni-config-directory.ts';
 import { CniPlugins } from './cni-plugin.ts';
 import { cniArgs } from './cni-request.ts';
 import { addressesOf } from './cni-result.ts';
@@ -26,7 +26,7 @@ export interface CniNetworkOptions {
 
 /** Pod networks by CNI plugins (CNI specification 0.3.0 to 1.1.0). The loopback is the sandbox provider's business. */
 export class CniNetwork implements Network {
-  readonly #configs: CniConfigFolder;
+  readonly #configs: CniConfigDirectory;
   readonly #plugins: CniPlugins;
   readonly #template: ConfTemplate | undefined;
   /** A plugin must not collect what an ADD under way has just made. */
@@ -35,7 +35,7 @@ export class CniNetwork implements Network {
 
   constructor(options: CniNetworkOptions) {
     const { configDir, template, logger } = options;
-    this.#configs = new CniConfigFolder(configDir, options.maxNetworks);
+    this.#configs = new CniConfigDirectory(configDir, options.maxNetworks);
     this.#plugins = new CniPlugins(options.pluginDirs);
     this.#template = template === undefined ? undefined : new ConfTemplate({ template, configDir, logger });
   }

@@ -26,23 +26,23 @@ const LIMIT_MS = { ADD: 120_000, DEL: 120_000, CHECK: 30_000, STATUS: 15_000, GC
 
 /** Runs CNI plugins found in a list of directories. */
 export class CniPlugins {
-  readonly #folders: readonly string[];
+  readonly #directories: readonly string[];
 
-  constructor(folders: readonly string[]) {
-    this.#folders = folders;
+  constructor(directories: readonly string[]) {
+    this.#directories = directories;
   }
 
   /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the directories searched. */
   async find(type: string): Promise<string> {
-    for (const folder of this.#folders) {
-      const path = join(folder, type);
+    for (const directory of this.#directories) {
+      const path = join(directory, type);
       const executable = await access(path, constants.X_OK).then(
         () => true,
         () => false,
       );
       if (executable) return path;
     }
-    throw unavailable(`CNI plugin ${JSON.stringify(type)} not found in ${this.#folders.join(', ')}`);
+    throw unavailable(`CNI plugin ${JSON.stringify(type)} not found in ${this.#directories.join(', ')}`);
   }
 
   /**
@@ -64,7 +64,7 @@ export class CniPlugins {
             CNI_IFNAME: attachment.ifName,
             CNI_ARGS: attachment.args,
           }),
-          CNI_PATH: this.#folders.join(':'),
+          CNI_PATH: this.#directories.join(':'),
           PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
         },
         cwd: '/',

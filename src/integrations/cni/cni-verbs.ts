@@ -16,7 +16,7 @@ export interface CniConnection {
 /**
  * ADD: the plugins in the list's order, each told the result so far. @returns the last result.
  * When `signal` fires the plugin at work is killed.
- * @throws CriError UNAVAILABLE, the signal's reason; what was done until then stays, for {@link del} to undo.
+ * @throws CriError UNAVAILABLE, the signal's reason; what was done until then stays, for {@link del} to roll back.
  */
 export async function add(plugins: CniPlugins, connection: CniConnection, signal?: AbortSignal): Promise<unknown> {
   const { list, request } = connection;

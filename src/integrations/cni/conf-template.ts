@@ -6,7 +6,7 @@ import { inspectPath, readText } from '../../host/paths.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { FILE_LIMIT_BYTES } from './cni-config-folder.ts';
+import { FILE_LIMIT_BYTES } from './cni-config-directory.ts';
 import { isRecord, parseCniConfig } from './cni-config.ts';
 
 /** The file made from the template, in the directory of configurations. */

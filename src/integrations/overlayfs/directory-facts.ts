@@ -15,17 +15,20 @@ export async function setFacts(path: string, { mode, uid, gid, mtime }: Director
  * The facts of the directory `path` in the uppermost of these layers' directories (top one first) that has it; undefined when
  * none has, or when the uppermost has another file type there. Names are Latin-1 strings, "" is the root.
  */
-export async function describeDirectory(folders: readonly string[], path: string): Promise<DirectoryFacts | undefined> {
-  for (const folder of folders) {
-    const facts = await lookUp(folder, path);
+export async function describeDirectory(
+  directories: readonly string[],
+  path: string,
+): Promise<DirectoryFacts | undefined> {
+  for (const directory of directories) {
+    const facts = await lookUp(directory, path);
     if (facts !== 'absent') return facts;
   }
   return undefined;
 }
 
 /** Looks at each component by itself, so that no symlink inside the layer is followed. */
-async function lookUp(folder: string, path: string): Promise<DirectoryFacts | undefined | 'absent'> {
-  let current = Buffer.from(folder);
+async function lookUp(directory: string, path: string): Promise<DirectoryFacts | undefined | 'absent'> {
+  let current = Buffer.from(directory);
   let stat = await lstat(current, { bigint: true });
   for (const component of path === '' ? [] : path.split('/')) {
     current = Buffer.concat([current, Buffer.from('/'), Buffer.from(component, 'latin1')]);

@@ -90,7 +90,7 @@ export class LayerIndex {
   }
 
   /** Path of the layer's directory. */
-  folder(chainId: string): string {
+  directory(chainId: string): string {
     return join(this.#directory, hex(chainId));
   }
 
@@ -133,8 +133,8 @@ export class LayerIndex {
   }
 
   /** Where the layers' files are, for {@link describeDirectory}. */
-  folders(layers: readonly Layer[]): string[] {
-    return layers.map((layer) => join(this.folder(layer.chainId), 'fs'));
+  directories(layers: readonly Layer[]): string[] {
+    return layers.map((layer) => join(this.directory(layer.chainId), 'fs'));
   }
 }
 

@@ -74,13 +74,13 @@ export class OverlayStore implements RootfsStore {
         );
       }
       await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
-      const folder = await mkdtemp(join(this.#temporary, 'layer-'));
+      const directory = await mkdtemp(join(this.#temporary, 'layer-'));
       try {
-        const layer = await this.#extract(request, folder, chain);
-        await this.#publish(layer, folder);
+        const layer = await this.#extract(request, directory, chain);
+        await this.#publish(layer, directory);
         return usageOf(layer);
       } catch (error) {
-        await this.#trash.discard(folder);
+        await this.#trash.discard(directory);
         throw error;
       }
     });
@@ -101,7 +101,7 @@ export class OverlayStore implements RootfsStore {
       }
       if (await this.#copies.isUsed(chainId)) throw failedPrecondition(`layer ${chainId} is in use by a container`);
       // Out of sight in one step: a layer half removed must not look whole after a crash.
-      await this.#trash.discard(this.#layers.folder(chainId));
+      await this.#trash.discard(this.#layers.directory(chainId));
       await this.#layers.remove(layer);
     });
   }
@@ -174,11 +174,11 @@ export class OverlayStore implements RootfsStore {
     return this.#loaded;
   }
 
-  async #extract(request: LayerApply, folder: string, chain: readonly Layer[]): Promise<Layer> {
+  async #extract(request: LayerApply, directory: string, chain: readonly Layer[]): Promise<Layer> {
     const { parent, chainId, diffId, blob, signal } = request;
-    const fs = join(folder, 'fs');
+    const fs = join(directory, 'fs');
     await mkdir(fs, { mode: 0o755 });
-    const below = this.#layers.folders(this.#layers.visible(parent));
+    const below = this.#layers.directories(this.#layers.visible(parent));
     const task = { blob, diffId, directory: fs, below, usageBelow: add(chain), limits: this.#limits };
     const { usage, opaqueRoot } = await this.#workers.run(task, signal);
     const base = { format: 1 as const, chainId, diffId, link: this.#layers.nextLink(), opaqueRoot, ...usage };
@@ -186,14 +186,14 @@ export class OverlayStore implements RootfsStore {
   }
 
   /** Makes the layer durable, then visible: its files, its description, its name. */
-  async #publish(layer: Layer, folder: string): Promise<void> {
-    await writeFileAtomic(join(folder, 'layer.json'), toJson(layer, 2) + '\n');
-    await run('sync', ['--file-system', '--', folder]);
+  async #publish(layer: Layer, directory: string): Promise<void> {
+    await writeFileAtomic(join(directory, 'layer.json'), toJson(layer, 2) + '\n');
+    await run('sync', ['--file-system', '--', directory]);
     await this.#locks.run('layers', async () => {
       this.#layers.chain(layer.parent); // the layers below must still be there
-      const target = this.#layers.folder(layer.chainId);
+      const target = this.#layers.directory(layer.chainId);
       try {
-        await rename(folder, target);
+        await rename(directory, target);
         await this.#layers.link(layer);
         await syncDirectory(join(this.#root, 'layers'));
       } catch (error) {

@@ -66,16 +66,16 @@ export class WritableCopies {
       ...(ids !== undefined && { ids }),
     };
     const layers = this.#layers.visible(chainId);
-    const folder = this.#folder(id);
+    const directory = this.#directory(id);
     try {
       await mkdir(join(this.#root, EMPTY), { recursive: true, mode: 0o755 });
-      await mkdir(join(folder, 'upper'), { recursive: true, mode: 0o700 });
-      await mkdir(join(folder, 'work'), { recursive: true, mode: 0o700 });
+      await mkdir(join(directory, 'upper'), { recursive: true, mode: 0o700 });
+      await mkdir(join(directory, 'work'), { recursive: true, mode: 0o700 });
       // The mounted root shows the upper directory's owner and mode.
-      const facts = await describeDirectory(this.#layers.folders(layers), '');
+      const facts = await describeDirectory(this.#layers.directories(layers), '');
       signal?.throwIfAborted();
-      await setFacts(join(folder, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
-      await writeFileAtomic(join(folder, 'rootfs.json'), toJson(copy) + '\n');
+      await setFacts(join(directory, 'upper'), facts ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
+      await writeFileAtomic(join(directory, 'rootfs.json'), toJson(copy) + '\n');
       return this.#valueOf(id, copy);
     } catch (error) {
       await this.remove(id);
@@ -94,8 +94,8 @@ export class WritableCopies {
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
     // Earlier versions mounted a copy in its own directory.
-    await unmountBelow(this.#folder(id));
-    await this.#trash.discard(this.#folder(id), { patient: true });
+    await unmountBelow(this.#directory(id));
+    await this.#trash.discard(this.#directory(id), { patient: true });
   }
 
   list(): Promise<string[]> {
@@ -105,7 +105,7 @@ export class WritableCopies {
   /** The usage of the clone. undefined when there is none. */
   async usage(id: string): Promise<Usage | undefined> {
     if (!ID.test(id)) return undefined;
-    return diskUsage(join(this.#folder(id), 'upper'));
+    return diskUsage(join(this.#directory(id), 'upper'));
   }
 
   async isUsed(chainId: string): Promise<boolean> {
@@ -149,7 +149,7 @@ export class WritableCopies {
   /** Whether it does not belong to the store: it is not a directory, or has files that no clone has. */
   async #isForeign(id: string): Promise<boolean> {
     try {
-      const held = await readdir(this.#folder(id));
+      const held = await readdir(this.#directory(id));
       return held.some((name) => !/^(upper|work|merged|rootfs\.json.*)$/.test(name));
     } catch (error) {
       if (isErrno(error, 'ENOTDIR')) return true;
@@ -159,14 +159,14 @@ export class WritableCopies {
 
   async #read(id: string): Promise<Copy | undefined> {
     try {
-      return copySchema.parse(JSON.parse(await readFile(join(this.#folder(id), 'rootfs.json'), 'utf8')));
+      return copySchema.parse(JSON.parse(await readFile(join(this.#directory(id), 'rootfs.json'), 'utf8')));
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
       throw error;
     }
   }
 
-  #folder(id: string): string {
+  #directory(id: string): string {
     return join(this.#root, 'containers', id);
   }
 }

@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../../../src/utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../../src/utils/json.ts';
 import { KeyedLock } from '../../../src/utils/async/keyed-lock.ts';
 import { CommandError, run } from '../../../src/host/processes/run.ts';
-import { Undo } from '../../../src/utils/async/undo.ts';
+import { Rollback } from '../../../src/utils/async/rollback.ts';
 
 test('JSON keeps integers beyond 2^53 and bytes, and leaves everything else alone', (t) => {
   const scalar = fc.oneof(
@@ -50,14 +50,14 @@ test('a lock runs tasks of one key in order, of different keys side by side, and
   t.deepEqual(order, ['b1', 'a1', 'a2']);
 });
 
-test('undoing runs in reverse order, goes on after a failure, and reports it', async (t) => {
+test('a rollback runs in reverse order, goes on after a failure, and reports it', async (t) => {
   const done: string[] = [];
-  const undo = new Undo();
-  undo.add('first', () => Promise.resolve(done.push('first')));
-  undo.add('broken', () => Promise.reject(new Error('stuck')));
-  undo.add('last', () => Promise.resolve(done.push('last')));
+  const rollback = new Rollback();
+  rollback.add('first', () => Promise.resolve(done.push('first')));
+  rollback.add('broken', () => Promise.reject(new Error('stuck')));
+  rollback.add('last', () => Promise.resolve(done.push('last')));
   const failures: string[] = [];
-  await undo.rollback((what, error) => failures.push(`${what}: ${String(error)}`));
+  await rollback.run((what, error) => failures.push(`${what}: ${String(error)}`));
   t.deepEqual(done, ['last', 'first']);
   t.deepEqual(failures, ['broken: Error: stuck']);
 });

@@ -14,7 +14,7 @@ import { killSession } from './session-kill.ts';
 
 export interface Exec extends ExecTarget {
   /** Directory for the files of this call, removed with the container at the latest. */
-  folder: string;
+  directory: string;
   /** Milliseconds that output is waited for which descendants hold open after the command's end. */
   drainMs: number;
   /** Whether such output is carried on for as long as it keeps coming. */
@@ -46,9 +46,9 @@ interface Started extends Omit<Command<number>, 'pipes'> {
 
 /** Runs a command by the runtime's `exec`; see ContainerRunner.exec and execStream, whose one implementation it is. */
 export async function runExec(exec: Exec): Promise<number> {
-  const { folder, signal } = exec;
+  const { directory, signal } = exec;
   if (signal.aborted) throw reasonOf(signal);
-  const work = await mkdtemp(join(folder, 'exec-'));
+  const work = await mkdtemp(join(directory, 'exec-'));
   let started: Started | undefined;
   try {
     started = await (exec.process.terminal

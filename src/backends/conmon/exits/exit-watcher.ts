@@ -11,7 +11,7 @@ const SCAN_INTERVAL_WITHOUT_INOTIFY_MS = 500;
 
 export interface ExitWatcherOptions {
   /** The directory of the exit files; it exists. */
-  folder: string;
+  directory: string;
   /** Called with the id whose exit file has appeared; calls for one id may repeat. */
   appeared: (id: string) => Promise<void>;
   /** Called from time to time to look at every container. */
@@ -31,7 +31,7 @@ export class ExitWatcher {
     this.#options = options;
     this.#timer = this.#scanEvery(SCAN_INTERVAL_MS);
     try {
-      this.#watch = watch(options.folder, { persistent: false }, (_event, name) => {
+      this.#watch = watch(options.directory, { persistent: false }, (_event, name) => {
         if (name === null) this.#guard(this.#scan());
         else if (isContainerId(name)) this.#guard(options.appeared(name));
       });
@@ -49,7 +49,7 @@ export class ExitWatcher {
   }
 
   #goWithoutInotify(error: unknown): void {
-    const problem = { folder: this.#options.folder, error: messageOf(error) };
+    const problem = { directory: this.#options.directory, error: messageOf(error) };
     this.#options.logger.warn('inotify unavailable; exits are polled twice a second', problem);
     clearInterval(this.#timer);
     this.#timer = this.#scanEvery(SCAN_INTERVAL_WITHOUT_INOTIFY_MS);

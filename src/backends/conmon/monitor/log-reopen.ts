@@ -36,10 +36,10 @@ export async function reopenLog(control: string, logPath: string, monitor: Proce
 
 /** True when the process has the file at `path` open, by device and inode. */
 async function holdsOpen(pid: number, path: string): Promise<boolean> {
-  const folder = `/proc/${String(pid)}/fd`;
+  const directory = `/proc/${String(pid)}/fd`;
   try {
     const target = await stat(path, { bigint: true });
-    const files = await Promise.all((await readdir(folder)).map((name) => statOrNothing(`${folder}/${name}`)));
+    const files = await Promise.all((await readdir(directory)).map((name) => statOrNothing(`${directory}/${name}`)));
     return files.some((file) => file?.ino === target.ino && file.dev === target.dev);
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ESRCH')) return false;

@@ -29,7 +29,7 @@ export async function attachToMonitor(
   // end conmon would miss amid output: only its input ends with the client.
   const stays = inputOnce;
   const mode = io.stdin === undefined ? (stays ? 'stay' : 'output') : stays ? 'input-stay' : 'input';
-  // Named from inside its folder: the whole path may be longer than the 107 bytes of a socket's address.
+  // Named from inside its directory: the whole path may be longer than the 107 bytes of a socket's address.
   const command = relayCommand('attach', 'attach', String(HELD_BYTES), String(PATIENCE_SECONDS), mode);
   const what = 'the attachment ended';
   await runRelay({ command, cwd: bundle, what, stays }, signal, async ({ stdin, stdout }) => {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { forEach } from '../../../utils/async/for-each.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
-import { Undo } from '../../../utils/async/undo.ts';
+import { Rollback } from '../../../utils/async/rollback.ts';
 import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
@@ -124,18 +124,18 @@ export class ContainerService {
       if (existing?.phase === 'creating') await this.#locks.run(existing.id, () => this.#remove(existing));
       const id = newId();
       this.#store.names.reserve(name, id);
-      const undo = new Undo();
+      const rollback = new Rollback();
       let left = false;
       // The record is deleted last, and only when the next start does not need it.
-      undo.add('delete the record', async () => {
+      rollback.add('delete the record', async () => {
         if (!left) await this.#store.delete(id);
       });
       try {
         const call = { id, pod, spec, request, signal };
-        await this.#locks.run(id, () => createContainer(this.#options, this.#store, call, undo));
+        await this.#locks.run(id, () => createContainer(this.#options, this.#store, call, rollback));
       } catch (error) {
         const isCut = signal?.aborted === true;
-        await undo.rollback((what, failure) => {
+        await rollback.run((what, failure) => {
           left = true;
           logger.error('CreateContainer rollback step failed', { containerId: id, what, error: messageOf(failure) });
         });

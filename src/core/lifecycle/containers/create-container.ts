@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { Undo } from '../../../utils/async/undo.ts';
+import type { Rollback } from '../../../utils/async/rollback.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerSpec } from '../../model/container-spec.ts';
 import { notFound, unimplemented } from '../../model/errors.ts';
@@ -20,7 +20,7 @@ import { targetPidNamespace } from './pid-target.ts';
 import { containerLogPath } from './log-path.ts';
 
 /**
- * The steps of CreateContainer, each with its undoing registered before it begins: record, root filesystem, OCI
+ * The steps of CreateContainer, each with its rollback registered before it begins: record, root filesystem, OCI
  * configuration, container.
  * @throws CriError NOT_FOUND for the image, INVALID_ARGUMENT, UNIMPLEMENTED, UNKNOWN with the runtime's message; the signal's
  *   reason.
@@ -29,7 +29,7 @@ export async function createContainer(
   options: ContainerServiceOptions,
   store: ContainerStore,
   wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown; signal: AbortSignal | undefined },
-  undo: Undo,
+  rollback: Rollback,
 ): Promise<void> {
   const { clock, pidsLimit, rlimits } = options;
   const { id, pod, spec: asked, request, signal } = wanted;
@@ -70,14 +70,14 @@ export async function createContainer(
     message: '',
   };
   await store.put(record);
-  undo.add('remove the root filesystem', () => removeRootfs(rootfs, id));
+  rollback.add('remove the root filesystem', () => removeRootfs(rootfs, id));
   const { hostname, namespaces } = pod.record.spec;
   const { network, ipc, user: ids } = namespaces;
   const path = await mountRootfs(rootfs, id, image.chainId, { ids, signal });
   const targets = await mountTargets(files, path, asked.mounts);
-  undo.add('remove the image volumes', () => removeImageVolumes(rootfs, record));
+  rollback.add('remove the image volumes', () => removeImageVolumes(rootfs, record));
   const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids, signal }, mounted);
-  undo.add('remove the volumes', () => volumes.remove(id));
+  rollback.add('remove the volumes', () => volumes.remove(id));
   const declared = await volumes.make(id, path, {
     volumes: image.config.config.Volumes,
     requested: targets,
@@ -111,7 +111,7 @@ export async function createContainer(
     files.resolveInRoot(path, target, 'config.CDI_devices'),
   );
   if (logPath !== '') await files.makeDirectory(dirname(logPath));
-  undo.add('remove the container', () => runner.remove(id));
+  rollback.add('remove the container', () => runner.remove(id));
   signal?.throwIfAborted();
   const { stdin, stdinOnce } = asked;
   const log = logPath === '' ? undefined : logPath;

@@ -8,7 +8,7 @@ import { CriError, invalidArgument, notFound, StatusCode } from '../../model/err
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
-import { ArchiveFolder } from './archive-folder.ts';
+import { ArchiveImports } from './archive-imports.ts';
 import { ContentStore } from './content-store.ts';
 import { exportImage, isExportCopy } from './export-image.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
@@ -60,7 +60,7 @@ export class ImageService {
   readonly #fetcher: LayerFetcher;
   readonly #unpacker: LayerUnpacker;
   readonly #locks = new KeyedLock();
-  readonly #archives: ArchiveFolder | undefined;
+  readonly #archives: ArchiveImports | undefined;
 
   constructor(options: ImageServiceOptions) {
     this.#options = options;
@@ -77,7 +77,7 @@ export class ImageService {
     this.#fetcher = new LayerFetcher(files.blobs, options.maxConcurrentDownloads ?? 3);
     this.#unpacker = new LayerUnpacker(store, this.#fetcher);
     if (files.archives) {
-      this.#archives = new ArchiveFolder({
+      this.#archives = new ArchiveImports({
         directory: files.archives,
         import: (path, signal) => this.import(path, { ...(signal && { signal }) }),
         isPresent: (id) => this.#catalog.find(id) !== undefined,
@@ -87,7 +87,7 @@ export class ImageService {
   }
 
   /** Imports new archives of the archive directory; returns the ids of its images. Never fails: errors are logged. */
-  async importFolder(signal?: AbortSignal): Promise<Set<string>> {
+  async importArchives(signal?: AbortSignal): Promise<Set<string>> {
     try {
       return (await this.#archives?.scan(signal)) ?? new Set();
     } catch (error) {
@@ -259,7 +259,7 @@ export class ImageService {
   /** The id of the image with this name in the archive directory. */
   async #fromArchives(name: string, signal: AbortSignal | undefined): Promise<string | undefined> {
     if (!this.#archives) return undefined;
-    const ids = await this.importFolder(signal);
+    const ids = await this.importArchives(signal);
     signal?.throwIfAborted();
     const found = this.#catalog.find(name);
     if (!found || !ids.has(found.id)) return undefined;

@@ -1,4 +1,4 @@
-import type { Undo } from '../../../utils/async/undo.ts';
+import type { Rollback } from '../../../utils/async/rollback.ts';
 import type { Network, NetworkAttachment } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement } from '../../model/sandbox-provider.ts';
@@ -14,12 +14,12 @@ export async function attachNetwork(
   network: Network,
   { record, placement }: { record: SandboxRecord; placement: Placement },
   keep: (record: SandboxRecord) => Promise<void>,
-  undo: Undo,
+  rollback: Rollback,
   signal: AbortSignal | undefined,
 ): Promise<NetworkAttachment> {
   const request = networkRequest(record, placement.namespaces.network);
   let begun: NetworkAttachment | undefined;
-  undo.add('detach the network', async () => {
+  rollback.add('detach the network', async () => {
     if (begun !== undefined) await network.detach(request, begun);
   });
   const progress = async (soFar: NetworkAttachment) => {

@@ -1,4 +1,4 @@
-import type { Undo } from '../../../utils/async/undo.ts';
+import type { Rollback } from '../../../utils/async/rollback.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import { attachNetwork } from './attach-network.ts';
 import type { PodStore } from './pod-store.ts';
@@ -15,22 +15,22 @@ const SHM_BYTES = 64 * 1024 * 1024;
 export async function createPod(
   store: PodStore,
   record: SandboxRecord,
-  undo: Undo,
+  rollback: Rollback,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { sandboxes: provider, network, platform } = store.backend(record.handler);
   const directories = platform.podDirectories;
   const { spec } = store.reference(record);
   await store.records.put(record);
-  undo.add('remove its directory', () => directories.remove(record.id));
+  rollback.add('remove its directory', () => directories.remove(record.id));
   await directories.make(record.id);
   const reference = (half: SandboxRecord) => store.reference(half);
   const keep = (half: SandboxRecord) => store.records.put(half);
-  const { record: made, placement } = await startSandbox(provider, record, { reference, keep, signal }, undo);
+  const { record: made, placement } = await startSandbox(provider, record, { reference, keep, signal }, rollback);
   const attaching =
-    spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, undo, signal) : undefined;
+    spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, rollback, signal) : undefined;
   const attachment = await attaching;
-  undo.add('unmount its files', () => directories.unmountFiles(record.id));
+  rollback.add('unmount its files', () => directories.unmountFiles(record.id));
   await directories.writeFiles(record.id, {
     dns: record.spec.dns,
     hostname: spec.hostname,

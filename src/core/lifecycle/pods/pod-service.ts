@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
-import { Undo } from '../../../utils/async/undo.ts';
+import { Rollback } from '../../../utils/async/rollback.ts';
 import type { Backend } from '../../model/backend.ts';
 import type { ContainerStreams } from '../../model/container-runner.ts';
 import { failedPrecondition, unimplemented } from '../../model/errors.ts';
@@ -152,19 +152,19 @@ export class PodService {
         createdAt: this.#options.clock.now(),
         bootId: platform.facts.bootId,
       };
-      const undo = new Undo();
+      const rollback = new Rollback();
       const left: string[] = [];
       // Record and name are deleted last, and only when they are no longer needed.
-      undo.add('delete the record', async () => {
+      rollback.add('delete the record', async () => {
         if (left.length > 0) return;
         await this.#store.records.delete(id);
         this.#store.names.release(id);
       });
       try {
-        await this.#locks.run(id, () => createPod(this.#store, record, undo, signal));
+        await this.#locks.run(id, () => createPod(this.#store, record, rollback, signal));
       } catch (error) {
         const isCut = signal?.aborted === true;
-        await undo.rollback((what, failure) => {
+        await rollback.run((what, failure) => {
           left.push(what);
           this.#logger.error('RunPodSandbox rollback step failed', {
             podSandboxId: id,

@@ -1,4 +1,4 @@
-import type { Undo } from '../../../utils/async/undo.ts';
+import type { Rollback } from '../../../utils/async/rollback.ts';
 import { failedPrecondition } from '../../model/errors.ts';
 import type { Platform } from '../../model/platform.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
@@ -30,10 +30,10 @@ export async function startSandbox(
     keep: (record: SandboxRecord) => Promise<void>;
     signal: AbortSignal | undefined;
   },
-  undo: Undo,
+  rollback: Rollback,
 ): Promise<{ record: SandboxRecord; placement: Placement }> {
   let made = record;
-  undo.add('remove the sandbox', () => provider.remove(reference(made)));
+  rollback.add('remove the sandbox', () => provider.remove(reference(made)));
   const progress = async (handle: SandboxHandle) => {
     made = { ...record, handle };
     await keep(made);

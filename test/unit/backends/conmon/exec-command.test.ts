@@ -24,7 +24,7 @@ for (const score of [undefined, 0, 500]) {
     const folder = await mkdtemp(join(tmpdir(), 'exec-'));
     t.teardown(() => rm(folder, { recursive: true, force: true }));
     const process = { ...PROCESS, ...(score !== undefined && { oomScoreAdj: score }) };
-    const paths = { runtime: '/no/such/crun', runtimeRoot: folder, folder, monitors: undefined };
+    const paths = { runtime: '/no/such/crun', runtimeRoot: folder, directory: folder, monitors: undefined };
     const target = { ...paths, id: 'c', process, drainMs: 100, follow: true };
     const refusal = { instanceOf: CriError, code: StatusCode.UNKNOWN, message: /\/no\/such\/crun/ } as object;
     await t.throwsAsync(execSync(target, { timeoutMs: 0, maxOutputBytes: 100 }), refusal);

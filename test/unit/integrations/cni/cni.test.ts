@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { CriError } from '../../../../src/core/model/errors.ts';
 import type { NetworkRequest } from '../../../../src/core/model/network.ts';
-import { CniConfigFolder } from '../../../../src/integrations/cni/cni-config-folder.ts';
+import { CniConfigDirectory } from '../../../../src/integrations/cni/cni-config-directory.ts';
 import { parseCniConfig, speaks } from '../../../../src/integrations/cni/cni-config.ts';
 import { CniPlugins } from '../../../../src/integrations/cni/cni-plugin.ts';
 import { cniArgs, pluginInput, runtimeConfig } from '../../../../src/integrations/cni/cni-request.ts';
@@ -92,7 +92,7 @@ test('a configuration that is no regular file is refused', async (t) => {
   const pipe = join(folder, '10-a.conflist');
   execFileSync('mkfifo', [pipe]);
   // A look at a FIFO without a writer would wait for ever.
-  await t.throwsAsync(new CniConfigFolder(folder, 1).load(), { message: /10-a\.conflist: is not a regular file/ });
+  await t.throwsAsync(new CniConfigDirectory(folder, 1).load(), { message: /10-a\.conflist: is not a regular file/ });
   const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
   const template = new ConfTemplate({ template: pipe, configDir: folder, logger });
   await t.throwsAsync(template.apply(['10.0.0.0/24']), { message: /conf_template: .* is not a regular file/ });
@@ -100,12 +100,12 @@ test('a configuration that is no regular file is refused', async (t) => {
 
 test('the first file by name is used, as it is now, and not skipped when wrong', async (t) => {
   const folder = await temporary(t);
-  const configs = new CniConfigFolder(folder, 1);
+  const configs = new CniConfigDirectory(folder, 1);
   const names = async () => (await configs.load()).map(({ name }) => name);
   const file = (name: string) => `{"name":"${name}","plugins":[{"type":"bridge"}]}`;
   const error = await t.throwsAsync(configs.load(), { instanceOf: CriError });
   t.true(error?.message.includes(folder));
-  await t.throwsAsync(new CniConfigFolder(`${folder}/none`, 1).load(), { instanceOf: CriError });
+  await t.throwsAsync(new CniConfigDirectory(`${folder}/none`, 1).load(), { instanceOf: CriError });
   await writeFile(join(folder, '20-b.conflist'), file('b'));
   await writeFile(join(folder, '05-readme.txt'), 'no configuration');
   t.deepEqual(await names(), ['b']);
@@ -114,15 +114,15 @@ test('the first file by name is used, as it is now, and not skipped when wrong',
   await writeFile(join(folder, '10-a.conf'), '{"name":"c","type":"bridge"}');
   t.deepEqual(await names(), ['c']);
   t.deepEqual(
-    (await new CniConfigFolder(folder, 0).load()).map(({ name }) => name),
+    (await new CniConfigDirectory(folder, 0).load()).map(({ name }) => name),
     ['c', 'b'],
   );
   t.deepEqual(
-    (await new CniConfigFolder(folder, 2).load()).map(({ name }) => name),
+    (await new CniConfigDirectory(folder, 2).load()).map(({ name }) => name),
     ['c', 'b'],
   );
   await writeFile(join(folder, '30-c.conflist'), file('c'));
-  await t.throwsAsync(new CniConfigFolder(folder, 0).load(), {
+  await t.throwsAsync(new CniConfigDirectory(folder, 0).load(), {
     message: /30-c\.conflist.*"c" is used by another file/,
   });
   await writeFile(join(folder, '10-a.conf'), 'broken');
@@ -131,7 +131,7 @@ test('the first file by name is used, as it is now, and not skipped when wrong',
 
 test('plugins in the folder named after the network are added, unless the list forbids it', async (t) => {
   const folder = await temporary(t);
-  const configs = new CniConfigFolder(folder, 1);
+  const configs = new CniConfigDirectory(folder, 1);
   const types = async () => (await configs.load())[0]?.plugins.map(({ type }) => type);
   await mkdir(join(folder, 'net'));
   await writeFile(join(folder, 'net/20-b.conf'), '{"type":"b"}');

@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../utils/fs/atomic.ts';
 export const defaultInit = '/usr/bin/catatonit';
 
 /** Makes a directory through which the root of a user namespace, who has no rights here, can get to what he knows of. */
-export async function openFolder(path: string): Promise<void> {
+export async function openDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o711 });
   await chmod(path, 0o711);
 }
@@ -29,7 +29,7 @@ export async function preparePauseProgram(directory: string, init: string): Prom
   if (present?.equals(content) === true && (await isMode(program, 0o711)) && (await isMode(directory, 0o711))) {
     return program;
   }
-  await openFolder(directory);
+  await openDirectory(directory);
   // Replaced and not overwritten: pause processes run the old one.
   await writeFileAtomic(program, content, 0o711);
   // Whatever the umask.
@@ -42,7 +42,7 @@ async function isMode(path: string, mode: number): Promise<boolean> {
 }
 
 /** Makes or completes, in `directory`, the root filesystem of pause processes: nothing but mount points, which all pods share read-only. */
-export async function prepareHolderRootfs(directory: string): Promise<void> {
+export async function preparePauseRootfs(directory: string): Promise<void> {
   for (const name of ['dev', 'proc']) await mkdir(`${directory}/${name}`, { recursive: true, mode: 0o755 });
   for (const name of ['init', 'dev/null']) await writeFile(`${directory}/${name}`, '', { flag: 'a', mode: 0o755 });
   // liblxc wants these links and complains where it cannot make them.

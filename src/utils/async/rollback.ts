@@ -1,8 +1,8 @@
 /**
- * Collects the rollback of finished steps. `rollback` runs them in reverse order, each even when others fail, and reports
+ * Collects the rollback of finished steps. `run` runs them in reverse order, each even when others fail, and reports
  * failures to `onError`; `commit` drops them.
  */
-export class Undo {
+export class Rollback {
   #steps: { what: string; action: () => Promise<unknown> }[] = [];
 
   /** Registers the rollback of a step that has succeeded (or may have started). */
@@ -14,7 +14,7 @@ export class Undo {
     this.#steps = [];
   }
 
-  async rollback(onError: (what: string, error: unknown) => void): Promise<void> {
+  async run(onError: (what: string, error: unknown) => void): Promise<void> {
     const steps = this.#steps.reverse();
     this.#steps = [];
     for (const { what, action } of steps) {

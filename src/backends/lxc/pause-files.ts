@@ -2,16 +2,16 @@ import { readFile } from 'node:fs/promises';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import { findNative } from '../../host/native/find.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { openFolder, prepareHolderRootfs, preparePauseProgram } from '../holder-rootfs.ts';
+import { openDirectory, preparePauseRootfs, preparePauseProgram } from '../pause-rootfs.ts';
 import { lxcPauseSeccomp } from '../pause-process.ts';
 import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
 
-/** Files that all guests use. */
-export interface Holder {
+/** Files that all pods use. */
+export interface PauseFiles {
   rootfs: string;
   /** The native helper, whose command `hook` liblxc runs, also while this server is down. */
   native: string;
-  /** The program that is the guests' first process: it reaps and waits. */
+  /** The program that is the pause process: it reaps and waits. */
   init: string;
   /** Its seccomp filter, in liblxc's form. */
   seccomp: string;
@@ -33,13 +33,13 @@ function hookProgram(): string {
  * @param programs directory of the pause program; see {@link preparePauseProgram}.
  * @throws CriError UNAVAILABLE when `init` cannot be executed or there is no native helper.
  */
-export async function prepareHolder(directory: string, programs: string, init: string): Promise<Holder> {
+export async function preparePauseFiles(directory: string, programs: string, init: string): Promise<PauseFiles> {
   const rootfs = `${directory}/rootfs`;
   const native = hookProgram();
   const program = await preparePauseProgram(programs, init);
-  const holder = { rootfs, native, init: program, seccomp: `${directory}/seccomp` };
-  await openFolder(directory);
-  await prepareHolderRootfs(rootfs);
-  await keepFile(holder.seccomp, lxcPauseSeccomp(), 0o600);
-  return holder;
+  const files = { rootfs, native, init: program, seccomp: `${directory}/seccomp` };
+  await openDirectory(directory);
+  await preparePauseRootfs(rootfs);
+  await keepFile(files.seccomp, lxcPauseSeccomp(), 0o600);
+  return files;
 }

@@ -8,11 +8,11 @@ import { programEnv } from '../../host/processes/programs.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
-import { holderSpec } from './holder-bundle.ts';
-import type { HolderBundle } from './holder-bundle.ts';
+import { pauseSpec } from './pause-bundle.ts';
+import type { PauseBundle } from './pause-bundle.ts';
 
 /** Runs, as OCI containers without a monitor, the processes that hold shared PID namespaces. */
-export class PidHolders {
+export class PauseProcesses {
   readonly #runtime: string;
   readonly #stateRoot: string;
 
@@ -26,9 +26,9 @@ export class PidHolders {
    * Starts one; its files are in `directory`, which exists. When `signal` fires the runtime is killed, and {@link remove}
    * removes what it has made. @throws CriError INTERNAL with the runtime's words; the signal's reason.
    */
-  async start(id: string, directory: string, bundle: HolderBundle, signal?: AbortSignal): Promise<void> {
+  async start(id: string, directory: string, bundle: PauseBundle, signal?: AbortSignal): Promise<void> {
     await mkdir(this.#stateRoot, { recursive: true, mode: 0o700 });
-    await writeFile(`${directory}/config.json`, JSON.stringify(holderSpec(bundle)), { mode: 0o600 });
+    await writeFile(`${directory}/config.json`, JSON.stringify(pauseSpec(bundle)), { mode: 0o600 });
     const log = `${directory}/holder.log`;
     await rm(log, { force: true });
     const fifo = fifoOf(directory);
@@ -40,7 +40,7 @@ export class PidHolders {
         argv: [...runtime, 'run', '-d', '-b', directory, id],
         env: programEnv,
         cwd: '/',
-        // Its output is the FIFO for as long as it lives: the reader of that sees the end when the holder ends. Nothing is
+        // Its output is the FIFO for as long as it lives: the reader of that sees the end when the pause process ends. Nothing is
         // /dev/null, whose owner crun would change.
         descriptors: {
           0: { kind: 'input', data: '' },
@@ -60,7 +60,7 @@ export class PidHolders {
     throw new CriError(StatusCode.INTERNAL, `cannot start the pod's pause process: ${problem}`);
   }
 
-  /** A stream that ends with the holder; undefined when its FIFO is gone. */
+  /** A stream that ends with the pause process; undefined when its FIFO is gone. */
   connect(directory: string): Promise<Socket | undefined> {
     return readAliveFifo(fifoOf(directory));
   }

@@ -2,7 +2,7 @@ import type { IdRange } from '../../core/model/id-range.ts';
 import type { OciSpec } from '../../core/model/oci-runtime.ts';
 import { pauseId, pauseSeccomp } from '../pause-process.ts';
 
-export interface HolderBundle {
+export interface PauseBundle {
   rootfs: string;
   /** The program mounted at /init. */
   init: string;
@@ -17,7 +17,7 @@ export interface HolderBundle {
  * The OCI configuration of the process that is first in a shared PID namespace: without rights, in an empty root, since
  * containers beside it may look at it through /proc.
  */
-export function holderSpec({ rootfs, init, cgroup, namespaces, ids }: HolderBundle): OciSpec {
+export function pauseSpec({ rootfs, init, cgroup, namespaces, ids }: PauseBundle): OciSpec {
   const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
   const joined = Object.entries(namespaces) as ['network' | 'ipc' | 'uts' | 'user', string][];
   const mappings = ids === undefined ? [] : [{ containerID: 0, hostID: ids.hostId, size: ids.size }];

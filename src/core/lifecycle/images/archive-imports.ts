@@ -11,7 +11,7 @@ const seenSchema = z.record(
 );
 type Seen = z.output<typeof seenSchema>;
 
-export interface ArchiveFolderOptions {
+export interface ArchiveImportsOptions {
   /** Stores the imported archives, so that a restart does not read them again. */
   directory: ArchiveDirectory;
   /** Imports an archive and returns the ids of its images. */
@@ -21,11 +21,11 @@ export interface ArchiveFolderOptions {
 }
 
 /** Imports what an {@link ArchiveDirectory} holds. */
-export class ArchiveFolder {
-  readonly #options: ArchiveFolderOptions;
+export class ArchiveImports {
+  readonly #options: ArchiveImportsOptions;
   readonly #lock = new KeyedLock();
 
-  constructor(options: ArchiveFolderOptions) {
+  constructor(options: ArchiveImportsOptions) {
     this.#options = options;
   }
 

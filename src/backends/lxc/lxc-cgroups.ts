@@ -6,8 +6,8 @@ import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { sandboxCgroups } from '../sandbox-spec.ts';
 
-/** Where a guest's processes may be: cgroup paths for liblxc, and their directories in every hierarchy. */
-export interface GuestCgroups {
+/** Where the processes of a pod's LXC container may be: cgroup paths for liblxc, and their directories in every hierarchy. */
+export interface LxcCgroups {
   /** The pod's own cgroup; its containers are below. */
   pod: string;
   /** The containers' monitors. */
@@ -19,14 +19,14 @@ export interface GuestCgroups {
   liblxcDirectories: string[];
 }
 
-/** The name, below the pod's cgroup, of the guest's first process's own: a v2 cgroup with children holds no process. */
+/** The name, below the pod's cgroup, of its pause process's own: a v2 cgroup with children holds no process. */
 export const innerCgroup = 'guest';
 
 /**
  * The cgroups of a sandbox. liblxc takes paths below the cgroup of process 1, which is not the root in a hierarchy where
  * something put process 1 elsewhere; directories there are listed as well.
  */
-export async function guestCgroups(spec: SandboxSpec): Promise<GuestCgroups> {
+export async function lxcCgroups(spec: SandboxSpec): Promise<LxcCgroups> {
   const hierarchies = await cgroupHierarchies();
   const directories = (path: string) => cgroupDirectories(path, [...hierarchies, ...displaced(hierarchies)]);
   const { pod, monitor } = sandboxCgroups(spec);
@@ -42,7 +42,7 @@ export async function guestCgroups(spec: SandboxSpec): Promise<GuestCgroups> {
 }
 
 /** Where liblxc's monitor is while it starts. It makes and enters one beside it, then. */
-export function startCgroup({ liblxc }: GuestCgroups): string {
+export function startCgroup({ liblxc }: LxcCgroups): string {
   return `${liblxc}/start`;
 }
 
@@ -51,7 +51,7 @@ export function startCgroup({ liblxc }: GuestCgroups): string {
  * made below inherits them: liblxc leaves a cpuset empty where the parent, as the kubelet makes it, passes on none
  * (cgroup.clone_children, cpuset(7)), and no process can enter it.
  */
-export async function prepareGuestCgroups(cgroups: GuestCgroups): Promise<void> {
+export async function prepareLxcCgroups(cgroups: LxcCgroups): Promise<void> {
   const { pod, monitor, liblxc } = cgroups;
   const hierarchies = await cgroupHierarchies();
   await createCgroup(monitor);

@@ -9,33 +9,33 @@ import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 
-/** A start takes some 30 ms; liblxc's monitor waits for ever when the guest's first process dies at a bad moment. */
+/** A start takes some 30 ms; liblxc's monitor waits for ever when its pause process dies at a bad moment. */
 const startTimeoutMs = 60_000;
 
-/** How often a guest that starts is looked at. */
+/** How often a starting LXC container is inspected. */
 const lookEveryMs = 10;
 
-/** What a start needs to know of the guest. */
-export interface GuestStart {
+/** The values that a start needs. */
+export interface LxcStart {
   lxcStart: string;
   lxcPath: string;
   logFile: string;
   /** The cgroup in which liblxc's monitor is until it enters its own. */
   cgroup: string;
-  /** The FIFO, recreated, that the guest and its monitor hold open. */
+  /** The FIFO, recreated, that the pause process and its monitor hold open. */
   alive: string;
   spec: Pick<SandboxSpec, 'id' | 'userNamespace'>;
-  /** Whether the guest's first process runs its program. */
+  /** Whether its pause process runs its program. */
   isRunning: () => Promise<boolean>;
 }
 
 /**
- * Starts the guest whose configuration lies at `<lxcPath>/<id>/config`; it runs when this returns, and liblxc's monitor
+ * Starts the LXC container whose configuration is at `<lxcPath>/<id>/config`; it runs when this returns, and liblxc's monitor
  * stays as a process of its own. When it fails or `signal` fires, the monitor may still be at work, in `cgroup` or beside it.
  * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
  * INTERNAL otherwise; the signal's reason.
  */
-export async function startGuest(start: GuestStart, signal?: AbortSignal): Promise<void> {
+export async function startLxc(start: LxcStart, signal?: AbortSignal): Promise<void> {
   const { lxcStart, lxcPath, logFile, cgroup, alive, spec, isRunning } = start;
   const args = ['--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
   // Not lxc.log.file in the configuration, which liblxc 6 takes no notice of.
@@ -52,7 +52,7 @@ export async function startGuest(start: GuestStart, signal?: AbortSignal): Promi
       argv: [lxcStart, ...args],
       env,
       cwd: '/',
-      // Its and the guest's standard streams. It does not hold what commands at work hold: its cgroup tells of it from its
+      // Its own and the pause process's standard streams. It does not hold what commands at work hold: its cgroup tells of it from its
       // first moment on.
       descriptors: { 0: fifo, 1: fifo, 2: fifo },
       cgroupFiles: cgroups.map((directory) => `${directory}/cgroup.procs`),
@@ -78,7 +78,7 @@ export async function startGuest(start: GuestStart, signal?: AbortSignal): Promi
   throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${words.join('; ') || said}`);
 }
 
-/** Waits until the guest runs, or gives why it does not: what its monitor, which has ended then, wrote. */
+/** Waits until the LXC container runs, or returns why it does not: the output of its monitor, which has ended. */
 async function follow(
   alive: string,
   isRunning: () => Promise<boolean>,

@@ -7,13 +7,13 @@ import { parseCniConfig, parseCniPlugin } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';
 
 /** A directory of network configurations, read at each call, since network add-ons may change it at any time. */
-export class CniConfigFolder {
-  readonly #folder: string;
+export class CniConfigDirectory {
+  readonly #directory: string;
   readonly #most: number;
 
   /** @param most how many configurations are used, the first ones by file name; 0 for all. */
-  constructor(folder: string, most: number) {
-    this.#folder = folder;
+  constructor(directory: string, most: number) {
+    this.#directory = directory;
     this.#most = most;
   }
 
@@ -23,15 +23,15 @@ export class CniConfigFolder {
    * land in a network that nobody meant.
    */
   async load(): Promise<CniConfigList[]> {
-    const names = await filesIn(this.#folder, /\.(conflist|conf|json)$/);
+    const names = await filesIn(this.#directory, /\.(conflist|conf|json)$/);
     if (names.length === 0) {
       throw unavailable(
-        `no CNI configuration in ${this.#folder}; install a network add-on that writes one (*.conflist)`,
+        `no CNI configuration in ${this.#directory}; install a network add-on that writes one (*.conflist)`,
       );
     }
     const lists: CniConfigList[] = [];
     for (const name of this.#most === 0 ? names : names.slice(0, this.#most)) {
-      const file = join(this.#folder, name);
+      const file = join(this.#directory, name);
       try {
         const list = await this.#complete(parseCniConfig(await readText(file, FILE_LIMIT_BYTES)));
         if (lists.some((other) => other.name === list.name)) {
@@ -49,13 +49,13 @@ export class CniConfigFolder {
   async #complete(list: CniConfigList): Promise<CniConfigList> {
     const plugins = [...list.plugins];
     if (!list.loadOnlyInlinedPlugins) {
-      const folder = join(this.#folder, list.name);
-      for (const name of await filesIn(folder, /\.conf$/)) {
-        const text = await readText(join(folder, name), FILE_LIMIT_BYTES);
+      const directory = join(this.#directory, list.name);
+      for (const name of await filesIn(directory, /\.conf$/)) {
+        const text = await readText(join(directory, name), FILE_LIMIT_BYTES);
         try {
           plugins.push(parseCniPlugin(text));
         } catch (error) {
-          throw new Error(`plugin ${join(folder, name)}: ${messageOf(error)}`, { cause: error });
+          throw new Error(`plugin ${join(directory, name)}: ${messageOf(error)}`, { cause: error });
         }
       }
     }
@@ -69,8 +69,8 @@ export class CniConfigFolder {
 export const FILE_LIMIT_BYTES = 1024 * 1024;
 
 /** The directory may lie on a stalled filesystem: none of the few threads for files waits for it. */
-async function filesIn(folder: string, pattern: RegExp): Promise<string[]> {
-  const names = await inspectPath(folder)
+async function filesIn(directory: string, pattern: RegExp): Promise<string[]> {
+  const names = await inspectPath(directory)
     .then(({ path }) => readdir(path))
     .catch((error: unknown) => {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];

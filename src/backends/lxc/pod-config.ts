@@ -1,22 +1,22 @@
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { pauseId } from '../pause-process.ts';
-import type { GuestCgroups } from './guest-cgroups.ts';
-import { innerCgroup } from './guest-cgroups.ts';
-import type { Holder } from './holder.ts';
+import type { LxcCgroups } from './lxc-cgroups.ts';
+import { innerCgroup } from './lxc-cgroups.ts';
+import type { PauseFiles } from './pause-files.ts';
 import { formatLxcConfig } from './lxc-config.ts';
 
 /**
- * The LXC configuration of a pod's guest: a first process without rights in an empty root, which holds the pod's
+ * The configuration of a pod's LXC container: a pause process without rights in an empty root, which holds the pod's
  * namespaces. The spec has passed {@link checkSandboxSpec}.
  * @param permit absolute path of the file that allows one start; see src/native/hook.c.
  */
-export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Holder, permit: string): string {
-  const hook = `${holder.native} hook`;
+export function podConfig(spec: SandboxSpec, cgroups: LxcCgroups, files: PauseFiles, permit: string): string {
+  const hook = `${files.native} hook`;
   const settings: [key: string, value: string, field?: string][] = [
-    ['lxc.rootfs.path', `dir:${holder.rootfs}`],
+    ['lxc.rootfs.path', `dir:${files.rootfs}`],
     ['lxc.rootfs.options', 'ro'],
     ['lxc.init.cmd', '/init -P'],
-    ['lxc.mount.entry', `${holder.init} init none bind,ro 0 0`],
+    ['lxc.mount.entry', `${files.init} init none bind,ro 0 0`],
     ['lxc.mount.entry', '/dev/null dev/null none bind,ro 0 0'],
     ['lxc.autodev', '0'],
     ['lxc.console.path', 'none'],
@@ -26,7 +26,7 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     ['lxc.no_new_privs', '1'],
     ['lxc.init.uid', String(pauseId(spec.userNamespace))],
     ['lxc.init.gid', String(pauseId(spec.userNamespace))],
-    ['lxc.seccomp.profile', holder.seccomp],
+    ['lxc.seccomp.profile', files.seccomp],
     // The containers have AppArmor profiles of their own; this process has no rights to take away.
     ['lxc.apparmor.profile', 'unconfined'],
     ['lxc.signal.halt', 'SIGTERM'],
@@ -49,7 +49,7 @@ export function guestConfig(spec: SandboxSpec, cgroups: GuestCgroups, holder: Ho
     for (const kind of ['u', 'g']) settings.push(['lxc.idmap', `${kind} 0 ${String(hostId)} ${String(size)}`]);
   }
   if (spec.network === 'node') {
-    // By path: liblxc itself is in another one, see startGuest.
+    // By path: liblxc itself is in another one, see startLxc.
     settings.push(['lxc.namespace.share.net', `/proc/${String(process.pid)}/ns/net`]);
   } else {
     // With `up`, liblxc sets the loopback up.
