@@ -205,21 +205,21 @@ export class PodService {
     const wasReady = record.phase === 'ready';
     // First: a partly stopped pod must never be adopted as READY.
     if (wasReady) await this.#store.records.settle({ ...record, phase: 'stopped' });
-    await this.#options.events.step('ending', id);
     const provider = this.#store.provider(record.handler);
     const sandbox = this.#store.reference(record);
     try {
+      await this.#options.events.step('ending', id);
       if (record.network !== undefined) {
         const netns = networkNamespace(await provider.adopt(sandbox));
         await this.#store.backend(record.handler).network.detach(networkRequest(record, netns), record.network);
       }
       await provider.stop(sandbox);
+      await this.#store.backend(record.handler).platform.podDirectories.unmountFiles(id);
     } catch (error) {
       await this.#leave(id);
       if (wasReady) this.#store.publish('stopped', id);
       throw error;
     }
-    await this.#store.backend(record.handler).platform.podDirectories.unmountFiles(id);
     if (record.phase === 'stopped' && record.network === undefined) return;
     const stopped: SandboxRecord = { ...record, phase: 'stopped' };
     // The status of a stopped pod has the addresses only until they are released.
