@@ -62,7 +62,7 @@ test('a package that would drive Proxmox VE out is not installed, and the messag
   const proxmox = 'lxc-pve pve-container pve-manager\n';
   t.is(stdout, proxmox + proxmox, stderr);
   t.is(status, 1);
-  t.regex(stderr, /installing lxc would remove lxc-pve pve-container pve-manager: nothing was changed/);
+  t.regex(stderr, /installing lxc would remove lxc-pve pve-container pve-manager; nothing was changed/);
   t.regex(stderr, /Provide no-such-lxc-start in another way \(on Proxmox VE, lxc-start comes with lxc-pve\)/);
 });
 
