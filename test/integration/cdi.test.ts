@@ -1,9 +1,10 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { writeScript } from '../lib/script.ts';
 
 /** A server that finds devices in two folders of the test. */
 async function make(t: ExecutionContext) {
@@ -18,8 +19,7 @@ async function make(t: ExecutionContext) {
   await server.start();
   await writeFile(join(folder, 'driver/library'), 'a library of the driver\n');
   const hook = join(folder, 'driver/hook');
-  await writeFile(hook, `#!/bin/sh\ncat >"${folder}/driver/$1.state"\necho "$VALUE" >"${folder}/driver/$1.value"\n`);
-  await chmod(hook, 0o755);
+  await writeScript(hook, `cat >"${folder}/driver/$1.state"\necho "$VALUE" >"${folder}/driver/$1.value"`);
   return { server, folder, hook };
 }
 

@@ -1,12 +1,13 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { NetworkAttachment, NetworkRequest } from '../../src/core/model/network.ts';
 import { CniNetwork } from '../../src/integrations/cni/cni-network.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { testCgroup } from './runner-fixture.ts';
+import { writeScript } from '../lib/script.ts';
 
 let subnets = 0;
 
@@ -91,9 +92,7 @@ class CniFixture {
 
   /** A plugin of the test's own. */
   async plugin(name: string, script: string): Promise<void> {
-    const path = join(this.folder, 'bin', name);
-    await writeFile(path, `#!/bin/sh\n${script}\n`);
-    await chmod(path, 0o755);
+    await writeScript(join(this.folder, 'bin', name), script);
   }
 
   async request(t: ExecutionContext, name: string): Promise<NetworkRequest & { netns: string }> {

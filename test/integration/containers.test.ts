@@ -19,6 +19,7 @@ import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { IMAGE, oneServer } from './server-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
+import { writeScript } from '../lib/script.ts';
 
 const one = oneServer(test);
 
@@ -332,7 +333,7 @@ test.serial(
     await mkdir(folder);
     await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', folder]);
     t.teardown(() => run('umount', ['-l', folder]));
-    await writeFile(join(folder, 'tool'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
+    await writeScript(join(folder, 'tool'), 'echo ran');
     const sharing = (propagation: MountPropagation): Container => ({
       mounts: [{ containerPath: '/v', hostPath: folder, propagation }],
       linux: { securityContext: { privileged: true } },

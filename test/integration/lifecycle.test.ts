@@ -19,6 +19,7 @@ import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { outputOf, parseLog } from './runner-fixture.ts';
 import { IMAGE, ServerFixture, oneServer } from './server-fixture.ts';
+import { writeScript } from '../lib/script.ts';
 
 const one = oneServer(test);
 
@@ -136,13 +137,13 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: a start that fails is told with code 128, StartError and the runtime's words`, async (t) => {
     const server = await ServerFixture.make(t);
     const runtime = join(server.folder, 'runtime');
-    const script = `#!/bin/sh
+    const script = `
 for word; do
   if [ "$word" = start ]; then echo "the moon is in the wrong phase" >&2; exit 1; fi
 done
 exec crun "$@"
 `;
-    await writeFile(runtime, script, { mode: 0o755 });
+    await writeScript(runtime, script);
     const config = join(server.folder, 'config.toml');
     const usual = await readFile(config, 'utf8');
     const use = async (text: string) => {

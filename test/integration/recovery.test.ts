@@ -22,6 +22,7 @@ import { processesBelow } from '../lib/processes.ts';
 import { leaseholders } from './kills-reality.ts';
 import { exceptVanished, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { writeScript } from '../lib/script.ts';
 
 test.serial('a server waits for what the killed one has left at work, and leaves nothing of it', async (t) => {
   const server = await ServerFixture.make(t);
@@ -30,14 +31,14 @@ test.serial('a server waits for what the killed one has left at work, and leaves
   const work = join(server.folder, 'slow');
   const [began, go, done] = ['began', 'go', 'done'].map((name) => join(work, name)) as [string, string, string];
   await mkdir(work);
-  const slow = `#!/bin/sh
+  const slow = `
 if [ "$CNI_COMMAND" = ADD ]; then : >${began}; until [ -e ${go} ]; do sleep 0.05; done; fi
 /usr/lib/cni/portmap
 code=$?
 [ "$CNI_COMMAND" != ADD ] || : >${done}
 exit $code
 `;
-  await writeFile(join(work, 'portmap'), slow, { mode: 0o755 });
+  await writeScript(join(work, 'portmap'), slow);
   const config = join(server.folder, 'config.toml');
   const first = `plugin_dirs = ["${work}", `;
   await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));
@@ -73,11 +74,11 @@ test.serial('a CNI plugin that hangs does not keep a server from serving, nor po
   const work = join(server.folder, 'slow');
   const [go, began] = [join(work, 'go'), join(work, 'began')];
   await mkdir(work);
-  const slow = `#!/bin/sh
+  const slow = `
 if [ "$CNI_COMMAND" = DEL ]; then echo >>${began}; until [ -e ${go} ]; do sleep 0.05; done; fi
 exec /usr/lib/cni/portmap
 `;
-  await writeFile(join(work, 'portmap'), slow, { mode: 0o755 });
+  await writeScript(join(work, 'portmap'), slow);
   const config = join(server.folder, 'config.toml');
   const first = `plugin_dirs = ["${work}", `;
   await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));

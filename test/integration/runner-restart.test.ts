@@ -8,6 +8,7 @@ import { StatusCode } from '../../src/core/model/errors.ts';
 import type { OciSpec } from '../../src/core/model/oci-runtime.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { IDLE, RunnerFixture, outputOf, processesWith, testCgroup } from './runner-fixture.ts';
+import { writeScript } from '../lib/script.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
@@ -82,7 +83,7 @@ test('A server killed at any moment of a create leaves nothing that remove canno
   // A runtime that is at it for good.
   const [slow, begun] = [join(f.folder, 'slow'), join(f.folder, 'begun')];
   const words = `for word; do [ "$word" != create ] || { : >${begun}; while :; do sleep 0.1; done; }; done; exec crun "$@"`;
-  await writeFile(slow, `#!/bin/sh\n${words}\n`, { mode: 0o755 });
+  await writeScript(slow, words);
   await killedAt(() => eventually('the runtime', () => existsSync(begun)), slow);
   // As soon as the container is there the creation is over, however long this machine takes for it.
   for (let delay = 0; delay < 60 || (phases.size < 2 && delay < HANG_MS / 10); delay += delay < 60 ? 3 : delay) {

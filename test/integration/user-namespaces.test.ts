@@ -159,7 +159,7 @@ for (const handler of ['lxc', 'crun']) {
       t.is(await told(server, id, 'echo new >/vol/new; mkdir /vol/d; chown 5:6 /vol/d; chmod 700 /vol/d'), '');
       t.is(await ownerOf(join(host, 'closed/new')), '0:0');
       t.is(await ownerOf(join(host, 'closed/d')), '5:6');
-      t.regex(await told(server, id, 'touch /ro/x'), /Read-only filesystem/);
+      t.regex(await told(server, id, 'touch /ro/x'), /Read-only file system/);
       t.is(await told(server, id, 'cat /ro/secret'), 'secret');
       t.is(await told(server, id, 'stat -c %u:%g /plain'), '65534:65534');
       t.regex(await told(server, id, 'touch /plain/x'), /Permission denied/);
@@ -169,7 +169,7 @@ for (const handler of ['lxc', 'crun']) {
         await told(server, id, 'stat -c "%u:%g %a" /img /img/file; cat /img/file'),
         '33:33 1750\n55:55 640\nof the image',
       );
-      t.regex(await told(server, id, 'touch /img/x'), /Read-only filesystem/);
+      t.regex(await told(server, id, 'touch /img/x'), /Read-only file system/);
       t.is(
         await told(server, id, 'stat -c "%u:%g %a" /data /data/file /made; touch /made/x /data/x; stat -c %u /made/x'),
         '33:33 1750\n55:55 640\n0:0 755\n0',

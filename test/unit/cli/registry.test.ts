@@ -14,6 +14,7 @@ import { configurationMarkdown } from '../../../src/core/config/reference.ts';
 import { configSchema } from '../../../src/core/config/schema.ts';
 import { STATE, stateParts } from '../../../src/core/state-layout.ts';
 import { cli } from './harness.ts';
+import { writeScript } from '../../lib/script.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 async function folder(t: ExecutionContext): Promise<string> {
@@ -100,7 +101,7 @@ test('bash completes commands, subcommands, options, choices and what the server
     '"pods --names --config=/y.toml") echo third;;',
     '"images --names") echo docker.io/a:1; echo docker.io/a:2;;',
   ];
-  await writeFile(join(bin, 'proxmox-lxcri'), `#!/bin/sh\ncase "$*" in ${answers.join(' ')} esac\n`, { mode: 0o755 });
+  await writeScript(join(bin, 'proxmox-lxcri'), `case "$*" in ${answers.join(' ')} esac`);
   const complete = (line: string) => {
     const program = '. "$1"; COMP_LINE=$2; COMP_POINT=${#2}; _proxmox_lxcri; printf "%s\\n" "${COMPREPLY[@]}"';
     const env = { ...process.env, PATH: `${bin}:${String(process.env['PATH'])}` };

@@ -1,9 +1,10 @@
 import test from 'ava';
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ProgramProbe } from '../../../../src/host/processes/program-probe.ts';
 import { CommandError } from '../../../../src/host/processes/run.ts';
+import { writeScript } from '../../../lib/script.ts';
 
 test('a program is asked once, and again when its file is another one, is gone or has failed', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'probe-'));
@@ -11,8 +12,8 @@ test('a program is asked once, and again when its file is another one, is gone o
   const program = join(folder, 'program');
   const asked = join(folder, 'asked');
   const write = async (answer: string, code = 0) => {
-    const text = `#!/bin/sh\necho asked >>${asked}\necho "${answer} $1"\nexit ${String(code)}\n`;
-    await writeFile(`${program}.new`, text, { mode: 0o755 });
+    const text = `echo asked >>${asked}\necho "${answer} $1"\nexit ${String(code)}\n`;
+    await writeScript(`${program}.new`, text);
     await rename(`${program}.new`, program);
   };
   const times = async () => (await readFile(asked, 'utf8')).split('\n').length - 1;

@@ -7,6 +7,7 @@ import type { Logger } from '../../../../src/core/model/logger.ts';
 import { defaultProfile, defaultProfileName } from '../../../../src/integrations/apparmor/default-profile.ts';
 import { KernelAppArmor } from '../../../../src/integrations/apparmor/kernel-apparmor.ts';
 import { run } from '../../../../src/host/processes/run.ts';
+import { writeScript } from '../../../lib/script.ts';
 
 /** The kernel's files and the parser, as files in a folder of the test. */
 async function machine(t: ExecutionContext, enabled: string | undefined, parser?: string) {
@@ -14,7 +15,7 @@ async function machine(t: ExecutionContext, enabled: string | undefined, parser?
   t.teardown(() => rm(folder, { recursive: true }));
   const [switchFile, profilesFile] = [join(folder, 'enabled'), join(folder, 'profiles')];
   if (enabled !== undefined) await writeFile(switchFile, enabled);
-  if (parser !== undefined) await writeFile(join(folder, 'parser'), `#!/bin/sh\n${parser}`, { mode: 0o700 });
+  if (parser !== undefined) await writeScript(join(folder, 'parser'), parser, 0o700);
   const warnings: string[] = [];
   const note = (message: string) => void warnings.push(message);
   const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
@@ -44,7 +45,7 @@ test('AppArmor is in force where the kernel says Y', async (t) => {
 });
 
 test('the default profile is loaded once; a failure is told, and tried again', async (t) => {
-  const { apparmor, folder } = await machine(t, 'Y', 'd=${0%/*}; echo "$@" >>$d/calls; cat >$d/profile');
+  const { apparmor, folder } = await machine(t, 'Y', 'd=${0%/*}; echo "$*" >>"$d/calls"; cat >"$d/profile"');
   t.deepEqual(await Promise.all([apparmor.defaultProfile(), apparmor.defaultProfile()]), [
     defaultProfileName,
     defaultProfileName,
