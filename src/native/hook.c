@@ -1,6 +1,6 @@
 /*
- * hook EVENT …: what liblxc runs when the container of a pod starts and ends. It works while the server is down, so the
- * server keeps a file of this program beside the containers' configurations.
+ * hook EVENT …: what liblxc runs when the container of a pod starts and ends, also while the server is down. Without
+ * lxc.hook.version = 1, as on Proxmox VE, liblxc appends the container's name, the section and the event.
  *
  * hook pre-start FILE: removes the permit that the server wrote, and fails without one: nobody else can start the container
  *   again, which would be a pod without containers.
@@ -78,14 +78,19 @@ static int pre_start(const char *permit) {
   return 1;
 }
 
+/* What liblxc appends to the arguments. */
+enum { APPENDED = 3 };
+
 /* Exit code 0: liblxc goes on; 1: it must not; 2: wrong arguments. */
 int hook_main(int argc, char **argv) {
-  if (argc == 3 && strcmp(argv[1], "pre-start") == 0) return pre_start(argv[2]);
-  if (argc == 2 && strcmp(argv[1], "post-stop") == 0) {
+  const char *event = argc > 1 ? argv[1] : "";
+  if (argc >= 2 + APPENDED && strcmp(argv[argc - 1], event) == 0) argc -= APPENDED;
+  if (argc == 3 && strcmp(event, "pre-start") == 0) return pre_start(argv[2]);
+  if (argc == 2 && strcmp(event, "post-stop") == 0) {
     const char *target = getenv("LXC_TARGET");
     return target != NULL && strcmp(target, "reboot") == 0;
   }
-  if (argc >= 3 && strcmp(argv[1], "stop") == 0) return stop(argc - 2, argv + 2);
+  if (argc >= 3 && strcmp(event, "stop") == 0) return stop(argc - 2, argv + 2);
   fprintf(stderr, "usage: lxcri-native hook pre-start FILE | stop DIRECTORY... | post-stop\n");
   return 2;
 }

@@ -71,12 +71,12 @@ for (const [what, end] of [
   ['blob', top.digest],
 ] as const) {
   for (const [status, code, message] of [
-    [401, StatusCode.UNAUTHENTICATED, /answered 401/],
-    [403, StatusCode.PERMISSION_DENIED, /answered 403/],
-    [404, StatusCode.NOT_FOUND, /answered 404/],
-    [429, StatusCode.RESOURCE_EXHAUSTED, /answered 429/],
-    [500, StatusCode.UNKNOWN, /^RegistryUnavailable: .*answered 500/],
-    [503, StatusCode.UNKNOWN, /^RegistryUnavailable: .*answered 503/],
+    [401, StatusCode.UNAUTHENTICATED, /returned 401/],
+    [403, StatusCode.PERMISSION_DENIED, /returned 403/],
+    [404, StatusCode.NOT_FOUND, /returned 404/],
+    [429, StatusCode.RESOURCE_EXHAUSTED, /returned 429/],
+    [500, StatusCode.UNKNOWN, /^RegistryUnavailable: .*returned 500/],
+    [503, StatusCode.UNKNOWN, /^RegistryUnavailable: .*returned 503/],
   ] as const) {
     test(`A ${what} answered ${status} fails by its code and leaves nothing`, async (t) => {
       const setting = await setUp(t);
@@ -136,7 +136,7 @@ test('A registry that says nothing, or drips, is given up', async (t) => {
   await Promise.all(
     ['/v1', image.configDigest, top.digest].flatMap((end) => [
       attempt(end, silentAnswer, /^RegistryUnavailable: .*Timeout/i),
-      attempt(end, drip, /^RegistryUnavailable: .*only \d+ bytes came/),
+      attempt(end, drip, /^RegistryUnavailable: .*only \d+ bytes received/),
     ]),
   );
 });
@@ -174,7 +174,7 @@ test('Redirects without end, from HTTP to a file, and to nowhere fail', async (t
   const setting = await setUp(t);
   for (const [location, code, message] of [
     [undefined, StatusCode.UNKNOWN, /too many redirects/],
-    ['file:///etc/passwd', StatusCode.INVALID_ARGUMENT, /redirects to file:/],
+    ['file:///etc/passwd', StatusCode.INVALID_ARGUMENT, /refused redirect: to file:/],
     ['http://127.0.0.1:1/', StatusCode.UNKNOWN, /^RegistryUnavailable: .*ECONNREFUSED/],
   ] as const) {
     setting.server.intercept = at(top.digest, (response, request) =>

@@ -200,7 +200,7 @@ test.serial('at its start the server lets plugins check what they made and colle
   const [collection] = await fixture.calls('GC');
   t.deepEqual(collection?.input['cni.dev/valid-attachments'], [{ containerID: pod, ifname: 'eth0' }]);
   t.like((await fixture.calls('CHECK'))[0]?.environment, { CNI_CONTAINERID: pod });
-  const words = /network of a pod is not as it was made.*the interface is down/;
+  const words = /CNI CHECK failed for a pod.*the interface is down/;
   await eventually('the complaint', async () => words.test(await fixture.server.log()));
   t.is((await fixture.podStatus(pod))?.state, PodSandboxState.SANDBOX_READY);
 });

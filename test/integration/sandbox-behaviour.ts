@@ -254,7 +254,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
 export function irrelevant(line: string): boolean {
   const kept = [
     /\/kubepods(\/besteffort(\/pod1)?)?$/,
-    /^\+\d+ file \S*\/(state(\/\.holder(\/.*)?)?|(run|bundles|crun)(\/.*)?)$/,
+    /^\+\d+ file \S*\/(state(\/\.(holder|programs)(\/.*)?)?|(run|bundles|crun)(\/.*)?)$/,
     /^\+\d+ cgroup \/sys\/fs\/cgroup\/unified\//,
   ];
   return kept.some((pattern) => pattern.test(line));

@@ -73,6 +73,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     try {
       await this.#probe.answer(this.#runtime, ['--version']);
       await preparePauseProgram(this.#programs, this.#init);
+      await preparePauseRootfs(this.#rootfs);
       return undefined;
     } catch (error) {
       return messageOf(error);
