@@ -1,10 +1,10 @@
-import { readFile, readdir, realpath } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { failedPrecondition } from '../core/model/errors.ts';
 import { RECORD_FORMAT, ROOT } from '../core/state-layout.ts';
-import { isErrno } from '../utils/errors.ts';
 import { writeFileAtomic } from '../utils/fs/atomic.ts';
+import { namesIn } from '../utils/fs/names.ts';
 
 const marker = z.object({ format: z.int().positive() });
 
@@ -29,7 +29,7 @@ export async function checkRoot(root: string): Promise<RootKind> {
   if (path === '/' || /^\/(proc|sys|dev)(\/|$)/.test(path)) {
     throw failedPrecondition(`root: ${path} is not allowed as the root directory; set a directory for the server only`);
   }
-  const names = await list(path);
+  const names = (await namesIn(path)).sort();
   if (names.includes(ROOT.marker)) {
     await checkMarker(join(path, ROOT.marker));
     return 'ours';
@@ -67,20 +67,11 @@ async function checkMarker(path: string): Promise<void> {
 }
 
 async function isOlder(root: string): Promise<boolean> {
-  const names = await list(root);
+  const names = (await namesIn(root)).sort();
   const kinds: string[] = [ROOT.sandboxes, ROOT.containers, ROOT.images];
   if (![...kinds, ROOT.overlay].every((name) => names.includes(name))) return false;
   for (const kind of kinds) {
-    if (!(await list(join(root, kind))).every((name) => OLDER_RECORD.test(name))) return false;
+    if (!(await namesIn(join(root, kind))).every((name) => OLDER_RECORD.test(name))) return false;
   }
-  return (await list(join(root, ROOT.overlay))).includes('layers');
-}
-
-async function list(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
+  return (await namesIn(join(root, ROOT.overlay))).includes('layers');
 }

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +47,7 @@ import { readRecord } from './record.ts';
 import type { RunnerRecord } from './record.ts';
 import { callRuntime, parseVersion, runtimeError } from './runtime-command.ts';
 import { endProcesses, removeTraces } from './teardown.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 export interface ConmonRunnerOptions {
   /** Absolute, at most 80 bytes long; on a filesystem that a reboot empties. Made when missing. */
@@ -378,13 +379,4 @@ export class ConmonRunner implements ContainerRunner {
 /** Tells conmon the sizes of a client's terminal, until the session ends. */
 async function followSizes(control: string, { resizes }: ContainerStreams): Promise<void> {
   for await (const size of resizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -29,6 +29,7 @@ import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
 import { PauseProcesses } from './pause-processes.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 export interface CrunSandboxProviderOptions {
   /** Where this provider notes which sandboxes it has made, such as `<state>/crun`; made when missing, mode 0711. */
@@ -190,11 +191,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   }
 
   async list(): Promise<string[]> {
-    const names = await readdir(this.#statePath).catch((error: unknown) => {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    });
-    return names.filter(isSandboxId);
+    return (await namesIn(this.#statePath)).filter(isSandboxId);
   }
 
   onExit(listener: (sandboxId: string, reason: string) => void): () => void {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CriError, StatusCode, failedPrecondition, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
@@ -33,6 +33,7 @@ import { preparePauseFiles } from './pause-files.ts';
 import type { PauseFiles } from './pause-files.ts';
 import { endMonitor } from './monitor-end.ts';
 import { startLxc } from './start-lxc.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 export interface LxcSandboxProviderOptions {
   /** liblxc's own directory (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
@@ -226,11 +227,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   }
 
   async list(): Promise<string[]> {
-    const names = await readdir(this.#lxcPath).catch((error: unknown) => {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    });
-    return names.filter(isSandboxId);
+    return (await namesIn(this.#lxcPath)).filter(isSandboxId);
   }
 
   onExit(listener: (sandboxId: string, reason: string) => void): () => void {

@@ -1,12 +1,12 @@
-import { access, readFile, readdir } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { declaredHandlers } from '../../core/config/handlers.ts';
 import type { Config } from '../../core/config/schema.ts';
-import { isErrno } from '../../utils/errors.ts';
 import { RECORD_FORMAT, ROOT, STATE } from '../../core/state-layout.ts';
 import { isRootTaken } from '../../host/root-claim.ts';
 import { checkRoot } from '../../host/root-marker.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 /** An action of the next start on the data of an earlier server. */
 export interface Step {
@@ -64,7 +64,7 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
     }),
   ];
   for (const [what, directory, known] of orphans) {
-    for (const id of await names(directory)) {
+    for (const id of (await namesIn(directory)).sort()) {
       // Image volumes are named by the container's id and a number.
       const owner = id.split('.', 1)[0] ?? id;
       if (known.records.has(owner) || known.damaged.has(owner) || !/^[0-9a-f]{64}(\.\d+)?$/.test(id)) continue;
@@ -87,7 +87,7 @@ async function readRecords(
 ): Promise<Stored> {
   const records = new Map<string, StoredRecord>();
   const damaged = new Set<string>();
-  for (const name of await names(directory)) {
+  for (const name of (await namesIn(directory)).sort()) {
     const id = name.replace(/\.json(\.corrupt)?$/, '').replace(/^(sha256)-/, '$1:');
     if (name.endsWith('.json.corrupt')) damaged.add(id);
     if (!name.endsWith('.json')) continue;
@@ -121,15 +121,6 @@ async function fateOfDamaged(
     return `refuse to start: ${join(directory, name)}: ${error.message}`;
   if (await exists(join(copies, name))) return 'restore from its backup: the file is damaged';
   return `rename to ${name}.corrupt, and leave its processes alone: the file is damaged`;
-}
-
-async function names(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory)).sort();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
 }
 
 function exists(path: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readdir, realpath, rmdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, realpath, rmdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { IdRange } from '../../core/model/id-range.ts';
@@ -11,6 +11,7 @@ import { isMountPoint, mountPoints } from '../mounts/mount.ts';
 import { call } from '../native/call.ts';
 import { MountFlag, type Step } from '../native/steps.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 /** A file name. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
@@ -46,7 +47,7 @@ export class HostRootfsMounts implements RootfsMounts {
   }
 
   async list(): Promise<RootfsMountPoint[]> {
-    const ids = (await names(this.#directory)).filter((name) => ID.test(name));
+    const ids = (await namesIn(this.#directory)).filter((name) => ID.test(name));
     if (ids.length === 0) return [];
     const mounted = await mountPoints();
     // The kernel lists mount points without links.
@@ -67,7 +68,9 @@ export class HostRootfsMounts implements RootfsMounts {
 }
 
 async function unmountAll(own: string): Promise<void> {
-  const targets = (await names(own)).filter((name) => name === ROOT || name === DEVICE).map((name) => join(own, name));
+  const targets = (await namesIn(own))
+    .filter((name) => name === ROOT || name === DEVICE)
+    .map((name) => join(own, name));
   if (targets.length > 0) await call(targets.map((target) => ({ do: 'unmount', target, all: true })));
   // Never a tree: what is still mounted, or somebody else's, must not be deleted.
   for (const path of [...targets, own]) await removeEmpty(path);
@@ -144,14 +147,5 @@ async function removeEmpty(path: string): Promise<void> {
     await rmdir(path);
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error;
-  }
-}
-
-async function names(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir, readdir } from 'node:fs/promises';
+import { chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DeclaredVolumes } from '../../core/model/declared-volumes.ts';
 import { invalidArgument, unknown } from '../../core/model/errors.ts';
@@ -10,6 +10,7 @@ import { run } from '../processes/run.ts';
 import { diskUsage } from '../trees/disk-usage.ts';
 import { Trash } from '../trees/trash.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 /** Paths of the kernel: a mount over them would remove the confinement of the container. */
 const KERNEL = ['/proc', '/sys', '/dev'];
@@ -86,12 +87,7 @@ export class VolumeDirectories implements DeclaredVolumes {
 
   async list(): Promise<string[]> {
     await this.#trash.sweep();
-    try {
-      return (await readdir(this.#directory)).filter((name) => name !== REMOVED);
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    }
+    return (await namesIn(this.#directory)).filter((name) => name !== REMOVED);
   }
 }
 

@@ -13,6 +13,7 @@ import { diskUsage } from '../../host/trees/disk-usage.ts';
 import type { Trash } from '../../host/trees/trash.ts';
 import { describeDirectory, setFacts } from './directory-facts.ts';
 import type { LayerIndex } from './layer-index.ts';
+import { namesIn } from '../../utils/fs/names.ts';
 
 /** `rootfs.json` of a clone or view. It is written before anything that needs a rollback. */
 const copySchema = z.object({
@@ -99,7 +100,7 @@ export class WritableCopies {
   }
 
   list(): Promise<string[]> {
-    return names(join(this.#root, 'containers'));
+    return namesIn(join(this.#root, 'containers'));
   }
 
   /** The usage of the clone. undefined when there is none. */
@@ -168,14 +169,5 @@ export class WritableCopies {
 
   #directory(id: string): string {
     return join(this.#root, 'containers', id);
-  }
-}
-
-async function names(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
   }
 }

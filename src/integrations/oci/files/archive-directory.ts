@@ -1,8 +1,9 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ArchiveDirectory, ArchiveFile } from '../../../core/model/image-files.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
+import { namesIn } from '../../../utils/fs/names.ts';
 
 const ARCHIVE = /\.(?:tar(?:\.(?:gz|xz|zst))?|tgz)$/;
 
@@ -45,11 +46,6 @@ export class FileArchiveDirectory implements ArchiveDirectory {
   }
 
   async #names(): Promise<string[]> {
-    try {
-      return (await readdir(this.#directory)).filter((name) => ARCHIVE.test(name));
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    }
+    return (await namesIn(this.#directory)).filter((name) => ARCHIVE.test(name));
   }
 }

@@ -1,8 +1,8 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DocumentStore } from '../../../core/model/image-files.ts';
-import { isErrno } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
+import { namesIn } from '../../../utils/fs/names.ts';
 
 const ALGORITHM = 'sha256';
 
@@ -20,12 +20,7 @@ export class DocumentFiles implements DocumentStore {
   }
 
   async list(): Promise<string[]> {
-    try {
-      return (await readdir(this.#directory)).map((name) => `${ALGORITHM}:${name}`);
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw error;
-    }
+    return (await namesIn(this.#directory)).map((name) => `${ALGORITHM}:${name}`);
   }
 
   async remove(digest: string): Promise<void> {
