@@ -131,7 +131,7 @@ export async function build(
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
     userNamespaces: new HostUserNamespaces({ store: rootfs, mounts, directories: [config.root, config.state] }),
     rootfs: mounts,
-    files: new HostFiles(config.runtime.absent_mount_sources_to_reject),
+    files: new HostFiles(),
     podDirectories: new HostPodDirectories(join(config.state, STATE.sandboxes)),
     volumes: new VolumeDirectories(join(config.root, ROOT.volumes), (error) => {
       logger.warn('Removing volumes of a container failed', { error: messageOf(error) });
@@ -163,6 +163,7 @@ export async function build(
     pods,
     images,
     pidsLimit: config.runtime.pids_limit,
+    absentMountSourcesToReject: config.runtime.absent_mount_sources_to_reject,
     rlimits,
     stored: storedContainer,
     clock,

@@ -34,9 +34,6 @@ export interface InnerMount {
  * and may be replaced at any time.
  */
 export interface PlatformFiles {
-  /** Sources of mounts that are refused when missing, instead of being created as a directory; normalized. */
-  readonly absentMountSourcesToReject: readonly string[];
-
   /** What is at a path; undefined when nothing is. */
   inspect(path: string): Promise<FileFacts | undefined>;
 

@@ -12,13 +12,6 @@ import { resolveInRoot } from './resolve-in-root.ts';
 
 /** Files of this host. The native helper accesses paths of requests, with a time limit. */
 export class HostFiles implements PlatformFiles {
-  readonly absentMountSourcesToReject: readonly string[];
-
-  /** @param absentMountSourcesToReject absolute paths, as the operator wrote them. */
-  constructor(absentMountSourcesToReject: readonly string[] = []) {
-    this.absentMountSourcesToReject = absentMountSourcesToReject.map((path) => posix.join(path, '/').slice(0, -1));
-  }
-
   async inspect(path: string): Promise<FileFacts | undefined> {
     return present(inspectPath(path));
   }

@@ -55,6 +55,8 @@ export interface ContainerServiceOptions {
   images: ContainerImages;
   /** Maximum number of processes in a container; -1: no limit. */
   pidsLimit: number;
+  /** Host paths that are refused as sources of mounts while nothing is there, instead of created as directories. */
+  absentMountSourcesToReject: readonly string[];
   /** Limits of the processes of each container. */
   rlimits: readonly Rlimit[];
   clock: Clock;

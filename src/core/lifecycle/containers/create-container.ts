@@ -31,7 +31,7 @@ export async function createContainer(
   wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown; signal: AbortSignal | undefined },
   rollback: Rollback,
 ): Promise<void> {
-  const { clock, pidsLimit, rlimits } = options;
+  const { clock, pidsLimit, rlimits, absentMountSourcesToReject } = options;
   const { id, pod, spec: asked, request, signal } = wanted;
   const { runner, platform } = pod.backend;
   const rootfs = placeOf(pod.backend);
@@ -93,7 +93,7 @@ export async function createContainer(
     user,
     placement: pod.placement,
     targetPidNamespace: pidTarget,
-    mounts: { targets, declared, images },
+    mounts: { targets, declared, images, absentSourcesToReject: absentMountSourcesToReject },
     apparmorProfile: profile,
     host,
     pidsLimit,

@@ -8,10 +8,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import { checkIdmapSupport, mountMappings } from './idmapped-mounts.ts';
 import { checkKernelTarget, isKernelTarget } from './kernel-targets.ts';
 
-type MountFiles = Pick<
-  PlatformFiles,
-  'resolve' | 'makeDirectory' | 'mountOf' | 'idmapProblems' | 'absentMountSourcesToReject'
->;
+type MountFiles = Pick<PlatformFiles, 'resolve' | 'makeDirectory' | 'mountOf' | 'idmapProblems'>;
 
 /** The prepared parts of a container's mounts. */
 export interface PreparedMounts {
@@ -21,6 +18,8 @@ export interface PreparedMounts {
   declared: readonly OciMount[];
   /** Paths of the content of image volumes, by the index of the mount in the request. */
   images: ReadonlyMap<number, string>;
+  /** Host paths that are refused while they do not exist, instead of created as directories. */
+  absentSourcesToReject: readonly string[];
 }
 
 /**
@@ -47,9 +46,10 @@ export async function containerMounts(
       const target = prepared.targets[index] ?? mount.containerPath;
       const mappings = mountMappings(mount, field, pod.userNamespace);
       const image = prepared.images.get(index);
+      const from = { image, absentSourcesToReject: prepared.absentSourcesToReject };
+      const made = await requestedMount(files, mount, field, target, from);
       // The files of an image volume already belong to the ids of the pod's user namespace.
-      if (image !== undefined) return requestedMount(files, mount, field, target, image);
-      return { ...(await requestedMount(files, mount, field, target, undefined)), ...mappings };
+      return image === undefined ? { ...made, ...mappings } : made;
     }),
   );
   await checkIdmapSupport(files, mounts, wanted);
@@ -93,13 +93,13 @@ function systemMounts(privileged: boolean, pod: { hostNetwork: boolean; userName
   ];
 }
 
-/** @param imageSource path of the content of an image volume; undefined for a mount of a host path. */
+/** @param from.image path of the content of an image volume; undefined for a mount of a host path. */
 async function requestedMount(
   files: MountFiles,
   { source, propagation, access, restrictions }: MountSpec,
   field: string,
   target: string,
-  imageSource: string | undefined,
+  { image, absentSourcesToReject }: { image: string | undefined; absentSourcesToReject: readonly string[] },
 ): Promise<OciMount> {
   const mount = (from: string, kept: readonly string[]): OciMount => ({
     destination: target,
@@ -107,12 +107,12 @@ async function requestedMount(
     source: from,
     options: ['rbind', propagation, access, ...new Set([...kept, ...restrictions])],
   });
-  if (imageSource !== undefined) {
+  if (image !== undefined) {
     checkKernelTarget(target, 'image', `${field}.container_path`);
-    return mount(imageSource, []);
+    return mount(image, []);
   }
   // A new directory may not be mounted over /proc.
-  const rejected = isKernelTarget(target) ? 'all' : files.absentMountSourcesToReject;
+  const rejected = isKernelTarget(target) ? 'all' : absentSourcesToReject.map(plain);
   const path = await hostPath(files, 'hostPath' in source ? source.hostPath : '', `${field}.host_path`, rejected);
   const on = await files.mountOf(path);
   checkKernelTarget(target, on.type, `${field}.container_path`);
@@ -148,11 +148,15 @@ async function hostPath(
   try {
     const resolved = await files.resolve(path);
     if (resolved !== undefined) return resolved;
-    if (rejected === 'all' || rejected.includes(posix.join(path, '/').slice(0, -1)))
-      throw new Error('it does not exist');
+    if (rejected === 'all' || rejected.includes(plain(path))) throw new Error('it does not exist');
     await files.makeDirectory(path);
     return (await files.resolve(path)) ?? path;
   } catch (error) {
     throw invalidArgument(field, `${JSON.stringify(path)} is not accessible: ${messageOf(error)}`);
   }
+}
+
+/** An absolute path in one spelling: without `.`, `..`, doubled or final slashes. */
+function plain(path: string): string {
+  return posix.join(path, '/').slice(0, -1);
 }

@@ -35,7 +35,12 @@ const spec = (partial: Partial, pod: { [K in keyof Pod]?: Pod[K] } = {}, pid?: s
     user: { uid: 0, gid: 0, supplementalGroups: [], home: '/' },
     placement: { namespaces: pid === undefined ? {} : { pid }, cgroup: '/pod', monitorCgroup: '/pod.monitor' },
     targetPidNamespace: '/target',
-    mounts: { targets: (partial.mounts ?? []).map(() => '/m'), declared: [], images: new Map() },
+    mounts: {
+      targets: (partial.mounts ?? []).map(() => '/m'),
+      declared: [],
+      images: new Map(),
+      absentSourcesToReject: [],
+    },
     apparmorProfile: undefined,
     host: {
       capabilities: new Set(),

@@ -261,14 +261,17 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   const root = join(folder, 'root');
   await mkdir(root);
   const on: MountFacts = { mountPoint: '/v', type: 'ext4', restrictions: ['noexec'], shared: false, slave: true };
-  const files = Object.assign(new HostFiles(), {
-    absentMountSourcesToReject: [] as readonly string[],
-    mountOf: () => Promise.resolve(on),
-  });
+  const files = Object.assign(new HostFiles(), { mountOf: () => Promise.resolve(on) });
+  const refused = join(folder, 'refused');
   const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
     const spec = asked(partial);
     const targets = await mountTargets(files, root, spec.mounts);
-    return containerMounts(files, spec, pod, { targets, declared: [], images: new Map() });
+    return containerMounts(files, spec, pod, {
+      targets,
+      declared: [],
+      images: new Map(),
+      absentSourcesToReject: [`${refused}/`],
+    });
   };
   const made = await mounts({
     mounts: [{ containerPath: '/etc/hosts', hostPath: join(folder, 'link'), readonly: true, propagation: 1 }],
@@ -288,8 +291,6 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   const mounted = (mount: object) => mounts({ mounts: [{ containerPath: '/m', hostPath: folder, ...mount }] });
   await mounted({ hostPath: join(folder, 'made/here') });
   t.true((await stat(join(folder, 'made/here'))).isDirectory());
-  const refused = join(folder, 'refused');
-  files.absentMountSourcesToReject = new HostFiles([`${refused}/`]).absentMountSourcesToReject;
   for (const mount of [
     { hostPath: `${folder}/./refused` },
     { hostPath: join(folder, 'absent'), containerPath: '/proc' },
