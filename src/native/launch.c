@@ -58,7 +58,7 @@ static bool replace_null(void) {
       if (empty < 0 || fchmod(empty, 0444) < 0) return false;
       if (fcntl(empty, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) return false;
     }
-    // Opened anew for reading: programs look at how their input was opened.
+    // Reopened for reading: programs look at how their input was opened.
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", empty);
     int opened = fd == STDIN_FILENO ? open(path, O_RDONLY | O_CLOEXEC) : -1;
