@@ -124,7 +124,7 @@ export class WritableCopies {
       try {
         if ((await this.#read(id)) === undefined && !(await this.#isForeign(id))) await this.remove(id);
       } catch (error) {
-        this.#logger.error('Cannot recover the root filesystem of a container', {
+        this.#logger.error('Recovering the root filesystem of a container failed', {
           containerId: id,
           error: messageOf(error),
         });

@@ -27,9 +27,10 @@ export async function createPod(
   const reference = (half: SandboxRecord) => store.reference(half);
   const keep = (half: SandboxRecord) => store.records.put(half);
   const { record: made, placement } = await startSandbox(provider, record, { reference, keep, signal }, rollback);
-  const attaching =
-    spec.network === 'pod' ? attachNetwork(network, { record: made, placement }, keep, rollback, signal) : undefined;
-  const attachment = await attaching;
+  const attachment =
+    spec.network === 'pod'
+      ? await attachNetwork(network, { record: made, placement }, keep, rollback, signal)
+      : undefined;
   rollback.add('unmount its files', () => directories.unmountFiles(record.id));
   await directories.writeFiles(record.id, {
     dns: record.spec.dns,

@@ -42,7 +42,7 @@ export class PodStatsService {
     return Promise.all(
       records.map(async (record) => {
         const usage = await this.#pods.usage(record).catch((error: unknown) => {
-          this.#logger.warn('Cannot read the statistics of a pod', {
+          this.#logger.warn('Reading the statistics of a pod failed', {
             podSandboxId: record.id,
             error: messageOf(error),
           });
