@@ -31,12 +31,18 @@ export function faultsAt(points: readonly string[]): Fault[] {
   });
 }
 
-/** `share` of the faults, chosen by the seed, and those at points where one was found once. */
+/** `share` of the faults, at least one, chosen by the seed, and those at points where one was found once. */
 export function sample(faults: readonly Fault[], share: number, seed: number): Fault[] {
   const next = random(seed);
-  return faults.filter((fault) => {
-    const chosen = next() < share;
-    return chosen || (fault.how === 'fail' && fault.errno === 'EIO' && FOUND.some((found) => found.test(fault.point)));
+  const drawn = faults.map(() => next());
+  const lowest = Math.min(...drawn);
+  return faults.filter((fault, index) => {
+    const draw = drawn[index] ?? 1;
+    return (
+      draw < share ||
+      draw === lowest ||
+      (fault.how === 'fail' && fault.errno === 'EIO' && FOUND.some((found) => found.test(fault.point)))
+    );
   });
 }
 
