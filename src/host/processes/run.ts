@@ -1,5 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../native/helper.ts';
 import type { StepResult } from '../native/messages.ts';
+import { isAlive, readProcess, sendSignal } from './process-table.ts';
+
+const SIGKILL = 9;
+const LOOK_MS = 20;
+/** Milliseconds for a killed process to end. */
+const KILLED_MS = 10_000;
 
 export interface RunOptions {
   /** Written to the command's standard input, which is closed afterwards. */
@@ -49,7 +56,8 @@ export class CommandError extends Error {
  * helper starts it, in a process group of its own; as long as it works, the next server waits (see helpers.ts).
  * The promise settles on the command's exit, not when its output is closed, so that a daemon it starts does not block it.
  * @throws CommandError otherwise; the message has the command's name and the end of its output, never its arguments.
- * @throws CriError UNAVAILABLE when there is no native helper, or it died meanwhile.
+ * @throws CriError UNAVAILABLE when there is no native helper, or it died meanwhile: then when the command has ended, so that
+ *   nothing comes of it after the caller has cleaned up.
  */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const {
@@ -60,6 +68,7 @@ export async function run(command: string, args: readonly string[], options: Run
     signal,
     maxOutputBytes: limit = 1_048_576,
   } = options;
+  let pid: number | undefined;
   const step = {
     do: 'spawn' as const,
     argv: [command, ...args],
@@ -73,12 +82,32 @@ export async function run(command: string, args: readonly string[], options: Run
       3: { kind: 'hold' } as const,
     },
     ...(timeoutMs !== undefined && { limitMs: timeoutMs }),
+    started: (started: number) => (pid = started),
   };
-  const [result] = await native.request([step], { signal });
+  const [result] = await native.request([step], { signal }).catch(async (error: unknown) => {
+    if (pid !== undefined) await endOf(pid, timeoutMs, signal);
+    throw error;
+  });
   if (result === undefined) throw new Error('the native helper returned no result');
   const output = { stdout: textOf(result, 1), stderr: textOf(result, 2) };
   if (result.status === 'done' && result.exit?.code === 0) return output;
   throw failure(command, result, output, options);
+}
+
+/** Waits for the end of a command whose helper died; kills it with its process group as the helper would have done. */
+async function endOf(pid: number, limitMs = Infinity, signal?: AbortSignal): Promise<void> {
+  const command = await readProcess(pid);
+  const begin = performance.now();
+  let killedAt = Infinity;
+  while (command !== undefined && (await isAlive(command))) {
+    const now = performance.now();
+    if (killedAt === Infinity && (signal?.aborted === true || now - begin >= limitMs)) {
+      sendSignal(-pid, SIGKILL);
+      killedAt = now;
+    }
+    if (now - killedAt >= KILLED_MS) return;
+    await sleep(LOOK_MS);
+  }
 }
 
 function failure(

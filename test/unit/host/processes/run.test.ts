@@ -1,0 +1,46 @@
+import test from 'ava';
+import '../../../lib/native.ts';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CriError } from '../../../../src/core/model/errors.ts';
+import { native } from '../../../../src/host/native/helper.ts';
+import { run } from '../../../../src/host/processes/run.ts';
+import { eventually } from '../../../lib/eventually.ts';
+
+/** A command that says where it is, goes on when it may, and leaves a mark in the end. */
+const SCRIPT = 'echo $$ >"$0/pid"; : >"$0/begun"; until [ -e "$0/go" ]; do sleep 0.05; done; : >"$0/done"';
+
+test.serial('a command whose helper died has ended when the call fails', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'run-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  let isSettled = false;
+  const call = run('sh', ['-c', SCRIPT, folder]).finally(() => (isSettled = true));
+  call.catch(() => undefined);
+  await eventually('the command', () => Promise.resolve(existsSync(join(folder, 'begun'))));
+  process.kill(native.pid ?? 0, 'SIGKILL');
+  await eventually('another helper', () =>
+    run('true', []).then(
+      () => true,
+      () => false,
+    ),
+  );
+  t.false(isSettled);
+  await writeFile(join(folder, 'go'), '');
+  await t.throwsAsync(call, { instanceOf: CriError, message: /native helper exited/ });
+  t.true(existsSync(join(folder, 'done')));
+});
+
+test.serial('a command whose helper died is killed when its time is over', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'run-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const call = run('sh', ['-c', SCRIPT, folder], { timeoutMs: 1000 });
+  call.catch(() => undefined);
+  await eventually('the command', () => Promise.resolve(existsSync(join(folder, 'begun'))));
+  const pid = Number(await readFile(join(folder, 'pid'), 'utf8'));
+  process.kill(native.pid ?? 0, 'SIGKILL');
+  await t.throwsAsync(call);
+  await eventually('its end', () => Promise.resolve(!existsSync(`/proc/${String(pid)}`)));
+  t.false(existsSync(join(folder, 'done')));
+});
