@@ -1,5 +1,5 @@
 # Reads TAP and prints records for test/run, one a line: "count PASSED FAILED SKIPPED", "skip TITLE", "fail TITLE",
-# and "more TEXT" for the details below a failed test. A program that speaks no TAP but closes with a line
+# and "more TEXT" for the end of the log and the details below a failed test. A program that speaks no TAP but closes with a line
 # "N passed, N failed[, N skipped]" is counted by that line.
 function title(line) {
   sub(/^(not )?ok +[0-9]* *(- )?/, "", line)
@@ -13,9 +13,16 @@ function title(line) {
 /^not ok / {
   if ($0 ~ /# *[Ss][Kk][Ii][Pp]/) { skipped++; print "skip " title($0); next }
   failed++; detail = 30; print "fail " title($0)
+  logged = 0
   next
 }
-/^  ---/ { if (detail) inside = 1; next }
+detail && !inside && /^ *#/ { log_line[logged++] = $0; next }
+/^  ---/ {
+  if (!detail) next
+  inside = 1
+  for (i = logged > 30 ? logged - 30 : 0; i < logged; i++) print "more " log_line[i]
+  next
+}
 /^  \.\.\./ { inside = 0; detail = 0; next }
 inside && detail-- > 1 { print "more " $0; next }
 /^[0-9]+ passed, [0-9]+ failed/ { line[1] = $1; line[2] = $3; line[3] = $5 + 0 }

@@ -332,8 +332,8 @@ export class ConmonRunner implements ContainerRunner {
   /** What every exec needs. @throws CriError FAILED_PRECONDITION when the container does not run. */
   async #execIn(id: string) {
     const { runtime, hierarchies } = await this.#prepare(id);
-    const { status } = await this.inspect(id);
-    if (status !== 'running') throw failedPrecondition(`container ${id} is not running, it is ${status}`);
+    const state = await this.inspect(id);
+    if (state.status !== 'running') throw failedPrecondition(`container ${id} is not running: ${describe(state)}`);
     const { runtimeRoot } = this.#paths;
     const { cgroup, monitorCgroup } = await this.#record(id);
     const monitors = monitorCgroup && `${monitorDirectory(hierarchies, monitorCgroup, id)}/cgroup.procs`;
@@ -374,6 +374,15 @@ export class ConmonRunner implements ContainerRunner {
       hierarchies: await cgroupHierarchies(),
     };
   }
+}
+
+/** What a container that does not run did instead, for an error. */
+function describe(state: RunnerState): string {
+  if (state.status === 'absent') return 'it has been removed';
+  if (state.status !== 'stopped') return `it is ${state.status}`;
+  if (state.exit === undefined) return 'it has ended, and its exit code is lost';
+  const { exitCode, oomKilled } = state.exit;
+  return `it ended with exit code ${String(exitCode)}${oomKilled ? ', out of memory' : ''}`;
 }
 
 /** Tells conmon the sizes of a client's terminal, until the session ends. */
