@@ -5,24 +5,24 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../src/host/processes/run.ts';
 
-/** Debian packages, unpacked into a folder of the run unless their programs are on PATH. */
+/** Debian packages, unpacked into a directory of the run unless their programs are on PATH. */
 export interface Containerd {
-  /** Folders of its programs, for PATH. */
+  /** Directories of its programs, for PATH. */
   path: string;
   program: (name: string) => string;
 }
 
 /** containerd and runc; undefined, with the reason printed, when they cannot be had. */
-export async function findContainerd(folder: string): Promise<Containerd | undefined> {
-  const folders = (process.env['PATH'] ?? '').split(':');
+export async function findContainerd(directory: string): Promise<Containerd | undefined> {
+  const directories = (process.env['PATH'] ?? '').split(':');
   const packages = (process.env['CONTAINERD_DEB'] ?? '').split(':').filter((name) => name !== '');
   for (const package_ of packages) {
-    await run('dpkg-deb', ['--extract', package_, join(folder, 'debian')]);
-    folders.unshift(join(folder, 'debian/usr/bin'), join(folder, 'debian/usr/sbin'));
+    await run('dpkg-deb', ['--extract', package_, join(directory, 'debian')]);
+    directories.unshift(join(directory, 'debian/usr/bin'), join(directory, 'debian/usr/sbin'));
   }
-  for (const bin of folders) {
+  for (const bin of directories) {
     if (await stat(join(bin, 'containerd')).catch(() => undefined)) {
-      return { path: folders.join(':'), program: (name) => join(bin, name) };
+      return { path: directories.join(':'), program: (name) => join(bin, name) };
     }
   }
   console.log(
@@ -32,14 +32,14 @@ export async function findContainerd(folder: string): Promise<Containerd | undef
   return undefined;
 }
 
-/** A containerd of its own, with the CRI when `cni` names a folder of network configurations. */
+/** A containerd of its own, with the CRI when `cni` names a directory of network configurations. */
 export async function startContainerd(
   containerd: Containerd,
-  folder: string,
+  directory: string,
   cni?: string,
 ): Promise<AsyncDisposable & { socket: string; ctr: (...args: string[]) => Promise<unknown> }> {
-  await mkdir(folder, { recursive: true });
-  const socket = join(folder, 'containerd.sock');
+  await mkdir(directory, { recursive: true });
+  const socket = join(directory, 'containerd.sock');
   const cri = `[plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "localhost/pause:test"
 disable_apparmor = true
@@ -49,9 +49,9 @@ bin_dir = "/usr/lib/cni"
 conf_dir = "${cni ?? ''}"
 `;
   const without = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n';
-  await writeFile(join(folder, 'config.toml'), `version = 2\n${cni === undefined ? without : cri}`);
-  const args = ['--config', join(folder, 'config.toml'), '--root', join(folder, 'root')];
-  args.push('--state', join(folder, 'state'), '--address', socket);
+  await writeFile(join(directory, 'config.toml'), `version = 2\n${cni === undefined ? without : cri}`);
+  const args = ['--config', join(directory, 'config.toml'), '--root', join(directory, 'root')];
+  args.push('--state', join(directory, 'state'), '--address', socket);
   const env = { ...process.env, PATH: containerd.path };
   const daemon: ChildProcess = spawn(containerd.program('containerd'), args, { stdio: 'ignore', env });
   const ctr = (...words: string[]) => run(containerd.program('ctr'), ['--address', socket, ...words]);

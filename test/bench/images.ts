@@ -3,7 +3,7 @@
 //   test/sandbox node_modules/.bin/node test/bench/images.ts [ROUNDS]
 //
 // Prints the median seconds of each and their ratios to ours. containerd is taken from PATH, or unpacked from Debian's
-// package into a folder of the run; it never runs as a service. What is missing is left out, and said.
+// package into a directory of the run; it never runs as a service. What is missing is left out, and said.
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,10 +26,10 @@ const PORT = 5900;
 
 interface Contender {
   name: string;
-  pull(image: string, folder: string): Promise<void>;
+  pull(image: string, directory: string): Promise<void>;
   /** Run before each pull, outside of the measured time. */
-  prepare?(folder: string): Promise<void>;
-  cleanUp?(folder: string): Promise<void>;
+  prepare?(directory: string): Promise<void>;
+  cleanUp?(directory: string): Promise<void>;
 }
 
 /** Longest holds of this process's event loop while we pulled, in milliseconds. */
@@ -37,13 +37,13 @@ const stalls: number[] = [];
 
 const ours: Contender = {
   name: 'proxmox-lxcri',
-  async pull(image, folder) {
-    const store = await newStore(join(folder, 'overlay'));
+  async pull(image, directory) {
+    const store = await newStore(join(directory, 'overlay'));
     const registry = new RegistryClient({ logger: silent });
-    const archives = new ArchiveReader({ temporary: join(folder, 'import') });
+    const archives = new ArchiveReader({ temporary: join(directory, 'import') });
     const images = new ImageService({
-      records: recordsBelow(folder),
-      files: imageFilesBelow(folder),
+      records: recordsBelow(directory),
+      files: imageFilesBelow(directory),
       sources: [registry, archives],
       store,
       mounts: mountsOf(store),
@@ -62,8 +62,8 @@ const ours: Contender = {
 
 const skopeoAndTar: Contender = {
   name: 'skopeo copy + tar -x',
-  async pull(image, folder) {
-    const layout = join(folder, 'layout');
+  async pull(image, directory) {
+    const layout = join(directory, 'layout');
     const copy = [
       '--insecure-policy',
       'copy',
@@ -72,21 +72,21 @@ const skopeoAndTar: Contender = {
       `docker://${image}`,
       `dir:${layout}`,
     ];
-    await run('skopeo', copy, { env: { PATH: process.env['PATH'], HOME: folder } });
+    await run('skopeo', copy, { env: { PATH: process.env['PATH'], HOME: directory } });
     const manifest = JSON.parse(await readFile(join(layout, 'manifest.json'), 'utf8')) as {
       layers: { digest: string }[];
     };
-    await mkdir(join(folder, 'root'));
+    await mkdir(join(directory, 'root'));
     for (const { digest } of manifest.layers) {
       await run('tar', [
         '-C',
-        join(folder, 'root'),
+        join(directory, 'root'),
         '--numeric-owner',
         '-xzf',
         join(layout, digest.replace('sha256:', '')),
       ]);
     }
-    await run('sync', ['--file-system', folder]);
+    await run('sync', ['--file-system', directory]);
   },
 };
 
@@ -94,32 +94,32 @@ function containerdPull(containerd: Containerd): Contender {
   let daemon: Awaited<ReturnType<typeof startContainerd>> | undefined;
   return {
     name: 'containerd (ctr pull)',
-    async prepare(folder) {
-      daemon = await startContainerd(containerd, folder);
+    async prepare(directory) {
+      daemon = await startContainerd(containerd, directory);
     },
-    async pull(image, folder) {
+    async pull(image, directory) {
       await daemon?.ctr('images', 'pull', '--plain-http', image);
-      await run('sync', ['--file-system', folder]);
+      await run('sync', ['--file-system', directory]);
     },
     cleanUp: async () => daemon?.[Symbol.asyncDispose](),
   };
 }
 
 /** A layout of layers with large and small files, half of whose bytes can be compressed. */
-async function buildLayout(folder: string): Promise<string> {
-  const layout = join(folder, 'layout');
+async function buildLayout(directory: string): Promise<string> {
+  const layout = join(directory, 'layout');
   await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
   const layers: object[] = [];
   const diffIds: string[] = [];
   for (let number = 0; number < LAYERS; number++) {
-    const tree = join(folder, 'tree');
+    const tree = join(directory, 'tree');
     await mkdir(join(tree, `layer${number}`), { recursive: true });
     for (let file = 0; file < 1024; file++) {
       const size = file % 64 === 0 ? LAYER_BYTES / 32 : LAYER_BYTES / 2048;
       const content = Buffer.concat([randomBytes(size / 2), Buffer.alloc(size / 2, `text of file ${file} `)]);
       await writeFile(join(tree, `layer${number}`, `file${file}`), content);
     }
-    const tar = join(folder, 'layer.tar');
+    const tar = join(directory, 'layer.tar');
     await run('tar', ['-C', tree, '-cf', tar, '.']);
     diffIds.push(await fileDigest(tar));
     await run('gzip', ['-1', '--force', tar]);
@@ -127,7 +127,7 @@ async function buildLayout(folder: string): Promise<string> {
     await rm(tree, { recursive: true });
   }
   const json = async (value: object, mediaType: string) => {
-    const path = join(folder, 'document.json');
+    const path = join(directory, 'document.json');
     await writeFile(path, JSON.stringify(value));
     return addBlob(layout, path, mediaType);
   };
@@ -157,10 +157,10 @@ async function fileDigest(path: string): Promise<string> {
 }
 
 const rounds = Number(process.argv[2] ?? 3);
-const folder = await mkdtemp('/tmp/bench-images-');
+const directory = await mkdtemp('/tmp/bench-images-');
 try {
-  const layout = await buildLayout(folder);
-  await using registry = await startRegistry(PORT, join(folder, 'registry'));
+  const layout = await buildLayout(directory);
+  await using registry = await startRegistry(PORT, join(directory, 'registry'));
   const image = `${registry.address}/bench/image:v1`;
   const push = [
     '--insecure-policy',
@@ -170,13 +170,13 @@ try {
     `oci:${layout}`,
     `docker://${image}`,
   ];
-  await run('skopeo', push, { env: { PATH: process.env['PATH'], HOME: folder } });
-  const containerd = await findContainerd(folder);
+  await run('skopeo', push, { env: { PATH: process.env['PATH'], HOME: directory } });
+  const containerd = await findContainerd(directory);
   const contenders = [ours, skopeoAndTar, ...(containerd === undefined ? [] : [containerdPull(containerd)])];
   const seconds = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const contender of contenders) {
-      const own = await mkdtemp(join(folder, 'run-'));
+      const own = await mkdtemp(join(directory, 'run-'));
       await contender.prepare?.(own);
       await run('sync', []);
       const start = performance.now();
@@ -199,5 +199,5 @@ try {
   }
   console.log(`longest hold of our event loop: ${Math.max(...stalls).toFixed(1)} ms`);
 } finally {
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 }

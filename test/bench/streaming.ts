@@ -112,20 +112,20 @@ async function counted(source: NodeJS.ReadableStream): Promise<number> {
 
 const steps: (() => unknown)[] = [];
 const teardown = (step: () => unknown) => void steps.push(step);
-const folder = await mkdtemp('/tmp/bench-streaming-');
-teardown(() => rm(folder, { recursive: true, force: true }));
+const directory = await mkdtemp('/tmp/bench-streaming-');
+teardown(() => rm(directory, { recursive: true, force: true }));
 try {
-  const data = join(folder, 'data');
+  const data = join(directory, 'data');
   await run('dd', ['if=/dev/urandom', `of=${data}`, 'bs=1M', `count=${String(mebibytes)}`, 'status=none']);
   const server = await ServerFixture.make({ teardown, log: console.log, passed: true } as never);
   const contenders = [await Contender.make(teardown, 'proxmox-lxcri', server.socket, data, '')];
-  const found = await findContainerd(folder);
+  const found = await findContainerd(directory);
   if (found !== undefined) {
-    const pause = join(folder, 'pause.tar');
+    const pause = join(directory, 'pause.tar');
     await run('deploy/lib/pack-busybox', ['/bin/busybox', pause, 'localhost/pause:test', 'sleep', '1000000']);
-    const daemon = await startContainerd(found, join(folder, 'containerd'), join(server.folder, 'cni'));
+    const daemon = await startContainerd(found, join(directory, 'containerd'), join(server.directory, 'cni'));
     teardown(() => daemon[Symbol.asyncDispose]());
-    for (const archive of [pause, join(server.folder, 'tiny.tar')]) {
+    for (const archive of [pause, join(server.directory, 'tiny.tar')]) {
       await daemon.ctr('--namespace', 'k8s.io', 'images', 'import', archive);
     }
     contenders.push(await Contender.make(teardown, 'containerd', daemon.socket, data, `${server.cgroup}/containerd`));

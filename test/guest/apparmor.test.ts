@@ -31,7 +31,7 @@ async function confinement(server: ServerFixture, id: string): Promise<string[]>
 for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: containers and what is run in them are confined as asked`, async (t) => {
     const server = await ServerFixture.make(t);
-    const profile = join(server.folder, 'profile');
+    const profile = join(server.directory, 'profile');
     await writeFile(
       profile,
       `include <tunables/global>\nprofile ${DENY_WRITE} flags=(attach_disconnected) {\n  include <abstractions/base>\n  file,\n  deny /** w,\n}\n`,

@@ -40,7 +40,7 @@ let nextVmid = 9000;
  */
 export class ProxmoxGuest {
   readonly vmid: number;
-  readonly folder: string;
+  readonly directory: string;
   readonly exits: ContainerExit[] = [];
   /** The guest's cgroup: what Proxmox's limits are on, and containers are below. */
   readonly cgroup: string;
@@ -48,9 +48,9 @@ export class ProxmoxGuest {
   readonly #options: GuestOptions;
   #starter: ChildProcess | undefined;
 
-  private constructor(vmid: number, folder: string, options: GuestOptions) {
+  private constructor(vmid: number, directory: string, options: GuestOptions) {
     this.vmid = vmid;
-    this.folder = folder;
+    this.directory = directory;
     this.#options = options;
     this.cgroup = `${options.cgroupParent ?? '/lxc'}/${String(vmid)}`;
     const logger: Logger = {
@@ -60,16 +60,16 @@ export class ProxmoxGuest {
       error: () => undefined,
       with: () => logger,
     };
-    const settings = { stateDir: join(folder, 'state'), ociRuntime: 'crun', conmon: 'conmon', execDrainMs: 300 };
+    const settings = { stateDir: join(directory, 'state'), ociRuntime: 'crun', conmon: 'conmon', execDrainMs: 300 };
     this.runner = new ConmonRunner({ ...settings, logger, clock: systemClock });
     this.runner.onExit((exit) => this.exits.push(exit));
   }
 
   static async make(t: ExecutionContext, options: GuestOptions = {}): Promise<ProxmoxGuest> {
-    const folder = await mkdtemp('/tmp/pve-');
-    const guest = new ProxmoxGuest(nextVmid++, folder, options);
+    const directory = await mkdtemp('/tmp/pve-');
+    const guest = new ProxmoxGuest(nextVmid++, directory, options);
     t.teardown(() => guest.#remove());
-    await chmod(folder, 0o755);
+    await chmod(directory, 0o755);
     await guest.#makeRootfs();
     const hook = `${findNative()} hook`;
     const include: [string, string][] = [
@@ -87,20 +87,20 @@ export class ProxmoxGuest {
       include.push(['lxc.cgroup.dir.monitor', `${guest.cgroup.slice(1)}.monitor`]);
     }
     const lines = [...include, ...(options.include ?? [])].map(([key, value]) => `${key} = ${value}\n`);
-    await writeFile(join(folder, 'include.conf'), lines.join(''));
+    await writeFile(join(directory, 'include.conf'), lines.join(''));
     const { vmid, name } = guest;
     const config = { vmid, ...options, entrypoint: '/catatonit -P' };
-    const lxc = [['lxc.include', join(folder, 'include.conf')]] as const;
-    await writeFile(join(folder, name, 'config'), proxmoxConfig({ ...config, lxc }, folder));
+    const lxc = [['lxc.include', join(directory, 'include.conf')]] as const;
+    await writeFile(join(directory, name, 'config'), proxmoxConfig({ ...config, lxc }, directory));
     const seccomp = await readFile('/usr/share/lxc/config/common.seccomp', 'utf8');
-    await writeFile(join(folder, name, 'rules.seccomp'), `${seccomp}keyctl errno 38\n`);
+    await writeFile(join(directory, name, 'rules.seccomp'), `${seccomp}keyctl errno 38\n`);
     if (options.unprivileged) await guest.#ownIds(t);
     return guest;
   }
 
   /** Proxmox gives root these ids on every node; who uses newuidmap(1) needs it. */
   async #ownIds(t: ExecutionContext): Promise<void> {
-    const ids = join(this.folder, 'subid');
+    const ids = join(this.directory, 'subid');
     await writeFile(ids, 'root:100000:65536\n');
     for (const file of ['/etc/subuid', '/etc/subgid']) {
       await run('mount', ['--bind', ids, file]);
@@ -114,11 +114,11 @@ export class ProxmoxGuest {
 
   /** The file whose presence allows one start. */
   get permit(): string {
-    return join(this.folder, 'permit');
+    return join(this.directory, 'permit');
   }
 
   async #makeRootfs(): Promise<void> {
-    const rootfs = join(this.folder, this.name, 'rootfs');
+    const rootfs = join(this.directory, this.name, 'rootfs');
     for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp']) await mkdir(join(rootfs, name), { recursive: true });
     await chmod(join(rootfs, 'tmp'), 0o1777);
     await copyFile('/bin/busybox', join(rootfs, 'bin/busybox'));
@@ -136,9 +136,9 @@ export class ProxmoxGuest {
   /** Starts the guest as its unit does. @throws Error with what lxc-start said when it ends instead. */
   async start(): Promise<void> {
     // What hooks say is in the log at this level alone.
-    const log = join(this.folder, 'lxc.log');
+    const log = join(this.directory, 'lxc.log');
     await rm(log, { force: true });
-    const args = ['-P', this.folder, '-n', this.name, '-F', '-o', log, '-l', 'DEBUG'];
+    const args = ['-P', this.directory, '-n', this.name, '-F', '-o', log, '-l', 'DEBUG'];
     const child = spawn('lxc-start', args, { stdio: 'ignore', detached: true, cwd: '/' });
     this.#starter = child;
     let ended: number | null | undefined;
@@ -160,7 +160,7 @@ export class ProxmoxGuest {
 
   /** What `lxc-<command> -n <vmid>` prints; an error is an answer, too. */
   async lxc(command: string, ...args: string[]): Promise<string> {
-    const all = ['-P', this.folder, '-n', this.name, ...args];
+    const all = ['-P', this.directory, '-n', this.name, ...args];
     const { stdout, stderr } = await run(`lxc-${command}`, all).catch((error: unknown) => {
       return error as { stdout: string; stderr: string };
     });
@@ -174,7 +174,7 @@ export class ProxmoxGuest {
     request.writeInt32LE(19); // LXC_CMD_GET_LIMITING_CGROUP
     request.writeInt32LE(controller.length, 4);
     return new Promise((resolve, reject) => {
-      const socket = connect({ path: `\0${this.folder}/${this.name}/command` });
+      const socket = connect({ path: `\0${this.directory}/${this.name}/command` });
       const answer: Buffer[] = [];
       socket.once('connect', () => socket.write(Buffer.concat([request, controller])));
       socket.once('error', reject);
@@ -232,7 +232,7 @@ export class ProxmoxGuest {
     const { network = '', ipc = '', uts = '' } = placement.namespaces;
     const spec: OciSpec = {
       ociVersion: '1.0.2',
-      root: { path: join(this.folder, this.name, 'rootfs'), readonly: true },
+      root: { path: join(this.directory, this.name, 'rootfs'), readonly: true },
       process: this.process(script),
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -252,7 +252,7 @@ export class ProxmoxGuest {
       },
     };
     await change?.(spec);
-    const logPath = join(this.folder, `${id}.log`);
+    const logPath = join(this.directory, `${id}.log`);
     await this.runner.create({ id, spec, placement, logPath, stdin: false, stdinOnce: false });
     await this.runner.start(id);
     return id;
@@ -264,7 +264,7 @@ export class ProxmoxGuest {
 
   /** What a container wrote to a stream so far. */
   async output(id: string, stream = 'stdout'): Promise<string> {
-    return outputOf(parseLog(await readFile(join(this.folder, `${id}.log`))), stream).toString('utf8');
+    return outputOf(parseLog(await readFile(join(this.directory, `${id}.log`))), stream).toString('utf8');
   }
 
   exit(id: string): Promise<ContainerExit> {
@@ -290,6 +290,6 @@ export class ProxmoxGuest {
         (path) => CGROUPS + path,
       ),
     );
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 }

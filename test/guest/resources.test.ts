@@ -153,13 +153,13 @@ onBothHandlers(
   "the kubelet's cgroup holds the pod, and its limit kills and is told as OOMKilled",
   async (t, server, handler) => {
     const parent = `${server.cgroup}/kubepods/burstable/pod1`;
-    const folder = `/sys/fs/cgroup${parent}`;
-    await mkdir(folder, { recursive: true });
+    const directory = `/sys/fs/cgroup${parent}`;
+    await mkdir(directory, { recursive: true });
     for (const at of [server.cgroup, dirname(dirname(parent)), dirname(parent)]) {
       await writeFile(`/sys/fs/cgroup${at}/cgroup.subtree_control`, '+cpuset +cpu +io +memory +pids');
     }
-    await writeFile(`${folder}/memory.max`, String(48 * MIB));
-    await writeFile(`${folder}/memory.swap.max`, '0');
+    await writeFile(`${directory}/memory.max`, String(48 * MIB));
+    await writeFile(`${directory}/memory.swap.max`, '0');
     const pod = await server.pod(`parent-${handler}`, { linux: { cgroupParent: parent } }, handler);
     // Again and again: while the kernel clears a dead process away it looks for the next one.
     for (let turn = 0; turn < 5; turn++) {
@@ -167,12 +167,16 @@ onBothHandlers(
       t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
     }
     const id = await server.sh(pod, 'in', FOREVER);
-    const within = await readdir(`${folder}/${pod}`);
+    const within = await readdir(`${directory}/${pod}`);
     t.true(within.includes(id), within.join(' '));
-    t.regex(await readFile(`${folder}/cgroup.procs`, 'utf8'), /^$/, 'nothing runs in the cgroup of the kubelet itself');
-    t.is((await readFile(`${folder}/memory.max`, 'utf8')).trim(), String(48 * MIB));
+    t.regex(
+      await readFile(`${directory}/cgroup.procs`, 'utf8'),
+      /^$/,
+      'nothing runs in the cgroup of the kubelet itself',
+    );
+    t.is((await readFile(`${directory}/memory.max`, 'utf8')).trim(), String(48 * MIB));
     await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
-    const left = await readdir(folder, { withFileTypes: true });
+    const left = await readdir(directory, { withFileTypes: true });
     t.deepEqual(
       left.filter((entry) => entry.isDirectory()),
       [],
@@ -192,8 +196,8 @@ onBothHandlers(
       const id = await server.sh(pod, name, `${score}; ${FOREVER}`, limits({ oomScoreAdj }));
       t.is((await server.exec(id, 'sh', '-c', score)).stdout.toString(), `${String(oomScoreAdj)}\n`, 'of an exec');
       await server.said(`spared-${handler}`, name, String(oomScoreAdj));
-      const folder = `/sys/fs/cgroup${server.cgroup}`;
-      const groups = await readdir(folder, { recursive: true, withFileTypes: true });
+      const directory = `/sys/fs/cgroup${server.cgroup}`;
+      const groups = await readdir(directory, { recursive: true, withFileTypes: true });
       const files = groups.filter((file) => file.name === 'cgroup.procs').map((file) => file.parentPath);
       const others = files.filter((group) => !group.includes(`/${id}`));
       const pids = (await Promise.all(others.map((group) => readFile(`${group}/cgroup.procs`, 'utf8')))).join('');

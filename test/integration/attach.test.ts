@@ -122,7 +122,7 @@ for (const handler of ['lxc', 'crun']) {
     const looker = await ChannelClient.open(await attachUrl(server, id, { stdin: false }));
     await looker.until(1, /\d\n/);
     // conmon finds output to pass on and the end of the input at the same time.
-    const monitor = Number(await readFile(join(server.folder, 'state/runner/containers', id, 'conmon.pid'), 'utf8'));
+    const monitor = Number(await readFile(join(server.directory, 'state/runner/containers', id, 'conmon.pid'), 'utf8'));
     process.kill(monitor, 'SIGSTOP');
     const over = await server.streamingSessions('ended');
     client.ws.terminate();
@@ -166,7 +166,7 @@ for (const handler of ['lxc', 'crun']) {
         await converse(shell, 'stty size', new RegExp(`${String(height)} ${String(width)}\r\n`));
         // Of sizes in a row, as a window that is pulled at sends them, the last one holds.
         for (let columns = 50; columns < 100; columns++) shell.send(4, `{"Width":${String(columns)},"Height":11}`);
-        const log = join(server.folder, 'logs/tty/tty.log');
+        const log = join(server.directory, 'logs/tty/tty.log');
         await rename(log, `${log}.${String(width)}`);
         await server.client.call(RuntimeServiceService.reopenContainerLog, { containerId: id });
         await converse(shell, 'stty size', /11 99\r\n/);

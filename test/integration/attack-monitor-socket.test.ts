@@ -17,7 +17,7 @@ for (const [handler, make] of Object.entries({ lxc, crun })) {
     t.deepEqual(await fixture.placement(victim), before, 'the pod lives');
     t.deepEqual(fixture.exits, []);
     const sockets = await readFile('/proc/net/unix', 'utf8');
-    t.false(sockets.includes(`${fixture.folder}/state`), "liblxc's socket is not in the node's network namespace");
+    t.false(sockets.includes(`${fixture.directory}/state`), "liblxc's socket is not in the node's network namespace");
   });
 }
 

@@ -6,21 +6,21 @@ import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { writeScript } from '../lib/script.ts';
 
-/** A server that finds devices in two folders of the test. */
+/** A server that finds devices in two directories of the test. */
 async function make(t: ExecutionContext) {
   const server = await ServerFixture.make(t);
-  const { folder } = server;
-  for (const name of ['conf.d', 'cdi', 'cdi-high', 'driver']) await mkdir(join(folder, name));
+  const { directory } = server;
+  for (const name of ['conf.d', 'cdi', 'cdi-high', 'driver']) await mkdir(join(directory, name));
   await writeFile(
-    join(folder, 'conf.d/cdi.toml'),
-    `[runtime]\ncdi_spec_dirs = ["${folder}/cdi", "${folder}/cdi-high"]\n`,
+    join(directory, 'conf.d/cdi.toml'),
+    `[runtime]\ncdi_spec_dirs = ["${directory}/cdi", "${directory}/cdi-high"]\n`,
   );
   await server.end('SIGTERM');
   await server.start();
-  await writeFile(join(folder, 'driver/library'), 'a library of the driver\n');
-  const hook = join(folder, 'driver/hook');
-  await writeScript(hook, `cat >"${folder}/driver/$1.state"\necho "$VALUE" >"${folder}/driver/$1.value"`);
-  return { server, folder, hook };
+  await writeFile(join(directory, 'driver/library'), 'a library of the driver\n');
+  const hook = join(directory, 'driver/hook');
+  await writeScript(hook, `cat >"${directory}/driver/$1.state"\necho "$VALUE" >"${directory}/driver/$1.value"`);
+  return { server, directory, hook };
 }
 
 const write = (path: string, devices: object[], more: object = {}) =>
@@ -28,7 +28,7 @@ const write = (path: string, devices: object[], more: object = {}) =>
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`a container has what the specification of its devices says, on ${handler}`, async (t) => {
-    const { server, folder, hook } = await make(t);
+    const { server, directory, hook } = await make(t);
     const hooks = ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'].map((hookName) => {
       return { hookName, path: hook, args: ['hook', hookName], env: [`VALUE=${hookName}`], timeout: 300 };
     });
@@ -41,17 +41,17 @@ for (const handler of ['lxc', 'crun']) {
           { path: '/dev/card-ro', type: 'c', major: 1, minor: 3, fileMode: 0o444, permissions: 'r', uid: 5, gid: 6 },
         ],
         mounts: [
-          { hostPath: join(folder, 'driver'), containerPath: '/usr/lib/card', options: ['ro', 'nosuid', 'bind'] },
+          { hostPath: join(directory, 'driver'), containerPath: '/usr/lib/card', options: ['ro', 'nosuid', 'bind'] },
         ],
         hooks: [...hooks, { hookName: 'startContainer', path: '/bin/touch', args: ['touch', '/dev/shm/hooked'] }],
       },
     };
-    await write(join(folder, 'cdi/card.json'), [card], {
+    await write(join(directory, 'cdi/card.json'), [card], {
       cdiVersion: '0.7.0',
       containerEdits: { env: ['DRIVER=y', 'PATH_OF=image'], additionalGids: [4711] },
     });
     await writeFile(
-      join(folder, 'cdi/other.yaml'),
+      join(directory, 'cdi/other.yaml'),
       'cdiVersion: "0.3.0"\nkind: other.io/x\ndevices:\n- name: a\n  containerEdits:\n    env: [OTHER=from-yaml]\n',
     );
     const pod = await server.pod('cdi', {}, handler);
@@ -75,18 +75,18 @@ for (const handler of ['lxc', 'crun']) {
     t.is(await sh('ls /dev/shm/hooked'), '/dev/shm/hooked\n0');
     t.true((await server.status(container)).user?.linux?.supplementalGroups.includes(4711n));
     for (const name of ['prestart', 'createRuntime', 'createContainer', 'poststart']) {
-      t.is(await readFile(join(folder, `driver/${name}.value`), 'utf8').catch(String), `${name}\n`, name);
-      const state = JSON.parse(await readFile(join(folder, `driver/${name}.state`), 'utf8')) as { id: string };
+      t.is(await readFile(join(directory, `driver/${name}.value`), 'utf8').catch(String), `${name}\n`, name);
+      const state = JSON.parse(await readFile(join(directory, `driver/${name}.state`), 'utf8')) as { id: string };
       t.is(state.id, container, name);
     }
-    t.false((await readdir(join(folder, 'driver'))).includes('poststop.value'));
+    t.false((await readdir(join(directory, 'driver'))).includes('poststop.value'));
     await server.client.call(RuntimeServiceService.removeContainer, { containerId: container });
-    t.is(await readFile(join(folder, 'driver/poststop.value'), 'utf8'), 'poststop\n');
+    t.is(await readFile(join(directory, 'driver/poststop.value'), 'utf8'), 'poststop\n');
   });
 
   test.serial(`only what the edit permits can be done with a device, on ${handler}`, async (t) => {
-    const { server, folder } = await make(t);
-    await write(join(folder, 'cdi/a.json'), [
+    const { server, directory } = await make(t);
+    await write(join(directory, 'cdi/a.json'), [
       {
         name: 'full',
         containerEdits: { deviceNodes: [{ path: '/dev/full2', hostPath: '/dev/kmsg', permissions: 'r' }] },
@@ -101,28 +101,28 @@ for (const handler of ['lxc', 'crun']) {
 }
 
 test.serial('a device that cannot be given leaves nothing behind, and files are read anew', async (t) => {
-  const { server, folder } = await make(t);
+  const { server, directory } = await make(t);
   const pod = await server.pod('none');
   const create = (name: string) => server.sh(pod, 'c', 'echo $FROM', { CDIDevices: [{ name }] });
   await t.throwsAsync(create('nonsense'), { message: /config\.CDI_devices\[0\]\.name.*vendor\.com\/class=device/ });
   await t.throwsAsync(create('vendor.com/card=0'), { message: /CDI device not found: vendor\.com\/card=0; searched/ });
   const card = (FROM: string, more: object = {}) => ({ name: '0', containerEdits: { env: [`FROM=${FROM}`], ...more } });
-  await write(join(folder, 'cdi/a.json'), [card('low', { intelRdt: { closID: 'x' } })]);
+  await write(join(directory, 'cdi/a.json'), [card('low', { intelRdt: { closID: 'x' } })]);
   await t.throwsAsync(create('vendor.com/card=0'), {
     message: /CDI device vendor\.com\/card=0: intelRdt is not implemented/,
   });
-  await write(join(folder, 'cdi/a.json'), [
+  await write(join(directory, 'cdi/a.json'), [
     card('low', { hooks: [{ hookName: 'createRuntime', path: '/bin/false' }] }),
   ]);
   await t.throwsAsync(create('vendor.com/card=0'), { message: /hook/ });
   t.deepEqual((await server.containers()).containers, []);
-  t.deepEqual(await readdir(join(folder, 'root/containers')), []);
-  await write(join(folder, 'cdi-high/b.json'), [card('high')]);
+  t.deepEqual(await readdir(join(directory, 'root/containers')), []);
+  await write(join(directory, 'cdi-high/b.json'), [card('high')]);
   const container = await create('vendor.com/card=0');
   await server.exit(container);
   t.is(await server.output('none', 'c'), 'high\n');
   await server.client.call(RuntimeServiceService.removeContainer, { containerId: container });
-  await rm(join(folder, 'cdi-high/b.json'));
-  await rm(join(folder, 'cdi/a.json'));
+  await rm(join(directory, 'cdi-high/b.json'));
+  await rm(join(directory, 'cdi/a.json'));
   await t.throwsAsync(create('vendor.com/card=0'), { message: /CDI device not found/ });
 });

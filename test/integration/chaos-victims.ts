@@ -73,7 +73,7 @@ async function record(
   id: string,
 ): Promise<{ sandboxId?: string; spec?: { metadata?: { name?: string } } } | undefined> {
   try {
-    const text = await readFile(join(server.folder, 'root', kind, `${id}.json`), 'utf8');
+    const text = await readFile(join(server.directory, 'root', kind, `${id}.json`), 'utf8');
     return (JSON.parse(text) as { record: object }).record;
   } catch {
     return undefined;

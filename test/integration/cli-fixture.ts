@@ -89,7 +89,7 @@ export function sharedServer(
   test.before(async (t) => {
     const owner = { teardown: (step: () => unknown) => undo.push(step), log: t.log, passed: true };
     const server = await ServerFixture.make(owner);
-    const temporary = join(server.folder, 'logs');
+    const temporary = join(server.directory, 'logs');
     await mkdir(temporary);
     shared.server = server;
     shared.cli = new Cli(server, temporary);

@@ -20,7 +20,7 @@ const ECHO = 'while read -r line; do echo "got $line"; done; echo over; exit 3';
 /** The command line on a terminal, between two looks at the terminal's settings. */
 async function onTerminal(t: ExecutionContext, command: string, ...args: string[]): Promise<Terminal> {
   const { cli, server } = shared;
-  const file = join(server.folder, 'on-terminal.sh');
+  const file = join(server.directory, 'on-terminal.sh');
   const words = [process.execPath, ...cli.words(command, ...args)];
   await writeFile(file, `stty -g\n${words.map((word) => `'${word}'`).join(' ')}\ncode=$?\nstty -g\nexit $code\n`);
   return Terminal.open(t, ['sh', file], SIZE, cli.env);

@@ -64,7 +64,7 @@ test.serial('port-forward carries connections until it is interrupted', async (t
 
 test.serial('cp copies files and directories both ways', async (t) => {
   const { cli, server } = shared;
-  const here = join(server.folder, 'copies');
+  const here = join(server.directory, 'copies');
   await mkdir(join(here, 'tree/deep'), { recursive: true });
   await writeFile(join(here, 'one'), 'one\n', { mode: 0o640 });
   await writeFile(join(here, 'tree/deep/two'), 'two\n');
@@ -101,7 +101,7 @@ test.serial('cp copies files and directories both ways', async (t) => {
 
 test.serial('What cp brings out of a container cannot act on the node', async (t) => {
   const { cli, server } = shared;
-  const target = join(server.folder, 'brought');
+  const target = join(server.directory, 'brought');
   await inside(
     'mkdir /tmp/evil; cd /tmp/evil; cp /bin/busybox suid; chown 1000 suid; chmod 6755 suid; mknod null c 1 3; mkfifo pipe; ln -s /etc out; true',
   );
@@ -115,7 +115,7 @@ test.serial('What cp brings out of a container cannot act on the node', async (t
     'mkdir -p a/x; ln -s /tmp/lied a/x/l; tar -cf /one a; rm a/x/l; mkdir a/x/l; echo b >a/x/l/f; tar -cf /two a/x/l/f';
   const fake = `cd /; ${lie}; printf '#!/bin/sh\\ncat /one /two\\n' >/tmp/tar; chmod 755 /tmp/tar; cp /tmp/tar /bin/tar`;
   await inside(`rm -f /tmp/tar; ${fake}`);
-  await cli.run('cp', 'web:/a', join(server.folder, 'lied'));
+  await cli.run('cp', 'web:/a', join(server.directory, 'lied'));
   await t.throwsAsync(lstat('/tmp/lied/f'), { code: 'ENOENT' });
 });
 

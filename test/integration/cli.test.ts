@@ -108,7 +108,7 @@ test.serial('A container that cannot run is told, and nothing is left', async (t
 
 test.serial('A detached container is listed, read, entered, inspected, stopped and removed', async (t) => {
   const { cli, server } = shared;
-  const mount = `${server.folder}/config.toml:/etc/there:ro`;
+  const mount = `${server.directory}/config.toml:/etc/there:ro`;
   const script = 'echo one; echo two >&2; trap "exit 0" TERM; while :; do sleep 0.1; done';
   const { stdout } = await cli.run('run', '-d', '--name', 'web', '-v', mount, IMAGE, '--', 'sh', '-c', script);
   const id = stdout.trim();
@@ -117,7 +117,7 @@ test.serial('A detached container is listed, read, entered, inspected, stopped a
   t.regex((await cli.run('pods')).stdout, /Ready +web +default/);
   t.like(await cli.run('exec', 'web', '--', 'sh', '-c', 'cat /etc/there | head -n 2; echo e >&2; exit 3'), {
     code: 3,
-    stdout: `\nroot = "${server.folder}/root"\n`,
+    stdout: `\nroot = "${server.directory}/root"\n`,
     stderr: 'e\n',
   });
   await eventually('both lines', async () => {
@@ -148,7 +148,7 @@ test.serial('A detached container is listed, read, entered, inspected, stopped a
 
 test.serial('Images are imported, listed, inspected and removed', async (t) => {
   const { cli, server } = shared;
-  const archive = join(server.folder, 'tiny.tar');
+  const archive = join(server.directory, 'tiny.tar');
   const imported = await cli.run('import', archive, '--name', 'localhost/other:1', '-o', 'json');
   t.like(imported, { code: 0, stderr: '' });
   const { imageIds } = JSON.parse(imported.stdout) as { imageIds: string[]; names: string[] };

@@ -19,34 +19,34 @@ interface RecordedCall {
 
 /** A bridge network by Debian's plugins, and network namespaces; all of it goes with the test. */
 class CniFixture {
-  readonly folder: string;
+  readonly directory: string;
   readonly bridge: string;
   readonly subnet: string;
   readonly network: CniNetwork;
   readonly warnings: string[] = [];
 
-  private constructor(folder: string) {
+  private constructor(directory: string) {
     subnets += 1;
-    this.folder = folder;
+    this.directory = directory;
     this.bridge = `cnitest${String(subnets)}`;
     this.subnet = `10.77.${String(subnets)}`;
     const note = (message: string) => void this.warnings.push(message);
     const logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
-    const pluginDirs = [join(folder, 'bin'), resolve('test/fixtures/cni'), '/usr/lib/cni'];
-    const configDir = join(folder, 'net.d');
+    const pluginDirs = [join(directory, 'bin'), resolve('test/fixtures/cni'), '/usr/lib/cni'];
+    const configDir = join(directory, 'net.d');
     this.network = new CniNetwork({ configDir, maxNetworks: 0, template: undefined, pluginDirs, logger });
   }
 
   static async make(t: ExecutionContext): Promise<CniFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
-    const folder = await mkdtemp('/tmp/cni-');
-    const fixture = new CniFixture(folder);
-    await mkdir(join(folder, 'net.d'));
-    await mkdir(join(folder, 'bin'));
+    const directory = await mkdtemp('/tmp/cni-');
+    const fixture = new CniFixture(directory);
+    await mkdir(join(directory, 'net.d'));
+    await mkdir(join(directory, 'bin'));
     await fixture.configure([{ type: 'portmap', capabilities: { portMappings: true } }]);
     t.teardown(async () => {
       await run('ip', ['link', 'delete', fixture.bridge]).catch(() => undefined);
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     });
     return fixture;
   }
@@ -54,7 +54,7 @@ class CniFixture {
   async configure(more: object[], ranges = [`${this.subnet}.0/24`], settings = {}): Promise<void> {
     const ipam = {
       type: 'host-local',
-      dataDir: join(this.folder, 'leases'),
+      dataDir: join(this.directory, 'leases'),
       ranges: ranges.map((subnet) => [{ subnet }]),
       routes: [{ dst: '0.0.0.0/0' }],
     };
@@ -64,17 +64,17 @@ class CniFixture {
 
   /** Writes a configuration list. */
   async list(name: string, list: object): Promise<void> {
-    await writeFile(join(this.folder, 'net.d', `${name}.conflist`), JSON.stringify(list));
+    await writeFile(join(this.directory, 'net.d', `${name}.conflist`), JSON.stringify(list));
   }
 
   /** A plugin that notes its calls in the journal. */
   recorder(more: object = {}): object {
-    return { type: 'recorder', journal: join(this.folder, 'journal'), ...more };
+    return { type: 'recorder', journal: join(this.directory, 'journal'), ...more };
   }
 
   /** What the recorder was called with since the last look. */
   async calls(): Promise<RecordedCall[]> {
-    const path = join(this.folder, 'journal');
+    const path = join(this.directory, 'journal');
     const text = await readFile(path, 'utf8').catch(() => '');
     await rm(path, { force: true });
     return text
@@ -85,14 +85,14 @@ class CniFixture {
 
   /** Lets the recorder fail with the error of a command, or succeed again. */
   async fail(command: string, error?: { code: number; msg: string }): Promise<void> {
-    const path = join(this.folder, `journal.${command}`);
+    const path = join(this.directory, `journal.${command}`);
     if (error === undefined) await rm(path, { force: true });
     else await writeFile(path, JSON.stringify({ cniVersion: '1.1.0', ...error }));
   }
 
   /** A plugin of the test's own. */
   async plugin(name: string, script: string): Promise<void> {
-    await writeScript(join(this.folder, 'bin', name), script);
+    await writeScript(join(this.directory, 'bin', name), script);
   }
 
   async request(t: ExecutionContext, name: string): Promise<NetworkRequest & { netns: string }> {
@@ -112,7 +112,7 @@ class CniFixture {
   }
 
   async leases(network = 'test'): Promise<string[]> {
-    const names = await readdir(join(this.folder, 'leases', network)).catch(() => []);
+    const names = await readdir(join(this.directory, 'leases', network)).catch(() => []);
     return names.filter((name) => /^(10\.|fd)/.test(name)).sort();
   }
 
@@ -196,7 +196,7 @@ test.serial(
   'a DEL that fails is told, the other plugins are called nevertheless, and it can be repeated',
   async (t) => {
     const fixture = await CniFixture.make(t);
-    const flag = join(fixture.folder, 'broken');
+    const flag = join(fixture.directory, 'broken');
     await fixture.plugin('moody', `cat >/dev/null; [ ! -e ${flag} ] || { echo not json; exit 1; }`);
     await fixture.configure([{ type: 'moody' }]);
     const request = await fixture.request(t, 'pod');
@@ -207,14 +207,14 @@ test.serial(
     t.regex(error?.message ?? '', /moody failed to DEL/);
     t.deepEqual(await fixture.leases(), []);
     await rm(flag);
-    await rm(join(fixture.folder, 'net.d'), { recursive: true });
+    await rm(join(fixture.directory, 'net.d'), { recursive: true });
     await fixture.network.detach(request, attachment);
   },
 );
 
 test.serial('plugins see the CNI variables, PATH, and nothing else', async (t) => {
   const fixture = await CniFixture.make(t);
-  const seen = join(fixture.folder, 'seen');
+  const seen = join(fixture.directory, 'seen');
   await fixture.plugin('spy', `[ "$CNI_COMMAND" = DEL ] || { env | sort >${seen}.env; cat >${seen}.json; }`);
   await fixture.configure([{ type: 'spy', capabilities: { bandwidth: true } }]);
   process.env['SECRET'] = 'secret';
@@ -243,7 +243,7 @@ test.serial('without a configuration or a plugin the network is not ready, and n
     fixture.network.attach(request, () => Promise.reject(new Error('told'))),
     { message: /missing/ },
   );
-  await rm(join(fixture.folder, 'net.d/10-test.conflist'));
+  await rm(join(fixture.directory, 'net.d/10-test.conflist'));
   t.regex((await fixture.network.readiness()).message, /no CNI configuration in .*net\.d/);
   t.deepEqual(await fixture.leases(), []);
 });
@@ -305,7 +305,11 @@ test.serial(
 test.serial('a pod is attached to every network; only the first one gives it its addresses', async (t) => {
   const fixture = await CniFixture.make(t);
   const range = `10.78.${String(subnets)}`;
-  const ipam = { type: 'host-local', dataDir: join(fixture.folder, 'leases'), ranges: [[{ subnet: `${range}.0/24` }]] };
+  const ipam = {
+    type: 'host-local',
+    dataDir: join(fixture.directory, 'leases'),
+    ranges: [[{ subnet: `${range}.0/24` }]],
+  };
   await fixture.list('20-second', { cniVersion: '0.3.1', name: 'second', plugins: [{ type: 'ptp', ipam }] });
   await fixture.list('30-third', { cniVersion: '1.1.0', name: 'third', plugins: [fixture.recorder()] });
   const request = await fixture.request(t, 'multi');
@@ -333,7 +337,7 @@ test.serial('a pod is attached to every network; only the first one gives it its
   t.notRegex(await links(request.netns), /eth[01]/);
   t.deepEqual(await fixture.leases('second'), []);
   await fixture.fail('DEL');
-  await rm(join(fixture.folder, 'net.d'), { recursive: true });
+  await rm(join(fixture.directory, 'net.d'), { recursive: true });
   await fixture.network.detach(request, attachment);
 });
 
@@ -358,7 +362,7 @@ test.serial('STATUS decides readiness, of version 1.1 alone', async (t) => {
   const plugins = [fixture.recorder({ name: 'x', capabilities: { portMappings: true } })];
   await fixture.list('20-old', { cniVersion: '1.0.0', cniVersions: ['1.1.0'], name: 'new', plugins });
   t.true((await fixture.network.readiness()).ready);
-  const journal = join(fixture.folder, 'journal');
+  const journal = join(fixture.directory, 'journal');
   t.deepEqual(await fixture.calls(), [
     {
       command: 'STATUS',

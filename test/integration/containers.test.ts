@@ -94,8 +94,8 @@ test.serial(
         '/data/sub': { mode: 0o700, owner: 44 },
         '/data/file': { mode: 0o4640, owner: 55, text: 'from the image' },
         '/data/link': '-> ../../../../etc/shadow',
-        '/real/folder/inner': 'through a link',
-        '/linked': '-> /real/folder',
+        '/real/directory/inner': 'through a link',
+        '/linked': '-> /real/directory',
         '/climb': '-> ../../../../../../tmp/host',
         '/given': 'x',
       },
@@ -103,12 +103,12 @@ test.serial(
     );
     // Beside them is the directory of what is being removed.
     const volumes = async () =>
-      (await readdir(join(server.folder, 'root', 'volumes'))).filter((name) => name !== 'removed');
+      (await readdir(join(server.directory, 'root', 'volumes'))).filter((name) => name !== 'removed');
     await server.warm();
     const image = { image: { image: 'localhost/volumes:1' } };
     const pod = await server.pod('volumes');
     const before = await inventory(server);
-    const host = join(server.folder, 'host');
+    const host = join(server.directory, 'host');
     await mkdir(host);
     await writeFile(join(host, 'mine'), 'of the request');
     const config: Container = {
@@ -119,13 +119,13 @@ test.serial(
     const id = await server.sh(pod, 'a', 'exec sleep 1000', config);
     const second = await server.sh(pod, 'b', 'exec sleep 1000', config);
     const list =
-      'cd / && stat -c "%n %a %u %g %F" data data/sub data/file data/link real/folder/inner new/place climb/';
+      'cd / && stat -c "%n %a %u %g %F" data data/sub data/file data/link real/directory/inner new/place climb/';
     t.deepEqual((await told(server, id, list)).split('\n'), [
       'data 1750 33 33 directory',
       'data/sub 700 44 44 directory',
       'data/file 4640 55 55 regular file',
       'data/link 777 0 0 symbolic link',
-      'real/folder/inner 644 0 0 regular file',
+      'real/directory/inner 644 0 0 regular file',
       'new/place 755 0 0 directory',
       'climb/ 755 0 0 directory',
     ]);
@@ -134,15 +134,15 @@ test.serial(
       'from the imagethrough a linkof the request',
     );
     t.is(
-      await told(server, id, 'for d in data real/folder new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
+      await told(server, id, 'for d in data real/directory new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
       '',
     );
     t.regex(await told(server, id, 'touch /x'), /Read-only/);
     t.is(await told(server, second, 'ls /data/new /new/place'), 'failed: ls: /data/new: No such file or directory');
-    t.is((await readdir(join(server.folder, 'root', 'volumes', id))).length, 4);
+    t.is((await readdir(join(server.directory, 'root', 'volumes', id))).length, 4);
 
     await server.end('SIGKILL');
-    await mkdir(join(server.folder, 'root', 'volumes', 'f'.repeat(64)));
+    await mkdir(join(server.directory, 'root', 'volumes', 'f'.repeat(64)));
     await server.start();
     t.is(await told(server, id, 'cat /data/new'), '1');
     t.deepEqual((await volumes()).sort(), [id, second].sort());
@@ -167,7 +167,7 @@ test.serial(
 test.serial('image volumes: read-only, executable, sub paths, told in the status, kept while in use', async (t) => {
   const server = await one(t);
   const { client } = server;
-  const layers = async () => (await readdir(join(server.folder, 'root', 'overlay', 'layers'))).length;
+  const layers = async () => (await readdir(join(server.directory, 'root', 'overlay', 'layers'))).length;
   const layersBefore = await layers();
   await importImage(
     server,
@@ -197,7 +197,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
         mount('/file', { imageSubPath: 'model/weights' }),
         mount('/noexec', { mountOptions: ['noexec'] }),
         // The kubelet fills in a sub path for other volumes as well.
-        { containerPath: '/host', hostPath: server.folder, readonly: true, imageSubPath: 'no/such' },
+        { containerPath: '/host', hostPath: server.directory, readonly: true, imageSubPath: 'no/such' },
       ],
     });
     t.is(await told(server, id, 'cat /all/model/weights /sub/weights /file'), 'heavyheavyheavy');
@@ -222,7 +222,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
     if (handler === 'crun') await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image }));
     t.is(await layers(), layersBefore + 1);
     await server.end('SIGKILL');
-    const view = join(server.folder, 'state', 'rootfs', `${id}.1`, 'root');
+    const view = join(server.directory, 'state', 'rootfs', `${id}.1`, 'root');
     await run('umount', ['--', view]);
     await server.start();
     t.is(await readFile(join(view, 'model', 'weights'), 'utf8'), 'heavy');
@@ -252,7 +252,7 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
 });
 
 test.serial(
-  'a request that mounts /dev/shm or a file of the pod gets its own there; folders come before what is in them',
+  'a request that mounts /dev/shm or a file of the pod gets its own there; directories come before what is in them',
   async (t) => {
     const server = await one(t);
     await importImage(server, 'localhost/links:1', {
@@ -261,15 +261,15 @@ test.serial(
       '/up': '-> ../../../../../../real',
       '/dangling': '-> /made/up',
     });
-    const folder = (name: string) => join(server.folder, 'mounts', name);
+    const directory = (name: string) => join(server.directory, 'mounts', name);
     for (const name of ['outer', 'outer/inner', 'inner', 'shm', 'linked', 'up', 'dangling', 'f1', 'f2']) {
-      await mkdir(folder(name), { recursive: true });
-      await writeFile(join(folder(name), 'name'), name);
+      await mkdir(directory(name), { recursive: true });
+      await writeFile(join(directory(name), 'name'), name);
     }
-    await symlink('../f1/name', join(folder('f2'), 'link'));
-    await symlink('/dangling/deep/name', join(folder('f2'), 'absolute'));
-    await symlink('../nowhere/name', join(folder('f2'), 'leading-nowhere'));
-    const mount = (containerPath: string, name: string) => ({ containerPath, hostPath: folder(name) });
+    await symlink('../f1/name', join(directory('f2'), 'link'));
+    await symlink('/dangling/deep/name', join(directory('f2'), 'absolute'));
+    await symlink('../nowhere/name', join(directory('f2'), 'leading-nowhere'));
+    const mount = (containerPath: string, name: string) => ({ containerPath, hostPath: directory(name) });
     for (const handler of ['lxc', 'crun']) {
       const pod = await server.pod(`mounts-${handler}`, {}, handler);
       const id = await server.sh(pod, 'c', 'exec sleep 1000', {
@@ -281,10 +281,10 @@ test.serial(
           mount('/link/deep', 'linked'),
           mount('/up/other', 'up'),
           mount('/dangling', 'dangling'),
-          { containerPath: '/etc/./hosts', hostPath: join(folder('outer'), 'name') },
-          { containerPath: '/f2/link', hostPath: join(folder('linked'), 'name') },
-          { containerPath: '/f2/absolute', hostPath: join(folder('up'), 'name') },
-          { containerPath: '/f2/leading-nowhere', hostPath: join(folder('inner'), 'name') },
+          { containerPath: '/etc/./hosts', hostPath: join(directory('outer'), 'name') },
+          { containerPath: '/f2/link', hostPath: join(directory('linked'), 'name') },
+          { containerPath: '/f2/absolute', hostPath: join(directory('up'), 'name') },
+          { containerPath: '/f2/leading-nowhere', hostPath: join(directory('inner'), 'name') },
           mount('/f2', 'f2'),
           mount('/f1', 'f1'),
         ],
@@ -314,7 +314,7 @@ test.serial('SIGKILL while containers with volumes of both kinds are made leaves
   const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`/data/${String(at)}`, 'x']));
   await importImage(server, 'localhost/many:1', files, { config: { Volumes: { '/data': {}, '/more': {} } } });
   await server.warm();
-  await mkdir(join(server.folder, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
+  await mkdir(join(server.directory, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
   await killedAmid(t, server, [10, 150, 200, 250, 300], () =>
     ['a', 'b', 'c'].map(async (name, at) => {
       const pod = await server.pod(name, {}, at % 2 === 0 ? 'lxc' : 'crun');
@@ -329,24 +329,24 @@ test.serial(
   'a mount is shared only with a mount that shares, and keeps the restrictions of its file system',
   async (t) => {
     const server = await one(t);
-    const folder = join(server.folder, 'volume');
-    await mkdir(folder);
-    await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', folder]);
-    t.teardown(() => run('umount', ['-l', folder]));
-    await writeScript(join(folder, 'tool'), 'echo ran');
+    const directory = join(server.directory, 'volume');
+    await mkdir(directory);
+    await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', directory]);
+    t.teardown(() => run('umount', ['-l', directory]));
+    await writeScript(join(directory, 'tool'), 'echo ran');
     const sharing = (propagation: MountPropagation): Container => ({
-      mounts: [{ containerPath: '/v', hostPath: folder, propagation }],
+      mounts: [{ containerPath: '/v', hostPath: directory, propagation }],
       linux: { securityContext: { privileged: true } },
     });
     const { PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER } = MountPropagation;
     for (const handler of ['lxc', 'crun']) {
       const pod = await server.pod(`sharing-${handler}`, {}, handler);
-      await run('mount', ['--make-private', folder]);
+      await run('mount', ['--make-private', directory]);
       for (const propagation of [PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER]) {
         const attempt = server.sh(pod, 'private', 'exec sleep 1000', sharing(propagation));
         await refused(t, attempt, StatusCode.INVALID_ARGUMENT, /mounts\[0\]\.propagation: .*volume on the node is n/);
       }
-      await run('mount', ['--make-shared', folder]);
+      await run('mount', ['--make-shared', directory]);
       const id = await server.sh(pod, 'shared', 'exec sleep 1000', sharing(PROPAGATION_BIDIRECTIONAL));
       t.regex(await told(server, id, '/v/tool'), /denied/);
       t.regex(await told(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);

@@ -14,10 +14,10 @@ const TINY = `127.0.0.1:${String(PORT)}/tiny:latest`;
 test.serial(
   'crictl does its work: images from a registry, pods, containers, logs, exec, by unique prefixes',
   async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'crictl-'));
-    t.teardown(() => rm(folder, { recursive: true, force: true }));
-    await run('test/fixtures/images/build', [join(folder, 'layout'), 'tiny:latest']);
-    await using registry = await startRegistry(PORT, join(folder, 'registry'), join(folder, 'layout'));
+    const directory = await mkdtemp(join(tmpdir(), 'crictl-'));
+    t.teardown(() => rm(directory, { recursive: true, force: true }));
+    await run('test/fixtures/images/build', [join(directory, 'layout'), 'tiny:latest']);
+    await using registry = await startRegistry(PORT, join(directory, 'registry'), join(directory, 'layout'));
     t.is(registry.address, `127.0.0.1:${String(PORT)}`);
     const server = await ServerFixture.make(t);
     const tools = (await run('test/tools/build', [])).stdout.trim().split('\n').at(-1) ?? '';
@@ -32,8 +32,8 @@ test.serial(
     const crictl = async (...args: string[]) => (await run(join(tools, 'crictl'), [...options, ...args])).stdout;
     const json = async (...args: string[]) => JSON.parse(await crictl(...args)) as Record<string, unknown>;
     const file = async (name: string, content: object) => {
-      await writeFile(join(folder, name), JSON.stringify(content));
-      return join(folder, name);
+      await writeFile(join(directory, name), JSON.stringify(content));
+      return join(directory, name);
     };
 
     t.regex(await crictl('version'), /RuntimeName: {2}proxmox-lxcri\n[\s\S]*RuntimeApiVersion: {2}v1/);
@@ -59,7 +59,7 @@ test.serial(
     const metadata = { name: 'web', namespace: 'default', uid: 'uid-1', attempt: 1 };
     const podFile = await file('pod.json', {
       metadata,
-      log_directory: join(folder, 'logs'),
+      log_directory: join(directory, 'logs'),
       labels: { app: 'web' },
       linux: {},
     });
@@ -94,7 +94,7 @@ test.serial(
     await ended;
     t.regex(followed, /^tick 1\ntick 2\ntick 3\n/);
     t.like(await json('inspect', id), { status: { state: 'CONTAINER_EXITED', exitCode: 143 } });
-    t.regex(await readFile(join(folder, 'logs', 'main.log'), 'utf8'), /stdout F tick 1\n/);
+    t.regex(await readFile(join(directory, 'logs', 'main.log'), 'utf8'), /stdout F tick 1\n/);
 
     await crictl('rm', id.slice(0, 13));
     await crictl('stopp', pod.slice(0, 13));

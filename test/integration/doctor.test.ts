@@ -18,7 +18,7 @@ interface Report {
 
 /** Runs a command of the program with the fixture's configuration. */
 async function program(server: ServerFixture, ...args: string[]) {
-  const command = ['src/main.ts', ...args, '--config', join(server.folder, 'config.toml')];
+  const command = ['src/main.ts', ...args, '--config', join(server.directory, 'config.toml')];
   try {
     return { code: 0, ...(await run(process.execPath, command, { timeoutMs: HANG_MS })) };
   } catch (error) {
@@ -47,15 +47,15 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.regex(found('socket'), /a server listens/);
   t.regex(found('user namespaces'), /supports idmapped mounts/);
   t.not(found('AppArmor'), '');
-  await run('chmod', ['700', server.folder]);
+  await run('chmod', ['700', server.directory]);
   const closed = (await doctor(server)).findings.find(({ subject }) => subject === 'user namespaces');
-  t.like(closed, { status: 'warning', remedy: `chmod o+x ${server.folder}` });
-  await run('chmod', ['711', server.folder]);
+  t.like(closed, { status: 'warning', remedy: `chmod o+x ${server.directory}` });
+  await run('chmod', ['711', server.directory]);
   t.regex(found('CNI configuration'), /bridge, host-local, portmap/);
   t.is(found('cgroup driver'), 'cgroupfs (runtime.cgroup_driver = "auto")');
-  const dropIn = join(server.folder, 'conf.d', 'x.toml');
-  await mkdir(join(server.folder, 'conf.d'));
-  const empty = `${server.folder}/conf.d`;
+  const dropIn = join(server.directory, 'conf.d', 'x.toml');
+  await mkdir(join(server.directory, 'conf.d'));
+  const empty = `${server.directory}/conf.d`;
   const other = `config_dir = "${empty}"\nconf_template = "${empty}/template"\n[runtime]\ncgroup_driver = "systemd"\n`;
   await writeFile(dropIn, `[network]\n${other}cgroup_parent = "a-b.slice"\n`);
   const differing = (await doctor(server)).findings;
@@ -78,7 +78,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
 
   const pod = await server.pod('stays');
   const running = await server.sh(pod, 'running', 'exec sleep 1000');
-  const going = join(server.folder, 'going');
+  const going = join(server.directory, 'going');
   await mkdir(going);
   const ending = await server.sh(pod, 'ending', 'until [ -e /going/now ]; do sleep 0.1; done; exit 3', {
     mounts: [{ containerPath: '/going', hostPath: going, readonly: true }],
@@ -88,9 +88,9 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   await writeFile(join(going, 'now'), '');
   await eventually('the end of a container', async () => (await processesWith(ending)).length === 0);
   const orphan = 'f'.repeat(64);
-  await mkdir(join(server.folder, 'root', 'volumes', orphan), { recursive: true });
-  await writeFile(join(server.folder, 'root', 'images', 'broken.json'), '{');
-  await run('rm', ['-r', join(server.folder, 'state', 'runner', 'containers', lost)]);
+  await mkdir(join(server.directory, 'root', 'volumes', orphan), { recursive: true });
+  await writeFile(join(server.directory, 'root', 'images', 'broken.json'), '{');
+  await run('rm', ['-r', join(server.directory, 'state', 'runner', 'containers', lost)]);
   const before = await inventory(server);
   const { recovery, serverRuns } = await doctor(server);
   t.false(serverRuns);
@@ -104,7 +104,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.is(recovery?.length, 6);
   t.deepEqual(await leftovers(server, before), []);
 
-  const plugins = join(server.folder, 'cni', '00-first.conflist');
+  const plugins = join(server.directory, 'cni', '00-first.conflist');
   await writeFile(plugins, JSON.stringify({ name: 'x', plugins: [{ type: 'no-such-plugin' }] }));
   const ill = await doctor(server);
   t.is(ill.code, 1);
@@ -113,7 +113,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
     ['CNI plugin no-such-plugin'],
   );
   await run('rm', [plugins]);
-  const config = join(server.folder, 'config.toml');
+  const config = join(server.directory, 'config.toml');
   const right = await readFile(config, 'utf8');
   await writeFile(config, `${right}\noci_runtime = "/no/such/crun"\n`);
   const lacking = await doctor(server);
@@ -128,10 +128,10 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.is((await server.status(running)).state, ContainerState.CONTAINER_RUNNING);
   t.like(await server.status(ending), { state: ContainerState.CONTAINER_EXITED, exitCode: 3 });
   t.is((await server.status(lost)).state, ContainerState.CONTAINER_CREATED);
-  t.deepEqual(await readdir(join(server.folder, 'root', 'volumes')), ['removed']);
-  const removed = join(server.folder, 'root', 'volumes', 'removed');
+  t.deepEqual(await readdir(join(server.directory, 'root', 'volumes')), ['removed']);
+  const removed = join(server.directory, 'root', 'volumes', 'removed');
   await eventually('the end of the volume', async () => (await readdir(removed)).length === 0);
-  t.true((await readdir(join(server.folder, 'root', 'images'))).includes('broken.json.corrupt'));
+  t.true((await readdir(join(server.directory, 'root', 'images'))).includes('broken.json.corrupt'));
 });
 
 test.serial('wipe refuses a running server and to go on unasked, then leaves nothing', async (t) => {
@@ -159,7 +159,7 @@ test.serial('wipe refuses a running server and to go on unasked, then leaves not
   t.is(done.code, 0, done.stderr);
   t.regex(done.stdout, /^Removed 2 pods, 4 containers and 2 images/);
   t.deepEqual(await leftovers(server, fresh, (line) => / file |^-\d+ process catatonit/.test(line)), []);
-  const names = await readdir(server.folder);
+  const names = await readdir(server.directory);
   t.false(names.includes('root') || names.includes('state'), names.join(' '));
   t.is((await program(server, 'wipe', '--force')).code, 0);
   await server.start();

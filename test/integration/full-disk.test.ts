@@ -69,7 +69,7 @@ for (const [trouble, { begin, end }] of Object.entries(troubles)) {
 
 /** Puts the server's root on a file system of its own, with the fixture's image. */
 async function smallRoot(t: ExecutionContext, server: ServerFixture): Promise<string> {
-  const root = join(server.folder, 'root');
+  const root = join(server.directory, 'root');
   await server.end('SIGTERM');
   await rm(root, { recursive: true });
   await mkdir(root);
@@ -79,11 +79,11 @@ async function smallRoot(t: ExecutionContext, server: ServerFixture): Promise<st
       t.log('cannot remove the pods', error);
     });
     await server.end('SIGKILL');
-    for (const path of (await mountPointsBelow(server.folder)).reverse())
+    for (const path of (await mountPointsBelow(server.directory)).reverse())
       await run('umount', ['-l', '--', path]).catch(() => undefined);
   });
   await server.start();
-  await server.client.call(ImageStoreService.import, { path: join(server.folder, 'tiny.tar'), reference: '' });
+  await server.client.call(ImageStoreService.import, { path: join(server.directory, 'tiny.tar'), reference: '' });
   return root;
 }
 

@@ -33,7 +33,7 @@ type Verdict = 'passes' | 'refused' | 'either';
 
 test.serial('a hostile value in any field of a pod is refused or harmless, on both handlers', async (t) => {
   const server = await one(t);
-  const mark = join(server.folder, 'mark');
+  const mark = join(server.directory, 'mark');
   const fields: Record<string, (value: string) => Pod> = {
     hostname: (hostname) => ({ hostname }),
     "the pod's name": (name) => ({ metadata: { name, namespace: 'n', uid: 'u', attempt: 0 } }),
@@ -73,7 +73,7 @@ test.serial('a hostile value in any field of a pod is refused or harmless, on bo
 
 test.serial('a hostile value in any field of a container arrives unchanged or is refused', async (t) => {
   const server = await one(t);
-  const mark = join(server.folder, 'mark');
+  const mark = join(server.directory, 'mark');
   const pod = await server.pod('hostile');
   let count = 0;
   const cases: [string, Verdict, string, (value: string) => Container][] = [
@@ -92,7 +92,7 @@ test.serial('a hostile value in any field of a container arrives unchanged or is
       'a mount target',
       'either',
       'true',
-      (value) => ({ mounts: [{ hostPath: server.folder, containerPath: `/mnt/${value}`, readonly: true }] }),
+      (value) => ({ mounts: [{ hostPath: server.directory, containerPath: `/mnt/${value}`, readonly: true }] }),
     ],
     ['the log path', 'either', 'true', (value) => ({ logPath: value })],
     ['the container name', 'either', 'true', (value) => ({ metadata: { name: value, attempt: 0 } })],
@@ -123,9 +123,9 @@ test.serial('a hostile value in any field of a container arrives unchanged or is
 test.serial('random text in an environment value, an argument and a file name arrives byte for byte', async (t) => {
   const server = await one(t);
   const pod = await server.pod('random');
-  const folder = join(server.folder, 'source');
-  await mkdir(folder);
-  await writeFile(join(folder, 'file'), 'content');
+  const directory = join(server.directory, 'source');
+  await mkdir(directory);
+  await writeFile(join(directory, 'file'), 'content');
   let count = 0;
   const text = fc.string({ unit: 'binary', maxLength: 200 }).map((value) => value.replaceAll('\0', '').toWellFormed());
   await fc.assert(
@@ -134,12 +134,12 @@ test.serial('random text in an environment value, an argument and a file name ar
       const id = await server.create(pod, name, {
         command: ['sh', '-c', 'printf "%s|%s" "$V" "$1" > /out/result', 'sh', argument],
         envs: [{ key: 'V', value: Buffer.from(value) }],
-        mounts: [{ hostPath: folder, containerPath: '/out' }],
+        mounts: [{ hostPath: directory, containerPath: '/out' }],
       });
       await server.client.call(RuntimeServiceService.startContainer, { containerId: id });
       const { exitCode } = await server.exit(id);
       await server.client.call(RuntimeServiceService.removeContainer, { containerId: id });
-      return exitCode === 0 && (await readFile(join(folder, 'result'), 'utf8')) === `${value}|${argument}`;
+      return exitCode === 0 && (await readFile(join(directory, 'result'), 'utf8')) === `${value}|${argument}`;
     }),
     { numRuns: 40 },
   );

@@ -6,7 +6,7 @@ import { buildImage } from '../unit/integrations/oci/image-builder.ts';
 import { writeLayout } from './images-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
-/** A file's text, a link (`-> target`), or a folder (null), with its owner and mode. */
+/** A file's text, a link (`-> target`), or a directory (null), with its owner and mode. */
 export type Files = Record<string, string | null | { mode: number; owner: number; text?: string }>;
 
 /** Imports an image of one layer with these files, by default over a static busybox as /bin/sh and all its programs. */
@@ -16,7 +16,7 @@ export async function importImage(
   files: Files,
   { config = {}, busybox = true } = {},
 ): Promise<void> {
-  const work = await mkdtemp(join(server.folder, 'image-'));
+  const work = await mkdtemp(join(server.directory, 'image-'));
   try {
     const root = join(work, 'root');
     await mkdir(root, { mode: 0o755 });

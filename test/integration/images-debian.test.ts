@@ -33,15 +33,15 @@ async function digest(path: string): Promise<string> {
 }
 
 test(`A Debian root is the same as GNU tar makes it${reason}`, async (t) => {
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   const hash = createHash('sha256');
   await pipeline(await openTar(archive!), hash);
   const diffId = `sha256:${hash.digest('hex')}`;
-  const store = await newStore(join(folder, 'store'));
+  const store = await newStore(join(directory, 'store'));
   await store.applyLayer({ parent: undefined, chainId: diffId, diffId, blob: archive! });
   const ours = await mountCopy(store, 'c1', diffId);
 
-  const theirs = join(folder, 'theirs');
+  const theirs = join(directory, 'theirs');
   await mkdir(theirs);
   const flags = ['--numeric-owner', '--same-owner', '--same-permissions', '--xattrs', '--xattrs-include=*'];
   await run('tar', ['--zstd', ...flags, '-C', theirs, '-xf', archive!]);

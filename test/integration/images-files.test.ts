@@ -25,20 +25,20 @@ const image = (name: string) =>
   });
 
 test('Tarballs of root file systems become images, however they are compressed', async (t) => {
-  const folder = await temporary(t);
-  const root = join(folder, 'data');
+  const directory = await temporary(t);
+  const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
-  await mkdir(join(folder, 'rootfs/etc'), { recursive: true });
-  await mkdir(join(folder, 'rootfs/sbin'));
+  await mkdir(join(directory, 'rootfs/etc'), { recursive: true });
+  await mkdir(join(directory, 'rootfs/sbin'));
   for (const [name, flag, reference] of [
     ['debian-12-standard_12.7-1_amd64.tar.zst', '--zstd', 'localhost/debian-12-standard:12.7-1'],
     ['ubuntu-24.04-standard_24.04-2_amd64.tar.gz', '--gzip', 'localhost/ubuntu-24-04-standard:24.04-2'],
     ['alpine-3.20-default_20240908_amd64.tar.xz', '--xz', 'localhost/alpine-3-20-default:20240908'],
     ['My Root.tar', '--no-auto-compress', 'localhost/my-root:latest'],
   ] as const) {
-    const path = join(folder, name);
-    await writeFile(join(folder, 'rootfs/etc/hostname'), name);
-    await run('tar', ['-C', join(folder, 'rootfs'), flag, '-cf', path, '.']);
+    const path = join(directory, name);
+    await writeFile(join(directory, 'rootfs/etc/hostname'), name);
+    await run('tar', ['-C', join(directory, 'rootfs'), flag, '-cf', path, '.']);
     const [id] = await images.import(path);
     t.like(images.status(reference), { id, repoTags: [reference] }, name);
     t.deepEqual(images.status(reference)?.config.config.Cmd, ['/sbin/init']);
@@ -53,24 +53,24 @@ test('Tarballs of root file systems become images, however they are compressed',
 });
 
 test('An exported image is read by others and comes back as it was', async (t) => {
-  const folder = await temporary(t);
-  const root = join(folder, 'data');
+  const directory = await temporary(t);
+  const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
-  const layout = await writeLayout(join(folder, 'layout'), image('one'));
+  const layout = await writeLayout(join(directory, 'layout'), image('one'));
   await images.import(layout, { ref: 'r.io/one:v1' });
-  const archive = join(folder, 'one.tar');
+  const archive = join(directory, 'one.tar');
   const { digest, size } = await images.export('r.io/one:v1', archive);
   t.true(size > 1000);
   const again = await t.throwsAsync(images.export('r.io/one:v1', archive), { instanceOf: CriError });
   t.is(again?.code, StatusCode.INVALID_ARGUMENT);
-  const other = await t.throwsAsync(images.export('r.io/two:v1', join(folder, 'x')), { instanceOf: CriError });
+  const other = await t.throwsAsync(images.export('r.io/two:v1', join(directory, 'x')), { instanceOf: CriError });
   t.is(other?.code, StatusCode.NOT_FOUND);
-  await t.throwsAsync(images.export('r.io/one:v1', join(folder, 'no/such/folder')), { instanceOf: CriError });
-  t.deepEqual((await readdir(folder)).sort(), ['data', 'layout', 'one.tar']);
+  await t.throwsAsync(images.export('r.io/one:v1', join(directory, 'no/such/directory')), { instanceOf: CriError });
+  t.deepEqual((await readdir(directory)).sort(), ['data', 'layout', 'one.tar']);
   t.deepEqual([await store.list(), await readdir(join(root, 'export'))], [[], []]);
 
-  await skopeo('copy', `oci-archive:${archive}:r.io/one:v1`, `oci:${join(folder, 'copied')}`);
-  const { images: second, store: secondStore } = await newService(t, join(folder, 'second'));
+  await skopeo('copy', `oci-archive:${archive}:r.io/one:v1`, `oci:${join(directory, 'copied')}`);
+  const { images: second, store: secondStore } = await newService(t, join(directory, 'second'));
   await second.import(archive);
   const [before, after] = [images.status('r.io/one:v1'), second.status('r.io/one:v1')];
   t.is(after?.manifestDigest, digest);
@@ -107,11 +107,11 @@ test('An exported image is read by others and comes back as it was', async (t) =
 });
 
 test('Pruning leaves pinned and used images', async (t) => {
-  const folder = await temporary(t);
-  const { images, store } = await newService(t, join(folder, 'data'), {}, { pinned: ['r.io/pinned'] });
+  const directory = await temporary(t);
+  const { images, store } = await newService(t, join(directory, 'data'), {}, { pinned: ['r.io/pinned'] });
   const ids: string[] = [];
   for (const name of ['pinned', 'used', 'idle']) {
-    const layout = await writeLayout(join(folder, name), image(name));
+    const layout = await writeLayout(join(directory, name), image(name));
     ids.push(...(await images.import(layout, { ref: `r.io/${name}` })));
   }
   const removed = await images.prune(() => new Set([ids[1]!]));
@@ -129,12 +129,12 @@ test('Pruning leaves pinned and used images', async (t) => {
   t.is((await store.listLayers()).length, 3);
 });
 
-test('Images of the folder of archives are present, and stand in when no registry answers', async (t) => {
-  const folder = await temporary(t);
-  const archiveDir = join(folder, 'archives');
+test('Images of the directory of archives are present, and stand in when no registry answers', async (t) => {
+  const directory = await temporary(t);
+  const archiveDir = join(directory, 'archives');
   await mkdir(archiveDir);
   const archive = async (name: string) => {
-    const layout = await writeLayout(join(folder, name), image(name));
+    const layout = await writeLayout(join(directory, name), image(name));
     await skopeo(
       'copy',
       `oci:${layout}`,
@@ -145,8 +145,8 @@ test('Images of the folder of archives are present, and stand in when no registr
   await writeFile(join(archiveDir, 'broken.tar'), 'no tar');
   await writeFile(join(archiveDir, 'README'), 'not looked at');
   const errors: string[] = [];
-  const files = imageFilesBelow(join(folder, 'data'), archiveDir);
-  const { images } = await newService(t, join(folder, 'data'), {}, { files }, errors);
+  const files = imageFilesBelow(join(directory, 'data'), archiveDir);
+  const { images } = await newService(t, join(directory, 'data'), {}, { files }, errors);
   await images.importArchives();
   t.is(images.list().length, 1);
   t.is(errors.length, 1);
@@ -177,7 +177,7 @@ test('import, export, images --digests and prune from the command line', async (
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
     return { code, stdout, stderr };
   };
-  const archive = join(server.folder, 'exported.tar');
+  const archive = join(server.directory, 'exported.tar');
   const exported = await cli('export', IMAGE, archive);
   t.like(exported, { code: 0, stderr: '' });
   t.regex(exported.stdout, /^sha256:[0-9a-f]{64}\n$/);

@@ -27,15 +27,16 @@ export const isSandboxed = process.env['PROXMOX_LXCRI_TEST_CGROUP'] !== undefine
 const drop = () => undefined;
 export const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
 
-/** A folder that goes with the test, and what is mounted below it first. */
+/** A directory that goes with the test, and what is mounted below it first. */
 export async function temporary(t: ExecutionContext): Promise<string> {
-  const folder = await mkdtemp('/tmp/images-');
+  const directory = await mkdtemp('/tmp/images-');
   t.teardown(async () => {
     const { stdout } = await run('findmnt', ['-rn', '-o', 'TARGET']);
-    for (const path of stdout.split('\n')) if (path.startsWith(`${folder}/`)) await run('umount', ['-l', '--', path]);
-    await removeTree(folder);
+    for (const path of stdout.split('\n'))
+      if (path.startsWith(`${directory}/`)) await run('umount', ['-l', '--', path]);
+    await removeTree(directory);
   });
-  return folder;
+  return directory;
 }
 
 const mounters = new WeakMap<OverlayStore, HostRootfsMounts>();
@@ -73,12 +74,12 @@ export async function applyAll(store: OverlayStore, tars: readonly Buffer[]): Pr
 
 /** Runs the task with the path of a file that holds the bytes. */
 export async function withBlob<T>(data: Buffer, task: (blob: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp('/tmp/blob-');
+  const directory = await mkdtemp('/tmp/blob-');
   try {
-    await writeFile(join(folder, 'blob'), data);
-    return await task(join(folder, 'blob'));
+    await writeFile(join(directory, 'blob'), data);
+    return await task(join(directory, 'blob'));
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -113,28 +114,28 @@ export async function newService(
   return { images, store };
 }
 
-/** Writes an OCI image layout folder with one image. */
-export async function writeLayout(folder: string, image: BuiltImage, annotations: object = {}): Promise<string> {
-  await mkdir(join(folder, 'blobs/sha256'), { recursive: true });
-  for (const [digest, data] of image.blobs) await writeFile(join(folder, 'blobs/sha256', digest.slice(7)), data);
-  await writeFile(join(folder, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+/** Writes an OCI image layout directory with one image. */
+export async function writeLayout(directory: string, image: BuiltImage, annotations: object = {}): Promise<string> {
+  await mkdir(join(directory, 'blobs/sha256'), { recursive: true });
+  for (const [digest, data] of image.blobs) await writeFile(join(directory, 'blobs/sha256', digest.slice(7)), data);
+  await writeFile(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
   const entry = { mediaType, digest: image.manifestDigest, size: image.manifest.length, annotations };
-  await writeFile(join(folder, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
-  return folder;
+  await writeFile(join(directory, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
+  return directory;
 }
 
 /** Debian's docker-registry on a free port of 127.0.0.1; resolves with `127.0.0.1:<port>`. */
-export async function startRegistry(t: ExecutionContext, folder: string): Promise<string> {
+export async function startRegistry(t: ExecutionContext, directory: string): Promise<string> {
   const host = `127.0.0.1:${await freePort()}`;
   const config = {
     version: 0.1,
     log: { level: 'error' },
-    storage: { filesystem: { rootdirectory: join(folder, 'registry') }, delete: { enabled: true } },
+    storage: { filesystem: { rootdirectory: join(directory, 'registry') }, delete: { enabled: true } },
     http: { addr: host },
   };
-  await writeFile(join(folder, 'registry.yml'), JSON.stringify(config));
-  const registry = spawn('docker-registry', ['serve', join(folder, 'registry.yml')], { stdio: 'ignore' });
+  await writeFile(join(directory, 'registry.yml'), JSON.stringify(config));
+  const registry = spawn('docker-registry', ['serve', join(directory, 'registry.yml')], { stdio: 'ignore' });
   t.teardown(() => end(registry));
   await eventually('docker-registry', async () => (await fetch(`http://${host}/v2/`).catch(() => undefined))?.ok);
   return host;

@@ -55,8 +55,15 @@ async function fails(t: ExecutionContext, setting: Setting, code: StatusCode, me
   t.regex(error?.message ?? '', message, what);
   t.deepEqual(images.list(), []);
   t.deepEqual(await store.listLayers(), [], what);
-  for (const folder of ['content/incoming', 'content/sha256', 'overlay/tmp', 'overlay/layers', 'overlay/l', 'images']) {
-    t.deepEqual(await readdir(join(root, folder)).catch(() => []), [], `${what ?? ''}: ${folder}`);
+  for (const directory of [
+    'content/incoming',
+    'content/sha256',
+    'overlay/tmp',
+    'overlay/layers',
+    'overlay/l',
+    'images',
+  ]) {
+    t.deepEqual(await readdir(join(root, directory)).catch(() => []), [], `${what ?? ''}: ${directory}`);
   }
 }
 
@@ -226,20 +233,20 @@ test('Bombs of manifests are refused before they hurt', async (t) => {
 
 test('A layer that unpacks to far more than its size explains is refused', async (t) => {
   const setting = await setUp(t);
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   // 2 GiB of zeros in a file of 64 KiB or so; its diff id never comes to matter.
   const header = tarOf({ name: 'zeros', size: 2 ** 31 }).subarray(0, 512);
   const zstd = spawn(
     'sh',
-    ['-c', '(cat; head -c 2147484672 /dev/zero) | zstd -q -c > "$1"', '-', join(folder, 'bomb')],
+    ['-c', '(cat; head -c 2147484672 /dev/zero) | zstd -q -c > "$1"', '-', join(directory, 'bomb')],
     {
       stdio: ['pipe', 'inherit', 'inherit'],
     },
   );
   zstd.stdin.end(header);
   await new Promise((resolve) => zstd.once('close', resolve));
-  t.true((await stat(join(folder, 'bomb'))).size < 1_000_000);
-  const bomb = await readFile(join(folder, 'bomb'));
+  t.true((await stat(join(directory, 'bomb'))).size < 1_000_000);
+  const bomb = await readFile(join(directory, 'bomb'));
   const bombed = buildImage([tarOf({ name: 'x' })], { compress: () => bomb });
   setting.server.intercept = (request, response) => {
     const name = request.url?.split('/').at(-1) ?? '';

@@ -25,11 +25,11 @@ const untouched: ImageRegistry = {
   resolve: () => Promise.reject(new Error('pulled without a proof')),
 };
 
-function signed(folder: string, policyFile: string, rest: Partial<SignedRegistryOptions> = {}): SignedRegistry {
+function signed(directory: string, policyFile: string, rest: Partial<SignedRegistryOptions> = {}): SignedRegistry {
   return new SignedRegistry({
     registry: untouched,
     policyFile,
-    temporary: join(folder, 'signed'),
+    temporary: join(directory, 'signed'),
     authFiles: [],
     insecureRegistries: [],
     logger: silent,
@@ -45,8 +45,8 @@ async function refusal(t: ExecutionContext, promise: Promise<unknown>): Promise<
 }
 
 test('The most specific scope of a policy decides; what cannot be read is trusted by nobody', async (t) => {
-  const folder = await temporary(t);
-  const file = join(folder, 'policy.json');
+  const directory = await temporary(t);
+  const file = join(directory, 'policy.json');
   const [accept, reject] = [[{ type: 'insecureAcceptAnything' }], [{ type: 'reject' }]];
   const sign = [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/k' }];
   await writeFile(
@@ -75,40 +75,46 @@ test('The most specific scope of a policy decides; what cannot be read is truste
   t.is(await verdict('x.wild.io:5000', 'y'), 'verify');
   t.is(await verdict('b.io', 'constructor'), 'reject');
   t.is(
-    await readVerdict(join(folder, 'none'), { registry: 'a', repository: 'b', tag: 'c', digest: undefined }),
+    await readVerdict(join(directory, 'none'), { registry: 'a', repository: 'b', tag: 'c', digest: undefined }),
     undefined,
   );
   for (const text of ['{', '{}', '{"default": []}', '{"default": [{}]}']) {
     await writeFile(file, text);
     await refusal(t, verdict('a.io', 'x'));
   }
-  const missing = signed(folder, join(folder, 'none'));
+  const missing = signed(directory, join(directory, 'none'));
   const reference = { registry: 'a.io', repository: 'x', tag: 'v1', digest: undefined };
   t.regex(await refusal(t, missing.resolve(reference, undefined)), /does not exist/);
 });
 
 test('Signed images are pulled, unsigned and wrongly signed ones are not, and nothing is left', async (t) => {
-  const folder = await temporary(t);
-  const host = await startRegistry(t, folder);
-  const home = join(folder, 'gnupg');
+  const directory = await temporary(t);
+  const host = await startRegistry(t, directory);
+  const home = join(directory, 'gnupg');
   await mkdir(home, { mode: 0o700 });
-  await mkdir(join(folder, 'registries.d'));
-  const env = { PATH: process.env['PATH'], HOME: folder, GNUPGHOME: home };
+  await mkdir(join(directory, 'registries.d'));
+  const env = { PATH: process.env['PATH'], HOME: directory, GNUPGHOME: home };
   t.teardown(() => run('gpgconf', ['--kill', 'all'], { env }).catch(() => undefined));
-  const store = `docker:\n  ${host}:\n    sigstore: file://${folder}/signatures\n    sigstore-staging: file://${folder}/signatures\n`;
-  await writeFile(join(folder, 'registries.d/test.yaml'), store);
+  const store = `docker:\n  ${host}:\n    sigstore: file://${directory}/signatures\n    sigstore-staging: file://${directory}/signatures\n`;
+  await writeFile(join(directory, 'registries.d/test.yaml'), store);
   for (const name of ['right', 'other']) {
     const uid = `${name}@test.invalid`;
     await run('gpg', ['--batch', '--passphrase', '', '--quick-generate-key', uid, 'ed25519', 'sign', 'never'], { env });
-    await run('gpg', ['--batch', '--armor', '--output', join(folder, `${name}.gpg`), '--export', uid], { env });
+    await run('gpg', ['--batch', '--armor', '--output', join(directory, `${name}.gpg`), '--export', uid], { env });
   }
   const image = buildImage([tarOf({ name: 'signed', body: 'yes' })]);
-  const layout = await writeLayout(join(folder, 'layout'), image);
+  const layout = await writeLayout(join(directory, 'layout'), image);
   const push = (name: string, ...sign: string[]) =>
     run(
       'skopeo',
       [
-        ...['--insecure-policy', `--registries.d=${folder}/registries.d`, 'copy', '--dest-tls-verify=false', ...sign],
+        ...[
+          '--insecure-policy',
+          `--registries.d=${directory}/registries.d`,
+          'copy',
+          '--dest-tls-verify=false',
+          ...sign,
+        ],
         ...[`oci:${layout}`, `docker://${host}/${name}:v1`],
       ],
       { env },
@@ -117,11 +123,11 @@ test('Signed images are pulled, unsigned and wrongly signed ones are not, and no
   await push('bad', '--sign-by', 'other@test.invalid');
   await push('plain');
 
-  const policyFile = join(folder, 'policy.json');
-  const docker = { [host]: [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: join(folder, 'right.gpg') }] };
+  const policyFile = join(directory, 'policy.json');
+  const docker = { [host]: [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: join(directory, 'right.gpg') }] };
   await writeFile(policyFile, JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } }));
-  const root = join(folder, 'data');
-  const registry = signed(folder, policyFile, { registriesDir: join(folder, 'registries.d') });
+  const root = join(directory, 'data');
+  const registry = signed(directory, policyFile, { registriesDir: join(directory, 'registries.d') });
   const { images, store: rootfs } = await newService(t, root, {}, { sources: [registry] });
   const id = await images.pull(`${host}/good:v1`);
   t.is(id, image.configDigest);
@@ -133,7 +139,7 @@ test('Signed images are pulled, unsigned and wrongly signed ones are not, and no
   t.regex(await refusal(t, images.pull('elsewhere.invalid/x')), /is rejected by/);
   await t.throwsAsync(images.pull(`${host}/none:v1`), { code: StatusCode.NOT_FOUND });
   t.is(images.list().length, 1);
-  t.deepEqual(await readdir(join(folder, 'signed')), []);
+  t.deepEqual(await readdir(join(directory, 'signed')), []);
 
   const path2 = process.env['PATH'];
   process.env['PATH'] = '/nonexistent';

@@ -27,13 +27,13 @@ import {
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
-/** Everything below a folder: mode, owner, size, time, device and link target by path. */
-async function snapshot(folder: string): Promise<string> {
-  const { stdout } = await run('find', [folder, '-printf', '%p %y %m %U:%G %s %T@ %l %i\n']);
+/** Everything below a directory: mode, owner, size, time, device and link target by path. */
+async function snapshot(directory: string): Promise<string> {
+  const { stdout } = await run('find', [directory, '-printf', '%p %y %m %U:%G %s %T@ %l %i\n']);
   return createHash('sha256').update(stdout.split('\n').sort().join('\n')).digest('hex');
 }
 
-test('Whiteouts, opaque folders and replacements show in the mounted file system', async (t) => {
+test('Whiteouts, opaque directories and replacements show in the mounted file system', async (t) => {
   const store = await newStore(await temporary(t));
   const chain = await applyAll(
     store,
@@ -127,11 +127,11 @@ test('Owners, modes, times, devices, links and extended attributes come through'
   await removeCopy(store, 'c1');
 });
 
-test('No hostile layer writes outside its folder', async (t) => {
+test('No hostile layer writes outside its directory', async (t) => {
   const root = await temporary(t);
   const canary = join(root, 'store/tmp/canary');
   const store = await newStore(join(root, 'store'));
-  // Where a name that climbs two folders from a half-applied layer would arrive.
+  // Where a name that climbs two directories from a half-applied layer would arrive.
   await mkdir(canary, { recursive: true });
   for (const name of ['a', 'b', 'c']) await writeFile(join(canary, name), 'untouched');
   const before = [await snapshot(canary), await snapshot('/etc')];
@@ -272,18 +272,18 @@ test('After a reboot a copy has what was written; half-made things go', async (t
 });
 
 test('Root filesystems below a link are mounted, found and unmounted', async (t) => {
-  const folder = await temporary(t);
-  await mkdir(join(folder, 'real'));
-  await symlink('real', join(folder, 'link'));
-  const store = await newStore(join(folder, 'link'));
+  const directory = await temporary(t);
+  await mkdir(join(directory, 'real'));
+  await symlink('real', join(directory, 'link'));
+  const store = await newStore(join(directory, 'link'));
   for (let turn = 0; turn < 2; turn++) {
     const path = await mountCopy(store, 'copy', undefined);
     t.true(await isMounted(await realpath(path)));
   }
   t.deepEqual(await mountsOf(store).list(), [{ id: 'copy', isMounted: true }]);
-  t.is((await mountPointsBelow(folder)).length, 1);
+  t.is((await mountPointsBelow(directory)).length, 1);
   await removeCopy(store, 'copy');
-  t.deepEqual(await mountPointsBelow(folder), []);
+  t.deepEqual(await mountPointsBelow(directory), []);
 });
 
 test('Paths longer than the kernel takes keep nothing from being counted, removed or recovered', async (t) => {

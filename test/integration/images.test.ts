@@ -31,17 +31,17 @@ const app = (name: string) =>
 
 /** Nothing of a fetch or an import is left lying about. */
 async function leftovers(root: string): Promise<string[]> {
-  const folders = ['content/incoming', 'overlay/tmp', 'import'].map((name) => join(root, name));
-  return (await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])))).flat();
+  const directories = ['content/incoming', 'overlay/tmp', 'import'].map((name) => join(root, name));
+  return (await Promise.all(directories.map((directory) => readdir(directory).catch(() => [])))).flat();
 }
 
 test('Images of a real registry are pulled by tag and digest, shown, used and removed', async (t) => {
-  const folder = await temporary(t);
-  const host = await startRegistry(t, folder);
-  const root = join(folder, 'data');
+  const directory = await temporary(t);
+  const host = await startRegistry(t, directory);
+  const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
   const image = app('one');
-  const layout = await writeLayout(join(folder, 'layout'), image);
+  const layout = await writeLayout(join(directory, 'layout'), image);
   await skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/team/one:v1`);
   await skopeo('copy', '--dest-tls-verify=false', '--format=v2s2', `oci:${layout}`, `docker://${host}/team/docker:v1`);
 
@@ -74,13 +74,13 @@ test('Images of a real registry are pulled by tag and digest, shown, used and re
 });
 
 test('A mirror stands in for a registry that cannot be reached', async (t) => {
-  const folder = await temporary(t);
-  const host = await startRegistry(t, folder);
+  const directory = await temporary(t);
+  const host = await startRegistry(t, directory);
   const image = app('mirrored');
-  const layout = await writeLayout(join(folder, 'layout'), image);
+  const layout = await writeLayout(join(directory, 'layout'), image);
   await skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/e2e/busybox:1.29-2`);
   const mirrors = [{ registry: 'registry.invalid', endpoints: [`http://${host}`] }];
-  const { images } = await newService(t, join(folder, 'data'), { mirrors });
+  const { images } = await newService(t, join(directory, 'data'), { mirrors });
   const id = await images.pull('registry.invalid/e2e/busybox:1.29-2');
   t.deepEqual(images.status(id)?.repoTags, ['registry.invalid/e2e/busybox:1.29-2']);
   const error = await t.throwsAsync(images.pull('127.0.0.1:1/e2e/busybox:1.29-2'), { instanceOf: CriError });
@@ -88,7 +88,7 @@ test('A mirror stands in for a registry that cannot be reached', async (t) => {
 });
 
 test('Layers that images share are fetched once, also when they are pulled at the same time', async (t) => {
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   const [one, two] = [app('one'), app('two')];
   const server = await serve(t, one);
   server.intercept = (request, response) => {
@@ -97,7 +97,7 @@ test('Layers that images share are fetched once, also when they are pulled at th
     response.end(kind === 'manifests' && name === 'v1' ? two.index : two.blobs.get(name));
     return true;
   };
-  const { images, store } = await newService(t, join(folder, 'data'));
+  const { images, store } = await newService(t, join(directory, 'data'));
   const names = ['one', 'two', 'one', 'two', 'one'].map((name) => `${server.host}/${name}:v1`);
   const ids = await Promise.all(names.map((name) => images.pull(name)));
   t.deepEqual(new Set(ids), new Set([one.configDigest, two.configDigest]));
@@ -108,7 +108,7 @@ test('Layers that images share are fetched once, also when they are pulled at th
 });
 
 test('zstd layers of several frames, as zstd:chunked has them, are applied whole', async (t) => {
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   const tar = tarOf({ name: 'big', body: 'x'.repeat(200_000) }, { name: 'last', body: 'last' });
   const frames = (data: Buffer) => {
     const skippable = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]);
@@ -117,7 +117,7 @@ test('zstd layers of several frames, as zstd:chunked has them, are applied whole
   };
   const image = buildImage([tar], { compress: frames, mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd' });
   const server = await serve(t, image);
-  const { images, store } = await newService(t, join(folder, 'data'));
+  const { images, store } = await newService(t, join(directory, 'data'));
   const id = await images.pull(`${server.host}/z:v1`);
   const path = await mountCopy(store, 'c1', images.status(id)?.chainId);
   t.is(await readFile(join(path, 'last'), 'utf8'), 'last');
@@ -133,8 +133,8 @@ test('zstd layers of several frames, as zstd:chunked has them, are applied whole
 });
 
 test('A server killed in the middle of a pull leaves nothing that the next start does not clean', async (t) => {
-  const folder = await temporary(t);
-  const root = join(folder, 'data');
+  const directory = await temporary(t);
+  const root = join(directory, 'data');
   const image = app('killed');
   const server = await serve(t, image);
   let isDead = false;
@@ -169,21 +169,21 @@ test('A server killed in the middle of a pull leaves nothing that the next start
 });
 
 test('Archives of skopeo and layouts are imported under their names', async (t) => {
-  const folder = await temporary(t);
-  const root = join(folder, 'data');
+  const directory = await temporary(t);
+  const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
   const image = app('archived');
-  const layout = await writeLayout(join(folder, 'layout'), image, {
+  const layout = await writeLayout(join(directory, 'layout'), image, {
     'org.opencontainers.image.ref.name': 'r.io/lay:v1',
   });
   t.deepEqual(await images.import(layout), [image.configDigest]);
   t.like(images.status('r.io/lay:v1'), { id: image.configDigest, repoTags: ['r.io/lay:v1'], repoDigests: [] });
 
-  const docker = join(folder, 'docker.tar');
+  const docker = join(directory, 'docker.tar');
   await skopeo('copy', `oci:${layout}`, `docker-archive:${docker}:r.io/docker:v2`);
   const [dockerId] = await images.import(docker);
   t.is(images.status('r.io/docker:v2')?.id, dockerId);
-  const oci = join(folder, 'oci.tar');
+  const oci = join(directory, 'oci.tar');
   await skopeo('copy', `oci:${layout}`, `oci-archive:${oci}:r.io/oci:v3`);
   await writeFile(`${oci}.gz`, gzipSync(await readFile(oci)));
   const [ociId] = await images.import(`${oci}.gz`, { ref: 'given.io/name:v4' });
@@ -196,8 +196,8 @@ test('Archives of skopeo and layouts are imported under their names', async (t) 
 });
 
 test('Hostile archives are refused and write nowhere', async (t) => {
-  const folder = await temporary(t);
-  const root = join(folder, 'data');
+  const directory = await temporary(t);
+  const root = join(directory, 'data');
   const { images } = await newService(t, root);
   const image = app('x');
   const config = image.config.toString();
@@ -228,27 +228,27 @@ test('Hostile archives are refused and write nowhere', async (t) => {
     ),
   };
   for (const [what, data] of Object.entries(archives)) {
-    const path = join(folder, 'hostile.tar');
+    const path = join(directory, 'hostile.tar');
     await writeFile(path, data);
     await t.throwsAsync(images.import(path), { instanceOf: CriError }, what);
     t.deepEqual(await leftovers(root), [], what);
   }
-  t.deepEqual((await readdir(folder)).sort(), ['data', 'hostile.tar']);
+  t.deepEqual((await readdir(directory)).sort(), ['data', 'hostile.tar']);
   t.deepEqual(images.list(), []);
-  for (const path of ['relative.tar', join(folder, 'missing'), '/dev/zero', folder]) {
+  for (const path of ['relative.tar', join(directory, 'missing'), '/dev/zero', directory]) {
     await t.throwsAsync(images.import(path), { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT }, path);
   }
 });
 
 test('An image of the size of real ones is pulled while the event loop stays free', async (t) => {
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   const files = Array.from({ length: 4000 }, (_, i) => ({ name: `usr/${i % 8}/${i}`, body: `${i} `.repeat(4000) }));
   const image = buildImage([tarOf(...files)], {
     compress: (tar) => gzipSync(tar, { level: 1 }),
     mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
   });
   const server = await serve(t, image);
-  const { images, store } = await newService(t, join(folder, 'data'));
+  const { images, store } = await newService(t, join(directory, 'data'));
   let ticks = 0;
   const timer = setInterval(() => ticks++, 5);
   const id = await images.pull(`${server.host}/big:v1`);

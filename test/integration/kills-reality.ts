@@ -24,24 +24,24 @@ export async function contradictions(
   for (const { id, state, podSandboxId } of containers) {
     const what = `container ${id.slice(0, 8)} in state ${String(state)}`;
     const alive = await isAlive(server, id);
-    const ended = await exists(join(server.folder, 'state/runner/exits', id));
+    const ended = await exists(join(server.directory, 'state/runner/exits', id));
     if (state === ContainerState.CONTAINER_EXITED) {
       if (alive) found.push(`${what}: its process lives`);
       if (monitors.has(id)) found.push(`${what}: its monitor lives`);
     } else {
       if (!alive || ended) found.push(`${what}: its process has ended`);
       if (!monitors.has(id) && !unmonitored.has(podSandboxId)) found.push(`${what}: it has no monitor`);
-      const waits = await exists(join(server.folder, 'state/runner/runtime', id, 'exec.fifo'));
+      const waits = await exists(join(server.directory, 'state/runner/runtime', id, 'exec.fifo'));
       if (waits !== (state === ContainerState.CONTAINER_CREATED))
         found.push(`${what}: waits for a start: ${String(waits)}`);
     }
   }
   const known = new Set(containers.map(({ id }) => id));
   for (const id of monitors.keys()) if (!known.has(id)) found.push(`monitor of the unknown container ${id}`);
-  for (const id of await names(join(server.folder, 'state/rootfs'))) {
+  for (const id of await names(join(server.directory, 'state/rootfs'))) {
     if (!known.has(id)) found.push(`mount point of the unknown container ${id}`);
   }
-  for (const id of await names(join(server.folder, 'root/overlay/containers'))) {
+  for (const id of await names(join(server.directory, 'root/overlay/containers'))) {
     if (!known.has(id)) found.push(`root file system of the unknown container ${id}`);
   }
 
@@ -60,12 +60,12 @@ export async function contradictions(
   const bridged = (await readdir(`/sys/class/net/${server.bridge}/brif`).catch(() => [])).length;
   if (bridged !== ready.size)
     found.push(`${String(bridged)} interfaces on the bridge for ${String(ready.size)} READY pods`);
-  for (const [handler, folder] of [
+  for (const [handler, directory] of [
     ['lxc', 'state/lxc'],
     ['crun', 'state/crun-sandboxes'],
   ] as const) {
     const ids = new Set(pods.filter(({ runtimeHandler }) => runtimeHandler === handler).map(({ id }) => id));
-    for (const id of await names(join(server.folder, folder))) {
+    for (const id of await names(join(server.directory, directory))) {
       if (/^[0-9a-f]{64}$/.test(id) && !ids.has(id)) found.push(`${handler} sandbox ${id} of no pod`);
     }
   }
@@ -75,10 +75,10 @@ export async function contradictions(
 /** Addresses that host-local has given out, with the id of whom each is for. */
 export async function leaseholders(server: ServerFixture): Promise<Map<string, string>> {
   const leases = new Map<string, string>();
-  for (const network of await names(join(server.folder, 'ipam'))) {
-    for (const name of await names(join(server.folder, 'ipam', network))) {
+  for (const network of await names(join(server.directory, 'ipam'))) {
+    for (const name of await names(join(server.directory, 'ipam', network))) {
       if (!/^[\d.]+$/.test(name)) continue;
-      const [id] = (await readFile(join(server.folder, 'ipam', network, name), 'utf8')).split(/\s/);
+      const [id] = (await readFile(join(server.directory, 'ipam', network, name), 'utf8')).split(/\s/);
       leases.set(name, id ?? '');
     }
   }
@@ -97,7 +97,7 @@ async function monitorsById(): Promise<Map<string, string>> {
 }
 
 async function isAlive(server: ServerFixture, id: string): Promise<boolean> {
-  const text = await readFile(join(server.folder, 'state/runner/containers', id, 'runner.json'), 'utf8').catch(
+  const text = await readFile(join(server.directory, 'state/runner/containers', id, 'runner.json'), 'utf8').catch(
     () => undefined,
   );
   if (text === undefined) return false;
@@ -114,6 +114,6 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-function names(folder: string): Promise<string[]> {
-  return readdir(folder).catch(() => []);
+function names(directory: string): Promise<string[]> {
+  return readdir(directory).catch(() => []);
 }

@@ -166,7 +166,7 @@ export class PodLife {
   }
 
   #log({ name }: Live): string {
-    return join(this.#server.folder, 'logs', this.#name, `${name}.log`);
+    return join(this.#server.directory, 'logs', this.#name, `${name}.log`);
   }
 
   async #running(container: Live): Promise<void> {
@@ -196,7 +196,9 @@ export class PodLife {
       if (!(distance >= -50))
         throw new Error(`${this.#name}/${container.name}: ended ${String(-distance)} ms before its last line`);
       // conmon writes it within milliseconds of the end.
-      const { mtimeNs } = await stat(join(this.#server.folder, 'state/runner/exits', container.id), { bigint: true });
+      const { mtimeNs } = await stat(join(this.#server.directory, 'state/runner/exits', container.id), {
+        bigint: true,
+      });
       this.#expect('time of the end', ended.finishedAt, mtimeNs);
     }
     return numbers;

@@ -37,7 +37,7 @@ test.serial(
     const server = await ServerFixture.make(t);
     const files = { '/data/there': 'x' };
     await importImage(server, VOLUME_IMAGE, files, { config: { Volumes: { '/data': {}, '/more': {} } } });
-    await mkdir(join(server.folder, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
+    await mkdir(join(server.directory, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
     await server.warm();
     const before = await inventory(server);
     const moment = random(PROPERTY_SEED);
@@ -79,7 +79,7 @@ test.serial(
           if (!struck.has(name) || over) throw error;
           await removed(client, name);
         }
-        await rm(join(server.folder, 'logs', `k${String(number)}`), { recursive: true, force: true });
+        await rm(join(server.directory, 'logs', `k${String(number)}`), { recursive: true, force: true });
       }
     };
     const killer = async () => {

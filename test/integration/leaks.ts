@@ -12,7 +12,7 @@ const REST_MS = 100;
  * Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. It is looked at
  * until nothing comes or goes: what ends just then is neither there before nor left over.
  */
-export async function inventory(fixture: { folder: string; cgroup: string }): Promise<string[]> {
+export async function inventory(fixture: { directory: string; cgroup: string }): Promise<string[]> {
   const begun = performance.now();
   for (let before = await look(fixture); ;) {
     await sleep(REST_MS);
@@ -22,7 +22,7 @@ export async function inventory(fixture: { folder: string; cgroup: string }): Pr
   }
 }
 
-async function look(fixture: { folder: string; cgroup: string }): Promise<string[]> {
+async function look(fixture: { directory: string; cgroup: string }): Promise<string[]> {
   const lines = [
     ...(await processes()),
     ...(await mounts()),
@@ -30,7 +30,7 @@ async function look(fixture: { folder: string; cgroup: string }): Promise<string
     ...(await cgroups(fixture.cgroup)),
     ...(await namespaces()),
     ...(await firewall()),
-    ...(await files(fixture.folder)),
+    ...(await files(fixture.directory)),
   ];
   return lines.sort();
 }
@@ -54,7 +54,7 @@ export function difference(before: readonly string[], after: readonly string[]):
  * long as a hang is; lines that `ignored` says yes to do not count.
  */
 export async function leftovers(
-  fixture: { folder: string; cgroup: string },
+  fixture: { directory: string; cgroup: string },
   before: readonly string[],
   ignored: (line: string) => boolean = () => false,
 ): Promise<string[]> {
@@ -108,7 +108,7 @@ async function cgroups(parent: string): Promise<string[]> {
   return (
     stdout
       .split('\n')
-      // Below a hidden cgroup2 mount lie plain folders of crun's, which go with the sandbox.
+      // Below a hidden cgroup2 mount lie plain directories of crun's, which go with the sandbox.
       .filter((line) => line !== '' && !line.startsWith('/sys/fs/cgroup/unified/'))
       .map((line) => `cgroup ${line}`)
   );
@@ -129,10 +129,12 @@ async function firewall(): Promise<string[]> {
     .map((line) => `rule ${line.replace(/ \[\d+:\d+\]$/, '')}`);
 }
 
-/** Files and folders of the server, apart from its log, the pods' own logs, and what crun keeps of seccomp filters. */
-async function files(folder: string): Promise<string[]> {
-  const names = await readdir(folder, { recursive: true });
+/** Files and directories of the server, except its log, the logs of the pods, and seccomp filters that crun keeps. */
+async function files(directory: string): Promise<string[]> {
+  const names = await readdir(directory, { recursive: true });
   // readdir follows the link /dev/fd of pause processes' root file system to what this process has open.
   const isOther = (name: string) => name.includes('/runtime/.cache') || name.includes('/dev/fd/');
-  return names.filter((name) => !name.startsWith('logs') && !isOther(name)).map((name) => `file ${join(folder, name)}`);
+  return names
+    .filter((name) => !name.startsWith('logs') && !isOther(name))
+    .map((name) => `file ${join(directory, name)}`);
 }

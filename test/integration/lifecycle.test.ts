@@ -35,7 +35,7 @@ const pid = (mode: NamespaceMode) => ({ linux: { securityContext: { namespaceOpt
 
 /** Names of the processes in a container's cgroup, from the host. */
 async function inCgroup(server: ServerFixture, id: string): Promise<string[]> {
-  const config = join(server.folder, 'state/runner/containers', id, 'config.json');
+  const config = join(server.directory, 'state/runner/containers', id, 'config.json');
   const { linux } = JSON.parse(await readFile(config, 'utf8')) as { linux: { cgroupsPath: string } };
   return Promise.all((await processesBelow(linux.cgroupsPath)).map(nameOf));
 }
@@ -136,7 +136,7 @@ for (const handler of ['lxc', 'crun']) {
 
   test.serial(`${handler}: a start that fails is told with code 128, StartError and the runtime's words`, async (t) => {
     const server = await ServerFixture.make(t);
-    const runtime = join(server.folder, 'runtime');
+    const runtime = join(server.directory, 'runtime');
     const script = `
 for word; do
   if [ "$word" = start ]; then echo "the moon is in the wrong phase" >&2; exit 1; fi
@@ -144,7 +144,7 @@ done
 exec crun "$@"
 `;
     await writeScript(runtime, script);
-    const config = join(server.folder, 'config.toml');
+    const config = join(server.directory, 'config.toml');
     const usual = await readFile(config, 'utf8');
     const use = async (text: string) => {
       await server.end('SIGTERM');
@@ -269,7 +269,7 @@ exec crun "$@"
       t.true((await server.containers()).containers.every(({ state }) => state === ContainerState.CONTAINER_EXITED));
       await client.call(removePodSandbox, { podSandboxId: pod });
     }
-    await rm(join(server.folder, 'logs'), { recursive: true, force: true });
+    await rm(join(server.directory, 'logs'), { recursive: true, force: true });
     t.deepEqual(await leftovers(server, before), []);
   });
 
@@ -278,7 +278,7 @@ exec crun "$@"
     async (t) => {
       const server = await one(t);
       const pod = await server.pod('logs', {}, handler);
-      const log = join(server.folder, 'logs/logs/fast.log');
+      const log = join(server.directory, 'logs/logs/fast.log');
       // A thousand lines each five milliseconds, or as fast as the monitor takes them.
       const script =
         'i=0; until [ -e /stop ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); i=$((i + 1)); usleep 5000; done';
@@ -307,7 +307,7 @@ exec crun "$@"
         'i=0; while [ $i -lt 20000 ]; do printf x; i=$((i+1)); done; echo; printf "\\377\\000\\200\\r\\n"; printf end';
       const odd = await server.sh(pod, 'odd', oddities);
       t.is((await server.exit(odd)).exitCode, 0);
-      const parsed = parseLog(await readFile(join(server.folder, 'logs/logs/odd.log')));
+      const parsed = parseLog(await readFile(join(server.directory, 'logs/logs/odd.log')));
       const bytes = Buffer.concat([
         Buffer.from(`${'x'.repeat(20_000)}\n`),
         Buffer.from([255, 0, 128, 13, 10]),

@@ -32,7 +32,7 @@ async function asKubelet(paths: readonly string[]): Promise<void> {
 /** Runs one of liblxc's commands where it reaches the pod, as the verbose status says. */
 async function byHand(fixture: SandboxFixture, id: string, command: string, ...args: string[]): Promise<string> {
   const { lxcNetworkNamespace } = await fixture.provider.describe({ spec: await fixture.spec({ id }) });
-  const lxc = [command, '-P', `${fixture.folder}/state`, '-n', id, ...args];
+  const lxc = [command, '-P', `${fixture.directory}/state`, '-n', id, ...args];
   return (await run('nsenter', [`--net=${String(lxcNetworkNamespace)}`, '--', ...lxc])).stdout;
 }
 
@@ -87,7 +87,7 @@ test.serial('nobody but the server starts a guest: an ended one stays ended, and
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
   const placement = await fixture.run(spec);
-  const [lxcPath, log] = [`${fixture.folder}/state`, `${fixture.folder}/by-hand.log`];
+  const [lxcPath, log] = [`${fixture.directory}/state`, `${fixture.directory}/by-hand.log`];
   await byHand(fixture, spec.id, 'lxc-stop', '-k');
   await eventually('the report of its end', () => fixture.exits.includes(spec.id));
   await t.throwsAsync(run('lxc-start', ['-P', lxcPath, '-n', spec.id, '-o', log, '-l', 'DEBUG']));
@@ -144,8 +144,8 @@ test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) =>
     return new LxcSandboxProvider({ lxcPath, programs: `${lxcPath}/.programs`, logger, init: `${lxcPath}/../init` });
   });
   // A program that exists and is not one.
-  await writeFile(`${fixture.folder}/init`, 'nonsense');
-  await chmod(`${fixture.folder}/init`, 0o755);
+  await writeFile(`${fixture.directory}/init`, 'nonsense');
+  await chmod(`${fixture.directory}/init`, 0o755);
   await fixture.provider.unavailableBecause();
   const before = await inventory(fixture);
   const error = await t.throwsAsync(fixture.run(await fixture.spec()), { instanceOf: CriError });
@@ -171,7 +171,7 @@ test.serial('a missing lxc-start makes the handler unavailable, with its name', 
 
 test.serial('liblxc reads the values of the configuration writer as they were meant', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
-  const state = `${fixture.folder}/state`;
+  const state = `${fixture.directory}/state`;
   await mkdir(`${state}/probe`, { recursive: true });
   for (const value of ['"a"', "'a'", '"', '"a\'', ' a b ', '#a', '= b', 'a\\', '--help', '$(id)', 'a\u2028b\u0085']) {
     await writeFile(`${state}/probe/config`, formatLxcConfig([{ key: 'lxc.uts.name', value, field: 'f' }]));

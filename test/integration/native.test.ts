@@ -21,28 +21,28 @@ for (const [kind, program] of [
   ['sanitized', sanitized],
 ] as const) {
   test.serial(`${kind}: mounts and unmounts can be repeated`, async (t) => {
-    const { helper, folder } = await fixture(t, program);
+    const { helper, directory } = await fixture(t, program);
     const options = { source: 'none', type: 'tmpfs', options: 'size=64k,mode=750', flags: 2 };
-    const mount: Step = { do: 'mount', target: folder, ...options, unlessMounted: true };
+    const mount: Step = { do: 'mount', target: directory, ...options, unlessMounted: true };
     for (let i = 0; i < 2; i++) t.is((await helper.request([mount]))[0]?.problem, '');
-    t.is(await lines(folder), 1);
-    t.regex((await run('findmnt', ['-no', 'OPTIONS', folder])).stdout, /nosuid.*size=64k,mode=750/);
+    t.is(await lines(directory), 1);
+    t.regex((await run('findmnt', ['-no', 'OPTIONS', directory])).stdout, /nosuid.*size=64k,mode=750/);
     t.is((await helper.request([{ ...mount, unlessMounted: false }]))[0]?.status, 'done');
-    t.is(await lines(folder), 2);
+    t.is(await lines(directory), 2);
     for (let i = 0; i < 2; i++)
-      t.is((await helper.request([{ do: 'unmount', target: folder, all: true }]))[0]?.status, 'done');
-    t.is(await lines(folder), 0);
-    const [bad] = await helper.request([{ do: 'mount', target: join(folder, 'absent'), ...options }]);
-    t.deepEqual([bad?.code, bad?.problem], ['ENOENT', `mount ${join(folder, 'absent')}: No such file or directory`]);
+      t.is((await helper.request([{ do: 'unmount', target: directory, all: true }]))[0]?.status, 'done');
+    t.is(await lines(directory), 0);
+    const [bad] = await helper.request([{ do: 'mount', target: join(directory, 'absent'), ...options }]);
+    t.deepEqual([bad?.code, bad?.problem], ['ENOENT', `mount ${join(directory, 'absent')}: No such file or directory`]);
   });
 
   test.serial(`${kind}: namespaces are pinned, also a second time, and set up`, async (t) => {
-    const { helper, folder } = await fixture(t, program);
+    const { helper, directory } = await fixture(t, program);
     for (const owned of [false, true]) {
-      const directory = join(folder, String(owned));
-      await mkdir(directory);
+      const below = join(directory, String(owned));
+      await mkdir(below);
       const names = ['net', 'ipc', 'uts', ...(owned ? ['user' as const] : [])] as const;
-      const pins = new Map(names.map((name) => [name as 'net', join(directory, name)]));
+      const pins = new Map(names.map((name) => [name as 'net', join(below, name)]));
       for (const file of pins.values()) await writeFile(file, '');
       t.teardown(() => helper.request([...pins.values()].map((target) => ({ do: 'unmount', target, all: true }))));
       const pin: Step = {
@@ -66,7 +66,7 @@ for (const [kind, program] of [
           argv: ['sh', '-c', script],
           env: { PATH: process.env['PATH'] },
           cwd: '/',
-          namespaces: names.filter((name) => name !== 'user').map((name) => join(directory, name)),
+          namespaces: names.filter((name) => name !== 'user').map((name) => join(below, name)),
           descriptors: { 1: { kind: 'capture', limit: 1000 } },
         },
       ]);
@@ -78,16 +78,16 @@ for (const [kind, program] of [
   });
 
   test.serial(`${kind}: an overlay with mapped ids shows and takes the ids of the namespace`, async (t) => {
-    const { helper, folder } = await fixture(t, program);
-    for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(join(folder, name));
-    await writeFile(join(folder, 'lower/file'), 'content');
-    const [can] = await helper.request([{ do: 'idmap', source: folder, map }]);
+    const { helper, directory } = await fixture(t, program);
+    for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(join(directory, name));
+    await writeFile(join(directory, 'lower/file'), 'content');
+    const [can] = await helper.request([{ do: 'idmap', source: directory, map }]);
     t.is(can?.problem, '');
-    const target = join(folder, 'merged');
+    const target = join(directory, 'merged');
     t.teardown(() => helper.request([{ do: 'unmount', target, all: true }]));
     const overlay: Step = {
       do: 'overlay',
-      store: folder,
+      store: directory,
       links: '.',
       options: 'lowerdir=lower,upperdir=upper,workdir=work',
       flags: 0,
@@ -103,10 +103,10 @@ for (const [kind, program] of [
 }
 
 test.serial('2,000 mutated messages are answered, without a word of the sanitizers', async (t) => {
-  const folder = await mkdtemp('/tmp/native-');
-  t.teardown(() => rm(folder, { recursive: true }));
-  await chmod(folder, 0o755);
-  const program = join(folder, 'lxcri-native');
+  const directory = await mkdtemp('/tmp/native-');
+  t.teardown(() => rm(directory, { recursive: true }));
+  await chmod(directory, 0o755);
+  const program = join(directory, 'lxcri-native');
   await copyFile(sanitized, program);
   // Without rights: what a mutated step may do harms nothing.
   const args = ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs', program, 'serve'];
@@ -138,7 +138,7 @@ test.serial('2,000 mutated messages are answered, without a word of the sanitize
     },
     { do: 'stat', path: '/proc/self/exe' },
     { do: 'read', path: '/etc/hostname', limit: 100 },
-    { do: 'mount', target: folder, flags: 2, options: 'x', cwd: '/' },
+    { do: 'mount', target: directory, flags: 2, options: 'x', cwd: '/' },
     { do: 'pin', pins: new Map([['net', '/nonexistent']]), map, sysctls: { 'net/ipv4/x': '1' } },
   ];
   let seed = 42;
@@ -166,11 +166,11 @@ test.serial('2,000 mutated messages are answered, without a word of the sanitize
 });
 
 async function fixture(t: ExecutionContext, program: string | undefined) {
-  const folder = await mkdtemp('/tmp/native-');
+  const directory = await mkdtemp('/tmp/native-');
   const helper = new NativeHelper(program);
-  t.teardown(() => rm(folder, { recursive: true }));
+  t.teardown(() => rm(directory, { recursive: true }));
   t.teardown(() => helper.close());
-  return { helper, folder };
+  return { helper, directory };
 }
 
 /** How often something is mounted at a path. */

@@ -18,11 +18,11 @@ class NetworkFixture {
 
   static async make(t: ExecutionContext): Promise<NetworkFixture> {
     const fixture = new NetworkFixture(await ServerFixture.make(t));
-    const { folder } = fixture.server;
-    await mkdir(join(folder, 'conf.d'));
+    const { directory } = fixture.server;
+    await mkdir(join(directory, 'conf.d'));
     await writeFile(
-      join(folder, 'conf.d/network.toml'),
-      `[network]\nplugin_dirs = ["${resolve('test/fixtures/cni')}", "/usr/lib/cni"]\nconf_template = "${folder}/template"\n`,
+      join(directory, 'conf.d/network.toml'),
+      `[network]\nplugin_dirs = ["${resolve('test/fixtures/cni')}", "/usr/lib/cni"]\nconf_template = "${directory}/template"\n`,
     );
     await rm(fixture.path('cni/10-test.conflist'));
     await fixture.restart('SIGTERM');
@@ -30,7 +30,7 @@ class NetworkFixture {
   }
 
   path(name: string): string {
-    return join(this.server.folder, name);
+    return join(this.server.directory, name);
   }
 
   async restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -13,7 +13,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: pods run with a state directory mounted noexec`, async (t) => {
     const server = await ServerFixture.make(t);
     await server.end('SIGTERM');
-    const state = join(server.folder, 'state');
+    const state = join(server.directory, 'state');
     await rm(state, { recursive: true });
     await mkdir(state);
     await run('mount', ['-t', 'tmpfs', '-o', 'nosuid,nodev,noexec,mode=755', 'state', state]);

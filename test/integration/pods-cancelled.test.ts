@@ -12,11 +12,11 @@ const one = oneServer(test);
 
 /** Adds, after the bridge, a plugin that notes its calls and whose ADD does not end. */
 async function hang({
-  folder,
+  directory,
 }: ServerFixture): Promise<{ calls: () => Promise<string[]>; release: () => Promise<void> }> {
-  const file = join(folder, 'cni/10-test.conflist');
+  const file = join(directory, 'cni/10-test.conflist');
   const list = JSON.parse(await readFile(file, 'utf8')) as { plugins: { type: string }[] };
-  const journal = join(folder, 'journal');
+  const journal = join(directory, 'journal');
   const plugins = [...list.plugins.filter(({ type }) => type !== 'recorder'), { type: 'recorder', journal }];
   await writeFile(file, JSON.stringify({ ...list, plugins }));
   await rm(journal, { force: true });
@@ -28,8 +28,8 @@ async function hang({
   return { calls, release: () => rm(`${journal}.ADD.hang`, { force: true }) };
 }
 
-const leases = async ({ folder, bridge }: ServerFixture) => {
-  const names = await readdir(join(folder, 'ipam', `net-${bridge}`)).catch(() => []);
+const leases = async ({ directory, bridge }: ServerFixture) => {
+  const names = await readdir(join(directory, 'ipam', `net-${bridge}`)).catch(() => []);
   return names.filter((name) => name.startsWith('10.'));
 };
 

@@ -141,8 +141,8 @@ function possible(wish: Wish): Wish {
   };
 }
 
-/** The pod and the container that a wish means; `hostFolder` is what its mounts show. */
-export function toConfig(wish: Wish, hostFolder: string): { pod: Pod; container: Container } {
+/** The pod and the container that a wish means; `hostDirectory` is what its mounts show. */
+export function toConfig(wish: Wish, hostDirectory: string): { pod: Pod; container: Container } {
   const { user } = wish;
   const sysctls: Record<string, string> = {};
   if (wish.sysctl && wish.network === POD) sysctls['net.ipv4.ip_unprivileged_port_start'] = '81';
@@ -162,7 +162,7 @@ export function toConfig(wish: Wish, hostFolder: string): { pod: Pod; container:
     envs: wish.env.map((value, index) => ({ key: `RANDOM_${String(index)}`, value: Buffer.from(value) })),
     mounts: wish.mounts.map(({ path, readonly, recursive, propagation }) => ({
       containerPath: path,
-      hostPath: hostFolder,
+      hostPath: hostDirectory,
       readonly,
       recursiveReadOnly: readonly && recursive && propagation === 0,
       propagation,

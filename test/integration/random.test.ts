@@ -52,15 +52,15 @@ say end
 test.serial(`${String(runs)} random pods and containers are what was asked for, or are refused clearly`, async (t) => {
   t.timeout(runs * 150_000);
   const server = await ServerFixture.make(t);
-  const folder = join(server.folder, 'source');
-  await mkdir(folder);
+  const directory = join(server.directory, 'source');
+  await mkdir(directory);
   await server.warm();
   const before = await inventory(server);
   let count = 0;
   let refusals = 0;
   const property = fc.asyncProperty(wishes, spoilers, async (wish, spoiler) => {
     const name = `r${String((count += 1))}`;
-    const { pod, container } = toConfig(wish, folder);
+    const { pod, container } = toConfig(wish, directory);
     spoiler?.spoil(pod, container);
     try {
       const podId = await server.pod(name, pod, wish.handler);
@@ -69,7 +69,7 @@ test.serial(`${String(runs)} random pods and containers are what was asked for, 
         const { exitCode, reason, message } = await server.exit(id);
         if (exitCode !== 0) throw new Error(`ended with ${String(exitCode)} ${reason} ${message}`);
         if (spoiler !== null) throw new Error(`ran in spite of a bad ${spoiler.what}`);
-        await check(name, wish, parts(await server.output(name, 'c')), folder);
+        await check(name, wish, parts(await server.output(name, 'c')), directory);
       } finally {
         await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: podId });
       }
@@ -94,7 +94,7 @@ test.serial(`${String(runs)} random pods and containers are what was asked for, 
 });
 
 async function leftNothing(t: ExecutionContext, server: ServerFixture, before: string[]): Promise<void> {
-  await rm(join(server.folder, 'logs'), { recursive: true, force: true });
+  await rm(join(server.directory, 'logs'), { recursive: true, force: true });
   t.deepEqual(await leftovers(server, before), []);
 }
 
@@ -106,7 +106,7 @@ function parts(output: string): Map<string, string> {
 }
 
 /** Compares what a container told with what was asked for; throws at the first difference. */
-async function check(name: string, wish: Wish, told: Map<string, string>, folder: string): Promise<void> {
+async function check(name: string, wish: Wish, told: Map<string, string>, directory: string): Promise<void> {
   const equal = (what: string, actual: unknown, expected: unknown) => {
     const [is, should] = [actual, expected].map((value) => JSON.stringify(value));
     if (is !== should) throw new Error(`${what}: is ${String(is)}, should be ${String(should)}`);
@@ -165,7 +165,7 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
   if (wish.cpuset !== '') equal('cpuset', get('cpus'), wish.cpuset);
   equal('resolv.conf', get('resolv').includes(`search ${wish.searches.join(' ')}\n`), wish.searches.length > 0);
 
-  const group = await peerGroup(folder);
+  const group = await peerGroup(directory);
   const mounts = new Map(
     get('mounts')
       .split('\n')
@@ -177,7 +177,7 @@ async function check(name: string, wish: Wish, told: Map<string, string>, folder
   for (const { path, readonly, propagation } of wish.mounts) {
     equal(`access of ${path}`, access(path), readonly ? 'ro' : 'rw');
     const line = mounts.get(path) ?? '';
-    equal(`source of ${path}`, line.split(' ')[3]?.endsWith(folder.slice('/tmp'.length)), true);
+    equal(`source of ${path}`, line.split(' ')[3]?.endsWith(directory.slice('/tmp'.length)), true);
     // A mount may be shared within the container; what counts is whether it shares with the node's own peer group.
     equal(`propagation of ${path}`, line.includes(` master:${group} `), propagation === 1);
     equal(`sharing of ${path}`, line.includes(` shared:${group} `), propagation === 2);
@@ -196,14 +196,15 @@ function bounding({ privileged, add, drop, ambient }: Wish): bigint {
   return (base | mask(add) | mask(ambient)) & ~mask(drop) & HOST_BOUNDING;
 }
 
-/** The number of the peer group of the mount that a folder is on (mount_namespaces(7)). */
-async function peerGroup(folder: string): Promise<string> {
+/** The number of the peer group of the mount that a directory is on (mount_namespaces(7)). */
+async function peerGroup(directory: string): Promise<string> {
   const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').map((line) => line.split(' '));
-  const holds = (point: string) => point === '/' || folder.startsWith(`${point}/`);
+  const holds = (point: string) => point === '/' || directory.startsWith(`${point}/`);
   const [best] = lines
     .filter(([, , , , point]) => point !== undefined && holds(point))
     .sort((a, b) => b[4]!.length - a[4]!.length);
   const group = /^shared:(\d+)$/.exec(best?.[6] ?? '')?.[1];
-  if (group === undefined) throw new Error(`${folder} is on a mount that is not shared: run this below test/sandbox`);
+  if (group === undefined)
+    throw new Error(`${directory} is on a mount that is not shared: run this below test/sandbox`);
   return group;
 }

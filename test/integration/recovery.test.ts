@@ -28,7 +28,7 @@ test.serial('a server waits for what the killed one has left at work, and leaves
   const server = await ServerFixture.make(t);
   await server.warm();
   const before = await inventory(server);
-  const work = join(server.folder, 'slow');
+  const work = join(server.directory, 'slow');
   const [began, go, done] = ['began', 'go', 'done'].map((name) => join(work, name)) as [string, string, string];
   await mkdir(work);
   const slow = `
@@ -39,7 +39,7 @@ code=$?
 exit $code
 `;
   await writeScript(join(work, 'portmap'), slow);
-  const config = join(server.folder, 'config.toml');
+  const config = join(server.directory, 'config.toml');
   const first = `plugin_dirs = ["${work}", `;
   await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));
   await server.end('SIGTERM');
@@ -71,7 +71,7 @@ test.serial('a CNI plugin that hangs does not keep a server from serving, nor po
   const server = await ServerFixture.make(t);
   const { client } = server;
   const pods = [await server.pod('a', {}, 'lxc'), await server.pod('b', {}, 'crun'), await server.pod('c', {}, 'crun')];
-  const work = join(server.folder, 'slow');
+  const work = join(server.directory, 'slow');
   const [go, began] = [join(work, 'go'), join(work, 'began')];
   await mkdir(work);
   const slow = `
@@ -79,7 +79,7 @@ if [ "$CNI_COMMAND" = DEL ]; then echo >>${began}; until [ -e ${go} ]; do sleep 
 exec /usr/lib/cni/portmap
 `;
   await writeScript(join(work, 'portmap'), slow);
-  const config = join(server.folder, 'config.toml');
+  const config = join(server.directory, 'config.toml');
   const first = `plugin_dirs = ["${work}", `;
   await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));
   await server.end('SIGKILL');
@@ -129,12 +129,12 @@ for (const handler of ['lxc', 'crun']) {
       const plan = await foretold(server);
       // A network that is configured anew is none of the old pods' business.
       await writeFile(
-        join(server.folder, 'cni', '10-test.conflist'),
+        join(server.directory, 'cni', '10-test.conflist'),
         JSON.stringify({ name: 'x', plugins: [{ type: 'no' }] }),
       );
-      const conflist = JSON.parse(await readFile(join(server.folder, 'cni.before'), 'utf8')) as object;
+      const conflist = JSON.parse(await readFile(join(server.directory, 'cni.before'), 'utf8')) as object;
       await server.start();
-      await writeFile(join(server.folder, 'cni', '10-test.conflist'), JSON.stringify(conflist));
+      await writeFile(join(server.directory, 'cni', '10-test.conflist'), JSON.stringify(conflist));
 
       t.deepEqual(
         plan,
@@ -172,7 +172,7 @@ for (const handler of ['lxc', 'crun']) {
         await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
       }
       t.deepEqual((await server.containers()).containers, []);
-      await rm(join(server.folder, 'cni.before'));
+      await rm(join(server.directory, 'cni.before'));
       // What a handler makes for good, it makes when it is used first after the boot.
       const isLater = (line: string) =>
         / mount .*boot_id$|^-1 file \S*\/(lxc|crun-sandboxes)(\/\.holder\S*)?$/.test(line);
@@ -205,7 +205,7 @@ for (const handler of ['lxc', 'crun']) {
       }
       const kept = await server.pod('kept', {}, handler);
       const living = await server.sh(kept, 'living', 'exec sleep 1000');
-      const records = join(server.folder, 'root');
+      const records = join(server.directory, 'root');
       const [broken = '', lost = ''] = pods;
       await server.end('SIGKILL');
       await rm(join(records, 'sandboxes', `${lost}.json`));
@@ -252,8 +252,8 @@ test.serial('what a damaged record without a copy knows of runs on until its fil
     await server.end('SIGKILL');
     const damaged = [join('sandboxes', `${pod}.json`), join('containers', `${id}.json`)];
     for (const name of damaged) {
-      await writeFile(join(server.folder, 'root', name), '');
-      await rm(join(server.folder, 'state/records', name));
+      await writeFile(join(server.directory, 'root', name), '');
+      await rm(join(server.directory, 'state/records', name));
     }
     const running = await restingBelow(server.cgroup);
     t.true(running.length > 0);
@@ -264,7 +264,7 @@ test.serial('what a damaged record without a copy knows of runs on until its fil
       t.deepEqual(await restingBelow(server.cgroup), running);
       await server.end('SIGTERM');
     }
-    for (const name of damaged) await rm(join(server.folder, 'root', `${name}.corrupt`));
+    for (const name of damaged) await rm(join(server.directory, 'root', `${name}.corrupt`));
     await server.start();
     t.deepEqual(await leftovers(server, before), [], handler);
   }
@@ -276,7 +276,7 @@ test.serial(
   async (t) => {
     const server = await ServerFixture.make(t);
     const id = await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
-    const path = join(server.folder, 'root/containers', `${id}.json`);
+    const path = join(server.directory, 'root/containers', `${id}.json`);
     const text = await readFile(path, 'utf8');
     await server.end('SIGTERM');
     for (const [spoil, said] of [
@@ -311,8 +311,8 @@ class Foreign {
   static async make(t: ExecutionContext, server: ServerFixture): Promise<Foreign> {
     const foreign = new Foreign(server);
     t.teardown(() => foreign.remove());
-    const inside = (path: string) => join(server.folder, path);
-    // An operator's notes and a mount, in the server's own folders.
+    const inside = (path: string) => join(server.directory, path);
+    // An operator's notes and a mount, in the server's own directories.
     const places = ['root/volumes', 'root/overlay/containers', 'root/overlay/layers', 'state/runner/containers'];
     for (const place of places) foreign.#paths.push(inside(`${place}/notes`));
     foreign.#paths.push(inside('state/lxc/by-hand'), inside('state/sandboxes/notes'), inside('root/mounted'));
@@ -354,7 +354,7 @@ class Foreign {
     this.#process?.kill('SIGKILL');
     await ended;
     for (const path of this.#cgroups) await run('rmdir', ['--', path]).catch(() => undefined);
-    await run('umount', ['--', join(this.#server.folder, 'root/mounted')]).catch(() => undefined);
+    await run('umount', ['--', join(this.#server.directory, 'root/mounted')]).catch(() => undefined);
     for (const path of this.#paths) await rm(path, { recursive: true, force: true });
     await run('ip', ['netns', 'delete', 'foreign']).catch(() => undefined);
     await run('ip', ['link', 'delete', 'foreign0']).catch(() => undefined);
@@ -366,7 +366,7 @@ test.serial('what cannot be cleared away at start stays in the hands of the kube
   const server = await ServerFixture.make(t);
   const { client } = server;
   await server.warm();
-  await mkdir(join(server.folder, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
+  await mkdir(join(server.directory, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });
   const before = await inventory(server);
   for (const handler of ['lxc', 'crun']) {
     const pod = await server.pod(`sound-${handler}`, {}, handler);
@@ -375,16 +375,16 @@ test.serial('what cannot be cleared away at start stays in the hands of the kube
     const { podSandboxId: half } = await client.call(RuntimeServiceService.runPodSandbox, request);
     const container = await server.create(pod, 'half', { command: ['true'] });
     await server.end('SIGKILL');
-    // As if the server had been killed before it was done, and something held a folder now.
+    // As if the server had been killed before it was done, and something held a directory now.
     const records = { sandboxes: half, containers: container };
     for (const [kind, id] of Object.entries(records)) {
-      const path = join(server.folder, 'root', kind, `${id}.json`);
+      const path = join(server.directory, 'root', kind, `${id}.json`);
       const text = await readFile(path, 'utf8');
       await writeFile(path, text.replace(/"phase": "(ready|created)"/, '"phase": "creating"'));
     }
     const held = [
-      join(server.folder, 'state/runner/containers', container, 'held'),
-      join(server.folder, 'state/sandboxes', half, 'held'),
+      join(server.directory, 'state/runner/containers', container, 'held'),
+      join(server.directory, 'state/sandboxes', half, 'held'),
     ];
     for (const path of held) {
       await mkdir(path, { recursive: true });
@@ -412,7 +412,7 @@ test.serial('what cannot be cleared away at start stays in the hands of the kube
 
 /** What doctor says of the next start: the first words of each action, and its id. */
 async function foretold(server: ServerFixture): Promise<string[]> {
-  const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.folder, 'config.toml')];
+  const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.directory, 'config.toml')];
   const { stdout } = await run(process.execPath, doctor, { timeoutMs: HANG_MS });
   const { recovery } = JSON.parse(stdout) as { recovery: { id: string; action: string }[] };
   return recovery.map(({ id, action }) => `${action.split(/[:,]/, 1)[0] ?? ''} ${id}`).sort();
@@ -421,11 +421,14 @@ async function foretold(server: ServerFixture): Promise<string[]> {
 const { NODE } = NamespaceMode;
 const HOST = { network: NODE, ipc: NODE, pid: NODE };
 
-/** Takes away what a reboot takes away: processes, mounts, cgroups, interfaces, rules, the folder on /run, the boot's id. */
+/** Removes what a reboot removes: processes, mounts, cgroups, interfaces, rules, the directory on /run, the boot id. */
 async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void> {
-  await writeFile(join(server.folder, 'cni.before'), await readFile(join(server.folder, 'cni', '10-test.conflist')));
+  await writeFile(
+    join(server.directory, 'cni.before'),
+    await readFile(join(server.directory, 'cni', '10-test.conflist')),
+  );
   await killBelow(server.cgroup);
-  for (const path of (await mountPointsBelow(server.folder)).reverse()) await run('umount', ['-l', '--', path]);
+  for (const path of (await mountPointsBelow(server.directory)).reverse()) await run('umount', ['-l', '--', path]);
   const find = ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${server.cgroup}/*`];
   const { stdout } = await run('find', find).catch(exceptVanished);
   for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', ['--', path]).catch(() => undefined);
@@ -437,9 +440,9 @@ async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void>
     async () => (await readdir(`/sys/class/net/${server.bridge}/brif`)).length === 0,
   );
   for (const flag of ['-F', '-X']) await run('iptables', ['-w', '-t', 'nat', flag]);
-  await rm(join(server.folder, 'state'), { recursive: true });
+  await rm(join(server.directory, 'state'), { recursive: true });
   const path = '/proc/sys/kernel/random/boot_id';
-  const file = join(server.folder, 'root', 'boot_id');
+  const file = join(server.directory, 'root', 'boot_id');
   await writeFile(file, `${randomUUID()}\n`);
   await run('mount', ['--bind', file, path]);
   await rm(file);

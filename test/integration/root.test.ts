@@ -19,19 +19,19 @@ async function program(...args: string[]): Promise<{ code: number | undefined; s
   }
 }
 
-async function directory(t: ExecutionContext): Promise<string> {
+async function temporaryDirectory(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp('/tmp/root-');
   t.teardown(() => rm(path, { recursive: true, force: true }));
   return path;
 }
 
 test.serial('serve, wipe and doctor leave a directory alone that is not the server’s', async (t) => {
-  const folder = await directory(t);
-  const root = join(folder, 'vz');
+  const directory = await temporaryDirectory(t);
+  const root = join(directory, 'vz');
   for (const name of ['images/100', 'containers', 'volumes']) await mkdir(join(root, name), { recursive: true });
   await writeFile(join(root, 'images/100/vm-100-disk-0.raw'), 'disk');
   const before = await readdir(root, { recursive: true });
-  const flags = ['--root', root, '--state', join(folder, 'state'), '--listen', `unix://${folder}/cri.sock`];
+  const flags = ['--root', root, '--state', join(directory, 'state'), '--listen', `unix://${directory}/cri.sock`];
   for (const command of [['serve'], ['wipe', '--force']]) {
     const { code, said } = await program(...command, ...flags);
     t.is(code, 1, said);
@@ -40,29 +40,29 @@ test.serial('serve, wipe and doctor leave a directory alone that is not the serv
   t.regex((await program('doctor', ...flags)).said, /does not belong to this server/);
   t.regex((await program('serve', ...flags, '--root', '/')).said, /root: \/ is not allowed as the root directory/);
   t.deepEqual(await readdir(root, { recursive: true }), before);
-  await t.throwsAsync(readdir(join(folder, 'state')), { code: 'ENOENT' });
+  await t.throwsAsync(readdir(join(directory, 'state')), { code: 'ENOENT' });
 });
 
 test.serial('wipe of nothing is no failure', async (t) => {
-  const folder = await directory(t);
-  for (const root of [folder, join(folder, 'none')]) {
-    const { code, said } = await program('wipe', '--root', root, '--state', join(folder, 'state'));
+  const directory = await temporaryDirectory(t);
+  for (const root of [directory, join(directory, 'none')]) {
+    const { code, said } = await program('wipe', '--root', root, '--state', join(directory, 'state'));
     t.is(code, 0);
     t.regex(said, /^Nothing to remove/);
   }
-  t.deepEqual(await readdir(folder), []);
+  t.deepEqual(await readdir(directory), []);
 });
 
 test.serial('a second server on the same root is refused, however it names it and wherever it runs', async (t) => {
   const server = await ServerFixture.make(t);
-  const root = join(server.folder, 'root');
-  await symlink(root, join(server.folder, 'link'));
-  const flags = ['--state', join(server.folder, 'other'), '--listen', `unix://${server.folder}/other.sock`];
+  const root = join(server.directory, 'root');
+  await symlink(root, join(server.directory, 'link'));
+  const flags = ['--state', join(server.directory, 'other'), '--listen', `unix://${server.directory}/other.sock`];
   const serve = ['src/main.ts', 'serve', ...flags, '--root'];
   for (const [command, ...args] of [
     [process.execPath, ...serve, root],
     [process.execPath, ...serve, `${root}/`],
-    [process.execPath, ...serve, join(server.folder, 'link')],
+    [process.execPath, ...serve, join(server.directory, 'link')],
     ['unshare', '--net', process.execPath, ...serve, root],
   ]) {
     const failure = await t.throwsAsync(run(command ?? '', args, { timeoutMs: HANG_MS }), { instanceOf: CommandError });

@@ -23,8 +23,8 @@ const withLoop = (title: string, body: (t: ExecutionContext) => Promise<void>) =
 };
 
 /** A loop device with an empty ext4, which goes with the test. */
-async function blockDevice(t: ExecutionContext, folder: string): Promise<string> {
-  const image = join(folder, 'image');
+async function blockDevice(t: ExecutionContext, directory: string): Promise<string> {
+  const image = join(directory, 'image');
   await writeFile(image, '');
   await truncate(image, 16 * 2 ** 20);
   await run('mkfs.ext4', ['-q', '-F', image]);
@@ -34,16 +34,16 @@ async function blockDevice(t: ExecutionContext, folder: string): Promise<string>
 }
 
 withLoop('A block device is mounted with its filesystem type and options', async (t) => {
-  const folder = await temporary(t);
-  const device = await blockDevice(t, folder);
-  const mounts = new HostRootfsMounts(join(folder, 'rootfs'));
+  const directory = await temporary(t);
+  const device = await blockDevice(t, directory);
+  const mounts = new HostRootfsMounts(join(directory, 'rootfs'));
   const rootfs: Rootfs = { blockDevice: device, fsType: 'ext4' };
   const path = await mounts.mount('device', rootfs);
   await writeFile(join(path, 'written'), 'x');
   t.is(await mounts.mount('device', rootfs), path);
-  t.deepEqual(await mountPointsBelow(folder), [path]);
+  t.deepEqual(await mountPointsBelow(directory), [path]);
   await mounts.unmount('device');
-  t.deepEqual([await mountPointsBelow(folder), await mounts.list()], [[], []]);
+  t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 
   const view = await mounts.mount('view', { ...rootfs, options: ['ro', 'noload'] });
   t.is(await readFile(join(view, 'written'), 'utf8'), 'x');
@@ -57,23 +57,26 @@ withLoop('A block device is mounted with its filesystem type and options', async
 });
 
 withLoop('A block device shows the ids of a user namespace', async (t) => {
-  const folder = await temporary(t);
-  const device = await blockDevice(t, folder);
-  const mounts = new HostRootfsMounts(join(folder, 'rootfs'));
+  const directory = await temporary(t);
+  const device = await blockDevice(t, directory);
+  const mounts = new HostRootfsMounts(join(directory, 'rootfs'));
   const rootfs: Rootfs = { blockDevice: device, fsType: 'ext4', ids };
   const path = await mounts.mount('mapped', rootfs);
   t.like(await stat(path), { uid: ids.hostId, gid: ids.hostId });
   t.is(await mounts.mount('mapped', rootfs), path);
-  t.deepEqual(await mountPointsBelow(join(folder, 'rootfs/mapped')), [join(folder, 'rootfs/mapped/device'), path]);
-  t.like(await stat(join(folder, 'rootfs/mapped')), { uid: 0, gid: ids.hostId });
-  t.is((await stat(join(folder, 'rootfs/mapped'))).mode & 0o777, 0o710);
+  t.deepEqual(await mountPointsBelow(join(directory, 'rootfs/mapped')), [
+    join(directory, 'rootfs/mapped/device'),
+    path,
+  ]);
+  t.like(await stat(join(directory, 'rootfs/mapped')), { uid: 0, gid: ids.hostId });
+  t.is((await stat(join(directory, 'rootfs/mapped'))).mode & 0o777, 0o710);
   await mounts.unmount('mapped');
-  t.deepEqual([await mountPointsBelow(folder), await mounts.list()], [[], []]);
+  t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 });
 
 test('Mounts of a root filesystem follow no link out of it', async (t) => {
-  const folder = await temporary(t);
-  const store = await newStore(join(folder, 'overlay'));
+  const directory = await temporary(t);
+  const store = await newStore(join(directory, 'overlay'));
   const [chainId] = await applyAll(
     store,
     layers([
@@ -81,54 +84,54 @@ test('Mounts of a root filesystem follow no link out of it', async (t) => {
       { name: 'data', type: 'symlink', linkName: join('/outside/data') },
     ]),
   );
-  await mkdir(join(folder, 'outside/data'), { recursive: true });
+  await mkdir(join(directory, 'outside/data'), { recursive: true });
   const value = await store.prepare('a', chainId);
   if (!('mounts' in value)) return t.fail();
-  const mounts = new HostRootfsMounts(join(folder, 'rootfs'));
+  const mounts = new HostRootfsMounts(join(directory, 'rootfs'));
   const tmpfs = { type: 'tmpfs', source: 'data', options: ['mode=0750', 'nosuid'], target: 'data' };
   const path = await mounts.mount('a', { mounts: [...value.mounts, tmpfs] });
-  t.deepEqual(await mountPointsBelow(folder), [path, join(path, 'outside/data')]);
+  t.deepEqual(await mountPointsBelow(directory), [path, join(path, 'outside/data')]);
   t.is((await lstat(join(path, 'outside/data'))).mode & 0o777, 0o750);
   await mounts.mount('a', { mounts: [...value.mounts, tmpfs] });
-  t.is((await mountPointsBelow(folder)).length, 2);
+  t.is((await mountPointsBelow(directory)).length, 2);
   await mounts.unmount('a');
-  t.deepEqual([await mountPointsBelow(folder), await mounts.list()], [[], []]);
+  t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 });
 
 test('Unmounting deletes no file that is not its own', async (t) => {
-  const folder = await temporary(t);
-  const mounts = new HostRootfsMounts(join(folder, 'rootfs'));
-  await mkdir(join(folder, 'rootfs/a/root'), { recursive: true });
-  await writeFile(join(folder, 'rootfs/a/notes'), 'mine');
+  const directory = await temporary(t);
+  const mounts = new HostRootfsMounts(join(directory, 'rootfs'));
+  await mkdir(join(directory, 'rootfs/a/root'), { recursive: true });
+  await writeFile(join(directory, 'rootfs/a/notes'), 'mine');
   await t.throwsAsync(mounts.unmount('a'), { code: 'ENOTEMPTY' });
-  t.is(await readFile(join(folder, 'rootfs/a/notes'), 'utf8'), 'mine');
-  await symlink('/', join(folder, 'rootfs/b'));
+  t.is(await readFile(join(directory, 'rootfs/a/notes'), 'utf8'), 'mine');
+  await symlink('/', join(directory, 'rootfs/b'));
   await mounts.unmount('..');
   await t.throwsAsync(mounts.mount('../c', { mounts: [] }), { instanceOf: CriError });
 });
 
 test('An aborted call neither prepares nor mounts', async (t) => {
-  const folder = await temporary(t);
-  const store = await newStore(folder);
+  const directory = await temporary(t);
+  const store = await newStore(directory);
   const signal = AbortSignal.abort(new Error('the caller has gone'));
   await t.throwsAsync(mountCopy(store, 'a', undefined, { signal }), { message: 'the caller has gone' });
   t.deepEqual(await store.list(), []);
-  const mounts = new HostRootfsMounts(join(folder, 'mounts'));
+  const mounts = new HostRootfsMounts(join(directory, 'mounts'));
   await t.throwsAsync(mounts.mount('b', await store.prepare('b', undefined), signal), { message: /caller has gone/ });
-  t.deepEqual([await mountPointsBelow(folder), await mounts.list()], [[], []]);
+  t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 });
 
 test('A container is removed only from the store that its record names', async (t) => {
   const server = await ServerFixture.make(t);
   const pod = await server.pod('web');
   const id = await server.sh(pod, 'app', 'sleep 1000');
-  const record = join(server.folder, 'root/containers', `${id}.json`);
-  const upper = join(server.folder, 'root/overlay/containers', id, 'upper');
-  const mount = join(server.folder, 'state/rootfs', id, 'root');
+  const record = join(server.directory, 'root/containers', `${id}.json`);
+  const upper = join(server.directory, 'root/overlay/containers', id, 'upper');
+  const mount = join(server.directory, 'state/rootfs', id, 'root');
   const edit = async (change: (text: string) => string, meanwhile = () => Promise.resolve()) => {
     await server.end('SIGKILL');
     await meanwhile();
-    const copy = join(server.folder, 'state/records/containers', `${id}.json`);
+    const copy = join(server.directory, 'state/records/containers', `${id}.json`);
     const text = change(await readFile(record, 'utf8'));
     for (const path of [record, copy]) await writeFile(path, text);
     await server.start();
@@ -159,15 +162,15 @@ test('A container is removed only from the store that its record names', async (
   await remove();
   t.false(await isMounted(merged));
   await t.throwsAsync(stat(upper), { code: 'ENOENT' });
-  t.false((await readdir(join(server.folder, 'state/rootfs'))).includes(id));
+  t.false((await readdir(join(server.directory, 'state/rootfs'))).includes(id));
 });
 
 test('A live container whose root filesystem was unmounted has it again', async (t) => {
   const server = await ServerFixture.make(t);
   const pod = await server.pod('web');
   const id = await server.sh(pod, 'app', 'echo kept > /kept; sleep 1000');
-  const mount = join(server.folder, 'state/rootfs', id, 'root');
-  const orphan = join(server.folder, 'state/rootfs', 'f'.repeat(64));
+  const mount = join(server.directory, 'state/rootfs', id, 'root');
+  const orphan = join(server.directory, 'state/rootfs', 'f'.repeat(64));
   await server.end('SIGKILL');
   await run('umount', ['--lazy', '--', mount]);
   await mkdir(join(orphan, 'root'), { recursive: true });

@@ -89,7 +89,7 @@ for (const types of [['pid', 'mount'], ['mount']] as const) {
 test("No process of a container gets the node's null device as its standard input", async (t) => {
   const f = await RunnerFixture.make(t);
   // One of the test's own, so that nothing happens to the machine's.
-  const device = join(f.folder, 'null');
+  const device = join(f.directory, 'null');
   await run('mknod', ['-m', '666', device, 'c', '1', '3']);
   await run('mount', ['--bind', device, '/dev/null']);
   t.teardown(() => run('umount', ['-l', '/dev/null']));

@@ -30,17 +30,17 @@ export interface NewContainer {
   change?: (spec: OciSpec) => void;
 }
 
-/** A runner on a folder and a cgroup of its own, with a busybox root file system; all of it goes with the test. */
+/** A runner on a directory and a cgroup of its own, with a busybox root file system; all of it goes with the test. */
 export class RunnerFixture {
-  readonly folder: string;
+  readonly directory: string;
   readonly cgroup: string;
   readonly warnings: string[] = [];
   readonly exits: ContainerExit[] = [];
   readonly #ociRuntime: string;
   runner: ConmonRunner;
 
-  private constructor(folder: string, cgroup: string, ociRuntime: string) {
-    this.folder = folder;
+  private constructor(directory: string, cgroup: string, ociRuntime: string) {
+    this.directory = directory;
     this.#ociRuntime = ociRuntime;
     this.cgroup = cgroup;
     this.runner = this.newRunner();
@@ -49,14 +49,14 @@ export class RunnerFixture {
   /** @param ociRuntime a program in place of crun. */
   static async make(t: ExecutionContext, ociRuntime = 'crun'): Promise<RunnerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
-    const folder = await mkdtemp('/tmp/runner-');
-    const fixture = new RunnerFixture(folder, `${testCgroup}/${folder.slice(5)}`, ociRuntime);
+    const directory = await mkdtemp('/tmp/runner-');
+    const fixture = new RunnerFixture(directory, `${testCgroup}/${directory.slice(5)}`, ociRuntime);
     t.teardown(async () => {
       for (const id of await fixture.runner.list()) await fixture.runner.remove(id);
       fixture.runner.close();
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     });
-    const rootfs = join(folder, 'rootfs');
+    const rootfs = join(directory, 'rootfs');
     for (const name of ['bin', 'proc', 'dev', 'tmp']) await mkdir(join(rootfs, name), { recursive: true });
     await copyFile('/bin/busybox', join(rootfs, 'bin/busybox'));
     for (const applet of APPLETS) await symlink('busybox', join(rootfs, 'bin', applet));
@@ -64,11 +64,11 @@ export class RunnerFixture {
     return fixture;
   }
 
-  /** Another runner on the same folder, as after a restart of the server. */
+  /** Another runner on the same directory, as after a restart of the server. */
   newRunner(): ConmonRunner {
     const log = (message: string) => void this.warnings.push(message);
     const logger: Logger = { debug: () => undefined, info: () => undefined, warn: log, error: log, with: () => logger };
-    const stateDir = join(this.folder, 'state');
+    const stateDir = join(this.directory, 'state');
     return new ConmonRunner({
       stateDir,
       ociRuntime: this.#ociRuntime,
@@ -80,11 +80,11 @@ export class RunnerFixture {
   }
 
   bundle(id: string): string {
-    return join(this.folder, 'state/containers', id);
+    return join(this.directory, 'state/containers', id);
   }
 
   log(id: string): string {
-    return join(this.folder, `${id}.log`);
+    return join(this.directory, `${id}.log`);
   }
 
   process(...args: string[]): OciProcess {
@@ -95,7 +95,7 @@ export class RunnerFixture {
   spec(id: string, args: string[], options: NewContainer = {}): OciSpec {
     const spec: OciSpec = {
       ociVersion: '1.0.2',
-      root: { path: join(this.folder, 'rootfs'), readonly: false },
+      root: { path: join(this.directory, 'rootfs'), readonly: false },
       process: { ...this.process(...args), terminal: options.terminal ?? false },
       mounts: [
         { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -155,11 +155,11 @@ export class RunnerFixture {
     return Number(await readFile(join(this.bundle(id), 'conmon.pid'), 'utf8'));
   }
 
-  /** Folders of cgroups with this name, in every hierarchy. */
+  /** Directories of cgroups with this name, in every hierarchy. */
   async cgroups(name: string): Promise<string[]> {
     const found: string[] = [];
     for (const hierarchy of await readdir('/sys/fs/cgroup')) {
-      // crun makes plain folders where the sandbox hides the v2 tree beside v1.
+      // crun makes plain directories where the sandbox hides the v2 tree beside v1.
       if (hierarchy === 'unified') continue;
       const path = join('/sys/fs/cgroup', hierarchy, this.cgroup, name);
       if ((await readdir(path).catch(() => [])).length > 0) found.push(path);

@@ -11,9 +11,9 @@ const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 test('stdout and stderr come apart in the CRI log, bytes as they were, long lines in parts', async (t) => {
   const f = await RunnerFixture.make(t);
   const long = 'x'.repeat(20_000);
-  await writeFile(join(f.folder, 'rootfs/long'), `${long}\n`);
+  await writeFile(join(f.directory, 'rootfs/long'), `${long}\n`);
   const binary = Buffer.from(Array.from({ length: 1024 }, (_, at) => at % 256));
-  await writeFile(join(f.folder, 'rootfs/binary'), binary);
+  await writeFile(join(f.directory, 'rootfs/binary'), binary);
   const id = await f.shell('echo out; echo err >/dev/stderr; cat /long; cat /binary >&2; echo -n end');
   await f.exit(id);
   const lines = await f.logLines(id);
@@ -35,7 +35,7 @@ test('100 MB of lines written as fast as possible are all there, in order', asyn
   const tail = 'y'.repeat(92);
   const lines = Array.from({ length: 1_000_000 }, (_, at) => `${String(at).padStart(7, '0')}${tail}\n`);
   const written = Buffer.from(lines.join(''));
-  await writeFile(join(f.folder, 'rootfs/lines'), written);
+  await writeFile(join(f.directory, 'rootfs/lines'), written);
   const id = await f.run(['cat', '/lines']);
   t.like(await f.exit(id), { exitCode: 0 });
   const logged = outputOf(await f.logLines(id), 'stdout');
@@ -59,7 +59,7 @@ test('Rotating the log under load neither loses nor doubles a line', async (t) =
   const before = await stat(f.log(id));
   await f.runner.reopenLog(id);
   t.is((await stat(f.log(id))).ino, before.ino, 'nothing was renamed, so nothing is replaced');
-  await writeFile(join(f.folder, 'rootfs/stop'), '');
+  await writeFile(join(f.directory, 'rootfs/stop'), '');
   t.like(await f.exit(id), { exitCode: 0 });
   const texts = await Promise.all([...rotated, f.log(id)].map((name) => readFile(name)));
   const lines = texts.map((text) => parseLog(text));
@@ -99,7 +99,7 @@ test('The last partial line of each stream is closed once, also when it was rota
 
 test('Reopening a log whose directory is gone makes the directory, and the container runs on', async (t) => {
   const f = await RunnerFixture.make(t);
-  const directory = join(f.folder, 'gone');
+  const directory = join(f.directory, 'gone');
   await mkdir(directory);
   const id = await f.shell('while read -r line; do echo "$line"; done', {
     logPath: join(directory, 'x.log'),
@@ -115,7 +115,7 @@ test('Reopening a log whose directory is gone makes the directory, and the conta
 test('To reopen the log of a container that ends meanwhile is refused', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
-  const record = join(f.folder, 'state/containers', id, 'runner.json');
+  const record = join(f.directory, 'state/containers', id, 'runner.json');
   const { monitor } = JSON.parse(await readFile(record, 'utf8')) as { monitor: { pid: number } };
   process.kill(monitor.pid, 'SIGSTOP');
   await using control = await open(join(f.bundle(id), 'ctl'), constants.O_RDONLY | constants.O_NONBLOCK);
@@ -138,5 +138,5 @@ test('A container without a log runs as well, and one with a terminal has one', 
   const terminal = await f.shell('[ -t 0 ] && [ -t 1 ] && echo tty; exit 5', { terminal: true, stdin: true });
   t.like(await f.exit(terminal), { exitCode: 5 });
   t.is(outputOf(await f.logLines(terminal), 'stdout').toString(), 'tty\r\n');
-  t.deepEqual(await readdir(join(f.folder, 'state/tmp')), []);
+  t.deepEqual(await readdir(join(f.directory, 'state/tmp')), []);
 });

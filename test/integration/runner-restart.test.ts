@@ -20,7 +20,7 @@ test('A runner that starts anew sees what runs and what ended meanwhile, with tr
     await f.shell('until [ -e /go ]; do usleep 10000; done; exit 42'),
   ];
   f.runner.close();
-  await writeFile(join(f.folder, 'rootfs/go'), '');
+  await writeFile(join(f.directory, 'rootfs/go'), '');
   await eventually('the end of one', async () => (await processesWith(ending)).length === 0);
   const endedBefore = BigInt(Date.now()) * 1_000_000n;
   f.runner = f.newRunner();
@@ -43,7 +43,7 @@ test('A container survives the death of the server that made it, and its end is 
   const f = await RunnerFixture.make(t);
   const first = await f.shell(IDLE);
   const spec = f.spec('0'.repeat(64), ['sh', '-c', 'until [ -e /go ]; do usleep 10000; done; echo late; exit 21']);
-  const script = join(f.folder, 'server.ts');
+  const script = join(f.directory, 'server.ts');
   await writeFile(script, serverScript(f, spec));
   const id = await new Promise<string>((resolve, reject) => {
     const server = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
@@ -54,7 +54,7 @@ test('A container survives the death of the server that made it, and its end is 
     });
   });
   t.is((await f.runner.inspect(id)).status, 'running');
-  await writeFile(join(f.folder, 'rootfs/go'), '');
+  await writeFile(join(f.directory, 'rootfs/go'), '');
   t.like(await f.exit(id), { exitCode: 21 });
   t.is(outputOf(await f.logLines(id), 'stdout').toString(), 'late\n');
   t.is((await f.runner.inspect(first)).status, 'running');
@@ -62,7 +62,7 @@ test('A container survives the death of the server that made it, and its end is 
 
 test('A server killed at any moment of a create leaves nothing that remove cannot remove', async (t) => {
   const f = await RunnerFixture.make(t);
-  const script = join(f.folder, 'server.ts');
+  const script = join(f.directory, 'server.ts');
   await writeFile(script, serverScript(f, f.spec('0'.repeat(64), ['sh', '-c', IDLE])));
   const phases = new Set<string>();
   const killedAt = async (moment: () => Promise<unknown>, ...runtime: string[]) => {
@@ -78,10 +78,13 @@ test('A server killed at any moment of a create leaves nothing that remove canno
       await rm(f.log(id), { force: true });
     }
     // What the server had just started finds that its cgroup is gone, and ends by itself.
-    await eventually('the end of what it started', async () => (await processesWith(`${f.folder}/state`)).length === 0);
+    await eventually(
+      'the end of what it started',
+      async () => (await processesWith(`${f.directory}/state`)).length === 0,
+    );
   };
   // A runtime that is at it for good.
-  const [slow, begun] = [join(f.folder, 'slow'), join(f.folder, 'begun')];
+  const [slow, begun] = [join(f.directory, 'slow'), join(f.directory, 'begun')];
   const words = `for word; do [ "$word" != create ] || { : >${begun}; while :; do sleep 0.1; done; }; done; exec crun "$@"`;
   await writeScript(slow, words);
   await killedAt(() => eventually('the runtime', () => existsSync(begun)), slow);
@@ -93,7 +96,8 @@ test('A server killed at any moment of a create leaves nothing that remove canno
     });
   }
   t.true(phases.has('absent') && phases.size > 1, [...phases].join(' '));
-  for (const name of ['containers', 'exits', 'runtime']) t.deepEqual(await readdir(join(f.folder, 'state', name)), []);
+  for (const name of ['containers', 'exits', 'runtime'])
+    t.deepEqual(await readdir(join(f.directory, 'state', name)), []);
 });
 
 test('A container whose conmon was killed is still there, can be ended, and ends with an unknown code', async (t) => {
@@ -171,9 +175,9 @@ test('A stopped conmon neither hides the exit code nor blocks the removal', asyn
   await nothingOf(f);
 });
 
-/** Waits until no process is left that was told of the fixture's folder: what was killed ends a moment later. */
+/** Waits until no process is left that was told of the fixture's directory: what was killed ends a moment later. */
 async function nothingOf(f: RunnerFixture): Promise<void> {
-  await eventually('the end of all processes', async () => (await processesWith(f.folder)).length === 0);
+  await eventually('the end of all processes', async () => (await processesWith(f.directory)).length === 0);
 }
 
 /** A program that creates and starts one container, says its id, and waits to be killed. */
@@ -184,12 +188,12 @@ function serverScript(f: RunnerFixture, spec: OciSpec): string {
     import { ConmonRunner } from '${source}backends/conmon/conmon-runner.ts';
     import { systemClock } from '${source}utils/time/system-clock.ts';
     const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
-    const options = { stateDir: '${f.folder}/state', ociRuntime: process.argv[2] ?? 'crun', conmon: 'conmon', execDrainMs: 100 };
+    const options = { stateDir: '${f.directory}/state', ociRuntime: process.argv[2] ?? 'crun', conmon: 'conmon', execDrainMs: 100 };
     const runner = new ConmonRunner({ ...options, logger, clock: systemClock });
     const id = randomBytes(32).toString('hex');
     const spec = JSON.parse(${JSON.stringify(JSON.stringify(spec))}.replaceAll('${'0'.repeat(64)}', id));
     const placement = { namespaces: {}, cgroup: '${f.cgroup}', monitorCgroup: '${f.cgroup}-monitors' };
-    await runner.create({ id, spec, placement, logPath: '${f.folder}/' + id + '.log', stdin: false, stdinOnce: false });
+    await runner.create({ id, spec, placement, logPath: '${f.directory}/' + id + '.log', stdin: false, stdinOnce: false });
     await runner.start(id);
     console.log(id);
     setInterval(() => undefined, 1000);

@@ -81,10 +81,10 @@ test("What cannot be created leaves nothing and says why in the runtime's words"
   const outside = f.create(['true'], { change: (spec) => (spec.linux.cgroupsPath = '/elsewhere') });
   await t.throwsAsync(outside, { instanceOf: CriError, code: StatusCode.INTERNAL });
   t.deepEqual(await f.runner.list(), []);
-  t.deepEqual((await readdir(f.folder)).sort(), ['rootfs', 'state']);
+  t.deepEqual((await readdir(f.directory)).sort(), ['rootfs', 'state']);
   for (const name of ['containers', 'exits', 'runtime', 'tmp'])
-    t.deepEqual(await readdir(join(f.folder, 'state', name)), []);
-  await eventually('the end of all processes', async () => (await processesWith(f.folder)).length === 0);
+    t.deepEqual(await readdir(join(f.directory, 'state', name)), []);
+  await eventually('the end of all processes', async () => (await processesWith(f.directory)).length === 0);
   const id = await f.create(['true']);
   const again = f.runner.create({
     id,
@@ -136,7 +136,7 @@ test('Running out of memory is told, limits change while running, usage is count
 
 test('conmon lives in a cgroup and a session of its own, without descriptors and environment of this process', async (t) => {
   const f = await RunnerFixture.make(t);
-  const marker = await open(join(f.folder, 'marker'), 'w');
+  const marker = await open(join(f.directory, 'marker'), 'w');
   t.teardown(() => marker.close());
   process.env['LISTEN_FDS'] = '1';
   t.teardown(() => delete process.env['LISTEN_FDS']);
@@ -151,7 +151,7 @@ test('conmon lives in a cgroup and a session of its own, without descriptors and
     (await readdir(`${proc}/fd`)).map((fd) => readlink(`${proc}/fd/${fd}`).catch(() => 'closed')),
   );
   t.true(targets.includes(f.log(id)));
-  t.false(targets.includes(join(f.folder, 'marker')));
+  t.false(targets.includes(join(f.directory, 'marker')));
 });
 
 test('killAll ends what outlives the first process when the PID namespace is shared', async (t) => {
@@ -192,8 +192,8 @@ test('Eight times twenty-four containers, made and removed in parallel, leave no
   t.deepEqual(f.warnings, []);
   t.deepEqual(await f.runner.list(), []);
   for (const name of ['containers', 'exits', 'runtime', 'tmp'])
-    t.deepEqual(await readdir(join(f.folder, 'state', name)), []);
-  await eventually('the end of all processes', async () => (await processesWith(f.folder)).length === 0);
+    t.deepEqual(await readdir(join(f.directory, 'state', name)), []);
+  await eventually('the end of all processes', async () => (await processesWith(f.directory)).length === 0);
   t.is(await readFile('/proc/self/mountinfo', 'utf8'), mounts);
 });
 

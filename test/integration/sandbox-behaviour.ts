@@ -142,14 +142,14 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     const before = await inventory(fixture);
     const spec = await fixture.spec();
     await fixture.run(spec);
-    await run('mv', [spec.runDir, `${fixture.folder}/elsewhere`]);
+    await run('mv', [spec.runDir, `${fixture.directory}/elsewhere`]);
     await eventually('the report of its end', () => fixture.exits.includes(spec.id));
     const status = fixture.provider.status({ spec });
     t.regex(status.state === 'ended' ? status.reason : '', /^its directory \S+ was removed$/);
     t.is(await fixture.placement(spec, fixture.again()), undefined);
     await fixture.provider.remove({ spec });
-    await run('umount', ['-R', '-q', '-A', `${fixture.folder}/elsewhere/net`]).catch(() => undefined);
-    await run('sh', ['-c', 'umount -l "$1"/elsewhere/ns/* 2>/dev/null; rm -r "$1/elsewhere"', 'sh', fixture.folder]);
+    await run('umount', ['-R', '-q', '-A', `${fixture.directory}/elsewhere/net`]).catch(() => undefined);
+    await run('sh', ['-c', 'umount -l "$1"/elsewhere/ns/* 2>/dev/null; rm -r "$1/elsewhere"', 'sh', fixture.directory]);
     t.deepEqual(await leftovers(fixture, before, irrelevant), []);
   });
 
@@ -249,7 +249,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
 
 /**
  * Whether a difference is what a provider keeps on purpose (parents of cgroups, files that all sandboxes share), what the test itself made
- * (run folders, bundles), and the plain folders that crun makes where test/sandbox hides a v2 tree beside v1.
+ * (run directories, bundles), and the plain directories that crun makes where test/sandbox hides a v2 tree beside v1.
  */
 export function irrelevant(line: string): boolean {
   const kept = [

@@ -33,7 +33,10 @@ for (const handler of ['lxc', 'crun']) {
     await server.warm();
     const before = await inventory(server);
     const pod = await server.pod('web', sharedPid, handler);
-    const [directory, elsewhere] = [join(server.folder, 'state/sandboxes', pod), join(server.folder, 'elsewhere')];
+    const [directory, elsewhere] = [
+      join(server.directory, 'state/sandboxes', pod),
+      join(server.directory, 'elsewhere'),
+    ];
     await rename(directory, elsewhere);
     await eventually('NOTREADY', async () => (await stateOf(server, pod)) === PodSandboxState.SANDBOX_NOTREADY);
     await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });

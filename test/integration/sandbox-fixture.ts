@@ -22,9 +22,9 @@ const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysr
 
 const ATTACKER = new URL('../fixtures/attacker/attacker.c', import.meta.url).pathname;
 
-/** Sandboxes of one provider in a folder and a cgroup of their own; all of it goes with the test. */
+/** Sandboxes of one provider in a directory and a cgroup of their own; all of it goes with the test. */
 export class SandboxFixture {
-  readonly folder: string;
+  readonly directory: string;
   readonly cgroup: string;
   readonly exits: string[] = [];
   readonly log: string[] = [];
@@ -32,8 +32,8 @@ export class SandboxFixture {
   readonly #make: (state: string, logger: Logger) => SandboxProvider;
   #attacker: Promise<unknown> | undefined;
 
-  private constructor(folder: string, cgroup: string, make: (state: string, logger: Logger) => SandboxProvider) {
-    this.folder = folder;
+  private constructor(directory: string, cgroup: string, make: (state: string, logger: Logger) => SandboxProvider) {
+    this.directory = directory;
     this.cgroup = cgroup;
     this.#make = make;
     this.provider = this.again();
@@ -45,15 +45,15 @@ export class SandboxFixture {
     parent = '/tmp',
   ): Promise<SandboxFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
-    const folder = await mkdtemp(join(parent, 'sandbox-'));
+    const directory = await mkdtemp(join(parent, 'sandbox-'));
     // The root of a pod's user namespace has no rights here, as to the state directory of the server.
-    await chmod(folder, 0o711);
-    const fixture = new SandboxFixture(folder, `${testCgroup}/${folder.slice(-6)}`, make);
+    await chmod(directory, 0o711);
+    const fixture = new SandboxFixture(directory, `${testCgroup}/${directory.slice(-6)}`, make);
     t.teardown(async () => {
       for (const id of await fixture.provider.list()) await fixture.provider.discard(id);
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     });
-    const rootfs = join(folder, 'rootfs');
+    const rootfs = join(directory, 'rootfs');
     for (const name of ['bin', 'proc', 'dev']) await mkdir(join(rootfs, name), { recursive: true });
     await copyFile('/bin/busybox', join(rootfs, 'bin/busybox'));
     for (const applet of ['sh', 'sleep']) await symlink('busybox', join(rootfs, 'bin', applet));
@@ -64,7 +64,7 @@ export class SandboxFixture {
   again(): SandboxProvider {
     const note = (message: string) => void this.log.push(message);
     const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
-    const provider = this.#make(join(this.folder, 'state'), logger);
+    const provider = this.#make(join(this.directory, 'state'), logger);
     provider.onExit((id) => this.exits.push(id));
     return provider;
   }
@@ -88,7 +88,7 @@ export class SandboxFixture {
 
   async spec(more: Partial<SandboxSpec> = {}): Promise<SandboxSpec> {
     const id = more.id ?? randomBytes(32).toString('hex');
-    const runDir = join(this.folder, 'run', id);
+    const runDir = join(this.directory, 'run', id);
     await mkdir(runDir, { recursive: true, mode: 0o700 });
     return {
       id,
@@ -108,16 +108,16 @@ export class SandboxFixture {
     const { id, bundle } = await this.#bundle(placement, ['sh', '-c', script]);
     // Its output goes nowhere, or the container would hold this command's.
     const start = 'exec crun "--root=$1" run --detach "--bundle=$2" "$3" </dev/null >/dev/null 2>&1';
-    await run('sh', ['-c', start, 'sh', join(this.folder, 'crun'), bundle, id]);
+    await run('sh', ['-c', start, 'sh', join(this.directory, 'crun'), bundle, id]);
     return id;
   }
 
   /** Runs a command of the test's attacker in an ordinary container of the sandbox and returns what it prints. */
   async attack(placement: Placement, command: string, capabilities = ORDINARY): Promise<string> {
-    this.#attacker ??= run('cc', ['-static', '-O1', '-o', join(this.folder, 'rootfs/bin/attacker'), ATTACKER]);
+    this.#attacker ??= run('cc', ['-static', '-O1', '-o', join(this.directory, 'rootfs/bin/attacker'), ATTACKER]);
     await this.#attacker;
     const { id, bundle } = await this.#bundle(placement, ['attacker', ...command.split(' ')], capabilities);
-    const { stdout } = await run('crun', [`--root=${join(this.folder, 'crun')}`, 'run', `--bundle=${bundle}`, id], {
+    const { stdout } = await run('crun', [`--root=${join(this.directory, 'crun')}`, 'run', `--bundle=${bundle}`, id], {
       timeoutMs: HANG_MS,
     });
     return stdout;
@@ -129,7 +129,7 @@ export class SandboxFixture {
     capabilities?: string[],
   ): Promise<{ id: string; bundle: string }> {
     const id = randomBytes(32).toString('hex');
-    const bundle = join(this.folder, 'bundles', id);
+    const bundle = join(this.directory, 'bundles', id);
     await mkdir(bundle, { recursive: true });
     const { network, ipc, uts, pid } = placement.namespaces;
     const namespace = (type: string, path?: string) => ({ type, ...(path !== undefined && { path }) });
@@ -139,7 +139,7 @@ export class SandboxFixture {
     if (uts !== undefined) namespaces.push(namespace('uts', uts));
     const config = {
       ociVersion: '1.0.2',
-      root: { path: join(this.folder, 'rootfs'), readonly: true },
+      root: { path: join(this.directory, 'rootfs'), readonly: true },
       process: {
         user: { uid: 0, gid: 0 },
         args,

@@ -29,9 +29,9 @@ export type Owner = Pick<ExecutionContext, 'teardown' | 'log' | 'passed'>;
 const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
 let subnets = 0;
 
-/** The real server as a process of its own, with folders, a bridge and a cgroup of its own; all of it goes with the test. */
+/** The real server as a separate process, with its own directories, bridge and cgroup; all are removed after the test. */
 export class ServerFixture {
-  readonly folder: string;
+  readonly directory: string;
   readonly cgroup: string;
   readonly socket: string;
   readonly #extra: string;
@@ -43,10 +43,10 @@ export class ServerFixture {
   #isWarm = false;
   client: ServerClient;
 
-  private constructor(folder: string, cgroup: string, extra: string, source: { checkout: string; program: string }) {
-    this.folder = folder;
+  private constructor(directory: string, cgroup: string, extra: string, source: { checkout: string; program: string }) {
+    this.directory = directory;
     this.cgroup = cgroup;
-    this.socket = join(folder, 'cri.sock');
+    this.socket = join(directory, 'cri.sock');
     this.#extra = extra;
     this.#source = source;
     this.client = new ServerClient(`unix://${this.socket}`);
@@ -63,13 +63,13 @@ export class ServerFixture {
     { metrics = '', checkout = '.', program = 'src/main.ts', settled = true } = {},
   ): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
-    const folder = await mkdtemp('/tmp/cri-');
-    await chmod(folder, 0o711);
-    const fixture = new ServerFixture(folder, `${testCgroup}/${folder.slice(5)}`, extra, { checkout, program });
+    const directory = await mkdtemp('/tmp/cri-');
+    await chmod(directory, 0o711);
+    const fixture = new ServerFixture(directory, `${testCgroup}/${directory.slice(5)}`, extra, { checkout, program });
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);
     await fixture.start({ settled });
-    const archive = join(folder, 'tiny.tar');
+    const archive = join(directory, 'tiny.tar');
     await run('deploy/lib/pack-busybox', ['/bin/busybox', archive, IMAGE]);
     await fixture.client.call(ImageStoreService.import, { path: archive, reference: '' });
     return fixture;
@@ -80,10 +80,10 @@ export class ServerFixture {
     const number = process.pid % 200;
     subnets += 1;
     this.bridge = `t${String(process.pid)}n${String(subnets)}`.slice(0, 15);
-    await mkdir(join(this.folder, 'cni'));
+    await mkdir(join(this.directory, 'cni'));
     const ipam = {
       type: 'host-local',
-      dataDir: join(this.folder, 'ipam'),
+      dataDir: join(this.directory, 'ipam'),
       ranges: [[{ subnet: `10.${String(20 + number)}.${String(subnets)}.0/24` }]],
       routes: [{ dst: '0.0.0.0/0' }],
     };
@@ -92,10 +92,10 @@ export class ServerFixture {
       { type: 'portmap', capabilities: { portMappings: true } },
     ];
     const list = { cniVersion: '1.0.0', name: `net-${this.bridge}`, plugins };
-    await writeFile(join(this.folder, 'cni', '10-test.conflist'), JSON.stringify(list));
+    await writeFile(join(this.directory, 'cni', '10-test.conflist'), JSON.stringify(list));
     const toml = `
-root = "${this.folder}/root"
-state = "${this.folder}/state"
+root = "${this.directory}/root"
+state = "${this.directory}/state"
 [grpc]
 listen = "unix://${this.socket}"
 [log]
@@ -103,20 +103,20 @@ level = "debug"
 [metrics]
 listen = "${metrics}"
 [network]
-config_dir = "${this.folder}/cni"
+config_dir = "${this.directory}/cni"
 plugin_dirs = ["${resolve('test/fixtures/cni')}", "/usr/lib/cni"]
 [runtime]
 cgroup_parent = "${this.cgroup}"
 ${this.#extra}`;
-    await writeFile(join(this.folder, 'config.toml'), toml);
+    await writeFile(join(this.directory, 'config.toml'), toml);
   }
 
   /** Starts the server process and waits until it answers. */
   async start({ settled = true } = {}): Promise<void> {
     const before = await this.#settled();
     // The server writes it itself: what it has logged is there at once.
-    await using log = await open(join(this.folder, 'server.log'), 'a');
-    const serve = ['--disable-sigusr1', this.#source.program, 'serve', '--config', join(this.folder, 'config.toml')];
+    await using log = await open(join(this.directory, 'server.log'), 'a');
+    const serve = ['--disable-sigusr1', this.#source.program, 'serve', '--config', join(this.directory, 'config.toml')];
     const child = spawn(process.execPath, serve, {
       stdio: ['ignore', 'ignore', log.fd],
       detached: true,
@@ -157,7 +157,7 @@ ${this.#extra}`;
   }
 
   log(): Promise<string> {
-    return readFile(join(this.folder, 'server.log'), 'utf8');
+    return readFile(join(this.directory, 'server.log'), 'utf8');
   }
 
   /** How many streaming sessions this server and earlier ones on its directories have started or ended. */
@@ -174,7 +174,7 @@ ${this.#extra}`;
   podConfig(name: string, config: Parameters<typeof PodSandboxConfig.create>[0] = {}): PodSandboxConfig {
     this.#attempt += 1;
     const metadata = { name, namespace: 'test', uid: `${name}-${String(this.#attempt)}`, attempt: 0 };
-    return PodSandboxConfig.create({ metadata, logDirectory: join(this.folder, 'logs', name), ...config });
+    return PodSandboxConfig.create({ metadata, logDirectory: join(this.directory, 'logs', name), ...config });
   }
 
   /** Creates a container that logs to `<name>.log`, and gives its id. */
@@ -223,7 +223,7 @@ ${this.#extra}`;
 
   /** What a container wrote to one stream, from its CRI log. */
   async output(pod: string, name: string, stream: 'stdout' | 'stderr' = 'stdout'): Promise<string> {
-    const text = await readFile(join(this.folder, 'logs', pod, `${name}.log`), 'utf8');
+    const text = await readFile(join(this.directory, 'logs', pod, `${name}.log`), 'utf8');
     return text
       .split('\n')
       .map((line) => /^\S+ (stdout|stderr) ([PF]) (.*)$/s.exec(line))
@@ -270,7 +270,7 @@ ${this.#extra}`;
     if (!t.passed) t.log((await this.log()).slice(-4000));
     if (this.#process?.exitCode !== null || this.#process.signalCode !== null) await this.start();
     await this.clear();
-    await rm(join(this.folder, 'logs'), { recursive: true, force: true });
+    await rm(join(this.directory, 'logs'), { recursive: true, force: true });
   }
 
   async destroy(t: Owner): Promise<void> {
@@ -283,7 +283,7 @@ ${this.#extra}`;
     this.client[Symbol.dispose]();
     if (!t.passed) t.log((await this.log().catch(() => '')).slice(-4000));
     await run('ip', ['link', 'delete', this.bridge]).catch(() => undefined);
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 }
 

@@ -63,7 +63,7 @@ for (const handler of ['lxc', 'crun']) {
 
       const service = await server.sh(pod, 'service', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done', {
         linux: { resources: { memoryLimitInBytes: 64n * 1024n * 1024n, cpuQuota: 50_000n, cpuPeriod: 100_000n } },
-        mounts: [{ containerPath: '/data', hostPath: server.folder, readonly: true }],
+        mounts: [{ containerPath: '/data', hostPath: server.directory, readonly: true }],
       });
       await server.said('web', 'service', 'ready');
       const answer = await server.exec(service, 'sh', '-c', 'echo out; echo err >&2; exit 5');
@@ -228,7 +228,7 @@ test.serial(
     // Some end meanwhile.
     for (const { id, name, lines } of ids) {
       if (lines > SHORT) continue;
-      const file = join(server.folder, 'state/runner/exits', id);
+      const file = join(server.directory, 'state/runner/exits', id);
       await eventually(`conmon's report of the end of ${name}`, () =>
         stat(file).then(
           () => true,
@@ -303,7 +303,7 @@ test.serial(
     const status = { podSandboxId: pod, verbose: true };
     const { info } = await server.client.call(RuntimeServiceService.podSandboxStatus, status);
     const { lxcNetworkNamespace } = JSON.parse(info['info'] ?? '{}') as { lxcNetworkNamespace?: string };
-    const stop = ['lxc-stop', '-k', '-P', join(server.folder, 'state', 'lxc'), '-n', pod];
+    const stop = ['lxc-stop', '-k', '-P', join(server.directory, 'state', 'lxc'), '-n', pod];
     await run('nsenter', [`--net=${String(lxcNetworkNamespace)}`, '--', ...stop]);
     const ended = await server.exit(id);
     t.is(ended.exitCode, 137);
@@ -336,7 +336,7 @@ test.serial('Prometheus reads calls and states, and SIGHUP changes the log level
     t.regex(text, line);
   }
   t.is((await fetch('http://127.0.0.1:19191/other')).status, 404);
-  const config = join(server.folder, 'config.toml');
+  const config = join(server.directory, 'config.toml');
   await writeFile(config, (await readFile(config, 'utf8')).replace('level = "debug"', 'level = "error"'));
   server.signal('SIGHUP');
   // A call is logged at debug alone.
@@ -350,11 +350,11 @@ test.serial('Prometheus reads calls and states, and SIGHUP changes the log level
   t.true(await version());
 });
 
-test.serial('a second server on the same folders or socket is refused, and the first goes on', async (t) => {
+test.serial('a second server on the same directories or socket is refused, and the first goes on', async (t) => {
   const server = await one(t);
   // It ends by itself, so that whoever started it learns of it.
   const refused = async (args: string[], words: RegExp) => {
-    const serve = ['src/main.ts', 'serve', '--config', join(server.folder, 'config.toml'), ...args];
+    const serve = ['src/main.ts', 'serve', '--config', join(server.directory, 'config.toml'), ...args];
     const error = await t.throwsAsync(run(process.execPath, serve, { timeoutMs: HANG_MS }), {
       instanceOf: CommandError,
       message: words,
@@ -362,7 +362,7 @@ test.serial('a second server on the same folders or socket is refused, and the f
     t.is(error?.exitCode, 1, words.source);
   };
   await refused([], /another server uses/);
-  const elsewhere = ['--root', join(server.folder, 'other-root'), '--state', join(server.folder, 'other-state')];
+  const elsewhere = ['--root', join(server.directory, 'other-root'), '--state', join(server.directory, 'other-state')];
   await refused(elsewhere, /another server listens/);
   t.is((await server.containers()).containers.length, 0);
 });
@@ -389,7 +389,7 @@ test.serial('SIGTERM ends the server with code 0 and leaves containers running',
 
 test.serial('SIGUSR1 opens no debugger; SIGUSR2 writes a report and a heap snapshot for root alone', async (t) => {
   const server = await one(t);
-  const reports = join(server.folder, 'state/reports');
+  const reports = join(server.directory, 'state/reports');
   server.signal('SIGUSR1');
   server.signal('SIGUSR2');
   await eventually('the files', async () => (await server.log()).includes('Diagnostics written'));
@@ -408,7 +408,7 @@ test.serial('SIGUSR1 opens no debugger; SIGUSR2 writes a report and a heap snaps
 test.serial('Status answers with reason and remedy when a program is missing', async (t) => {
   const server = await ServerFixture.make(t);
   await server.end('SIGTERM');
-  const config = join(server.folder, 'config.toml');
+  const config = join(server.directory, 'config.toml');
   const text = await readFile(config, 'utf8');
   for (const key of ['conmon', 'oci_runtime']) {
     await writeFile(config, text.replace('[runtime]\n', `[runtime]\n${key} = "/no/such/program"\n`));

@@ -25,7 +25,7 @@ export class StreamingRecorder {
   }
 
   static async start(t: ExecutionContext, server: ServerFixture): Promise<StreamingRecorder> {
-    const recorder = new StreamingRecorder(join(server.folder, 'recorder.sock'));
+    const recorder = new StreamingRecorder(join(server.directory, 'recorder.sock'));
     let target = 0;
     const wire = createServer((client) => {
       const pieces: Buffer[] = [];

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
-import { loadSeeds, parseSeed, seedFolder } from '../fixtures/streaming/seeds.ts';
+import { loadSeeds, parseSeed, seedDirectory } from '../fixtures/streaming/seeds.ts';
 import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { listening } from './streaming-client.ts';
@@ -62,7 +62,7 @@ test.serial('what crictl says today has the shape of the recorded sessions that 
 
   const target = process.env['STREAMING_SEEDS'];
   if (target !== undefined) for (const [name, bytes] of sessions) await writeFile(join(target, name), bytes);
-  const names = (await readdir(seedFolder)).filter((name) => name.endsWith('.bin'));
+  const names = (await readdir(seedDirectory)).filter((name) => name.endsWith('.bin'));
   t.deepEqual(names.sort(), [...sessions.keys()].sort());
   for (const { name, head, shape } of await loadSeeds()) {
     const now = parseSeed(name, sessions.get(`${name}.bin`) ?? Buffer.alloc(0));

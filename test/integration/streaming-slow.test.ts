@@ -142,7 +142,7 @@ test.serial('an attached client that does not read holds up neither the log nor 
   await heard;
   clearInterval(asking);
   typist.send(0, 'go\n');
-  const log = join(server.folder, 'logs/stall/main.log');
+  const log = join(server.directory, 'logs/stall/main.log');
   const last = `stdout F ${String(lines)}\n`;
   let most = 0;
   for (let size = -1; !(await readFile(log, 'utf8')).slice(-100).endsWith(last);) {

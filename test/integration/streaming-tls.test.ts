@@ -13,25 +13,25 @@ import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, execUrl, listening } from './streaming-client.ts';
 
-/** A CA and a certificate of it for 127.0.0.1, as files of a folder that goes with the test. */
+/** A CA and a certificate of it for 127.0.0.1, as files of a directory that goes with the test. */
 async function certificates(t: ExecutionContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'tls-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const openssl = (...args: string[]) => run('openssl', args, { cwd: folder });
+  const directory = await mkdtemp(join(tmpdir(), 'tls-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const openssl = (...args: string[]) => run('openssl', args, { cwd: directory });
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   for (const ca of ['ca', 'other']) {
     await openssl('req', '-x509', ...key, '-keyout', `${ca}.key`, '-out', `${ca}.pem`, '-days', '2', '-subj', '/CN=CA');
   }
   await openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=server');
-  await writeFile(join(folder, 'names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
+  await writeFile(join(directory, 'names'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
   const signed = ['-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'names'];
   await openssl('x509', '-req', ...signed, '-out', 'server.pem', '-days', '2');
-  return folder;
+  return directory;
 }
 
 test.serial('with TLS, crictl execs, attaches and forwards over both transports when it knows the CA', async (t) => {
-  const folder = await certificates(t);
-  const tls = `[streaming]\ntls_certificate = "${folder}/server.pem"\ntls_key = "${folder}/server.key"\n`;
+  const directory = await certificates(t);
+  const tls = `[streaming]\ntls_certificate = "${directory}/server.pem"\ntls_key = "${directory}/server.key"\n`;
   const server = await ServerFixture.make(t, tls);
   const crictl = await Crictl.for(t, server.socket);
   const pod = await server.pod('tls');
@@ -40,9 +40,9 @@ test.serial('with TLS, crictl execs, attaches and forwards over both transports 
   });
   await listening(server, id, 8443);
   // crictl wants a certificate of its own, for which this server does not ask.
-  const own = ['--tls-cert', join(folder, 'server.pem'), '--tls-key', join(folder, 'server.key')];
-  const known = ['--tls-ca', join(folder, 'ca.pem'), ...own];
-  const unknown = ['--tls-ca', join(folder, 'other.pem'), ...own];
+  const own = ['--tls-cert', join(directory, 'server.pem'), '--tls-key', join(directory, 'server.key')];
+  const known = ['--tls-ca', join(directory, 'ca.pem'), ...own];
+  const unknown = ['--tls-ca', join(directory, 'other.pem'), ...own];
   for (const transport of TRANSPORTS) {
     const input = 'x'.repeat(3_000_000);
     const whole = await crictl.run(['exec', '-r', transport, ...known, '-i', id, 'wc', '-c'], input);
@@ -101,10 +101,10 @@ test.serial('a session without a byte is closed after the idle timeout, and its 
 });
 
 test.serial('a certificate that cannot be read keeps the server from starting, and says which', async (t) => {
-  const folder = await certificates(t);
+  const directory = await certificates(t);
   const server = await ServerFixture.make(t);
   await server.end('SIGTERM');
-  const config = join(server.folder, 'config.toml');
+  const config = join(server.directory, 'config.toml');
   const plain = await readFile(config, 'utf8');
   for (const [certificate, key, words] of [
     ['absent.pem', 'server.key', /streaming\.tls_certificate: cannot be read: .*absent\.pem/],
@@ -112,7 +112,7 @@ test.serial('a certificate that cannot be read keeps the server from starting, a
     ['server.pem', 'names', /streaming\.tls_key: .*names is not a PEM private key/],
     ['server.pem', 'ca.key', /streaming\.tls_key: .*ca\.key does not match .*server\.pem/],
   ] as const) {
-    const tls = `[streaming]\ntls_certificate = "${folder}/${certificate}"\ntls_key = "${folder}/${key}"\n`;
+    const tls = `[streaming]\ntls_certificate = "${directory}/${certificate}"\ntls_key = "${directory}/${key}"\n`;
     await writeFile(config, `${plain}\n${tls}`);
     t.regex((await t.throwsAsync(server.start())).message, words);
   }

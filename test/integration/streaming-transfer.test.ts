@@ -30,7 +30,7 @@ test.serial(`crictl moves ${String(SIZE / MIB)} MiB each way through exec and po
   const server = await ServerFixture.make(t);
   const crictl = await Crictl.for(t, server.socket);
   const pod = await server.pod('transfer');
-  const file = join(server.folder, 'data');
+  const file = join(server.directory, 'data');
   await pipeline(keystream(SIZE), createWriteStream(file));
   const expected = await digest(createReadStream(file));
   const listeners =

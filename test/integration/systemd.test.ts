@@ -46,9 +46,9 @@ if (!isSystemd) {
 
   const make = async (t: Parameters<typeof ServerFixture.make>[0]) => {
     const server = await ServerFixture.make(t);
-    await mkdir(join(server.folder, 'conf.d'));
+    await mkdir(join(server.directory, 'conf.d'));
     const toml = `[runtime]\ncgroup_driver = "systemd"\ncgroup_parent = "lxcritest.slice"\n`;
-    await writeFile(join(server.folder, 'conf.d/systemd.toml'), toml);
+    await writeFile(join(server.directory, 'conf.d/systemd.toml'), toml);
     await server.end('SIGTERM');
     await server.start();
     return server;
@@ -67,13 +67,13 @@ if (!isSystemd) {
       const container = await server.sh(pod, 'c', 'sleep 300', {
         linux: { resources: { memoryLimitInBytes: 64n << 20n, cpuShares: 512n } },
       });
-      const folder = join(memory?.target ?? '', path, unit, pod, container);
+      const directory = join(memory?.target ?? '', path, unit, pod, container);
       const limits = async () => {
-        const files = ['memory.max', 'memory.limit_in_bytes'].map((name) => readFile(join(folder, name), 'utf8'));
+        const files = ['memory.max', 'memory.limit_in_bytes'].map((name) => readFile(join(directory, name), 'utf8'));
         return (await Promise.allSettled(files)).map((file) => (file.status === 'fulfilled' ? file.value.trim() : ''));
       };
       t.true((await limits()).includes(String(64 << 20)));
-      t.not((await readFile(join(folder, 'cgroup.procs'), 'utf8')).trim(), '');
+      t.not((await readFile(join(directory, 'cgroup.procs'), 'utf8')).trim(), '');
       // A reload walks over all cgroups that systemd takes for its own.
       await systemctl('daemon-reload');
       t.true((await limits()).includes(String(64 << 20)));
@@ -89,7 +89,7 @@ if (!isSystemd) {
       await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
       await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
       t.deepEqual(await scopes(), ['']);
-      const left = await readdir(folder).catch(() => []);
+      const left = await readdir(directory).catch(() => []);
       t.deepEqual(
         left.filter((name) => name.includes(pod)),
         [],

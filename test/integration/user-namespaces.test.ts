@@ -43,7 +43,7 @@ async function ownerOf(path: string): Promise<string> {
 }
 
 function upper(server: ServerFixture, container: string, path: string): string {
-  return join(server.folder, 'root/overlay/containers', container, 'upper', path);
+  return join(server.directory, 'root/overlay/containers', container, 'upper', path);
 }
 
 function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCode, message: RegExp) {
@@ -85,7 +85,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is(await ownerOf(upper(server, id, 'd')), '7:8');
     t.is(await ownerOf(upper(server, id, 'data/file')), '9:33');
     t.is(await told(server, id, 'cat /home/user/mail'), 'of the image\nmore');
-    const merged = join(server.folder, 'state/rootfs', id, 'root');
+    const merged = join(server.directory, 'state/rootfs', id, 'root');
     t.is(await ownerOf(join(merged, 'new')), '200000:200000', 'the host sees who it is');
     await t.throwsAsync(run('setpriv', ['--reuid=300000', '--regid=300000', '--clear-groups', 'ls', merged]));
     t.is(await server.output('mapped', 'a'), 'to stdout\n');
@@ -128,7 +128,7 @@ for (const handler of ['lxc', 'crun']) {
         { '/data': { mode: 0o1750, owner: 33 }, '/data/file': { mode: 0o640, owner: 55, text: 'of the image' } },
         { config: { Volumes: { '/data': {}, '/made': {} } } },
       );
-      const host = join(server.folder, `host-${handler}`);
+      const host = join(server.directory, `host-${handler}`);
       await mkdir(join(host, 'closed'), { recursive: true, mode: 0o700 });
       await mkdir(join(host, 'plain'), { mode: 0o755 });
       await writeFile(join(host, 'closed/secret'), 'secret', { mode: 0o600 });
@@ -284,7 +284,7 @@ for (const handler of ['lxc', 'crun']) {
     const shared = await server.sh(node, 'privileged', 'exec sleep 1000', {
       mounts: [
         {
-          hostPath: join(server.folder, 'logs'),
+          hostPath: join(server.directory, 'logs'),
           containerPath: '/data',
           propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL,
         },
@@ -334,7 +334,7 @@ for (const handler of ['lxc', 'crun']) {
     await refused(t, bad(security({ runAsUser: { value: 65_536n } })), INVALID, /run_as_user: id 65536 is not mapped/);
     await refused(t, bad(security({ supplementalGroups: [70_000n] })), INVALID, /supplemental_groups: id 70000/);
     await refused(t, bad(mapped(300_000)), INVALID, /userns_options: must be the same as the pod's/);
-    const mount = { containerPath: '/x', hostPath: server.folder };
+    const mount = { containerPath: '/x', hostPath: server.directory };
     const maps = { uidMappings: good, gidMappings: good };
     await refused(
       t,
@@ -372,16 +372,16 @@ test.serial('Status tells of user namespaces where the machine can do them, and 
     return runtimeHandlers.map((handler) => `${handler.name} ${String(handler.features?.userNamespaces)}`);
   };
   t.deepEqual(await features(), [' true', 'lxc true', 'crun true']);
-  await run('chmod', ['700', server.folder]);
+  await run('chmod', ['700', server.directory]);
   t.deepEqual(await features(), [' false', 'lxc false', 'crun false']);
   await refused(t, server.pod('closed', mapped(200_000)), StatusCode.FAILED_PRECONDITION, /chmod o\+x/);
-  await run('chmod', ['711', server.folder]);
+  await run('chmod', ['711', server.directory]);
 
   // A store on a filesystem that cannot map ids: an overlay.
   await server.end('SIGTERM');
-  const root = join(server.folder, 'root');
-  for (const name of ['upper', 'work']) await mkdir(join(server.folder, name));
-  const options = `lowerdir=${root},upperdir=${server.folder}/upper,workdir=${server.folder}/work`;
+  const root = join(server.directory, 'root');
+  for (const name of ['upper', 'work']) await mkdir(join(server.directory, name));
+  const options = `lowerdir=${root},upperdir=${server.directory}/upper,workdir=${server.directory}/work`;
   await run('mount', ['-t', 'overlay', '-o', options, 'overlay', root]);
   t.teardown(() => run('umount', ['-l', root]).catch(() => undefined));
   await server.start();

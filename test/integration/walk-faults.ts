@@ -10,9 +10,9 @@ export const FAULTY_PROGRAM = 'test/fixtures/faults/main.ts';
 export class Faults {
   readonly #path: string;
 
-  /** @param folder of the server's fixture. */
-  constructor(folder: string) {
-    this.#path = `${folder}/faults.sock`;
+  /** @param directory of the server's fixture. */
+  constructor(directory: string) {
+    this.#path = `${directory}/faults.sock`;
   }
 
   /** Arms a fault, or none; what is held goes on. Returns the points that were passed since, and how often the earlier fault struck. */

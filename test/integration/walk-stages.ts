@@ -56,7 +56,7 @@ export function podStages(server: ServerFixture, handler: string, walk: { readon
   };
   const removePods = async (uid: string, name: string) => {
     for (const { id } of await pods(uid)) await client.call(removePodSandbox, { podSandboxId: id });
-    await rm(join(server.folder, 'logs', name), { recursive: true, force: true });
+    await rm(join(server.directory, 'logs', name), { recursive: true, force: true });
   };
   const runPod = (): Visit & { id: () => string; name: string } => {
     const name = fresh('pod');
@@ -88,7 +88,7 @@ export function podStages(server: ServerFixture, handler: string, walk: { readon
   const status = (id: string) => server.status(id);
   const newContainer = (podId: () => string, podName: string) => {
     const name = fresh('c');
-    const log = join(server.folder, 'logs', podName, `${name}.log`);
+    const log = join(server.directory, 'logs', podName, `${name}.log`);
     let id = '';
     const request = () =>
       CreateContainerRequest.create({

@@ -24,16 +24,16 @@ const only = new RegExp(process.env['WALK_POINT'] ?? '');
 for (const handler of ['lxc', 'crun']) {
   test.serial(`Pods and containers of ${handler} survive faults at their points`, async (t) => {
     const server = await ServerFixture.make(t, '', { program: FAULTY_PROGRAM });
-    const walk = await Walk.begin(server, new Faults(server.folder), handler);
+    const walk = await Walk.begin(server, new Faults(server.directory), handler);
     await lead(t, walk, podStages(server, handler, walk));
   });
 }
 
 test.serial('PullImage survives faults at its points', async (t) => {
-  const folder = await temporary(t);
-  const host = await startRegistry(t, folder);
+  const directory = await temporary(t);
+  const host = await startRegistry(t, directory);
   const base = tarOf({ name: 'etc/passwd', body: 'root:x:0:0::/:/bin/sh\n' });
-  const layout = await writeLayout(join(folder, 'layout'), buildImage([base, tarOf({ name: 'app', body: 'app' })]));
+  const layout = await writeLayout(join(directory, 'layout'), buildImage([base, tarOf({ name: 'app', body: 'app' })]));
   await skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/walk:v1`);
   const server = await ServerFixture.make(t, '', { program: FAULTY_PROGRAM });
   const stage = pullStage(server, `${host}/walk:v1`);
@@ -41,7 +41,7 @@ test.serial('PullImage survives faults at its points', async (t) => {
   const first = await stage.prepare();
   await first.call();
   await first.clean();
-  await lead(t, await Walk.begin(server, new Faults(server.folder), 'crun'), [stage]);
+  await lead(t, await Walk.begin(server, new Faults(server.directory), 'crun'), [stage]);
 });
 
 async function lead(t: ExecutionContext, walk: Walk, stages: readonly Stage[]): Promise<void> {

@@ -11,19 +11,19 @@ debian_mirror() {
 # debian_base CACHE SUITE: prints the path of a minimal root of that release as a tar file in CACHE/quickstart, which is
 # made once. Output of debootstrap goes to standard error.
 debian_base() {
-  local folder=$1/quickstart suite=$2 tree status=0
-  if [[ ! -f $folder/$suite.tar.zst ]]; then
-    mkdir -p "$folder"
-    tree=$(mktemp -d "$folder/base.XXXXXX")
+  local directory=$1/quickstart suite=$2 tree status=0
+  if [[ ! -f $directory/$suite.tar.zst ]]; then
+    mkdir -p "$directory"
+    tree=$(mktemp -d "$directory/base.XXXXXX")
     {
       debootstrap --variant=minbase --include=ca-certificates "$suite" "$tree" "$(debian_mirror)" &&
         tar --create --zstd --numeric-owner --xattrs --one-file-system --directory "$tree" --file "$tree.tar.zst" . &&
-        mv "$tree.tar.zst" "$folder/$suite.tar.zst"
+        mv "$tree.tar.zst" "$directory/$suite.tar.zst"
     } >&2 || status=1
     rm -rf --one-file-system "$tree" "$tree.tar.zst"
     [[ $status == 0 ]] || return "$status"
   fi
-  echo "$folder/$suite.tar.zst"
+  echo "$directory/$suite.tar.zst"
 }
 
 # debian_network TREE: lets apt in TREE reach registries as this machine does: name resolution, certificates, proxies.

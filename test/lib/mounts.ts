@@ -24,10 +24,10 @@ async function mounts(...options: string[]): Promise<Mount[]> {
   return (JSON.parse(stdout) as { filesystems: Mount[] }).filesystems;
 }
 
-/** Mount points below a folder, the outer ones first; one for each mount. */
-export async function mountPointsBelow(folder: string): Promise<string[]> {
+/** Mount points below a directory, the outer ones first; one for each mount. */
+export async function mountPointsBelow(directory: string): Promise<string[]> {
   const targets = (await mounts()).map(({ target }) => target);
-  return targets.filter((target) => target.startsWith(`${folder}/`)).sort();
+  return targets.filter((target) => target.startsWith(`${directory}/`)).sort();
 }
 
 /** Whether something is mounted at a path that leads there without links. */

@@ -15,11 +15,11 @@ const BATCH = 1000;
 
 const [count = 100_000, seed = 20_263] = process.argv.slice(2).map(Number);
 if (process.env['PROXMOX_LXCRI_TEST_CGROUP'] === undefined) throw new Error('run this by test/long');
-const folder = await mkdtemp('/tmp/hostile-');
+const directory = await mkdtemp('/tmp/hostile-');
 try {
-  process.exitCode = (await hold(folder)) ? 0 : 1;
+  process.exitCode = (await hold(directory)) ? 0 : 1;
 } finally {
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 }
 
 async function hold(root: string): Promise<boolean> {
@@ -66,7 +66,7 @@ async function hold(root: string): Promise<boolean> {
   return problems.length === 0;
 }
 
-/** Lays a copy over a folder, in this mount namespace only: what others do to it meanwhile is not seen. */
+/** Lays a copy over a directory, in this mount namespace only: what others do to it meanwhile is not seen. */
 async function makePrivate(path: string): Promise<void> {
   const copy = await mkdtemp('/run/private-');
   await run('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', copy]);
@@ -75,7 +75,7 @@ async function makePrivate(path: string): Promise<void> {
   await run('mount', ['--bind', copy, path]);
 }
 
-/** Everything below a folder but sizes of folders and times of access. */
+/** Everything below a directory but sizes of directories and times of access. */
 async function snapshot(path: string): Promise<string> {
   const { stdout } = await run('find', [path, '-xdev', '-printf', '%p %y %m %U:%G %T@ %l %i\n'], {
     maxOutputBytes: 1e8,

@@ -24,23 +24,23 @@ const POD = 'f'.repeat(64);
 const TIME = '2026-11-23T17:00:00.000000000+00:00';
 
 test('No server, no permission and a server that is not one are told with the remedy', async (t) => {
-  const { folder } = await scriptedServer(t, {});
-  const address = `unix://${folder}/none.sock`;
+  const { directory } = await scriptedServer(t, {});
+  const address = `unix://${directory}/none.sock`;
   const { code, stdout, stderr } = await cli(['ps', '--address', address]);
   t.deepEqual({ code, stdout }, { code: 1, stdout: '' });
   t.true(stderr.startsWith(`proxmox-lxcri: no server listens on ${address} (ENOENT); start it with`));
   t.is(stderr.split('\n').length, 2);
 
   const mute = createServer((socket) => socket.end());
-  await new Promise<void>((resolve) => mute.listen(join(folder, 'mute.sock'), resolve));
+  await new Promise<void>((resolve) => mute.listen(join(directory, 'mute.sock'), resolve));
   t.teardown(() => mute.close());
-  t.is((await cli(['ps', '--address', `unix://${folder}/mute.sock`])).code, 1);
+  t.is((await cli(['ps', '--address', `unix://${directory}/mute.sock`])).code, 1);
 });
 
 test('The server is named before or after the command, as a path, or by the environment', async (t) => {
-  const { address, folder } = await scriptedServer(t, lists);
+  const { address, directory } = await scriptedServer(t, lists);
   const path = address.slice('unix://'.length);
-  const config = join(folder, 'config.toml');
+  const config = join(directory, 'config.toml');
   await writeFile(config, `[grpc]\nlisten = "${address}"\n[unknown]\n`);
   const none = { CONTAINER_RUNTIME_ENDPOINT: 'unix:///nowhere.sock' };
   for (const [argv, env] of [
@@ -193,9 +193,9 @@ async function runServer(t: ExecutionContext, answers: Record<string, Answer>, l
     ...answers,
   });
   const leftOvers = async () => {
-    const folder = basename(state.request?.config?.logDirectory ?? '');
-    const folders = (await readdir(tmpdir())).filter((name) => name === folder);
-    return [...state.pods, ...folders];
+    const directory = basename(state.request?.config?.logDirectory ?? '');
+    const directories = (await readdir(tmpdir())).filter((name) => name === directory);
+    return [...state.pods, ...directories];
   };
   return { ...server, state, leftOvers };
 }

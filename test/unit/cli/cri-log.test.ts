@@ -73,14 +73,14 @@ test('Timestamps are printed when asked for', async (t) => {
   t.is(out.toString(), `${TIME} a\n${TIME} b\n`);
 });
 
-async function folder(t: ExecutionContext): Promise<string> {
+async function directory(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'follow-test-'));
   t.teardown(() => rm(path, { recursive: true }));
   return path;
 }
 
 test('A log is followed from before it exists, over rotation, to the last byte written before its end', async (t) => {
-  const path = join(await folder(t), 'container.log');
+  const path = join(await directory(t), 'container.log');
   const end = new LogEnd();
   const seen: Buffer[] = [];
   let arrived = () => {};
@@ -108,7 +108,7 @@ test('A log is followed from before it exists, over rotation, to the last byte w
 });
 
 test('A log that has ended is read at once, one that never was gives nothing', async (t) => {
-  const path = join(await folder(t), 'container.log');
+  const path = join(await directory(t), 'container.log');
   const end = new LogEnd();
   end.end();
   t.is((await buffer(followLog(path, end))).toString(), '');

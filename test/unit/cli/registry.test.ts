@@ -17,7 +17,7 @@ import { cli } from './harness.ts';
 import { writeScript } from '../../lib/script.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
-async function folder(t: ExecutionContext): Promise<string> {
+async function directory(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'cli-test-'));
   t.teardown(() => rm(path, { recursive: true }));
   return path;
@@ -83,14 +83,14 @@ for (const shell of SHELLS) {
   const present = spawnSync(shell, ['--version']).status === 0;
   const title = `The completion script is right for ${shell}${present ? '' : ' (not installed here)'}`;
   (present ? test : test.skip)(title, async (t) => {
-    const script = join(await folder(t), 'script');
+    const script = join(await directory(t), 'script');
     await writeFile(script, completionScript(shell, COMMANDS));
     t.is(execFileSync(shell, ['-n', script], { encoding: 'utf8' }), '');
   });
 }
 
 test('bash completes commands, subcommands, options, choices and what the server lists', async (t) => {
-  const bin = await folder(t);
+  const bin = await directory(t);
   const script = join(bin, 'completion.bash');
   await writeFile(script, completionScript('bash', COMMANDS));
   // Says which server it was asked for, where one was named.
@@ -170,7 +170,7 @@ test('version prints what runs here', async (t) => {
 });
 
 test('config default, check and dump; serve gets the configuration and can read it again', async (t) => {
-  const file = join(await folder(t), 'config.toml');
+  const file = join(await directory(t), 'config.toml');
   await writeFile(file, (await cli(['config', 'default'])).stdout);
   t.is((await cli(['config', 'check', '--config', file])).stdout, `The configuration is valid (${file})\n`);
   const dump = await cli(['config', 'dump', '--config', file, '--root', '/elsewhere']);
@@ -206,7 +206,7 @@ test('config default, check and dump; serve gets the configuration and can read 
 });
 
 test('wipe of nothing succeeds', async (t) => {
-  const nowhere = join(await folder(t), 'none');
+  const nowhere = join(await directory(t), 'none');
   const { code, stdout, stderr } = await cli(['wipe', '--root', `${nowhere}/root`, '--state', `${nowhere}/state`]);
   t.deepEqual([code, stderr], [0, '']);
   t.regex(stdout, /^Nothing to remove/);

@@ -17,9 +17,9 @@ interface Call {
 export async function scriptedServer(
   t: ExecutionContext,
   answers: Record<string, Answer>,
-): Promise<{ address: string; folder: string; calls: Call[]; methods: () => string[] }> {
-  const folder = await mkdtemp(join(tmpdir(), 'scripted-server-'));
-  const path = join(folder, 'cri.sock');
+): Promise<{ address: string; directory: string; calls: Call[]; methods: () => string[] }> {
+  const directory = await mkdtemp(join(tmpdir(), 'scripted-server-'));
+  const path = join(directory, 'cri.sock');
   const server = new Server();
   const calls: Call[] = [];
   const services: ServiceDefinition[] = [RuntimeServiceService, ImageServiceService, ImageStoreService];
@@ -53,7 +53,7 @@ export async function scriptedServer(
   });
   t.teardown(async () => {
     server.forceShutdown();
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
-  return { address: `unix://${path}`, folder, calls, methods: () => calls.map(({ method }) => method) };
+  return { address: `unix://${path}`, directory, calls, methods: () => calls.map(({ method }) => method) };
 }

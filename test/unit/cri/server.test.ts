@@ -27,7 +27,7 @@ const note = (message: string, fields: Record<string, unknown> = {}) => {
 };
 const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
 
-async function folder(t: ExecutionContext): Promise<string> {
+async function directory(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'cri-'));
   t.teardown(() => rm(path, { recursive: true, force: true }));
   return path;
@@ -68,7 +68,7 @@ function failure<Q>(
 }
 
 test('the socket has mode 0660; what is not built answers UNIMPLEMENTED; errors keep their code and message', async (t) => {
-  const path = join(await folder(t), 'cri.sock');
+  const path = join(await directory(t), 'cri.sock');
   const { client, metrics } = await serve(t, path, {
     podSandboxStatus: ({ podSandboxId }) => Promise.reject(notFound('pod sandbox', podSandboxId)),
     listContainers: () => Promise.reject(new Error('broken\ninside')),
@@ -85,13 +85,13 @@ test('the socket has mode 0660; what is not built answers UNIMPLEMENTED; errors 
 });
 
 test('a stale socket is taken over, a live one and a plain file are refused', async (t) => {
-  const path = join(await folder(t), 'cri.sock');
+  const path = join(await directory(t), 'cri.sock');
   const holder = createServer();
   await new Promise<void>((resolve) => holder.listen(path, resolve));
   const other = () => new CriServer({ path, group: 0, maxMessageBytes: 4_194_304, services: [], logger }).start();
   await t.throwsAsync(other(), { message: /another server listens/ });
   // Node.js unlinks on close; a killed process does not, so the file is put back as it would leave it.
-  const stale = join(await folder(t), 'stale.sock');
+  const stale = join(await directory(t), 'stale.sock');
   const code = `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 'SIGKILL'))`;
   spawnSync(process.execPath, ['-e', code]);
   t.true((await stat(stale)).isSocket());
@@ -106,7 +106,7 @@ test('a stale socket is taken over, a live one and a plain file are refused', as
 });
 
 test('a socket that systemd passes in is used as it is', async (t) => {
-  const path = join(await folder(t), 'activated.sock');
+  const path = join(await directory(t), 'activated.sock');
   const passed = createServer();
   await new Promise<void>((resolve) => passed.listen(path, resolve));
   const module = new URL('../../../src/cri/listener.ts', import.meta.url).href;
@@ -143,7 +143,7 @@ test('a socket that systemd passes in is used as it is', async (t) => {
 });
 
 test('a cancelled call aborts its handler, and shutting down does not wait for an idle client or an endless stream', async (t) => {
-  const path = join(await folder(t), 'cri.sock');
+  const path = join(await directory(t), 'cri.sock');
   const arrived = Promise.withResolvers<undefined>();
   const aborted = Promise.withResolvers<undefined>();
   const streaming = Promise.withResolvers<undefined>();
@@ -181,7 +181,7 @@ test('a cancelled call aborts its handler, and shutting down does not wait for a
 });
 
 test('messages up to 16 MiB pass and larger ones are refused; the log names ids, never the rest of a request', async (t) => {
-  const path = join(await folder(t), 'cri.sock');
+  const path = join(await directory(t), 'cri.sock');
   const { client } = await serve(t, path, { createContainer: () => Promise.resolve({ containerId: 'c' }) });
   const request = (bytes: number) =>
     CreateContainerRequest.create({
@@ -197,7 +197,7 @@ test('messages up to 16 MiB pass and larger ones are refused; the log names ids,
 });
 
 test('an unknown service is answered, not hung', async (t) => {
-  const path = join(await folder(t), 'cri.sock');
+  const path = join(await directory(t), 'cri.sock');
   await serve(t, path, {});
   const client = new Client(`unix://${path}`, credentials.createInsecure(), { 'grpc.default_authority': 'localhost' });
   t.teardown(() => {

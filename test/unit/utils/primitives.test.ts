@@ -63,15 +63,15 @@ test('a rollback runs in reverse order, goes on after a failure, and reports it'
 });
 
 test('a file is written whole with mode 0600 and no temporary file stays, also when it cannot be put in place', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'atomic-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const path = join(folder, 'file');
+  const directory = await mkdtemp(join(tmpdir(), 'atomic-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const path = join(directory, 'file');
   await writeFileAtomic(path, 'one');
   await writeFileAtomic(path, 'two');
   t.is(await readFile(path, 'utf8'), 'two');
   t.is((await stat(path)).mode & 0o777, 0o600);
-  await t.throwsAsync(writeFileAtomic(join(folder, 'missing', 'file'), 'x'), { code: 'ENOENT' });
-  t.deepEqual(await readdir(folder), ['file']);
+  await t.throwsAsync(writeFileAtomic(join(directory, 'missing', 'file'), 'x'), { code: 'ENOENT' });
+  t.deepEqual(await readdir(directory), ['file']);
 });
 
 test('a command gets its arguments exactly, and its failure tells code and last words but no arguments', async (t) => {

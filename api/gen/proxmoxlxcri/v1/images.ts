@@ -461,7 +461,7 @@ export const PruneResponse: MessageFns<PruneResponse> = {
 export type ImageStoreService = typeof ImageStoreService;
 export const ImageStoreService = {
   /**
-   * Import reads the images in a file or folder on the server's host into its store. Importing the same again is no
+   * Import reads the images in a file or directory on the server's host into its store. Importing the same again is no
    * error.
    */
   import: {
@@ -500,7 +500,7 @@ export const ImageStoreService = {
 
 export interface ImageStoreServer extends UntypedServiceImplementation {
   /**
-   * Import reads the images in a file or folder on the server's host into its store. Importing the same again is no
+   * Import reads the images in a file or directory on the server's host into its store. Importing the same again is no
    * error.
    */
   import: handleUnaryCall<ImportRequest, ImportResponse>;
@@ -515,7 +515,7 @@ export interface ImageStoreServer extends UntypedServiceImplementation {
 
 export interface ImageStoreClient extends Client {
   /**
-   * Import reads the images in a file or folder on the server's host into its store. Importing the same again is no
+   * Import reads the images in a file or directory on the server's host into its store. Importing the same again is no
    * error.
    */
   import(

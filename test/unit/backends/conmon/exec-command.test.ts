@@ -21,10 +21,10 @@ const PROCESS = {
 
 for (const score of [undefined, 0, 500]) {
   test(`a runtime that has gone is told, and is not the exit code of a command: score ${String(score)}`, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'exec-'));
-    t.teardown(() => rm(folder, { recursive: true, force: true }));
+    const directory = await mkdtemp(join(tmpdir(), 'exec-'));
+    t.teardown(() => rm(directory, { recursive: true, force: true }));
     const process = { ...PROCESS, ...(score !== undefined && { oomScoreAdj: score }) };
-    const paths = { runtime: '/no/such/crun', runtimeRoot: folder, directory: folder, monitors: undefined };
+    const paths = { runtime: '/no/such/crun', runtimeRoot: directory, directory, monitors: undefined };
     const target = { ...paths, id: 'c', process, drainMs: 100, follow: true };
     const refusal = { instanceOf: CriError, code: StatusCode.UNKNOWN, message: /\/no\/such\/crun/ } as object;
     await t.throwsAsync(execSync(target, { timeoutMs: 0, maxOutputBytes: 100 }), refusal);
@@ -32,7 +32,7 @@ for (const score of [undefined, 0, 500]) {
     const { signal } = new AbortController();
     await t.throwsAsync(runExec({ ...target, io, signal }), refusal);
     await t.throwsAsync(runExec({ ...target, process: { ...process, terminal: true }, io, signal }), refusal);
-    t.deepEqual(await readdir(folder), []);
+    t.deepEqual(await readdir(directory), []);
   });
 }
 

@@ -100,12 +100,12 @@ test('Exit files hold a code from 0 to 255; anything else is 255', async (t) => 
     }),
     { numRuns: 2000 },
   );
-  const folder = await mkdtemp(join(tmpdir(), 'exits-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  t.is(await readExitFile(join(folder, 'none')), undefined);
-  await writeFile(join(folder, 'one'), '3');
-  await utimes(join(folder, 'one'), 1_700_000_000.5, 1_700_000_000.5);
-  t.deepEqual(await readExitFile(join(folder, 'one')), { exitCode: 3, finishedAt: 1_700_000_000_500_000_000n });
+  const directory = await mkdtemp(join(tmpdir(), 'exits-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  t.is(await readExitFile(join(directory, 'none')), undefined);
+  await writeFile(join(directory, 'one'), '3');
+  await utimes(join(directory, 'one'), 1_700_000_000.5, 1_700_000_000.5);
+  t.deepEqual(await readExitFile(join(directory, 'one')), { exitCode: 3, finishedAt: 1_700_000_000_500_000_000n });
 });
 
 test('/proc/<pid>/stat is read whatever the command is called', async (t) => {
@@ -153,9 +153,9 @@ test('What belongs to a session: its members, their descendants, the sessions th
 });
 
 test("The runner's record survives being written; a damaged one counts as lost", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'record-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const path = join(folder, 'runner.json');
+  const directory = await mkdtemp(join(tmpdir(), 'record-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const path = join(directory, 'runner.json');
   t.is(await readRecord(path), undefined);
   t.is(await readRecord(join(path, 'below')), undefined);
   const refs = { container: { pid: 5, startTime: 0 }, monitor: { pid: 4, startTime: 77 } };
@@ -190,10 +190,10 @@ test('The last tag of each stream is read from the end of a log, whatever is in 
 });
 
 test('Programs are found on PATH or by path, and only when they can be executed', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'programs-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const program = join(folder, 'program');
-  await mkdir(join(folder, 'sub'));
+  const directory = await mkdtemp(join(tmpdir(), 'programs-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const program = join(directory, 'program');
+  await mkdir(join(directory, 'sub'));
   await writeFile(program, '#!/bin/sh\n', { mode: 0o644 });
   const refused = await t.throwsAsync(findProgram(program, 'runtime.conmon'), { instanceOf: CriError });
   t.is(refused?.code, StatusCode.UNAVAILABLE);

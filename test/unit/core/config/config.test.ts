@@ -19,7 +19,7 @@ import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 declareHandlers(handlers);
 const DEFAULTS = configSchema().parse({});
 
-async function folder(t: ExecutionContext, files: Record<string, string | Uint8Array> = {}): Promise<string> {
+async function directory(t: ExecutionContext, files: Record<string, string | Uint8Array> = {}): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'config-test-'));
   t.teardown(() => rm(path, { recursive: true }));
   await mkdir(join(path, 'conf.d'));
@@ -28,14 +28,14 @@ async function folder(t: ExecutionContext, files: Record<string, string | Uint8A
 }
 
 async function problems(t: ExecutionContext, content: string | Uint8Array, flags = {}): Promise<string[]> {
-  const path = join(await folder(t, { 'config.toml': content }), 'config.toml');
+  const path = join(await directory(t, { 'config.toml': content }), 'config.toml');
   const error = await t.throwsAsync(loadConfig({ file: path, flags }), { instanceOf: ConfigError });
   t.true(error instanceof CriError && error.code === StatusCode.INVALID_ARGUMENT);
   return (error?.problems ?? []).map((problem) => problem.replaceAll(path, 'FILE'));
 }
 
 test('A file that is named must exist; an empty one gives the defaults', async (t) => {
-  const path = await folder(t, { 'empty.toml': '' });
+  const path = await directory(t, { 'empty.toml': '' });
   const file = join(path, 'empty.toml');
   t.deepEqual(await loadConfig({ file }), { config: DEFAULTS, files: [file] });
   const error = await t.throwsAsync(loadConfig({ file: join(path, 'none.toml') }), { instanceOf: ConfigError });
@@ -50,7 +50,7 @@ test('Limits of processes are checked: their names, numbers and that each stands
 });
 
 test('Drop-ins lie over the main file by name, tables merged and lists replaced, flags above all', async (t) => {
-  const path = await folder(t, {
+  const path = await directory(t, {
     'config.toml': '[log]\nlevel = "warn"\nformat = "json"\n[images]\npinned = ["a", "b"]\n[grpc]\ngroup = 7\n',
     'conf.d/20-b.toml': '[images]\npinned = ["d"]\n[log]\nlevel = "debug"\n',
     'conf.d/10-a.toml': '[images]\npinned = ["c"]\nmax_concurrent_downloads = 9\n[log]\nlevel = "error"\n',
@@ -118,7 +118,7 @@ test('problems name the file, line, key and remedy', async (t) => {
 });
 
 test('A drop-in that is wrong is blamed, not the main file', async (t) => {
-  const path = await folder(t, { 'config.toml': 'log.level = "info"\n', 'conf.d/a.toml': '\nlog.level = "loud"\n' });
+  const path = await directory(t, { 'config.toml': 'log.level = "info"\n', 'conf.d/a.toml': '\nlog.level = "loud"\n' });
   const error = await t.throwsAsync(loadConfig({ file: join(path, 'config.toml') }), { instanceOf: ConfigError });
   t.regex(error?.message ?? '', /conf\.d\/a\.toml:2: log\.level: must be/);
   await rm(join(path, 'conf.d/a.toml'));
@@ -127,8 +127,8 @@ test('A drop-in that is wrong is blamed, not the main file', async (t) => {
     instanceOf: ConfigError,
     message: /b\.toml: points/,
   });
-  await mkdir(join(path, 'folder.toml'));
-  await t.throwsAsync(loadConfig({ file: join(path, 'folder.toml') }), {
+  await mkdir(join(path, 'directory.toml'));
+  await t.throwsAsync(loadConfig({ file: join(path, 'directory.toml') }), {
     instanceOf: ConfigError,
     message: /cannot be read/,
   });
@@ -146,7 +146,7 @@ test('What is not TOML is told with line and column; so are bytes that are not t
 test('The default file parses to the defaults, as it is and with every key switched on', async (t) => {
   const text = defaultConfigToml();
   const on = text.replaceAll(/^#(\w+ = )/gm, '$1').replaceAll(/^(\w+) = (.*)\n\1 = .*\n/gm, '$1 = $2\n'); // without examples
-  const path = await folder(t, { 'a.toml': text, 'b.toml': on });
+  const path = await directory(t, { 'a.toml': text, 'b.toml': on });
   for (const name of ['a.toml', 'b.toml']) {
     t.deepEqual((await loadConfig({ file: join(path, name) })).config, DEFAULTS);
   }
@@ -169,7 +169,7 @@ test('Every table and key explains itself, and every flag sets a key that exists
 });
 
 test('A dumped configuration loads as itself', async (t) => {
-  const path = await folder(t);
+  const path = await directory(t);
   const file = join(path, 'dump.toml');
   const line = fc.string({ unit: 'grapheme', minLength: 1 });
   await fc.assert(
@@ -196,7 +196,7 @@ test('A dumped configuration loads as itself', async (t) => {
 });
 
 test('Whatever the bytes and flags, loading gives a configuration or a ConfigError', async (t) => {
-  const path = await folder(t);
+  const path = await directory(t);
   const file = join(path, 'fuzz.toml');
   const names = configOutline().flatMap(({ name, keys }) => [name, ...keys.map((key) => key.name)]);
   const word = fc.oneof(fc.constantFrom(...names, '__proto__', 'constructor', '"a b"'), fc.string());

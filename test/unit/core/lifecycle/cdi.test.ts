@@ -145,7 +145,7 @@ test('what cannot be given is refused by the name of the device', async (t) => {
   );
 });
 
-test('mounts stay in order, upper folders first; one on the same place is replaced', async (t) => {
+test('mounts stay in order, upper directories first; one on the same place is replaced', async (t) => {
   const mount = (containerPath: string, options: string[] = [], type?: string) => {
     return { hostPath: '/etc', containerPath, type, options };
   };

@@ -248,21 +248,21 @@ test('signals by every name, number and real-time offset', (t) => {
 });
 
 test("mounts: the request's replace the pod's own, links on the host are resolved, a missing directory is made, the mount's restrictions stay", async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'mounts-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  await writeFile(join(folder, 'hosts'), '');
-  await symlink(join(folder, 'hosts'), join(folder, 'link'));
+  const directory = await mkdtemp(join(tmpdir(), 'mounts-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, 'hosts'), '');
+  await symlink(join(directory, 'hosts'), join(directory, 'link'));
   const pod = {
     files: { resolvConf: '/p/resolv.conf', hostname: '/p/hostname', hosts: '/p/hosts', shm: '/p/shm' },
     hostIpc: false,
     hostNetwork: false,
     userNamespace: false,
   };
-  const root = join(folder, 'root');
+  const root = join(directory, 'root');
   await mkdir(root);
   const on: MountFacts = { mountPoint: '/v', type: 'ext4', restrictions: ['noexec'], shared: false, slave: true };
   const files = Object.assign(new HostFiles(), { mountOf: () => Promise.resolve(on) });
-  const refused = join(folder, 'refused');
+  const refused = join(directory, 'refused');
   const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
     const spec = asked(partial);
     const targets = await mountTargets(files, root, spec.mounts);
@@ -274,7 +274,7 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
     });
   };
   const made = await mounts({
-    mounts: [{ containerPath: '/etc/hosts', hostPath: join(folder, 'link'), readonly: true, propagation: 1 }],
+    mounts: [{ containerPath: '/etc/hosts', hostPath: join(directory, 'link'), readonly: true, propagation: 1 }],
   });
   t.deepEqual(
     made.filter(({ destination }) => destination === '/etc/hosts'),
@@ -282,26 +282,26 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
       {
         destination: '/etc/hosts',
         type: 'bind',
-        source: join(folder, 'hosts'),
+        source: join(directory, 'hosts'),
         options: ['rbind', 'rslave', 'ro', 'noexec'],
       },
     ],
   );
   t.is(made.find(({ destination }) => destination === '/etc/resolv.conf')?.source, '/p/resolv.conf');
-  const mounted = (mount: object) => mounts({ mounts: [{ containerPath: '/m', hostPath: folder, ...mount }] });
-  await mounted({ hostPath: join(folder, 'made/here') });
-  t.true((await stat(join(folder, 'made/here'))).isDirectory());
+  const mounted = (mount: object) => mounts({ mounts: [{ containerPath: '/m', hostPath: directory, ...mount }] });
+  await mounted({ hostPath: join(directory, 'made/here') });
+  t.true((await stat(join(directory, 'made/here'))).isDirectory());
   for (const mount of [
-    { hostPath: `${folder}/./refused` },
-    { hostPath: join(folder, 'absent'), containerPath: '/proc' },
+    { hostPath: `${directory}/./refused` },
+    { hostPath: join(directory, 'absent'), containerPath: '/proc' },
   ]) {
     await t.throwsAsync(mounted(mount), { ...invalid, message: /mounts\[0\]\.host_path: .* it does not exist/ });
   }
   await t.throwsAsync(stat(refused), { code: 'ENOENT' });
-  await t.throwsAsync(stat(join(folder, 'absent')), { code: 'ENOENT' });
+  await t.throwsAsync(stat(join(directory, 'absent')), { code: 'ENOENT' });
   await mkdir(refused);
   await mounted({ hostPath: refused });
-  await t.throwsAsync(mounted({ hostPath: join(folder, 'hosts/below') }), {
+  await t.throwsAsync(mounted({ hostPath: join(directory, 'hosts/below') }), {
     ...invalid,
     message: /mounts\[0\]\.host_path: .*hosts\/below/,
   });
@@ -316,7 +316,7 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
     ['/sys', 'sysfs'],
   ] as const) {
     on.type = type;
-    t.true((await mounted({ containerPath })).some(({ source }) => source === folder));
+    t.true((await mounted({ containerPath })).some(({ source }) => source === directory));
   }
   await t.throwsAsync(mounted({ propagation: 2 }), { ...invalid, message: /mounts\[0\]\.propagation: .*not shared/ });
 });
@@ -367,9 +367,9 @@ test('devices: a given one is allowed with its own permissions, what is no devic
 });
 
 test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDefault fits the capabilities', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'seccomp-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const path = join(folder, 'profile.json');
+  const directory = await mkdtemp(join(tmpdir(), 'seccomp-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const path = join(directory, 'profile.json');
   await writeFile(path, '{"defaultAction":"SCMP_ACT_ALLOW"}');
   const of = async (context?: Parameters<typeof secured>[0]) =>
     seccompFilter(hostFiles, secured(context).seccomp, ['CAP_SYS_CHROOT']);
@@ -388,7 +388,7 @@ test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDe
   t.is(await old('unconfined'), undefined);
   t.deepEqual(await old(`localhost/${path}`), { defaultAction: 'SCMP_ACT_ALLOW' });
   await t.throwsAsync(old('my-profile'), { ...invalid, message: /seccomp_profile_path/ });
-  await t.throwsAsync(filter(2, join(folder, 'none')), { message: /does not exist/ });
+  await t.throwsAsync(filter(2, join(directory, 'none')), { message: /does not exist/ });
   await writeFile(path, '{}');
   await t.throwsAsync(filter(2, path), { message: /defaultAction/ });
   await writeFile(path, '{');

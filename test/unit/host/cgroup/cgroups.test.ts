@@ -12,7 +12,7 @@ import { killCgroup } from '../../../../src/host/cgroup/processes.ts';
 import { destroyCgroup, removeCgroup } from '../../../../src/host/cgroup/remove.ts';
 import { parseFlatKeyed, readUsage, wasOomKilled } from '../../../../src/host/cgroup/usage.ts';
 
-// Plain folders with the files that the kernel would show: both versions can be tested on any machine.
+// Plain directories with the files that the kernel would show: both versions can be tested on any machine.
 async function trees(t: ExecutionContext): Promise<{ v1: CgroupHierarchy[]; v2: CgroupHierarchy[]; root: string }> {
   const root = await mkdtemp(join(tmpdir(), 'cgroups-'));
   t.teardown(() => rm(root, { recursive: true, force: true }));
@@ -104,17 +104,17 @@ test('A cgroup is found by its name, wherever it lies', async (t) => {
 
 test('With cgroup.kill the kernel does the killing, and an empty cgroup is left alone', async (t) => {
   const { v2, root } = await trees(t);
-  const folder = join(root, 'unified/pod/c');
+  const directory = join(root, 'unified/pod/c');
   await killCgroup(cgroupDirectories('/none', v2));
-  await writeFile(join(folder, 'cgroup.kill'), '');
-  await writeFile(join(folder, 'cgroup.procs'), '');
+  await writeFile(join(directory, 'cgroup.kill'), '');
+  await writeFile(join(directory, 'cgroup.procs'), '');
   await killCgroup(cgroupDirectories('/pod/c', v2));
-  t.is(await readFile(join(folder, 'cgroup.kill'), 'utf8'), '');
+  t.is(await readFile(join(directory, 'cgroup.kill'), 'utf8'), '');
   // A process of a nested cgroup that ends soon, as if the kernel had killed it.
   const child = spawn('sleep', ['0.2']);
-  await mkdir(join(folder, 'nested'));
-  await writeFile(join(folder, 'nested/cgroup.procs'), `${String(child.pid)}\n0\n${String(process.pid)}\n`);
+  await mkdir(join(directory, 'nested'));
+  await writeFile(join(directory, 'nested/cgroup.procs'), `${String(child.pid)}\n0\n${String(process.pid)}\n`);
   await killCgroup(cgroupDirectories('/pod/c', v2));
-  t.is(await readFile(join(folder, 'cgroup.kill'), 'utf8'), '1');
+  t.is(await readFile(join(directory, 'cgroup.kill'), 'utf8'), '1');
   t.is(child.exitCode, 0, 'it was not killed by signals besides');
 });

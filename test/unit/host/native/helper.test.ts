@@ -25,12 +25,12 @@ for (const [kind, program] of [
   };
 
   test(`${kind}: a program gets what it is given, and its output comes back`, async (t) => {
-    const folder = folderOf(t);
+    const directory = directoryOf(t);
     const script = 'cat; echo "$VALUE $(pwd) $1" >&2; printf "one\\ntwo" >&5; exit 7';
     const step: SpawnStep = {
       ...sh(script, 'argument'),
       env: { PATH: process.env['PATH'], VALUE: 'x=y' },
-      cwd: folder,
+      cwd: directory,
       descriptors: {
         0: { kind: 'input', data: 'in'.repeat(100_000) },
         1: { kind: 'capture', limit: 1000 },
@@ -43,7 +43,7 @@ for (const [kind, program] of [
     t.is(result?.status, 'done');
     t.is(result?.outputs.get(1)?.bytes.toString(), 'in'.repeat(500));
     t.is(result?.outputs.get(1)?.dropped, 199_000);
-    t.is(result?.outputs.get(2)?.bytes.toString(), `x=y ${folder} argument\n`);
+    t.is(result?.outputs.get(2)?.bytes.toString(), `x=y ${directory} argument\n`);
     t.is(result?.outputs.get(5)?.bytes.toString(), 'one\n');
   });
 
@@ -60,13 +60,13 @@ for (const [kind, program] of [
   });
 
   test(`${kind}: steps in order stop at the first failure`, async (t) => {
-    const folder = folderOf(t);
-    const file = join(folder, 'file');
+    const directory = directoryOf(t);
+    const file = join(directory, 'file');
     const steps: Step[] = [
-      { do: 'mkdirs', path: join(folder, 'a/b'), mode: 0o700 },
+      { do: 'mkdirs', path: join(directory, 'a/b'), mode: 0o700 },
       { do: 'write', path: file, data: 'words' },
-      { do: 'write', path: join(folder, 'absent/file'), data: '' },
-      { do: 'mkfifo', paths: [join(folder, 'fifo')], mode: 0o640 },
+      { do: 'write', path: join(directory, 'absent/file'), data: '' },
+      { do: 'mkfifo', paths: [join(directory, 'fifo')], mode: 0o640 },
     ];
     const results = await helperOf(t).request(steps);
     t.deepEqual(
@@ -75,19 +75,19 @@ for (const [kind, program] of [
     );
     t.is(results[2]?.code, 'ENOENT');
     t.is(await readFile(file, 'utf8'), 'words');
-    t.true((await stat(join(folder, 'a/b'))).isDirectory());
-    await t.throwsAsync(stat(join(folder, 'fifo')));
+    t.true((await stat(join(directory, 'a/b'))).isDirectory());
+    await t.throwsAsync(stat(join(directory, 'fifo')));
   });
 
   test(`${kind}: steps side by side all run, each with its result`, async (t) => {
-    const folder = folderOf(t);
-    const fifos = [join(folder, 'a'), join(folder, 'b')];
+    const directory = directoryOf(t);
+    const fifos = [join(directory, 'a'), join(directory, 'b')];
     const helper = helperOf(t);
     await helper.request([{ do: 'mkfifo', paths: fifos, mode: 0o600 }]);
     // Each opens a FIFO that only the other one opens as well: one after the other, the first would wait for ever.
     const steps = [sh('echo 1 >a; cat b'), { ...sh(''), argv: ['false'] }, sh('cat a; echo 2 >b')].map((step) => ({
       ...step,
-      cwd: folder,
+      cwd: directory,
     }));
     const results = await helper.request(steps, { sideBySide: true });
     t.deepEqual(
@@ -114,19 +114,19 @@ for (const [kind, program] of [
   });
 
   test(`${kind}: a cancelled request ends, and starts no more steps`, async (t) => {
-    const folder = folderOf(t);
+    const directory = directoryOf(t);
     const controller = new AbortController();
     const started = () => controller.abort(new Error('enough'));
     const steps: Step[] = [
       { ...sh('sleep 1000'), started },
-      { do: 'write', path: join(folder, 'file'), data: '' },
+      { do: 'write', path: join(directory, 'file'), data: '' },
     ];
     const results = await helperOf(t).request(steps, { signal: controller.signal });
     t.deepEqual(
       results.map(({ status }) => status),
       ['cancelled', 'skipped'],
     );
-    t.deepEqual(await readdir(folder), []);
+    t.deepEqual(await readdir(directory), []);
   });
 
   test(`${kind}: a program that leaves a daemon behind ends with its own end`, async (t) => {
@@ -157,7 +157,7 @@ for (const [kind, program] of [
   test(`${kind}: a line is awaited beyond the end of the program that was started`, async (t) => {
     const step: SpawnStep = {
       ...sh('(read -r word <fifo; echo "{$word}" >&3; sleep 1000) & echo $! >pid; echo ready >ready'),
-      cwd: folderOf(t),
+      cwd: directoryOf(t),
       descriptors: { 3: { kind: 'line', limit: 100 } },
     };
     const helper = helperOf(t);
@@ -172,15 +172,15 @@ for (const [kind, program] of [
   });
 
   test(`${kind}: paths are looked at with links followed, files are read up to a limit`, async (t) => {
-    const folder = folderOf(t);
-    await writeFile(join(folder, 'file'), 'four');
+    const directory = directoryOf(t);
+    await writeFile(join(directory, 'file'), 'four');
     const helper = helperOf(t);
     const steps: Step[] = [
       { do: 'stat', path: '/proc/self/root/dev/null' },
-      { do: 'read', path: join(folder, 'file'), limit: 4 },
-      { do: 'read', path: join(folder, 'file'), limit: 3 },
+      { do: 'read', path: join(directory, 'file'), limit: 4 },
+      { do: 'read', path: join(directory, 'file'), limit: 3 },
       { do: 'read', path: '/dev/zero', limit: 3 },
-      { do: 'stat', path: join(folder, 'absent') },
+      { do: 'stat', path: join(directory, 'absent') },
     ];
     const results = await helper.request(steps, { sideBySide: true });
     t.regex(results[0]?.outputs.get(1)?.bytes.toString() ?? '', /^\d+ \d+ \d+ 259 0 \d+ \d+ \d+\n\/dev\/null$/);
@@ -192,21 +192,21 @@ for (const [kind, program] of [
   });
 
   test(`${kind}: a step that hangs holds up nobody and is given up in time`, async (t) => {
-    const folder = folderOf(t);
+    const directory = directoryOf(t);
     const helper = helperOf(t);
-    const fifo = join(folder, 'fifo');
+    const fifo = join(directory, 'fifo');
     await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
     // Opening a FIFO waits for a reader: a dead mount in small.
     const hanging = helper.request([{ do: 'write', path: fifo, data: 'x', flags: constants.O_WRONLY, limitMs: 500 }]);
-    const [other] = await helper.request([{ do: 'stat', path: folder }]);
+    const [other] = await helper.request([{ do: 'stat', path: directory }]);
     t.is(other?.status, 'done');
     t.is((await hanging)[0]?.status, 'timeout');
   });
 
   test(`${kind}: commands at work hold a FIFO, which another one can see`, async (t) => {
-    const folder = folderOf(t);
+    const directory = directoryOf(t);
     const helper = helperOf(t);
-    const fifo = join(folder, 'hold');
+    const fifo = join(directory, 'hold');
     await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
     await helper.hold(fifo);
     const step = {
@@ -215,7 +215,7 @@ for (const [kind, program] of [
     } as const;
     const [result] = await helper.request([step]);
     t.is(result?.outputs.get(1)?.bytes.toString(), `${fifo}\n`);
-    await t.throwsAsync(helper.hold(join(folder, 'absent')), { message: /cannot hold .*absent: No such file/ });
+    await t.throwsAsync(helper.hold(join(directory, 'absent')), { message: /cannot hold .*absent: No such file/ });
   });
 
   test(`${kind}: a command has no descriptors but its own, and the usual signals`, async (t) => {
@@ -241,8 +241,8 @@ for (const [kind, program] of [
 
   test(`${kind}: when the helper is killed, safe requests are repeated and others fail`, async (t) => {
     const helper = helperOf(t);
-    const folder = folderOf(t);
-    const fifo = join(folder, 'fifo');
+    const directory = directoryOf(t);
+    const fifo = join(directory, 'fifo');
     await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
     const first = helper.pid;
     let pid = 0;
@@ -298,10 +298,10 @@ function sh(script: string, ...args: string[]): SpawnStep {
   };
 }
 
-function folderOf(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'native-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  return folder;
+function directoryOf(t: ExecutionContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'native-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  return directory;
 }
 
 /** `R`, `S`…; undefined when there is no such process, or only what is left of it. */

@@ -10,14 +10,14 @@ const ID = 'c'.repeat(64);
 const owner = process.getuid?.() ?? 0;
 
 async function setUp(t: ExecutionContext): Promise<{ volumes: VolumeDirectories; rootfs: string; kept: string }> {
-  const folder = await mkdtemp('/tmp/volumes-');
-  t.teardown(() => execFileSync('rm', ['-rf', '--', folder]));
-  const rootfs = join(folder, 'rootfs');
+  const directory = await mkdtemp('/tmp/volumes-');
+  t.teardown(() => execFileSync('rm', ['-rf', '--', directory]));
+  const rootfs = join(directory, 'rootfs');
   await mkdir(join(rootfs, 'a/b/c'), { recursive: true });
   await writeFile(join(rootfs, 'a/b/c/file'), 'x');
   await writeFile(join(rootfs, 'a/plain'), 'x');
-  const volumes = new VolumeDirectories(join(folder, 'kept'), (error) => t.fail(messageOf(error)));
-  return { volumes, rootfs, kept: join(folder, 'kept', ID) };
+  const volumes = new VolumeDirectories(join(directory, 'kept'), (error) => t.fail(messageOf(error)));
+  return { volumes, rootfs, kept: join(directory, 'kept', ID) };
 }
 
 test('volumes inside one another are copied once', async (t) => {

@@ -21,12 +21,12 @@ async function endOfCommands(file: string): Promise<void> {
 
 for (const command of ['zstd', 'xz', 'gzip'] as const) {
   test(`What ${command} unpacked before anybody read is still there`, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'decompress-'));
-    t.teardown(() => rm(folder, { recursive: true }));
-    const plain = join(folder, 'data');
+    const directory = await mkdtemp(join(tmpdir(), 'decompress-'));
+    t.teardown(() => rm(directory, { recursive: true }));
+    const plain = join(directory, 'data');
     await writeFile(plain, Buffer.alloc(20_000, 'ab'));
     const { stdout } = await run(command, ['--stdout', plain], { encoding: 'buffer' });
-    const packed = join(folder, 'packed');
+    const packed = join(directory, 'packed');
     await writeFile(packed, stdout);
 
     const stream = await openTar(packed);
@@ -39,12 +39,12 @@ for (const command of ['zstd', 'xz', 'gzip'] as const) {
 
 for (const command of ['zstd', 'xz', 'gzip'] as const) {
   test(`What is wrong with the data of ${command} is told to a reader who comes late`, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'decompress-'));
-    t.teardown(() => rm(folder, { recursive: true }));
-    const plain = join(folder, 'data');
+    const directory = await mkdtemp(join(tmpdir(), 'decompress-'));
+    t.teardown(() => rm(directory, { recursive: true }));
+    const plain = join(directory, 'data');
     await writeFile(plain, randomBytes(20_000));
     const { stdout } = await run(command, ['--stdout', plain], { encoding: 'buffer' });
-    const packed = join(folder, 'packed');
+    const packed = join(directory, 'packed');
     await writeFile(packed, stdout.subarray(0, 100));
 
     const stream = await openTar(packed);

@@ -7,10 +7,10 @@ import { CommandError } from '../../../../src/host/processes/run.ts';
 import { writeScript } from '../../../lib/script.ts';
 
 test('a program is asked once, and again when its file is another one, is gone or has failed', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'probe-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const program = join(folder, 'program');
-  const asked = join(folder, 'asked');
+  const directory = await mkdtemp(join(tmpdir(), 'probe-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const program = join(directory, 'program');
+  const asked = join(directory, 'asked');
   const write = async (answer: string, code = 0) => {
     const text = `echo asked >>${asked}\necho "${answer} $1"\nexit ${String(code)}\n`;
     await writeScript(`${program}.new`, text);

@@ -13,12 +13,12 @@ import { eventually } from '../../../lib/eventually.ts';
 const SCRIPT = 'echo $$ >"$0/pid"; : >"$0/begun"; until [ -e "$0/go" ]; do sleep 0.05; done; : >"$0/done"';
 
 test.serial('a command whose helper died has ended when the call fails', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'run-'));
-  t.teardown(() => rm(folder, { recursive: true }));
+  const directory = await mkdtemp(join(tmpdir(), 'run-'));
+  t.teardown(() => rm(directory, { recursive: true }));
   let isSettled = false;
-  const call = run('sh', ['-c', SCRIPT, folder]).finally(() => (isSettled = true));
+  const call = run('sh', ['-c', SCRIPT, directory]).finally(() => (isSettled = true));
   call.catch(() => undefined);
-  await eventually('the command', () => Promise.resolve(existsSync(join(folder, 'begun'))));
+  await eventually('the command', () => Promise.resolve(existsSync(join(directory, 'begun'))));
   process.kill(native.pid ?? 0, 'SIGKILL');
   await eventually('another helper', () =>
     run('true', []).then(
@@ -27,20 +27,20 @@ test.serial('a command whose helper died has ended when the call fails', async (
     ),
   );
   t.false(isSettled);
-  await writeFile(join(folder, 'go'), '');
+  await writeFile(join(directory, 'go'), '');
   await t.throwsAsync(call, { instanceOf: CriError, message: /native helper exited/ });
-  t.true(existsSync(join(folder, 'done')));
+  t.true(existsSync(join(directory, 'done')));
 });
 
 test.serial('a command whose helper died is killed when its time is over', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'run-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const call = run('sh', ['-c', SCRIPT, folder], { timeoutMs: 1000 });
+  const directory = await mkdtemp(join(tmpdir(), 'run-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const call = run('sh', ['-c', SCRIPT, directory], { timeoutMs: 1000 });
   call.catch(() => undefined);
-  await eventually('the command', () => Promise.resolve(existsSync(join(folder, 'begun'))));
-  const pid = Number(await readFile(join(folder, 'pid'), 'utf8'));
+  await eventually('the command', () => Promise.resolve(existsSync(join(directory, 'begun'))));
+  const pid = Number(await readFile(join(directory, 'pid'), 'utf8'));
   process.kill(native.pid ?? 0, 'SIGKILL');
   await t.throwsAsync(call);
   await eventually('its end', () => Promise.resolve(!existsSync(`/proc/${String(pid)}`)));
-  t.false(existsSync(join(folder, 'done')));
+  t.false(existsSync(join(directory, 'done')));
 });

@@ -8,42 +8,42 @@ import { Trash } from '../../../../src/host/trees/trash.ts';
 import { makeDeep } from './deep-tree.ts';
 
 async function temporary(t: ExecutionContext): Promise<string> {
-  const folder = await mkdtemp('/tmp/trees-');
-  t.teardown(() => execFileSync('rm', ['-rf', '--', folder]));
-  return folder;
+  const directory = await mkdtemp('/tmp/trees-');
+  t.teardown(() => execFileSync('rm', ['-rf', '--', directory]));
+  return directory;
 }
 
 test('a tree deeper than PATH_MAX is counted and removed', async (t) => {
-  const folder = await temporary(t);
-  const deep = join(folder, 'deep');
+  const directory = await temporary(t);
+  const deep = join(directory, 'deep');
   await makeDeep(deep);
   const usage = await diskUsage(deep);
   t.is(usage?.inodes, 201n);
   t.true((usage?.bytes ?? 0n) >= 8192n);
   await removeTree(deep);
-  t.deepEqual(await readdir(folder), []);
+  t.deepEqual(await readdir(directory), []);
 });
 
 test('links are neither followed when counting nor when removing', async (t) => {
-  const folder = await temporary(t);
-  await mkdir(join(folder, 'outside/many'), { recursive: true });
-  await writeFile(join(folder, 'outside/file'), 'x');
-  await mkdir(join(folder, 'tree'));
-  await symlink('../outside', join(folder, 'tree/link'));
-  await symlink('outside', join(folder, 'top'));
-  t.is((await diskUsage(join(folder, 'tree')))?.inodes, 1n);
-  t.is((await diskUsage(join(folder, 'top')))?.inodes, 0n);
-  await removeTree(join(folder, 'tree'), join(folder, 'top'), join(folder, 'never'));
-  t.deepEqual(await readdir(folder), ['outside']);
-  t.deepEqual((await readdir(join(folder, 'outside'))).sort(), ['file', 'many']);
+  const directory = await temporary(t);
+  await mkdir(join(directory, 'outside/many'), { recursive: true });
+  await writeFile(join(directory, 'outside/file'), 'x');
+  await mkdir(join(directory, 'tree'));
+  await symlink('../outside', join(directory, 'tree/link'));
+  await symlink('outside', join(directory, 'top'));
+  t.is((await diskUsage(join(directory, 'tree')))?.inodes, 1n);
+  t.is((await diskUsage(join(directory, 'top')))?.inodes, 0n);
+  await removeTree(join(directory, 'tree'), join(directory, 'top'), join(directory, 'never'));
+  t.deepEqual(await readdir(directory), ['outside']);
+  t.deepEqual((await readdir(join(directory, 'outside'))).sort(), ['file', 'many']);
 });
 
 test('what does not exist is not counted, and hides no other of those counted together', async (t) => {
-  const folder = await temporary(t);
-  await mkdir(join(folder, 'a\nb'));
-  await writeFile(join(folder, 'a\nb/file'), 'x');
+  const directory = await temporary(t);
+  await mkdir(join(directory, 'a\nb'));
+  await writeFile(join(directory, 'a\nb/file'), 'x');
   const names = ['a\nb', 'never', 'a\nb'];
-  const usages = await Promise.all(names.map((name) => diskUsage(join(folder, name))));
+  const usages = await Promise.all(names.map((name) => diskUsage(join(directory, name))));
   t.deepEqual(
     usages.map((usage) => usage?.inodes),
     [1n, undefined, 1n],
@@ -51,27 +51,27 @@ test('what does not exist is not counted, and hides no other of those counted to
 });
 
 test('a discarded tree is out of sight at once and gone afterwards', async (t) => {
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   const errors: unknown[] = [];
-  const trash = new Trash(join(folder, 'trash'), (error) => errors.push(error));
-  await makeDeep(join(folder, 'deep'));
-  await mkdir(join(folder, 'trash/left-by-another/x'), { recursive: true });
-  await Promise.all([trash.discard(join(folder, 'deep')), trash.discard(join(folder, 'never'))]);
-  t.deepEqual(await readdir(folder), ['trash']);
+  const trash = new Trash(join(directory, 'trash'), (error) => errors.push(error));
+  await makeDeep(join(directory, 'deep'));
+  await mkdir(join(directory, 'trash/left-by-another/x'), { recursive: true });
+  await Promise.all([trash.discard(join(directory, 'deep')), trash.discard(join(directory, 'never'))]);
+  t.deepEqual(await readdir(directory), ['trash']);
   await trash.sweep();
   await trash.emptied();
-  t.deepEqual(await readdir(join(folder, 'trash')), []);
+  t.deepEqual(await readdir(join(directory, 'trash')), []);
   t.deepEqual(errors, []);
 });
 
 test('a removal that fails is reported and stays for the next sweep', async (t) => {
-  const folder = await temporary(t);
+  const directory = await temporary(t);
   const errors: unknown[] = [];
-  await writeFile(join(folder, 'trash'), 'no directory');
-  const trash = new Trash(join(folder, 'trash'), (error) => errors.push(error));
+  await writeFile(join(directory, 'trash'), 'no directory');
+  const trash = new Trash(join(directory, 'trash'), (error) => errors.push(error));
   await trash.sweep();
   t.is(errors.length, 1);
-  await mkdir(join(folder, 'tree'));
-  await t.throwsAsync(trash.discard(join(folder, 'tree')));
-  t.true((await readdir(folder)).includes('tree'));
+  await mkdir(join(directory, 'tree'));
+  await t.throwsAsync(trash.discard(join(directory, 'tree')));
+  t.true((await readdir(directory)).includes('tree'));
 });

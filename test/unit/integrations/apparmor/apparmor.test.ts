@@ -9,18 +9,18 @@ import { KernelAppArmor } from '../../../../src/integrations/apparmor/kernel-app
 import { run } from '../../../../src/host/processes/run.ts';
 import { writeScript } from '../../../lib/script.ts';
 
-/** The kernel's files and the parser, as files in a folder of the test. */
+/** The kernel's files and the parser, as files in a directory of the test. */
 async function machine(t: ExecutionContext, enabled: string | undefined, parser?: string) {
-  const folder = await mkdtemp(join(tmpdir(), 'apparmor-'));
-  t.teardown(() => rm(folder, { recursive: true }));
-  const [switchFile, profilesFile] = [join(folder, 'enabled'), join(folder, 'profiles')];
+  const directory = await mkdtemp(join(tmpdir(), 'apparmor-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const [switchFile, profilesFile] = [join(directory, 'enabled'), join(directory, 'profiles')];
   if (enabled !== undefined) await writeFile(switchFile, enabled);
-  if (parser !== undefined) await writeScript(join(folder, 'parser'), parser, 0o700);
+  if (parser !== undefined) await writeScript(join(directory, 'parser'), parser, 0o700);
   const warnings: string[] = [];
   const note = (message: string) => void warnings.push(message);
   const logger: Logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
-  const apparmor = new KernelAppArmor({ switchFile, profilesFile, parser: join(folder, 'parser'), logger });
-  return { apparmor, folder, profilesFile, warnings };
+  const apparmor = new KernelAppArmor({ switchFile, profilesFile, parser: join(directory, 'parser'), logger });
+  return { apparmor, directory, profilesFile, warnings };
 }
 
 test('the default profile compiles', async (t) => {
@@ -45,17 +45,17 @@ test('AppArmor is in force where the kernel says Y', async (t) => {
 });
 
 test('the default profile is loaded once; a failure is told, and tried again', async (t) => {
-  const { apparmor, folder } = await machine(t, 'Y', 'd=${0%/*}; echo "$*" >>"$d/calls"; cat >"$d/profile"');
+  const { apparmor, directory } = await machine(t, 'Y', 'd=${0%/*}; echo "$*" >>"$d/calls"; cat >"$d/profile"');
   t.deepEqual(await Promise.all([apparmor.defaultProfile(), apparmor.defaultProfile()]), [
     defaultProfileName,
     defaultProfileName,
   ]);
-  t.is(await readFile(join(folder, 'calls'), 'utf8'), '--replace --skip-cache\n');
-  t.is(await readFile(join(folder, 'profile'), 'utf8'), defaultProfile);
+  t.is(await readFile(join(directory, 'calls'), 'utf8'), '--replace --skip-cache\n');
+  t.is(await readFile(join(directory, 'profile'), 'utf8'), defaultProfile);
 
   const broken = await machine(t, 'Y', 'echo "no access" >&2; exit 1');
   await t.throwsAsync(broken.apparmor.defaultProfile(), { message: /cannot load .*proxmox-lxcri-default.*no access/ });
-  await writeFile(join(broken.folder, 'parser'), '#!/bin/sh\n', { mode: 0o700 });
+  await writeFile(join(broken.directory, 'parser'), '#!/bin/sh\n', { mode: 0o700 });
   t.is(await broken.apparmor.defaultProfile(), defaultProfileName);
 });
 

@@ -11,8 +11,8 @@ const gpu = (name: string, env: string) => ({ name, containerEdits: { env: [env]
 const file = (devices: object[], more: object = {}) =>
   JSON.stringify({ cdiVersion: '0.6.0', kind: 'vendor.com/gpu', devices, ...more });
 
-/** Two folders of specifications, the second one with precedence. */
-async function folders(t: ExecutionContext) {
+/** Two directories of specifications, the second one with precedence. */
+async function directories(t: ExecutionContext) {
   const root = await mkdtemp('/tmp/cdi-');
   t.teardown(() => rm(root, { recursive: true, force: true }));
   const [low, high] = [join(root, 'low'), join(root, 'high')];
@@ -151,7 +151,7 @@ test('no file makes the parser do anything but return or throw an Error that say
 });
 
 test('the edits of a kind come once, before those of its first device; files are read anew each time', async (t) => {
-  const { low, registry, env } = await folders(t);
+  const { low, registry, env } = await directories(t);
   t.deepEqual(await registry.edits([]), []);
   const devices = [gpu('0', 'GPU0=y'), gpu('1', 'GPU1=y')];
   await writeFile(join(low, 'a.json'), file(devices, { containerEdits: { env: ['SHARED=y'] } }));
@@ -167,8 +167,8 @@ test('the edits of a kind come once, before those of its first device; files are
   await t.throwsAsync(env('vendor.com/gpu=0'), { message: /CDI device not found: vendor\.com\/gpu=0/ });
 });
 
-test('a later folder counts; two files of one folder with the same device are a conflict', async (t) => {
-  const { low, high, env } = await folders(t);
+test('a later directory counts; two files of one directory with the same device are a conflict', async (t) => {
+  const { low, high, env } = await directories(t);
   await writeFile(join(low, 'a.json'), file([gpu('0', 'FROM=low-a'), gpu('1', 'FROM=low-a')]));
   await writeFile(join(low, 'b.json'), file([gpu('0', 'FROM=low-b')]));
   const conflict = await t.throwsAsync(env('vendor.com/gpu=0'), { instanceOf: CriError });
@@ -180,10 +180,10 @@ test('a later folder counts; two files of one folder with the same device are a 
 });
 
 test('a device that is not there is named, with what is wrong in files that may have it', async (t) => {
-  const { low, high, env } = await folders(t);
+  const { low, high, env } = await directories(t);
   await writeFile(join(low, 'good.json'), file([gpu('0', 'A=b')]));
   await writeFile(join(high, 'broken.yaml'), 'devices: [');
-  await mkdir(join(high, 'folder.json'));
+  await mkdir(join(high, 'directory.json'));
   await writeFile(join(high, 'large.json'), '');
   await truncate(join(high, 'large.json'), 5_000_000);
   t.is((await env('vendor.com/gpu=0')).length, 2, 'what is wrong elsewhere does not matter');
@@ -192,7 +192,7 @@ test('a device that is not there is named, with what is wrong in files that may 
   });
   t.regex(
     error?.message ?? '',
-    /CDI device not found: vendor\.com\/gpu=9, other\.com\/x=y; searched .*low, .*high; .*broken\.yaml: .*folder\.json: is not a regular file; .*large\.json: is larger/s,
+    /CDI device not found: vendor\.com\/gpu=9, other\.com\/x=y; searched .*low, .*high; .*broken\.yaml: .*directory\.json: is not a regular file; .*large\.json: is larger/s,
   );
   await t.throwsAsync(new CdiRegistry([]).edits(['a.b/c=d']), { message: /no directory \(runtime\.cdi_spec_dirs\)/ });
 });

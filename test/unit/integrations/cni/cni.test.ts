@@ -27,9 +27,9 @@ const request: NetworkRequest = {
 };
 
 async function temporary(t: ExecutionContext): Promise<string> {
-  const folder = await mkdtemp('/tmp/cni-');
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  return folder;
+  const directory = await mkdtemp('/tmp/cni-');
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  return directory;
 }
 
 test('the configuration: a list, or a single plugin as a list of one', (t) => {
@@ -88,67 +88,72 @@ test('no text makes the parser do anything but return or throw an Error', (t) =>
 });
 
 test('a configuration that is no regular file is refused', async (t) => {
-  const folder = await temporary(t);
-  const pipe = join(folder, '10-a.conflist');
+  const directory = await temporary(t);
+  const pipe = join(directory, '10-a.conflist');
   execFileSync('mkfifo', [pipe]);
   // A look at a FIFO without a writer would wait for ever.
-  await t.throwsAsync(new CniConfigDirectory(folder, 1).load(), { message: /10-a\.conflist: is not a regular file/ });
+  await t.throwsAsync(new CniConfigDirectory(directory, 1).load(), {
+    message: /10-a\.conflist: is not a regular file/,
+  });
   const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
-  const template = new ConfTemplate({ template: pipe, configDir: folder, logger });
+  const template = new ConfTemplate({ template: pipe, configDir: directory, logger });
   await t.throwsAsync(template.apply(['10.0.0.0/24']), { message: /conf_template: .* is not a regular file/ });
 });
 
 test('the first file by name is used, as it is now, and not skipped when wrong', async (t) => {
-  const folder = await temporary(t);
-  const configs = new CniConfigDirectory(folder, 1);
+  const directory = await temporary(t);
+  const configs = new CniConfigDirectory(directory, 1);
   const names = async () => (await configs.load()).map(({ name }) => name);
   const file = (name: string) => `{"name":"${name}","plugins":[{"type":"bridge"}]}`;
   const error = await t.throwsAsync(configs.load(), { instanceOf: CriError });
-  t.true(error?.message.includes(folder));
-  await t.throwsAsync(new CniConfigDirectory(`${folder}/none`, 1).load(), { instanceOf: CriError });
-  await writeFile(join(folder, '20-b.conflist'), file('b'));
-  await writeFile(join(folder, '05-readme.txt'), 'no configuration');
+  t.true(error?.message.includes(directory));
+  await t.throwsAsync(new CniConfigDirectory(`${directory}/none`, 1).load(), { instanceOf: CriError });
+  await writeFile(join(directory, '20-b.conflist'), file('b'));
+  await writeFile(join(directory, '05-readme.txt'), 'no configuration');
   t.deepEqual(await names(), ['b']);
-  await writeFile(join(folder, '10-a.conf'), '{"name":"a","type":"bridge"}');
+  await writeFile(join(directory, '10-a.conf'), '{"name":"a","type":"bridge"}');
   t.deepEqual(await names(), ['a']);
-  await writeFile(join(folder, '10-a.conf'), '{"name":"c","type":"bridge"}');
+  await writeFile(join(directory, '10-a.conf'), '{"name":"c","type":"bridge"}');
   t.deepEqual(await names(), ['c']);
   t.deepEqual(
-    (await new CniConfigDirectory(folder, 0).load()).map(({ name }) => name),
+    (await new CniConfigDirectory(directory, 0).load()).map(({ name }) => name),
     ['c', 'b'],
   );
   t.deepEqual(
-    (await new CniConfigDirectory(folder, 2).load()).map(({ name }) => name),
+    (await new CniConfigDirectory(directory, 2).load()).map(({ name }) => name),
     ['c', 'b'],
   );
-  await writeFile(join(folder, '30-c.conflist'), file('c'));
-  await t.throwsAsync(new CniConfigDirectory(folder, 0).load(), {
+  await writeFile(join(directory, '30-c.conflist'), file('c'));
+  await t.throwsAsync(new CniConfigDirectory(directory, 0).load(), {
     message: /30-c\.conflist.*"c" is used by another file/,
   });
-  await writeFile(join(folder, '10-a.conf'), 'broken');
+  await writeFile(join(directory, '10-a.conf'), 'broken');
   await t.throwsAsync(configs.load(), { message: /10-a\.conf/ });
 });
 
-test('plugins in the folder named after the network are added, unless the list forbids it', async (t) => {
-  const folder = await temporary(t);
-  const configs = new CniConfigDirectory(folder, 1);
+test('plugins in the directory named after the network are added, unless the list forbids it', async (t) => {
+  const directory = await temporary(t);
+  const configs = new CniConfigDirectory(directory, 1);
   const types = async () => (await configs.load())[0]?.plugins.map(({ type }) => type);
-  await mkdir(join(folder, 'net'));
-  await writeFile(join(folder, 'net/20-b.conf'), '{"type":"b"}');
-  await writeFile(join(folder, 'net/10-a.conf'), '{"type":"a"}');
-  await writeFile(join(folder, 'net/notes'), 'none');
-  await writeFile(join(folder, '1.conflist'), '{"name":"net","plugins":[{"type":"bridge"}]}');
+  await mkdir(join(directory, 'net'));
+  await writeFile(join(directory, 'net/20-b.conf'), '{"type":"b"}');
+  await writeFile(join(directory, 'net/10-a.conf'), '{"type":"a"}');
+  await writeFile(join(directory, 'net/notes'), 'none');
+  await writeFile(join(directory, '1.conflist'), '{"name":"net","plugins":[{"type":"bridge"}]}');
   t.deepEqual(await types(), ['bridge', 'a', 'b']);
-  await writeFile(join(folder, '1.conflist'), '{"name":"net"}');
+  await writeFile(join(directory, '1.conflist'), '{"name":"net"}');
   t.deepEqual(await types(), ['a', 'b']);
   const [list] = await configs.load();
   t.deepEqual(parseCniConfig(JSON.stringify(list)), list, 'what is kept with a pod is whole');
-  await writeFile(join(folder, '1.conflist'), '{"name":"net","loadOnlyInlinedPlugins":true,"plugins":[{"type":"c"}]}');
+  await writeFile(
+    join(directory, '1.conflist'),
+    '{"name":"net","loadOnlyInlinedPlugins":true,"plugins":[{"type":"c"}]}',
+  );
   t.deepEqual(await types(), ['c']);
-  await writeFile(join(folder, '1.conflist'), '{"name":"net","loadOnlyInlinedPlugins":true}');
+  await writeFile(join(directory, '1.conflist'), '{"name":"net","loadOnlyInlinedPlugins":true}');
   await t.throwsAsync(types(), { message: /at least one plugin/ });
-  await writeFile(join(folder, '1.conflist'), '{"name":"net"}');
-  await writeFile(join(folder, 'net/20-b.conf'), '{}');
+  await writeFile(join(directory, '1.conflist'), '{"name":"net"}');
+  await writeFile(join(directory, 'net/20-b.conf'), '{}');
   await t.throwsAsync(types(), { message: /net\/20-b\.conf.*"type"/ });
 });
 
@@ -172,8 +177,8 @@ test('a template is filled with the ranges of both families', (t) => {
 });
 
 test('the configuration is written when the range is told, and never beside another one', async (t) => {
-  const folder = await temporary(t);
-  const [configDir, source] = [join(folder, 'net.d'), join(folder, 'template')];
+  const directory = await temporary(t);
+  const [configDir, source] = [join(directory, 'net.d'), join(directory, 'template')];
   const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
   const conf = new ConfTemplate({ template: source, configDir, logger });
   const target = join(configDir, templatedFile);
@@ -246,7 +251,7 @@ test('addresses: those of interfaces in the pod, without prefix length', (t) => 
     t.deepEqual(addressesOf(odd), []);
 });
 
-test('a missing plugin is named together with the folders searched', async (t) => {
+test('a missing plugin is named together with the directories searched', async (t) => {
   const error = await t.throwsAsync(new CniPlugins(['/none/a', '/none/b']).find('bridge'), { instanceOf: CriError });
   t.regex(error?.message ?? '', /"bridge".*\/none\/a, \/none\/b/);
 });

@@ -8,10 +8,10 @@ import { openBlob } from '../../../../src/integrations/oci/archive/layout.ts';
 import { sha256 } from './image-builder.ts';
 
 test('a file gives a whole blob, verified, or a range of it', async (t) => {
-  const folder = await mkdtemp('/tmp/range-');
-  t.teardown(() => execFileSync('rm', ['-rf', '--', folder]));
+  const directory = await mkdtemp('/tmp/range-');
+  t.teardown(() => execFileSync('rm', ['-rf', '--', directory]));
   const data = Buffer.from('0123456789');
-  const path = join(folder, 'blob');
+  const path = join(directory, 'blob');
   await writeFile(path, data);
   const layer = { digest: sha256(data), size: data.length, mediaType: '' };
   t.is((await buffer(openBlob(path, layer))).toString(), '0123456789');

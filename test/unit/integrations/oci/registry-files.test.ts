@@ -33,19 +33,19 @@ function ref(registry: string, rest: Partial<ImageReference> = {}): ImageReferen
   return { registry, repository: 'some/app', tag: 'v1', digest: undefined, ...rest };
 }
 
-/** A folder with these files. */
-async function folderOf(t: ExecutionContext, files: Record<string, string>): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'registry-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
+/** A directory with these files. */
+async function directoryOf(t: ExecutionContext, files: Record<string, string>): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'registry-'));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
   for (const [name, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, name)), { recursive: true });
-    await writeFile(join(folder, name), content);
+    await mkdir(dirname(join(directory, name)), { recursive: true });
+    await writeFile(join(directory, name), content);
   }
-  return folder;
+  return directory;
 }
 
 test('auth.json: the most specific entry of the first file that has one', async (t) => {
-  const folder = await folderOf(t, {
+  const directory = await directoryOf(t, {
     'a.json': JSON.stringify({
       auths: {
         'quay.io': { auth: base64('host:1') },
@@ -64,7 +64,7 @@ test('auth.json: the most specific entry of the first file that has one', async 
   });
   const find = (name: string) =>
     readAuthFiles(
-      ['missing.json', 'none.json', 'a.json', 'b.json'].map((file) => join(folder, file)),
+      ['missing.json', 'none.json', 'a.json', 'b.json'].map((file) => join(directory, file)),
       name,
     );
   t.deepEqual(await find('quay.io/other/app'), { username: 'host', password: '1' });
@@ -75,7 +75,7 @@ test('auth.json: the most specific entry of the first file that has one', async 
   t.is(await find('quay.io.evil.example/x'), undefined);
   t.is(await find('empty.example/x'), undefined);
   for (const file of ['broken.json', 'wrong.json']) {
-    const error = await t.throwsAsync(readAuthFiles([join(folder, file)], 'quay.io/x'), { instanceOf: CriError });
+    const error = await t.throwsAsync(readAuthFiles([join(directory, file)], 'quay.io/x'), { instanceOf: CriError });
     t.is(error?.code, StatusCode.FAILED_PRECONDITION);
     t.true(error?.message.includes(file) && !error.message.includes('s3cret'));
   }
@@ -84,7 +84,7 @@ test('auth.json: the most specific entry of the first file that has one', async 
 test('credentials of a file are used where the request brings none, and never for another host', async (t) => {
   const server = await serve(t, image);
   const mirror = await serve(t, image);
-  const folder = await folderOf(t, {
+  const directory = await directoryOf(t, {
     'auth.json': JSON.stringify({
       auths: { [server.host]: { auth: base64('ann:pw') }, [`${mirror.host}/some`]: { auth: base64('mia:mirror') } },
     }),
@@ -98,7 +98,7 @@ test('credentials of a file are used where the request brings none, and never fo
       return true;
     };
   }
-  const options = { authFiles: [join(folder, 'auth.json')] };
+  const options = { authFiles: [join(directory, 'auth.json')] };
   await client(t, options).resolve(ref(server.host), undefined);
   t.is(seen[1], `Basic ${base64('ann:pw')}`);
   seen.length = 0;
@@ -111,7 +111,7 @@ test('credentials of a file are used where the request brings none, and never fo
 });
 
 test('hosts.toml: order, paths, capabilities, headers and the namespace', async (t) => {
-  const folder = await folderOf(t, {
+  const directory = await directoryOf(t, {
     'hub.example/hosts.toml': `
       server = "https://origin.example"
       [host."https://one.example"]
@@ -129,7 +129,7 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
     'bad.example/hosts.toml': '[host."https://a.example"]\n  skip_verify = "perhaps"',
     'worse.example/hosts.toml': 'server = ',
   });
-  const found = (await readCertsDirectory(folder, 'hub.example')) ?? [];
+  const found = (await readCertsDirectory(directory, 'hub.example')) ?? [];
   t.deepEqual(
     found.map(({ base, isMirror, digestOnly, headers }) => [base.href, isMirror, digestOnly === true, headers]),
     [
@@ -141,18 +141,18 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
     ],
   );
   t.is(found[0]?.namespace, 'hub.example');
-  t.like((await readCertsDirectory(folder, 'port.example:5000'))?.[0], { tls: { skipVerify: true } });
-  const other = (await readCertsDirectory(folder, 'other.example')) ?? [];
+  t.like((await readCertsDirectory(directory, 'port.example:5000'))?.[0], { tls: { skipVerify: true } });
+  const other = (await readCertsDirectory(directory, 'other.example')) ?? [];
   t.deepEqual(
     other.map(({ base }) => base.href),
     ['http://127.0.0.1:9/v2/', 'https://other.example/v2/'],
   );
-  t.is(await readCertsDirectory(join(folder, 'missing'), 'hub.example'), undefined);
+  t.is(await readCertsDirectory(join(directory, 'missing'), 'hub.example'), undefined);
   for (const [host, words] of [
     ['bad.example', /hosts\.toml: host\..*skip_verify/],
     ['worse.example', /hosts\.toml: /],
   ] as const) {
-    const error = await t.throwsAsync(readCertsDirectory(folder, host), { instanceOf: CriError });
+    const error = await t.throwsAsync(readCertsDirectory(directory, host), { instanceOf: CriError });
     t.is(error?.code, StatusCode.FAILED_PRECONDITION);
     t.regex(error?.message ?? '', words);
   }
@@ -173,10 +173,10 @@ test('headers of hosts.toml go to their host and not along with a redirect; word
     response.writeHead(302, { location: `http://${storage.host}${request.url}` }).end();
     return true;
   };
-  const folder = await folderOf(t, {
+  const directory = await directoryOf(t, {
     'hub.example/hosts.toml': `server = "http://${mirror.host}"\n[header]\nX-Key = "s3cret-key"`,
   });
-  const found = await client(t, { certsDirs: [folder] }).resolve(ref('hub.example'), undefined);
+  const found = await client(t, { certsDirs: [directory] }).resolve(ref('hub.example'), undefined);
   t.is((await buffer(await found.openLayer(layer))).length, layer.size);
   t.is(given, 's3cret-key');
   t.is(leaked, undefined);
@@ -184,12 +184,12 @@ test('headers of hosts.toml go to their host and not along with a redirect; word
     response.writeHead(403).end(`no ${String(request.headers['x-key'])}`);
     return true;
   };
-  const error = await t.throwsAsync(client(t, { certsDirs: [folder] }).resolve(ref('hub.example'), undefined));
+  const error = await t.throwsAsync(client(t, { certsDirs: [directory] }).resolve(ref('hub.example'), undefined));
   t.regex(error?.message ?? '', /no \[redacted\]/);
 });
 
 test('registries.conf: the longest prefix rewrites names, lists mirrors, blocks', async (t) => {
-  const folder = await folderOf(t, {
+  const directory = await directoryOf(t, {
     'registries.conf': `
       unqualified-search-registries = ["docker.io"]
       [[registry]]
@@ -211,7 +211,7 @@ test('registries.conf: the longest prefix rewrites names, lists mirrors, blocks'
       location = "evil.example"`,
     'registries.conf.d/10-block.conf': '[[registry]]\nlocation = "evil.example"\nblocked = true',
   });
-  const registriesConf = join(folder, 'registries.conf');
+  const registriesConf = join(directory, 'registries.conf');
   const places = async (registry: string, repository: string, rest: Partial<ImageReference> = {}) =>
     (await placesOf(ref(registry, { repository, ...rest }), undefined, { registriesConf })).map(
       ({ endpoint, repository: there }) => `${endpoint.isMirror ? 'mirror ' : ''}${endpoint.base.href}${there}`,
@@ -235,8 +235,10 @@ test('registries.conf: the longest prefix rewrites names, lists mirrors, blocks'
 });
 
 test('hostile names of registries and prefixes match nothing they should not', async (t) => {
-  const folder = await folderOf(t, { 'registries.conf': '[[registry]]\nlocation = "a.example/b"\nblocked = true' });
-  const registriesConf = join(folder, 'registries.conf');
+  const directory = await directoryOf(t, {
+    'registries.conf': '[[registry]]\nlocation = "a.example/b"\nblocked = true',
+  });
+  const registriesConf = join(directory, 'registries.conf');
   const word = fc.stringMatching(/^[a-z0-9]{1,4}$/);
   await fc.assert(
     fc.asyncProperty(word, word, async (host, name) => {
@@ -272,8 +274,8 @@ test('a mirror that sends wrong bytes is left for the next place, without being 
 });
 
 test('TLS: an authority of its own, a client certificate, and none of both elsewhere', async (t) => {
-  const folder = await folderOf(t, {});
-  const openssl = (...args: string[]) => run('openssl', args, { cwd: folder });
+  const directory = await directoryOf(t, {});
+  const openssl = (...args: string[]) => run('openssl', args, { cwd: directory });
   const subject = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
   await openssl('req', '-x509', ...subject, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test authority');
   for (const name of ['server', 'client']) {
@@ -285,7 +287,7 @@ test('TLS: an authority of its own, a client certificate, and none of both elsew
   }
   const { readFile } = await import('node:fs/promises');
   const [ca, key, cert] = await Promise.all(
-    ['ca.pem', 'server.key', 'server.pem'].map((name) => readFile(join(folder, name))),
+    ['ca.pem', 'server.key', 'server.pem'].map((name) => readFile(join(directory, name))),
   );
   const server = createServer({ ca, key, cert, requestCert: true, rejectUnauthorized: true }, (request, response) => {
     const [, name = ''] = /\/([^/?]+)(?:\?.*)?$/.exec(request.url ?? '') ?? [];
@@ -297,7 +299,7 @@ test('TLS: an authority of its own, a client certificate, and none of both elsew
     server.close();
   });
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const certs = join(folder, 'certs.d');
+  const certs = join(directory, 'certs.d');
   const write = async (toml: string) => {
     await mkdir(join(certs, host), { recursive: true });
     await writeFile(join(certs, host, 'hosts.toml'), toml);
@@ -306,7 +308,7 @@ test('TLS: an authority of its own, a client certificate, and none of both elsew
   await t.throwsAsync(pull(), { message: /^RegistryUnavailable: / });
   await write('ca = "../../ca.pem"');
   await t.throwsAsync(pull(), { message: /^RegistryUnavailable: / });
-  await write(`ca = "../../ca.pem"\nclient = [["../../client.pem", "${folder}/client.key"]]`);
+  await write(`ca = "../../ca.pem"\nclient = [["../../client.pem", "${directory}/client.key"]]`);
   t.is((await pull()).configDigest, image.configDigest);
   await write('skip_verify = true\nclient = [["../../client.pem", "../../client.key"]]');
   t.is((await pull()).configDigest, image.configDigest);
@@ -321,7 +323,7 @@ test('TLS: an authority of its own, a client certificate, and none of both elsew
     ['client.pem', 'c.cert'],
     ['client.key', 'c.key'],
   ] as const) {
-    await writeFile(join(certs, host, to), await readFile(join(folder, from)));
+    await writeFile(join(certs, host, to), await readFile(join(directory, from)));
   }
   t.is((await pull()).configDigest, image.configDigest);
 });

@@ -31,28 +31,28 @@ for (const format of [
   ['--format=pax', '--sparse-version=1.0'],
 ]) {
   test(`a sparse file of tar ${format.join(' ')} keeps its content and its holes`, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'sparse-'));
-    t.teardown(() => rm(folder, { recursive: true, force: true }));
-    await mkdir(join(folder, 'in'));
-    await mkdir(join(folder, 'out'));
-    const file = await open(join(folder, 'in/holes'), 'w');
+    const directory = await mkdtemp(join(tmpdir(), 'sparse-'));
+    t.teardown(() => rm(directory, { recursive: true, force: true }));
+    await mkdir(join(directory, 'in'));
+    await mkdir(join(directory, 'out'));
+    const file = await open(join(directory, 'in/holes'), 'w');
     // More pieces than one header holds, and a hole at the end.
     for (let i = 0; i < 60; i++) await file.write(`piece ${i}`, i * 1_000_003);
     await file.truncate(100_000_000);
     await file.close();
     const long = 'x'.repeat(120);
-    await run('cp', ['--sparse=always', '--', join(folder, 'in/holes'), join(folder, 'in', long)]);
-    const archive = join(folder, 'a.tar');
-    await run('tar', [...format, '--sparse', '-C', join(folder, 'in'), '-cf', archive, 'holes', long]);
+    await run('cp', ['--sparse=always', '--', join(directory, 'in/holes'), join(directory, 'in', long)]);
+    const archive = join(directory, 'a.tar');
+    await run('tar', [...format, '--sparse', '-C', join(directory, 'in'), '-cf', archive, 'holes', long]);
     const kept = (await stat(archive)).size;
     t.true(kept < 5_000_000, `the archive has ${kept} bytes`);
 
     const checked = filter();
-    await extract(checked.run(createReadStream(archive)), join(folder, 'out'), undefined);
-    const expected = await readFile(join(folder, 'in/holes'));
+    await extract(checked.run(createReadStream(archive)), join(directory, 'out'), undefined);
+    const expected = await readFile(join(directory, 'in/holes'));
     for (const name of ['holes', long]) {
-      t.true(expected.equals(await readFile(join(folder, 'out', name))));
-      t.true((await stat(join(folder, 'out', name))).blocks * 512 < 5_000_000);
+      t.true(expected.equals(await readFile(join(directory, 'out', name))));
+      t.true((await stat(join(directory, 'out', name))).blocks * 512 < 5_000_000);
     }
     t.true(checked.facts.usage.bytes < 5_000_000n);
   });
