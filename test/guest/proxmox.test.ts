@@ -30,7 +30,7 @@ async function kubeletCgroup(t: ExecutionContext, name: string): Promise<string>
   return path;
 }
 
-test.serial('a pod runs in a container that Proxmox started: namespaces, cgroup, log, exec, exit code', async (t) => {
+test.serial('a pod runs in a container that Proxmox started', async (t) => {
   const guest = await ProxmoxGuest.make(t);
   await guest.allow();
   await guest.start();
@@ -73,35 +73,32 @@ for (const unprivileged of [false, true]) {
     ],
   ];
   for (const [how, end] of endings) {
-    test.serial(
-      `${kind} guest ended by ${how}: its containers end with true exit codes, and it does not start again`,
-      async (t) => {
-        const guest = await ProxmoxGuest.make(t, { unprivileged });
-        await guest.allow();
-        await guest.start();
-        const id = await guest.container(`trap "" TERM; ${FOREVER}`);
-        await end(guest);
-        t.like(await guest.exit(id), { exitCode: 137 });
-        await guest.ended();
-        t.false(await guest.isRunning());
-        // What Proxmox's own pre-start hook does before it starts a guest, and fails at when anything is left.
-        await run('find', [`/sys/fs/cgroup${guest.cgroup}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']).catch(
-          () => undefined,
-        );
-        await t.throwsAsync(readFile(`/sys/fs/cgroup${guest.cgroup}/cgroup.procs`), { code: 'ENOENT' });
-        await t.throwsAsync(guest.start(), { message: /this container is a Kubernetes pod that has ended/ });
-        t.false(await guest.isRunning());
-        await guest.allow();
-        await guest.start();
-        t.true(await guest.isRunning(), 'with a new permit it starts');
-      },
-    );
+    test.serial(`${kind} guest ended by ${how}: its containers' exit codes`, async (t) => {
+      const guest = await ProxmoxGuest.make(t, { unprivileged });
+      await guest.allow();
+      await guest.start();
+      const id = await guest.container(`trap "" TERM; ${FOREVER}`);
+      await end(guest);
+      t.like(await guest.exit(id), { exitCode: 137 });
+      await guest.ended();
+      t.false(await guest.isRunning());
+      // What Proxmox's own pre-start hook does before it starts a guest, and fails at when anything is left.
+      await run('find', [`/sys/fs/cgroup${guest.cgroup}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']).catch(
+        () => undefined,
+      );
+      await t.throwsAsync(readFile(`/sys/fs/cgroup${guest.cgroup}/cgroup.procs`), { code: 'ENOENT' });
+      await t.throwsAsync(guest.start(), { message: /this container is a Kubernetes pod that has ended/ });
+      t.false(await guest.isRunning());
+      await guest.allow();
+      await guest.start();
+      t.true(await guest.isRunning(), 'with a new permit it starts');
+    });
   }
 }
 
 for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
   const kubelet = place !== "Proxmox's own cgroup";
-  test.serial(`in ${place}: who sees what the containers use`, async (t) => {
+  test.serial(`in ${place}: who can see resource usage`, async (t) => {
     const parent = await kubeletCgroup(t, kubelet ? 'a' : 'b');
     const guest = await ProxmoxGuest.make(t, kubelet ? { cgroupParent: parent } : {});
     await guest.allow();
@@ -128,7 +125,7 @@ for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
   });
 }
 
-test.serial("a container's own limit ends it as OOMKilled before the guest's throttles it", async (t) => {
+test.serial('a container over its own limit ends as OOMKilled', async (t) => {
   const limit = 64;
   // Proxmox sets memory.high to 1016/1024 of the limit: the guest must be larger than what its containers may use.
   const guest = await ProxmoxGuest.make(t, { memory: Math.ceil(((limit + 8) * 1024) / 1016) });
@@ -140,7 +137,7 @@ test.serial("a container's own limit ends it as OOMKilled before the guest's thr
   t.like(await guest.exit(id), { exitCode: 137, oomKilled: true });
 });
 
-test.serial("containers have the devices of their own rules, not of Proxmox's", async (t) => {
+test.serial("containers follow their own device rules, not Proxmox's", async (t) => {
   const guest = await ProxmoxGuest.make(t);
   await guest.allow();
   await guest.start();
@@ -159,7 +156,7 @@ test.serial("containers have the devices of their own rules, not of Proxmox's", 
   t.not((await guest.exit(refused)).exitCode, 0);
 });
 
-test.serial('a shared PID namespace is the one of the guest, whose init reaps', async (t) => {
+test.serial("a shared PID namespace uses the guest's init", async (t) => {
   const guest = await ProxmoxGuest.make(t);
   await guest.allow();
   await guest.start();
@@ -178,7 +175,7 @@ test.serial('a shared PID namespace is the one of the guest, whose init reaps', 
   t.is((await guest.output(id)).split('\n')[1], 'catatonit');
 });
 
-test.serial("a pod on the node's network: the guest keeps network and UTS of the node", async (t) => {
+test.serial("a host-network pod uses the node's network and UTS", async (t) => {
   const guest = await ProxmoxGuest.make(t, {
     include: [
       ['lxc.namespace.keep', 'user net uts'],
@@ -194,7 +191,7 @@ test.serial("a pod on the node's network: the guest keeps network and UTS of the
   t.not(await identity(`/proc/${String(pid)}/ns/ipc`), await identity('/proc/self/ns/ipc'));
 });
 
-test.serial('a user-namespace pod in an unprivileged guest: containers join its mapping', async (t) => {
+test.serial('containers join the id mapping of an unprivileged guest', async (t) => {
   const guest = await ProxmoxGuest.make(t, { unprivileged: true });
   await guest.allow();
   await guest.start();

@@ -59,7 +59,7 @@ class Probe {
   }
 }
 
-test.before('this machine has cgroup v2 alone', async (t) => {
+test.before('the machine has only cgroup v2', async (t) => {
   t.deepEqual(
     (await cgroupMounts()).map(({ version }) => version),
     [2],
@@ -77,44 +77,41 @@ function onBothHandlers(
   });
 }
 
-onBothHandlers(
-  'limits are in the files of cgroup v2, and the container sees its own cgroup alone',
-  async (t, server, handler) => {
-    const pod = await server.pod(`limits-${handler}`, {}, handler);
-    const probe = await Probe.make(server, pod, 'a', {
-      cpuShares: 512n,
-      cpuQuota: 50_000n,
-      cpuPeriod: 100_000n,
-      cpusetCpus: '0',
-      cpusetMems: '0',
-      memoryLimitInBytes: BigInt(64 * MIB),
-      memorySwapLimitInBytes: BigInt(96 * MIB),
-      oomScoreAdj: 321n,
-      unified: { 'memory.high': String(48 * MIB), 'memory.oom.group': '1' },
-    });
-    await probe.has(t, {
-      'cpu.weight': '20',
-      'cpu.max': '50000 100000',
-      'cpuset.cpus': '0',
-      'cpuset.mems': '0',
-      'memory.max': String(64 * MIB),
-      'memory.swap.max': String(32 * MIB),
-      'memory.high': String(48 * MIB),
-      'memory.oom.group': '1',
-      'pids.max': '77',
-    });
-    const [first] = (await probe.outside('cgroup.procs')).split('\n');
-    t.is(await readFile(`/proc/${first ?? ''}/oom_score_adj`, 'utf8'), '321\n');
-    t.is(await probe.inside('cat /proc/self/cgroup'), '0::/');
-    t.regex(await probe.inside('echo 1 >/sys/fs/cgroup/pids.max'), /Read-only file system/);
-    t.false((await probe.inside('ls /sys/fs/cgroup')).split('\n').some((name) => name.includes('proxmox')));
+onBothHandlers('limits reach cgroup v2; a container sees only its own', async (t, server, handler) => {
+  const pod = await server.pod(`limits-${handler}`, {}, handler);
+  const probe = await Probe.make(server, pod, 'a', {
+    cpuShares: 512n,
+    cpuQuota: 50_000n,
+    cpuPeriod: 100_000n,
+    cpusetCpus: '0',
+    cpusetMems: '0',
+    memoryLimitInBytes: BigInt(64 * MIB),
+    memorySwapLimitInBytes: BigInt(96 * MIB),
+    oomScoreAdj: 321n,
+    unified: { 'memory.high': String(48 * MIB), 'memory.oom.group': '1' },
+  });
+  await probe.has(t, {
+    'cpu.weight': '20',
+    'cpu.max': '50000 100000',
+    'cpuset.cpus': '0',
+    'cpuset.mems': '0',
+    'memory.max': String(64 * MIB),
+    'memory.swap.max': String(32 * MIB),
+    'memory.high': String(48 * MIB),
+    'memory.oom.group': '1',
+    'pids.max': '77',
+  });
+  const [first] = (await probe.outside('cgroup.procs')).split('\n');
+  t.is(await readFile(`/proc/${first ?? ''}/oom_score_adj`, 'utf8'), '321\n');
+  t.is(await probe.inside('cat /proc/self/cgroup'), '0::/');
+  t.regex(await probe.inside('echo 1 >/sys/fs/cgroup/pids.max'), /Read-only file system/);
+  t.false((await probe.inside('ls /sys/fs/cgroup')).split('\n').some((name) => name.includes('proxmox')));
 
-    const noSwap = await Probe.make(server, pod, 'b', { memoryLimitInBytes: BigInt(32 * MIB) });
-    await noSwap.has(t, { 'memory.max': String(32 * MIB), 'memory.swap.max': '0', 'cpu.max': 'max 100000' });
-  },
-);
+  const noSwap = await Probe.make(server, pod, 'b', { memoryLimitInBytes: BigInt(32 * MIB) });
+  await noSwap.has(t, { 'memory.max': String(32 * MIB), 'memory.swap.max': '0', 'cpu.max': 'max 100000' });
+});
 
-onBothHandlers('limits of a running container change, and only those that are given', async (t, server, handler) => {
+onBothHandlers('an update changes only the limits it names', async (t, server, handler) => {
   const pod = await server.pod(`update-${handler}`, {}, handler);
   const probe = await Probe.make(server, pod, 'a', {
     memoryLimitInBytes: BigInt(64 * MIB),
@@ -132,87 +129,78 @@ onBothHandlers('limits of a running container change, and only those that are gi
   t.is(await probe.outside('memory.max'), String(128 * MIB));
 });
 
-onBothHandlers(
-  'OOMKilled is told when, and only when, the kernel killed for want of memory',
-  async (t, server, handler) => {
-    const pod = await server.pod(`oom-${handler}`, {}, handler);
-    const end = async (name: string, script: string, resources: Resources) =>
-      server.exit(await server.sh(pod, name, script, limits(resources)));
-    const memory = { memoryLimitInBytes: BigInt(24 * MIB) };
-    t.like(await end('alone', FILL_MEMORY, memory), { reason: 'OOMKilled', exitCode: 137 });
-    // The kernel killed a child; what the first process makes of it is its own affair.
-    t.like(await end('child', '(exec tail /dev/zero); exit 3', memory), { reason: 'OOMKilled', exitCode: 3 });
-    const group = { ...memory, unified: { 'memory.oom.group': '1' } };
-    t.like(await end('group', '(exec tail /dev/zero); exit 3', group), { reason: 'OOMKilled', exitCode: 137 });
-    t.like(await end('killed', 'kill -9 $$', memory), { reason: 'Error', exitCode: 137 });
-    t.like(await end('fine', 'true', memory), { reason: 'Completed', exitCode: 0 });
-  },
-);
+onBothHandlers('OOMKilled is reported only after an OOM kill', async (t, server, handler) => {
+  const pod = await server.pod(`oom-${handler}`, {}, handler);
+  const end = async (name: string, script: string, resources: Resources) =>
+    server.exit(await server.sh(pod, name, script, limits(resources)));
+  const memory = { memoryLimitInBytes: BigInt(24 * MIB) };
+  t.like(await end('alone', FILL_MEMORY, memory), { reason: 'OOMKilled', exitCode: 137 });
+  // The kernel killed a child; what the first process makes of it is its own affair.
+  t.like(await end('child', '(exec tail /dev/zero); exit 3', memory), { reason: 'OOMKilled', exitCode: 3 });
+  const group = { ...memory, unified: { 'memory.oom.group': '1' } };
+  t.like(await end('group', '(exec tail /dev/zero); exit 3', group), { reason: 'OOMKilled', exitCode: 137 });
+  t.like(await end('killed', 'kill -9 $$', memory), { reason: 'Error', exitCode: 137 });
+  t.like(await end('fine', 'true', memory), { reason: 'Completed', exitCode: 0 });
+});
 
-onBothHandlers(
-  "the kubelet's cgroup holds the pod, and its limit kills and is told as OOMKilled",
-  async (t, server, handler) => {
-    const parent = `${server.cgroup}/kubepods/burstable/pod1`;
-    const directory = `/sys/fs/cgroup${parent}`;
-    await mkdir(directory, { recursive: true });
-    for (const at of [server.cgroup, dirname(dirname(parent)), dirname(parent)]) {
-      await writeFile(`/sys/fs/cgroup${at}/cgroup.subtree_control`, '+cpuset +cpu +io +memory +pids');
-    }
-    await writeFile(`${directory}/memory.max`, String(48 * MIB));
-    await writeFile(`${directory}/memory.swap.max`, '0');
-    const pod = await server.pod(`parent-${handler}`, { linux: { cgroupParent: parent } }, handler);
-    // Again and again: while the kernel clears a dead process away it looks for the next one.
-    for (let turn = 0; turn < 5; turn++) {
-      const hog = await server.sh(pod, `hog-${String(turn)}`, FILL_MEMORY);
-      t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
-    }
-    const id = await server.sh(pod, 'in', FOREVER);
-    const within = await readdir(`${directory}/${pod}`);
-    t.true(within.includes(id), within.join(' '));
-    t.regex(
-      await readFile(`${directory}/cgroup.procs`, 'utf8'),
-      /^$/,
-      'nothing runs in the cgroup of the kubelet itself',
-    );
-    t.is((await readFile(`${directory}/memory.max`, 'utf8')).trim(), String(48 * MIB));
-    await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
-    const left = await readdir(directory, { withFileTypes: true });
-    t.deepEqual(
-      left.filter((entry) => entry.isDirectory()),
-      [],
-    );
-    for (let at = parent; at !== server.cgroup; at = dirname(at)) await rmdir(`/sys/fs/cgroup${at}`);
-  },
-);
+onBothHandlers("a limit of the kubelet's cgroup reports OOMKilled", async (t, server, handler) => {
+  const parent = `${server.cgroup}/kubepods/burstable/pod1`;
+  const directory = `/sys/fs/cgroup${parent}`;
+  await mkdir(directory, { recursive: true });
+  for (const at of [server.cgroup, dirname(dirname(parent)), dirname(parent)]) {
+    await writeFile(`/sys/fs/cgroup${at}/cgroup.subtree_control`, '+cpuset +cpu +io +memory +pids');
+  }
+  await writeFile(`${directory}/memory.max`, String(48 * MIB));
+  await writeFile(`${directory}/memory.swap.max`, '0');
+  const pod = await server.pod(`parent-${handler}`, { linux: { cgroupParent: parent } }, handler);
+  // Again and again: while the kernel clears a dead process away it looks for the next one.
+  for (let turn = 0; turn < 5; turn++) {
+    const hog = await server.sh(pod, `hog-${String(turn)}`, FILL_MEMORY);
+    t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
+  }
+  const id = await server.sh(pod, 'in', FOREVER);
+  const within = await readdir(`${directory}/${pod}`);
+  t.true(within.includes(id), within.join(' '));
+  t.regex(
+    await readFile(`${directory}/cgroup.procs`, 'utf8'),
+    /^$/,
+    'nothing runs in the cgroup of the kubelet itself',
+  );
+  t.is((await readFile(`${directory}/memory.max`, 'utf8')).trim(), String(48 * MIB));
+  await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
+  const left = await readdir(directory, { withFileTypes: true });
+  t.deepEqual(
+    left.filter((entry) => entry.isDirectory()),
+    [],
+  );
+  for (let at = parent; at !== server.cgroup; at = dirname(at)) await rmdir(`/sys/fs/cgroup${at}`);
+});
 
-onBothHandlers(
-  'no process that a pod needs is chosen when memory runs out; what runs in containers has their own score',
-  async (t, server, handler) => {
-    // As an init system sets it for a server like this.
-    await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '-999');
-    const pod = await server.pod(`spared-${handler}`, {}, handler);
-    const score = 'cat /proc/self/oom_score_adj';
-    for (const [name, oomScoreAdj] of Object.entries({ none: 0n, some: 321n, low: -998n })) {
-      const id = await server.sh(pod, name, `${score}; ${FOREVER}`, limits({ oomScoreAdj }));
-      t.is((await server.exec(id, 'sh', '-c', score)).stdout.toString(), `${String(oomScoreAdj)}\n`, 'of an exec');
-      await server.said(`spared-${handler}`, name, String(oomScoreAdj));
-      const directory = `/sys/fs/cgroup${server.cgroup}`;
-      const groups = await readdir(directory, { recursive: true, withFileTypes: true });
-      const files = groups.filter((file) => file.name === 'cgroup.procs').map((file) => file.parentPath);
-      const others = files.filter((group) => !group.includes(`/${id}`));
-      const pids = (await Promise.all(others.map((group) => readFile(`${group}/cgroup.procs`, 'utf8')))).join('');
-      for (const pid of pids.split('\n').filter(Boolean)) {
-        // A command that ends meanwhile has none.
-        const title = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-        t.regex(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8').catch(() => ''), /^(-1000\n)?$/, title);
-      }
-      t.true(pids !== '');
-      await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
+onBothHandlers('OOM scores protect the processes that a pod needs', async (t, server, handler) => {
+  // As an init system sets it for a server like this.
+  await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '-999');
+  const pod = await server.pod(`spared-${handler}`, {}, handler);
+  const score = 'cat /proc/self/oom_score_adj';
+  for (const [name, oomScoreAdj] of Object.entries({ none: 0n, some: 321n, low: -998n })) {
+    const id = await server.sh(pod, name, `${score}; ${FOREVER}`, limits({ oomScoreAdj }));
+    t.is((await server.exec(id, 'sh', '-c', score)).stdout.toString(), `${String(oomScoreAdj)}\n`, 'of an exec');
+    await server.said(`spared-${handler}`, name, String(oomScoreAdj));
+    const directory = `/sys/fs/cgroup${server.cgroup}`;
+    const groups = await readdir(directory, { recursive: true, withFileTypes: true });
+    const files = groups.filter((file) => file.name === 'cgroup.procs').map((file) => file.parentPath);
+    const others = files.filter((group) => !group.includes(`/${id}`));
+    const pids = (await Promise.all(others.map((group) => readFile(`${group}/cgroup.procs`, 'utf8')))).join('');
+    for (const pid of pids.split('\n').filter(Boolean)) {
+      // A command that ends meanwhile has none.
+      const title = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      t.regex(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8').catch(() => ''), /^(-1000\n)?$/, title);
     }
-  },
-);
+    t.true(pids !== '');
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
+  }
+});
 
-onBothHandlers('devices are those that the request names, with its permissions', async (t, server, handler) => {
+onBothHandlers('a container has only the requested devices and permissions', async (t, server, handler) => {
   const pod = await server.pod(`devices-${handler}`, {}, handler);
   const attempt = async (name: string, config: Parameters<ServerFixture['sh']>[3], script: string) => {
     await server.exit(await server.sh(pod, name, `{ ${script}; } 2>&1; true`, config));
@@ -228,7 +216,7 @@ onBothHandlers('devices are those that the request names, with its permissions',
   t.regex(await attempt('all', privileged, 'mknod /d c 1 5 && head -c 1 /d | wc -c'), /^1\n$/);
 });
 
-onBothHandlers('figures of use are those of the kernel', async (t, server, handler) => {
+onBothHandlers("usage equals the kernel's figures", async (t, server, handler) => {
   const pod = await server.pod(`stats-${handler}`, {}, handler);
   const script = `dd if=/dev/zero of=/file bs=1M count=8 2>/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; x=$(head -c 16000000 /dev/zero | tr "\\0" x); echo ready; ${FOREVER}`;
   const probe = await Probe.make(server, pod, 'a', {}, script);
@@ -247,27 +235,24 @@ onBothHandlers('figures of use are those of the kernel', async (t, server, handl
   t.true((rssBytes?.value ?? 0n) > 16_000_000n, 'the variable of the shell');
 });
 
-onBothHandlers(
-  'stop ends the whole cgroup, frozen or deaf to signals, in a shared PID namespace, too',
-  async (t, server, handler) => {
-    const shared = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
-    const pod = await server.pod(`stop-${handler}`, shared, handler);
-    const deaf =
-      'trap "" TERM INT HUP; for i in 1 2 3; do setsid sh -c "trap \\"\\" TERM; while :; do sleep 1; done" & done; while :; do sleep 1; done';
-    for (const frozen of [false, true]) {
-      const probe = await Probe.make(server, pod, `deaf-${String(frozen)}`, {}, deaf);
-      await eventually('children', async () => Number(await probe.outside('pids.current')) >= 4);
-      if (frozen) await writeFile(`${probe.path}/cgroup.freeze`, '1');
-      await server.client.call(RuntimeServiceService.stopContainer, { containerId: probe.id, timeout: 1n });
-      t.is((await server.exit(probe.id)).exitCode, 137);
-      t.is(await probe.outside('cgroup.procs').catch(() => ''), '', 'nothing of it runs on');
-      t.is(
-        await probe
-          .outside('cgroup.events')
-          .then((text) => /populated (\d)/.exec(text)?.[1])
-          .catch(() => '0'),
-        '0',
-      );
-    }
-  },
-);
+onBothHandlers('stop ends a frozen cgroup in a shared PID namespace', async (t, server, handler) => {
+  const shared = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
+  const pod = await server.pod(`stop-${handler}`, shared, handler);
+  const deaf =
+    'trap "" TERM INT HUP; for i in 1 2 3; do setsid sh -c "trap \\"\\" TERM; while :; do sleep 1; done" & done; while :; do sleep 1; done';
+  for (const frozen of [false, true]) {
+    const probe = await Probe.make(server, pod, `deaf-${String(frozen)}`, {}, deaf);
+    await eventually('children', async () => Number(await probe.outside('pids.current')) >= 4);
+    if (frozen) await writeFile(`${probe.path}/cgroup.freeze`, '1');
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: probe.id, timeout: 1n });
+    t.is((await server.exit(probe.id)).exitCode, 137);
+    t.is(await probe.outside('cgroup.procs').catch(() => ''), '', 'nothing of it runs on');
+    t.is(
+      await probe
+        .outside('cgroup.events')
+        .then((text) => /populated (\d)/.exec(text)?.[1])
+        .catch(() => '0'),
+      '0',
+    );
+  }
+});

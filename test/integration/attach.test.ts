@@ -52,7 +52,7 @@ for (const handler of ['lxc', 'crun']) {
     }
   });
 
-  test.serial(`several attach at once, and again after the server was killed: ${handler}`, async (t) => {
+  test.serial(`clients reattach after SIGKILL to the server: ${handler}`, async (t) => {
     const server = await one(t);
     const id = await server.sh(await server.pod('several', {}, handler), 'main', ECHO, { stdin: true });
     const first = await ChannelClient.open(await attachUrl(server, id, { stderr: true }));
@@ -79,7 +79,7 @@ for (const handler of ['lxc', 'crun']) {
     t.like(await fifth.status(), { status: 'Success' });
   });
 
-  test.serial(`with StdinOnce the input ends with the first client that had it: ${handler}`, async (t) => {
+  test.serial(`StdinOnce closes stdin with its first client: ${handler}`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('once', {}, handler);
     const byEnd = await server.sh(pod, 'end', ECHO, { stdin: true, stdinOnce: true });
@@ -110,7 +110,7 @@ for (const handler of ['lxc', 'crun']) {
     t.regex(looker.text(1), /over\n$/);
   });
 
-  test.serial(`with StdinOnce the input ends when its client leaves amid output: ${handler}`, async (t) => {
+  test.serial(`StdinOnce closes stdin despite ongoing output: ${handler}`, async (t) => {
     const server = await one(t);
     const script =
       'i=0; while :; do i=$((i+1)); echo $i; echo $i >/count; usleep 10000; done & ' +
@@ -133,7 +133,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is((await server.exit(id)).exitCode, 3);
   });
 
-  test.serial(`without StdinOnce the input outlives every client: ${handler}`, async (t) => {
+  test.serial(`without StdinOnce stdin stays open after clients leave: ${handler}`, async (t) => {
     const server = await one(t);
     const id = await server.sh(await server.pod('open', {}, handler), 'main', ECHO, { stdin: true });
     for (const line of ['one', 'two']) {
@@ -148,40 +148,37 @@ for (const handler of ['lxc', 'crun']) {
     t.notRegex(last.text(1), /over/);
   });
 
-  test.serial(
-    `a terminal is attached, left and attached anew, and follows the client's size: ${handler}`,
-    async (t) => {
-      const server = await one(t);
-      const crictl = await Crictl.for(t, server.socket);
-      const pod = await server.pod('tty', {}, handler);
-      const id = await server.create(pod, 'tty', { command: ['sh'], stdin: true, stdinOnce: true, tty: true });
-      await server.client.call(RuntimeServiceService.startContainer, { containerId: id });
-      for (const [width, height] of [
-        [77, 22],
-        [123, 45],
-      ]) {
-        // As with containerd, StdinOnce does not hang a terminal up.
-        const shell = await ChannelClient.open(await attachUrl(server, id, { tty: true }));
-        shell.send(4, JSON.stringify({ Width: width, Height: height }));
-        await converse(shell, 'stty size', new RegExp(`${String(height)} ${String(width)}\r\n`));
-        // Of sizes in a row, as a window that is pulled at sends them, the last one holds.
-        for (let columns = 50; columns < 100; columns++) shell.send(4, `{"Width":${String(columns)},"Height":11}`);
-        const log = join(server.directory, 'logs/tty/tty.log');
-        await rename(log, `${log}.${String(width)}`);
-        await server.client.call(RuntimeServiceService.reopenContainerLog, { containerId: id });
-        await converse(shell, 'stty size', /11 99\r\n/);
-        shell.ws.terminate();
-        await shell.closed;
-      }
-      for (const transport of TRANSPORTS) {
-        const terminal = await crictl.onTerminal({ width: 88, height: 33 }, 'attach', '-r', transport, '-i', '-t', id);
-        await terminal.converse('stty size', /33 88\r\n/);
-        await terminal.resize({ width: 101, height: 44 });
-        await terminal.converse('stty size', /44 101\r\n/);
-        terminal.leave();
-      }
-      t.is((await server.status(id)).exitCode, 0);
-      t.is((await server.containers()).containers[0]?.state, 1);
-    },
-  );
+  test.serial(`a terminal can be detached, reattached and resized: ${handler}`, async (t) => {
+    const server = await one(t);
+    const crictl = await Crictl.for(t, server.socket);
+    const pod = await server.pod('tty', {}, handler);
+    const id = await server.create(pod, 'tty', { command: ['sh'], stdin: true, stdinOnce: true, tty: true });
+    await server.client.call(RuntimeServiceService.startContainer, { containerId: id });
+    for (const [width, height] of [
+      [77, 22],
+      [123, 45],
+    ]) {
+      // As with containerd, StdinOnce does not hang a terminal up.
+      const shell = await ChannelClient.open(await attachUrl(server, id, { tty: true }));
+      shell.send(4, JSON.stringify({ Width: width, Height: height }));
+      await converse(shell, 'stty size', new RegExp(`${String(height)} ${String(width)}\r\n`));
+      // Of sizes in a row, as a window that is pulled at sends them, the last one holds.
+      for (let columns = 50; columns < 100; columns++) shell.send(4, `{"Width":${String(columns)},"Height":11}`);
+      const log = join(server.directory, 'logs/tty/tty.log');
+      await rename(log, `${log}.${String(width)}`);
+      await server.client.call(RuntimeServiceService.reopenContainerLog, { containerId: id });
+      await converse(shell, 'stty size', /11 99\r\n/);
+      shell.ws.terminate();
+      await shell.closed;
+    }
+    for (const transport of TRANSPORTS) {
+      const terminal = await crictl.onTerminal({ width: 88, height: 33 }, 'attach', '-r', transport, '-i', '-t', id);
+      await terminal.converse('stty size', /33 88\r\n/);
+      await terminal.resize({ width: 101, height: 44 });
+      await terminal.converse('stty size', /44 101\r\n/);
+      terminal.leave();
+    }
+    t.is((await server.status(id)).exitCode, 0);
+    t.is((await server.containers()).containers[0]?.state, 1);
+  });
 }

@@ -5,7 +5,7 @@ import { irrelevant } from './sandbox-behaviour.ts';
 import { SandboxFixture, crun, lxc } from './sandbox-fixture.ts';
 
 for (const [handler, make] of Object.entries({ lxc, crun })) {
-  test.serial(`a host-network container commands no monitor: ${handler}`, async (t) => {
+  test.serial(`a host-network container cannot control a monitor: ${handler}`, async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const victim = await fixture.spec();
     const before = await fixture.run(victim);
@@ -30,7 +30,7 @@ test.serial("the attacker succeeds in a monitor's own network namespace", async 
   t.regex(await fixture.attack(inside, 'monitors 17 23', []), /descriptor from @/);
 });
 
-test.serial('the network namespaces of monitors go with them', async (t) => {
+test.serial('network namespaces of monitors are removed with them', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   await fixture.provider.unavailableBecause();
   const before = await inventory(fixture);

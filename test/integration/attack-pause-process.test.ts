@@ -4,7 +4,7 @@ import { eventually } from '../lib/eventually.ts';
 import { SandboxFixture, crun, lxc } from './sandbox-fixture.ts';
 
 for (const [handler, make] of Object.entries({ lxc, crun })) {
-  test.serial(`a shared PID namespace gives nothing of its first process: ${handler}`, async (t) => {
+  test.serial(`a shared PID namespace protects the pause process: ${handler}`, async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const placement = await fixture.run(await fixture.spec({ pid: 'pod' }));
     const before = await readFile('/proc/sys/kernel/core_pattern', 'utf8');
@@ -19,7 +19,7 @@ for (const [handler, make] of Object.entries({ lxc, crun })) {
     t.regex(await fixture.attack(placement, 'list /proc/self/root'), /^read /, 'the attacker works');
   });
 
-  test.serial(`the pause process has no rights: ${handler}`, async (t) => {
+  test.serial(`the pause process has no capabilities: ${handler}`, async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const specs = [
       {},

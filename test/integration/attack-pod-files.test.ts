@@ -5,7 +5,7 @@ const serverOf = oneServer(test);
 const MIB = 1024 * 1024;
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`${handler}: a container cannot fill the node through its pod's files`, async (t) => {
+  test.serial(`${handler}: pod files cannot fill the node's disk`, async (t) => {
     const server = await serverOf(t);
     const pod = await server.pod('greedy', {}, handler);
     const files = ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname'];

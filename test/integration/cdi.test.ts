@@ -27,7 +27,7 @@ const write = (path: string, devices: object[], more: object = {}) =>
   writeFile(path, JSON.stringify({ cdiVersion: '0.6.0', kind: 'vendor.com/card', devices, ...more }));
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`a container has what the specification of its devices says, on ${handler}`, async (t) => {
+  test.serial(`a container gets its CDI devices' edits: ${handler}`, async (t) => {
     const { server, directory, hook } = await make(t);
     const hooks = ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop'].map((hookName) => {
       return { hookName, path: hook, args: ['hook', hookName], env: [`VALUE=${hookName}`], timeout: 300 };
@@ -84,7 +84,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is(await readFile(join(directory, 'driver/poststop.value'), 'utf8'), 'poststop\n');
   });
 
-  test.serial(`only what the edit permits can be done with a device, on ${handler}`, async (t) => {
+  test.serial(`a device permits only the requested access: ${handler}`, async (t) => {
     const { server, directory } = await make(t);
     await write(join(directory, 'cdi/a.json'), [
       {
@@ -100,7 +100,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-test.serial('a device that cannot be given leaves nothing behind, and files are read anew', async (t) => {
+test.serial('a missing device fails cleanly; specifications are reread', async (t) => {
   const { server, directory } = await make(t);
   const pod = await server.pod('none');
   const create = (name: string) => server.sh(pod, 'c', 'echo $FROM', { CDIDevices: [{ name }] });

@@ -11,14 +11,14 @@ async function helm(...args: string[]): Promise<string> {
 
 const template = (...args: string[]) => helm('template', 'here', CHART, '--kube-version', '1.34.0', ...args);
 
-test('helm finds nothing wrong with the chart', async (t) => {
+test('helm lint accepts the chart', async (t) => {
   t.regex(
     await helm('lint', '--strict', '--kube-version', '1.34.0', CHART),
     /1 chart\(s\) linted, 0 chart\(s\) failed/,
   );
 });
 
-test('the chart makes a RuntimeClass for each handler the server has', async (t) => {
+test('the chart creates a RuntimeClass for each handler', async (t) => {
   const text = await template();
   const handlers = [...text.matchAll(/^handler: (.*)$/gm)].map((match) => match[1]);
   t.deepEqual(handlers, ['lxc', 'crun']);
@@ -27,7 +27,7 @@ test('the chart makes a RuntimeClass for each handler the server has', async (t)
   t.notRegex(text, /scheduling:/);
 });
 
-test('nodes can be chosen, and a handler that does not exist is refused', async (t) => {
+test('the chart selects nodes and refuses unknown handlers', async (t) => {
   t.regex(await template('--set', 'nodeSelector.pool=pve'), /scheduling:\n {2}nodeSelector:\n {4}pool: pve\n/);
   const error = await t.throwsAsync(template('--set', 'runtimeClasses[0].handler=runc'), { instanceOf: CommandError });
   t.regex(error.message, /handler/);

@@ -32,7 +32,7 @@ function restored(terminal: Terminal): boolean {
   return before !== undefined && before === after && more.length === 0;
 }
 
-test.serial('exec -i passes standard input on, up to its end', async (t) => {
+test.serial('exec -i forwards standard input until its end', async (t) => {
   const { cli } = shared;
   t.deepEqual(await cli.feed('hi\n', 'exec', '-i', 'web', 'cat'), { code: 0, stdout: 'hi\n', stderr: '' });
   const bytes = randomBytes(3_000_000);
@@ -43,7 +43,7 @@ test.serial('exec -i passes standard input on, up to its end', async (t) => {
   t.like(await cli.feed(bytes, 'exec', '-i', 'web', 'true'), { code: 0 });
 });
 
-test.serial('exec gives output as it comes, whatever its length', async (t) => {
+test.serial('exec streams output of any length as it arrives', async (t) => {
   const { cli } = shared;
   const long = cli.start('exec', 'web', '--', 'sh', '-c', 'echo first; sleep 1000; echo never');
   await cli.output(long);
@@ -53,14 +53,14 @@ test.serial('exec gives output as it comes, whatever its length', async (t) => {
   t.deepEqual([much.code, much.stdout.length, much.stderr], [0, 20_000_000, 'e\n']);
 });
 
-test.serial('exec ends when nobody reads its output any more', async (t) => {
+test.serial('exec ends when its output is closed', async (t) => {
   const { cli } = shared;
   const words = [process.execPath, ...cli.words('exec', 'web', 'yes')].map((word) => `'${word}'`).join(' ');
   const { stdout, stderr } = await run('bash', ['-c', `${words} | head -n 1; echo "\${PIPESTATUS[0]}"`]);
   t.deepEqual([stdout, stderr], ['y\n141\n', '']);
 });
 
-test.serial('exec exits as docker and podman do', async (t) => {
+test.serial('exec has the exit codes of docker and podman', async (t) => {
   const { cli } = shared;
   const exec = async (...words: string[]) => (await cli.run('exec', 'web', '--', ...words)).code;
   t.is(await exec('sh', '-c', 'exit 42'), 42);
@@ -73,7 +73,7 @@ test.serial('exec exits as docker and podman do', async (t) => {
   t.deepEqual([absent.code, absent.stderr], [125, 'proxmox-lxcri: container "nobody" not found\n']);
 });
 
-test.serial('exec -it is a terminal of the same size, and restores the own one', async (t) => {
+test.serial('exec -it sets the size and restores the terminal', async (t) => {
   const terminal = await onTerminal(t, 'exec', '-it', 'web', 'sh');
   await terminal.converse('stty size', /27 91\r\n/);
   await terminal.resize({ width: 101, height: 44 });
@@ -100,7 +100,7 @@ test.serial('-it without a terminal is refused', async (t) => {
 });
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`run -i passes standard input on, and loses no output: ${handler}`, async (t) => {
+  test.serial(`run -i forwards stdin and loses no output: ${handler}`, async (t) => {
     const { cli } = shared;
     const feed = (input: string, script: string) =>
       cli.feed(input, 'run', '-i', '--handler', handler, IMAGE, '--', 'sh', '-c', script);
@@ -113,7 +113,7 @@ for (const handler of ['lxc', 'crun']) {
       t.deepEqual(await feed('', 'echo short; exit 5'), { code: 5, stdout: 'short\n', stderr: '' });
   });
 
-  test.serial(`run -it is a terminal: ${handler}`, async (t) => {
+  test.serial(`run -it has a terminal: ${handler}`, async (t) => {
     const terminal = await onTerminal(t, 'run', '-it', '--handler', handler, IMAGE, 'sh');
     await terminal.converse('stty size', /27 91\r\n/);
     await terminal.resize({ width: 77, height: 33 });
@@ -123,7 +123,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-test.serial('attach takes input, shows output and gives the exit code', async (t) => {
+test.serial('attach forwards both streams and returns the exit code', async (t) => {
   const { cli } = shared;
   t.is((await cli.run('run', '-di', '--name', 'echo', IMAGE, '--', 'sh', '-c', ECHO)).code, 0);
   t.teardown(() => cli.run('rm', '-f', 'echo'));
@@ -163,7 +163,7 @@ test.serial('The detach keys leave the container running', async (t) => {
   t.true(restored(last), last.output);
 });
 
-test.serial('Ctrl-C ends at once what cannot hear it', async (t) => {
+test.serial('Ctrl-C ends a command that ignores it', async (t) => {
   const { cli } = shared;
   const deaf = cli.start('run', IMAGE, '--', 'sh', '-c', 'echo up; exec sleep 1000');
   await cli.output(deaf);

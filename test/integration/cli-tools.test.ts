@@ -41,7 +41,7 @@ async function get(port: number, path: string): Promise<string> {
   return (await buffer(socket)).toString();
 }
 
-test.serial('port-forward carries connections until it is interrupted', async (t) => {
+test.serial('port-forward forwards connections until it is interrupted', async (t) => {
   const { cli } = shared;
   const forwarding = cli.start('port-forward', 'web', ':80', '0:81');
   let said = '';
@@ -99,7 +99,7 @@ test.serial('cp copies files and directories both ways', async (t) => {
   t.deepEqual((await readdir(here)).sort(), ['back', 'one', 'tree']);
 });
 
-test.serial('What cp brings out of a container cannot act on the node', async (t) => {
+test.serial('cp from a container writes nowhere else', async (t) => {
   const { cli, server } = shared;
   const target = join(server.directory, 'brought');
   await inside(
@@ -119,7 +119,7 @@ test.serial('What cp brings out of a container cannot act on the node', async (t
   await t.throwsAsync(lstat('/tmp/lied/f'), { code: 'ENOENT' });
 });
 
-test.serial('stats shows what containers use', async (t) => {
+test.serial('stats shows the usage of containers', async (t) => {
   const { cli } = shared;
   const busy = cli.start('exec', 'web', '--', 'sh', '-c', `echo up; ${BUSY}`);
   await cli.output(busy);
@@ -141,7 +141,7 @@ test.serial('stats shows what containers use', async (t) => {
   t.regex((await following.done).stdout, table);
 });
 
-test.serial('top lists the processes of a container, without a ps in it', async (t) => {
+test.serial('top lists processes without ps in the container', async (t) => {
   const { cli } = shared;
   const other = cli.start('exec', 'web', '--', 'sh', '-c', 'echo up; exec sleep 4321');
   await cli.output(other);
@@ -161,7 +161,7 @@ test.serial('top lists the processes of a container, without a ps in it', async 
   t.is(lines.length, 3, stdout);
 });
 
-test.serial('events tells what happens to containers and pods', async (t) => {
+test.serial('events prints the events of containers and pods', async (t) => {
   const { cli } = shared;
   const [lines, objects] = [cli.start('events'), cli.start('events', '--format', 'json')];
   let said = '';

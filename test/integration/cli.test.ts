@@ -7,7 +7,7 @@ import { IMAGE } from './server-fixture.ts';
 
 const shared = sharedServer(test);
 
-test.serial('run passes both streams and the exit code on, and leaves nothing', async (t) => {
+test.serial('run returns both streams and the exit code', async (t) => {
   const { cli, server } = shared;
   const warm = await cli.run('run', IMAGE, '--', 'true'); // makes the bridge, which stays
   t.deepEqual(warm, { code: 0, stdout: '', stderr: '' });
@@ -24,7 +24,7 @@ test.serial('run passes both streams and the exit code on, and leaves nothing', 
   t.deepEqual(await cli.logDirectories(), []);
 });
 
-test.serial('run loses no line of much output, up to the last one', async (t) => {
+test.serial('run prints every line of a long output', async (t) => {
   const { cli } = shared;
   const { code, stdout, stderr } = await cli.run(
     'run',
@@ -57,7 +57,7 @@ test.serial('run confines containers as the kubelet does by default', async (t) 
   }
 });
 
-test.serial('--security-opt lifts one kind of confinement, --privileged all', async (t) => {
+test.serial('--security-opt lifts one confinement, --privileged lifts all', async (t) => {
   const { cli } = shared;
   const script = 'grep ^Seccomp: /proc/self/status; (: >/proc/sys/kernel/core_pattern) 2>/dev/null && echo writable';
   const run = async (...options: string[]) =>
@@ -71,7 +71,7 @@ test.serial('--security-opt lifts one kind of confinement, --privileged all', as
   t.regex(wrong.stderr, /--security-opt: "seccomp"/);
 });
 
-test.serial('Signals stop the container, a second one kills it, and nothing is left', async (t) => {
+test.serial('The first signal stops the container, the second kills', async (t) => {
   const { cli } = shared;
   const loop = 'echo up; while :; do sleep 0.1; done';
   const polite = cli.start('run', IMAGE, 'sh', '-c', `trap "echo bye; exit 9" TERM; ${loop}`);
@@ -92,7 +92,7 @@ test.serial('Signals stop the container, a second one kills it, and nothing is l
   t.deepEqual(await cli.logDirectories(), []);
 });
 
-test.serial('A container that cannot run is told, and nothing is left', async (t) => {
+test.serial('A container that cannot start is reported, without leftovers', async (t) => {
   const { cli } = shared;
   const absent = await cli.run('run', IMAGE, '--', '/no/such/program');
   t.is(absent.code, 127);
@@ -106,7 +106,7 @@ test.serial('A container that cannot run is told, and nothing is left', async (t
   t.deepEqual(await cli.logDirectories(), []);
 });
 
-test.serial('A detached container is listed, read, entered, inspected, stopped and removed', async (t) => {
+test.serial('A detached container can be managed by every command', async (t) => {
   const { cli, server } = shared;
   const mount = `${server.directory}/config.toml:/etc/there:ro`;
   const script = 'echo one; echo two >&2; trap "exit 0" TERM; while :; do sleep 0.1; done';
@@ -168,7 +168,7 @@ test.serial('Images are imported, listed, inspected and removed', async (t) => {
   t.regex(missing.stderr, /^proxmox-lxcri: .*\/no\/such\/archive\.tar/);
 });
 
-test.serial('serve tells what is wrong and exits; the socket of a server that is gone is explained', async (t) => {
+test.serial('serve explains startup errors; clients explain a stale socket', async (t) => {
   const { cli, server } = shared;
   await server.end('SIGTERM');
   const { code, stderr } = await cli.run('ps');

@@ -132,7 +132,7 @@ class CniFixture {
 const links = async (netns: string) => (await run('nsenter', [`--net=${netns}`, 'ip', '-br', 'addr'])).stdout;
 const rules = async () => (await run('iptables-save', [])).stdout;
 
-test.serial('attach gives an address and a host port, detach gives both back, twice without error', async (t) => {
+test.serial('detach releases addresses and host ports, also repeated', async (t) => {
   const fixture = await CniFixture.make(t);
   t.deepEqual(await fixture.network.readiness(), { ready: true, reason: '', message: '' });
   const before = await rules();
@@ -158,7 +158,7 @@ test.serial('attach gives an address and a host port, detach gives both back, tw
   await fixture.network.detach(request, attachment);
 });
 
-test.serial('detach works when the namespace is gone, and by the intent alone', async (t) => {
+test.serial('detach works without the namespace or without the result', async (t) => {
   const fixture = await CniFixture.make(t);
   const first = await fixture.request(t, 'one');
   const attachment = await fixture.attach(first);
@@ -179,7 +179,7 @@ test.serial('detach works when the namespace is gone, and by the intent alone', 
   t.notRegex(await links(second.netns), /eth0/);
 });
 
-test.serial('a chain that fails in the middle is undone, and the plugin is quoted', async (t) => {
+test.serial('a failed plugin chain is rolled back and quoted', async (t) => {
   const fixture = await CniFixture.make(t);
   const answer = '{"cniVersion":"1.0.0","code":11,"msg":"no luck today","details":"try tomorrow"}';
   await fixture.plugin('unlucky', `[ "$CNI_COMMAND" = DEL ] || { echo '${answer}'; exit 1; }`);
@@ -192,27 +192,24 @@ test.serial('a chain that fails in the middle is undone, and the plugin is quote
   t.deepEqual(fixture.warnings, []);
 });
 
-test.serial(
-  'a DEL that fails is told, the other plugins are called nevertheless, and it can be repeated',
-  async (t) => {
-    const fixture = await CniFixture.make(t);
-    const flag = join(fixture.directory, 'broken');
-    await fixture.plugin('moody', `cat >/dev/null; [ ! -e ${flag} ] || { echo not json; exit 1; }`);
-    await fixture.configure([{ type: 'moody' }]);
-    const request = await fixture.request(t, 'pod');
-    const attachment = await fixture.attach(request);
-    await writeFile(flag, '');
-    const error = await t.throwsAsync(fixture.network.detach(request, attachment), { instanceOf: CriError });
-    t.is(error?.code, StatusCode.UNAVAILABLE);
-    t.regex(error?.message ?? '', /moody failed to DEL/);
-    t.deepEqual(await fixture.leases(), []);
-    await rm(flag);
-    await rm(join(fixture.directory, 'net.d'), { recursive: true });
-    await fixture.network.detach(request, attachment);
-  },
-);
+test.serial('a failed DEL is reported and can be repeated', async (t) => {
+  const fixture = await CniFixture.make(t);
+  const flag = join(fixture.directory, 'broken');
+  await fixture.plugin('moody', `cat >/dev/null; [ ! -e ${flag} ] || { echo not json; exit 1; }`);
+  await fixture.configure([{ type: 'moody' }]);
+  const request = await fixture.request(t, 'pod');
+  const attachment = await fixture.attach(request);
+  await writeFile(flag, '');
+  const error = await t.throwsAsync(fixture.network.detach(request, attachment), { instanceOf: CriError });
+  t.is(error?.code, StatusCode.UNAVAILABLE);
+  t.regex(error?.message ?? '', /moody failed to DEL/);
+  t.deepEqual(await fixture.leases(), []);
+  await rm(flag);
+  await rm(join(fixture.directory, 'net.d'), { recursive: true });
+  await fixture.network.detach(request, attachment);
+});
 
-test.serial('plugins see the CNI variables, PATH, and nothing else', async (t) => {
+test.serial('plugins get only the CNI variables and PATH', async (t) => {
   const fixture = await CniFixture.make(t);
   const seen = join(fixture.directory, 'seen');
   await fixture.plugin('spy', `[ "$CNI_COMMAND" = DEL ] || { env | sort >${seen}.env; cat >${seen}.json; }`);
@@ -232,7 +229,7 @@ test.serial('plugins see the CNI variables, PATH, and nothing else', async (t) =
   t.like(input['prevResult'], { ips: [{ address: `${fixture.subnet}.2/24` }] });
 });
 
-test.serial('without a configuration or a plugin the network is not ready, and nothing is begun', async (t) => {
+test.serial('without configuration or plugin the network is not ready', async (t) => {
   const fixture = await CniFixture.make(t);
   await fixture.configure([{ type: 'missing' }]);
   const { ready, reason, message } = await fixture.network.readiness();
@@ -248,7 +245,7 @@ test.serial('without a configuration or a plugin the network is not ready, and n
   t.deepEqual(await fixture.leases(), []);
 });
 
-test.serial('20 pods at once get 20 addresses and give all back', async (t) => {
+test.serial('20 concurrent pods get 20 addresses and release them', async (t) => {
   const fixture = await CniFixture.make(t);
   const requests = await Promise.all(Array.from({ length: 20 }, (_, index) => fixture.request(t, `p${String(index)}`)));
   const attachments = await Promise.all(requests.map((request) => fixture.attach(request)));
@@ -261,48 +258,45 @@ test.serial('20 pods at once get 20 addresses and give all back', async (t) => {
   t.is(stdout, '');
 });
 
-test.serial(
-  'a pod gets an address of each family, and ports on the addresses and by the protocols asked for',
-  async (t) => {
-    const fixture = await CniFixture.make(t);
-    const six = `fd77:${String(process.pid)}::/64`;
-    await fixture.configure(
-      [
-        { type: 'portmap', capabilities: { portMappings: true } },
-        { type: 'bandwidth', capabilities: { bandwidth: true } },
-      ],
-      [`${fixture.subnet}.0/24`, six],
-    );
-    const request = {
-      ...(await fixture.request(t, 'dual')),
-      portMappings: [
-        { hostIp: '127.0.0.1', hostPort: 18_081, containerPort: 80, protocol: 'tcp' as const },
-        { hostIp: '::1', hostPort: 18_082, containerPort: 81, protocol: 'udp' as const },
-      ],
-      bandwidth: { ingressRate: 8_000_000, egressRate: 16_000_000 },
-    };
-    const attachment = await fixture.attach(request);
-    t.is(attachment.ips.length, 2);
-    t.is(attachment.ips[0], `${fixture.subnet}.2`);
-    t.regex(attachment.ips[1] ?? '', /^fd77:/);
-    const addresses = await links(request.netns);
-    for (const ip of attachment.ips) t.true(addresses.includes(ip), addresses);
-    t.regex(await rules(), /-d 127\.0\.0\.1\/32 -p tcp .*--dport 18081 .*DNAT --to-destination 10\.77\.\d+\.2:80/);
-    t.notRegex(await rules(), /18082 .*DNAT/, 'a port of the other family');
-    t.regex(
-      (await run('ip6tables-save', [])).stdout,
-      /-d ::1\/128 -p udp .*--dport 18082 .*DNAT --to-destination \[fd77:.*\]:81/,
-    );
-    t.regex((await run('tc', ['qdisc'])).stdout, /tbf .*rate 8Mbit/);
-    await fixture.network.detach(request, attachment);
-    t.notRegex(await rules(), /18081/);
-    t.notRegex((await run('ip6tables-save', [])).stdout, /18082/);
-    t.notRegex((await run('tc', ['qdisc'])).stdout, /tbf/);
-    t.deepEqual(await fixture.leases(), []);
-  },
-);
+test.serial('a pod gets addresses and ports of both families', async (t) => {
+  const fixture = await CniFixture.make(t);
+  const six = `fd77:${String(process.pid)}::/64`;
+  await fixture.configure(
+    [
+      { type: 'portmap', capabilities: { portMappings: true } },
+      { type: 'bandwidth', capabilities: { bandwidth: true } },
+    ],
+    [`${fixture.subnet}.0/24`, six],
+  );
+  const request = {
+    ...(await fixture.request(t, 'dual')),
+    portMappings: [
+      { hostIp: '127.0.0.1', hostPort: 18_081, containerPort: 80, protocol: 'tcp' as const },
+      { hostIp: '::1', hostPort: 18_082, containerPort: 81, protocol: 'udp' as const },
+    ],
+    bandwidth: { ingressRate: 8_000_000, egressRate: 16_000_000 },
+  };
+  const attachment = await fixture.attach(request);
+  t.is(attachment.ips.length, 2);
+  t.is(attachment.ips[0], `${fixture.subnet}.2`);
+  t.regex(attachment.ips[1] ?? '', /^fd77:/);
+  const addresses = await links(request.netns);
+  for (const ip of attachment.ips) t.true(addresses.includes(ip), addresses);
+  t.regex(await rules(), /-d 127\.0\.0\.1\/32 -p tcp .*--dport 18081 .*DNAT --to-destination 10\.77\.\d+\.2:80/);
+  t.notRegex(await rules(), /18082 .*DNAT/, 'a port of the other family');
+  t.regex(
+    (await run('ip6tables-save', [])).stdout,
+    /-d ::1\/128 -p udp .*--dport 18082 .*DNAT --to-destination \[fd77:.*\]:81/,
+  );
+  t.regex((await run('tc', ['qdisc'])).stdout, /tbf .*rate 8Mbit/);
+  await fixture.network.detach(request, attachment);
+  t.notRegex(await rules(), /18081/);
+  t.notRegex((await run('ip6tables-save', [])).stdout, /18082/);
+  t.notRegex((await run('tc', ['qdisc'])).stdout, /tbf/);
+  t.deepEqual(await fixture.leases(), []);
+});
 
-test.serial('a pod is attached to every network; only the first one gives it its addresses', async (t) => {
+test.serial('a pod joins every network; only one provides addresses', async (t) => {
   const fixture = await CniFixture.make(t);
   const range = `10.78.${String(subnets)}`;
   const ipam = {
@@ -341,7 +335,7 @@ test.serial('a pod is attached to every network; only the first one gives it its
   await fixture.network.detach(request, attachment);
 });
 
-test.serial('when a later network fails, the earlier ones are detached', async (t) => {
+test.serial('when a later network fails, earlier ones are detached', async (t) => {
   const fixture = await CniFixture.make(t);
   await fixture.list('20-second', { cniVersion: '1.1.0', name: 'second', plugins: [fixture.recorder()] });
   await fixture.fail('ADD', { code: 100, msg: 'full' });
@@ -354,7 +348,7 @@ test.serial('when a later network fails, the earlier ones are detached', async (
   );
 });
 
-test.serial('STATUS decides readiness, of version 1.1 alone', async (t) => {
+test.serial('STATUS of version 1.1 decides readiness', async (t) => {
   const fixture = await CniFixture.make(t);
   await fixture.list('20-old', { cniVersion: '1.0.0', name: 'old', plugins: [fixture.recorder()] });
   t.true((await fixture.network.readiness()).ready);
@@ -378,7 +372,7 @@ test.serial('STATUS decides readiness, of version 1.1 alone', async (t) => {
   });
 });
 
-test.serial('CHECK is told the result of ADD; it is not called before 0.4.0 nor against the list', async (t) => {
+test.serial('CHECK gets the result of ADD where permitted', async (t) => {
   const fixture = await CniFixture.make(t);
   await fixture.configure([fixture.recorder()]);
   await fixture.list('20-old', { cniVersion: '0.3.1', name: 'old', plugins: [fixture.recorder()] });
@@ -403,7 +397,7 @@ test.serial('CHECK is told the result of ADD; it is not called before 0.4.0 nor 
   ]);
 });
 
-test.serial('GC is told every valid attachment of its network, and waits for the ADD under way', async (t) => {
+test.serial('GC gets all valid attachments and waits for ADD', async (t) => {
   const fixture = await CniFixture.make(t);
   await fixture.list('20-gc', { cniVersion: '1.1.0', name: 'gc', plugins: [fixture.recorder()] });
   await fixture.list('30-no', { cniVersion: '1.1.0', name: 'no', disableGC: true, plugins: [fixture.recorder()] });

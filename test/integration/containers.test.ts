@@ -44,7 +44,7 @@ function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCod
 }
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`${handler}: an ephemeral container joins the processes of its target and ends with them`, async (t) => {
+  test.serial(`${handler}: an ephemeral container joins its target's PID namespace`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('debug', pid(NamespaceMode.CONTAINER), handler);
     const target = await server.sh(pod, 'target', 'exec sleep 4711', pid(NamespaceMode.CONTAINER));
@@ -82,89 +82,86 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-test.serial(
-  'volumes that an image declares: content, owners and modes of the image, one for each container',
-  async (t) => {
-    const server = await one(t);
-    await importImage(
-      server,
-      'localhost/volumes:1',
-      {
-        '/data': { mode: 0o1750, owner: 33 },
-        '/data/sub': { mode: 0o700, owner: 44 },
-        '/data/file': { mode: 0o4640, owner: 55, text: 'from the image' },
-        '/data/link': '-> ../../../../etc/shadow',
-        '/real/directory/inner': 'through a link',
-        '/linked': '-> /real/directory',
-        '/climb': '-> ../../../../../../tmp/host',
-        '/given': 'x',
-      },
-      { config: { Volumes: { '/data': {}, '/linked': {}, '/new/place': {}, '/climb': {}, '/asked/': {} } } },
-    );
-    // Beside them is the directory of what is being removed.
-    const volumes = async () =>
-      (await readdir(join(server.directory, 'root', 'volumes'))).filter((name) => name !== 'removed');
-    await server.warm();
-    const image = { image: { image: 'localhost/volumes:1' } };
-    const pod = await server.pod('volumes');
-    const before = await inventory(server);
-    const host = join(server.directory, 'host');
-    await mkdir(host);
-    await writeFile(join(host, 'mine'), 'of the request');
-    const config: Container = {
-      ...image,
-      linux: { securityContext: { readonlyRootfs: true } },
-      mounts: [{ containerPath: '/asked', hostPath: host }],
-    };
-    const id = await server.sh(pod, 'a', 'exec sleep 1000', config);
-    const second = await server.sh(pod, 'b', 'exec sleep 1000', config);
-    const list =
-      'cd / && stat -c "%n %a %u %g %F" data data/sub data/file data/link real/directory/inner new/place climb/';
-    t.deepEqual((await told(server, id, list)).split('\n'), [
-      'data 1750 33 33 directory',
-      'data/sub 700 44 44 directory',
-      'data/file 4640 55 55 regular file',
-      'data/link 777 0 0 symbolic link',
-      'real/directory/inner 644 0 0 regular file',
-      'new/place 755 0 0 directory',
-      'climb/ 755 0 0 directory',
-    ]);
-    t.is(
-      await told(server, id, 'cat /data/file /linked/inner /asked/mine'),
-      'from the imagethrough a linkof the request',
-    );
-    t.is(
-      await told(server, id, 'for d in data real/directory new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
-      '',
-    );
-    t.regex(await told(server, id, 'touch /x'), /Read-only/);
-    t.is(await told(server, second, 'ls /data/new /new/place'), 'failed: ls: /data/new: No such file or directory');
-    t.is((await readdir(join(server.directory, 'root', 'volumes', id))).length, 4);
+test.serial("declared volumes start with the image's content and modes", async (t) => {
+  const server = await one(t);
+  await importImage(
+    server,
+    'localhost/volumes:1',
+    {
+      '/data': { mode: 0o1750, owner: 33 },
+      '/data/sub': { mode: 0o700, owner: 44 },
+      '/data/file': { mode: 0o4640, owner: 55, text: 'from the image' },
+      '/data/link': '-> ../../../../etc/shadow',
+      '/real/directory/inner': 'through a link',
+      '/linked': '-> /real/directory',
+      '/climb': '-> ../../../../../../tmp/host',
+      '/given': 'x',
+    },
+    { config: { Volumes: { '/data': {}, '/linked': {}, '/new/place': {}, '/climb': {}, '/asked/': {} } } },
+  );
+  // Beside them is the directory of what is being removed.
+  const volumes = async () =>
+    (await readdir(join(server.directory, 'root', 'volumes'))).filter((name) => name !== 'removed');
+  await server.warm();
+  const image = { image: { image: 'localhost/volumes:1' } };
+  const pod = await server.pod('volumes');
+  const before = await inventory(server);
+  const host = join(server.directory, 'host');
+  await mkdir(host);
+  await writeFile(join(host, 'mine'), 'of the request');
+  const config: Container = {
+    ...image,
+    linux: { securityContext: { readonlyRootfs: true } },
+    mounts: [{ containerPath: '/asked', hostPath: host }],
+  };
+  const id = await server.sh(pod, 'a', 'exec sleep 1000', config);
+  const second = await server.sh(pod, 'b', 'exec sleep 1000', config);
+  const list =
+    'cd / && stat -c "%n %a %u %g %F" data data/sub data/file data/link real/directory/inner new/place climb/';
+  t.deepEqual((await told(server, id, list)).split('\n'), [
+    'data 1750 33 33 directory',
+    'data/sub 700 44 44 directory',
+    'data/file 4640 55 55 regular file',
+    'data/link 777 0 0 symbolic link',
+    'real/directory/inner 644 0 0 regular file',
+    'new/place 755 0 0 directory',
+    'climb/ 755 0 0 directory',
+  ]);
+  t.is(
+    await told(server, id, 'cat /data/file /linked/inner /asked/mine'),
+    'from the imagethrough a linkof the request',
+  );
+  t.is(
+    await told(server, id, 'for d in data real/directory new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
+    '',
+  );
+  t.regex(await told(server, id, 'touch /x'), /Read-only/);
+  t.is(await told(server, second, 'ls /data/new /new/place'), 'failed: ls: /data/new: No such file or directory');
+  t.is((await readdir(join(server.directory, 'root', 'volumes', id))).length, 4);
 
-    await server.end('SIGKILL');
-    await mkdir(join(server.directory, 'root', 'volumes', 'f'.repeat(64)));
-    await server.start();
-    t.is(await told(server, id, 'cat /data/new'), '1');
-    t.deepEqual((await volumes()).sort(), [id, second].sort());
-    await remove(server, id, second);
-    t.deepEqual(await leftovers(server, before, (line) => /\/(host|root\/volumes(\/removed)?$)/.test(line)), []);
+  await server.end('SIGKILL');
+  await mkdir(join(server.directory, 'root', 'volumes', 'f'.repeat(64)));
+  await server.start();
+  t.is(await told(server, id, 'cat /data/new'), '1');
+  t.deepEqual((await volumes()).sort(), [id, second].sort());
+  await remove(server, id, second);
+  t.deepEqual(await leftovers(server, before, (line) => /\/(host|root\/volumes(\/removed)?$)/.test(line)), []);
 
-    for (const [path, problem] of [
-      ['/given', /is not a directory/],
-      ['/proc/self', /belongs to the kernel/],
-      ['/x/../..', /root directory/],
-      ['/to-sys/fs', /belongs to the kernel/],
-    ] as const) {
-      const files = { '/given': 'x', '/to-sys': '-> ../sys' };
-      await importImage(server, 'localhost/bad:1', files, { config: { Volumes: { [path]: {} } } });
-      const attempt = server.create(pod, 'bad', { image: { image: 'localhost/bad:1' } });
-      await refused(t, attempt, StatusCode.INVALID_ARGUMENT, problem);
-    }
-    t.deepEqual(await volumes(), []);
-  },
-);
+  for (const [path, problem] of [
+    ['/given', /is not a directory/],
+    ['/proc/self', /belongs to the kernel/],
+    ['/x/../..', /root directory/],
+    ['/to-sys/fs', /belongs to the kernel/],
+  ] as const) {
+    const files = { '/given': 'x', '/to-sys': '-> ../sys' };
+    await importImage(server, 'localhost/bad:1', files, { config: { Volumes: { [path]: {} } } });
+    const attempt = server.create(pod, 'bad', { image: { image: 'localhost/bad:1' } });
+    await refused(t, attempt, StatusCode.INVALID_ARGUMENT, problem);
+  }
+  t.deepEqual(await volumes(), []);
+});
 
-test.serial('image volumes: read-only, executable, sub paths, told in the status, kept while in use', async (t) => {
+test.serial('image volumes are read-only, executable and protect their image', async (t) => {
   const server = await one(t);
   const { client } = server;
   const layers = async () => (await readdir(join(server.directory, 'root', 'overlay', 'layers'))).length;
@@ -251,65 +248,62 @@ test.serial('image volumes: read-only, executable, sub paths, told in the status
   }
 });
 
-test.serial(
-  'a request that mounts /dev/shm or a file of the pod gets its own there; directories come before what is in them',
-  async (t) => {
-    const server = await one(t);
-    await importImage(server, 'localhost/links:1', {
-      '/real/deep': null,
-      '/link': '-> /real',
-      '/up': '-> ../../../../../../real',
-      '/dangling': '-> /made/up',
+test.serial("requested mounts replace the pod's own mounts", async (t) => {
+  const server = await one(t);
+  await importImage(server, 'localhost/links:1', {
+    '/real/deep': null,
+    '/link': '-> /real',
+    '/up': '-> ../../../../../../real',
+    '/dangling': '-> /made/up',
+  });
+  const directory = (name: string) => join(server.directory, 'mounts', name);
+  for (const name of ['outer', 'outer/inner', 'inner', 'shm', 'linked', 'up', 'dangling', 'f1', 'f2']) {
+    await mkdir(directory(name), { recursive: true });
+    await writeFile(join(directory(name), 'name'), name);
+  }
+  await symlink('../f1/name', join(directory('f2'), 'link'));
+  await symlink('/dangling/deep/name', join(directory('f2'), 'absolute'));
+  await symlink('../nowhere/name', join(directory('f2'), 'leading-nowhere'));
+  const mount = (containerPath: string, name: string) => ({ containerPath, hostPath: directory(name) });
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`mounts-${handler}`, {}, handler);
+    const id = await server.sh(pod, 'c', 'exec sleep 1000', {
+      image: { image: 'localhost/links:1' },
+      mounts: [
+        mount('/outer/inner', 'inner'),
+        mount('/outer', 'outer'),
+        mount('/dev/shm/', 'shm'),
+        mount('/link/deep', 'linked'),
+        mount('/up/other', 'up'),
+        mount('/dangling', 'dangling'),
+        { containerPath: '/etc/./hosts', hostPath: join(directory('outer'), 'name') },
+        { containerPath: '/f2/link', hostPath: join(directory('linked'), 'name') },
+        { containerPath: '/f2/absolute', hostPath: join(directory('up'), 'name') },
+        { containerPath: '/f2/leading-nowhere', hostPath: join(directory('inner'), 'name') },
+        mount('/f2', 'f2'),
+        mount('/f1', 'f1'),
+      ],
     });
-    const directory = (name: string) => join(server.directory, 'mounts', name);
-    for (const name of ['outer', 'outer/inner', 'inner', 'shm', 'linked', 'up', 'dangling', 'f1', 'f2']) {
-      await mkdir(directory(name), { recursive: true });
-      await writeFile(join(directory(name), 'name'), name);
-    }
-    await symlink('../f1/name', join(directory('f2'), 'link'));
-    await symlink('/dangling/deep/name', join(directory('f2'), 'absolute'));
-    await symlink('../nowhere/name', join(directory('f2'), 'leading-nowhere'));
-    const mount = (containerPath: string, name: string) => ({ containerPath, hostPath: directory(name) });
-    for (const handler of ['lxc', 'crun']) {
-      const pod = await server.pod(`mounts-${handler}`, {}, handler);
-      const id = await server.sh(pod, 'c', 'exec sleep 1000', {
-        image: { image: 'localhost/links:1' },
-        mounts: [
-          mount('/outer/inner', 'inner'),
-          mount('/outer', 'outer'),
-          mount('/dev/shm/', 'shm'),
-          mount('/link/deep', 'linked'),
-          mount('/up/other', 'up'),
-          mount('/dangling', 'dangling'),
-          { containerPath: '/etc/./hosts', hostPath: join(directory('outer'), 'name') },
-          { containerPath: '/f2/link', hostPath: join(directory('linked'), 'name') },
-          { containerPath: '/f2/absolute', hostPath: join(directory('up'), 'name') },
-          { containerPath: '/f2/leading-nowhere', hostPath: join(directory('inner'), 'name') },
-          mount('/f2', 'f2'),
-          mount('/f1', 'f1'),
-        ],
-      });
-      t.is(await told(server, id, 'cat /f2/link /f1/name /f2/absolute /f2/leading-nowhere'), 'linkedlinkedupinner');
-      const expected: Record<string, string> = {
-        '/outer': 'outer',
-        '/outer/inner': 'inner',
-        '/dev/shm': 'shm',
-        '/real/deep': 'linked',
-        '/real/other': 'up',
-        '/made/up': 'dangling',
-      };
-      for (const [path, name] of Object.entries(expected)) t.is(await told(server, id, `cat ${path}/name`), name, path);
-      t.is(await told(server, id, 'cat /etc/hosts'), 'outer');
-      t.is(await told(server, id, 'grep -c " /dev/shm " /proc/mounts'), '1');
-      const plain = await server.sh(pod, 'plain', 'exec sleep 1000');
-      t.regex(await told(server, plain, 'grep " /dev/shm " /proc/mounts'), /^shm \/dev\/shm tmpfs rw,.*size=65536k/);
-      const root = server.create(pod, 'root', { image: { image: IMAGE }, mounts: [mount('/x/..', 'outer')] });
-      await refused(t, root, StatusCode.INVALID_ARGUMENT, /container_path: must not be the root/);
-    }
-  },
-);
+    t.is(await told(server, id, 'cat /f2/link /f1/name /f2/absolute /f2/leading-nowhere'), 'linkedlinkedupinner');
+    const expected: Record<string, string> = {
+      '/outer': 'outer',
+      '/outer/inner': 'inner',
+      '/dev/shm': 'shm',
+      '/real/deep': 'linked',
+      '/real/other': 'up',
+      '/made/up': 'dangling',
+    };
+    for (const [path, name] of Object.entries(expected)) t.is(await told(server, id, `cat ${path}/name`), name, path);
+    t.is(await told(server, id, 'cat /etc/hosts'), 'outer');
+    t.is(await told(server, id, 'grep -c " /dev/shm " /proc/mounts'), '1');
+    const plain = await server.sh(pod, 'plain', 'exec sleep 1000');
+    t.regex(await told(server, plain, 'grep " /dev/shm " /proc/mounts'), /^shm \/dev\/shm tmpfs rw,.*size=65536k/);
+    const root = server.create(pod, 'root', { image: { image: IMAGE }, mounts: [mount('/x/..', 'outer')] });
+    await refused(t, root, StatusCode.INVALID_ARGUMENT, /container_path: must not be the root/);
+  }
+});
 
-test.serial('SIGKILL while containers with volumes of both kinds are made leaves nothing', async (t) => {
+test.serial('SIGKILL while containers with volumes are created leaves nothing', async (t) => {
   const server = await one(t);
   const files = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`/data/${String(at)}`, 'x']));
   await importImage(server, 'localhost/many:1', files, { config: { Volumes: { '/data': {}, '/more': {} } } });
@@ -325,32 +319,29 @@ test.serial('SIGKILL while containers with volumes of both kinds are made leaves
   );
 });
 
-test.serial(
-  'a mount is shared only with a mount that shares, and keeps the restrictions of its file system',
-  async (t) => {
-    const server = await one(t);
-    const directory = join(server.directory, 'volume');
-    await mkdir(directory);
-    await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', directory]);
-    t.teardown(() => run('umount', ['-l', directory]));
-    await writeScript(join(directory, 'tool'), 'echo ran');
-    const sharing = (propagation: MountPropagation): Container => ({
-      mounts: [{ containerPath: '/v', hostPath: directory, propagation }],
-      linux: { securityContext: { privileged: true } },
-    });
-    const { PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER } = MountPropagation;
-    for (const handler of ['lxc', 'crun']) {
-      const pod = await server.pod(`sharing-${handler}`, {}, handler);
-      await run('mount', ['--make-private', directory]);
-      for (const propagation of [PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER]) {
-        const attempt = server.sh(pod, 'private', 'exec sleep 1000', sharing(propagation));
-        await refused(t, attempt, StatusCode.INVALID_ARGUMENT, /mounts\[0\]\.propagation: .*volume on the node is n/);
-      }
-      await run('mount', ['--make-shared', directory]);
-      const id = await server.sh(pod, 'shared', 'exec sleep 1000', sharing(PROPAGATION_BIDIRECTIONAL));
-      t.regex(await told(server, id, '/v/tool'), /denied/);
-      t.regex(await told(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);
-      t.regex(await told(server, id, 'grep " /dev/shm " /proc/self/mountinfo'), /rw,nosuid,nodev,noexec/);
+test.serial('mounts keep propagation and the restrictions of their filesystem', async (t) => {
+  const server = await one(t);
+  const directory = join(server.directory, 'volume');
+  await mkdir(directory);
+  await run('mount', ['-t', 'tmpfs', '-o', 'noexec,nosuid', 'tmpfs', directory]);
+  t.teardown(() => run('umount', ['-l', directory]));
+  await writeScript(join(directory, 'tool'), 'echo ran');
+  const sharing = (propagation: MountPropagation): Container => ({
+    mounts: [{ containerPath: '/v', hostPath: directory, propagation }],
+    linux: { securityContext: { privileged: true } },
+  });
+  const { PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER } = MountPropagation;
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await server.pod(`sharing-${handler}`, {}, handler);
+    await run('mount', ['--make-private', directory]);
+    for (const propagation of [PROPAGATION_BIDIRECTIONAL, PROPAGATION_HOST_TO_CONTAINER]) {
+      const attempt = server.sh(pod, 'private', 'exec sleep 1000', sharing(propagation));
+      await refused(t, attempt, StatusCode.INVALID_ARGUMENT, /mounts\[0\]\.propagation: .*volume on the node is n/);
     }
-  },
-);
+    await run('mount', ['--make-shared', directory]);
+    const id = await server.sh(pod, 'shared', 'exec sleep 1000', sharing(PROPAGATION_BIDIRECTIONAL));
+    t.regex(await told(server, id, '/v/tool'), /denied/);
+    t.regex(await told(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);
+    t.regex(await told(server, id, 'grep " /dev/shm " /proc/self/mountinfo'), /rw,nosuid,nodev,noexec/);
+  }
+});

@@ -7,14 +7,14 @@ import { SandboxFixture, crun } from './sandbox-fixture.ts';
 
 behavesAsProvider(test, crun);
 
-test.serial('a sandbox without a shared PID namespace needs no process', async (t) => {
+test.serial('a sandbox with private PID namespaces has no process', async (t) => {
   const fixture = await SandboxFixture.make(t, crun);
   const placement = await fixture.run(await fixture.spec());
   t.deepEqual(await processesBelow(placement.cgroup), []);
   t.deepEqual(await processesBelow(placement.monitorCgroup), []);
 });
 
-test.serial('a missing runtime or init makes the handler unavailable, with its name', async (t) => {
+test.serial('a missing runtime or init makes the handler unavailable', async (t) => {
   const fixture = await SandboxFixture.make(t, (statePath, logger) => {
     return new CrunSandboxProvider({
       statePath,
@@ -35,7 +35,7 @@ test.serial('a missing runtime or init makes the handler unavailable, with its n
   t.regex((await other.provider.unavailableBecause()) ?? '', /\/nonexistent\/init.*catatonit/);
 });
 
-test.serial('a cancelled start ends its runtime', async (t) => {
+test.serial('a cancelled start terminates the runtime', async (t) => {
   const program = resolve('test/fixtures/hanging/crun');
   const fixture = await SandboxFixture.make(t, (statePath, logger) => {
     return new CrunSandboxProvider({ statePath, programs: `${statePath}/.programs`, logger, ociRuntime: program });

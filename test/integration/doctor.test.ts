@@ -32,7 +32,7 @@ async function doctor(server: ServerFixture, ...args: string[]): Promise<Report 
   return { code, ...(JSON.parse(stdout) as Report) };
 }
 
-test.serial('doctor finds what is there, what is missing, and what the next start would do', async (t) => {
+test.serial("doctor reports dependencies, leftovers and the next start's actions", async (t) => {
   const server = await ServerFixture.make(t);
   const healthy = await doctor(server);
   t.deepEqual(
@@ -134,7 +134,7 @@ test.serial('doctor finds what is there, what is missing, and what the next star
   t.true((await readdir(join(server.directory, 'root', 'images'))).includes('broken.json.corrupt'));
 });
 
-test.serial('wipe refuses a running server and to go on unasked, then leaves nothing', async (t) => {
+test.serial('wipe refuses a running server and otherwise removes everything', async (t) => {
   const server = await ServerFixture.make(t);
   await server.warm();
   const fresh = (await inventory(server)).filter((line) => !line.startsWith('file '));

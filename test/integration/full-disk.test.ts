@@ -20,7 +20,7 @@ const troubles: Record<string, { begin: (root: string) => Promise<void>; end: (r
 
 for (const [trouble, { begin, end }] of Object.entries(troubles)) {
   for (const handler of ['lxc', 'crun']) {
-    test.serial(`${handler}: containers and pods end and go on a ${trouble} root`, async (t) => {
+    test.serial(`${handler}: containers and pods survive a ${trouble} root`, async (t) => {
       const server = await ServerFixture.make(t);
       const { client } = server;
       const root = await smallRoot(t, server);

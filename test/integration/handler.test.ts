@@ -12,7 +12,7 @@ import { ServerFixture } from './server-fixture.ts';
 const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER };
 const linux = { securityContext: { namespaceOptions } };
 
-test('a handler from a directory of its own runs pods, and they outlive the server', async (t) => {
+test('pods of an added handler survive a server restart', async (t) => {
   const extra = '[handlers.bare]\nnote = "hello"\n';
   const server = await ServerFixture.make(t, extra, { program: 'test/fixtures/handler/main.ts' });
   const { runtimeHandlers } = await server.client.call(RuntimeServiceService.status, StatusRequest.create());

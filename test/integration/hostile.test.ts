@@ -31,7 +31,7 @@ const values = (mark: string): Record<string, string> => ({
 /** What must happen: `passes` through unchanged, or is `refused` with a clear error. */
 type Verdict = 'passes' | 'refused' | 'either';
 
-test.serial('a hostile value in any field of a pod is refused or harmless, on both handlers', async (t) => {
+test.serial('hostile pod fields are refused or harmless: both handlers', async (t) => {
   const server = await one(t);
   const mark = join(server.directory, 'mark');
   const fields: Record<string, (value: string) => Pod> = {
@@ -71,7 +71,7 @@ test.serial('a hostile value in any field of a pod is refused or harmless, on bo
   }
 });
 
-test.serial('a hostile value in any field of a container arrives unchanged or is refused', async (t) => {
+test.serial('hostile container fields arrive unchanged or are refused', async (t) => {
   const server = await one(t);
   const mark = join(server.directory, 'mark');
   const pod = await server.pod('hostile');
@@ -120,7 +120,7 @@ test.serial('a hostile value in any field of a container arrives unchanged or is
   }
 });
 
-test.serial('random text in an environment value, an argument and a file name arrives byte for byte', async (t) => {
+test.serial('random arguments, variables and file names arrive unchanged', async (t) => {
   const server = await one(t);
   const pod = await server.pod('random');
   const directory = join(server.directory, 'source');
@@ -146,7 +146,7 @@ test.serial('random text in an environment value, an argument and a file name ar
   t.is(count, 40);
 });
 
-test.serial('labels of any name outlive a restart of the server', async (t) => {
+test.serial('labels of any name survive a restart', async (t) => {
   const server = await one(t);
   const { client } = server;
   const named = (name: string, value: string) =>

@@ -32,7 +32,7 @@ async function digest(path: string): Promise<string> {
   return stdout;
 }
 
-test(`A Debian root is the same as GNU tar makes it${reason}`, async (t) => {
+test(`A Debian root equals what GNU tar unpacks${reason}`, async (t) => {
   const directory = await temporary(t);
   const hash = createHash('sha256');
   await pipeline(await openTar(archive!), hash);

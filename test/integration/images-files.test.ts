@@ -24,7 +24,7 @@ const image = (name: string) =>
     config: { User: '1002', Volumes: { '/data': {} }, Labels: { a: 'b' } },
   });
 
-test('Tarballs of root file systems become images, however they are compressed', async (t) => {
+test('Tarballs of root filesystems import with any compression', async (t) => {
   const directory = await temporary(t);
   const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
@@ -52,7 +52,7 @@ test('Tarballs of root file systems become images, however they are compressed',
   t.deepEqual(await readdir(join(root, 'import')), []);
 });
 
-test('An exported image is read by others and comes back as it was', async (t) => {
+test('An exported image is valid and can be imported', async (t) => {
   const directory = await temporary(t);
   const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
@@ -106,7 +106,7 @@ test('An exported image is read by others and comes back as it was', async (t) =
   await removeCopy(secondStore, 'c1');
 });
 
-test('Pruning leaves pinned and used images', async (t) => {
+test('Pruning keeps pinned and used images', async (t) => {
   const directory = await temporary(t);
   const { images, store } = await newService(t, join(directory, 'data'), {}, { pinned: ['r.io/pinned'] });
   const ids: string[] = [];
@@ -129,7 +129,7 @@ test('Pruning leaves pinned and used images', async (t) => {
   t.is((await store.listLayers()).length, 3);
 });
 
-test('Images of the directory of archives are present, and stand in when no registry answers', async (t) => {
+test('Images of the archive directory replace an unreachable registry', async (t) => {
   const directory = await temporary(t);
   const archiveDir = join(directory, 'archives');
   await mkdir(archiveDir);
@@ -168,7 +168,7 @@ test('Images of the directory of archives are present, and stand in when no regi
   t.is(errors.length, 2);
 });
 
-test('import, export, images --digests and prune from the command line', async (t) => {
+test('import, export, images --digests and prune work', async (t) => {
   const server = await ServerFixture.make(t);
   const cli = async (command: string, ...args: string[]) => {
     const argv = ['src/main.ts', command, '--address', `unix://${server.socket}`, ...args];

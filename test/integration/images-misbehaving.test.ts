@@ -85,7 +85,7 @@ for (const [what, end] of [
     [500, StatusCode.UNKNOWN, /^RegistryUnavailable: .*returned 500/],
     [503, StatusCode.UNKNOWN, /^RegistryUnavailable: .*returned 503/],
   ] as const) {
-    test(`A ${what} answered ${status} fails by its code and leaves nothing`, async (t) => {
+    test(`A ${what} answered ${status} fails without leftovers`, async (t) => {
       const setting = await setUp(t);
       setting.server.intercept = at(end, (response) => response.writeHead(status).end('{"errors":[{"code":"NO"}]}'));
       await fails(t, setting, code, message);
@@ -94,7 +94,7 @@ for (const [what, end] of [
   }
 }
 
-test('A connection that drops at ten places is taken up again; one that always drops is given up', async (t) => {
+test('A dropped transfer is resumed until the retries end', async (t) => {
   const setting = await setUp(t);
   const { server, images, store } = setting;
   for (let place = 0; place < 10; place++) {
@@ -125,7 +125,7 @@ test('A connection that drops at ten places is taken up again; one that always d
   await recovers(t, setting);
 });
 
-test('A registry that says nothing, or drips, is given up', async (t) => {
+test('A silent or slow registry times out', async (t) => {
   const silentAnswer = () => undefined;
   const drip = (response: ServerResponse) => {
     response.writeHead(200, { 'content-length': blob.length });
@@ -148,7 +148,7 @@ test('A registry that says nothing, or drips, is given up', async (t) => {
   );
 });
 
-test('Lies about length and digest are seen, and nothing of them stays', async (t) => {
+test('A wrong length or digest is refused, without leftovers', async (t) => {
   const setting = await setUp(t);
   const wrong = Buffer.from(blob);
   wrong[1000]! ^= 1;
@@ -177,7 +177,7 @@ test('Lies about length and digest are seen, and nothing of them stays', async (
   await recovers(t, setting);
 });
 
-test('Redirects without end, from HTTP to a file, and to nowhere fail', async (t) => {
+test('Redirect loops and redirects to files are refused', async (t) => {
   const setting = await setUp(t);
   for (const [location, code, message] of [
     [undefined, StatusCode.UNKNOWN, /too many redirects/],
@@ -192,7 +192,7 @@ test('Redirects without end, from HTTP to a file, and to nowhere fail', async (t
   await recovers(t, setting);
 });
 
-test('Bombs of manifests are refused before they hurt', async (t) => {
+test('Oversized or deeply nested manifests are refused', async (t) => {
   const setting = await setUp(t);
   const index = (manifests: object[]) => Buffer.from(JSON.stringify({ schemaVersion: 2, manifests }));
   const entry = (data: Buffer) => {
@@ -231,7 +231,7 @@ test('Bombs of manifests are refused before they hurt', async (t) => {
   await recovers(t, setting);
 });
 
-test('A layer that unpacks to far more than its size explains is refused', async (t) => {
+test('A layer with an excessive compression ratio is refused', async (t) => {
   const setting = await setUp(t);
   const directory = await temporary(t);
   // 2 GiB of zeros in a file of 64 KiB or so; its diff id never comes to matter.
@@ -259,7 +259,7 @@ test('A layer that unpacks to far more than its size explains is refused', async
   await recovers(t, setting);
 });
 
-test('A pull that is given up leaves nothing', async (t) => {
+test('A cancelled pull leaves nothing', async (t) => {
   const { server, images, store, root } = await setUp(t);
   const abort = new AbortController();
   const reason = new Error('deadline');
@@ -278,7 +278,7 @@ test('A pull that is given up leaves nothing', async (t) => {
   t.deepEqual(await readdir(join(root, 'overlay/tmp')), []);
 });
 
-test('Twenty pulls at once of images that share layers fetch each blob once', async (t) => {
+test('Twenty concurrent pulls fetch each shared blob once', async (t) => {
   const root = join(await temporary(t), 'data');
   const shared = ['base', 'libraries', 'runtime'].map((name) => tarOf({ name, body: name.repeat(50_000) }));
   const twenty = Array.from({ length: 20 }, (_, i) =>

@@ -33,7 +33,7 @@ async function snapshot(directory: string): Promise<string> {
   return createHash('sha256').update(stdout.split('\n').sort().join('\n')).digest('hex');
 }
 
-test('Whiteouts, opaque directories and replacements show in the mounted file system', async (t) => {
+test('Whiteouts, opaque directories and replacements show in the mount', async (t) => {
   const store = await newStore(await temporary(t));
   const chain = await applyAll(
     store,
@@ -81,7 +81,7 @@ test('Whiteouts, opaque directories and replacements show in the mounted file sy
   for (const id of await store.list()) await removeCopy(store, id);
 });
 
-test('Owners, modes, times, devices, links and extended attributes come through', async (t) => {
+test('Layers keep owners, modes, times, devices, links and xattrs', async (t) => {
   const root = await temporary(t);
   const store = await newStore(root);
   const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
@@ -157,7 +157,7 @@ test('No hostile layer writes outside its directory', async (t) => {
   t.is((await readdir(join(root, 'store/l'))).length, (await store.listLayers()).length);
 });
 
-test('A hundred and twenty layers make one file system', async (t) => {
+test('An image can have 120 layers', async (t) => {
   const store = await newStore(await temporary(t));
   const many = layers(...Array.from({ length: 120 }, (_, i) => [{ name: `f${i}` }, { name: 'top', body: String(i) }]));
   const chain = await applyAll(store, many);
@@ -167,7 +167,7 @@ test('A hundred and twenty layers make one file system', async (t) => {
   await removeCopy(store, 'c1');
 });
 
-test('A layer that is not what was announced leaves nothing, nor does one that is given up', async (t) => {
+test('A layer with a wrong digest leaves nothing', async (t) => {
   const root = await temporary(t);
   const store = await newStore(root);
   const tar = tarOf({ name: 'a', body: 'x'.repeat(100_000) });
@@ -197,7 +197,7 @@ test('A layer that is not what was announced leaves nothing, nor does one that i
   t.deepEqual(await store.listLayers(), [sha256(tar)]);
 });
 
-test('Copies are repeatable, counted, and protect their layers until they go', async (t) => {
+test('Snapshots are reusable, counted and protect their layers', async (t) => {
   const root = await temporary(t);
   const store = await newStore(root);
   const chain = await applyAll(store, layers([{ name: 'a', body: 'lower' }], [{ name: 'b' }]));
@@ -243,7 +243,7 @@ test('Copies are repeatable, counted, and protect their layers until they go', a
   t.deepEqual(await readdir(join(root, 'l')), []);
 });
 
-test('After a reboot a copy has what was written; half-made things go', async (t) => {
+test('A snapshot survives a reboot; incomplete ones are removed', async (t) => {
   const root = await temporary(t);
   const before = await newStore(root);
   const [chainId] = await applyAll(before, layers([{ name: 'a' }]));
@@ -271,7 +271,7 @@ test('After a reboot a copy has what was written; half-made things go', async (t
   await after.removeLayer(chainId!);
 });
 
-test('Root filesystems below a link are mounted, found and unmounted', async (t) => {
+test('Root filesystems below a symlink are mounted and unmounted', async (t) => {
   const directory = await temporary(t);
   await mkdir(join(directory, 'real'));
   await symlink('real', join(directory, 'link'));
@@ -286,7 +286,7 @@ test('Root filesystems below a link are mounted, found and unmounted', async (t)
   t.deepEqual(await mountPointsBelow(directory), []);
 });
 
-test('Paths longer than the kernel takes keep nothing from being counted, removed or recovered', async (t) => {
+test('Paths beyond PATH_MAX are counted, removed and recovered', async (t) => {
   const root = await temporary(t);
   const store = await newStore(root);
   const [chainId] = await applyAll(store, layers([{ name: 'a' }]));
@@ -313,7 +313,7 @@ test('Paths longer than the kernel takes keep nothing from being counted, remove
   );
 });
 
-test('No whiteout shows in a directory that is in one layer alone', async (t) => {
+test('A whiteout without a lower file stays invisible', async (t) => {
   const store = await newStore(await temporary(t));
   const chain = await applyAll(
     store,
@@ -342,7 +342,7 @@ test('No whiteout shows in a directory that is in one layer alone', async (t) =>
   for (const id of await store.list()) await removeCopy(store, id);
 });
 
-test('A damaged layer is not taken from under a container; one of a newer version refuses the start', async (t) => {
+test('A damaged layer in use is kept', async (t) => {
   const root = await temporary(t);
   const store = await newStore(root);
   const tars = layers([{ name: 'a', body: 'content' }]);

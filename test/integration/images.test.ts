@@ -35,7 +35,7 @@ async function leftovers(root: string): Promise<string[]> {
   return (await Promise.all(directories.map((directory) => readdir(directory).catch(() => [])))).flat();
 }
 
-test('Images of a real registry are pulled by tag and digest, shown, used and removed', async (t) => {
+test('Images are pulled by tag and digest and removed', async (t) => {
   const directory = await temporary(t);
   const host = await startRegistry(t, directory);
   const root = join(directory, 'data');
@@ -73,7 +73,7 @@ test('Images of a real registry are pulled by tag and digest, shown, used and re
   t.regex(error?.message ?? '', /MANIFEST_UNKNOWN|manifest unknown/i);
 });
 
-test('A mirror stands in for a registry that cannot be reached', async (t) => {
+test('A mirror replaces an unreachable registry', async (t) => {
   const directory = await temporary(t);
   const host = await startRegistry(t, directory);
   const image = app('mirrored');
@@ -87,7 +87,7 @@ test('A mirror stands in for a registry that cannot be reached', async (t) => {
   t.regex(error?.message ?? '', /^RegistryUnavailable: /);
 });
 
-test('Layers that images share are fetched once, also when they are pulled at the same time', async (t) => {
+test('Shared layers are fetched once, also by concurrent pulls', async (t) => {
   const directory = await temporary(t);
   const [one, two] = [app('one'), app('two')];
   const server = await serve(t, one);
@@ -107,7 +107,7 @@ test('Layers that images share are fetched once, also when they are pulled at th
   t.is((await store.listLayers()).length, 2);
 });
 
-test('zstd layers of several frames, as zstd:chunked has them, are applied whole', async (t) => {
+test('zstd layers of several frames are unpacked whole', async (t) => {
   const directory = await temporary(t);
   const tar = tarOf({ name: 'big', body: 'x'.repeat(200_000) }, { name: 'last', body: 'last' });
   const frames = (data: Buffer) => {
@@ -132,7 +132,7 @@ test('zstd layers of several frames, as zstd:chunked has them, are applied whole
   t.is(images.list().length, 1);
 });
 
-test('A server killed in the middle of a pull leaves nothing that the next start does not clean', async (t) => {
+test('A pull interrupted by SIGKILL is cleaned up', async (t) => {
   const directory = await temporary(t);
   const root = join(directory, 'data');
   const image = app('killed');
@@ -168,7 +168,7 @@ test('A server killed in the middle of a pull leaves nothing that the next start
   t.is((await store.listLayers()).length, 2);
 });
 
-test('Archives of skopeo and layouts are imported under their names', async (t) => {
+test('skopeo archives and image layouts keep their names', async (t) => {
   const directory = await temporary(t);
   const root = join(directory, 'data');
   const { images, store } = await newService(t, root);
@@ -195,7 +195,7 @@ test('Archives of skopeo and layouts are imported under their names', async (t) 
   t.deepEqual(await leftovers(root), []);
 });
 
-test('Hostile archives are refused and write nowhere', async (t) => {
+test('Hostile archives are refused and write nothing', async (t) => {
   const directory = await temporary(t);
   const root = join(directory, 'data');
   const { images } = await newService(t, root);
@@ -240,7 +240,7 @@ test('Hostile archives are refused and write nowhere', async (t) => {
   }
 });
 
-test('An image of the size of real ones is pulled while the event loop stays free', async (t) => {
+test('Pulling a large image keeps the event loop free', async (t) => {
   const directory = await temporary(t);
   const files = Array.from({ length: 4000 }, (_, i) => ({ name: `usr/${i % 8}/${i}`, body: `${i} `.repeat(4000) }));
   const image = buildImage([tarOf(...files)], {

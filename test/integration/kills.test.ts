@@ -30,7 +30,7 @@ const LONGEST_LIFE_MS = 2500;
 const FAILURES = /"level":"error"|"level":"warn","msg":"[A-Z][a-z]+ [a-z][^"]* failed/;
 
 test.serial(
-  `${String(WORKERS)} workers, ${String(pods)} pods, the server killed ${String(kills)} times: what it tells stays true, and nothing is left`,
+  `${String(WORKERS)} workers, ${String(pods)} pods, ${String(kills)} server kills: no leftovers`,
   async (t) => {
     t.timeout((kills + pods) * 150_000);
     t.log(`seed ${String(PROPERTY_SEED)}`);

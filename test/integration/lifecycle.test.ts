@@ -45,85 +45,79 @@ function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCod
 }
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(
-    `${handler}: the stop signal is the request's, else the image's; after the grace all is killed`,
-    async (t) => {
-      const server = await one(t);
-      await importImage(server, 'localhost/signal:1', {}, { config: { StopSignal: 'SIGUSR1' } });
-      const traps = `trap 'exit 10' USR1; trap 'exit 12' USR2; trap 'exit 15' TERM; : >/ready; ${IDLE}`;
-      const pod = await server.pod('signals', pid(CONTAINER), handler);
-      const ends = async (name: string, config: Container, timeout = 300n) => {
-        const id = await server.sh(pod, name, traps, { ...pid(CONTAINER), ...config });
-        await eventually('its traps', async () => (await server.exec(id, 'test', '-e', '/ready')).exitCode === 0);
-        const { stopSignal } = await server.status(id);
-        await server.client.call(stopContainer, { containerId: id, timeout });
-        await server.client.call(stopContainer, { containerId: id, timeout });
-        const { exitCode, reason } = await server.status(id);
-        return [stopSignal, exitCode, reason];
-      };
-      const image = { image: { image: 'localhost/signal:1' } };
-      t.deepEqual(await ends('default', {}), [Signal.SIGNAL_SIGTERM, 15, 'Error']);
-      t.deepEqual(await ends('image', image), [Signal.SIGNAL_SIGUSR1, 10, 'Error']);
-      const requested = { stopSignal: Signal.SIGNAL_SIGUSR2 };
-      t.deepEqual(await ends('request', { ...image, ...requested }), [Signal.SIGNAL_SIGUSR2, 12, 'Error']);
-      t.deepEqual(await ends('at-once', {}, 0n), [Signal.SIGNAL_SIGTERM, 137, 'Error']);
-      // The first process of a PID namespace gets no signal that it has not asked for (pid_namespaces(7)).
-      const deaf = await server.sh(pod, 'deaf', 'exec sleep 1000', pid(CONTAINER));
-      await server.client.call(stopContainer, { containerId: deaf, timeout: 1n });
-      t.is((await server.status(deaf)).exitCode, 137);
-      const created = await server.create(pod, 'created', { command: ['true'], ...pid(CONTAINER) });
-      await server.client.call(stopContainer, { containerId: created, timeout: 10n });
-      t.like(await server.status(created), { state: ContainerState.CONTAINER_EXITED, exitCode: 137 });
-      await refused(
-        t,
-        server.client.call(startContainer, { containerId: created }),
-        StatusCode.FAILED_PRECONDITION,
-        /only a created container/,
+  test.serial(`${handler}: the request's stop signal overrides the image's`, async (t) => {
+    const server = await one(t);
+    await importImage(server, 'localhost/signal:1', {}, { config: { StopSignal: 'SIGUSR1' } });
+    const traps = `trap 'exit 10' USR1; trap 'exit 12' USR2; trap 'exit 15' TERM; : >/ready; ${IDLE}`;
+    const pod = await server.pod('signals', pid(CONTAINER), handler);
+    const ends = async (name: string, config: Container, timeout = 300n) => {
+      const id = await server.sh(pod, name, traps, { ...pid(CONTAINER), ...config });
+      await eventually('its traps', async () => (await server.exec(id, 'test', '-e', '/ready')).exitCode === 0);
+      const { stopSignal } = await server.status(id);
+      await server.client.call(stopContainer, { containerId: id, timeout });
+      await server.client.call(stopContainer, { containerId: id, timeout });
+      const { exitCode, reason } = await server.status(id);
+      return [stopSignal, exitCode, reason];
+    };
+    const image = { image: { image: 'localhost/signal:1' } };
+    t.deepEqual(await ends('default', {}), [Signal.SIGNAL_SIGTERM, 15, 'Error']);
+    t.deepEqual(await ends('image', image), [Signal.SIGNAL_SIGUSR1, 10, 'Error']);
+    const requested = { stopSignal: Signal.SIGNAL_SIGUSR2 };
+    t.deepEqual(await ends('request', { ...image, ...requested }), [Signal.SIGNAL_SIGUSR2, 12, 'Error']);
+    t.deepEqual(await ends('at-once', {}, 0n), [Signal.SIGNAL_SIGTERM, 137, 'Error']);
+    // The first process of a PID namespace gets no signal that it has not asked for (pid_namespaces(7)).
+    const deaf = await server.sh(pod, 'deaf', 'exec sleep 1000', pid(CONTAINER));
+    await server.client.call(stopContainer, { containerId: deaf, timeout: 1n });
+    t.is((await server.status(deaf)).exitCode, 137);
+    const created = await server.create(pod, 'created', { command: ['true'], ...pid(CONTAINER) });
+    await server.client.call(stopContainer, { containerId: created, timeout: 10n });
+    t.like(await server.status(created), { state: ContainerState.CONTAINER_EXITED, exitCode: 137 });
+    await refused(
+      t,
+      server.client.call(startContainer, { containerId: created }),
+      StatusCode.FAILED_PRECONDITION,
+      /only a created container/,
+    );
+  });
+
+  test.serial(`${handler}: all processes of a container end with it`, async (t) => {
+    const server = await one(t);
+    const child = `setsid sh -c 'trap "" TERM HUP; ${IDLE}' & : >/ready; `;
+    for (const mode of [POD, CONTAINER]) {
+      const name = `m${String(mode)}`;
+      const pod = await server.pod(name, pid(mode), handler);
+      const stopped = await server.sh(pod, 'stopped', `trap 'exit 5' TERM; ${child} ${IDLE}`, pid(mode));
+      await eventually('its trap', async () => (await server.exec(stopped, 'test', '-e', '/ready')).exitCode === 0);
+      t.true((await inCgroup(server, stopped)).length > 1);
+      await server.client.call(stopContainer, { containerId: stopped, timeout: 300n });
+      t.is((await server.status(stopped)).exitCode, 5);
+      t.deepEqual(await inCgroup(server, stopped), [], `${name}: after a stop`);
+
+      // Its output is held open by what it leaves behind.
+      const ended = await server.sh(pod, 'ended', `${child} echo said; exit 6`, pid(mode));
+      t.is((await server.exit(ended)).exitCode, 6);
+      t.is(await server.output(name, 'ended'), 'said\n');
+      await eventually('an empty cgroup', async () => (await inCgroup(server, ended)).length === 0);
+
+      const first = await server.sh(pod, 'first', IDLE, pid(mode));
+      // Right after its start a process is still the runtime's.
+      const expected = mode === CONTAINER ? /^sh\n$/ : /^(init|catatonit)\n$/;
+      await eventually('its first process', async () =>
+        expected.test((await server.exec(first, 'cat', '/proc/1/comm')).stdout.toString()),
       );
-    },
-  );
-
-  test.serial(
-    `${handler}: whatever a container started ends with it, also where the pod shares its processes`,
-    async (t) => {
-      const server = await one(t);
-      const child = `setsid sh -c 'trap "" TERM HUP; ${IDLE}' & : >/ready; `;
-      for (const mode of [POD, CONTAINER]) {
-        const name = `m${String(mode)}`;
-        const pod = await server.pod(name, pid(mode), handler);
-        const stopped = await server.sh(pod, 'stopped', `trap 'exit 5' TERM; ${child} ${IDLE}`, pid(mode));
-        await eventually('its trap', async () => (await server.exec(stopped, 'test', '-e', '/ready')).exitCode === 0);
-        t.true((await inCgroup(server, stopped)).length > 1);
-        await server.client.call(stopContainer, { containerId: stopped, timeout: 300n });
-        t.is((await server.status(stopped)).exitCode, 5);
-        t.deepEqual(await inCgroup(server, stopped), [], `${name}: after a stop`);
-
-        // Its output is held open by what it leaves behind.
-        const ended = await server.sh(pod, 'ended', `${child} echo said; exit 6`, pid(mode));
-        t.is((await server.exit(ended)).exitCode, 6);
-        t.is(await server.output(name, 'ended'), 'said\n');
-        await eventually('an empty cgroup', async () => (await inCgroup(server, ended)).length === 0);
-
-        const first = await server.sh(pod, 'first', IDLE, pid(mode));
-        // Right after its start a process is still the runtime's.
-        const expected = mode === CONTAINER ? /^sh\n$/ : /^(init|catatonit)\n$/;
-        await eventually('its first process', async () =>
-          expected.test((await server.exec(first, 'cat', '/proc/1/comm')).stdout.toString()),
-        );
-        if (mode === POD) {
-          // What loses its parent is reaped by the pod's first process.
-          await server.exec(first, 'sh', '-c', '(sleep 0.01 &) ; true');
-          await eventually('no zombie', async () => {
-            const { stdout } = await server.exec(first, 'sh', '-c', 'grep -l "^State:.Z" /proc/[0-9]*/status | wc -l');
-            return stdout.toString().trim() === '0';
-          });
-        }
-        await server.client.call(removePodSandbox, { podSandboxId: pod });
+      if (mode === POD) {
+        // What loses its parent is reaped by the pod's first process.
+        await server.exec(first, 'sh', '-c', '(sleep 0.01 &) ; true');
+        await eventually('no zombie', async () => {
+          const { stdout } = await server.exec(first, 'sh', '-c', 'grep -l "^State:.Z" /proc/[0-9]*/status | wc -l');
+          return stdout.toString().trim() === '0';
+        });
       }
-    },
-  );
+      await server.client.call(removePodSandbox, { podSandboxId: pod });
+    }
+  });
 
-  test.serial(`${handler}: ExecSync answers when the command ends, whatever it leaves behind`, async (t) => {
+  test.serial(`${handler}: ExecSync returns when its command exits`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('exec', {}, handler);
     const id = await server.sh(pod, 'c', IDLE);
@@ -134,7 +128,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is((await server.exec(id, 'sh', '-c', 'kill -9 $$')).exitCode, 137);
   });
 
-  test.serial(`${handler}: a start that fails is told with code 128, StartError and the runtime's words`, async (t) => {
+  test.serial(`${handler}: a failed start reports code 128 and StartError`, async (t) => {
     const server = await ServerFixture.make(t);
     const runtime = join(server.directory, 'runtime');
     const script = `
@@ -177,7 +171,7 @@ exec crun "$@"
     t.deepEqual((await server.containers()).containers.length, 1);
   });
 
-  test.serial(`${handler}: a running container that is removed is told to have stopped, then to be gone`, async (t) => {
+  test.serial(`${handler}: removing a running container sends STOPPED, then DELETED`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('gone', {}, handler);
     const id = await server.sh(pod, 'c', IDLE);
@@ -205,7 +199,7 @@ exec crun "$@"
     );
   });
 
-  test.serial(`${handler}: repeats find the first attempt, also after the server was killed`, async (t) => {
+  test.serial(`${handler}: repeated requests return the first result after SIGKILL`, async (t) => {
     const server = await one(t);
     const request = RunPodSandboxRequest.create({ config: server.podConfig('again'), runtimeHandler: handler });
     const { podSandboxId } = await server.client.call(runPodSandbox, request);
@@ -241,7 +235,7 @@ exec crun "$@"
     t.not((await server.client.call(runPodSandbox, request)).podSandboxId, podSandboxId);
   });
 
-  test.serial(`${handler}: stop and remove in the middle of run, create and start leave nothing`, async (t) => {
+  test.serial(`${handler}: concurrent stop and remove leave nothing`, async (t) => {
     const server = await one(t);
     const { client } = server;
     await server.warm();
@@ -273,48 +267,45 @@ exec crun "$@"
     t.deepEqual(await leftovers(server, before), []);
   });
 
-  test.serial(
-    `${handler}: logs are rotated while lines come fast; partial lines and bytes stay what they are`,
-    async (t) => {
-      const server = await one(t);
-      const pod = await server.pod('logs', {}, handler);
-      const log = join(server.directory, 'logs/logs/fast.log');
-      // A thousand lines each five milliseconds, or as fast as the monitor takes them.
-      const script =
-        'i=0; until [ -e /stop ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); i=$((i + 1)); usleep 5000; done';
-      const id = await server.sh(pod, 'fast', script);
-      const pieces: string[] = [];
-      for (let turn = 0; turn < 15; turn++) {
-        // Some lines each, so that none is lost unseen.
-        await eventually('lines', async () => (await stat(log)).size > 20_000);
-        const piece = `${log}.${String(turn)}`;
-        await rename(log, piece);
-        pieces.push(piece);
-        await server.client.call(reopenContainerLog, { containerId: id }, { timeoutMs: HANG_MS });
-      }
-      await server.exec(id, 'touch', '/stop');
-      t.is((await server.exit(id)).exitCode, 0);
-      const texts = await Promise.all([...pieces, log].map((path) => readFile(path)));
-      const logged = outputOf(
-        texts.flatMap((text) => parseLog(text)),
-        'stdout',
-      ).toString();
-      const lines = logged.split('\n').length - 1;
-      t.is(lines % 1000, 0, String(lines));
-      t.true(logged === Array.from({ length: lines }, (_, at) => `${String(at + 1)}\n`).join(''), 'every line once');
+  test.serial(`${handler}: log rotation keeps partial lines and raw bytes`, async (t) => {
+    const server = await one(t);
+    const pod = await server.pod('logs', {}, handler);
+    const log = join(server.directory, 'logs/logs/fast.log');
+    // A thousand lines each five milliseconds, or as fast as the monitor takes them.
+    const script =
+      'i=0; until [ -e /stop ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); i=$((i + 1)); usleep 5000; done';
+    const id = await server.sh(pod, 'fast', script);
+    const pieces: string[] = [];
+    for (let turn = 0; turn < 15; turn++) {
+      // Some lines each, so that none is lost unseen.
+      await eventually('lines', async () => (await stat(log)).size > 20_000);
+      const piece = `${log}.${String(turn)}`;
+      await rename(log, piece);
+      pieces.push(piece);
+      await server.client.call(reopenContainerLog, { containerId: id }, { timeoutMs: HANG_MS });
+    }
+    await server.exec(id, 'touch', '/stop');
+    t.is((await server.exit(id)).exitCode, 0);
+    const texts = await Promise.all([...pieces, log].map((path) => readFile(path)));
+    const logged = outputOf(
+      texts.flatMap((text) => parseLog(text)),
+      'stdout',
+    ).toString();
+    const lines = logged.split('\n').length - 1;
+    t.is(lines % 1000, 0, String(lines));
+    t.true(logged === Array.from({ length: lines }, (_, at) => `${String(at + 1)}\n`).join(''), 'every line once');
 
-      const oddities =
-        'i=0; while [ $i -lt 20000 ]; do printf x; i=$((i+1)); done; echo; printf "\\377\\000\\200\\r\\n"; printf end';
-      const odd = await server.sh(pod, 'odd', oddities);
-      t.is((await server.exit(odd)).exitCode, 0);
-      const parsed = parseLog(await readFile(join(server.directory, 'logs/logs/odd.log')));
-      const bytes = Buffer.concat([
-        Buffer.from(`${'x'.repeat(20_000)}\n`),
-        Buffer.from([255, 0, 128, 13, 10]),
-        Buffer.from('end\n'),
-      ]);
-      t.deepEqual(outputOf(parsed, 'stdout'), bytes);
-      t.deepEqual([parsed.at(-2)?.tag, parsed.at(-1)?.tag], ['P', 'F'], 'the last line is closed');
-    },
-  );
+    const oddities =
+      'i=0; while [ $i -lt 20000 ]; do printf x; i=$((i+1)); done; echo; printf "\\377\\000\\200\\r\\n"; printf end';
+    const odd = await server.sh(pod, 'odd', oddities);
+    t.is((await server.exit(odd)).exitCode, 0);
+    const parsed = parseLog(await readFile(join(server.directory, 'logs/logs/odd.log')));
+    const bytes = Buffer.concat([
+      Buffer.from(`${'x'.repeat(20_000)}\n`),
+      Buffer.from([255, 0, 128, 13, 10]),
+      Buffer.from('end\n'),
+    ]);
+    t.deepEqual(outputOf(parsed, 'stdout'), bytes);
+    t.deepEqual([parsed.at(-2)?.tag, parsed.at(-1)?.tag], ['P', 'F'], 'the last line is closed');
+  });
 }

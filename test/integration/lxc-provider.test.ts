@@ -47,7 +47,7 @@ const endings: [how: string, end: (fixture: SandboxFixture, id: string, init: nu
   ],
 ];
 for (const [how, end] of endings) {
-  test.serial(`ended by ${how}, a guest takes its containers along and does not come back`, async (t) => {
+  test.serial(`containers end with a pod ended by ${how}`, async (t) => {
     const fixture = await SandboxFixture.make(t, lxc);
     const spec = await fixture.spec();
     const placement = await fixture.run(spec);
@@ -66,7 +66,7 @@ for (const [how, end] of endings) {
   });
 }
 
-test.serial('when the monitor is killed by hand, the pod goes on, and its end is told', async (t) => {
+test.serial('a pod survives its monitor and reports its end', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const before = await inventory(fixture);
   const spec = await fixture.spec();
@@ -83,7 +83,7 @@ test.serial('when the monitor is killed by hand, the pod goes on, and its end is
   t.deepEqual(await leftovers(fixture, before, irrelevant), []);
 });
 
-test.serial('nobody but the server starts a guest: an ended one stays ended, and says why', async (t) => {
+test.serial('only the server starts a pod', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
   const placement = await fixture.run(spec);
@@ -97,7 +97,7 @@ test.serial('nobody but the server starts a guest: an ended one stays ended, and
   t.true((await fixture.run(spec)).cgroup === placement.cgroup);
 });
 
-test.serial('a parent that the kubelet made, without cgroup.clone_children, takes a pod', async (t) => {
+test.serial('a cgroup parent without cgroup.clone_children works', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const cgroupParent = `${fixture.cgroup}/burstable/pod2`;
   await asKubelet([fixture.cgroup, `${fixture.cgroup}/burstable`, cgroupParent]);
@@ -113,7 +113,7 @@ test.serial('a parent that the kubelet made, without cgroup.clone_children, take
   t.is(await fixture.placement(spec), undefined);
 });
 
-test.serial('stop leaves the monitors of containers alone', async (t) => {
+test.serial('stop leaves conmon processes running', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const spec = await fixture.spec();
   const placement = await fixture.run(spec);
@@ -127,7 +127,7 @@ test.serial('stop leaves the monitors of containers alone', async (t) => {
   await t.throwsAsync(monitor, { message: /SIGKILL/ });
 });
 
-test.serial('a state directory too long for a socket address works as well', async (t) => {
+test.serial('a state directory longer than a socket address works', async (t) => {
   const parent = `/tmp/${'long-'.repeat(20)}`;
   await mkdir(parent, { recursive: true });
   const fixture = await SandboxFixture.make(t, lxc, parent);
@@ -139,7 +139,7 @@ test.serial('a state directory too long for a socket address works as well', asy
   t.pass();
 });
 
-test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) => {
+test.serial('a failed start quotes liblxc and leaves nothing', async (t) => {
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
     return new LxcSandboxProvider({ lxcPath, programs: `${lxcPath}/.programs`, logger, init: `${lxcPath}/../init` });
   });
@@ -155,7 +155,7 @@ test.serial('a start that fails quotes liblxc, and leaves nothing', async (t) =>
   t.deepEqual(await fixture.provider.list(), []);
 });
 
-test.serial('a missing lxc-start makes the handler unavailable, with its name', async (t) => {
+test.serial('a missing lxc-start makes the handler unavailable', async (t) => {
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
     return new LxcSandboxProvider({
       lxcPath,
@@ -169,7 +169,7 @@ test.serial('a missing lxc-start makes the handler unavailable, with its name', 
   t.is(error?.code, StatusCode.UNAVAILABLE);
 });
 
-test.serial('liblxc reads the values of the configuration writer as they were meant', async (t) => {
+test.serial('liblxc reads written values unchanged', async (t) => {
   const fixture = await SandboxFixture.make(t, lxc);
   const state = `${fixture.directory}/state`;
   await mkdir(`${state}/probe`, { recursive: true });
@@ -180,7 +180,7 @@ test.serial('liblxc reads the values of the configuration writer as they were me
   }
 });
 
-test.serial('a cancelled start ends lxc-start', async (t) => {
+test.serial('a cancelled start terminates lxc-start', async (t) => {
   const program = resolve('test/fixtures/hanging/lxc-start');
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
     return new LxcSandboxProvider({ lxcPath, programs: `${lxcPath}/.programs`, logger, lxcStart: program });

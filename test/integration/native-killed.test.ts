@@ -7,7 +7,7 @@ import { ServerFixture } from './server-fixture.ts';
 
 const KILLS = 8;
 
-test('a native helper killed amid work costs calls that can be repeated, and nothing else', async (t) => {
+test('a killed native helper fails only repeatable calls', async (t) => {
   const server = await ServerFixture.make(t);
   await server.warm();
   const before = await inventory(server);

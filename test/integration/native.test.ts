@@ -36,7 +36,7 @@ for (const [kind, program] of [
     t.deepEqual([bad?.code, bad?.problem], ['ENOENT', `mount ${join(directory, 'absent')}: No such file or directory`]);
   });
 
-  test.serial(`${kind}: namespaces are pinned, also a second time, and set up`, async (t) => {
+  test.serial(`${kind}: namespaces are pinned and configured repeatedly`, async (t) => {
     const { helper, directory } = await fixture(t, program);
     for (const owned of [false, true]) {
       const below = join(directory, String(owned));
@@ -77,7 +77,7 @@ for (const [kind, program] of [
     }
   });
 
-  test.serial(`${kind}: an overlay with mapped ids shows and takes the ids of the namespace`, async (t) => {
+  test.serial(`${kind}: an overlay uses the ids of its namespace`, async (t) => {
     const { helper, directory } = await fixture(t, program);
     for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(join(directory, name));
     await writeFile(join(directory, 'lower/file'), 'content');
@@ -102,7 +102,7 @@ for (const [kind, program] of [
   });
 }
 
-test.serial('2,000 mutated messages are answered, without a word of the sanitizers', async (t) => {
+test.serial('2,000 mutated messages cause no sanitizer report', async (t) => {
   const directory = await mkdtemp('/tmp/native-');
   t.teardown(() => rm(directory, { recursive: true }));
   await chmod(directory, 0o755);

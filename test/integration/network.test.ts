@@ -77,47 +77,44 @@ class NetworkFixture {
   }
 }
 
-test.serial(
-  'a template makes the network ready once the range of pod addresses is told, with both families',
-  async (t) => {
-    const fixture = await NetworkFixture.make(t);
-    const { client } = fixture.server;
-    const bridge = `tpl${String(process.pid)}`;
-    t.teardown(() => run('ip', ['link', 'delete', bridge]).catch(() => undefined));
-    const ipam = {
-      type: 'host-local',
-      dataDir: fixture.path('leases'),
-      ranges: '{{PodCIDRRanges}}',
-      routes: '{{Routes}}',
-    };
-    const plugins = [{ type: 'bridge', bridge, isGateway: true, ipam }];
-    await writeFile(fixture.path('template'), JSON.stringify({ cniVersion: '1.0.0', name: 'templated', plugins }));
-    t.like(await fixture.condition(), { status: false, reason: 'NetworkPluginNotReady' });
-    const tell = (podCidr: string) =>
-      client.call(RuntimeServiceService.updateRuntimeConfig, { runtimeConfig: { networkConfig: { podCidr } } });
-    await tell('');
-    t.deepEqual(await readdir(fixture.path('cni')), []);
-    await t.throwsAsync(tell('10.99.0.0'), { message: /pod_cidr.*must be an address range/ });
-    await tell('10.99.3.0/24,fd99::/64');
-    t.deepEqual(await readdir(fixture.path('cni')), ['10-proxmox-lxcri.conflist']);
-    t.like(await fixture.condition(), { status: true, reason: '', message: '' });
-    for (const handler of ['lxc', 'crun']) {
-      const pod = await fixture.server.pod(`dual-${handler}`, {}, handler);
-      const network = (await fixture.podStatus(pod))?.network;
-      t.regex(network?.ip ?? '', /^10\.99\.3\.\d+$/);
-      t.is(network?.additionalIps.length, 1);
-      t.true(isIPv6(network?.additionalIps[0]?.ip ?? ''));
-      const container = await fixture.server.sh(pod, 'look', 'sleep 60');
-      const { stdout } = await fixture.server.exec(container, 'ip', '-o', 'addr', 'show', 'dev', 'eth0');
-      t.true(stdout.toString().includes(` ${network?.ip ?? ''}/24 `));
-      t.true(stdout.toString().includes(` ${network?.additionalIps[0]?.ip ?? ''}/64 `));
-      const hosts = (await fixture.server.exec(container, 'cat', '/etc/hosts')).stdout.toString();
-      t.true(hosts.includes(network?.additionalIps[0]?.ip ?? 'none'));
-    }
-  },
-);
+test.serial('a template and pod CIDRs make the network ready', async (t) => {
+  const fixture = await NetworkFixture.make(t);
+  const { client } = fixture.server;
+  const bridge = `tpl${String(process.pid)}`;
+  t.teardown(() => run('ip', ['link', 'delete', bridge]).catch(() => undefined));
+  const ipam = {
+    type: 'host-local',
+    dataDir: fixture.path('leases'),
+    ranges: '{{PodCIDRRanges}}',
+    routes: '{{Routes}}',
+  };
+  const plugins = [{ type: 'bridge', bridge, isGateway: true, ipam }];
+  await writeFile(fixture.path('template'), JSON.stringify({ cniVersion: '1.0.0', name: 'templated', plugins }));
+  t.like(await fixture.condition(), { status: false, reason: 'NetworkPluginNotReady' });
+  const tell = (podCidr: string) =>
+    client.call(RuntimeServiceService.updateRuntimeConfig, { runtimeConfig: { networkConfig: { podCidr } } });
+  await tell('');
+  t.deepEqual(await readdir(fixture.path('cni')), []);
+  await t.throwsAsync(tell('10.99.0.0'), { message: /pod_cidr.*must be an address range/ });
+  await tell('10.99.3.0/24,fd99::/64');
+  t.deepEqual(await readdir(fixture.path('cni')), ['10-proxmox-lxcri.conflist']);
+  t.like(await fixture.condition(), { status: true, reason: '', message: '' });
+  for (const handler of ['lxc', 'crun']) {
+    const pod = await fixture.server.pod(`dual-${handler}`, {}, handler);
+    const network = (await fixture.podStatus(pod))?.network;
+    t.regex(network?.ip ?? '', /^10\.99\.3\.\d+$/);
+    t.is(network?.additionalIps.length, 1);
+    t.true(isIPv6(network?.additionalIps[0]?.ip ?? ''));
+    const container = await fixture.server.sh(pod, 'look', 'sleep 60');
+    const { stdout } = await fixture.server.exec(container, 'ip', '-o', 'addr', 'show', 'dev', 'eth0');
+    t.true(stdout.toString().includes(` ${network?.ip ?? ''}/24 `));
+    t.true(stdout.toString().includes(` ${network?.additionalIps[0]?.ip ?? ''}/64 `));
+    const hosts = (await fixture.server.exec(container, 'cat', '/etc/hosts')).stdout.toString();
+    t.true(hosts.includes(network?.additionalIps[0]?.ip ?? 'none'));
+  }
+});
 
-test.serial('what plugins say in STATUS is told as NetworkReady', async (t) => {
+test.serial('STATUS errors of plugins appear in NetworkReady', async (t) => {
   const fixture = await NetworkFixture.make(t);
   await fixture.record();
   t.like(await fixture.condition(), { status: true });
@@ -132,64 +129,58 @@ test.serial('what plugins say in STATUS is told as NetworkReady', async (t) => {
   t.like(await fixture.condition(), { status: true });
 });
 
-test.serial(
-  'a detach that fails is repeated by the server itself, also a restarted one without the configuration',
-  async (t) => {
-    const fixture = await NetworkFixture.make(t);
-    await fixture.record();
-    const [first, second] = [await fixture.server.pod('first'), await fixture.server.pod('second', {}, 'crun')];
-    t.is((await fixture.podStatus(first))?.network?.ip, '10.9.9.9');
-    await fixture.fail('DEL', 'not now');
-    await t.throwsAsync(fixture.stop(first), { message: /recorder failed to DEL: not now \(code 50\)/ });
-    t.is((await fixture.podStatus(first))?.state, PodSandboxState.SANDBOX_NOTREADY);
-    await eventually('a repetition', async () => (await fixture.calls('DEL')).length > 1);
-    await fixture.fail('DEL');
-    await eventually('a detached pod', async () => (await fixture.podStatus(first))?.network?.ip === '');
-    const calls = (await fixture.calls('DEL')).length;
+test.serial('a failed detach is retried, also after a restart', async (t) => {
+  const fixture = await NetworkFixture.make(t);
+  await fixture.record();
+  const [first, second] = [await fixture.server.pod('first'), await fixture.server.pod('second', {}, 'crun')];
+  t.is((await fixture.podStatus(first))?.network?.ip, '10.9.9.9');
+  await fixture.fail('DEL', 'not now');
+  await t.throwsAsync(fixture.stop(first), { message: /recorder failed to DEL: not now \(code 50\)/ });
+  t.is((await fixture.podStatus(first))?.state, PodSandboxState.SANDBOX_NOTREADY);
+  await eventually('a repetition', async () => (await fixture.calls('DEL')).length > 1);
+  await fixture.fail('DEL');
+  await eventually('a detached pod', async () => (await fixture.podStatus(first))?.network?.ip === '');
+  const calls = (await fixture.calls('DEL')).length;
 
-    await fixture.fail('DEL', 'not now');
-    await t.throwsAsync(fixture.stop(second), { message: /not now/ });
-    await fixture.restart('SIGKILL');
-    await rm(fixture.path('cni/20-recorder.conflist'));
-    t.is((await fixture.podStatus(second))?.state, PodSandboxState.SANDBOX_NOTREADY);
-    await fixture.fail('DEL');
-    await eventually('a detached pod', async () => (await fixture.podStatus(second))?.network?.ip === '');
-    const last = (await fixture.calls('DEL')).slice(calls).at(-1);
-    t.like(last?.environment, { CNI_CONTAINERID: second });
-    t.like(last?.input['prevResult'], { ips: [{ address: '10.9.9.9/24' }] });
-  },
-);
+  await fixture.fail('DEL', 'not now');
+  await t.throwsAsync(fixture.stop(second), { message: /not now/ });
+  await fixture.restart('SIGKILL');
+  await rm(fixture.path('cni/20-recorder.conflist'));
+  t.is((await fixture.podStatus(second))?.state, PodSandboxState.SANDBOX_NOTREADY);
+  await fixture.fail('DEL');
+  await eventually('a detached pod', async () => (await fixture.podStatus(second))?.network?.ip === '');
+  const last = (await fixture.calls('DEL')).slice(calls).at(-1);
+  t.like(last?.environment, { CNI_CONTAINERID: second });
+  t.like(last?.input['prevResult'], { ips: [{ address: '10.9.9.9/24' }] });
+});
 
-test.serial(
-  'a pod whose making failed and whose network cannot be given back is shown, and cleared away later',
-  async (t) => {
-    const fixture = await NetworkFixture.make(t);
-    await fixture.record();
-    await fixture.fail('ADD', 'no address left');
-    await fixture.fail('DEL', 'not now');
-    const config = fixture.server.podConfig('half');
-    const request = { config, runtimeHandler: 'lxc' };
-    const { client } = fixture.server;
-    const run = () => client.call(RuntimeServiceService.runPodSandbox, request);
-    await t.throwsAsync(run(), { message: /no address left/ });
-    const pods = async () => (await client.call(RuntimeServiceService.listPodSandbox, { filter: undefined })).items;
-    const [half, ...others] = await pods();
-    t.deepEqual(others, []);
-    t.is(half?.state, PodSandboxState.SANDBOX_NOTREADY);
-    await t.throwsAsync(run(), { message: /remove it first/ });
-    await fixture.fail('ADD');
-    const remove = () => client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: half?.id ?? '' });
-    await t.throwsAsync(remove(), { message: /not now/ });
-    const failed = (await fixture.calls('DEL')).length;
-    await fixture.fail('DEL');
-    await eventually('a repetition', async () => (await fixture.calls('DEL')).length > failed);
-    await remove();
-    t.deepEqual(await pods(), []);
-    t.is((await fixture.podStatus((await run()).podSandboxId))?.state, PodSandboxState.SANDBOX_READY);
-  },
-);
+test.serial('a pod with a failed rollback stays listed', async (t) => {
+  const fixture = await NetworkFixture.make(t);
+  await fixture.record();
+  await fixture.fail('ADD', 'no address left');
+  await fixture.fail('DEL', 'not now');
+  const config = fixture.server.podConfig('half');
+  const request = { config, runtimeHandler: 'lxc' };
+  const { client } = fixture.server;
+  const run = () => client.call(RuntimeServiceService.runPodSandbox, request);
+  await t.throwsAsync(run(), { message: /no address left/ });
+  const pods = async () => (await client.call(RuntimeServiceService.listPodSandbox, { filter: undefined })).items;
+  const [half, ...others] = await pods();
+  t.deepEqual(others, []);
+  t.is(half?.state, PodSandboxState.SANDBOX_NOTREADY);
+  await t.throwsAsync(run(), { message: /remove it first/ });
+  await fixture.fail('ADD');
+  const remove = () => client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: half?.id ?? '' });
+  await t.throwsAsync(remove(), { message: /not now/ });
+  const failed = (await fixture.calls('DEL')).length;
+  await fixture.fail('DEL');
+  await eventually('a repetition', async () => (await fixture.calls('DEL')).length > failed);
+  await remove();
+  t.deepEqual(await pods(), []);
+  t.is((await fixture.podStatus((await run()).podSandboxId))?.state, PodSandboxState.SANDBOX_READY);
+});
 
-test.serial('at its start the server lets plugins check what they made and collect what no pod has', async (t) => {
+test.serial('the server runs CHECK and GC at start', async (t) => {
   const fixture = await NetworkFixture.make(t);
   await fixture.record();
   const pod = await fixture.server.pod('kept');

@@ -13,7 +13,7 @@ for (const handler of ['lxc', 'crun']) {
     ["the node's ids", {}],
     ['a user namespace', { usernsOptions }],
   ] as const) {
-    test.serial(`${handler}: no container owns the node's null device, with ${what}`, async (t) => {
+    test.serial(`${handler}: no container owns the node's /dev/null, with ${what}`, async (t) => {
       const before = await stat('/dev/null');
       t.teardown(() => chown('/dev/null', before.uid, before.gid));
       const server = await ServerFixture.make(t);

@@ -43,7 +43,7 @@ function outcome(server: ServerFixture, pod: string): Promise<string> {
 const ignored = (line: string) => /\/journal\S*$/.test(line);
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`a cancelled RunPodSandbox leaves nothing, ${handler}`, async (t) => {
+  test.serial(`a cancelled RunPodSandbox leaves nothing: ${handler}`, async (t) => {
     const server = await one(t);
     const { client } = server;
     await server.pod('warm', {}, handler);
@@ -70,7 +70,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-test.serial('the deadline of a caller ends what its pod waits for', async (t) => {
+test.serial("the caller's deadline ends the pod's waiting operations", async (t) => {
   const server = await one(t);
   const { calls, release } = await hang(server);
   const request = { config: server.podConfig('late'), runtimeHandler: '' };

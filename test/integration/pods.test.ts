@@ -17,7 +17,7 @@ const one = oneServer(test);
 
 type Resources = NonNullable<NonNullable<Parameters<typeof ContainerConfig.create>[0]>['linux']>['resources'];
 
-test.serial("a pod's limits are noted, told again and kept over a restart; bad ones are refused", async (t) => {
+test.serial('pod limits are recorded, reported and survive a restart', async (t) => {
   const server = await one(t);
   const { client } = server;
   const update = (podSandboxId: string, told: object) =>
@@ -53,7 +53,7 @@ test.serial("a pod's limits are noted, told again and kept over a restart; bad o
 /** What cgroup v1 has in memory.limit_in_bytes without a limit, which the kubelet reads and passes on. */
 const NONE = 9_223_372_036_854_771_712n;
 
-test.serial("no limit is a limit's value, and an update changes what it names only", async (t) => {
+test.serial('an update changes only the limits it names', async (t) => {
   const server = await one(t);
   const { client } = server;
   for (const handler of ['lxc', 'crun']) {
@@ -103,7 +103,7 @@ withoutSelinux('SELinux options are ignored where the kernel has no SELinux', as
   t.is((await server.exec(id, 'true')).exitCode, 0);
 });
 
-test.serial('limits of processes are the configured ones, in containers and in what is executed in them', async (t) => {
+test.serial('configured rlimits apply to containers and exec sessions', async (t) => {
   const wanted = ['core=0:unlimited', 'memlock=65536', 'nofile=2048:4096', 'msgqueue=unlimited'];
   const server = await ServerFixture.make(t, `default_ulimits = ${JSON.stringify(wanted)}\n`);
   t.regex(await server.log(), /runtime\.default_ulimits exceeds the limits of the server.*RLIMIT_MSGQUEUE Infinity is/);
@@ -131,7 +131,7 @@ test.serial('limits of processes are the configured ones, in containers and in w
   }
 });
 
-test.serial('limits of a container reach its cgroup; what this machine cannot do is clamped or refused', async (t) => {
+test.serial('container limits reach the cgroup; unsupported ones are refused', async (t) => {
   const server = await ServerFixture.make(t, 'pids_limit = 77\n');
   const cgroup = async (id: string, v1: string, v2: string) => {
     const script = `cat /sys/fs/cgroup/${v1} 2>/dev/null || cat /sys/fs/cgroup/${v2}`;

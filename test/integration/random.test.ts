@@ -49,7 +49,7 @@ say resolv; cat /etc/resolv.conf
 say end
 `;
 
-test.serial(`${String(runs)} random pods and containers are what was asked for, or are refused clearly`, async (t) => {
+test.serial(`${String(runs)} random pods run as requested or are refused`, async (t) => {
   t.timeout(runs * 150_000);
   const server = await ServerFixture.make(t);
   const directory = join(server.directory, 'source');

@@ -24,7 +24,7 @@ import { exceptVanished, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { writeScript } from '../lib/script.ts';
 
-test.serial('a server waits for what the killed one has left at work, and leaves nothing of it', async (t) => {
+test.serial("a server waits for its predecessor's commands", async (t) => {
   const server = await ServerFixture.make(t);
   await server.warm();
   const before = await inventory(server);
@@ -63,7 +63,7 @@ exit $code
   }
 });
 
-test.serial('a CNI plugin that hangs does not keep a server from serving, nor pods from running', async (t) => {
+test.serial('a hanging CNI plugin does not block the server', async (t) => {
   // The bridge plugin keeps the rules of a pod whose namespace is gone. Flushed once the server's own are.
   t.teardown(async () => {
     for (const flag of ['-F', '-X']) await run('iptables', ['-w', '-t', 'nat', flag]);
@@ -103,143 +103,137 @@ exec /usr/lib/cni/portmap
 });
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(
-    `${handler}: after a reboot of the node pods are NOTREADY, ends are told, addresses are free`,
-    async (t) => {
-      const server = await ServerFixture.make(t);
-      const { client } = server;
-      await server.warm();
-      const before = await inventory(server);
-      const config = server.podConfig('web', { portMappings: [{ containerPort: 80, hostPort: 22_998 }] });
-      const { podSandboxId: pod } = await client.call(
-        RuntimeServiceService.runPodSandbox,
-        RunPodSandboxRequest.create({ config, runtimeHandler: handler }),
-      );
-      const running = await server.sh(pod, 'running', 'echo before; exec sleep 1000');
-      const created = await server.create(pod, 'created', { command: ['true'] });
-      const done = await server.sh(pod, 'done', 'exit 3');
-      const ended = await server.exit(done);
-      const hostNetwork = await server.pod('host', { linux: { securityContext: { namespaceOptions: HOST } } }, handler);
-      const onHost = await server.sh(hostNetwork, 'c', 'exec sleep 1000', {
-        linux: { securityContext: { namespaceOptions: HOST } },
-      });
-      t.is((await leaseholders(server)).size, 1);
-      await server.end('SIGKILL');
-      await reboot(t, server);
-      const plan = await foretold(server);
-      // A network that is configured anew is none of the old pods' business.
-      await writeFile(
-        join(server.directory, 'cni', '10-test.conflist'),
-        JSON.stringify({ name: 'x', plugins: [{ type: 'no' }] }),
-      );
-      const conflist = JSON.parse(await readFile(join(server.directory, 'cni.before'), 'utf8')) as object;
-      await server.start();
-      await writeFile(join(server.directory, 'cni', '10-test.conflist'), JSON.stringify(conflist));
+  test.serial(`${handler}: after a reboot pods are NOTREADY`, async (t) => {
+    const server = await ServerFixture.make(t);
+    const { client } = server;
+    await server.warm();
+    const before = await inventory(server);
+    const config = server.podConfig('web', { portMappings: [{ containerPort: 80, hostPort: 22_998 }] });
+    const { podSandboxId: pod } = await client.call(
+      RuntimeServiceService.runPodSandbox,
+      RunPodSandboxRequest.create({ config, runtimeHandler: handler }),
+    );
+    const running = await server.sh(pod, 'running', 'echo before; exec sleep 1000');
+    const created = await server.create(pod, 'created', { command: ['true'] });
+    const done = await server.sh(pod, 'done', 'exit 3');
+    const ended = await server.exit(done);
+    const hostNetwork = await server.pod('host', { linux: { securityContext: { namespaceOptions: HOST } } }, handler);
+    const onHost = await server.sh(hostNetwork, 'c', 'exec sleep 1000', {
+      linux: { securityContext: { namespaceOptions: HOST } },
+    });
+    t.is((await leaseholders(server)).size, 1);
+    await server.end('SIGKILL');
+    await reboot(t, server);
+    const plan = await foretold(server);
+    // A network that is configured anew is none of the old pods' business.
+    await writeFile(
+      join(server.directory, 'cni', '10-test.conflist'),
+      JSON.stringify({ name: 'x', plugins: [{ type: 'no' }] }),
+    );
+    const conflist = JSON.parse(await readFile(join(server.directory, 'cni.before'), 'utf8')) as object;
+    await server.start();
+    await writeFile(join(server.directory, 'cni', '10-test.conflist'), JSON.stringify(conflist));
 
-      t.deepEqual(
-        plan,
-        [
-          ...[pod, hostNetwork].map((id) => `stop ${id}`),
-          ...[running, created, onHost].map((id) => `record exit code 255 and reason Unknown ${id}`),
-        ].sort(),
-      );
-      t.deepEqual([...(await leaseholders(server))], []);
-      for (const podSandboxId of [pod, hostNetwork]) {
-        const { status } = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId, verbose: false });
-        t.is(status?.state, PodSandboxState.SANDBOX_NOTREADY);
-      }
-      for (const id of [running, created, onHost]) {
-        const { state, exitCode, reason, startedAt, finishedAt } = await server.status(id);
-        t.deepEqual([state, exitCode, reason], [ContainerState.CONTAINER_EXITED, 255, 'Unknown']);
-        t.true(finishedAt > startedAt);
-      }
-      t.deepEqual(await server.status(done), ended);
-      t.is(await server.output('web', 'running'), 'before\n');
-      const refused = { code: StatusCode.FAILED_PRECONDITION } as object;
-      await t.throwsAsync(client.call(RuntimeServiceService.startContainer, { containerId: created }), refused);
-      await t.throwsAsync(server.create(pod, 'new', { command: ['true'] }), refused);
-      await t.throwsAsync(server.exec(running, 'true'), refused);
+    t.deepEqual(
+      plan,
+      [
+        ...[pod, hostNetwork].map((id) => `stop ${id}`),
+        ...[running, created, onHost].map((id) => `record exit code 255 and reason Unknown ${id}`),
+      ].sort(),
+    );
+    t.deepEqual([...(await leaseholders(server))], []);
+    for (const podSandboxId of [pod, hostNetwork]) {
+      const { status } = await client.call(RuntimeServiceService.podSandboxStatus, { podSandboxId, verbose: false });
+      t.is(status?.state, PodSandboxState.SANDBOX_NOTREADY);
+    }
+    for (const id of [running, created, onHost]) {
+      const { state, exitCode, reason, startedAt, finishedAt } = await server.status(id);
+      t.deepEqual([state, exitCode, reason], [ContainerState.CONTAINER_EXITED, 255, 'Unknown']);
+      t.true(finishedAt > startedAt);
+    }
+    t.deepEqual(await server.status(done), ended);
+    t.is(await server.output('web', 'running'), 'before\n');
+    const refused = { code: StatusCode.FAILED_PRECONDITION } as object;
+    await t.throwsAsync(client.call(RuntimeServiceService.startContainer, { containerId: created }), refused);
+    await t.throwsAsync(server.create(pod, 'new', { command: ['true'] }), refused);
+    await t.throwsAsync(server.exec(running, 'true'), refused);
 
-      // What the kubelet does: a sandbox of the next attempt first, then the old one is stopped and removed.
-      const metadata = { name: 'web', namespace: 'test', uid: config.metadata?.uid ?? '', attempt: 1 };
-      const again = await server.pod('web', { ...config, metadata }, handler);
-      t.is((await server.exit(await server.sh(again, 'done', 'exit 4'))).exitCode, 4);
-      for (const podSandboxId of [pod, hostNetwork, again]) {
-        for (const containerId of [running, created]) {
-          await client.call(RuntimeServiceService.stopContainer, { containerId, timeout: 10n });
-        }
-        await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId });
-        await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
+    // What the kubelet does: a sandbox of the next attempt first, then the old one is stopped and removed.
+    const metadata = { name: 'web', namespace: 'test', uid: config.metadata?.uid ?? '', attempt: 1 };
+    const again = await server.pod('web', { ...config, metadata }, handler);
+    t.is((await server.exit(await server.sh(again, 'done', 'exit 4'))).exitCode, 4);
+    for (const podSandboxId of [pod, hostNetwork, again]) {
+      for (const containerId of [running, created]) {
+        await client.call(RuntimeServiceService.stopContainer, { containerId, timeout: 10n });
       }
-      t.deepEqual((await server.containers()).containers, []);
-      await rm(join(server.directory, 'cni.before'));
-      // What a handler makes for good, it makes when it is used first after the boot.
-      const isLater = (line: string) =>
-        / mount .*boot_id$|^-1 file \S*\/(lxc|crun-sandboxes)(\/\.holder\S*)?$/.test(line);
-      t.deepEqual(await leftovers(server, before, isLater), []);
-    },
-  );
+      await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId });
+      await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
+    }
+    t.deepEqual((await server.containers()).containers, []);
+    await rm(join(server.directory, 'cni.before'));
+    // What a handler makes for good, it makes when it is used first after the boot.
+    const isLater = (line: string) =>
+      / mount .*boot_id$|^-1 file \S*\/(lxc|crun-sandboxes)(\/\.holder\S*)?$/.test(line);
+    t.deepEqual(await leftovers(server, before, isLater), []);
+  });
 }
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(
-    `${handler}: what no record knows is removed, what is not ours is left, as doctor foretells`,
-    async (t) => {
-      const server = await ServerFixture.make(t);
-      await server.warm();
-      const foreign = await Foreign.make(t, server);
-      const before = await inventory(server);
-      const pods: string[] = [];
-      const orphans: string[] = [];
-      for (const pid of [NamespaceMode.POD, NamespaceMode.CONTAINER]) {
-        const security = { linux: { securityContext: { namespaceOptions: { pid } } } };
-        const ports = { portMappings: [{ containerPort: 80, hostPort: 22_900 + pid }] };
-        const pod = await server.pod(`p${String(pid)}`, { ...ports, ...security }, handler);
-        orphans.push(
-          await server.sh(pod, 'running', 'exec sleep 1000', security),
-          await server.create(pod, 'created', { command: ['true'], ...security }),
-          await server.sh(pod, 'done', 'exit 3', security),
-        );
-        await server.exit(orphans.at(-1) ?? '');
-        pods.push(pod);
-      }
-      const kept = await server.pod('kept', {}, handler);
-      const living = await server.sh(kept, 'living', 'exec sleep 1000');
-      const records = join(server.directory, 'root');
-      const [broken = '', lost = ''] = pods;
-      await server.end('SIGKILL');
-      await rm(join(records, 'sandboxes', `${lost}.json`));
-      await writeFile(join(records, 'sandboxes', `${broken}.json`), '{"format":1,');
-      for (const id of orphans) await rm(join(records, 'containers', `${id}.json`));
-
-      t.deepEqual(
-        [...new Set(await foretold(server))],
-        [
-          `restore from its backup ${broken}.json`,
-          ...[lost, ...orphans].map((id) => `remove ${id}`),
-          ...[kept, living].map((id) => `adopt ${id}`),
-        ].sort(),
+  test.serial(`${handler}: orphans are removed and foreign objects kept`, async (t) => {
+    const server = await ServerFixture.make(t);
+    await server.warm();
+    const foreign = await Foreign.make(t, server);
+    const before = await inventory(server);
+    const pods: string[] = [];
+    const orphans: string[] = [];
+    for (const pid of [NamespaceMode.POD, NamespaceMode.CONTAINER]) {
+      const security = { linux: { securityContext: { namespaceOptions: { pid } } } };
+      const ports = { portMappings: [{ containerPort: 80, hostPort: 22_900 + pid }] };
+      const pod = await server.pod(`p${String(pid)}`, { ...ports, ...security }, handler);
+      orphans.push(
+        await server.sh(pod, 'running', 'exec sleep 1000', security),
+        await server.create(pod, 'created', { command: ['true'], ...security }),
+        await server.sh(pod, 'done', 'exit 3', security),
       );
+      await server.exit(orphans.at(-1) ?? '');
+      pods.push(pod);
+    }
+    const kept = await server.pod('kept', {}, handler);
+    const living = await server.sh(kept, 'living', 'exec sleep 1000');
+    const records = join(server.directory, 'root');
+    const [broken = '', lost = ''] = pods;
+    await server.end('SIGKILL');
+    await rm(join(records, 'sandboxes', `${lost}.json`));
+    await writeFile(join(records, 'sandboxes', `${broken}.json`), '{"format":1,');
+    for (const id of orphans) await rm(join(records, 'containers', `${id}.json`));
 
-      await server.start();
-      const { containers } = await server.containers();
-      t.deepEqual(
-        containers.map(({ id }) => id),
-        [living],
-      );
-      t.is((await server.status(living)).state, ContainerState.CONTAINER_RUNNING);
-      t.deepEqual([...new Set((await leaseholders(server)).values())].sort(), [broken, kept].sort());
-      t.is((await server.exit(await server.sh(broken, 'more', 'exit 4'))).exitCode, 4);
-      for (const podSandboxId of [broken, kept]) {
-        await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
-      }
-      t.deepEqual(await leftovers(server, before), []);
-      await foreign.check(t);
-    },
-  );
+    t.deepEqual(
+      [...new Set(await foretold(server))],
+      [
+        `restore from its backup ${broken}.json`,
+        ...[lost, ...orphans].map((id) => `remove ${id}`),
+        ...[kept, living].map((id) => `adopt ${id}`),
+      ].sort(),
+    );
+
+    await server.start();
+    const { containers } = await server.containers();
+    t.deepEqual(
+      containers.map(({ id }) => id),
+      [living],
+    );
+    t.is((await server.status(living)).state, ContainerState.CONTAINER_RUNNING);
+    t.deepEqual([...new Set((await leaseholders(server)).values())].sort(), [broken, kept].sort());
+    t.is((await server.exit(await server.sh(broken, 'more', 'exit 4'))).exitCode, 4);
+    for (const podSandboxId of [broken, kept]) {
+      await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId });
+    }
+    t.deepEqual(await leftovers(server, before), []);
+    await foreign.check(t);
+  });
 }
 
-test.serial('what a damaged record without a copy knows of runs on until its file is deleted', async (t) => {
+test.serial('containers of a damaged record run on', async (t) => {
   const server = await ServerFixture.make(t);
   const { client } = server;
   await server.warm();
@@ -271,30 +265,27 @@ test.serial('what a damaged record without a copy knows of runs on until its fil
   await client.call(RuntimeServiceService.version, { version: '' });
 });
 
-test.serial(
-  'a record of a later version, or one that cannot be read, refuses the start and costs nothing',
-  async (t) => {
-    const server = await ServerFixture.make(t);
-    const id = await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
-    const path = join(server.directory, 'root/containers', `${id}.json`);
-    const text = await readFile(path, 'utf8');
-    await server.end('SIGTERM');
-    for (const [spoil, said] of [
-      [
-        () => writeFile(path, text.replace('"format": 2', '"format": 3')),
-        /json: format 3 was written by a later version/,
-      ],
-      [() => rm(path).then(() => mkdir(path)), /json: cannot be read \(EISDIR/],
-    ] as const) {
-      await spoil();
-      await t.throwsAsync(server.start(), { message: said });
-      await rm(path, { recursive: true });
-      await writeFile(path, text);
-    }
-    await server.start();
-    t.is((await server.status(id)).state, ContainerState.CONTAINER_RUNNING);
-  },
-);
+test.serial('a newer or unreadable record refuses the start', async (t) => {
+  const server = await ServerFixture.make(t);
+  const id = await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
+  const path = join(server.directory, 'root/containers', `${id}.json`);
+  const text = await readFile(path, 'utf8');
+  await server.end('SIGTERM');
+  for (const [spoil, said] of [
+    [
+      () => writeFile(path, text.replace('"format": 2', '"format": 3')),
+      /json: format 3 was written by a later version/,
+    ],
+    [() => rm(path).then(() => mkdir(path)), /json: cannot be read \(EISDIR/],
+  ] as const) {
+    await spoil();
+    await t.throwsAsync(server.start(), { message: said });
+    await rm(path, { recursive: true });
+    await writeFile(path, text);
+  }
+  await server.start();
+  t.is((await server.status(id)).state, ContainerState.CONTAINER_RUNNING);
+});
 
 /** Things beside and between the server's own that it must not touch. */
 class Foreign {
@@ -362,7 +353,7 @@ class Foreign {
   }
 }
 
-test.serial('what cannot be cleared away at start stays in the hands of the kubelet', async (t) => {
+test.serial('the kubelet can retry what cleanup at start left', async (t) => {
   const server = await ServerFixture.make(t);
   const { client } = server;
   await server.warm();

@@ -25,7 +25,7 @@ async function temporaryDirectory(t: ExecutionContext): Promise<string> {
   return path;
 }
 
-test.serial('serve, wipe and doctor leave a directory alone that is not the server’s', async (t) => {
+test.serial("serve, wipe and doctor refuse another program's directory", async (t) => {
   const directory = await temporaryDirectory(t);
   const root = join(directory, 'vz');
   for (const name of ['images/100', 'containers', 'volumes']) await mkdir(join(root, name), { recursive: true });
@@ -43,7 +43,7 @@ test.serial('serve, wipe and doctor leave a directory alone that is not the serv
   await t.throwsAsync(readdir(join(directory, 'state')), { code: 'ENOENT' });
 });
 
-test.serial('wipe of nothing is no failure', async (t) => {
+test.serial('wipe of nothing succeeds', async (t) => {
   const directory = await temporaryDirectory(t);
   for (const root of [directory, join(directory, 'none')]) {
     const { code, said } = await program('wipe', '--root', root, '--state', join(directory, 'state'));
@@ -53,7 +53,7 @@ test.serial('wipe of nothing is no failure', async (t) => {
   t.deepEqual(await readdir(directory), []);
 });
 
-test.serial('a second server on the same root is refused, however it names it and wherever it runs', async (t) => {
+test.serial('a second server on the same root is refused', async (t) => {
   const server = await ServerFixture.make(t);
   const root = join(server.directory, 'root');
   await symlink(root, join(server.directory, 'link'));
@@ -71,7 +71,7 @@ test.serial('a second server on the same root is refused, however it names it an
   t.is((await server.containers()).containers.length, 0);
 });
 
-test.serial('a process that takes the abstract name or the metrics port keeps no server from starting', async (t) => {
+test.serial('an occupied metrics port does not prevent the start', async (t) => {
   const neighbour = createServer();
   await new Promise<void>((resolve) => neighbour.listen({ host: '127.0.0.1', port: 0 }, resolve));
   t.teardown(() => neighbour.close());
@@ -84,7 +84,7 @@ test.serial('a process that takes the abstract name or the metrics port keeps no
   t.pass();
 });
 
-test.serial('the lock goes with a server that is killed', async (t) => {
+test.serial('SIGKILL releases the lock of the root', async (t) => {
   const server = await ServerFixture.make(t);
   await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
   await server.end('SIGKILL');

@@ -33,7 +33,7 @@ async function blockDevice(t: ExecutionContext, directory: string): Promise<stri
   return device;
 }
 
-withLoop('A block device is mounted with its filesystem type and options', async (t) => {
+withLoop('A block device is mounted with type and options', async (t) => {
   const directory = await temporary(t);
   const device = await blockDevice(t, directory);
   const mounts = new HostRootfsMounts(join(directory, 'rootfs'));
@@ -74,7 +74,7 @@ withLoop('A block device shows the ids of a user namespace', async (t) => {
   t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 });
 
-test('Mounts of a root filesystem follow no link out of it', async (t) => {
+test('Mounts of a root filesystem never follow links outside', async (t) => {
   const directory = await temporary(t);
   const store = await newStore(join(directory, 'overlay'));
   const [chainId] = await applyAll(
@@ -98,7 +98,7 @@ test('Mounts of a root filesystem follow no link out of it', async (t) => {
   t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 });
 
-test('Unmounting deletes no file that is not its own', async (t) => {
+test('Unmounting deletes only its own files', async (t) => {
   const directory = await temporary(t);
   const mounts = new HostRootfsMounts(join(directory, 'rootfs'));
   await mkdir(join(directory, 'rootfs/a/root'), { recursive: true });
@@ -121,7 +121,7 @@ test('An aborted call neither prepares nor mounts', async (t) => {
   t.deepEqual([await mountPointsBelow(directory), await mounts.list()], [[], []]);
 });
 
-test('A container is removed only from the store that its record names', async (t) => {
+test('A container is removed only from its recorded store', async (t) => {
   const server = await ServerFixture.make(t);
   const pod = await server.pod('web');
   const id = await server.sh(pod, 'app', 'sleep 1000');
@@ -165,7 +165,7 @@ test('A container is removed only from the store that its record names', async (
   t.false((await readdir(join(server.directory, 'state/rootfs'))).includes(id));
 });
 
-test('A live container whose root filesystem was unmounted has it again', async (t) => {
+test('An unmounted root filesystem in use is remounted', async (t) => {
   const server = await ServerFixture.make(t);
   const pod = await server.pod('web');
   const id = await server.sh(pod, 'app', 'echo kept > /kept; sleep 1000');

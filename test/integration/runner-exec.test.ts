@@ -9,7 +9,7 @@ import { IDLE, RunnerFixture, processesWith, testCgroup } from './runner-fixture
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
-test("exec gives code and output, and tells its own failures from the command's", async (t) => {
+test("exec distinguishes its own failures from the command's", async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.create(['sh', '-c', IDLE]);
   await t.throwsAsync(f.exec(id, 'true'), { instanceOf: CriError, code: StatusCode.FAILED_PRECONDITION });
@@ -37,7 +37,7 @@ test("exec gives code and output, and tells its own failures from the command's"
   await t.throwsAsync(f.exec(id, 'true'), { instanceOf: CriError, code: StatusCode.FAILED_PRECONDITION });
 });
 
-test('An exec that takes too long is dead afterwards, and all it started with it', async (t) => {
+test('A timed-out exec is killed with all its descendants', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
   const script = 'sleep 98765 & setsid sleep 98765 & (sleep 98765 & sleep 98765); sleep 98765';
@@ -59,7 +59,7 @@ test('An exec that takes too long is dead afterwards, and all it started with it
 });
 
 for (const types of [['pid', 'mount'], ['mount']] as const) {
-  test(`exec ends with its command and leaves what that put into the background: ${types.join(' ')}`, async (t) => {
+  test(`exec leaves background processes running: ${types.join(' ')}`, async (t) => {
     const f = await RunnerFixture.make(t);
     const id = await f.shell(IDLE, {
       change: (spec) => (spec.linux.namespaces = types.map((type) => ({ type }))),
@@ -86,7 +86,7 @@ for (const types of [['pid', 'mount'], ['mount']] as const) {
   });
 }
 
-test("No process of a container gets the node's null device as its standard input", async (t) => {
+test("No container process uses the node's null device", async (t) => {
   const f = await RunnerFixture.make(t);
   // One of the test's own, so that nothing happens to the machine's.
   const device = join(f.directory, 'null');

@@ -8,7 +8,7 @@ import { IDLE, RunnerFixture, outputOf, parseLog, processesWith, testCgroup } fr
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
-test('stdout and stderr come apart in the CRI log, bytes as they were, long lines in parts', async (t) => {
+test('stdout and stderr are logged separately and unchanged', async (t) => {
   const f = await RunnerFixture.make(t);
   const long = 'x'.repeat(20_000);
   await writeFile(join(f.directory, 'rootfs/long'), `${long}\n`);
@@ -30,7 +30,7 @@ test('stdout and stderr come apart in the CRI log, bytes as they were, long line
   );
 });
 
-test('100 MB of lines written as fast as possible are all there, in order', async (t) => {
+test('100 MB of fast output is logged in order', async (t) => {
   const f = await RunnerFixture.make(t);
   const tail = 'y'.repeat(92);
   const lines = Array.from({ length: 1_000_000 }, (_, at) => `${String(at).padStart(7, '0')}${tail}\n`);
@@ -43,7 +43,7 @@ test('100 MB of lines written as fast as possible are all there, in order', asyn
   t.true(logged.equals(written));
 });
 
-test('Rotating the log under load neither loses nor doubles a line', async (t) => {
+test('Rotating the log under load loses and duplicates nothing', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(
     'i=0; until [ -e /stop ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); usleep 10000; i=$((i + 1)); done',
@@ -75,7 +75,7 @@ test('Rotating the log under load neither loses nor doubles a line', async (t) =
   t.is(await readFile(f.log(id), 'utf8'), 'foreign');
 });
 
-test('The last partial line of each stream is closed once, also when it was rotated away', async (t) => {
+test('The last partial line of each stream is closed', async (t) => {
   const f = await RunnerFixture.make(t);
   const both = await f.shell('printf out; printf err >&2');
   await f.exit(both);
@@ -97,7 +97,7 @@ test('The last partial line of each stream is closed once, also when it was rota
   );
 });
 
-test('Reopening a log whose directory is gone makes the directory, and the container runs on', async (t) => {
+test('Reopening a log recreates its directory', async (t) => {
   const f = await RunnerFixture.make(t);
   const directory = join(f.directory, 'gone');
   await mkdir(directory);
@@ -112,7 +112,7 @@ test('Reopening a log whose directory is gone makes the directory, and the conta
   t.true((await processesWith(`--cid\0${id}`)).length > 0, 'conmon lives');
 });
 
-test('To reopen the log of a container that ends meanwhile is refused', async (t) => {
+test('Reopening the log of an exiting container is refused', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
   const record = join(f.directory, 'state/containers', id, 'runner.json');
@@ -130,7 +130,7 @@ test('To reopen the log of a container that ends meanwhile is refused', async (t
   await reopening;
 });
 
-test('A container without a log runs as well, and one with a terminal has one', async (t) => {
+test('The log is optional, also with a terminal', async (t) => {
   const f = await RunnerFixture.make(t);
   const silent = await f.shell('echo x; exit 4', { log: false });
   t.like(await f.exit(silent), { exitCode: 4 });

@@ -12,7 +12,7 @@ import { writeScript } from '../lib/script.ts';
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
-test('A runner that starts anew sees what runs and what ended meanwhile, with true code and time', async (t) => {
+test('A restarted runner finds running containers and past exits', async (t) => {
   const f = await RunnerFixture.make(t);
   const [created, running, ending] = [
     await f.create(['true']),
@@ -39,7 +39,7 @@ test('A runner that starts anew sees what runs and what ended meanwhile, with tr
   t.is(f.exits.filter((exit) => exit.id === ending).length, 0, 'it did not end from then on');
 });
 
-test('A container survives the death of the server that made it, and its end is seen by the next one', async (t) => {
+test('A container survives its server and reports its exit', async (t) => {
   const f = await RunnerFixture.make(t);
   const first = await f.shell(IDLE);
   const spec = f.spec('0'.repeat(64), ['sh', '-c', 'until [ -e /go ]; do usleep 10000; done; echo late; exit 21']);
@@ -60,7 +60,7 @@ test('A container survives the death of the server that made it, and its end is 
   t.is((await f.runner.inspect(first)).status, 'running');
 });
 
-test('A server killed at any moment of a create leaves nothing that remove cannot remove', async (t) => {
+test('An interrupted create can always be removed', async (t) => {
   const f = await RunnerFixture.make(t);
   const script = join(f.directory, 'server.ts');
   await writeFile(script, serverScript(f, f.spec('0'.repeat(64), ['sh', '-c', IDLE])));
@@ -100,7 +100,7 @@ test('A server killed at any moment of a create leaves nothing that remove canno
     t.deepEqual(await readdir(join(f.directory, 'state', name)), []);
 });
 
-test('A container whose conmon was killed is still there, can be ended, and ends with an unknown code', async (t) => {
+test('A container without conmon ends with an unknown code', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
   process.kill(await f.monitor(id), 'SIGKILL');
@@ -122,7 +122,7 @@ test('A container whose conmon was killed is still there, can be ended, and ends
   await nothingOf(f);
 });
 
-test('Half-created and damaged containers are removed, whatever there is of them', async (t) => {
+test('Incomplete and damaged containers can be removed', async (t) => {
   const f = await RunnerFixture.make(t);
   const damages: ((id: string) => Promise<void>)[] = [
     (id) => rm(join(f.bundle(id), 'runner.json')),
@@ -148,7 +148,7 @@ test('Half-created and damaged containers are removed, whatever there is of them
   }
 });
 
-test('A container whose bundle was deleted is signalled, killed and ends with its code', async (t) => {
+test('A container without its bundle can be stopped', async (t) => {
   const f = await RunnerFixture.make(t);
   const [asked, forced] = [await f.shell(`trap 'exit 4' 15; echo ready; ${IDLE}`), await f.shell(IDLE)];
   await eventually('the trap', async () => (await f.logLines(asked)).length > 0);
@@ -163,7 +163,7 @@ test('A container whose bundle was deleted is signalled, killed and ends with it
   t.like(await f.runner.inspect(forced), { status: 'stopped', exit: { exitCode: 137 } });
 });
 
-test('A stopped conmon neither hides the exit code nor blocks the removal', async (t) => {
+test('A stopped conmon does not prevent removal', async (t) => {
   const f = await RunnerFixture.make(t);
   const [ended, removed] = [await f.shell(IDLE), await f.shell(IDLE)];
   for (const id of [ended, removed]) process.kill(await f.monitor(id), 'SIGSTOP');

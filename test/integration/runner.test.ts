@@ -8,7 +8,7 @@ import { IDLE, RunnerFixture, outputOf, processesWith, testCgroup } from './runn
 
 const test = testCgroup === undefined ? anyTest.serial.skip : anyTest.serial;
 
-test('A container is created, started, and ends with its own code', async (t) => {
+test('A container is created, started and reports its exit', async (t) => {
   const f = await RunnerFixture.make(t);
   const begun = Date.now();
   t.like(await f.runner.version(), { name: 'crun' });
@@ -37,7 +37,7 @@ test('A container is created, started, and ends with its own code', async (t) =>
   t.is(await f.runner.usage(id), undefined);
 });
 
-test('Exit codes are the true ones, also when a signal ends the container or nothing was started', async (t) => {
+test('Exit codes include signals and failed starts', async (t) => {
   const f = await RunnerFixture.make(t);
   const ok = await f.shell('true');
   const killed = await f.shell(IDLE);
@@ -59,7 +59,7 @@ test('Exit codes are the true ones, also when a signal ends the container or not
   t.is(f.exits.length, 5);
 });
 
-test('Standard input is empty unless asked for', async (t) => {
+test('Standard input is empty unless requested', async (t) => {
   const f = await RunnerFixture.make(t);
   const closed = await f.shell('cat /dev/stdin; echo read; exec cat');
   t.like(await f.exit(closed), { exitCode: 0 });
@@ -70,7 +70,7 @@ test('Standard input is empty unless asked for', async (t) => {
   t.true((await stat(join(f.bundle(open), 'attach'))).isSocket());
 });
 
-test("What cannot be created leaves nothing and says why in the runtime's words", async (t) => {
+test('A failed create leaves nothing and quotes the runtime', async (t) => {
   const f = await RunnerFixture.make(t);
   const missing = await t.throwsAsync(f.create(['nosuch']), { instanceOf: CriError, code: StatusCode.UNKNOWN });
   t.regex(missing?.message ?? '', /executable file `nosuch` not found/);
@@ -98,7 +98,7 @@ test("What cannot be created leaves nothing and says why in the runtime's words"
   t.is((await f.runner.inspect(id)).status, 'created', 'the first one is not touched');
 });
 
-test('Running out of memory is told, limits change while running, usage is counted', async (t) => {
+test('A running container is limited, updated, counted and OOM-killed', async (t) => {
   const f = await RunnerFixture.make(t);
   const small = { limit: 16_777_216, swap: 16_777_216 };
   const modest = await f.shell('exit 137', { resources: { memory: small } });
@@ -134,7 +134,7 @@ test('Running out of memory is told, limits change while running, usage is count
   );
 });
 
-test('conmon lives in a cgroup and a session of its own, without descriptors and environment of this process', async (t) => {
+test('conmon has its own cgroup, session and environment', async (t) => {
   const f = await RunnerFixture.make(t);
   const marker = await open(join(f.directory, 'marker'), 'w');
   t.teardown(() => marker.close());
@@ -154,7 +154,7 @@ test('conmon lives in a cgroup and a session of its own, without descriptors and
   t.false(targets.includes(join(f.directory, 'marker')));
 });
 
-test('killAll ends what outlives the first process when the PID namespace is shared', async (t) => {
+test('killAll ends processes in a shared PID namespace', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(`setsid sh -c '${IDLE}' </dev/null >/dev/null 2>&1 & exit 6`, {
     change: (spec) => (spec.linux.namespaces = [{ type: 'mount' }]),
@@ -169,7 +169,7 @@ test('killAll ends what outlives the first process when the PID namespace is sha
   t.is(await inside(), '');
 });
 
-test('Eight times twenty-four containers, made and removed in parallel, leave nothing', async (t) => {
+test('192 containers created and removed in parallel leave nothing', async (t) => {
   const f = await RunnerFixture.make(t);
   const mounts = await readFile('/proc/self/mountinfo', 'utf8');
   let ended = 0;
@@ -197,7 +197,7 @@ test('Eight times twenty-four containers, made and removed in parallel, leave no
   t.is(await readFile('/proc/self/mountinfo', 'utf8'), mounts);
 });
 
-test('A cancelled create ends the runtime and leaves nothing', async (t) => {
+test('A cancelled create terminates the runtime and leaves nothing', async (t) => {
   const program = resolve('test/fixtures/hanging/crun');
   const fixture = await RunnerFixture.make(t, program);
   await fixture.runner.version();
@@ -214,7 +214,7 @@ test('A cancelled create ends the runtime and leaves nothing', async (t) => {
   t.deepEqual(await leftovers(fixture, before), []);
 });
 
-test('An exit that a listener could not take in is reported again', async (t) => {
+test('An exit that a listener rejected is reported again', async (t) => {
   const f = await RunnerFixture.make(t);
   const codes: number[] = [];
   f.runner.onExit(({ exitCode }) => {

@@ -19,7 +19,7 @@ const unprivileged =
 export function behavesAsProvider(test: TestFn, make: (state: string, logger: Logger) => SandboxProvider): void {
   const serial = test.serial;
 
-  serial('a pod has its own host name, loopback, kernel parameters and cgroup, and no other interface', async (t) => {
+  serial('a pod has its own hostname, sysctls and cgroup', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     t.is(await fixture.provider.unavailableBecause(), undefined);
     const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '80', 'net.ipv4.ip_local_port_range': '2000\t3000' };
@@ -37,7 +37,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.deepEqual(await fixture.run(spec), placement, 'a repeated start finds the first');
   });
 
-  serial('low ports and ping need no capability, in a user namespace too', async (t) => {
+  serial('low ports and ping need no capability', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     for (const userNamespace of [undefined, { hostId: 300_000, size: 65_536 }]) {
       const last = userNamespace === undefined ? '2147483647' : '65535';
@@ -79,7 +79,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.pass();
   });
 
-  serial('a container in the sandbox ends with stop, which may be repeated', async (t) => {
+  serial("stop ends the sandbox's containers and can be repeated", async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const spec = await fixture.spec();
     const placement = await fixture.run(spec);
@@ -99,7 +99,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.is(await inside(anew, 'cat', '/proc/sys/kernel/hostname'), 'pod-1', 'the same id can be started again');
   });
 
-  serial('after a restart of the server a sandbox is found, and its end is noticed', async (t) => {
+  serial('after a restart a sandbox is found and watched', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const spec = await fixture.spec({ pid: 'pod' });
     const placement = await fixture.run(spec);
@@ -118,7 +118,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     await second.remove({ spec });
   });
 
-  serial('the network of a sandbox that ended by itself stays until it is stopped', async (t) => {
+  serial('the network of an ended sandbox stays until stop', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const spec = await fixture.spec({ pid: 'pod' });
     const placement = await fixture.run(spec);
@@ -137,7 +137,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.true(stopped.state === 'ended' && stopped.networkNamespace === undefined);
   });
 
-  serial('a sandbox whose directory was removed has ended, and can be removed', async (t) => {
+  serial('a sandbox without its directory has ended', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const before = await inventory(fixture);
     const spec = await fixture.spec();
@@ -153,7 +153,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.deepEqual(await leftovers(fixture, before, irrelevant), []);
   });
 
-  serial('create reports a handle before it makes anything, by which all is found again', async (t) => {
+  serial('create reports a durable handle before it starts', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     await fixture.provider.unavailableBecause();
     const before = await inventory(fixture);
@@ -175,7 +175,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.deepEqual(await leftovers(fixture, before, irrelevant), []);
   });
 
-  serial('a sandbox that only its id tells of can be discarded', async (t) => {
+  serial('an unrecorded sandbox can be discarded by its id', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const before = await inventory(fixture);
     const spec = await fixture.spec({ pid: 'pod' });
@@ -186,7 +186,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.deepEqual(await leftovers(fixture, before, irrelevant), []);
   });
 
-  serial('20 sandboxes at once leave nothing', async (t) => {
+  serial('20 concurrent sandboxes leave nothing', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const before = await inventory(fixture);
     const kinds: Partial<SandboxSpec>[] = [{}, { pid: 'pod' }, { network: 'node', hostname: '' }, { ipc: 'node' }];
@@ -235,7 +235,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     t.deepEqual(await fixture.provider.list(), []);
   });
 
-  serial('values that look dangerous and are not arrive as they are', async (t) => {
+  serial('unusual but valid values arrive unchanged', async (t) => {
     const fixture = await SandboxFixture.make(t, make);
     const spec = await fixture.spec({
       hostname: 'N0.a--b.c',

@@ -14,7 +14,7 @@ const sharedPid = {
 };
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`${handler}: the network of a pod whose pause process was killed is released whole`, async (t) => {
+  test.serial(`${handler}: killing the pause process releases the pod's network`, async (t) => {
     const server = await ServerFixture.make(t);
     await server.warm();
     const before = await inventory(server);
@@ -28,7 +28,7 @@ for (const handler of ['lxc', 'crun']) {
     t.deepEqual(await leftovers(server, before), [], 'NAT rules, addresses, interfaces');
   });
 
-  test.serial(`${handler}: a pod whose directory is gone is NOTREADY and can be removed`, async (t) => {
+  test.serial(`${handler}: a pod without its directory is NOTREADY`, async (t) => {
     const server = await ServerFixture.make(t);
     await server.warm();
     const before = await inventory(server);

@@ -11,7 +11,7 @@ import { ServerFixture } from './server-fixture.ts';
 import { listening } from './streaming-client.ts';
 import { StreamingRecorder } from './streaming-recorder.ts';
 
-test.serial('what crictl says today has the shape of the recorded sessions that the fuzzer begins with', async (t) => {
+test.serial("crictl's sessions still match the recorded ones", async (t) => {
   const server = await ServerFixture.make(t);
   const recorder = await StreamingRecorder.start(t, server);
   const crictl = await Crictl.for(t, recorder.socket);

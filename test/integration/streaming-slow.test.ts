@@ -62,7 +62,7 @@ function untilNone(name: string): Promise<true> {
   return eventually(`the end of every ${name}`, async () => (await count(name)) === 0);
 }
 
-test.serial('who does not read or is not read costs no memory, and ends with its client', async (t) => {
+test.serial('a slow client costs no memory and ends cleanly', async (t) => {
   const server = await ServerFixture.make(t);
   const crictl = await Crictl.for(t, server.socket);
   const pod = await server.pod('slow');
@@ -121,7 +121,7 @@ test.serial('who does not read or is not read costs no memory, and ends with its
   t.true((await residentBytes(server.pid)) < limit);
 });
 
-test.serial('an attached client that does not read holds up neither the log nor the others', async (t) => {
+test.serial('a slow attached client blocks neither log nor others', async (t) => {
   const server = await ServerFixture.make(t);
   const crictl = await Crictl.for(t, server.socket);
   const pod = await server.pod('stall');

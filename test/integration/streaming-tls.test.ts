@@ -29,7 +29,7 @@ async function certificates(t: ExecutionContext): Promise<string> {
   return directory;
 }
 
-test.serial('with TLS, crictl execs, attaches and forwards over both transports when it knows the CA', async (t) => {
+test.serial('crictl streams over TLS when it knows the CA', async (t) => {
   const directory = await certificates(t);
   const tls = `[streaming]\ntls_certificate = "${directory}/server.pem"\ntls_key = "${directory}/server.key"\n`;
   const server = await ServerFixture.make(t, tls);
@@ -71,7 +71,7 @@ test.serial('with TLS, crictl execs, attaches and forwards over both transports 
   t.notRegex(await text(plain), /HTTP/, 'nothing is said in clear');
 });
 
-test.serial('a session without a byte is closed after the idle timeout, and its command with it', async (t) => {
+test.serial('an idle session is closed and its command killed', async (t) => {
   const server = await ServerFixture.make(t, '[streaming]\nidle_timeout_seconds = 5\n');
   const id = await server.sh(await server.pod('idle'), 'main', 'sleep 100000');
   const count = async (name: string) => {
@@ -100,7 +100,7 @@ test.serial('a session without a byte is closed after the idle timeout, and its 
   t.like(await busy.status(), { status: 'Success' });
 });
 
-test.serial('a certificate that cannot be read keeps the server from starting, and says which', async (t) => {
+test.serial('an unreadable certificate refuses the start', async (t) => {
   const directory = await certificates(t);
   const server = await ServerFixture.make(t);
   await server.end('SIGTERM');

@@ -25,7 +25,7 @@ async function digest(source: Readable): Promise<string> {
   return hash.digest('hex');
 }
 
-test.serial(`crictl moves ${String(SIZE / MIB)} MiB each way through exec and port-forward, unchanged`, async (t) => {
+test.serial(`crictl transfers ${String(SIZE / MIB)} MiB each way unchanged`, async (t) => {
   t.timeout(3_600_000);
   const server = await ServerFixture.make(t);
   const crictl = await Crictl.for(t, server.socket);

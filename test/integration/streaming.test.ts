@@ -11,7 +11,7 @@ import { ChannelClient, execUrl, forwardedPage } from './streaming-client.ts';
 const one = oneServer(test);
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`exec and port-forward by crictl over both transports: ${handler}`, async (t) => {
+  test.serial(`crictl uses exec and port-forward over both transports: ${handler}`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('web', {}, handler);
     const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; echo up; cat';
@@ -48,45 +48,42 @@ async function forwarded(crictl: Crictl, pod: string, transport: Transport, port
   return 'the page\n';
 }
 
-test.serial(
-  'a terminal has a size that changes, a controlling terminal and the container user; it loses no output',
-  async (t) => {
-    const server = await one(t);
-    const id = await server.sh(await server.pod('tty'), 'main', 'sleep 1000', {
-      workingDir: '/tmp',
-      linux: {
-        securityContext: { runAsUser: { value: 1000n }, runAsGroup: { value: 1001n }, supplementalGroups: [1002n] },
-      },
-    });
-    const url = await execUrl(server, id, ['sh'], { tty: true, stdin: true });
-    const shell = await ChannelClient.open(url);
-    shell.send(4, '{"Width":91,"Height":33}');
-    await shell.converse(
-      'stty size; id; pwd; tty',
-      /33 91\r\n[^]*uid=1000 gid=1001 groups=1001,1002\r\n[^]*\/tmp\r\n\/dev\/pts\/\d/,
-    );
-    shell.send(4, '{"Width":120,"Height":50}');
-    await shell.converse('stty size', /50 120\r\n/);
-    const sleeps = async () => (await processesWith('sleep\x00777')).length > 0;
-    shell.send(0, 'sleep 777\n');
-    await eventually('the command', sleeps);
-    shell.send(0, '\x03');
-    await eventually('its end', async () => !(await sleeps()));
-    shell.send(0, 'exit 9\n');
-    t.like(await shell.status(), {
-      reason: 'NonZeroExitCode',
-      details: { causes: [{ reason: 'ExitCode', message: '9' }] },
-    });
+test.serial('a terminal is controlling, resizable and loses no output', async (t) => {
+  const server = await one(t);
+  const id = await server.sh(await server.pod('tty'), 'main', 'sleep 1000', {
+    workingDir: '/tmp',
+    linux: {
+      securityContext: { runAsUser: { value: 1000n }, runAsGroup: { value: 1001n }, supplementalGroups: [1002n] },
+    },
+  });
+  const url = await execUrl(server, id, ['sh'], { tty: true, stdin: true });
+  const shell = await ChannelClient.open(url);
+  shell.send(4, '{"Width":91,"Height":33}');
+  await shell.converse(
+    'stty size; id; pwd; tty',
+    /33 91\r\n[^]*uid=1000 gid=1001 groups=1001,1002\r\n[^]*\/tmp\r\n\/dev\/pts\/\d/,
+  );
+  shell.send(4, '{"Width":120,"Height":50}');
+  await shell.converse('stty size', /50 120\r\n/);
+  const sleeps = async () => (await processesWith('sleep\x00777')).length > 0;
+  shell.send(0, 'sleep 777\n');
+  await eventually('the command', sleeps);
+  shell.send(0, '\x03');
+  await eventually('its end', async () => !(await sleeps()));
+  shell.send(0, 'exit 9\n');
+  t.like(await shell.status(), {
+    reason: 'NonZeroExitCode',
+    details: { causes: [{ reason: 'ExitCode', message: '9' }] },
+  });
 
-    for (let i = 0; i < 20; i++) {
-      const quick = await ChannelClient.open(await execUrl(server, id, ['seq', '1', '2000'], { tty: true }));
-      t.like(await quick.status(), { status: 'Success' });
-      t.true(quick.text(1).endsWith('1999\r\n2000\r\n'), `output ${String(i)} is whole`);
-    }
-  },
-);
+  for (let i = 0; i < 20; i++) {
+    const quick = await ChannelClient.open(await execUrl(server, id, ['seq', '1', '2000'], { tty: true }));
+    t.like(await quick.status(), { status: 'Success' });
+    t.true(quick.text(1).endsWith('1999\r\n2000\r\n'), `output ${String(i)} is whole`);
+  }
+});
 
-test.serial('a command dies with its client, with all it started; a URL works once', async (t) => {
+test.serial('a command dies with its client', async (t) => {
   const server = await one(t);
   const id = await server.sh(await server.pod('lost'), 'main', 'sleep 1000');
   const count = async () =>
@@ -105,23 +102,20 @@ test.serial('a command dies with its client, with all it started; a URL works on
   await t.throwsAsync(execUrl(server, id, ['true'], { stdout: false }), { message: /one of stdin, stdout, or stderr/ });
 });
 
-test.serial(
-  'port-forward reaches IPv4 and IPv6, pods on the host network, and tells a port nobody listens on',
-  async (t) => {
-    const server = await one(t);
-    const pod = await server.pod('ports');
-    await server.sh(pod, 'six', 'mkdir /six; echo six > /six/index.html; httpd -f -p [::1]:8086 -h /six');
-    const host = await server.pod('host', {
-      linux: { securityContext: { namespaceOptions: { network: 2 } } },
+test.serial('port-forward reaches IPv4, IPv6 and host-network pods', async (t) => {
+  const server = await one(t);
+  const pod = await server.pod('ports');
+  await server.sh(pod, 'six', 'mkdir /six; echo six > /six/index.html; httpd -f -p [::1]:8086 -h /six');
+  const host = await server.pod('host', {
+    linux: { securityContext: { namespaceOptions: { network: 2 } } },
+  });
+  await server.sh(host, 'host', 'mkdir /h; echo host > /h/index.html; httpd -f -p 127.0.0.1:18087 -h /h');
+  const answering = (podSandboxId: string, port: number) =>
+    eventually('a listener', async () => {
+      const page = await forwardedPage(server, podSandboxId, port);
+      return !/refused/i.test(page.error ?? '') && page;
     });
-    await server.sh(host, 'host', 'mkdir /h; echo host > /h/index.html; httpd -f -p 127.0.0.1:18087 -h /h');
-    const answering = (podSandboxId: string, port: number) =>
-      eventually('a listener', async () => {
-        const page = await forwardedPage(server, podSandboxId, port);
-        return !/refused/i.test(page.error ?? '') && page;
-      });
-    t.deepEqual(await answering(pod, 8086), { body: 'six\n', error: '' });
-    t.deepEqual(await answering(host, 18_087), { body: 'host\n', error: '' });
-    t.regex((await forwardedPage(server, pod, 9)).error ?? '', /port 9.*refused/i);
-  },
-);
+  t.deepEqual(await answering(pod, 8086), { body: 'six\n', error: '' });
+  t.deepEqual(await answering(host, 18_087), { body: 'host\n', error: '' });
+  t.regex((await forwardedPage(server, pod, 9)).error ?? '', /port 9.*refused/i);
+});

@@ -10,7 +10,7 @@ const FILE = 'test/integration/systemd.test.ts';
 const isSystemd = (await readFile('/proc/1/comm', 'utf8')).trim() === 'systemd';
 
 if (!isSystemd) {
-  test.serial('below systemd as process 1', async (t) => {
+  test.serial('the tests run below systemd as process 1', async (t) => {
     t.timeout(7_200_000);
     const cgroupMounts = async () =>
       (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(' /sys/fs/cgroup'));
@@ -55,7 +55,7 @@ if (!isSystemd) {
   };
 
   for (const handler of ['lxc', 'crun']) {
-    test.serial(`a pod lives in a scope that systemd delegates, and leaves no unit, on ${handler}`, async (t) => {
+    test.serial(`a pod runs in a delegated systemd scope: ${handler}`, async (t) => {
       const server = await make(t);
       const { linux } = await server.client.call(RuntimeServiceService.runtimeConfig, {});
       t.is(linux?.cgroupDriver, CgroupDriver.SYSTEMD);
@@ -96,7 +96,7 @@ if (!isSystemd) {
       );
     });
 
-    test.serial(`ending the scope by hand ends the pod, on ${handler}`, async (t) => {
+    test.serial(`stopping the scope ends the pod: ${handler}`, async (t) => {
       const server = await make(t);
       const pod = await server.pod('ended', {}, handler);
       const container = await server.sh(pod, 'c', 'sleep 300');
@@ -108,7 +108,7 @@ if (!isSystemd) {
       t.deepEqual(await scopes(), ['']);
     });
 
-    test.serial(`a pod that cannot be made leaves no scope, on ${handler}`, async (t) => {
+    test.serial(`a failed pod leaves no scope: ${handler}`, async (t) => {
       const server = await make(t);
       await t.throwsAsync(server.pod('bad', { linux: { cgroupParent: '/kubepods/pod1' } }, handler), {
         message: /config\.linux\.cgroup_parent: "\/kubepods\/pod1" is not a systemd slice.*"cgroupfs" \(paths\)/,

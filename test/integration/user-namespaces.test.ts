@@ -51,7 +51,7 @@ function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCod
 }
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`${handler}: files belong to the same ids inside a user namespace and in the store`, async (t) => {
+  test.serial(`${handler}: files have matching ids in namespace and store`, async (t) => {
     const server = await one(t);
     await importImage(server, 'localhost/owned:1', {
       '/home/user': { mode: 0o700, owner: 1000 },
@@ -118,142 +118,133 @@ for (const handler of ['lxc', 'crun']) {
     );
   });
 
-  test.serial(
-    `${handler}: the pod's files, volumes with and without mappings, image and declared volumes`,
-    async (t) => {
-      const server = await one(t);
-      await importImage(
-        server,
-        'localhost/volumes:1',
-        { '/data': { mode: 0o1750, owner: 33 }, '/data/file': { mode: 0o640, owner: 55, text: 'of the image' } },
-        { config: { Volumes: { '/data': {}, '/made': {} } } },
-      );
-      const host = join(server.directory, `host-${handler}`);
-      await mkdir(join(host, 'closed'), { recursive: true, mode: 0o700 });
-      await mkdir(join(host, 'plain'), { mode: 0o755 });
-      await writeFile(join(host, 'closed/secret'), 'secret', { mode: 0o600 });
-      await writeFile(join(host, 'log'), '');
-      await chmod(join(host, 'log'), 0o666);
-      await mkdir(join(host, 'closed/home'));
-      await chown(join(host, 'closed/home'), 1000, 1000);
-      const maps = { uidMappings: mapping(200_000), gidMappings: mapping(200_000) };
-      const pod = await server.pod('files', { hostname: 'web', ...mapped(200_000) }, handler);
-      const id = await server.sh(pod, 'a', 'exec sleep 1000', {
-        image: { image: 'localhost/volumes:1' },
-        ...own,
-        mounts: [
-          { containerPath: '/vol', hostPath: join(host, 'closed'), ...maps },
-          { containerPath: '/ro', hostPath: join(host, 'closed'), readonly: true, recursiveReadOnly: true, ...maps },
-          { containerPath: '/plain', hostPath: join(host, 'plain') },
-          { containerPath: '/dev/termination-log', hostPath: join(host, 'log') },
-          {
-            containerPath: '/img',
-            image: { image: 'localhost/volumes:1' },
-            imageSubPath: 'data',
-            readonly: true,
-            ...maps,
-          },
-        ],
-      });
-      t.is(await told(server, id, 'cat /vol/secret; stat -c %u:%g /vol/secret /vol/home'), 'secret0:0\n1000:1000');
-      t.is(await told(server, id, 'echo new >/vol/new; mkdir /vol/d; chown 5:6 /vol/d; chmod 700 /vol/d'), '');
-      t.is(await ownerOf(join(host, 'closed/new')), '0:0');
-      t.is(await ownerOf(join(host, 'closed/d')), '5:6');
-      t.regex(await told(server, id, 'touch /ro/x'), /Read-only file system/);
-      t.is(await told(server, id, 'cat /ro/secret'), 'secret');
-      t.is(await told(server, id, 'stat -c %u:%g /plain'), '65534:65534');
-      t.regex(await told(server, id, 'touch /plain/x'), /Permission denied/);
-      t.is(await told(server, id, 'echo why >/dev/termination-log'), '');
-      t.is(await readFile(join(host, 'log'), 'utf8'), 'why\n');
-      t.is(
-        await told(server, id, 'stat -c "%u:%g %a" /img /img/file; cat /img/file'),
-        '33:33 1750\n55:55 640\nof the image',
-      );
-      t.regex(await told(server, id, 'touch /img/x'), /Read-only file system/);
-      t.is(
-        await told(server, id, 'stat -c "%u:%g %a" /data /data/file /made; touch /made/x /data/x; stat -c %u /made/x'),
-        '33:33 1750\n55:55 640\n0:0 755\n0',
-      );
-      t.is(
-        await told(server, id, 'hostname; echo 1.2.3.4 x >>/etc/hosts; echo >>/etc/resolv.conf; cat /etc/hostname'),
-        'web\nweb',
-      );
-      t.is(
-        await told(server, id, 'stat -c "%u %a" /dev/shm; echo x >/dev/shm/x; stat -c %u:%g /dev/shm/x'),
-        '0 1777\n0:0',
-      );
-      t.regex(await told(server, id, 'df -k /dev/shm | tail -n 1'), /\s65536\s/);
-      t.is(
-        await told(server, id, 'for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done'),
-        '',
-      );
-      t.is(await told(server, id, 'grep -c " /dev/mqueue mqueue " /proc/mounts'), '1');
-      t.regex(await told(server, id, 'ls /sys/class/net'), /eth0/);
-      t.not(await told(server, id, 'ls /sys/fs/cgroup'), '');
-    },
-  );
+  test.serial(`${handler}: volumes and pod files work with id mappings`, async (t) => {
+    const server = await one(t);
+    await importImage(
+      server,
+      'localhost/volumes:1',
+      { '/data': { mode: 0o1750, owner: 33 }, '/data/file': { mode: 0o640, owner: 55, text: 'of the image' } },
+      { config: { Volumes: { '/data': {}, '/made': {} } } },
+    );
+    const host = join(server.directory, `host-${handler}`);
+    await mkdir(join(host, 'closed'), { recursive: true, mode: 0o700 });
+    await mkdir(join(host, 'plain'), { mode: 0o755 });
+    await writeFile(join(host, 'closed/secret'), 'secret', { mode: 0o600 });
+    await writeFile(join(host, 'log'), '');
+    await chmod(join(host, 'log'), 0o666);
+    await mkdir(join(host, 'closed/home'));
+    await chown(join(host, 'closed/home'), 1000, 1000);
+    const maps = { uidMappings: mapping(200_000), gidMappings: mapping(200_000) };
+    const pod = await server.pod('files', { hostname: 'web', ...mapped(200_000) }, handler);
+    const id = await server.sh(pod, 'a', 'exec sleep 1000', {
+      image: { image: 'localhost/volumes:1' },
+      ...own,
+      mounts: [
+        { containerPath: '/vol', hostPath: join(host, 'closed'), ...maps },
+        { containerPath: '/ro', hostPath: join(host, 'closed'), readonly: true, recursiveReadOnly: true, ...maps },
+        { containerPath: '/plain', hostPath: join(host, 'plain') },
+        { containerPath: '/dev/termination-log', hostPath: join(host, 'log') },
+        {
+          containerPath: '/img',
+          image: { image: 'localhost/volumes:1' },
+          imageSubPath: 'data',
+          readonly: true,
+          ...maps,
+        },
+      ],
+    });
+    t.is(await told(server, id, 'cat /vol/secret; stat -c %u:%g /vol/secret /vol/home'), 'secret0:0\n1000:1000');
+    t.is(await told(server, id, 'echo new >/vol/new; mkdir /vol/d; chown 5:6 /vol/d; chmod 700 /vol/d'), '');
+    t.is(await ownerOf(join(host, 'closed/new')), '0:0');
+    t.is(await ownerOf(join(host, 'closed/d')), '5:6');
+    t.regex(await told(server, id, 'touch /ro/x'), /Read-only file system/);
+    t.is(await told(server, id, 'cat /ro/secret'), 'secret');
+    t.is(await told(server, id, 'stat -c %u:%g /plain'), '65534:65534');
+    t.regex(await told(server, id, 'touch /plain/x'), /Permission denied/);
+    t.is(await told(server, id, 'echo why >/dev/termination-log'), '');
+    t.is(await readFile(join(host, 'log'), 'utf8'), 'why\n');
+    t.is(
+      await told(server, id, 'stat -c "%u:%g %a" /img /img/file; cat /img/file'),
+      '33:33 1750\n55:55 640\nof the image',
+    );
+    t.regex(await told(server, id, 'touch /img/x'), /Read-only file system/);
+    t.is(
+      await told(server, id, 'stat -c "%u:%g %a" /data /data/file /made; touch /made/x /data/x; stat -c %u /made/x'),
+      '33:33 1750\n55:55 640\n0:0 755\n0',
+    );
+    t.is(
+      await told(server, id, 'hostname; echo 1.2.3.4 x >>/etc/hosts; echo >>/etc/resolv.conf; cat /etc/hostname'),
+      'web\nweb',
+    );
+    t.is(
+      await told(server, id, 'stat -c "%u %a" /dev/shm; echo x >/dev/shm/x; stat -c %u:%g /dev/shm/x'),
+      '0 1777\n0:0',
+    );
+    t.regex(await told(server, id, 'df -k /dev/shm | tail -n 1'), /\s65536\s/);
+    t.is(await told(server, id, 'for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done'), '');
+    t.is(await told(server, id, 'grep -c " /dev/mqueue mqueue " /proc/mounts'), '1');
+    t.regex(await told(server, id, 'ls /sys/class/net'), /eth0/);
+    t.not(await told(server, id, 'ls /sys/fs/cgroup'), '');
+  });
 
-  test.serial(
-    `${handler}: exec, terminal, attach, port-forward, stats and stop of a pod with a user namespace`,
-    async (t) => {
-      const server = await one(t);
-      await server.warm();
-      const before = await inventory(server);
-      const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '81', 'kernel.shm_rmid_forced': '1' };
-      const config = mapped(200_000, { pid: POD });
-      const shared = { linux: { securityContext: { namespaceOptions: { pid: POD } } } };
-      const pod = await server.pod('all', { linux: { ...config.linux, sysctls } }, handler);
-      const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; echo up; cat';
-      const id = await server.sh(pod, 'main', page, { stdin: true, ...shared });
-      await server.said('all', 'main', 'up');
-      t.is(
-        await told(server, id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'),
-        '81\n1',
-      );
-      const tty = await ChannelClient.open(
-        await execUrl(server, id, ['sh', '-c', 'tty; stat -c %u $(tty)'], { tty: true }),
-      );
-      t.is((await tty.status()).status, 'Success');
-      t.is(tty.text(1), '/dev/pts/0\r\n0\r\n');
-      const attached = await ChannelClient.open(await attachUrl(server, id));
-      await attached.converse('hello', /hello\n/);
-      attached.ws.close();
-      await attached.closed;
-      const terminal = await server.create(pod, 'tty', {
-        command: ['sh', '-c', 'stat -c %u $(tty); read x; echo "got $x"'],
-        tty: true,
-        stdin: true,
-        ...shared,
-      });
-      await server.client.call(RuntimeServiceService.startContainer, { containerId: terminal });
-      const console = await ChannelClient.open(await attachUrl(server, terminal, { tty: true }));
-      await console.converse('text', /got text/);
-      t.regex(await server.output('all', 'tty'), /^0\r?\n/);
-      t.like(await forwardedPage(server, pod, 8080), { body: 'the page\n', error: '' });
-      const inner = await told(server, id, 'wget -q -O - http://127.0.0.1:8080/index.html');
-      t.is(inner, 'the page');
-      const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: id });
-      t.true((stats?.writableLayer?.usedBytes?.value ?? 0n) > 0n);
-      t.true((stats?.memory?.workingSetBytes?.value ?? 0n) > 0n);
+  test.serial(`${handler}: streaming, stats and stop work in user namespaces`, async (t) => {
+    const server = await one(t);
+    await server.warm();
+    const before = await inventory(server);
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '81', 'kernel.shm_rmid_forced': '1' };
+    const config = mapped(200_000, { pid: POD });
+    const shared = { linux: { securityContext: { namespaceOptions: { pid: POD } } } };
+    const pod = await server.pod('all', { linux: { ...config.linux, sysctls } }, handler);
+    const page = 'mkdir /www; echo the page > /www/index.html; httpd -p 127.0.0.1:8080 -h /www; echo up; cat';
+    const id = await server.sh(pod, 'main', page, { stdin: true, ...shared });
+    await server.said('all', 'main', 'up');
+    t.is(
+      await told(server, id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'),
+      '81\n1',
+    );
+    const tty = await ChannelClient.open(
+      await execUrl(server, id, ['sh', '-c', 'tty; stat -c %u $(tty)'], { tty: true }),
+    );
+    t.is((await tty.status()).status, 'Success');
+    t.is(tty.text(1), '/dev/pts/0\r\n0\r\n');
+    const attached = await ChannelClient.open(await attachUrl(server, id));
+    await attached.converse('hello', /hello\n/);
+    attached.ws.close();
+    await attached.closed;
+    const terminal = await server.create(pod, 'tty', {
+      command: ['sh', '-c', 'stat -c %u $(tty); read x; echo "got $x"'],
+      tty: true,
+      stdin: true,
+      ...shared,
+    });
+    await server.client.call(RuntimeServiceService.startContainer, { containerId: terminal });
+    const console = await ChannelClient.open(await attachUrl(server, terminal, { tty: true }));
+    await console.converse('text', /got text/);
+    t.regex(await server.output('all', 'tty'), /^0\r?\n/);
+    t.like(await forwardedPage(server, pod, 8080), { body: 'the page\n', error: '' });
+    const inner = await told(server, id, 'wget -q -O - http://127.0.0.1:8080/index.html');
+    t.is(inner, 'the page');
+    const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: id });
+    t.true((stats?.writableLayer?.usedBytes?.value ?? 0n) > 0n);
+    t.true((stats?.memory?.workingSetBytes?.value ?? 0n) > 0n);
 
-      await server.end('SIGKILL');
-      await server.start();
-      t.is(await told(server, id, 'cat /www/index.html; touch /after'), 'the page');
-      t.is(await ownerOf(upper(server, id, 'after')), '0:0');
-      const late = await server.sh(pod, 'late', 'cat /proc/self/uid_map', shared);
-      t.is((await server.exit(late)).exitCode, 0);
-      t.regex(await server.output('all', 'late'), /^ +0 +200000 +65536\n$/);
-      const term = await server.sh(pod, 'term', 'trap "exit 7" TERM; echo on; while :; do sleep 0.1; done', shared);
-      await eventually('its trap', async () => (await server.output('all', 'term')) !== '');
-      await server.client.call(RuntimeServiceService.stopContainer, { containerId: term, timeout: 300n });
-      t.is((await server.exit(term)).exitCode, 7);
-      await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
-      await server.clear();
-      t.deepEqual(await leftovers(server, before), []);
-    },
-  );
+    await server.end('SIGKILL');
+    await server.start();
+    t.is(await told(server, id, 'cat /www/index.html; touch /after'), 'the page');
+    t.is(await ownerOf(upper(server, id, 'after')), '0:0');
+    const late = await server.sh(pod, 'late', 'cat /proc/self/uid_map', shared);
+    t.is((await server.exit(late)).exitCode, 0);
+    t.regex(await server.output('all', 'late'), /^ +0 +200000 +65536\n$/);
+    const term = await server.sh(pod, 'term', 'trap "exit 7" TERM; echo on; while :; do sleep 0.1; done', shared);
+    await eventually('its trap', async () => (await server.output('all', 'term')) !== '');
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: term, timeout: 300n });
+    t.is((await server.exit(term)).exitCode, 7);
+    await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
+    await server.clear();
+    t.deepEqual(await leftovers(server, before), []);
+  });
 
-  test.serial(`${handler}: privileged, devices, the node's network, and what cannot be is refused`, async (t) => {
+  test.serial(`${handler}: privileged, devices and host network with user namespaces`, async (t) => {
     const server = await one(t);
     await server.warm();
     const before = await inventory(server);
@@ -361,7 +352,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-test.serial('Status tells of user namespaces where the machine can do them, and only there', async (t) => {
+test.serial('Status reports user namespaces where they are supported', async (t) => {
   const server = await ServerFixture.make(t);
   const features = async () => {
     const { runtimeHandlers, features: all } = await server.client.call(

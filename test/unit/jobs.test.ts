@@ -23,7 +23,7 @@ async function jobs(t: ExecutionContext, script: string, env: NodeJS.ProcessEnv 
   return stdout;
 }
 
-test('jobs run after what they need, the listed ones first', async (t) => {
+test('jobs run after their dependencies, listed ones first', async (t) => {
   const out = await jobs(
     t,
     `job a/one 'prepare/x' good one; job a/two '' good two; job a/three '' good three; job prepare/x '' true
@@ -36,7 +36,7 @@ test('jobs run after what they need, the listed ones first', async (t) => {
   t.regex(out, /3 passed, 0 failed, 0 skipped\nbegin three\nbegin two\nbegin one\n/);
 });
 
-test('what failed is told in the end, with its details and the last words of what said nothing', async (t) => {
+test('failures are reported last, with their details', async (t) => {
   const out = await jobs(
     t,
     `job a/one '' bad one; job b '' sh -c 'echo gone >&2; exit 7'; job c '' good c; run_jobs 2`,
@@ -46,7 +46,7 @@ test('what failed is told in the end, with its details and the last words of wha
   t.regex(out, /^b: ended with code 7 after 0 passed tests[^]*gone\n/m);
 });
 
-test('what needs a failed preparation is left out: skipped, and in CI a failure', async (t) => {
+test('dependents of a failed job are skipped or fail', async (t) => {
   const script = `job prepare/x '' sh -c 'echo no mirror >&2; exit 1'; job a/one prepare/x good one; job a/two '' good two; run_jobs 2`;
   const out = await jobs(t, script);
   t.regex(out, / {2}skipped: prepare\/x: no mirror/);
@@ -55,7 +55,7 @@ test('what needs a failed preparation is left out: skipped, and in CI a failure'
   t.regex(await jobs(t, script, { CI: '1' }), /1 passed, 2 failed, 0 skipped/);
 });
 
-test('as many run at a time as there are slots, and their ends are noticed whatever the order', async (t) => {
+test('jobs run in parallel up to the slots', async (t) => {
   // The second waits for the third, which begins when the first has ended.
   const out = await jobs(
     t,

@@ -50,7 +50,7 @@ function bash(script: string): { status: number | null; stdout: string; stderr: 
   return spawnSync(sandbox, ['bash', '-c', SETTING + script], { encoding: 'utf8' });
 }
 
-test('a package that would drive Proxmox VE out is not installed, and the message names the remedy', (t) => {
+test('packages that would remove Proxmox VE are refused', (t) => {
   const { stdout, stderr, status } = bash(`
     need_packages pve-manager 2>/dev/null
     installed
@@ -66,7 +66,7 @@ test('a package that would drive Proxmox VE out is not installed, and the messag
   t.regex(stderr, /Provide no-such-lxc-start in another way \(on Proxmox VE, lxc-start comes with lxc-pve\)/);
 });
 
-test('a program that is there needs no package, whatever package it is of', (t) => {
+test('a program that exists needs no package', (t) => {
   const { stdout, stderr, status } = bash(`
     need_packages pve-manager 2>/dev/null
     need_packages sh@lxc /bin/sh@lxc
@@ -76,7 +76,7 @@ test('a program that is there needs no package, whatever package it is of', (t) 
   t.is(status, 0);
 });
 
-test('what is missing is installed, and all that comes is announced', (t) => {
+test('missing packages are announced and installed', (t) => {
   const { stdout, stderr, status } = bash(`
     export PROXMOX_LXCRI_ANNOUNCE=$here/announced
     need_packages no-such-lxc-start@lxc

@@ -11,7 +11,7 @@ function roundTrip<T>(
   return codec.decode(codec.encode(message).finish());
 }
 
-test('a filled PodSandboxConfig survives the wire', (t) => {
+test('a filled PodSandboxConfig survives encoding', (t) => {
   const config = cri.PodSandboxConfig.create({
     metadata: { name: 'web', uid: '6f1c', namespace: 'default', attempt: 4294967295 },
     hostname: 'web',
@@ -46,7 +46,7 @@ test('a filled PodSandboxConfig survives the wire', (t) => {
   t.deepEqual(roundTrip(cri.PodSandboxConfig, config), config);
 });
 
-test('a filled ContainerConfig survives the wire', (t) => {
+test('a filled ContainerConfig survives encoding', (t) => {
   const binary = Buffer.from([0x00, 0xff, 0xfe, 0xc3, 0x28, 0x80]);
   const config = cri.ContainerConfig.create({
     metadata: { name: 'main', attempt: 3 },
@@ -110,7 +110,7 @@ test('a filled ContainerConfig survives the wire', (t) => {
   t.is(back.linux!.resources!.memorySwapLimitInBytes, smallest);
 });
 
-test('an absent message and an empty one are different', (t) => {
+test('an absent message differs from an empty one', (t) => {
   t.is(roundTrip(cri.ImageStatusResponse, cri.ImageStatusResponse.create()).image, undefined);
   t.deepEqual(
     roundTrip(cri.Image, cri.Image.create({ uid: { value: 0n } })).uid,
@@ -119,7 +119,7 @@ test('an absent message and an empty one are different', (t) => {
   );
 });
 
-test('create fills in the values that the wire leaves out', (t) => {
+test('create sets default values', (t) => {
   t.deepEqual(cri.Container.create({ id: 'a' }), {
     id: 'a',
     podSandboxId: '',
@@ -134,7 +134,7 @@ test('create fills in the values that the wire leaves out', (t) => {
   });
 });
 
-test('the bytes are those of the protobuf encoding', (t) => {
+test("encoding matches protobuf's", (t) => {
   const request = cri.StopContainerRequest.create({ containerId: 'abc', timeout: -1n });
   t.is(
     Buffer.from(cri.StopContainerRequest.encode(request).finish()).toString('hex'),
@@ -142,18 +142,18 @@ test('the bytes are those of the protobuf encoding', (t) => {
   );
 });
 
-test('unknown fields are skipped and unknown enum numbers kept', (t) => {
+test('unknown fields are skipped and unknown enums kept', (t) => {
   // Field 1 of 99, and field 1000 with a string.
   const bytes = Buffer.from([0x08, 99, 0xc2, 0x3e, 1, 0x78]);
   t.deepEqual<unknown, unknown>(cri.LinuxRuntimeConfiguration.decode(bytes), { cgroupDriver: 99 });
 });
 
-test('a 64-bit number out of range is refused, not cut', (t) => {
+test('a 64-bit number out of range is refused', (t) => {
   t.throws(() => cri.Int64Value.encode({ value: 2n ** 63n }).finish(), { message: /too large/ });
   t.throws(() => cri.UInt64Value.encode({ value: -1n }).finish(), { message: /too large/ });
 });
 
-test('cut-off bytes are refused', (t) => {
+test('truncated bytes are refused', (t) => {
   const bytes = cri.VersionRequest.encode({ version: '0.1.0' }).finish();
   t.throws(() => cri.VersionRequest.decode(bytes.subarray(0, -1)));
 });

@@ -51,7 +51,7 @@ test('the generated services have the paths that clients call', (t) => {
   }
 });
 
-test('credentials, and only they, are marked for redaction', (t) => {
+test('only credentials are marked for redaction', (t) => {
   const redacted = api.messages.flatMap((message) =>
     message.fields
       .filter((field) => field.proto.options?.debugRedact)
@@ -70,12 +70,12 @@ test('environment values are bytes', (t) => {
   t.is(declaredType(keyValue.fields.find((field) => field.name === 'value')!), 'bytes');
 });
 
-test('all files are of package runtime.v1', (t) => {
+test('all files are in package runtime.v1', (t) => {
   t.true(api.files.length > 10);
   for (const file of api.files) t.is(file.proto.package, 'runtime.v1', file.name);
 });
 
-test('api/gen is what the .proto files give', (t) => {
+test('api/gen matches the .proto files', (t) => {
   t.is(execFileSync(join(root, 'api/generate'), ['--check'], { encoding: 'utf8' }), 'api/gen is up to date\n');
 });
 
@@ -83,7 +83,7 @@ test('api/gen is what the .proto files give', (t) => {
 const table = join(root, '../shared/data/cri-v1-fields.tsv');
 if (!existsSync(table)) console.log('The comparison with the wire facts is skipped: cri-v1-fields.tsv is not there.');
 
-(existsSync(table) ? test : test.skip)('every name, number and type is that of the wire facts', (t) => {
+(existsSync(table) ? test : test.skip)('names, numbers and types match the wire facts', (t) => {
   const facts = readFileSync(table, 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))

@@ -6,7 +6,7 @@ import { SandboxWatch } from '../../../src/backends/sandbox-watch.ts';
 import type { SandboxSpec } from '../../../src/core/model/sandbox-provider.ts';
 import { silent } from '../../integration/images-fixture.ts';
 
-test('Only a directory that is gone ends its sandbox', async (t) => {
+test('Only a missing directory ends its sandbox', async (t) => {
   const parent = await mkdtemp(join(tmpdir(), 'watch-'));
   t.teardown(() => rm(parent, { recursive: true }));
   const watch = new SandboxWatch(silent);

@@ -23,7 +23,7 @@ const ID = 'c'.repeat(64);
 const POD = 'f'.repeat(64);
 const TIME = '2026-11-23T17:00:00.000000000+00:00';
 
-test('No server, no permission and a server that is not one are told with the remedy', async (t) => {
+test('Connection errors name the remedy', async (t) => {
   const { directory } = await scriptedServer(t, {});
   const address = `unix://${directory}/none.sock`;
   const { code, stdout, stderr } = await cli(['ps', '--address', address]);
@@ -37,7 +37,7 @@ test('No server, no permission and a server that is not one are told with the re
   t.is((await cli(['ps', '--address', `unix://${directory}/mute.sock`])).code, 1);
 });
 
-test('The server is named before or after the command, as a path, or by the environment', async (t) => {
+test('The server is named by option, path or environment', async (t) => {
   const { address, directory } = await scriptedServer(t, lists);
   const path = address.slice('unix://'.length);
   const config = join(directory, 'config.toml');
@@ -57,7 +57,7 @@ test('The server is named before or after the command, as a path, or by the envi
   t.is((await cli(['pods', '--names', '--address', path])).stdout, 'app\n');
 });
 
-test("The server's own words are passed on, also for UNAVAILABLE, on one line each", async (t) => {
+test('Errors of the server are printed on one line', async (t) => {
   const { address } = await scriptedServer(t, {
     pullImage: () => {
       throw Object.assign(new Error(), { code: status.UNAVAILABLE, details: 'registry x is away\u001b[2J' });
@@ -105,7 +105,7 @@ test('Lists are tables, JSON or ids', async (t) => {
   t.is(json.images[0]?.size, '2048');
 });
 
-test('Objects are found by the beginning of their id or by name; what is ambiguous or absent is told', async (t) => {
+test('Objects are found by unique id prefix or name', async (t) => {
   const stopped: string[] = [];
   const { address } = await scriptedServer(t, {
     ...lists,
@@ -129,7 +129,7 @@ test('Objects are found by the beginning of their id or by name; what is ambiguo
   );
 });
 
-test('rm refuses what runs, without --force', async (t) => {
+test('rm refuses running containers without --force', async (t) => {
   const { address, methods } = await scriptedServer(t, {
     ...lists,
     containerStatus: () => ({ status: ContainerStatus.create({ state: ContainerState.CONTAINER_RUNNING }) }),
@@ -142,7 +142,7 @@ test('rm refuses what runs, without --force', async (t) => {
   t.deepEqual(methods().slice(-2), ['stopContainer', 'removeContainer']);
 });
 
-test('exec --timeout gives the output and the exit code', async (t) => {
+test('exec --timeout returns the output and exit code', async (t) => {
   const { address, calls } = await scriptedServer(t, {
     ...lists,
     execSync: () => ({ stdout: Buffer.from('out'), stderr: Buffer.from('err'), exitCode: 7 }),
@@ -200,7 +200,7 @@ async function runServer(t: ExecutionContext, answers: Record<string, Answer>, l
   return { ...server, state, leftOvers };
 }
 
-test('run passes output and exit code on and leaves nothing', async (t) => {
+test('run returns output and exit code and leaves nothing', async (t) => {
   const log = `${TIME} stdout P a\n${TIME} stderr F e\n${TIME} stdout F b\n`;
   const { address, state, leftOvers, methods, calls } = await runServer(t, {}, log);
   state.exit = 3;
@@ -275,7 +275,7 @@ for (const failing of ['runPodSandbox', 'createContainer', 'startContainer', 'co
   });
 }
 
-test('The first signal stops the container, the second kills it; its exit code is kept', async (t) => {
+test('The first signal stops the container, the second kills', async (t) => {
   const graces: bigint[] = [];
   const server = await runServer(
     t,
@@ -301,7 +301,7 @@ test('The first signal stops the container, the second kills it; its exit code i
   t.deepEqual(await server.leftOvers(), []);
 });
 
-test('A signal before the container runs ends the run with 128 plus its number, and nothing is left', async (t) => {
+test('A signal before the start ends run with 128+n', async (t) => {
   let send: (signal: CliSignal) => void = () => undefined;
   const server = await runServer(t, {
     createContainer: () => {
@@ -315,14 +315,14 @@ test('A signal before the container runs ends the run with 128 plus its number, 
   t.deepEqual(await server.leftOvers(), []);
 });
 
-test('A run whose time is over is stopped and exits with 124', async (t) => {
+test('run --timeout stops the container and exits with 124', async (t) => {
   const server = await runServer(t, {});
   t.is((await cli(['run', '--address', server.address, '--timeout', '1', 'image'])).code, 124);
   t.true(server.methods().includes('stopContainer'));
   t.deepEqual(await server.leftOvers(), []);
 });
 
-test('What run keeps, rm takes away with its pod and log', async (t) => {
+test('rm removes a container with its pod and log', async (t) => {
   const labelled = () => [Container.create({ id: ID, podSandboxId: POD, labels: { 'proxmox-lxcri/run': 'x' } })];
   const server = await runServer(t, {
     listContainers: () => ({ containers: labelled() }),

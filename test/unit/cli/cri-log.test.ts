@@ -28,7 +28,7 @@ function cut(bytes: Buffer, places: number[]): Buffer[] {
   return ends.map((end, index) => bytes.subarray(index === 0 ? 0 : ends[index - 1], end));
 }
 
-test('What a container wrote comes back byte for byte on both streams, wherever the file is cut', async (t) => {
+test('Both streams are parsed unchanged across any chunks', async (t) => {
   const piece = fc.record({
     stream: fc.constantFrom('stdout', 'stderr'),
     tag: fc.constantFrom('F', 'P', 'F:x', 'P:x:y'),
@@ -49,7 +49,7 @@ test('What a container wrote comes back byte for byte on both streams, wherever 
   );
 });
 
-test('Any bytes are read without an error, and no line that is not in the format is lost', (t) => {
+test('Any bytes are parsed; malformed lines are kept', (t) => {
   const word = fc.constantFrom(TIME, 'stdout', 'stderr', 'F', 'P', ' ', '\n', 'x', '', '\r');
   const bytes = fc.oneof(
     fc.uint8Array(),
@@ -68,7 +68,7 @@ test('Any bytes are read without an error, and no line that is not in the format
   );
 });
 
-test('Timestamps are printed when asked for', async (t) => {
+test('Timestamps are printed when requested', async (t) => {
   const { out } = await print([Buffer.from(`${TIME} stdout F a\n${TIME} stdout F b\n`)], true);
   t.is(out.toString(), `${TIME} a\n${TIME} b\n`);
 });
@@ -79,7 +79,7 @@ async function directory(t: ExecutionContext): Promise<string> {
   return path;
 }
 
-test('A log is followed from before it exists, over rotation, to the last byte written before its end', async (t) => {
+test('A log is followed over rotation to its end', async (t) => {
   const path = join(await directory(t), 'container.log');
   const end = new LogEnd();
   const seen: Buffer[] = [];
@@ -107,7 +107,7 @@ test('A log is followed from before it exists, over rotation, to the last byte w
   t.is(Buffer.concat(seen).toString(), `abcd${'x'.repeat(300_000)}`);
 });
 
-test('A log that has ended is read at once, one that never was gives nothing', async (t) => {
+test('Finished and missing logs return at once', async (t) => {
   const path = join(await directory(t), 'container.log');
   const end = new LogEnd();
   end.end();

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { missing, ok, warning } from '../../../src/cli/doctor/finding.ts';
 import { formatFindings } from '../../../src/cli/doctor/report.ts';
 
-test('a report names each status, wraps within the width, and counts', (t) => {
+test('a report names each status, wraps and counts', (t) => {
   const findings = [
     ok('program crun', '/usr/bin/crun: crun version 1.8.1'),
     warning('IPv4 forwarding', 'off: pods reach nothing beyond this node', 'sysctl -w net.ipv4.ip_forward=1'),
@@ -26,7 +26,7 @@ FAIL  a subject that is long enough for a line
   t.regex(formatFindings(findings, { width: 60, colour: true }), /^\u001b\[32mPASS\u001b\[0m {2}program crun/);
 });
 
-test('no line is wider than the terminal, as long as the words are not', (t) => {
+test('no line of short words exceeds the terminal', (t) => {
   const words = fc
     .array(fc.stringMatching(/^[a-z]{1,10}$/), { minLength: 1, maxLength: 30 })
     .map((all) => all.join(' '));

@@ -4,7 +4,7 @@ import { formatTable } from '../../../src/cli/output/table.ts';
 import { formatAge, formatBytes, shortId } from '../../../src/cli/output/units.ts';
 import { byteCount, cpuCount, keyValue, mountValue, wholeNumber } from '../../../src/cli/values.ts';
 
-test('Tables are aligned and hold no control characters', (t) => {
+test('Tables are aligned and contain no control characters', (t) => {
   t.is(
     formatTable(
       ['A', 'LONG'],
@@ -18,14 +18,14 @@ test('Tables are aligned and hold no control characters', (t) => {
   t.is(formatTable(['A', 'B'], []), 'A  B\n');
 });
 
-test('Tables fit into a width by cutting the widest columns, ids never', (t) => {
+test('Tables shrink the widest columns, never ids', (t) => {
   const id = 'a'.repeat(13);
   const table = formatTable(['ID', 'IMAGE', 'NAME'], [[id, 'i'.repeat(40), 'n'.repeat(20)]], 50);
   t.is(table, `ID             IMAGE             NAME\n${id}  ${'i'.repeat(15)}…  ${'n'.repeat(16)}…\n`);
   t.is(formatTable(['ID'], [[id]], 5), `ID\n${id}\n`);
 });
 
-test('JSON writes 64-bit numbers and bytes as text', (t) => {
+test('JSON writes 64-bit numbers and bytes as strings', (t) => {
   t.deepEqual(JSON.parse(formatJson({ n: 2n ** 63n, v: Buffer.from('é'), list: [1n] })), {
     n: '9223372036854775808',
     v: 'é',
@@ -46,7 +46,7 @@ test('Sizes, ages and ids are short', (t) => {
   t.is(shortId(`sha256:${'ab'.repeat(32)}`, false), 'abababababaab'.replace('aab', 'aba').slice(0, 13));
 });
 
-test('Values of options are read exactly or refused', (t) => {
+test('Option values are parsed exactly or refused', (t) => {
   t.deepEqual(
     ['512M', '1.5GiB', '1g', '100', '4kb'].map((text) => byteCount('memory', text)),
     [536_870_912n, 1_610_612_736n, 1_073_741_824n, 100n, 4096n],

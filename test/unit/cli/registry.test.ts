@@ -27,7 +27,7 @@ const page = (name: string) => readFile(new URL(`../../../docs/${name}`, import.
 
 declareHandlers(handlers);
 
-test('docs/cli.md and docs/configuration.md are what "npm run docs" makes', async (t) => {
+test('Generated pages are current', async (t) => {
   t.is(await page('cli.md'), cliMarkdown());
   t.is(await page('configuration.md'), configurationMarkdown());
 });
@@ -46,14 +46,14 @@ test('the chart knows the handlers of the registry', async (t) => {
   t.throws(() => chartSchema('{}', names), { message: /no handlers/ });
 });
 
-test('no two parts of the server share a directory of the state', (t) => {
+test('state directories do not overlap', (t) => {
   const names = [...Object.values(STATE), ...handlers.map(({ stateDirectory }) => stateDirectory)];
   t.deepEqual(names, [...new Set(names)]);
   const wiped = stateParts(handlers.map(({ stateDirectory }) => stateDirectory)).map(({ path }) => path);
   for (const name of names) t.true(wiped.includes(name), name);
 });
 
-test('Help, completion and pages know every command and option of the table', async (t) => {
+test('Help, completion and pages list every command and option', async (t) => {
   const markdown = cliMarkdown();
   for (const { path, command } of allCommands(COMMANDS)) {
     const help = await cli(['help', ...path]);
@@ -72,7 +72,7 @@ test('Help, completion and pages know every command and option of the table', as
   t.is(new Set(names).size, names.length);
 });
 
-test('Options of a command have different names and letters, and none takes those of the help', (t) => {
+test('Options of a command have unique names and letters', (t) => {
   for (const { path, command } of allCommands(COMMANDS)) {
     const flags = (command.options ?? []).flatMap(({ name, short }) => (short === undefined ? [name] : [name, short]));
     t.is(new Set([...flags, 'h', 'help']).size, flags.length + 2, path.join(' '));
@@ -89,7 +89,7 @@ for (const shell of SHELLS) {
   });
 }
 
-test('bash completes commands, subcommands, options, choices and what the server lists', async (t) => {
+test('bash completes commands, options, choices and objects', async (t) => {
   const bin = await directory(t);
   const script = join(bin, 'completion.bash');
   await writeFile(script, completionScript('bash', COMMANDS));
@@ -154,7 +154,7 @@ test('a usage error is one line with exit code 2', async (t) => {
   }
 });
 
-test('Without arguments it explains itself; a holder of commands does so as an error', async (t) => {
+test('Without arguments help is printed; incomplete commands fail', async (t) => {
   t.regex((await cli([])).stdout, /^Usage: proxmox-lxcri/);
   t.is((await cli([])).code, 0);
   const config = await cli(['config']);
@@ -162,14 +162,14 @@ test('Without arguments it explains itself; a holder of commands does so as an e
   t.regex(config.stderr, /config default|default {2}/);
 });
 
-test('version prints what runs here', async (t) => {
+test('version prints the versions in use', async (t) => {
   t.regex((await cli(['version'])).stdout, /^proxmox-lxcri \d+\.\d+\.\d+.*, Node\.js 24\.[\d.]+\n$/);
   const json = JSON.parse((await cli(['version', '--json'])).stdout) as Record<string, unknown>;
   t.is(json['node'], process.versions.node);
   t.regex((await cli(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
 });
 
-test('config default, check and dump; serve gets the configuration and can read it again', async (t) => {
+test('config prints, checks and dumps; serve can reload it', async (t) => {
   const file = join(await directory(t), 'config.toml');
   await writeFile(file, (await cli(['config', 'default'])).stdout);
   t.is((await cli(['config', 'check', '--config', file])).stdout, `The configuration is valid (${file})\n`);
@@ -212,7 +212,7 @@ test('wipe of nothing succeeds', async (t) => {
   t.regex(stdout, /^Nothing to remove/);
 });
 
-test('An error of serve is told without its credentials and control characters', async (t) => {
+test('An error of serve hides credentials and control characters', async (t) => {
   const { code, stderr } = await cli(['serve'], {
     serve: () => Promise.reject(new Error('cannot reach https://me:hunter2@host/\u001b[31m')),
   });
@@ -220,7 +220,7 @@ test('An error of serve is told without its credentials and control characters',
   t.is(stderr, 'proxmox-lxcri: cannot reach https://[redacted]@host/\\e[31m\n');
 });
 
-test('Output that cannot be written is an error; a reader that leaves is none', (t) => {
+test('A write error fails; a closed pipe does not', (t) => {
   const command = `"${process.execPath}" src/main.ts config default`;
   const full = spawnSync('sh', ['-c', `exec ${command} > /dev/full`], { encoding: 'utf8' });
   t.is(full.status, 1);

@@ -4,7 +4,7 @@ import { exitCodeOf } from '../../../src/cli/exit-code.ts';
 import { DetachFilter, parseDetachKeys } from '../../../src/cli/stream/detach-keys.ts';
 import { cli } from './harness.ts';
 
-test('Detach keys are read as docker writes them', (t) => {
+test('Detach keys are parsed as docker writes them', (t) => {
   t.deepEqual([...parseDetachKeys('ctrl-p,ctrl-q')], [16, 17]);
   t.deepEqual([...parseDetachKeys('a,CTRL-[,~')], [97, 27, 126]);
   t.is(parseDetachKeys('').length, 0);
@@ -13,7 +13,7 @@ test('Detach keys are read as docker writes them', (t) => {
   }
 });
 
-test('What is typed passes whole up to the detach keys, however it is cut', (t) => {
+test('Input passes unchanged up to the detach keys', (t) => {
   const key = fc.constantFrom(1, 2);
   fc.assert(
     fc.property(
@@ -42,7 +42,7 @@ test('What is typed passes whole up to the detach keys, however it is cut', (t) 
   );
 });
 
-test('Errors of what runs in containers have the exit codes of docker and podman', async (t) => {
+test("Errors in containers have docker's and podman's exit codes", async (t) => {
   const code = (message: string) => exitCodeOf(new Error(message));
   t.is(code('executable file `/no` not found: No such file or directory'), 127);
   t.is(code('exec: "sh": executable file not found in $PATH'), 127);

@@ -15,7 +15,7 @@ const container = {
 const describer = callDescriber({ list: () => [pod] as never }, { list: () => [container] as never });
 const ofPod = { pod: 'default/web-0', podUid: 'u', podAttempt: 2 };
 
-test('a call is described by its pod, container, image and handler', (t) => {
+test('an RPC is logged by pod, container, image, handler', (t) => {
   t.deepEqual(describer.ofRequest({ config: pod.spec, runtimeHandler: 'crun' }), { ...ofPod, handler: 'crun' });
   t.deepEqual(describer.ofRequest({ podSandboxId: 'p1', config: { ...container.spec, image: { image: 'nginx' } } }), {
     ...ofPod,
@@ -36,7 +36,7 @@ test('a call is described by its pod, container, image and handler', (t) => {
   t.deepEqual(describer.ofResponse({ imageRef: 'sha256:1' }), { imageRef: 'sha256:1' });
 });
 
-test('any message is described without a failure, and never by a value of other fields', (t) => {
+test('any message is logged without failure or other fields', (t) => {
   fc.assert(
     fc.property(fc.anything(), fc.string({ minLength: 12 }), (config, secret) => {
       const fields = describer.ofRequest({ config, auth: { password: secret }, envs: [secret] });

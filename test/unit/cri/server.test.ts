@@ -67,7 +67,7 @@ function failure<Q>(
   });
 }
 
-test('the socket has mode 0660; what is not built answers UNIMPLEMENTED; errors keep their code and message', async (t) => {
+test('the socket has mode 0660; errors keep their code', async (t) => {
   const path = join(await directory(t), 'cri.sock');
   const { client, metrics } = await serve(t, path, {
     podSandboxStatus: ({ podSandboxId }) => Promise.reject(notFound('pod sandbox', podSandboxId)),
@@ -84,7 +84,7 @@ test('the socket has mode 0660; what is not built answers UNIMPLEMENTED; errors 
   t.regex(text, /rpc_duration_seconds_count\{method="CheckpointPod"\} 1/);
 });
 
-test('a stale socket is taken over, a live one and a plain file are refused', async (t) => {
+test('only a stale socket is replaced', async (t) => {
   const path = join(await directory(t), 'cri.sock');
   const holder = createServer();
   await new Promise<void>((resolve) => holder.listen(path, resolve));
@@ -105,7 +105,7 @@ test('a stale socket is taken over, a live one and a plain file are refused', as
   await t.throwsAsync(other(), { message: /is not a socket/ });
 });
 
-test('a socket that systemd passes in is used as it is', async (t) => {
+test('a socket passed by systemd is used', async (t) => {
   const path = join(await directory(t), 'activated.sock');
   const passed = createServer();
   await new Promise<void>((resolve) => passed.listen(path, resolve));
@@ -142,7 +142,7 @@ test('a socket that systemd passes in is used as it is', async (t) => {
   t.is(answer, 'activated');
 });
 
-test('a cancelled call aborts its handler, and shutting down does not wait for an idle client or an endless stream', async (t) => {
+test('cancellation aborts handlers; shutdown does not wait for clients', async (t) => {
   const path = join(await directory(t), 'cri.sock');
   const arrived = Promise.withResolvers<undefined>();
   const aborted = Promise.withResolvers<undefined>();
@@ -180,7 +180,7 @@ test('a cancelled call aborts its handler, and shutting down does not wait for a
   t.pass();
 });
 
-test('messages up to 16 MiB pass and larger ones are refused; the log names ids, never the rest of a request', async (t) => {
+test('messages are limited to 16 MiB', async (t) => {
   const path = join(await directory(t), 'cri.sock');
   const { client } = await serve(t, path, { createContainer: () => Promise.resolve({ containerId: 'c' }) });
   const request = (bytes: number) =>
@@ -196,7 +196,7 @@ test('messages up to 16 MiB pass and larger ones are refused; the log names ids,
   t.false(text.includes('hunter2'));
 });
 
-test('an unknown service is answered, not hung', async (t) => {
+test('an unknown service returns an error', async (t) => {
   const path = join(await directory(t), 'cri.sock');
   await serve(t, path, {});
   const client = new Client(`unix://${path}`, credentials.createInsecure(), { 'grpc.default_authority': 'localhost' });

@@ -10,7 +10,7 @@ const text = [
   'rubbish',
 ].join('\n');
 
-test('a path is on the last of the longest mounts above it', (t) => {
+test('a path belongs to its last longest mount', (t) => {
   t.deepEqual(mountOf(text, '/srv/database'), {
     mountPoint: '/',
     type: 'ext4',
@@ -28,7 +28,7 @@ test('a path is on the last of the longest mounts above it', (t) => {
   t.like(mountOf(text, '/srv/data/with space'), { mountPoint: '/srv/data/with space', shared: true, slave: true });
 });
 
-test('any text is read without a failure', (t) => {
+test('any text is parsed without error', (t) => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (info, path) => mountOf(info, `/${path}`).mountPoint.startsWith('/')),
   );

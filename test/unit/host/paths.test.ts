@@ -7,7 +7,7 @@ import { inspectPath, makeDirectories, readPath } from '../../../src/host/paths.
 const directory = mkdtempSync(join(tmpdir(), 'paths-'));
 test.after.always(() => rmSync(directory, { recursive: true }));
 
-test('a link is followed to what it leads to', async (t) => {
+test('a symlink is followed to its target', async (t) => {
   mkdirSync(join(directory, 'directory'), { mode: 0o750 });
   symlinkSync('directory', join(directory, 'link'));
   const facts = await inspectPath(join(directory, 'link'));
@@ -15,12 +15,12 @@ test('a link is followed to what it leads to', async (t) => {
   t.like(await inspectPath('/dev/full'), { kind: 'char', major: 1, minor: 7 });
 });
 
-test('what is missing has the code of the system', async (t) => {
+test("a missing path has the system's error code", async (t) => {
   await t.throwsAsync(inspectPath(join(directory, 'absent')), { code: 'ENOENT', message: /absent: No such file/ });
   await t.throwsAsync(makeDirectories('/proc/absent', 0o755), { code: 'ENOENT' });
 });
 
-test('files are read up to a limit, and directories made once', async (t) => {
+test('reads are limited, and mkdir can be repeated', async (t) => {
   writeFileSync(join(directory, 'file'), 'content');
   t.is((await readPath(join(directory, 'file'), 7)).toString(), 'content');
   await t.throwsAsync(readPath(join(directory, 'file'), 6), { code: 'EFBIG' });
@@ -29,7 +29,7 @@ test('files are read up to a limit, and directories made once', async (t) => {
   t.is((await inspectPath(join(directory, 'a/b/c'))).mode, 0o711);
 });
 
-test('an aborted look ends with the reason', async (t) => {
+test('an aborted lookup fails with the abort reason', async (t) => {
   const controller = new AbortController();
   controller.abort(new Error('enough'));
   await t.throwsAsync(inspectPath('/', { signal: controller.signal }), { message: 'enough' });

@@ -6,7 +6,7 @@ import { removeOwn } from '../../../src/host/remove-own.ts';
 
 const parts = [{ path: 'a/keyed', own: /^\d+$/ }, { path: 'a' }, { path: 'b' }, { path: 'file' }];
 
-test('what the server makes goes, with the directory', async (t) => {
+test("the server's own files are removed with the directory", async (t) => {
   const base = await mkdtemp(join(tmpdir(), 'own-'));
   for (const path of ['a/keyed/1/x', 'a/tmp', 'b']) await mkdir(join(base, path), { recursive: true });
   await writeFile(join(base, 'file'), '');
@@ -15,7 +15,7 @@ test('what the server makes goes, with the directory', async (t) => {
   t.deepEqual(await removeOwn(base, parts), []);
 });
 
-test('what others put between stays and is named', async (t) => {
+test('foreign files are kept and named', async (t) => {
   const base = await mkdtemp(join(tmpdir(), 'own-'));
   t.teardown(() => rm(base, { recursive: true }));
   for (const path of ['a/keyed/1/x', 'a/keyed/notes/y', 'a/tmp', 'b/deep', 'mine']) {

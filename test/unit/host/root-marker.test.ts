@@ -18,7 +18,7 @@ async function directory(t: ExecutionContext, ...parts: string[]): Promise<strin
   return path;
 }
 
-test('an empty directory, or none, becomes the root and is marked', async (t) => {
+test('an empty or missing directory becomes the root', async (t) => {
   const path = await directory(t, 'lost+found/', 'lock');
   t.is(await checkRoot(join(path, 'none')), 'empty');
   t.is(await checkRoot(path), 'empty');
@@ -28,7 +28,7 @@ test('an empty directory, or none, becomes the root and is marked', async (t) =>
   t.is(await checkRoot(path), 'ours');
 });
 
-test('a directory with anything in it is refused and left as it is', async (t) => {
+test('a directory with other content is refused unchanged', async (t) => {
   const path = await directory(t, 'images/100/', 'containers/', 'volumes/', 'sandboxes/', 'overlay/layers/');
   for (const look of [checkRoot(path), markRoot(path)]) {
     await t.throwsAsync(
@@ -39,7 +39,7 @@ test('a directory with anything in it is refused and left as it is', async (t) =
   t.deepEqual(await readdir(path), ['containers', 'images', 'overlay', 'sandboxes', 'volumes']);
 });
 
-test('the root of a version before the marker is adopted', async (t) => {
+test('a root without a marker is adopted', async (t) => {
   const path = await directory(t, 'sandboxes/', 'containers/', 'images/', 'overlay/layers/', 'volumes/');
   await writeFile(join(path, 'sandboxes', `${'a'.repeat(64)}.json`), '');
   await writeFile(join(path, 'images', `sha256-${'b'.repeat(64)}.json.corrupt`), '');
@@ -48,7 +48,7 @@ test('the root of a version before the marker is adopted', async (t) => {
   t.is(await checkRoot(path), 'ours');
 });
 
-test('the root directory of the machine and what the kernel shows are refused, by any name', async (t) => {
+test('/ and kernel filesystems are refused under any name', async (t) => {
   const path = await directory(t);
   await symlink('/', join(path, 'link'));
   for (const root of ['/', '//', '/tmp/..', join(path, 'link'), '/proc/x', '/sys/fs/x', '/dev/shm/x']) {
@@ -56,7 +56,7 @@ test('the root directory of the machine and what the kernel shows are refused, b
   }
 });
 
-test('the root of a later version, and a damaged marker, are refused', async (t) => {
+test('a newer root and a damaged marker are refused', async (t) => {
   const path = await directory(t);
   await writeFile(join(path, '.proxmox-lxcri'), '{"format":3}');
   await t.throwsAsync(checkRoot(path), refused(/format 3 of a later version.*install the later version/));

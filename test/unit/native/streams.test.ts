@@ -39,7 +39,7 @@ for (const kind of ['shipped', 'sanitized']) {
   const build = execute('src/native/build', kind === 'sanitized' ? ['--sanitize'] : []);
   const helper = async () => (await build).stdout.trim();
 
-  test(`${kind}: enter replaces the null device as standard input, and nothing else`, async (t) => {
+  test(`${kind}: enter replaces only a null standard input`, async (t) => {
     const program = await helper();
     const script = 'readlink /proc/self/fd/0; cat; echo x 2>/dev/null >/proc/self/fd/0 || echo refused';
     const empty = await call(program, ['enter', '/bin/sh', '-c', script]);
@@ -50,7 +50,7 @@ for (const kind of ['shipped', 'sanitized']) {
     t.is(await text(given.stdout), 'given');
   });
 
-  test(`${kind}: a hook starts a pod once and never again`, async (t) => {
+  test(`${kind}: a hook starts a pod only once`, async (t) => {
     const program = await helper();
     const permit = join(await directory(t), 'permit');
     await writeFile(permit, '');
@@ -69,7 +69,7 @@ for (const kind of ['shipped', 'sanitized']) {
       t.is((await call(program, args)).code, 2, args.join(' '));
   });
 
-  test(`${kind}: keep leaves a process with nothing open, in a session of its own`, async (t) => {
+  test(`${kind}: keep leaves a process in its own session`, async (t) => {
     const pid = Number((await call(await helper(), ['keep'])).stdout);
     t.teardown(() => process.kill(pid, 'SIGKILL'));
     const session = async () => (await readFile(`/proc/${String(pid)}/stat`, 'utf8')).split(') ')[1]?.split(' ')[3];
@@ -78,7 +78,7 @@ for (const kind of ['shipped', 'sanitized']) {
     t.pass();
   });
 
-  test(`${kind}: enter sets the score, and says what it cannot enter or start`, async (t) => {
+  test(`${kind}: enter sets the OOM score and reports errors`, async (t) => {
     const program = await helper();
     const score = await call(program, ['enter', '--score', '777', '/bin/cat', '/proc/self/oom_score_adj']);
     t.is(score.stdout, '777\n');
@@ -89,7 +89,7 @@ for (const kind of ['shipped', 'sanitized']) {
       t.is((await call(program, args)).code, 2, args.join(' '));
   });
 
-  test(`${kind}: exec waits for the process of the pid file alone`, async (t) => {
+  test(`${kind}: exec waits for the pid file's process`, async (t) => {
     const program = await helper();
     const pidFile = join(await directory(t), 'pid');
     const exec = (script: string) => call(program, ['exec', pidFile, '/bin/sh', '-c', script, pidFile]);
@@ -107,7 +107,7 @@ for (const kind of ['shipped', 'sanitized']) {
     t.is((await exec('exit 0')).code, 255, 'it left no such process');
   });
 
-  test(`${kind}: a relay carries bytes both ways, and each end by itself`, async (t) => {
+  test(`${kind}: a relay forwards both directions and half-closes`, async (t) => {
     const program = await helper();
     const content = Buffer.alloc(3_000_000, 'abcdefg');
     let seen = 0;
@@ -124,7 +124,7 @@ for (const kind of ['shipped', 'sanitized']) {
     t.deepEqual(await ended, [0, null]);
   });
 
-  test(`${kind}: a relay whose port nobody listens on says so`, async (t) => {
+  test(`${kind}: a relay reports a refused port`, async (t) => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const port = String((server.address() as AddressInfo).port);
@@ -136,7 +136,7 @@ for (const kind of ['shipped', 'sanitized']) {
     t.deepEqual([lost.code, lost.stderr], [3, 'connect: No such file or directory\n']);
   });
 
-  test(`${kind}: a slow reader holds the sender up`, async (t) => {
+  test(`${kind}: a slow reader blocks its sender`, async (t) => {
     let sent = 0;
     const port = await listen(t, (socket) => {
       const chunk = Buffer.alloc(65_536);
@@ -158,7 +158,7 @@ for (const kind of ['shipped', 'sanitized']) {
     t.true(kind === 'sanitized' || Number(resident) < 8192, `${String(resident)} KiB`);
   });
 
-  test(`${kind}: a terminal's relay ends with its command when no terminal came`, async (t) => {
+  test(`${kind}: a relay without a terminal ends`, async (t) => {
     const path = await directory(t);
     const args = ['relay', 'pty', 'console', '/bin/sh', '-c', 'exit 5'];
     const relay = spawn(await helper(), args, { cwd: path, stdio: ['pipe', 'pipe', 'inherit', 'pipe'] });

@@ -9,7 +9,7 @@ import { KeyedLock } from '../../../src/utils/async/keyed-lock.ts';
 import { CommandError, run } from '../../../src/host/processes/run.ts';
 import { Rollback } from '../../../src/utils/async/rollback.ts';
 
-test('JSON keeps integers beyond 2^53 and bytes, and leaves everything else alone', (t) => {
+test('JSON keeps integers beyond 2^53 and bytes', (t) => {
   const scalar = fc.oneof(
     fc.bigInt(),
     fc.uint8Array().map((bytes) => Buffer.from(bytes)),
@@ -26,13 +26,13 @@ test('JSON keeps integers beyond 2^53 and bytes, and leaves everything else alon
   );
 });
 
-test('an object that only looks like a tagged value comes back as it was', (t) => {
+test('an object like a tagged value survives JSON', (t) => {
   for (const value of [{ $bigint: 'twelve' }, { $bytes: 1 }, { $bigint: '1', other: '2' }]) {
     t.deepEqual(fromJson(toJson(value)), value);
   }
 });
 
-test('a lock runs tasks of one key in order, of different keys side by side, and survives a failing task', async (t) => {
+test('a lock runs tasks of one key in order', async (t) => {
   const lock = new KeyedLock();
   const order: string[] = [];
   const gate = Promise.withResolvers<undefined>();
@@ -50,7 +50,7 @@ test('a lock runs tasks of one key in order, of different keys side by side, and
   t.deepEqual(order, ['b1', 'a1', 'a2']);
 });
 
-test('a rollback runs in reverse order, goes on after a failure, and reports it', async (t) => {
+test('a rollback continues in reverse order after a failure', async (t) => {
   const done: string[] = [];
   const rollback = new Rollback();
   rollback.add('first', () => Promise.resolve(done.push('first')));
@@ -62,7 +62,7 @@ test('a rollback runs in reverse order, goes on after a failure, and reports it'
   t.deepEqual(failures, ['broken: Error: stuck']);
 });
 
-test('a file is written whole with mode 0600 and no temporary file stays, also when it cannot be put in place', async (t) => {
+test('a file is written atomically with mode 0600', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'atomic-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const path = join(directory, 'file');
@@ -74,7 +74,7 @@ test('a file is written whole with mode 0600 and no temporary file stays, also w
   t.deepEqual(await readdir(directory), ['file']);
 });
 
-test('a command gets its arguments exactly, and its failure tells code and last words but no arguments', async (t) => {
+test('a command gets exact arguments; its error omits them', async (t) => {
   const hostile = ['-n', 'a b', "it's", '$(id)', 'line\nbreak', ''];
   const { stdout } = await run('printf', ['%s|', ...hostile]);
   t.is(stdout, hostile.map((word) => `${word}|`).join(''));
@@ -87,7 +87,7 @@ test('a command gets its arguments exactly, and its failure tells code and last 
   t.is(missing?.exitCode, undefined);
 });
 
-test('a command that leaves a process behind with its output open is not waited for', async (t) => {
+test("a background process does not delay its command's result", async (t) => {
   const { stdout } = await run('sh', ['-c', 'sleep 100000 & echo $!']);
   const pid = Number(stdout.trim());
   t.notThrows(() => process.kill(pid, 'SIGKILL'), 'it still ran');

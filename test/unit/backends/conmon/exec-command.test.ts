@@ -20,7 +20,7 @@ const PROCESS = {
 };
 
 for (const score of [undefined, 0, 500]) {
-  test(`a runtime that has gone is told, and is not the exit code of a command: score ${String(score)}`, async (t) => {
+  test(`a missing runtime is an error: score ${String(score)}`, async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'exec-'));
     t.teardown(() => rm(directory, { recursive: true, force: true }));
     const process = { ...PROCESS, ...(score !== undefined && { oomScoreAdj: score }) };
@@ -36,7 +36,7 @@ for (const score of [undefined, 0, 500]) {
   });
 }
 
-test('Output of both streams is cut to one limit, a small stream kept whole', (t) => {
+test('Both output streams share one limit', (t) => {
   const sizes = (stdout: number, stderr: number, limit: number) =>
     fit(Buffer.alloc(stdout), Buffer.alloc(stderr), limit).map(({ length }) => length);
   t.deepEqual(sizes(20, 3, 10), [7, 3]);
@@ -52,7 +52,7 @@ test('Output of both streams is cut to one limit, a small stream kept whole', (t
   );
 });
 
-test('Relays are bounded a pod, and one that has ended makes room', async (t) => {
+test('Relays are limited per pod', async (t) => {
   const limit = new RelayLimit(2);
   const ends: (() => void)[] = [];
   const relay = (pod: string) => limit.run(pod, () => new Promise<void>((resolve) => ends.push(resolve)));

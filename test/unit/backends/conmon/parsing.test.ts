@@ -21,7 +21,7 @@ import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
 const ID = 'a'.repeat(64);
 
-test('conmon is told everything by options that take no further value as an option', (t) => {
+test('No option of conmon can be read as another', (t) => {
   const paths = new RunnerPaths('/state');
   const plain = {
     id: ID,
@@ -49,13 +49,13 @@ test('conmon is told everything by options that take no further value as an opti
   }
 });
 
-test('Container ids are 64 lower-case hexadecimal digits and nothing else', (t) => {
+test('Container ids are 64 lower-case hexadecimal digits', (t) => {
   t.true(isContainerId(ID));
   for (const other of ['', 'a'.repeat(63), 'A'.repeat(64), `${ID}\n`, `../${'a'.repeat(61)}`])
     t.false(isContainerId(other));
 });
 
-test("The sync message gives a pid or the runtime's words, whatever comes", (t) => {
+test('A sync message has a pid or an error', (t) => {
   t.deepEqual(parseSyncMessage('{"data": 12}\n'), { pid: 12 });
   t.deepEqual(parseSyncMessage('{"pid": 12}\n'), { pid: 12 });
   t.deepEqual(parseSyncMessage('{"data": -1, "message": "a \\"b\\"\\n"}\n'), { error: 'a "b"' });
@@ -70,7 +70,7 @@ test("The sync message gives a pid or the runtime's words, whatever comes", (t) 
   );
 });
 
-test("Errors are taken from the runtime's log, warnings and rubbish are not", async (t) => {
+test("Only errors are taken from the runtime's log", async (t) => {
   const log =
     '{"msg":"w","level":"warning"}\nrubbish\n{"msg":"first ","level":"error"}\n{"msg":"second","level":"error"}\n';
   t.is(parseRuntimeErrors(log), 'first; second');
@@ -82,13 +82,13 @@ test("Errors are taken from the runtime's log, warnings and rubbish are not", as
   );
 });
 
-test('The version line of crun and runc is read, other text refused', (t) => {
+test('The version of crun and runc is parsed', (t) => {
   t.deepEqual(parseVersion('crun version 1.8.1\ncommit: f8a\n'), { name: 'crun', version: '1.8.1' });
   t.deepEqual(parseVersion('runc version 1.1.5+ds1\n'), { name: 'runc', version: '1.1.5+ds1' });
   t.throws(() => parseVersion('busybox'), { message: /not the output of an OCI runtime/ });
 });
 
-test('Exit files hold a code from 0 to 255; anything else is 255', async (t) => {
+test('Exit files contain a code from 0 to 255', async (t) => {
   t.deepEqual(
     ['0', '7\n', '137', '255', '-1', '256', '', 'x', '1e2'].map(parseExitCode),
     [0, 7, 137, 255, 255, 255, 255, 255, 255],
@@ -108,7 +108,7 @@ test('Exit files hold a code from 0 to 255; anything else is 255', async (t) => 
   t.deepEqual(await readExitFile(join(directory, 'one')), { exitCode: 3, finishedAt: 1_700_000_000_500_000_000n });
 });
 
-test('/proc/<pid>/stat is read whatever the command is called', async (t) => {
+test('/proc/<pid>/stat is parsed with any command name', async (t) => {
   const rest = 'S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 4711 23 24';
   const expected = { pid: 9, state: 'S', parent: 2, session: 4, startTime: 20 };
   for (const name of ['sh', 'a b', ') R 1 (', 'x)\ny'])
@@ -128,7 +128,7 @@ test('/proc/<pid>/stat is read whatever the command is called', async (t) => {
   });
 });
 
-test('What belongs to a session: its members, their descendants, the sessions these lead, and who is known', (t) => {
+test('A session includes its members, descendants and their sessions', (t) => {
   const stat = (pid: number, parent: number, session: number) => ({ pid, parent, session, state: 'S', startTime: pid });
   const table = [
     stat(1, 0, 1), // the container's init
@@ -152,7 +152,7 @@ test('What belongs to a session: its members, their descendants, the sessions th
   );
 });
 
-test("The runner's record survives being written; a damaged one counts as lost", async (t) => {
+test("The runner's record round-trips; a damaged one is lost", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'record-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const path = join(directory, 'runner.json');
@@ -175,7 +175,7 @@ test("The runner's record survives being written; a damaged one counts as lost",
   t.deepEqual(await readDraft(path), draft);
 });
 
-test('The last tag of each stream is read from the end of a log, whatever is in it', (t) => {
+test('The last tag of each stream is found', (t) => {
   const time = '2026-01-02T03:04:05.000000006+00:00';
   t.deepEqual(lastTags(`d\n${time} stdout F a\n${time} stderr P b\n${time} stdout P c\n`), {
     stdout: 'P',
@@ -189,7 +189,7 @@ test('The last tag of each stream is read from the end of a log, whatever is in 
   );
 });
 
-test('Programs are found on PATH or by path, and only when they can be executed', async (t) => {
+test('Executable programs are found on PATH or by path', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'programs-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const program = join(directory, 'program');

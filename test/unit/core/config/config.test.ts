@@ -34,7 +34,7 @@ async function problems(t: ExecutionContext, content: string | Uint8Array, flags
   return (error?.problems ?? []).map((problem) => problem.replaceAll(path, 'FILE'));
 }
 
-test('A file that is named must exist; an empty one gives the defaults', async (t) => {
+test('A named file must exist but may be empty', async (t) => {
   const path = await directory(t, { 'empty.toml': '' });
   const file = join(path, 'empty.toml');
   t.deepEqual(await loadConfig({ file }), { config: DEFAULTS, files: [file] });
@@ -42,14 +42,14 @@ test('A file that is named must exist; an empty one gives the defaults', async (
   t.regex(error?.message ?? '', /none\.toml: does not exist.*config default/);
 });
 
-test('Limits of processes are checked: their names, numbers and that each stands once', async (t) => {
+test('rlimits need valid, unique names and numbers', async (t) => {
   const of = (list: string) => problems(t, `[runtime]\ndefault_ulimits = ${list}\n`);
   t.regex((await of('["nofile=2:1"]'))[0] ?? '', /default_ulimits.*must be "NAME=SOFT\[:HARD\]"/);
   t.regex((await of('["nofile=1", "nofile=2"]'))[0] ?? '', /default_ulimits.*must name each limit once/);
   t.deepEqual(configSchema().parse({ runtime: { default_ulimits: ['core=0'] } }).runtime.default_ulimits, ['core=0']);
 });
 
-test('Drop-ins lie over the main file by name, tables merged and lists replaced, flags above all', async (t) => {
+test('Drop-ins override the main file, flags override both', async (t) => {
   const path = await directory(t, {
     'config.toml': '[log]\nlevel = "warn"\nformat = "json"\n[images]\npinned = ["a", "b"]\n[grpc]\ngroup = 7\n',
     'conf.d/20-b.toml': '[images]\npinned = ["d"]\n[log]\nlevel = "debug"\n',
@@ -117,7 +117,7 @@ test('problems name the file, line, key and remedy', async (t) => {
   );
 });
 
-test('A drop-in that is wrong is blamed, not the main file', async (t) => {
+test('An invalid drop-in is named in its error', async (t) => {
   const path = await directory(t, { 'config.toml': 'log.level = "info"\n', 'conf.d/a.toml': '\nlog.level = "loud"\n' });
   const error = await t.throwsAsync(loadConfig({ file: join(path, 'config.toml') }), { instanceOf: ConfigError });
   t.regex(error?.message ?? '', /conf\.d\/a\.toml:2: log\.level: must be/);
@@ -134,7 +134,7 @@ test('A drop-in that is wrong is blamed, not the main file', async (t) => {
   });
 });
 
-test('What is not TOML is told with line and column; so are bytes that are not text', async (t) => {
+test('Invalid TOML is reported with line and column', async (t) => {
   t.regex((await problems(t, 'root = "/a"\nlog = [1,\n'))[0] ?? '', /^FILE:\d+:\d+: is not valid TOML: /);
   t.deepEqual(await problems(t, Uint8Array.of(0x61, 0xff)), ['FILE: is not UTF-8 text; save it in that encoding']);
   t.regex((await problems(t, 'x'.repeat(1_100_000)))[0] ?? '', /larger than 1 MiB/);
@@ -143,7 +143,7 @@ test('What is not TOML is told with line and column; so are bytes that are not t
   t.deepEqual(await problems(t, '', { 'log-levl': 'x' }), ['--log-levl: unknown flag; did you mean "--log-level"?']);
 });
 
-test('The default file parses to the defaults, as it is and with every key switched on', async (t) => {
+test('The default file parses to the defaults', async (t) => {
   const text = defaultConfigToml();
   const on = text.replaceAll(/^#(\w+ = )/gm, '$1').replaceAll(/^(\w+) = (.*)\n\1 = .*\n/gm, '$1 = $2\n'); // without examples
   const path = await directory(t, { 'a.toml': text, 'b.toml': on });
@@ -154,7 +154,7 @@ test('The default file parses to the defaults, as it is and with every key switc
   t.true(text.split('\n').every((line) => line.length <= 120));
 });
 
-test('Every table and key explains itself, and every flag sets a key that exists', (t) => {
+test('Every key has a description; every flag sets one', (t) => {
   for (const table of configOutline()) {
     if (table.name !== '') t.not(table.description, '', table.name);
     for (const key of table.keys) t.not(key.description, '', `${table.name}.${key.name}`);
@@ -168,7 +168,7 @@ test('Every table and key explains itself, and every flag sets a key that exists
   }
 });
 
-test('A dumped configuration loads as itself', async (t) => {
+test('A dumped configuration loads unchanged', async (t) => {
   const path = await directory(t);
   const file = join(path, 'dump.toml');
   const line = fc.string({ unit: 'grapheme', minLength: 1 });
@@ -195,7 +195,7 @@ test('A dumped configuration loads as itself', async (t) => {
   );
 });
 
-test('Whatever the bytes and flags, loading gives a configuration or a ConfigError', async (t) => {
+test('Any bytes load as configuration or fail with ConfigError', async (t) => {
   const path = await directory(t);
   const file = join(path, 'fuzz.toml');
   const names = configOutline().flatMap(({ name, keys }) => [name, ...keys.map((key) => key.name)]);
@@ -248,7 +248,7 @@ test('Whatever the bytes and flags, loading gives a configuration or a ConfigErr
   t.is(({} as Record<string, unknown>)['polluted'], undefined);
 });
 
-test('locateKey reads dotted keys, quoted keys and tables in lists', (t) => {
+test('locateKey finds dotted keys, quoted keys and array tables', (t) => {
   const text = 'a.b = 1\n[c."d e"]\nf = 1\n[[g]]\n[[g]]\nh = { i = 1 } # x\n';
   t.is(locateKey(text, ['a', 'b']), 1);
   t.is(locateKey(text, ['c', 'd e', 'f']), 3);
@@ -257,7 +257,7 @@ test('locateKey reads dotted keys, quoted keys and tables in lists', (t) => {
   t.is(locateKey(text, ['z']), undefined);
 });
 
-test('nearest suggests slips and nothing far off', (t) => {
+test('nearest suggests only close matches', (t) => {
   t.is(nearest('levl', ['format', 'level']), 'level');
   t.is(nearest('log-level', ['log_level']), 'log_level');
   t.is(nearest('zzz', ['level', 'format']), undefined);

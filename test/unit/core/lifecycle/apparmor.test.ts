@@ -73,7 +73,7 @@ for (const [context, machine, code, message] of refused) {
   });
 }
 
-test('without AppArmor in the kernel, or anything to load it with, containers run without', async (t) => {
+test('without AppArmor in the kernel, containers run unconfined', async (t) => {
   t.is(await profile({}, without), undefined);
   t.is(await profile({ apparmor: { profileType: RuntimeDefault } }, without), undefined);
   t.is(await profile({}, kernel({ defaultProfile: () => Promise.resolve(undefined) })), undefined);

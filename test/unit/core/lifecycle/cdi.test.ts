@@ -53,7 +53,7 @@ const same = (path: string) => Promise.resolve(path);
 
 const files = new HostFiles();
 
-test('the devices of a container: its field, then its annotations, each once', (t) => {
+test('CDI devices come from the field, then annotations', (t) => {
   const names = (config: Parameters<typeof ContainerConfig.create>[0]) =>
     cdiDeviceNames(ContainerConfig.create(config));
   t.deepEqual(names({}), []);
@@ -74,7 +74,7 @@ test('the devices of a container: its field, then its annotations, each once', (
   });
 });
 
-test('variables, groups and hooks are added; a variable of the same name is replaced', async (t) => {
+test('variables, groups and hooks of edits are added', async (t) => {
   const before = spec();
   const hook = { hookName: 'poststop' as const, path: '/bin/true' };
   const after = await applyEdits(
@@ -89,7 +89,7 @@ test('variables, groups and hooks are added; a variable of the same name is repl
   t.deepEqual(after.hooks, { poststop: [{ path: '/bin/true' }, { path: '/bin/true' }] });
 });
 
-test('a device takes from the node what its edit leaves open, and may be used', async (t) => {
+test('a device gets missing properties from the node', async (t) => {
   const { linux } = await applyEdits(
     files,
     spec(1000),
@@ -117,7 +117,7 @@ test('a device takes from the node what its edit leaves open, and may be used', 
   ]);
 });
 
-test('what cannot be given is refused by the name of the device', async (t) => {
+test('an impossible edit is refused, naming the device', async (t) => {
   const refused = async (partial: Partial<ContainerEdits>, message: RegExp, code: StatusCode) => {
     const error = await t.throwsAsync(applyEdits(files, spec(), [edits(partial)], same), { instanceOf: CriError });
     t.is(error?.code, code);
@@ -145,7 +145,7 @@ test('what cannot be given is refused by the name of the device', async (t) => {
   );
 });
 
-test('mounts stay in order, upper directories first; one on the same place is replaced', async (t) => {
+test('mounts are sorted by depth; duplicates are replaced', async (t) => {
   const mount = (containerPath: string, options: string[] = [], type?: string) => {
     return { hostPath: '/etc', containerPath, type, options };
   };

@@ -2,7 +2,7 @@ import test from 'ava';
 import { findById, lookupById, newId } from '../../../../src/core/lifecycle/ids.ts';
 import { NameRegistry } from '../../../../src/core/lifecycle/names.ts';
 
-test('an id is found by its unique beginning; an ambiguous one and an empty one are refused', (t) => {
+test('an id is found by its unique prefix', (t) => {
   const objects = ['abc1', 'abd2', 'abd22'].map((id) => ({ id }));
   t.is(findById('container', objects, 'abc').id, 'abc1');
   t.is(findById('container', objects, 'abd2').id, 'abd2');
@@ -13,7 +13,7 @@ test('an id is found by its unique beginning; an ambiguous one and an empty one 
   t.regex(newId(), /^[0-9a-f]{64}$/);
 });
 
-test('a name belongs to one id until it is released', (t) => {
+test('a name belongs to one id until its release', (t) => {
   const names = new NameRegistry('container');
   names.reserve('web', '1');
   names.reserve('web', '1');
@@ -28,7 +28,7 @@ test('a name belongs to one id until it is released', (t) => {
   t.is(names.owner('web'), '2');
 });
 
-test('two records of one name do not keep the server from starting', (t) => {
+test('two records with one name do not prevent startup', (t) => {
   const names = new NameRegistry('pod sandbox');
   names.restore('a', '1');
   names.restore('a', '2');

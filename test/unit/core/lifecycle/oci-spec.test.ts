@@ -70,7 +70,7 @@ const withNamespaces = (namespaceOptions: object): Partial => ({
 });
 const plain = withNamespaces({});
 
-test('annotations reach the configuration, but for those that command crun or systemd', async (t) => {
+test("annotations reach the spec, except crun's and systemd's", async (t) => {
   const { annotations } = await spec({
     ...plain,
     annotations: {
@@ -83,7 +83,7 @@ test('annotations reach the configuration, but for those that command crun or sy
   t.deepEqual(annotations, { 'example.com/x': 'kept', 'io.kubernetes.cri.sandbox-id': 'pod' });
 });
 
-test('PID namespaces: a fresh one, the one of the pod, of the node, of another container', async (t) => {
+test('a container has the requested PID namespace', async (t) => {
   const of = async (partial: Partial, pod?: string) =>
     (await spec(partial, {}, pod)).linux.namespaces.filter(({ type }) => type === 'pid');
   t.deepEqual(await of(plain), [{ type: 'pid' }]);
@@ -93,7 +93,7 @@ test('PID namespaces: a fresh one, the one of the pod, of the node, of another c
   await t.throwsAsync(of({}), { code: StatusCode.INVALID_ARGUMENT, message: /pid: POD requires a pod/ } as object);
 });
 
-test("a container's user namespace is its pod's, or not named", async (t) => {
+test("a container uses its pod's user namespace", async (t) => {
   const userNamespace = { hostId: 65_536, size: 65_536 };
   const ids = [{ hostId: 65_536, containerId: 0, length: 65_536 }];
   const own = withNamespaces({ usernsOptions: { mode: 0, uids: ids, gids: ids } });

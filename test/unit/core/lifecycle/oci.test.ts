@@ -43,7 +43,7 @@ const invalid = { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT } as c
 
 const hostFiles = new HostFiles();
 
-test('command and args replace entrypoint and cmd as Kubernetes documents it', (t) => {
+test('command and args replace entrypoint and cmd as documented', (t) => {
   const argv = (command: string[], args: string[]) => containerArgs({ command, args }, image);
   t.deepEqual(argv([], []), ['/entry', 'cmd']);
   t.deepEqual(argv([], ['x']), ['/entry', 'x']);
@@ -57,7 +57,7 @@ test('command and args replace entrypoint and cmd as Kubernetes documents it', (
   });
 });
 
-test('the environment: defaults, image, request, the later wins, and values stay whatever they hold', (t) => {
+test('environment: defaults, image, then request', (t) => {
   const facts = { hostname: 'pod', home: '/root' };
   const value = 'line\nbreak "quoted" $(id) =é';
   t.deepEqual(containerEnv({ env: [{ name: 'A', value }], tty: true }, image, facts), [
@@ -70,14 +70,14 @@ test('the environment: defaults, image, request, the later wins, and values stay
   ]);
 });
 
-test("the working directory is the request's, the image's or /, and absolute", (t) => {
+test('the working directory is absolute: request, image or /', (t) => {
   t.is(containerCwd('/w', image), '/w');
   t.is(containerCwd('', image), '/srv');
   t.is(containerCwd('', { ...image, WorkingDir: '' }), '/');
   t.throws(() => containerCwd('', { ...image, WorkingDir: 'w' }), invalid);
 });
 
-test('capabilities: ALL first, then adds, then drops; names with and without CAP_', (t) => {
+test('capabilities: ALL first, then adds, then drops', (t) => {
   const bounding = (
     addCapabilities: string[],
     dropCapabilities: string[],
@@ -101,7 +101,7 @@ const files = {
   group: 'root:x:0:\nwww:x:33:\nextra:x:500:www,root\n',
 };
 
-test("users: request before image, names from the image's own files, Merge and Strict", (t) => {
+test("users: request before image, names from the image's files", (t) => {
   const context = (partial: Parameters<typeof LinuxContainerSecurityContext.create>[0]) => secured(partial).user;
   const none = secured().user;
   t.deepEqual(resolveUser(none, '', files), { uid: 0, gid: 0, supplementalGroups: [0, 500], home: '/root' });
@@ -134,7 +134,7 @@ test("users: request before image, names from the image's own files, Merge and S
   t.throws(() => resolveUser(none, 'www:nogroup', files), { ...invalid, message: /nogroup/ });
 });
 
-test('users: any bytes in passwd and group give ids or a clear refusal', (t) => {
+test('users: any passwd and group bytes resolve or fail', (t) => {
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.string(), (passwd, group, user) => {
       try {
@@ -150,7 +150,7 @@ test('users: any bytes in passwd and group give ids or a clear refusal', (t) => 
 
 const machine = { swapAccounting: true, hugetlbController: true, unifiedCgroups: false };
 
-test('users: a passwd file above the bound or of another kind is refused', async (t) => {
+test('users: an oversized or special passwd file is refused', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'users-'));
   t.teardown(() => rm(root, { recursive: true }));
   await mkdir(join(root, 'etc/group'), { recursive: true });
@@ -166,7 +166,7 @@ test('users: a passwd file above the bound or of another kind is refused', async
   t.deepEqual(await userFiles(hostFiles, root), { passwd: '#'.repeat(USER_FILE_BYTES), group: '' });
 });
 
-test('limits of a new container: swap follows memory, no limit is left out', (t) => {
+test('a new container has all limits; swap follows memory', (t) => {
   const limits = (partial: ResourceLimits, able = true) =>
     ociResources(partial, { ...machine, swapAccounting: able, hugetlbController: able });
   t.deepEqual(limits({}), {});
@@ -189,7 +189,7 @@ test('limits of a new container: swap follows memory, no limit is left out', (t)
   t.throws(() => limits(pages(4), false), { message: /hugepage_limits\[0\].*no hugetlb/ });
 });
 
-test('an update changes what it names, and lifts what it names as unlimited', (t) => {
+test('an update changes and lifts only named limits', (t) => {
   const update = (partial: ResourceLimits, before: ResourceLimits = {}, unifiedCgroups = false) =>
     limitsUpdate(partial, mergeLimits(before, partial), { ...machine, unifiedCgroups });
   t.deepEqual(update({}, { memory: 64, cpuQuota: 5000 }), {});
@@ -204,7 +204,7 @@ test('an update changes what it names, and lifts what it names as unlimited', (t
   t.deepEqual(update({ memory: 200 }, { memory: 64, memorySwap: 'unlimited' }).memory, { limit: 200, swap: -1 });
 });
 
-test('limits that hold after an update are those of before where it says nothing', (t) => {
+test('unnamed limits are kept by an update', (t) => {
   const before: ResourceLimits = {
     memory: 64,
     cpuShares: 512,
@@ -234,7 +234,7 @@ test('limits that hold after an update are those of before where it says nothing
   t.deepEqual(mergeLimits(undefined, { memory: 1 }), { memory: 1 });
 });
 
-test('signals by every name, number and real-time offset', (t) => {
+test('signals have names, numbers and real-time offsets', (t) => {
   t.is(signalNumber('SIGTERM'), 15);
   t.is(signalNumber('quit'), 3);
   t.is(signalNumber('9'), 9);
@@ -247,7 +247,7 @@ test('signals by every name, number and real-time offset', (t) => {
   t.is(imageStopSignal(''), 15);
 });
 
-test("mounts: the request's replace the pod's own, links on the host are resolved, a missing directory is made, the mount's restrictions stay", async (t) => {
+test("mounts replace the pod's, follow links, and keep restrictions", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'mounts-'));
   t.teardown(() => rm(directory, { recursive: true }));
   await writeFile(join(directory, 'hosts'), '');
@@ -321,7 +321,7 @@ test("mounts: the request's replace the pod's own, links on the host are resolve
   await t.throwsAsync(mounted({ propagation: 2 }), { ...invalid, message: /mounts\[0\]\.propagation: .*not shared/ });
 });
 
-test('the targets of mounts follow the links of the root and of other mounts', async (t) => {
+test('mount targets follow links of roots and other mounts', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'targets-'));
   t.teardown(() => rm(root, { recursive: true }));
   for (const [name, target] of Object.entries({ run: '/var/../none', out: '../../etc', loop: 'loop', top: '/' })) {
@@ -351,7 +351,7 @@ test('the targets of mounts follow the links of the root and of other mounts', a
   await t.throwsAsync(targets('/a', '/top'), { ...invalid, message: /mounts\[1\].*root directory/ });
 });
 
-test('devices: a given one is allowed with its own permissions, what is no device is refused', async (t) => {
+test('devices keep their permissions; other files are refused', async (t) => {
   const request = { hostPath: '/dev/zero', containerPath: '/dev/nil', permissions: 'rw' };
   const { devices, rules } = await containerDevices(hostFiles, [request], false);
   t.like(devices, [{ path: '/dev/nil', type: 'c', major: 1, minor: 5 }]);
@@ -366,7 +366,7 @@ test('devices: a given one is allowed with its own permissions, what is no devic
   });
 });
 
-test('seccomp: nil and Unconfined mean none, a file is taken as it is, RuntimeDefault fits the capabilities', async (t) => {
+test('seccomp: unconfined, localhost file and RuntimeDefault', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'seccomp-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const path = join(directory, 'profile.json');

@@ -22,14 +22,14 @@ const record = (partial: Partial = {}): SandboxRecord => ({
   bootId: 'b',
 });
 
-test("the provider is asked for the pod's namespaces, without a hostname with the node's network", (t) => {
+test('the provider gets namespaces and hostname of the pod', (t) => {
   const namespaceOptions = { network: 2, ipc: 2, pid: 1 } as const;
   const spec = sandboxSpec(record({ linux: { securityContext: { namespaceOptions } } }), '/run/x');
   t.like(spec, { network: 'node', ipc: 'node', pid: 'container', hostname: '', cgroupParent: '/default' });
   t.false('userNamespace' in spec);
 });
 
-test('the network is asked with what CRI said', (t) => {
+test("the network gets the pod's CRI fields", (t) => {
   const asked = record({
     linux: { cgroupParent: '/kubepods/p' },
     annotations: { a: 'b' },
@@ -47,18 +47,18 @@ test('the network is asked with what CRI said', (t) => {
   t.is(networkRequest(record(), '/ns').cgroupParent, '');
 });
 
-test('names of pods are readable, and no two pods have one', (t) => {
+test('LXC names are readable and unique', (t) => {
   t.is(podName(metadata), 'default/web/u1/0');
   t.not(podName({ ...metadata, name: 'a/b', uid: 'c' }), podName({ ...metadata, name: 'a', uid: 'b/c' }));
 });
 
-test("the pod's files say what the pod asked for", (t) => {
+test('pod files contain the requested values', (t) => {
   const dns = { servers: ['10.10.10.10'], searches: ['google.com', 'b'], options: ['ndots:8'] };
   t.is(resolvConf(dns), 'search google.com b\nnameserver 10.10.10.10\noptions ndots:8\n');
   t.regex(hostsFile('web', ['10.1.2.3', 'fd00::3']), /10\.1\.2\.3\tweb\nfd00::3\tweb\n$/);
 });
 
-test("a log path stays below the pod's log directory", (t) => {
+test('a log path stays below the log directory', (t) => {
   const path = containerLogPath;
   t.is(path('/var/log/pods/x', 'web/0.log'), '/var/log/pods/x/web/0.log');
   t.is(path('/var/log/', 'a.log'), '/var/log/a.log');

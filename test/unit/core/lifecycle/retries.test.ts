@@ -4,7 +4,7 @@ import type { Clock } from '../../../../src/core/model/clock.ts';
 
 const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
 
-test('a failure is repeated with growing pauses until it succeeds, one series an object, from the start on', async (t) => {
+test('a failure is retried with growing delays until success', async (t) => {
   const pauses: number[] = [];
   const clock: Clock = {
     now: () => 0n,
@@ -40,7 +40,7 @@ test('a failure is repeated with growing pauses until it succeeds, one series an
   );
 });
 
-test('the signal ends every series', async (t) => {
+test('the signal stops all retries', async (t) => {
   const controller = new AbortController();
   let asleep = () => {};
   const sleeping = new Promise<void>((resolve) => (asleep = resolve));

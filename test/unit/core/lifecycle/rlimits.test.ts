@@ -4,7 +4,7 @@ import { ociJson, parseOciJson } from '../../../../src/backends/conmon/oci-json.
 import { containerRlimits, unattainable } from '../../../../src/core/lifecycle/oci/rlimits.ts';
 import { RLIMIT_HEADINGS, parseUlimit } from '../../../../src/core/model/rlimits.ts';
 
-test('a limit is NAME=SOFT[:HARD]; nothing else is one', (t) => {
+test('an rlimit is NAME=SOFT[:HARD]', (t) => {
   t.deepEqual(parseUlimit('nofile=1024:65536'), { type: 'RLIMIT_NOFILE', soft: 1024, hard: 65_536 });
   t.deepEqual(parseUlimit('core=0'), { type: 'RLIMIT_CORE', soft: 0, hard: 0 });
   t.deepEqual(parseUlimit('memlock=unlimited'), { type: 'RLIMIT_MEMLOCK', soft: Infinity, hard: Infinity });
@@ -37,7 +37,7 @@ test('a limit is NAME=SOFT[:HARD]; nothing else is one', (t) => {
   );
 });
 
-test('containers get no more than the server has, and 1024 as the soft limit of open files', (t) => {
+test("rlimits of containers stay within the server's", (t) => {
   const own = new Map([
     ['RLIMIT_NOFILE', 20_000],
     ['RLIMIT_CORE', Infinity],
@@ -59,7 +59,7 @@ test('containers get no more than the server has, and 1024 as the soft limit of 
   t.deepEqual(unattainable([parseUlimit('nofile=1:20001')!], own), ["RLIMIT_NOFILE 20001 is above the server's 20000"]);
 });
 
-test('no limit is the largest number of 64 bits in JSON, and comes back as it was', (t) => {
+test('infinity is the largest 64-bit number in JSON', (t) => {
   const value = { a: [Infinity, 0, -1, 2 ** 53], b: 'Infinity' };
   t.is(ociJson(value), '{"a":[18446744073709551615,0,-1,9007199254740992],"b":"Infinity"}');
   t.deepEqual(parseOciJson(ociJson(value)), value);

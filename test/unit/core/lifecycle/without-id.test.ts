@@ -2,7 +2,7 @@ import test from 'ava';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { withoutId } from '../../../../src/core/lifecycle/without-id.ts';
 
-test('errors of two attempts have the same words', (t) => {
+test('errors of two attempts have the same text', (t) => {
   const [one, two] = ['a'.repeat(64), 'b'.repeat(64)];
   const failure = (id: string) =>
     withoutId(new CriError(StatusCode.UNKNOWN, `/run/${id}/bundle: crun: cannot create ${id}`), id) as CriError;

@@ -15,7 +15,7 @@ function capture(format: 'auto' | 'text' | 'json', level: 'debug' | 'info' = 'de
 
 const parsed = (text: string) => JSON.parse(text) as Record<string, unknown>;
 
-test('JSON lines hold time, level, message and fields, written at once', (t) => {
+test('JSON lines have time, level, message and fields', (t) => {
   const { logger, read } = capture('auto');
   logger.with({ pod: 'p1' }).info('Started pod', { size: 12345678901234567890n, level: 'mine', nothing: undefined });
   const text = read();
@@ -26,7 +26,7 @@ test('JSON lines hold time, level, message and fields, written at once', (t) => 
   t.deepEqual(line, { level: 'info', msg: 'Started pod', pod: 'p1', size: '12345678901234567890', level_: 'mine' });
 });
 
-test('Levels that are off write nothing, and setLevel reaches loggers made before', (t) => {
+test('Disabled levels write nothing; setLevel reaches existing loggers', (t) => {
   const { logger, read } = capture('json', 'info');
   const child = logger.with({ a: 1 });
   child.debug('No');
@@ -40,7 +40,7 @@ test('Levels that are off write nothing, and setLevel reaches loggers made befor
   t.is(read(), '');
 });
 
-test('Errors are told with code, cause and stack; a CriError without stack', (t) => {
+test('Errors are logged with code, cause and stack', (t) => {
   const { logger, read } = capture('json');
   logger.error('Failed', {
     error: Object.assign(new Error('outer', { cause: notFound('image', 'x') }), { code: 'EIO' }),
@@ -52,7 +52,7 @@ test('Errors are told with code, cause and stack; a CriError without stack', (t)
   t.deepEqual(error['cause'], { message: 'image "x" not found', code: 5 });
 });
 
-test('Credentials never show: by field name, in nested values, in URLs and in Authorization values', (t) => {
+test('Credentials are redacted in fields, URLs and headers', (t) => {
   for (const format of ['json', 'text'] as const) {
     const { logger, read } = capture(format);
     const fields = {
@@ -74,7 +74,7 @@ test('Credentials never show: by field name, in nested values, in URLs and in Au
   );
 });
 
-test('Values that cannot be written as they are do not break the line', (t) => {
+test('Values that cannot be serialized keep the line intact', (t) => {
   const { logger, read } = capture('json');
   const circle: Record<string, unknown> = {};
   circle['self'] = circle;
@@ -101,7 +101,7 @@ test('Values that cannot be written as they are do not break the line', (t) => {
   t.true(String(line['long']).length < 9000);
 });
 
-test('Text on a terminal is coloured, one line, with logfmt fields', (t) => {
+test('Terminal output is coloured logfmt on one line', (t) => {
   const tty = capture('auto', 'debug', true);
   tty.logger.warn('Careful', { a: 1 });
   t.regex(tty.read(), /\u001b\[33mWARN \u001b\[0m Careful/);
@@ -113,7 +113,7 @@ test('Text on a terminal is coloured, one line, with logfmt fields', (t) => {
   );
 });
 
-test('No message, field name or value makes a second line or reaches the terminal as a control', (t) => {
+test('No value adds a line or control character', (t) => {
   const { logger, read } = capture('text');
   const text = fc.oneof(
     fc.string({ unit: 'binary' }),
@@ -138,7 +138,7 @@ test('No message, field name or value makes a second line or reaches the termina
   t.is(printable('a\u001b[31m\u202eb'), 'a\\e[31m\\u202eb');
 });
 
-test('A stream whose reader is gone does not throw', (t) => {
+test('A stream without a reader does not throw', (t) => {
   const { logger, stream } = capture('json');
   stream.destroy(new Error('EPIPE'));
   t.notThrows(() => {

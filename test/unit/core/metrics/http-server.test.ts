@@ -10,7 +10,7 @@ import { eventually } from '../../../lib/eventually.ts';
 const drop = () => undefined;
 const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
 
-test('connections that ask nothing are bounded and keep nobody out', async (t) => {
+test('idle connections are limited and block nobody', async (t) => {
   const page = serveMetrics('127.0.0.1:0', new Metrics(), silent);
   t.teardown(page.close);
   await eventually('a port', () => page.port() !== undefined);
@@ -32,7 +32,7 @@ test('connections that ask nothing are bounded and keep nobody out', async (t) =
   t.pass();
 });
 
-test('an address in use is tried again until it is free', async (t) => {
+test('an address in use is retried until free', async (t) => {
   const neighbour = createServer().listen({ host: '127.0.0.1', port: 0 });
   await once(neighbour, 'listening');
   const { port } = neighbour.address() as AddressInfo;

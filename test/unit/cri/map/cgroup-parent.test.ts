@@ -6,7 +6,7 @@ import { cgroupParent } from '../../../../src/cri/map/cgroup-parent.ts';
 const parse = (asked: string, cgroupDriver: 'cgroupfs' | 'systemd', configured = '') =>
   cgroupParent(asked, { cgroupDriver, cgroupParent: configured });
 
-test('slices lie where systemd has them, a level a dash', (t) => {
+test('slices map to cgroup paths as in systemd', (t) => {
   t.is(slicePath('-.slice'), '/');
   t.is(slicePath('test.slice'), '/test.slice');
   t.is(
@@ -18,7 +18,7 @@ test('slices lie where systemd has them, a level a dash', (t) => {
     t.false(isSliceName(name), name);
 });
 
-test('a parent of the other driver is refused, naming both', (t) => {
+test('a parent of the other driver is refused', (t) => {
   const refused = (parent: string, driver: 'cgroupfs' | 'systemd', what: RegExp) => {
     const error = t.throws(() => parse(parent, driver), { instanceOf: CriError });
     t.is(error?.code, StatusCode.INVALID_ARGUMENT);
@@ -33,13 +33,13 @@ test('a parent of the other driver is refused, naming both', (t) => {
   t.throws(() => parse('/a\nb', 'cgroupfs'), { message: /^config\.linux\.cgroup_parent: must not contain control/ });
 });
 
-test('a pod without a parent has the configured one, or that of the driver', (t) => {
+test('a pod without a parent has the default one', (t) => {
   t.deepEqual(parse('', 'cgroupfs'), { asked: '', path: '/proxmox-lxcri' });
   t.deepEqual(parse('', 'systemd'), { asked: '', path: slicePath('proxmox-lxcri.slice') });
   t.deepEqual(parse('', 'cgroupfs', '/mine'), { asked: '', path: '/mine' });
 });
 
-test('the path of a parent: as it is, or where the slice is', (t) => {
+test('a parent resolves to its cgroup path', (t) => {
   const path = '/kubepods.slice/kubepods-pod1.slice';
   for (const asked of ['kubepods-pod1.slice', '/kubepods-pod1.slice', path]) {
     t.deepEqual(parse(asked, 'systemd'), { asked, path });

@@ -86,7 +86,7 @@ for (const [index, [field, partial, words]] of refused.entries()) {
   });
 }
 
-test('a container that says nothing has what CRI says of absent fields', (t) => {
+test("absent fields have CRI's defaults", (t) => {
   t.deepEqual(parse(), {
     metadata: { name: 'c', attempt: 0 },
     labels: {},
@@ -119,7 +119,7 @@ test('a container that says nothing has what CRI says of absent fields', (t) => 
   });
 });
 
-test('mounts of host paths and of images', (t) => {
+test('mounts of host paths and images are parsed', (t) => {
   const of = (partial: Mount) => parse(mount(partial)).mounts[0];
   const plain = { containerPath: '/m', source: { hostPath: '/h' }, restrictions: [] };
   t.deepEqual(of({}), { ...plain, access: 'rw', propagation: 'rprivate' });
@@ -131,7 +131,7 @@ test('mounts of host paths and of images', (t) => {
   t.deepEqual(of({ uidMappings: ids, gidMappings: ids })?.mappings?.uids, [{ hostId: 1, containerId: 0, size: 1 }]);
 });
 
-test('users, capabilities and profiles', (t) => {
+test('users, capabilities and profiles are parsed', (t) => {
   const of = (context: Context) => parse(secured(context)).security;
   const user = { runAsUser: { value: 33n }, runAsUsername: 'www', runAsGroup: { value: 7n }, supplementalGroups: [9n] };
   t.deepEqual(of({ ...user, supplementalGroupsPolicy: 1 }).user, {

@@ -8,7 +8,7 @@ const record = {
 };
 const name = (asked: string, given: string) => imageName({ asked, name: given }, record, 'docker.io');
 
-test('the name is the one asked for, in full', (t) => {
+test('the requested image name is normalized', (t) => {
   t.is(name('', 'b:1'), 'docker.io/library/b:1');
   t.is(name('b:1', id), 'docker.io/library/b:1');
   t.is(name('', 'c:1'), 'docker.io/library/c:1', 'also when the image has lost it meanwhile');
@@ -16,7 +16,7 @@ test('the name is the one asked for, in full', (t) => {
   t.is(name('', 'beef'), 'docker.io/library/beef:latest');
 });
 
-test('without a name it is a tag of the image, or the id', (t) => {
+test('without a name, a tag or id is used', (t) => {
   t.is(name('', id), 'docker.io/library/a:1');
   t.is(name('', 'aaaa'), 'docker.io/library/a:1');
   t.is(imageName({ asked: '', name: id }, undefined, 'docker.io'), id);

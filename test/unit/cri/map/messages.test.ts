@@ -105,7 +105,7 @@ function parsesOrNames(t: ExecutionContext, root: string, parse: () => unknown):
 const metadata = { name: 'web', namespace: 'default', uid: 'u' };
 const settings = { cgroupDriver: 'cgroupfs', cgroupParent: '' } as const;
 
-test('any pod is parsed, or refused by the name of a field', (t) => {
+test('any pod is parsed or refused, naming a field', (t) => {
   fc.assert(
     fc.property(fc.boolean(), messageOf(descriptor('PodSandboxConfig')), (named, partial) => {
       const config = PodSandboxConfig.fromPartial({ ...(partial as object), ...(named && { metadata }) });
@@ -116,7 +116,7 @@ test('any pod is parsed, or refused by the name of a field', (t) => {
   );
 });
 
-test('any container is parsed, or refused by the name of a field', (t) => {
+test('any container is parsed or refused, naming a field', (t) => {
   fc.assert(
     fc.property(fc.boolean(), messageOf(descriptor('ContainerConfig')), (named, partial) => {
       const names = { metadata: { name: 'c' }, image: { image: 'i' } };
@@ -127,7 +127,7 @@ test('any container is parsed, or refused by the name of a field', (t) => {
   );
 });
 
-test('any one part of a container is parsed, or refused by the name of a field', (t) => {
+test('any container part is parsed or refused by field', (t) => {
   const part = fc
     .constantFrom(...descriptor('ContainerConfig').fields)
     .chain((field) => valueOf(field).map((value) => ({ [field.localName]: value })));
@@ -143,7 +143,7 @@ test('any one part of a container is parsed, or refused by the name of a field',
   );
 });
 
-test('any limits are parsed, or refused by the name of a field', (t) => {
+test('any limits are parsed or refused, naming a field', (t) => {
   fc.assert(
     fc.property(messageOf(descriptor('LinuxContainerResources')), (partial) => {
       const limits = LinuxContainerResources.fromPartial(partial);

@@ -23,7 +23,7 @@ function lookUp(id: number, list: readonly OciIdMapping[]): number | undefined {
   return found && found.hostID + id - found.containerID;
 }
 
-test('a user namespace is exactly what was asked for, or refused by name', (t) => {
+test('a user namespace is parsed exactly or refused', (t) => {
   const modes = fc.constantFrom(NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.NODE, NamespaceMode.TARGET);
   fc.assert(
     fc.property(modes, mappings, mappings, fc.boolean(), (mode, uids, other, same) => {
@@ -47,7 +47,7 @@ test('a user namespace is exactly what was asked for, or refused by name', (t) =
   );
 });
 
-test('a mount maps what was asked for, and never in the words of the container', (t) => {
+test('a mount has the requested id mappings', (t) => {
   const one = fc.record({ hostId: uint32, containerId: uint32, length: fc.integer({ min: 2, max: 100_000 }) });
   fc.assert(
     fc.property(one, fc.nat(100_000), (mapping, offset) => {
@@ -64,14 +64,14 @@ test('a mount maps what was asked for, and never in the words of the container',
   t.deepEqual(mountMappings(mountOf({}), 'm', false), {});
 });
 
-test('POD is what is meant where nothing is said', (t) => {
+test('POD is the default mode', (t) => {
   const all = { network: 'pod', ipc: 'pod', pid: 'pod' } as const;
   t.deepEqual(podNamespaces(undefined), all);
   t.deepEqual(podNamespaces(NamespaceOption.create()), all);
   t.deepEqual(containerNamespaces(undefined), { pid: 'pod', userNamespace: undefined });
 });
 
-test('the modes of a pod and of a container', (t) => {
+test('namespace modes of pods and containers are parsed', (t) => {
   const { NODE, CONTAINER, TARGET } = NamespaceMode;
   t.deepEqual(podNamespaces(NamespaceOption.create({ network: NODE, ipc: NODE, pid: CONTAINER })), {
     network: 'node',

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { podRanges } from '../../../../src/cri/map/pod-ranges.ts';
 
-test('address ranges of pods are CIDR, separated by commas', (t) => {
+test('pod CIDRs are separated by commas', (t) => {
   t.deepEqual(podRanges(''), []);
   t.deepEqual(podRanges('10.1.0.0/24, fd00::/64,'), ['10.1.0.0/24', 'fd00::/64']);
   for (const range of ['bogus', '10.1.0.0', '10.1.0.0/33', 'x/8', 'fd00::/129', '10.1.0.0/24/8'])

@@ -49,7 +49,7 @@ const refused: [string, Partial, StatusCode][] = [
 ];
 
 for (const [field, partial, code] of refused) {
-  test(`a pod is refused that has a bad ${field}`, (t) => {
+  test(`a pod with a bad ${field} is refused`, (t) => {
     const error = t.throws(
       () => {
         parse(partial);
@@ -61,7 +61,7 @@ for (const [field, partial, code] of refused) {
   });
 }
 
-test('a kernel parameter of a namespace that the pod shares with the node is refused', (t) => {
+test('a sysctl of a node namespace is refused', (t) => {
   const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.shmmax': '1' };
   t.notThrows(() => {
     parse({ linux: { sysctls } });
@@ -76,7 +76,7 @@ test('a kernel parameter of a namespace that the pod shares with the node is ref
   }
 });
 
-test('hostnames: any text is a valid one or is refused, never something in between', (t) => {
+test('hostnames are valid or refused', (t) => {
   fc.assert(
     fc.property(
       fc.oneof(fc.string(), fc.constantFrom('--help', 'a\nlxc.hook.start=x', 'a b', '"x"', '.', 'a.', '-a')),
@@ -96,7 +96,7 @@ test('hostnames: any text is a valid one or is refused, never something in betwe
   t.is(parse({ linux: { securityContext: { namespaceOptions: { network: 2 } } } }).hostname, '');
 });
 
-test('a port mapping without a host port offers nothing on the host', (t) => {
+test('a port mapping without a host port is ignored', (t) => {
   const portMappings = [
     { containerPort: 80 },
     { containerPort: 53, hostPort: 5353, protocol: 1 as const, hostIp: '::1' },
@@ -106,7 +106,7 @@ test('a port mapping without a host port offers nothing on the host', (t) => {
   ]);
 });
 
-test('bandwidth comes from the annotations Kubernetes documents, or is refused', (t) => {
+test('bandwidth comes from the documented annotations', (t) => {
   const of = (ingress: string) => parse({ annotations: { 'kubernetes.io/ingress-bandwidth': ingress } }).bandwidth;
   t.is(parse().bandwidth, undefined);
   t.deepEqual(of('10M'), { ingressRate: 10_000_000 });
@@ -115,7 +115,7 @@ test('bandwidth comes from the annotations Kubernetes documents, or is refused',
     t.throws(() => of(bad), { message: /bandwidth/ }, bad);
 });
 
-test('kernel parameters have the names that sysctl(8) reads', (t) => {
+test('sysctls have the names of sysctl(8)', (t) => {
   const of = (sysctls: Record<string, string>) => parse({ linux: { sysctls } }).sysctls;
   const vlan = { 'net.ipv4.conf.eth0/100.rp_filter': '1' };
   t.deepEqual(of(vlan), vlan);
@@ -125,7 +125,7 @@ test('kernel parameters have the names that sysctl(8) reads', (t) => {
   t.throws(() => of({ 'kernel.shmmax': '' }), { message: /sysctls\["kernel\.shmmax"\]: must be 1 to 4095/ });
 });
 
-test('what the kubelet reads from a cgroup without limits is no limit', (t) => {
+test('the limits of an unlimited cgroup are no limits', (t) => {
   const { resources, overhead } = parse({
     linux: {
       resources: { memoryLimitInBytes: 9_223_372_036_854_771_712n, cpuQuota: -1n },
@@ -136,7 +136,7 @@ test('what the kubelet reads from a cgroup without limits is no limit', (t) => {
   t.deepEqual(overhead, { memory: 'unlimited' });
 });
 
-test("a pod's own kernel parameters win over the configured ones", (t) => {
+test("a pod's sysctls override configured ones", (t) => {
   const name = 'net.ipv4.ip_unprivileged_port_start';
   const config = PodSandboxConfig.create({
     metadata,

@@ -9,13 +9,13 @@ const parse = (partial: Partial) => containerLimits(LinuxContainerResources.crea
 /** What cgroup v1 has in memory.limit_in_bytes without a limit. */
 const NONE = 9_223_372_036_854_771_712n;
 
-test('zero says nothing', (t) => {
+test('zero means unset', (t) => {
   t.deepEqual(parse({}), {});
   t.deepEqual(containerLimits(undefined, 'linux'), {});
   t.is(podLimits(undefined, 'overhead'), undefined);
 });
 
-test('no limit is -1, any other negative number, and what cgroup v1 has for none', (t) => {
+test("unlimited is -1, negative, or cgroup v1's maximum", (t) => {
   for (const value of [-1n, -5n, -NONE, NONE, 2n ** 63n - 1n]) {
     t.is(parse({ memoryLimitInBytes: value }).memory, 'unlimited', String(value));
     t.is(parse({ memorySwapLimitInBytes: value }).memorySwap, 'unlimited', String(value));
@@ -27,7 +27,7 @@ test('no limit is -1, any other negative number, and what cgroup v1 has for none
   t.deepEqual(parse({ hugepageLimits: [{ pageSize: '2MB', limit: 0n }] }).hugepages, [{ pageSize: '2MB', limit: 0 }]);
 });
 
-test('limits come back as they were', (t) => {
+test('limits survive a round trip', (t) => {
   const full = LinuxContainerResources.create({
     cpuPeriod: 100_000n,
     cpuQuota: -1n,
@@ -46,7 +46,7 @@ test('limits come back as they were', (t) => {
   t.deepEqual(toLinuxResources(parse(full)), full);
 });
 
-test('what no container can have is refused by name', (t) => {
+test('impossible limits are refused, naming the field', (t) => {
   const refused: [string, Partial][] = [
     ['cpu_shares', { cpuShares: -1n }],
     ['cpu_period', { cpuPeriod: 1n }],
@@ -66,7 +66,7 @@ test('what no container can have is refused by name', (t) => {
   }
 });
 
-test('a pod takes what the kubelet makes of its limits and the overhead', (t) => {
+test('a pod ignores negative CPU shares of the kubelet', (t) => {
   const pod = podLimits(LinuxContainerResources.create({ cpuShares: -100n, cpuQuota: 10n }), 'resources');
   t.deepEqual(pod, { cpuQuota: 10 });
 });

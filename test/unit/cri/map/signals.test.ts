@@ -3,7 +3,7 @@ import { Signal } from '../../../../api/gen/cri.ts';
 import { StatusCode } from '../../../../src/core/model/errors.ts';
 import { criSignal, stopSignal } from '../../../../src/cri/map/signals.ts';
 
-test("CRI's signals have the kernel's numbers, there and back", (t) => {
+test('CRI signals map to kernel numbers and back', (t) => {
   t.is(stopSignal(Signal.SIGNAL_RUNTIME_DEFAULT), undefined);
   t.is(stopSignal(Signal.SIGNAL_SIGRTMINPLUS3), 37);
   t.is(criSignal(15), Signal.SIGNAL_SIGTERM);

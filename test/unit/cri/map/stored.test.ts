@@ -9,7 +9,7 @@ import { fromJson, toJson } from '../../../../src/utils/json.ts';
 const settings = { cgroupDriver: 'cgroupfs', cgroupParent: '' } as const;
 const stored = (record: unknown) => fromJson(toJson(record)) as Record<string, unknown>;
 
-test('a pod that was stored as a request is what it would be parsed to, with the limits told later', (t) => {
+test('a stored pod request parses as a live one', (t) => {
   const config = PodSandboxConfig.create({
     metadata: { name: 'web', namespace: 'default', uid: 'u' },
     annotations: { a: 'b' },
@@ -22,7 +22,7 @@ test('a pod that was stored as a request is what it would be parsed to, with the
   t.deepEqual(storedPod(settings)(stored({ config })).spec, podSpec(config, settings));
 });
 
-test('a container that was stored as a request is what it would be parsed to', (t) => {
+test('a stored container request parses as a live one', (t) => {
   const config = ContainerConfig.create({
     metadata: { name: 'c', attempt: 3 },
     image: { image: 'i' },
@@ -32,7 +32,7 @@ test('a container that was stored as a request is what it would be parsed to', (
   t.deepEqual(storedContainer(stored({ config })), { spec: containerSpec(config), request: toOpaque(config) });
 });
 
-test('a request as JSON: what statuses repeat comes back, numbers and bytes are text', (t) => {
+test('a request survives JSON, numbers and bytes as strings', (t) => {
   const ids = [{ hostId: 1, containerId: 0, length: 65_536 }];
   const config = ContainerConfig.create({
     image: { image: 'i', userSpecifiedImage: 'u', annotations: { $bigint: '1', $bytes: 'aGVsbG8=' } },

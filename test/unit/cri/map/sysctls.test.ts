@@ -14,11 +14,11 @@ test('pods may use low ports and ping without capabilities', (t) => {
   t.deepEqual(defaultSysctls(pod, {}), {});
 });
 
-test('a user namespace pings with the groups that it maps', (t) => {
+test('a user namespace allows ping to its mapped groups', (t) => {
   const user = { hostId: 65_536, size: 65_536 };
   t.is(defaultSysctls({ ...pod, user }, on)[range], '0 65535');
 });
 
-test("the node's network keeps its parameters", (t) => {
+test("host-network pods keep the node's sysctls", (t) => {
   t.deepEqual(defaultSysctls({ ...pod, network: 'node' }, on), {});
 });

@@ -63,7 +63,7 @@ async function recordedSession(): Promise<Buffer[]> {
   ];
 }
 
-test('a session over SPDY: input to its end, output, exit code on the error stream, pings answered', async (t) => {
+test('a SPDY session carries input, output, status and pings', async (t) => {
   const session = Buffer.concat(await recordedSession());
   // Whole, and in pieces that cut every frame.
   for (const size of [session.length, 1, 7]) {
@@ -84,7 +84,7 @@ test('a session over SPDY: input to its end, output, exit code on the error stre
   }
 });
 
-test('whatever a client sends, the connection ends, with an error or without', async (t) => {
+test('any client input ends the connection', async (t) => {
   const session = Buffer.concat(await recordedSession());
   const edit = fc.record({
     at: fc.nat(session.length - 1),
@@ -119,7 +119,7 @@ test('whatever a client sends, the connection ends, with an error or without', a
   );
 });
 
-test('a reader that takes nothing holds the connection up instead of filling memory', async (t) => {
+test('a stalled reader causes backpressure', async (t) => {
   const client = new SpdyClientFrames();
   let given = 0;
   const open = await client.open(1, { streamtype: 'stdin' });
@@ -143,7 +143,7 @@ test('a reader that takes nothing holds the connection up instead of filling mem
   await t.throwsAsync(run);
 });
 
-test('tokens work once, for a minute, and not more than a thousand wait', (t) => {
+test('at most 1,000 single-use tokens wait one minute', (t) => {
   let now = 0;
   const cache = new TokenCache<number>(() => now);
   const token = cache.insert(1);
@@ -159,14 +159,14 @@ test('tokens work once, for a minute, and not more than a thousand wait', (t) =>
   t.notThrows(() => cache.insert(0));
 });
 
-test('flags that no session can have are refused', (t) => {
+test('contradictory session flags are refused', (t) => {
   const none = { stdin: false, stdout: false, stderr: false, tty: false };
   t.throws(() => checkFlags(none), { message: /one of stdin, stdout, or stderr must be set/ });
   t.throws(() => checkFlags({ ...none, stderr: true, tty: true }), { message: /tty and stderr cannot both be true/ });
   t.notThrows(() => checkFlags({ ...none, stdout: true, tty: true }));
 });
 
-test('sizes are read in pieces of any length; what is none is passed over', async (t) => {
+test('resize messages are read in pieces of any length', async (t) => {
   const bytes = Buffer.from('{"Width":80,"Height":24}{"Width":0,"Height":1}x{"Width":81,"Height":25}');
   for (const size of [1, 10, 100]) {
     const pieces: Buffer[] = [];
@@ -180,7 +180,7 @@ test('sizes are read in pieces of any length; what is none is passed over', asyn
   }
 });
 
-test('how a session ended is said in the words of the version', (t) => {
+test('session status follows the protocol version', (t) => {
   t.deepEqual(JSON.parse(statusMessage({ exitCode: 0 })), { metadata: {}, status: 'Success' });
   t.like(JSON.parse(statusMessage({ exitCode: 3 })), { details: { causes: [{ reason: 'ExitCode', message: '3' }] } });
   t.like(JSON.parse(statusMessage({ error: new Error('why') })), { reason: 'InternalError', message: 'why' });
@@ -205,7 +205,7 @@ async function ask(url: string, method: string, headers: string[]): Promise<stri
 
 const spdy = ['Connection: Upgrade', 'Upgrade: SPDY/3.1'];
 
-test('upgrades that cannot be granted are refused with a reason, and use the URL up', async (t) => {
+test('refused upgrades return a reason and consume the URL', async (t) => {
   const server = await serve(t);
   const request: StreamingRequest = capitals;
   const refused = async (method: string, headers: string[]) => ask(server.offer(request), method, headers);
@@ -222,7 +222,7 @@ test('upgrades that cannot be granted are refused with a reason, and use the URL
   t.regex(await ask(url, 'POST', spdy), /^HTTP\/1.1 404 /);
 });
 
-test('connections that ask nothing are bounded and keep nobody out', async (t) => {
+test('idle connections are limited and block nobody', async (t) => {
   const server = await serve(t);
   const { port } = new URL(server.offer(capitals));
   let closed = 0;
@@ -242,7 +242,7 @@ test('connections that ask nothing are bounded and keep nobody out', async (t) =
   t.pass();
 });
 
-test('the first version of the client that is spoken here is chosen', async (t) => {
+test("the client's first supported version is chosen", async (t) => {
   const server = await serve(t);
   const url = new URL(server.offer(capitals));
   const socket = connect({ host: '127.0.0.1', port: Number(url.port) });

@@ -27,7 +27,7 @@ async function trees(t: ExecutionContext): Promise<{ v1: CgroupHierarchy[]; v2: 
   return { v1, v2, root };
 }
 
-test('Usage is read from v1 and v2 files alike', async (t) => {
+test('Usage is read from v1 and v2 files', async (t) => {
   const { v1, v2, root } = await trees(t);
   t.is(readUsage(v1, '/none', 1n), undefined);
   const files = {
@@ -62,7 +62,7 @@ test('Usage is read from v1 and v2 files alike', async (t) => {
   );
 });
 
-test('An OOM kill shows in the counter of either version', async (t) => {
+test('OOM kills are counted on both versions', async (t) => {
   const { v1, v2, root } = await trees(t);
   t.false(wasOomKilled(v1, '/pod/c'));
   const [control, events] = ['memory/pod/c/memory.oom_control', 'unified/pod/c/memory.events'].map((name) =>
@@ -79,7 +79,7 @@ test('An OOM kill shows in the counter of either version', async (t) => {
   }
 });
 
-test('A cgroup is removed with what is below, killed as long as something enters', async (t) => {
+test('A cgroup is killed and removed with its children', async (t) => {
   const { v1, root } = await trees(t);
   const directories = cgroupDirectories('/pod', v1);
   await mkdir(join(root, 'pids/pod/c/deeper/still'), { recursive: true });
@@ -92,7 +92,7 @@ test('A cgroup is removed with what is below, killed as long as something enters
   t.deepEqual(await readdir(join(root, 'pids')), []);
 });
 
-test('A cgroup is found by its name, wherever it lies', async (t) => {
+test('A cgroup is found by its name', async (t) => {
   const { v2, root } = await trees(t);
   const [hierarchy] = v2 as [CgroupHierarchy];
   t.is(findCgroupNamed(hierarchy, 'c'), '/pod/c');
@@ -102,7 +102,7 @@ test('A cgroup is found by its name, wherever it lies', async (t) => {
   t.is(findCgroupNamed({ ...hierarchy, mountPoint: join(root, 'none') }, 'c'), undefined);
 });
 
-test('With cgroup.kill the kernel does the killing, and an empty cgroup is left alone', async (t) => {
+test('cgroup.kill is used; an empty cgroup is not killed', async (t) => {
   const { v2, root } = await trees(t);
   const directory = join(root, 'unified/pod/c');
   await killCgroup(cgroupDirectories('/none', v2));

@@ -14,13 +14,13 @@ const mounts = {
   disk: '36 25 8:1 / / rw - ext4 /dev/sda1 rw',
 };
 
-test('cgroup v2 alone', (t) => {
+test('cgroup v2 alone is found', (t) => {
   const found = parseHierarchies([mounts.disk, mounts.v2].join('\n'), '0::/init.scope\n');
   t.deepEqual(found, [{ version: 2, mountPoint: '/sys/fs/cgroup', controllers: [], initPath: '' }]);
   t.is(layoutOf(found), 'unified');
 });
 
-test('v1 controllers beside v2, with process 1 away from the root in one of them', (t) => {
+test('v1 controllers beside v2 are found', (t) => {
   const text = [mounts.tmpfs, mounts.unified, mounts.memory, mounts.cpu, mounts.systemd].join('\n');
   const found = parseHierarchies(text, '4:memory:/jail/1\n3:cpu,cpuacct:/\n2:name=systemd:/init.scope\n0::/\n');
   t.deepEqual(found, [
@@ -33,7 +33,7 @@ test('v1 controllers beside v2, with process 1 away from the root in one of them
   t.is(layoutOf(found.slice(1)), 'legacy');
 });
 
-test('a hierarchy hidden by a later mount, part of one, or mounted twice does not count', (t) => {
+test('hidden, partial and repeated hierarchies are ignored', (t) => {
   const hidden = '40 30 0:40 / /sys/fs/cgroup/unified rw - tmpfs tmpfs rw';
   const part = '41 30 0:29 /jail /sys/fs/cgroup/part rw - cgroup cgroup rw,memory';
   const twice = '42 30 0:29 / /sys/fs/cgroup/memory2 rw - cgroup cgroup rw,memory';
@@ -42,7 +42,7 @@ test('a hierarchy hidden by a later mount, part of one, or mounted twice does no
   t.deepEqual(found[0]?.controllers, ['memory']);
 });
 
-test('cgroup2 mounts elsewhere, and of subtrees, are no hierarchies', (t) => {
+test('other cgroup2 mounts and subtrees are ignored', (t) => {
   const elsewhere = [
     '50 25 0:27 / /run/cilium/cgroupv2 rw - cgroup2 none rw',
     '51 25 0:27 /kubepods/pod1 /var/lib/kubelet/pods/1/volumes/cgroup rw - cgroup2 cgroup2 rw',
@@ -60,7 +60,7 @@ test('cgroup2 mounts elsewhere, and of subtrees, are no hierarchies', (t) => {
   );
 });
 
-test('cgroup paths are cleaned, and refused when they climb or carry anything strange', (t) => {
+test('cgroup paths are normalized or refused', (t) => {
   t.is(checkCgroupPath('/kubepods//burstable/pod1-a_b.c:d@e/', 'f'), '/kubepods/burstable/pod1-a_b.c:d@e');
   t.is(checkCgroupPath('/', 'f'), '/');
   for (const path of [
@@ -82,7 +82,7 @@ test('cgroup paths are cleaned, and refused when they climb or carry anything st
   t.is(slice?.code, StatusCode.INVALID_ARGUMENT);
 });
 
-test('A cgroup path names one below the root and leads nowhere else', (t) => {
+test('A cgroup path stays below the root', (t) => {
   for (const path of ['/a', '/a/b', '/kubepods.slice/x:y']) t.true(isCgroupPath(path), path);
   for (const path of ['', '/', 'a', '/a/', '//a', '/a//b', '/..', '/a/../..', '/.', '/a\n', '/a b'])
     t.false(isCgroupPath(path), path);
@@ -95,7 +95,7 @@ test('A cgroup path names one below the root and leads nowhere else', (t) => {
   );
 });
 
-test('whatever passes as cgroup path stays below the root and is one word for a shell', (t) => {
+test('accepted cgroup paths are safe in a shell', (t) => {
   fc.assert(
     fc.property(
       fc.oneof(fc.string(), fc.webPath(), fc.string({ unit: fc.constantFrom('/', '.', 'a', ' ', '\n') })),

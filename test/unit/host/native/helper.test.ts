@@ -24,7 +24,7 @@ for (const [kind, program] of [
     return helper;
   };
 
-  test(`${kind}: a program gets what it is given, and its output comes back`, async (t) => {
+  test(`${kind}: a program gets input and returns output`, async (t) => {
     const directory = directoryOf(t);
     const script = 'cat; echo "$VALUE $(pwd) $1" >&2; printf "one\\ntwo" >&5; exit 7';
     const step: SpawnStep = {
@@ -47,7 +47,7 @@ for (const [kind, program] of [
     t.is(result?.outputs.get(5)?.bytes.toString(), 'one\n');
   });
 
-  test(`${kind}: a program that is not there names its error`, async (t) => {
+  test(`${kind}: a missing program is named in the error`, async (t) => {
     const helper = helperOf(t);
     const step = { ...sh(''), argv: ['no-such-program'] };
     const [absent] = await helper.request([step]);
@@ -59,7 +59,7 @@ for (const [kind, program] of [
     t.regex(directory?.problem ?? '', /chdir \/nonexistent/);
   });
 
-  test(`${kind}: steps in order stop at the first failure`, async (t) => {
+  test(`${kind}: sequential steps stop at the first failure`, async (t) => {
     const directory = directoryOf(t);
     const file = join(directory, 'file');
     const steps: Step[] = [
@@ -79,7 +79,7 @@ for (const [kind, program] of [
     await t.throwsAsync(stat(join(directory, 'fifo')));
   });
 
-  test(`${kind}: steps side by side all run, each with its result`, async (t) => {
+  test(`${kind}: parallel steps all run, each with its result`, async (t) => {
     const directory = directoryOf(t);
     const fifos = [join(directory, 'a'), join(directory, 'b')];
     const helper = helperOf(t);
@@ -100,7 +100,7 @@ for (const [kind, program] of [
     );
   });
 
-  test(`${kind}: a program over its time is killed with its process group`, async (t) => {
+  test(`${kind}: a timeout kills the program's process group`, async (t) => {
     const helper = helperOf(t);
     let pid = '';
     // Until the time is long enough for the program to say whom it has started.
@@ -113,7 +113,7 @@ for (const [kind, program] of [
     await eventually('the end of its child', async () => (await stateOf(pid)) === undefined);
   });
 
-  test(`${kind}: a cancelled request ends, and starts no more steps`, async (t) => {
+  test(`${kind}: a cancelled request starts no more steps`, async (t) => {
     const directory = directoryOf(t);
     const controller = new AbortController();
     const started = () => controller.abort(new Error('enough'));
@@ -129,7 +129,7 @@ for (const [kind, program] of [
     t.deepEqual(await readdir(directory), []);
   });
 
-  test(`${kind}: a program that leaves a daemon behind ends with its own end`, async (t) => {
+  test(`${kind}: a daemon does not delay its parent's result`, async (t) => {
     const [result] = await helperOf(t).request([{ ...sh('sleep 1000 & echo $!'), drainMs: 10 }]);
     t.is(result?.exit?.code, 0);
     const pid = Number(result?.outputs.get(1)?.bytes.toString());
@@ -137,7 +137,7 @@ for (const [kind, program] of [
     t.not(await stateOf(String(pid)), undefined);
   });
 
-  test(`${kind}: a detached program is reported once it has begun, or cannot begin`, async (t) => {
+  test(`${kind}: a detached program reports its start or failure`, async (t) => {
     let pid = 0;
     const started = (started: number) => (pid = started);
     const sleeper: SpawnStep = { ...sh(''), argv: ['sleep', '1000'], descriptors: {}, detached: true, started };
@@ -154,7 +154,7 @@ for (const [kind, program] of [
     t.not(await stateOf(String(pid)), undefined);
   });
 
-  test(`${kind}: a line is awaited beyond the end of the program that was started`, async (t) => {
+  test(`${kind}: a line is awaited after its program ended`, async (t) => {
     const step: SpawnStep = {
       ...sh('(read -r word <fifo; echo "{$word}" >&3; sleep 1000) & echo $! >pid; echo ready >ready'),
       cwd: directoryOf(t),
@@ -171,7 +171,7 @@ for (const [kind, program] of [
     t.teardown(() => process.kill(pid, 'SIGKILL'));
   });
 
-  test(`${kind}: paths are looked at with links followed, files are read up to a limit`, async (t) => {
+  test(`${kind}: paths are resolved and reads limited`, async (t) => {
     const directory = directoryOf(t);
     await writeFile(join(directory, 'file'), 'four');
     const helper = helperOf(t);
@@ -191,7 +191,7 @@ for (const [kind, program] of [
     );
   });
 
-  test(`${kind}: a step that hangs holds up nobody and is given up in time`, async (t) => {
+  test(`${kind}: a hanging step times out alone`, async (t) => {
     const directory = directoryOf(t);
     const helper = helperOf(t);
     const fifo = join(directory, 'fifo');
@@ -203,7 +203,7 @@ for (const [kind, program] of [
     t.is((await hanging)[0]?.status, 'timeout');
   });
 
-  test(`${kind}: commands at work hold a FIFO, which another one can see`, async (t) => {
+  test(`${kind}: running commands keep a FIFO open`, async (t) => {
     const directory = directoryOf(t);
     const helper = helperOf(t);
     const fifo = join(directory, 'hold');
@@ -218,7 +218,7 @@ for (const [kind, program] of [
     await t.throwsAsync(helper.hold(join(directory, 'absent')), { message: /cannot hold .*absent: No such file/ });
   });
 
-  test(`${kind}: a command has no descriptors but its own, and the usual signals`, async (t) => {
+  test(`${kind}: a command inherits no descriptors or signal settings`, async (t) => {
     const [files, signals] = await helperOf(t).request([
       { ...sh(''), argv: ['ls', '/proc/self/fd'] },
       { ...sh(''), argv: ['grep', '-E', '^Sig(Blk|Ign)', '/proc/self/status'] },
@@ -228,7 +228,7 @@ for (const [kind, program] of [
     t.is(signals?.outputs.get(1)?.bytes.toString(), 'SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n');
   });
 
-  test(`${kind}: malformed requests are refused, and the next one is served`, async (t) => {
+  test(`${kind}: malformed requests are refused, later ones served`, async (t) => {
     const helper = helperOf(t);
     const [plan] = await helper.request([{ ...sh(''), descriptors: { 99: { kind: 'null' } } }]);
     t.is(plan?.code, 'EPROTO');
@@ -239,7 +239,7 @@ for (const [kind, program] of [
     t.is((await helper.request([{ do: 'stat', path: '/' }]))[0]?.status, 'done');
   });
 
-  test(`${kind}: when the helper is killed, safe requests are repeated and others fail`, async (t) => {
+  test(`${kind}: a killed helper repeats only safe requests`, async (t) => {
     const helper = helperOf(t);
     const directory = directoryOf(t);
     const fifo = join(directory, 'fifo');
@@ -265,7 +265,7 @@ for (const [kind, program] of [
     t.not(helper.pid, first);
   });
 
-  test(`${kind}: thousands of commands leave no descriptor and no zombie`, async (t) => {
+  test(`${kind}: thousands of commands leave no descriptor or zombie`, async (t) => {
     const helper = helperOf(t);
     const total = program === undefined ? 10_000 : 500;
     const batch = 100;
@@ -283,7 +283,7 @@ for (const [kind, program] of [
   });
 }
 
-test('without a program the error says how to get one', async (t) => {
+test('a missing native helper is explained with its remedy', async (t) => {
   const helper = new NativeHelper('/nonexistent/lxcri-native');
   await t.throwsAsync(helper.request([sh('')]), { message: /native helper/, code: 14 as never });
 });

@@ -12,7 +12,7 @@ const lock = async (file: FileHandle) => {
   return (await once(child, 'exit'))[0] as number;
 };
 
-test('a lock stays with the open file until that is closed', async (t) => {
+test('a lock lasts until its file is closed', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'lock-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const first = await open(join(directory, 'file'), 'w');

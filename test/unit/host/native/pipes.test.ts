@@ -65,7 +65,7 @@ for (const [kind, program] of [
     return helper;
   };
 
-  test(`${kind}: pipes carry everything both ways, and their ends`, async (t) => {
+  test(`${kind}: pipes carry data and end-of-file both ways`, async (t) => {
     const { input, output, ended } = await start(helperOf(t), 'cat; readlink /proc/self/fd/0 >&1');
     const content = Buffer.alloc(5_000_000, 'abcdefg');
     input.end(content);
@@ -75,7 +75,7 @@ for (const [kind, program] of [
     t.deepEqual((await ended)[0]?.exit, { code: 0, signal: undefined });
   });
 
-  test(`${kind}: what a short program wrote is there after its end`, async (t) => {
+  test(`${kind}: output of a finished program can be read`, async (t) => {
     const { input, output, ended } = await start(helperOf(t), 'echo said');
     t.is((await ended)[0]?.exit?.code, 0);
     t.is(await text(output), 'said\n');
@@ -85,13 +85,13 @@ for (const [kind, program] of [
     t.true(input.destroyed);
   });
 
-  test(`${kind}: a program that cannot begin ends its pipes`, async (t) => {
+  test(`${kind}: a failed start closes its pipes`, async (t) => {
     const { output, ended } = await start(helperOf(t), '', { argv: ['no-such-program'] });
     t.is(await text(output), '');
     t.is((await ended)[0]?.code, 'ENOENT');
   });
 
-  test.serial(`${kind}: sessions leave no descriptor, whether ended or cancelled`, async (t) => {
+  test.serial(`${kind}: finished and cancelled sessions leave no descriptor`, async (t) => {
     const helper = helperOf(t);
     await helper.request([{ do: 'stat', path: '/' }]);
     const before = [await openFiles(helper.pid!), await openFiles(process.pid)];
@@ -117,7 +117,7 @@ for (const [kind, program] of [
     });
   });
 
-  test(`${kind}: a program goes on with its pipes when the helper is killed`, async (t) => {
+  test(`${kind}: a program keeps its pipes without the helper`, async (t) => {
     const helper = helperOf(t);
     const { pid, input, output, ended } = await start(helper, 'read -r line; echo "got $line"; cat');
     process.kill(helper.pid!, 'SIGKILL');
@@ -135,7 +135,7 @@ for (const [kind, program] of [
   });
 }
 
-test('without descriptors for its pipes a program is killed, and the error says why', async (t) => {
+test('a program without free descriptors is killed and reported', async (t) => {
   const script = `
     import { closeSync, openSync, readFileSync } from 'node:fs';
     import { native } from './src/host/native/helper.ts';
@@ -158,7 +158,7 @@ test('without descriptors for its pipes a program is killed, and the error says 
   t.is(children, '');
 });
 
-test.serial('a thread starts programs through the helper of its process', async (t) => {
+test.serial("a worker thread starts programs through its process's helper", async (t) => {
   const before = await openFiles(process.pid);
   const { port1, port2 } = new MessageChannel();
   serveThread(port1);

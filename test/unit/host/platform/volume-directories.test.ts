@@ -20,7 +20,7 @@ async function setUp(t: ExecutionContext): Promise<{ volumes: VolumeDirectories;
   return { volumes, rootfs, kept: join(directory, 'kept', ID) };
 }
 
-test('volumes inside one another are copied once', async (t) => {
+test('nested volumes are copied once', async (t) => {
   const { volumes, rootfs, kept } = await setUp(t);
   const request = { volumes: ['/a/b/c', '/a/b', '/a', '/a/new/deep'], requested: [], owner };
   const mounts = await volumes.make(ID, rootfs, request);
@@ -33,7 +33,7 @@ test('volumes inside one another are copied once', async (t) => {
   t.deepEqual(await readdir(join(kept, '0/new')), ['deep']);
 });
 
-test('a volume below a mount of the request has a directory of its own', async (t) => {
+test('a volume below a requested mount has a directory', async (t) => {
   const { volumes, rootfs, kept } = await setUp(t);
   const request = { volumes: ['/a', '/a/b/c'], requested: ['/a/b'], owner };
   const mounts = await volumes.make(ID, rootfs, request);
@@ -44,7 +44,7 @@ test('a volume below a mount of the request has a directory of its own', async (
   t.deepEqual(await readdir(join(kept, '1')), ['file']);
 });
 
-test('a volume inside another that is a file in the image is refused; copying ends with the call', async (t) => {
+test('a nested volume that is a file is refused', async (t) => {
   const { volumes, rootfs } = await setUp(t);
   const request = { volumes: ['/a', '/a/plain/x'], requested: [], owner };
   await t.throwsAsync(volumes.make(ID, rootfs, request), { instanceOf: CriError, message: /not a directory/ });
@@ -55,7 +55,7 @@ test('a volume inside another that is a file in the image is refused; copying en
   t.deepEqual((await volumes.usage(ID)).inodes, 0n);
 });
 
-test('removed volumes are out of sight at once', async (t) => {
+test('removed volumes disappear at once', async (t) => {
   const { volumes, rootfs } = await setUp(t);
   await volumes.make(ID, rootfs, { volumes: ['/a'], requested: [], owner });
   t.deepEqual(await volumes.list(), [ID]);

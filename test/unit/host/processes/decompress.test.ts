@@ -20,7 +20,7 @@ async function endOfCommands(file: string): Promise<void> {
 }
 
 for (const command of ['zstd', 'xz', 'gzip'] as const) {
-  test(`What ${command} unpacked before anybody read is still there`, async (t) => {
+  test(`Output of ${command} is kept until it is read`, async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'decompress-'));
     t.teardown(() => rm(directory, { recursive: true }));
     const plain = join(directory, 'data');
@@ -38,7 +38,7 @@ for (const command of ['zstd', 'xz', 'gzip'] as const) {
 }
 
 for (const command of ['zstd', 'xz', 'gzip'] as const) {
-  test(`What is wrong with the data of ${command} is told to a reader who comes late`, async (t) => {
+  test(`An error of ${command} reaches a late reader`, async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'decompress-'));
     t.teardown(() => rm(directory, { recursive: true }));
     const plain = join(directory, 'data');

@@ -6,7 +6,7 @@ import { ProgramProbe } from '../../../../src/host/processes/program-probe.ts';
 import { CommandError } from '../../../../src/host/processes/run.ts';
 import { writeScript } from '../../../lib/script.ts';
 
-test('a program is asked once, and again when its file is another one, is gone or has failed', async (t) => {
+test('a probe is cached until its program changes', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'probe-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const program = join(directory, 'program');

@@ -12,7 +12,7 @@ import { eventually } from '../../../lib/eventually.ts';
 /** A command that says where it is, goes on when it may, and leaves a mark in the end. */
 const SCRIPT = 'echo $$ >"$0/pid"; : >"$0/begun"; until [ -e "$0/go" ]; do sleep 0.05; done; : >"$0/done"';
 
-test.serial('a command whose helper died has ended when the call fails', async (t) => {
+test.serial('a command ends before its failed call returns', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'run-'));
   t.teardown(() => rm(directory, { recursive: true }));
   let isSettled = false;
@@ -32,7 +32,7 @@ test.serial('a command whose helper died has ended when the call fails', async (
   t.true(existsSync(join(directory, 'done')));
 });
 
-test.serial('a command whose helper died is killed when its time is over', async (t) => {
+test.serial('a timeout kills a command without its helper', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'run-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const call = run('sh', ['-c', SCRIPT, directory], { timeoutMs: 1000 });

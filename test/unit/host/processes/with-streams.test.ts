@@ -16,7 +16,7 @@ await run('true', []).catch((error) => failures.push(error.message));
 console.log(JSON.stringify(failures));
 `;
 
-test('without descriptors no program is started, and the process goes on', async (t) => {
+test('without free descriptors no program starts', async (t) => {
   const args = ['--nofile=64', process.execPath, '--input-type=module', '--eval', script];
   const { stdout } = await promisify(execFile)('prlimit', args);
   const [program, helper] = JSON.parse(stdout) as string[];

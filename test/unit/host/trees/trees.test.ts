@@ -24,7 +24,7 @@ test('a tree deeper than PATH_MAX is counted and removed', async (t) => {
   t.deepEqual(await readdir(directory), []);
 });
 
-test('links are neither followed when counting nor when removing', async (t) => {
+test('counting and removing never follow links', async (t) => {
   const directory = await temporary(t);
   await mkdir(join(directory, 'outside/many'), { recursive: true });
   await writeFile(join(directory, 'outside/file'), 'x');
@@ -38,7 +38,7 @@ test('links are neither followed when counting nor when removing', async (t) => 
   t.deepEqual((await readdir(join(directory, 'outside'))).sort(), ['file', 'many']);
 });
 
-test('what does not exist is not counted, and hides no other of those counted together', async (t) => {
+test('a missing path does not affect the others', async (t) => {
   const directory = await temporary(t);
   await mkdir(join(directory, 'a\nb'));
   await writeFile(join(directory, 'a\nb/file'), 'x');
@@ -50,7 +50,7 @@ test('what does not exist is not counted, and hides no other of those counted to
   );
 });
 
-test('a discarded tree is out of sight at once and gone afterwards', async (t) => {
+test('a discarded tree disappears at once', async (t) => {
   const directory = await temporary(t);
   const errors: unknown[] = [];
   const trash = new Trash(join(directory, 'trash'), (error) => errors.push(error));
@@ -64,7 +64,7 @@ test('a discarded tree is out of sight at once and gone afterwards', async (t) =
   t.deepEqual(errors, []);
 });
 
-test('a removal that fails is reported and stays for the next sweep', async (t) => {
+test('a failed removal is reported and retried', async (t) => {
   const directory = await temporary(t);
   const errors: unknown[] = [];
   await writeFile(join(directory, 'trash'), 'no directory');

@@ -38,13 +38,13 @@ test('the default profile compiles', async (t) => {
   t.is(stdout.trim(), defaultProfileName);
 });
 
-test('AppArmor is in force where the kernel says Y', async (t) => {
+test('AppArmor is enabled where the kernel says Y', async (t) => {
   t.true(await (await machine(t, 'Y\n')).apparmor.enabled());
   t.false(await (await machine(t, 'N\n')).apparmor.enabled());
   t.false(await (await machine(t, undefined)).apparmor.enabled());
 });
 
-test('the default profile is loaded once; a failure is told, and tried again', async (t) => {
+test('the default profile is loaded once, failures are retried', async (t) => {
   const { apparmor, directory } = await machine(t, 'Y', 'd=${0%/*}; echo "$*" >>"$d/calls"; cat >"$d/profile"');
   t.deepEqual(await Promise.all([apparmor.defaultProfile(), apparmor.defaultProfile()]), [
     defaultProfileName,
@@ -59,7 +59,7 @@ test('the default profile is loaded once; a failure is told, and tried again', a
   t.is(await broken.apparmor.defaultProfile(), defaultProfileName);
 });
 
-test('without a parser there is no default profile, and one warning', async (t) => {
+test('without a parser there is one warning, no profile', async (t) => {
   const { apparmor, warnings } = await machine(t, 'Y');
   t.is(await apparmor.defaultProfile(), undefined);
   t.is(await apparmor.defaultProfile(), undefined);
@@ -67,7 +67,7 @@ test('without a parser there is no default profile, and one warning', async (t) 
   t.regex(warnings[0] ?? '', /install the Debian package apparmor/);
 });
 
-test('profiles are known by their whole name, whatever their mode', async (t) => {
+test('profiles are found by full name in any mode', async (t) => {
   const { apparmor, profilesFile } = await machine(t, 'Y');
   await t.throwsAsync(apparmor.isLoaded('a'), { message: /is securityfs mounted/ });
   await writeFile(profilesFile, 'one (enforce)\ntwo words (complain)\n/usr/bin/x//sub (unconfined)\n');

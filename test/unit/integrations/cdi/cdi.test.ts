@@ -23,7 +23,7 @@ async function directories(t: ExecutionContext) {
   return { low, high, registry, env };
 }
 
-test('JSON and YAML say the same; YAML numbers may be octal', (t) => {
+test('JSON and YAML specifications are equal', (t) => {
   const json = parseCdiSpec(
     JSON.stringify({
       cdiVersion: '1.0.0',
@@ -88,7 +88,7 @@ devices:
   t.deepEqual(device?.mounts[1], { hostPath: 'tmpfs', containerPath: '/cache', type: 'tmpfs', options: [] });
 });
 
-test('a wrong file is refused with the place and what is wrong there', (t) => {
+test('an invalid file is refused with location and reason', (t) => {
   const wrong: [string | object, RegExp][] = [
     ['[]', /expected object/],
     ['{', /JSON/],
@@ -124,7 +124,7 @@ test('a wrong file is refused with the place and what is wrong there', (t) => {
   t.throws(() => parseCdiSpec(alias.join('\n'), 'yaml'), { message: /alias/i });
 });
 
-test('no file makes the parser do anything but return or throw an Error that says something', (t) => {
+test('the parser returns or throws an Error with message', (t) => {
   const json = fc.json({ maxDepth: 4 });
   const device = fc.record({ name: fc.constantFrom('a', 'b', '', '-'), containerEdits: fc.anything() });
   const near = fc
@@ -150,7 +150,7 @@ test('no file makes the parser do anything but return or throw an Error that say
   t.pass();
 });
 
-test('the edits of a kind come once, before those of its first device; files are read anew each time', async (t) => {
+test('edits are ordered, applied once, and reread', async (t) => {
   const { low, registry, env } = await directories(t);
   t.deepEqual(await registry.edits([]), []);
   const devices = [gpu('0', 'GPU0=y'), gpu('1', 'GPU1=y')];
@@ -167,7 +167,7 @@ test('the edits of a kind come once, before those of its first device; files are
   await t.throwsAsync(env('vendor.com/gpu=0'), { message: /CDI device not found: vendor\.com\/gpu=0/ });
 });
 
-test('a later directory counts; two files of one directory with the same device are a conflict', async (t) => {
+test('a later directory wins; duplicates within one conflict', async (t) => {
   const { low, high, env } = await directories(t);
   await writeFile(join(low, 'a.json'), file([gpu('0', 'FROM=low-a'), gpu('1', 'FROM=low-a')]));
   await writeFile(join(low, 'b.json'), file([gpu('0', 'FROM=low-b')]));
@@ -179,7 +179,7 @@ test('a later directory counts; two files of one directory with the same device 
   t.deepEqual((await env('vendor.com/gpu=0')).at(-1), ['vendor.com/gpu=0', 'FROM=high']);
 });
 
-test('a device that is not there is named, with what is wrong in files that may have it', async (t) => {
+test('a missing device is named with the invalid files', async (t) => {
   const { low, high, env } = await directories(t);
   await writeFile(join(low, 'good.json'), file([gpu('0', 'A=b')]));
   await writeFile(join(high, 'broken.yaml'), 'devices: [');

@@ -32,7 +32,7 @@ async function temporary(t: ExecutionContext): Promise<string> {
   return directory;
 }
 
-test('the configuration: a list, or a single plugin as a list of one', (t) => {
+test('a configuration is a list or a single plugin', (t) => {
   const list = parseCniConfig('{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"},{"type":"portmap"}]}');
   t.deepEqual(
     [list.name, list.cniVersion, list.plugins.map(({ type }) => type)],
@@ -44,7 +44,7 @@ test('the configuration: a list, or a single plugin as a list of one', (t) => {
   t.deepEqual(parseCniConfig(JSON.stringify(single)), single);
 });
 
-test('of several versions the highest known one is spoken; the flags are false, and may be texts', (t) => {
+test('the highest known version is chosen', (t) => {
   const parse = (more: object) => parseCniConfig(JSON.stringify({ name: 'n', plugins: [{ type: 'a' }], ...more }));
   t.is(parse({ cniVersion: '1.0.0', cniVersions: ['0.4.0', '1.1.0', '2.0.0'] }).cniVersion, '1.1.0');
   t.is(parse({ cniVersion: '1.0.0', cniVersions: ['0.4.0'] }).cniVersion, '1.0.0');
@@ -56,7 +56,7 @@ test('of several versions the highest known one is spoken; the flags are false, 
   t.like(parse({ disableCheck: 'true', disableGC: true }), { disableCheck: true, disableGC: true });
 });
 
-test('a wrong configuration is refused with what is wrong', (t) => {
+test('an invalid configuration is refused with its reason', (t) => {
   const wrong: [string, RegExp][] = [
     ['[]', /not a JSON object/],
     ['{', /JSON/],
@@ -73,7 +73,7 @@ test('a wrong configuration is refused with what is wrong', (t) => {
   for (const [text, message] of wrong) t.throws(() => parseCniConfig(text), { message }, text);
 });
 
-test('no text makes the parser do anything but return or throw an Error', (t) => {
+test('the parser returns or throws an Error', (t) => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string()), (text) => {
       try {
@@ -87,7 +87,7 @@ test('no text makes the parser do anything but return or throw an Error', (t) =>
   t.pass();
 });
 
-test('a configuration that is no regular file is refused', async (t) => {
+test('a configuration must be a regular file', async (t) => {
   const directory = await temporary(t);
   const pipe = join(directory, '10-a.conflist');
   execFileSync('mkfifo', [pipe]);
@@ -100,7 +100,7 @@ test('a configuration that is no regular file is refused', async (t) => {
   await t.throwsAsync(template.apply(['10.0.0.0/24']), { message: /conf_template: .* is not a regular file/ });
 });
 
-test('the first file by name is used, as it is now, and not skipped when wrong', async (t) => {
+test('the first file by name is used', async (t) => {
   const directory = await temporary(t);
   const configs = new CniConfigDirectory(directory, 1);
   const names = async () => (await configs.load()).map(({ name }) => name);
@@ -131,7 +131,7 @@ test('the first file by name is used, as it is now, and not skipped when wrong',
   await t.throwsAsync(configs.load(), { message: /10-a\.conf/ });
 });
 
-test('plugins in the directory named after the network are added, unless the list forbids it', async (t) => {
+test("plugins from the network's directory are added unless disabled", async (t) => {
   const directory = await temporary(t);
   const configs = new CniConfigDirectory(directory, 1);
   const types = async () => (await configs.load())[0]?.plugins.map(({ type }) => type);
@@ -163,7 +163,7 @@ const template = JSON.stringify({
   plugins: [{ type: 'bridge', ipam: { ranges: '{{PodCIDRRanges}}', routes: '{{Routes}}', first: '{{PodCIDR}}' } }],
 });
 
-test('a template is filled with the ranges of both families', (t) => {
+test('a template gets the ranges of both families', (t) => {
   const [plugin] = parseCniConfig(renderTemplate(template, ['10.1.0.0/24', 'fd00::/64'])).plugins;
   t.deepEqual(plugin?.['ipam'], {
     ranges: [[{ subnet: '10.1.0.0/24' }], [{ subnet: 'fd00::/64' }]],
@@ -176,7 +176,7 @@ test('a template is filled with the ranges of both families', (t) => {
   t.throws(() => renderTemplate('{"name":"n"}', ['10.1.0.0/24']), { message: /at least one plugin/ });
 });
 
-test('the configuration is written when the range is told, and never beside another one', async (t) => {
+test('the configuration is written once ranges are known', async (t) => {
   const directory = await temporary(t);
   const [configDir, source] = [join(directory, 'net.d'), join(directory, 'template')];
   const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };
@@ -197,7 +197,7 @@ test('the configuration is written when the range is told, and never beside anot
   t.regex(await readFile(target, 'utf8'), /"10\.2\.0\.0\/24"/);
 });
 
-test('CNI_ARGS name the pod; a value that would end its entry is refused', (t) => {
+test('CNI_ARGS name the pod and refuse separators', (t) => {
   t.is(
     cniArgs(request),
     'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=ab12;K8S_POD_UID=u-1',
@@ -212,7 +212,7 @@ test('CNI_ARGS name the pod; a value that would end its entry is refused', (t) =
   }
 });
 
-test('a plugin gets the values of the capabilities it declares, and no other', (t) => {
+test('a plugin gets only its declared capabilities', (t) => {
   const list = parseCniConfig('{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"a"}]}');
   const plugin = { type: 'a', x: 1, capabilities: { portMappings: true } };
   const values = runtimeConfig(plugin, request);
@@ -237,7 +237,7 @@ test('a plugin gets the values of the capabilities it declares, and no other', (
   });
 });
 
-test('addresses: those of interfaces in the pod, without prefix length', (t) => {
+test('addresses come from pod interfaces, without prefix length', (t) => {
   const result = {
     interfaces: [{ name: 'br0' }, { name: 'veth1' }, { name: 'eth0', sandbox: '/run/netns/x' }],
     ips: [
@@ -251,7 +251,7 @@ test('addresses: those of interfaces in the pod, without prefix length', (t) => 
     t.deepEqual(addressesOf(odd), []);
 });
 
-test('a missing plugin is named together with the directories searched', async (t) => {
+test('a missing plugin is named with the directories searched', async (t) => {
   const error = await t.throwsAsync(new CniPlugins(['/none/a', '/none/b']).find('bridge'), { instanceOf: CriError });
   t.regex(error?.message ?? '', /"bridge".*\/none\/a, \/none\/b/);
 });

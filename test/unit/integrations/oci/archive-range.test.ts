@@ -7,7 +7,7 @@ import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { openBlob } from '../../../../src/integrations/oci/archive/layout.ts';
 import { sha256 } from './image-builder.ts';
 
-test('a file gives a whole blob, verified, or a range of it', async (t) => {
+test('a file provides a verified blob or a range', async (t) => {
   const directory = await mkdtemp('/tmp/range-');
   t.teardown(() => execFileSync('rm', ['-rf', '--', directory]));
   const data = Buffer.from('0123456789');

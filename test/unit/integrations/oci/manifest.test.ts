@@ -14,7 +14,7 @@ const v2 = ['cx16', 'lahf_lm', 'popcnt', 'pni', 'ssse3', 'sse4_1', 'sse4_2'];
 const v3 = [...v2, 'abm', 'avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'movbe', 'xsave'];
 const v4 = [...v3, 'avx512f', 'avx512bw', 'avx512cd', 'avx512dq', 'avx512vl'];
 
-test('the level of an amd64 processor is the highest whose features it has all', (t) => {
+test('the amd64 level is the highest fully supported one', (t) => {
   const levels = [['fpu'], v2, v3, v4, v4.filter((flag) => flag !== 'sse4_2'), [...v3, 'avx512f']];
   t.deepEqual(
     levels.map((flags) => amd64Level(new Set(flags))),
@@ -30,7 +30,7 @@ const described = (variant: string | undefined, architecture = 'amd64') => ({
 });
 const avx2: Platform = { os: 'linux', architecture: 'amd64', variants: ['v3', 'v2', 'v1'] };
 
-test('no manifest above the level of the processor is chosen, and the best below it is', (t) => {
+test("the best manifest within the processor's level is chosen", (t) => {
   const chosen = (variants: (string | undefined)[]) =>
     choosePlatform(
       variants.map((variant) => described(variant)),
@@ -44,7 +44,7 @@ test('no manifest above the level of the processor is chosen, and the best below
   t.regex(error?.message ?? '', /linux\/amd64\/v4/);
 });
 
-test('a platform without a variant is what the machine has, with one never more', (t) => {
+test('a platform without a variant matches any machine', (t) => {
   const plain = parsePlatform('linux/amd64').variants;
   t.is(plain.at(-1), 'v1');
   t.deepEqual(parsePlatform('linux/amd64/v9').variants, plain);
@@ -53,7 +53,7 @@ test('a platform without a variant is what the machine has, with one never more'
   t.throws(() => parsePlatform('linux/amd64/v999999999'), { instanceOf: CriError });
 });
 
-test('an image is found in an index beside attestations and in indexes that do not say what they are for', async (t) => {
+test('an image is found beside attestations and nested indexes', async (t) => {
   const documents = new Map<string, Buffer>();
   const add = (value: object, mediaType = MANIFEST) => {
     const data = Buffer.from(JSON.stringify(value));
@@ -91,7 +91,7 @@ test('an image is found in an index beside attestations and in indexes that do n
   await t.throwsAsync(resolve(index(...wide)), { message: /nested too deeply/ });
 });
 
-test('lists that Go writes as null or leaves out are empty', (t) => {
+test('null and missing lists are empty', (t) => {
   const config = { mediaType: '', digest: sha256('c'), size: 1 };
   for (const document of [{ config, layers: null }, { config }, { config, layers: [], manifests: null }]) {
     const parsed = parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, ...document })), 'manifest');

@@ -20,7 +20,7 @@ for (const [value, past, through] of cases) {
   });
 }
 
-test('the usual ports stand for addresses without one', (t) => {
+test('addresses without a port use the default port', (t) => {
   t.true(bypassesProxy(new URL('https://reg.example/'), 'reg.example:443'));
   t.true(bypassesProxy(new URL('http://reg.example/'), 'reg.example:80'));
   t.false(bypassesProxy(new URL('http://reg.example/'), 'reg.example:443'));

@@ -44,7 +44,7 @@ async function directoryOf(t: ExecutionContext, files: Record<string, string>): 
   return directory;
 }
 
-test('auth.json: the most specific entry of the first file that has one', async (t) => {
+test('auth.json: the most specific entry is used', async (t) => {
   const directory = await directoryOf(t, {
     'a.json': JSON.stringify({
       auths: {
@@ -81,7 +81,7 @@ test('auth.json: the most specific entry of the first file that has one', async 
   }
 });
 
-test('credentials of a file are used where the request brings none, and never for another host', async (t) => {
+test('credentials of a file apply to their host only', async (t) => {
   const server = await serve(t, image);
   const mirror = await serve(t, image);
   const directory = await directoryOf(t, {
@@ -158,7 +158,7 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
   }
 });
 
-test('headers of hosts.toml go to their host and not along with a redirect; words repeat none', async (t) => {
+test('hosts.toml headers are not sent on redirects or logged', async (t) => {
   const storage = await serve(t, image);
   const mirror = await serve(t, image);
   let leaked: unknown;
@@ -188,7 +188,7 @@ test('headers of hosts.toml go to their host and not along with a redirect; word
   t.regex(error?.message ?? '', /no \[redacted\]/);
 });
 
-test('registries.conf: the longest prefix rewrites names, lists mirrors, blocks', async (t) => {
+test('registries.conf: the longest prefix rewrites, mirrors and blocks', async (t) => {
   const directory = await directoryOf(t, {
     'registries.conf': `
       unqualified-search-registries = ["docker.io"]
@@ -234,7 +234,7 @@ test('registries.conf: the longest prefix rewrites names, lists mirrors, blocks'
   t.regex((await t.throwsAsync(places('x.example', 'app')))?.message ?? '', /registries\.conf: registry\.0\.location/);
 });
 
-test('hostile names of registries and prefixes match nothing they should not', async (t) => {
+test('hostile registry names and prefixes match nothing', async (t) => {
   const directory = await directoryOf(t, {
     'registries.conf': '[[registry]]\nlocation = "a.example/b"\nblocked = true',
   });
@@ -251,7 +251,7 @@ test('hostile names of registries and prefixes match nothing they should not', a
   );
 });
 
-test('a mirror that sends wrong bytes is left for the next place, without being asked again', async (t) => {
+test('a mirror with a wrong digest is not retried', async (t) => {
   const mirror = await serve(t, image);
   const origin = await serve(t, image);
   mirror.intercept = (request, response) => {
@@ -273,7 +273,7 @@ test('a mirror that sends wrong bytes is left for the next place, without being 
   t.is((await client(t, { mirrors }).resolve(ref(origin.host), undefined)).configDigest, image.configDigest);
 });
 
-test('TLS: an authority of its own, a client certificate, and none of both elsewhere', async (t) => {
+test('CA and client certificate are used per host', async (t) => {
   const directory = await directoryOf(t, {});
   const openssl = (...args: string[]) => run('openssl', args, { cwd: directory });
   const subject = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { SharedLock } from '../../../../src/utils/async/shared-lock.ts';
 
-test('shared tasks run at once; an exclusive one waits for them and keeps later ones waiting', async (t) => {
+test('shared tasks run concurrently, exclusive ones alone', async (t) => {
   const lock = new SharedLock();
   const steps: string[] = [];
   const gates = new Map<string, () => void>();
@@ -36,7 +36,7 @@ test('shared tasks run at once; an exclusive one waits for them and keeps later 
   t.deepEqual(steps.slice(-3), ['y ends', 'c begins', 'c ends']);
 });
 
-test('a task that fails lets go of the lock', async (t) => {
+test('a failed task releases the lock', async (t) => {
   const lock = new SharedLock();
   const fail = () => Promise.reject(new Error('no'));
   await t.throwsAsync(lock.exclusive(fail), { message: 'no' });

@@ -30,7 +30,7 @@ async function makeRoot(t: ExecutionContext): Promise<{ root: string; outside: s
   return { root, outside };
 }
 
-test('links are followed inside the root as chroot would', async (t) => {
+test('links are resolved inside the root like chroot', async (t) => {
   const { root } = await makeRoot(t);
   for (const path of [
     'etc/passwd',
@@ -48,7 +48,7 @@ test('links are followed inside the root as chroot would', async (t) => {
   }
 });
 
-test('a found path leads to the same place after the tree has changed, also for other programs', async (t) => {
+test('a resolved path stays valid after the tree changes', async (t) => {
   const { root, outside } = await makeRoot(t);
   const seen = await withScoped(root, '/dir', async ({ path, stats }) => {
     t.true(stats.isDirectory());
@@ -67,7 +67,7 @@ test('a found path leads to the same place after the tree has changed, also for 
   await t.throwsAsync(failing, { message: 'mine' });
 });
 
-test('what is not there is undefined; what is no small file is refused', async (t) => {
+test('a missing path is undefined; special files are refused', async (t) => {
   const { root } = await makeRoot(t);
   for (const path of ['none', 'etc/passwd/x', 'climb', '../secret', 'host/secret', 'none/../../secret']) {
     t.is(await readFileScoped(root, path, 100), undefined, path);
@@ -80,7 +80,7 @@ test('what is not there is undefined; what is no small file is refused', async (
   t.is((await readFileScoped(root, 'abs', 6))?.length, 6);
 });
 
-test('no path leads out', async (t) => {
+test('no path leads outside', async (t) => {
   const { root, outside } = await makeRoot(t);
   const part = fc.constantFrom(
     '..',
@@ -113,7 +113,7 @@ test('no path leads out', async (t) => {
   );
 });
 
-test('nor does a root that changes while it is read', async (t) => {
+test('no path leads outside a changing root', async (t) => {
   const { root, outside } = await makeRoot(t);
   await mkdir(join(root, 'a/b'), { recursive: true });
   await writeFile(join(root, 'a/b/secret'), 'inside');

@@ -30,7 +30,7 @@ function setUp() {
   return { state, usage };
 }
 
-test('the first figures are counted ones, also for those who ask meanwhile', async (t) => {
+test('the first figures are awaited, also by concurrent callers', async (t) => {
   const { state, usage } = setUp();
   const first = { bytes: 10n, inodes: 1n, at: 100n * SECOND };
   t.deepEqual(await Promise.all([usage.of('a'), usage.of('a')]), [first, first]);
@@ -39,7 +39,7 @@ test('the first figures are counted ones, also for those who ask meanwhile', asy
   t.is((await usage.of('a'))?.bytes, 20n);
 });
 
-test('figures hold for ten seconds; older ones are answered at once and counted again behind', async (t) => {
+test('figures expire after ten seconds and refresh in background', async (t) => {
   const { state, usage } = setUp();
   await usage.of('a');
   state.now += 10n * SECOND - 1n;
@@ -57,7 +57,7 @@ test('figures hold for ten seconds; older ones are answered at once and counted 
   t.is(state.calls.length, 2);
 });
 
-test('what takes long to count is counted less often', async (t) => {
+test('slow counts are repeated less often', async (t) => {
   const { state, usage } = setUp();
   state.took = 3n * SECOND;
   await usage.of('a');
@@ -71,7 +71,7 @@ test('what takes long to count is counted less often', async (t) => {
   t.is((await usage.of('a'))?.bytes, 20n);
 });
 
-test('small containers are counted together, large ones one after the other', async (t) => {
+test('small containers are counted together, large ones in turn', async (t) => {
   const { state, usage } = setUp();
   await usage.total(['a', 'b', 'c']);
   state.most = 0;
@@ -91,7 +91,7 @@ test('small containers are counted together, large ones one after the other', as
   t.is(state.calls.length, 12);
 });
 
-test('one that cannot be counted is reported, and neither hides the others nor its own last figure', async (t) => {
+test('a failed count is logged and keeps earlier figures', async (t) => {
   const { state, usage } = setUp();
   t.deepEqual(await usage.total(['a', 'none']), { bytes: 10n, inodes: 1n, at: 100n * SECOND });
   t.deepEqual(await usage.total([]), { bytes: 0n, inodes: 0n, at: state.now });

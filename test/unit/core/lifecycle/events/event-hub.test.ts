@@ -11,7 +11,7 @@ function hub(failures: unknown[] = []) {
   return { hub: made, dropped: () => dropped };
 }
 
-test('events are numbered without a gap, and a listener that throws disturbs nobody', (t) => {
+test('events are numbered; a throwing listener disturbs no other', (t) => {
   const failures: unknown[] = [];
   const { hub: events } = hub(failures);
   const seen: NumberedEvent[] = [];
@@ -33,7 +33,7 @@ test('events are numbered without a gap, and a listener that throws disturbs nob
   t.is(failures.length, 3);
 });
 
-test('a stream gives what happens from the call on, rendered when it happens, until it is aborted', async (t) => {
+test('a stream sends events from its start until aborted', async (t) => {
   const { hub: events } = hub();
   const end = new AbortController();
   let state = 'first';
@@ -49,7 +49,7 @@ test('a stream gives what happens from the call on, rendered when it happens, un
   t.deepEqual(await last, { value: undefined, done: true });
 });
 
-test('a reader that falls behind loses the oldest events, each counted', async (t) => {
+test('a slow reader loses the oldest events, each counted', async (t) => {
   let dropped = 0;
   const queue = new BoundedQueue<number>(3, () => (dropped += 1));
   for (const number of [1, 2, 3, 4, 5]) queue.push(number);
@@ -58,7 +58,7 @@ test('a reader that falls behind loses the oldest events, each counted', async (
   t.is(dropped, 2);
 });
 
-test('the steps of a pod run one after the other, and a failure ends them', async (t) => {
+test('steps of a pod stop at the first failure', async (t) => {
   const { hub: events } = hub();
   const order: string[] = [];
   events.onStep('ending', async (id) => {

@@ -135,7 +135,7 @@ const A = buildImage([layer('base'), layer('a')], {
 const B = buildImage([layer('base'), layer('b')]);
 const C = buildImage([]);
 
-test('every name of an image leads to the same record, whose id is what the pull answered', async (t) => {
+test('every name of an image resolves to one record', async (t) => {
   const { images, registry } = await setUp(t);
   registry.push('r.io/app:v1', A);
   const id = await images.pull('r.io/app:v1');
@@ -173,7 +173,7 @@ test('every name of an image leads to the same record, whose id is what the pull
   t.deepEqual(images.list('nothing'), []);
 });
 
-test('a pull by digest gives no tag and one repository digest', async (t) => {
+test('a pull by digest records only a repository digest', async (t) => {
   const { images, registry } = await setUp(t);
   registry.push('docker.io/library/app:latest', A);
   const id = await images.pull(`app@${A.indexDigest}`);
@@ -182,7 +182,7 @@ test('a pull by digest gives no tag and one repository digest', async (t) => {
   t.like(images.status('app'), { id, repoTags: ['docker.io/library/app:latest'] });
 });
 
-test('a tag that moves leaves the old image its digest; a restart finds the same', async (t) => {
+test('a moved tag leaves the old image its digest', async (t) => {
   const { images, registry, again } = await setUp(t);
   registry.push('r.io/app:v1', A);
   await images.pull('r.io/app:v1');
@@ -198,7 +198,7 @@ test('a tag that moves leaves the old image its digest; a restart finds the same
   }
 });
 
-test('an ambiguous beginning of an id leads nowhere', async (t) => {
+test('an ambiguous id prefix resolves to nothing', async (t) => {
   const { images, registry } = await setUp(t);
   const many = Array.from({ length: 17 }, (_, i) => buildImage([], { config: { User: String(i) } }));
   for (const [i, image] of many.entries()) await images.pull((registry.push(`r.io/app:${i}`, image), `r.io/app:${i}`));
@@ -207,7 +207,7 @@ test('an ambiguous beginning of an id leads nowhere', async (t) => {
   t.is(images.status(shared), undefined);
 });
 
-test('removing by one name removes the image, its other names and the layers only it had', async (t) => {
+test('removing one name removes the image and unshared layers', async (t) => {
   const { root, images, registry, store } = await setUp(t);
   for (const name of ['r.io/app:v1', 'r.io/app:v2', 'q.io/app:v1']) await images.pull((registry.push(name, A), name));
   await images.pull((registry.push('r.io/b:v1', B), 'r.io/b:v1'));
@@ -233,7 +233,7 @@ test('removing by one name removes the image, its other names and the layers onl
   t.is(store.layers.size, 0);
 });
 
-test('what two pulls share is fetched and applied once', async (t) => {
+test('concurrent pulls fetch shared layers once', async (t) => {
   const { images, registry, store } = await setUp(t);
   registry.push('r.io/a:1', A);
   registry.push('r.io/b:1', B);
@@ -246,7 +246,7 @@ test('what two pulls share is fetched and applied once', async (t) => {
   t.is(images.list().length, 3);
 });
 
-test('a pull whose caller leaves does not take others along, and nothing of it stays', async (t) => {
+test('a cancelled pull leaves nothing and continues for others', async (t) => {
   const { root, images, registry, store } = await setUp(t);
   registry.push('r.io/a:1', B);
   registry.push('r.io/b:1', B);
@@ -273,7 +273,7 @@ test('a pull whose caller leaves does not take others along, and nothing of it s
   t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
 });
 
-test('a pull whose layers do not come leaves the slots of another alone, also for a layer that both want', async (t) => {
+test('a stalled pull does not block slots of others', async (t) => {
   const { images, registry } = await setUp(t, { maxConcurrentDownloads: 1 });
   const slow = buildImage([layer('slow'), layer('shared')]);
   const fast = buildImage([layer('shared'), layer('fast')]);
@@ -308,7 +308,7 @@ test('a filter without a tag lists all images of the repository', async (t) => {
   t.deepEqual(listed('r.io/other'), []);
 });
 
-test('sources are asked in their order, each for what it knows', async (t) => {
+test('sources are asked in order', async (t) => {
   const registry = new MemoryRegistry();
   registry.push('r.io/app:v1', A);
   const second = new MemoryRegistry();
@@ -335,7 +335,7 @@ test('sources are asked in their order, each for what it knows', async (t) => {
   t.is(missing?.code, StatusCode.NOT_FOUND);
 });
 
-test('when all callers leave, the fetch ends and is not begun anew', async (t) => {
+test('a fetch without callers ends and can be repeated', async (t) => {
   const { root, images, registry } = await setUp(t);
   const image = buildImage([layer('only')]);
   registry.push('r.io/a:1', image);
@@ -359,7 +359,7 @@ test('when all callers leave, the fetch ends and is not begun anew', async (t) =
   t.deepEqual(await readdir(join(root, 'content', 'incoming')), []);
 });
 
-test("when another pull's fetch fails for its own reasons, the layer is fetched again", async (t) => {
+test("a layer is fetched again after another pull's failure", async (t) => {
   const { images, registry } = await setUp(t);
   registry.push('r.io/a:1', B);
   registry.push('r.io/b:1', B);
@@ -373,7 +373,7 @@ test("when another pull's fetch fails for its own reasons, the layer is fetched 
   t.is(images.list().length, 1);
 });
 
-test('a pull that fails leaves nothing behind', async (t) => {
+test('a failed pull leaves nothing', async (t) => {
   const { root, images, registry, store } = await setUp(t);
   const broken = buildImage([layer('x'), layer('y')]);
   broken.blobs.set(broken.layers[1]!.digest, Buffer.from('\x1f\x8bnot gzip'));
@@ -389,14 +389,14 @@ test('a pull that fails leaves nothing behind', async (t) => {
   t.regex((await t.throwsAsync(images.pull('r.io/y:1')))?.message ?? '', /2 layers.*1/);
 });
 
-test('an image without layers is an image', async (t) => {
+test('an image without layers is valid', async (t) => {
   const { images, registry } = await setUp(t);
   registry.push('r.io/scratch:1', C);
   const id = await images.pull('r.io/scratch:1');
   t.is(images.status(id)?.chainId, undefined);
 });
 
-test('pinned images say so, whatever name pinned them', async (t) => {
+test('images are listed as pinned under any name', async (t) => {
   const { images, registry } = await setUp(t, { pinned: ['pause', 'r.io/sys*', 'r.io/exact:1'] });
   const pulled = async (name: string, image: BuiltImage) =>
     images.status(await images.pull((registry.push(name, image), name)))?.pinned;
@@ -405,7 +405,7 @@ test('pinned images say so, whatever name pinned them', async (t) => {
   t.false(await pulled('r.io/exact1:1', C));
 });
 
-test('a broken record is set aside, and an image whose layers are gone is forgotten', async (t) => {
+test('broken records are set aside, images without layers forgotten', async (t) => {
   const { root, images, registry, store, again } = await setUp(t);
   for (const [name, image] of [
     ['r.io/a:1', A],
@@ -426,7 +426,7 @@ test('a broken record is set aside, and an image whose layers are gone is forgot
   t.is(await loaded.pull('r.io/a:1'), A.configDigest);
 });
 
-test('what is asked for wrongly is refused before anything happens', async (t) => {
+test('invalid requests are refused first', async (t) => {
   const { images, registry } = await setUp(t);
   await t.throwsAsync(images.pull('Not/Valid'), { instanceOf: CriError, code: StatusCode.INVALID_ARGUMENT });
   await t.throwsAsync(images.pull('r.io/none:1'), { instanceOf: CriError, code: StatusCode.NOT_FOUND });

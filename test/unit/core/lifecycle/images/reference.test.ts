@@ -54,18 +54,18 @@ for (const text of [
   '0'.repeat(64),
   `host.io/${'a'.repeat(300)}`,
 ]) {
-  test(`${JSON.stringify(text.slice(0, 40))} is refused by the field's name`, (t) => {
+  test(`${JSON.stringify(text.slice(0, 40))} is refused, naming the field`, (t) => {
     const error = t.throws(() => parseReference(text), { instanceOf: CriError });
     t.is(error?.code, StatusCode.INVALID_ARGUMENT);
     t.regex(error?.message ?? '', /^image\.image: /);
   });
 }
 
-test('the default registry can be another', (t) => {
+test('the default registry is configurable', (t) => {
   t.is(formatReference(parseReference('busybox', { defaultRegistry: 'quay.io' })), 'quay.io/busybox:latest');
 });
 
-test('whatever is accepted is safe in a URL path and stable', (t) => {
+test('an accepted reference is stable and safe in URLs', (t) => {
   const piece = fc.oneof(
     fc.constantFrom('a', 'B', '0', '.', '-', '_', '/', ':', '@', '..', D, 'localhost', '%2e', '?', '#', ' '),
     fc.string({ maxLength: 3 }),

@@ -121,7 +121,7 @@ function format1(record: object): string {
 }
 
 function survives<T extends object>(kind: string, schema: RecordSchema<T>, arbitrary: fc.Arbitrary<T>): void {
-  test(`one ${kind} comes back as it was, whatever its keys and values`, (t) => {
+  test(`one ${kind} survives storage with any keys and values`, (t) => {
     fc.assert(
       fc.property(arbitrary, fc.nat(), (record, revision) => {
         t.deepEqual(parseRecord(schema, 'a.json', formatRecord(schema, { revision, record })), { revision, record });
@@ -137,7 +137,7 @@ survives('pod sandbox', sandboxes, sandbox);
 survives('container', containers, container);
 survives('image', imageSchema, image);
 
-test('an image of format 1 is read as it was meant', (t) => {
+test('an image of format 1 is migrated', (t) => {
   fc.assert(
     fc.property(image, (record) => {
       t.deepEqual(parseRecord(imageSchema, 'a.json', format1(record)), { revision: 0, record });
@@ -145,7 +145,7 @@ test('an image of format 1 is read as it was meant', (t) => {
   );
 });
 
-test('a pod sandbox of format 1, which holds the request, is read as it was meant', (t) => {
+test('a pod sandbox of format 1 is migrated', (t) => {
   fc.assert(
     fc.property(sandbox, dictionary, dictionary, ({ spec: _spec, request: _request, ...rest }, labels, annotations) => {
       const metadata = { name: 'web', namespace: 'default', uid: 'u' };
@@ -156,7 +156,7 @@ test('a pod sandbox of format 1, which holds the request, is read as it was mean
   );
 });
 
-test('a container of format 1, which holds the request, is read as it was meant', (t) => {
+test('a container of format 1 is migrated', (t) => {
   fc.assert(
     fc.property(container, dictionary, text, ({ spec: _spec, request: _request, ...rest }, labels, content) => {
       const envs = [{ key: 'A', value: Buffer.from(content.replaceAll('\0', '')) }];
@@ -169,7 +169,7 @@ test('a container of format 1, which holds the request, is read as it was meant'
   );
 });
 
-test('the wire carries a label of any name', (t) => {
+test('a label of any name survives encoding', (t) => {
   const config = PodSandboxConfig.fromPartial({ labels: JSON.parse('{"__proto__":"x","constructor":"y"}') as object });
   const { labels } = PodSandboxConfig.decode(PodSandboxConfig.encode(config).finish());
   t.deepEqual(Object.entries(labels), [

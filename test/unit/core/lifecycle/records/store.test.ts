@@ -27,7 +27,7 @@ async function open(path: string) {
   return store;
 }
 
-test('records outlive their store; a deleted one does not', async (t) => {
+test('records survive a restart; deleted ones do not', async (t) => {
   const path = await directory(t);
   const store = await open(path);
   await store.put({ id: 'sha256:aa', size: 2n ** 60n });
@@ -37,7 +37,7 @@ test('records outlive their store; a deleted one does not', async (t) => {
   t.deepEqual((await open(path)).list(), [{ id: 'sha256:aa', size: 2n ** 60n }]);
 });
 
-test('a damaged record is set aside for good and the others are read; a half-written one is dropped', async (t) => {
+test('damaged records are set aside; partial ones are dropped', async (t) => {
   const path = await directory(t);
   await (await open(path)).put({ id: 'good', size: 1n });
   await writeFile(join(path, 'cut.json'), '{"format":1,"rec');
@@ -58,7 +58,7 @@ test('a damaged record is set aside for good and the others are read; a half-wri
   }
 });
 
-test('a record of a later version refuses the start and stays', async (t) => {
+test('a newer record refuses the start and stays', async (t) => {
   const path = await directory(t);
   await writeFile(join(path, 'newer.json'), '{"format":3,"record":{"id":"newer"}}');
   await t.throwsAsync(open(path), {
@@ -68,7 +68,7 @@ test('a record of a later version refuses the start and stays', async (t) => {
   t.deepEqual(await readdir(path), ['newer.json']);
 });
 
-test('a record that cannot be read refuses the start and stays', async (t) => {
+test('an unreadable record refuses the start and stays', async (t) => {
   const path = await directory(t);
   // EISDIR stands for every error of read(2).
   await mkdir(join(path, 'bb.json'));
@@ -79,7 +79,7 @@ test('a record that cannot be read refuses the start and stays', async (t) => {
   t.deepEqual(await readdir(path), ['bb.json']);
 });
 
-test('a damaged record comes back from its copy', async (t) => {
+test('a damaged record is restored from its copy', async (t) => {
   const path = await directory(t);
   await (await open(path)).put({ id: 'aa', size: 1n });
   await writeFile(join(path, 'aa.json'), '{"format":2,"rec');
@@ -91,7 +91,7 @@ test('a damaged record comes back from its copy', async (t) => {
   t.deepEqual(await readdir(path), ['aa.json']);
 });
 
-test('what has happened shows when it cannot be written, outlives the process, and is written later', async (t) => {
+test('an unwritable status is kept and written later', async (t) => {
   const path = await directory(t);
   const store = await open(path);
   await store.put({ id: 'ended', size: 1n });
@@ -112,7 +112,7 @@ test('what has happened shows when it cannot be written, outlives the process, a
   t.deepEqual(await readdir(join(path, '..', 'state', 'records', 'images')), ['ended.json']);
 });
 
-test('a removal is not undone by a copy; a lost record is told by its own', async (t) => {
+test('a removed record stays removed despite its copy', async (t) => {
   const path = await directory(t);
   const store = await open(path);
   await store.put({ id: 'removed', size: 1n });
@@ -126,7 +126,7 @@ test('a removal is not undone by a copy; a lost record is told by its own', asyn
   t.deepEqual([...(await open(path)).lost()], []);
 });
 
-test('A copy that cannot be put in place leaves nothing of itself', async (t) => {
+test('A copy that cannot be renamed leaves nothing', async (t) => {
   const path = await directory(t);
   const copies = join(path, '..', 'state', 'records', 'images');
   const store = await open(path);
