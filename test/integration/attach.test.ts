@@ -28,7 +28,7 @@ async function converse(
 }
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`crictl attaches over both transports, with and without input: ${handler}`, async (t) => {
+  test.serial(`crictl attaches with and without input: ${handler}`, async (t) => {
     const server = await one(t);
     const crictl = await Crictl.for(t, server.socket);
     const pod = await server.pod('crictl', {}, handler);

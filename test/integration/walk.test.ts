@@ -22,14 +22,14 @@ const rpc = process.env['WALK_RPC'];
 const only = new RegExp(process.env['WALK_POINT'] ?? '');
 
 for (const handler of ['lxc', 'crun']) {
-  test.serial(`Pods and containers of ${handler} survive faults at their points`, async (t) => {
+  test.serial(`Pods of ${handler} survive faults at every point`, async (t) => {
     const server = await ServerFixture.make(t, '', { program: FAULTY_PROGRAM });
     const walk = await Walk.begin(server, new Faults(server.directory), handler);
     await lead(t, walk, podStages(server, handler, walk));
   });
 }
 
-test.serial('PullImage survives faults at its points', async (t) => {
+test.serial('PullImage survives faults at every point', async (t) => {
   const directory = await temporary(t);
   const host = await startRegistry(t, directory);
   const base = tarOf({ name: 'etc/passwd', body: 'root:x:0:0::/:/bin/sh\n' });

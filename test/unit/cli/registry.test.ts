@@ -127,7 +127,7 @@ test('bash completes commands, options, choices and objects', async (t) => {
   t.deepEqual(complete(`proxmox-lxcri import ${bin}/compl`), [`${bin}/completion.bash`]);
 });
 
-test('a usage error is one line with exit code 2', async (t) => {
+test('a usage error prints one line, exit code 2', async (t) => {
   const wrong: [string[], RegExp][] = [
     [['nope'], /unknown command 'nope'/],
     [['confg'], /Did you mean config\?/],

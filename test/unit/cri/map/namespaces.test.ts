@@ -91,7 +91,7 @@ test('namespace modes of pods and containers are parsed', (t) => {
   t.throws(() => containerNamespaces(NamespaceOption.create({ pid: TARGET })), { message: /target_id: is required/ });
 });
 
-test("a user namespace excludes the node's PID and IPC namespaces", (t) => {
+test("a user namespace excludes the node's other namespaces", (t) => {
   const ids = [{ hostId: 65_536, containerId: 0, length: 65_536 }];
   const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
   for (const key of ['pid', 'ipc'] as const) {

@@ -294,7 +294,7 @@ test('a stalled pull does not block slots of others', async (t) => {
   await t.throwsAsync(pulling, { message: 'left' });
 });
 
-test('a filter without a tag lists all images of the repository', async (t) => {
+test('a filter without a tag matches the repository', async (t) => {
   const { images, registry } = await setUp(t);
   registry.push('r.io/pause:3.9', A);
   registry.push('r.io/pause:3.10', B);
