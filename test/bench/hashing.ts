@@ -1,9 +1,9 @@
 // What the digest of a transfer costs the event loop: three blobs at once, read from memory in the chunks of a transfer,
-// without and with being held against their digests.
+// with and without digest verification.
 //
 //   node_modules/.bin/node test/bench/hashing.ts [ROUNDS]
 //
-// Prints the median of each: MB/s, and milliseconds that a timer came late (99th percentile and longest), with their ratios.
+// Prints the median of each: MB/s, and the delay of a timer in milliseconds (99th percentile and maximum), with ratios.
 import { createHash, randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -20,7 +20,7 @@ const digest = (() => {
   return `sha256:${hash.digest('hex')}`;
 })();
 
-/** As a socket hands them over: the event loop turns between two. */
+/** As a socket delivers them: the event loop runs between two chunks. */
 async function* transfer(): AsyncGenerator<Buffer> {
   for (let i = 0; i < CHUNKS; i++) {
     await setImmediate();
@@ -43,7 +43,7 @@ async function measure(open: () => AsyncIterable<Buffer>): Promise<{ rate: numbe
   const seconds = (performance.now() - start) / 1000;
   delay.disable();
   const megabytes = (BLOBS * CHUNKS * CHUNK.length) / 1e6;
-  // The histogram holds the whole time between two ticks of a millisecond.
+  // The histogram records the whole time between two ticks of a millisecond.
   return { rate: megabytes / seconds, p99: delay.percentile(99) / 1e6 - 1, max: delay.max / 1e6 - 1 };
 }
 

@@ -3,7 +3,7 @@
 //   test/sandbox node_modules/.bin/node test/bench/images.ts [ROUNDS]
 //
 // Prints the median seconds of each and their ratios to ours. containerd is taken from PATH, or unpacked from Debian's
-// package into a directory of the run; it never runs as a service. What is missing is left out, and said.
+// package into a directory of the run; it never runs as a service. Missing programs are skipped and reported.
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,12 +27,12 @@ const PORT = 5900;
 interface Contender {
   name: string;
   pull(image: string, directory: string): Promise<void>;
-  /** Run before each pull, outside of the measured time. */
+  /** Runs before each pull, outside the measured time. */
   prepare?(directory: string): Promise<void>;
   cleanUp?(directory: string): Promise<void>;
 }
 
-/** Longest holds of this process's event loop while we pulled, in milliseconds. */
+/** Longest delays of this process's event loop during our pulls, in milliseconds. */
 const stalls: number[] = [];
 
 const ours: Contender = {
@@ -105,7 +105,7 @@ function containerdPull(containerd: Containerd): Contender {
   };
 }
 
-/** A layout of layers with large and small files, half of whose bytes can be compressed. */
+/** An image layout whose layers have large and small files; half of the bytes are compressible. */
 async function buildLayout(directory: string): Promise<string> {
   const layout = join(directory, 'layout');
   await mkdir(join(layout, 'blobs/sha256'), { recursive: true });

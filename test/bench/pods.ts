@@ -1,9 +1,10 @@
-// Compares lives of pods on this checkout's server and on another's, in one run: milliseconds and processes of each call.
+// Compares the pod lifecycle on this checkout's server and on another's, in one run: milliseconds and processes per
+// RPC.
 //
 //   test/sandbox node_modules/.bin/node test/bench/pods.ts CHECKOUT [LIVES [AT_ONCE [HANDLER]]]     16, 1 and crun
 //
 // The two take turns. Prints medians, and this checkout's divided by the other's. Processes and threads that a call begins
-// are counted by the pids that the sandbox gives out, which only one life at a time allows. CHECKOUT has its node_modules.
+// are counted by the pids that the sandbox assigns, which only one pod at a time allows. CHECKOUT has its node_modules.
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
@@ -19,7 +20,7 @@ interface Figures {
   processes: number[];
 }
 
-/** The last pid that this PID namespace has given out. */
+/** The last pid that this PID namespace has assigned. */
 const lastPid = async () => Number(await readFile('/proc/sys/kernel/ns_last_pid', 'utf8'));
 
 async function live(server: ServerFixture, name: string, figures: Map<string, Figures>): Promise<void> {
@@ -61,7 +62,7 @@ try {
       figures: new Map(),
     });
   }
-  // The first life makes what is made once.
+  // The first run creates what is created once.
   for (const { server } of contenders) await live(server, 'warm', new Map());
   for (let done = 0; done < Number(lives); done += Number(atOnce)) {
     for (const { server, figures } of done % 2 === 0 ? contenders : contenders.toReversed()) {

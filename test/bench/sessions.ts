@@ -3,7 +3,7 @@
 //   test/sandbox node_modules/.bin/node test/bench/sessions.ts CHECKOUT [ROUNDS [MIB]]     15 and 256
 //
 // The two take turns. Prints medians, and this checkout's divided by the other's: milliseconds of sessions and of the server's
-// start, the slowest of the calls beside eight execs at once, MiB/s of transfers by WebSocket, and the memory (PSS) of what an
+// start, the slowest RPC beside eight concurrent execs, MiB/s of transfers by WebSocket, and the memory (PSS) that an
 // attachment adds. CHECKOUT has its node_modules.
 import { once } from 'node:events';
 import { readFile, readdir } from 'node:fs/promises';
@@ -115,7 +115,7 @@ class Contender {
   }
 }
 
-/** A WebSocket whose bytes of output are counted from the beginning. */
+/** A WebSocket that counts the bytes of output. */
 class Counted extends WebSocket {
   #bytes = 0;
   #wake = () => {};
@@ -134,7 +134,7 @@ class Counted extends WebSocket {
     });
   }
 
-  /** Resolves when so many bytes have come. */
+  /** Resolves when this many bytes have arrived. */
   async received(bytes: number): Promise<void> {
     while (this.#bytes < bytes) {
       if (this.readyState === WebSocket.CLOSED) throw new Error(`the session ended after ${String(this.#bytes)} bytes`);
@@ -190,10 +190,10 @@ try {
   const contenders = [await Contender.make(owner, process.cwd()), await Contender.make(owner, resolve(other))];
   const names = Object.keys(contenders[0]?.figures ?? {});
   const taken = contenders.map(() => new Map<string, number[]>(names.map((name) => [name, []])));
-  // The first round makes what is made once.
+  // The first round creates what is created once.
   for (let round = 0; round <= Number(rounds); round++) {
     for (const name of names) {
-      // Transfers take long, and say much at once.
+      // Transfers take long and produce much output.
       if (name.endsWith('MiB/s') && round > 3) continue;
       for (const index of round % 2 === 0 ? [0, 1] : [1, 0]) {
         const figure = (await contenders[index]?.figures[name]?.()) ?? NaN;
@@ -201,7 +201,7 @@ try {
       }
     }
   }
-  // Last: what a start leaves to do would disturb the others.
+  // Last, because the work after a start would disturb the others.
   const start = 'start of the server to its first answer, ms';
   for (let round = 0; round < Number(rounds); round++) {
     for (const [index, contender] of contenders.entries()) {

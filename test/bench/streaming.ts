@@ -2,9 +2,9 @@
 //
 //   test/sandbox node_modules/.bin/node test/bench/streaming.ts [ROUNDS [MIB]]
 //
-// Prints the median rates in MiB/s and their ratios. Over SPDY, which the kubelet speaks; containerd does not speak the
+// Prints the median rates in MiB/s and their ratios. Over SPDY, which the kubelet uses; containerd does not support the
 // WebSocket protocol of crictl. containerd and runc are taken from PATH, or unpacked from the Debian packages that
-// CONTAINERD_DEB names (separated by colons). What is missing is left out, and said.
+// CONTAINERD_DEB names (separated by colons). Missing programs are skipped and reported.
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -22,11 +22,11 @@ import { findContainerd, median, startContainerd } from './contenders.ts';
 
 const [rounds = 3, mebibytes = 512] = process.argv.slice(2).map(Number);
 const BYTES = mebibytes * 2 ** 20;
-// The one that takes answers before the end: containerd carries nothing back once the client has ended its direction.
+// The receiver answers before the end: containerd sends nothing back once the client has closed its direction.
 const TAKE = `head -c ${String(BYTES)} | wc -c`;
 const LISTENERS = `nc -ll -p 9001 -e cat /data & nc -ll -p 9002 -e sh -c '${TAKE}' & sleep 100000`;
 
-/** A pod with one container that has the file `data`, on a server that crictl speaks to. */
+/** A pod with one container that has the file `data`, on a server that crictl is connected to. */
 class Contender {
   readonly name: string;
   readonly #crictl: Crictl;

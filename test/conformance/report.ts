@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 const reports = z.array(
   z.object({
-    /** Why the run as a whole failed, beside its specs: a timeout, an interruption. */
+    /** Why the run as a whole failed, apart from its specs: a timeout, an interruption. */
     SpecialSuiteFailureReasons: z.array(z.string()).nullish(),
     SpecReports: z.array(
       z.object({
@@ -22,7 +22,7 @@ const reports = z.array(
  * Prints a Ginkgo JSON report as TAP. A spec that the list of known failures names may fail (it counts as skipped, with
  * the list's reason); when it passes, the list is wrong, and that is a failure.
  * @param known lines `reason<TAB>full name of the spec`.
- * @param label what the names begin with, to tell one run from another.
+ * @param label prefix of the names, to distinguish runs.
  */
 function toTap(report: string, known: string, label: string): { lines: string[]; failed: number } {
   const reasons = new Map(
@@ -60,7 +60,7 @@ function toTap(report: string, known: string, label: string): { lines: string[];
       lines.push(`not ok ${at}`, '  ---', `  message: ${JSON.stringify(first)}`, '  ...');
     }
   }
-  // Specs that were never reached look like those that the options leave out: the run as a whole has to tell.
+  // Unreached specs look like specs excluded by options: only the run as a whole shows the difference.
   const troubles = suites.flatMap((suite) => suite.SpecialSuiteFailureReasons ?? []);
   if (number === 0) troubles.push('no spec was run');
   for (const reason of troubles) {

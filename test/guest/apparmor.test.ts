@@ -11,15 +11,15 @@ import { eventually } from '../lib/eventually.ts';
 type Context = NonNullable<Parameters<typeof LinuxContainerSecurityContext.create>[0]>;
 
 const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
-/** A PID namespace a container, so that its first process is the request's. */
+/** Each container has its own PID namespace, so that its first process is the request's. */
 const own = { pid: NamespaceMode.CONTAINER };
 
 const DEFAULT = 'proxmox-lxcri-default (enforce)';
 const DENY_WRITE = 'proxmox-lxcri-test-deny-write';
 
-/** What confines a container's first process, `sleep`, and a command that is run in it. */
+/** The profiles of a container's first process, `sleep`, and of a command executed in it. */
 async function confinement(server: ServerFixture, id: string): Promise<string[]> {
-  // Right after its start it is still the runtime's.
+  // Right after its start it is still the runtime process.
   await eventually(
     'its own program',
     async () => (await server.exec(id, 'cat', '/proc/1/comm')).stdout.toString() === 'sleep\n',
@@ -77,7 +77,7 @@ for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: the default profile restricts root but permits work`, async (t) => {
     const server = await ServerFixture.make(t);
     const pod = await server.pod('default', {}, handler);
-    // Everything but the profile would allow what is tried here.
+    // Everything but the profile would allow these operations.
     const strong = { capabilities: { addCapabilities: ['ALL'], dropCapabilities: [], addAmbientCapabilities: [] } };
     const linux = { securityContext: strong };
     const id = await server.sh(pod, 'c', 'exec sleep 1000', { linux });

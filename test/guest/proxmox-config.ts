@@ -1,4 +1,6 @@
-/** A container of Proxmox VE 9 as its own configuration (VMID.conf) describes it; what is not named has Proxmox's default. */
+/**
+ * A container of Proxmox VE 9 as its own configuration (VMID.conf) describes it; absent keys have Proxmox's defaults.
+ */
 export interface ProxmoxContainer {
   vmid: number;
   hostname?: string;
@@ -12,7 +14,7 @@ export interface ProxmoxContainer {
   lxc?: readonly (readonly [key: string, value: string])[];
 }
 
-/** The LXC configuration that Proxmox VE 9 generates for a container of ostype unmanaged, before it starts it. */
+/** The LXC configuration that Proxmox VE 9 generates before it starts a container of ostype unmanaged. */
 export function proxmoxConfig(container: ProxmoxContainer, lxcPath = '/var/lib/lxc'): string {
   const { vmid, memory = 512, swap = 0, unprivileged = false, lxc = [] } = container;
   const shifted = unprivileged || lxc.some(([key]) => key === 'lxc.idmap');

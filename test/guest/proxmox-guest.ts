@@ -21,12 +21,12 @@ import { proxmoxConfig } from './proxmox-config.ts';
 const APPLETS = 'sh cat dd echo grep head hostname id ip ls mkdir mknod sleep stat tail touch true'.split(' ');
 const CGROUPS = '/sys/fs/cgroup';
 
-/** What a test asks of its guest. */
+/** What a test requires of its guest. */
 export interface GuestOptions {
   unprivileged?: boolean;
   /** MiB, Proxmox's limit on the guest. */
   memory?: number;
-  /** A cgroup of the kubelet's below which the guest is put; without it Proxmox's own place, `lxc/<vmid>`. */
+  /** A cgroup of the kubelet that becomes the guest's parent; by default Proxmox's own path, `lxc/<vmid>`. */
   cgroupParent?: string;
   /** Further lines of the file that the guest's configuration includes. */
   include?: readonly (readonly [key: string, value: string])[];
@@ -42,7 +42,7 @@ export class ProxmoxGuest {
   readonly vmid: number;
   readonly directory: string;
   readonly exits: ContainerExit[] = [];
-  /** The guest's cgroup: what Proxmox's limits are on, and containers are below. */
+  /** The guest's cgroup, which has Proxmox's limits; containers are below it. */
   readonly cgroup: string;
   readonly runner: ConmonRunner;
   readonly #options: GuestOptions;
@@ -73,10 +73,10 @@ export class ProxmoxGuest {
     await guest.#makeRootfs();
     const hook = `${findNative()} hook`;
     const include: [string, string][] = [
-      // What a pod's containers may use of devices is in their own rules.
+      // Device rules of containers are set on their own cgroups.
       ['lxc.cgroup2.devices.deny', ''],
       ['lxc.cgroup2.devices.allow', ''],
-      // Proxmox asks with SIGPWR, which a pause program does not know.
+      // Proxmox stops with SIGPWR, which a pause program ignores.
       ['lxc.signal.halt', 'SIGTERM'],
       ['lxc.hook.pre-start', `${hook} pre-start ${guest.permit}`],
       ['lxc.hook.stop', `${hook} stop ${CGROUPS}${guest.cgroup}`],
@@ -98,7 +98,7 @@ export class ProxmoxGuest {
     return guest;
   }
 
-  /** Proxmox gives root these ids on every node; who uses newuidmap(1) needs it. */
+  /** Proxmox gives root these ids on every node; newuidmap(1) requires them. */
   async #ownIds(t: ExecutionContext): Promise<void> {
     const ids = join(this.directory, 'subid');
     await writeFile(ids, 'root:100000:65536\n');
@@ -128,14 +128,14 @@ export class ProxmoxGuest {
     if (this.#options.unprivileged) await run('chown', ['-R', '100000:100000', rootfs]);
   }
 
-  /** Leaves the permit for one start, as the server does before it asks Proxmox for it. */
+  /** Leaves the permit for one start, as the server does before it asks Proxmox to start. */
   async allow(): Promise<void> {
     await writeFile(this.permit, '', { mode: 0o600 });
   }
 
-  /** Starts the guest as its unit does. @throws Error with what lxc-start said when it ends instead. */
+  /** Starts the guest as its unit does. @throws Error with the output of lxc-start when that exits instead. */
   async start(): Promise<void> {
-    // What hooks say is in the log at this level alone.
+    // Hooks log at this level only.
     const log = join(this.directory, 'lxc.log');
     await rm(log, { force: true });
     const args = ['-P', this.directory, '-n', this.name, '-F', '-o', log, '-l', 'DEBUG'];
@@ -158,7 +158,7 @@ export class ProxmoxGuest {
     return (await this.lxc('info', '-s', '-H')) === 'RUNNING';
   }
 
-  /** What `lxc-<command> -n <vmid>` prints; an error is an answer, too. */
+  /** The output of `lxc-<command> -n <vmid>`, also of a failed one. */
   async lxc(command: string, ...args: string[]): Promise<string> {
     const all = ['-P', this.directory, '-n', this.name, ...args];
     const { stdout, stderr } = await run(`lxc-${command}`, all).catch((error: unknown) => {
@@ -167,7 +167,7 @@ export class ProxmoxGuest {
     return (stdout || stderr).trim();
   }
 
-  /** The cgroup that liblxc's monitor names to who asks where the limits are, as Proxmox does before it reads figures. */
+  /** The cgroup that liblxc's monitor reports for limits, as Proxmox requests it before it reads usage. */
   limitingCgroup(): Promise<string> {
     const controller = Buffer.from('memory\0');
     const request = Buffer.alloc(16); // struct lxc_cmd_req: command, length of the data, a pointer
@@ -199,7 +199,7 @@ export class ProxmoxGuest {
     return Number(await this.lxc('info', '-p', '-H'));
   }
 
-  /** Where the pod's containers go. */
+  /** Where the pod's containers are placed. */
   async placement(): Promise<Placement> {
     const pid = await this.init();
     const namespaces = Object.fromEntries(
@@ -262,7 +262,7 @@ export class ProxmoxGuest {
     return this.runner.exec(id, this.process(script), { timeoutMs: HANG_MS, maxOutputBytes: 1_000_000 });
   }
 
-  /** What a container wrote to a stream so far. */
+  /** What a container has written to a stream so far. */
   async output(id: string, stream = 'stdout'): Promise<string> {
     return outputOf(parseLog(await readFile(join(this.directory, `${id}.log`))), stream).toString('utf8');
   }
@@ -271,7 +271,7 @@ export class ProxmoxGuest {
     return eventually(`the exit of ${id}`, () => this.exits.find((exit) => exit.id === id));
   }
 
-  /** A file of a cgroup, without its line's end. */
+  /** A file of a cgroup, without its line break. */
   async read(file: string, cgroup = this.cgroup): Promise<string> {
     return (await readFile(`${CGROUPS}${cgroup}/${file}`, 'utf8')).trim();
   }

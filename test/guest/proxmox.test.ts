@@ -8,11 +8,11 @@ import { ProxmoxGuest } from './proxmox-guest.ts';
 
 const MIB = 1_048_576;
 const FOREVER = 'while :; do sleep 1; done';
-/** Takes 40 MiB of memory that the kernel cannot give back, and says so. */
+/** Allocates 40 MiB of memory that cannot be reclaimed, and reports it. */
 const TAKE_40_MIB =
   'dd if=/dev/zero of=/dev/shm-file bs=1M count=40 2>/dev/null; echo taken; while :; do sleep 1; done';
 
-/** A cgroup of the kubelet's for one pod, with the controllers for what is below; it goes with the test. */
+/** A cgroup of the kubelet for one pod, with the controllers for its children; it is removed after the test. */
 async function kubeletCgroup(t: ExecutionContext, name: string): Promise<string> {
   const path = `/kubepods-${name}/burstable/pod1`;
   await mkdir(`/sys/fs/cgroup${path}`, { recursive: true });
@@ -20,7 +20,7 @@ async function kubeletCgroup(t: ExecutionContext, name: string): Promise<string>
     const above = dirname(at) === '/' ? '' : dirname(at);
     await writeFile(`/sys/fs/cgroup${above}/cgroup.subtree_control`, '+cpu +memory +pids').catch(() => undefined);
   }
-  // The upper ones first: a controller must be there before it can be passed on.
+  // Parents first: a controller must be available before it can be delegated.
   for (const at of ['', `/kubepods-${name}`, `/kubepods-${name}/burstable`, path]) {
     await writeFile(`/sys/fs/cgroup${at}/cgroup.subtree_control`, '+cpu +memory +pids');
   }
@@ -82,7 +82,7 @@ for (const unprivileged of [false, true]) {
       t.like(await guest.exit(id), { exitCode: 137 });
       await guest.ended();
       t.false(await guest.isRunning());
-      // What Proxmox's own pre-start hook does before it starts a guest, and fails at when anything is left.
+      // Proxmox's own pre-start hook does this before it starts a guest, and fails if anything is left.
       await run('find', [`/sys/fs/cgroup${guest.cgroup}`, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']).catch(
         () => undefined,
       );
@@ -106,7 +106,7 @@ for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
     const id = await guest.container(TAKE_40_MIB.replace('/dev/shm-file', '/dev/file'));
     await eventually('the memory', async () => (await guest.output(id)).includes('taken'));
     const memory = async (cgroup: string) => Number(await guest.read('memory.current', cgroup));
-    // Proxmox asks liblxc's monitor for the guest's cgroup, and reads its figures there.
+    // Proxmox asks liblxc's monitor for the guest's cgroup and reads usage there.
     t.is(await guest.limitingCgroup(), guest.cgroup);
     const proxmox = await memory(await guest.limitingCgroup());
     t.log(place, { proxmox: proxmox / MIB, kubelet: (await memory(parent)) / MIB });
@@ -119,7 +119,7 @@ for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
     );
     t.is(pressure, !kubelet, 'Proxmox reads its pressure graph at a fixed place');
     if (!kubelet) return;
-    // What the kubelet writes on the pod's own cgroup binds its containers.
+    // Limits that the kubelet writes to the pod's cgroup apply to its containers.
     await writeFile(`/sys/fs/cgroup${parent}/memory.max`, String(30 * MIB));
     t.like(await guest.exit(id), { exitCode: 137 });
   });
@@ -127,7 +127,7 @@ for (const place of ["Proxmox's own cgroup", "the kubelet's cgroup"] as const) {
 
 test.serial('a container over its own limit ends as OOMKilled', async (t) => {
   const limit = 64;
-  // Proxmox sets memory.high to 1016/1024 of the limit: the guest must be larger than what its containers may use.
+  // Proxmox sets memory.high to 1016/1024 of the limit: the guest must be larger than its containers' limits.
   const guest = await ProxmoxGuest.make(t, { memory: Math.ceil(((limit + 8) * 1024) / 1016) });
   await guest.allow();
   await guest.start();

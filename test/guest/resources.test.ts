@@ -9,7 +9,7 @@ import { ServerFixture } from '../integration/server-fixture.ts';
 
 const MIB = 1_048_576;
 const FOREVER = 'trap "exit 0" TERM; while :; do sleep 0.1; done';
-/** Fills memory that the kernel cannot take back until it is killed. */
+/** Fills memory that cannot be reclaimed until it is killed. */
 const FILL_MEMORY = 'exec tail /dev/zero';
 
 type Resources = Parameters<typeof LinuxContainerResources.create>[0];
@@ -44,7 +44,7 @@ class Probe {
     return `${stdout.toString()}${stderr.toString()}`.trim();
   }
 
-  /** Compares files of the cgroup with what is expected, in the node's tree and in the container's own view. */
+  /** Compares cgroup files with the expected values, in the node's tree and in the container's own view. */
   async has(t: ExecutionContext, files: Record<string, string>): Promise<void> {
     for (const [file, expected] of Object.entries(files)) {
       t.is(await this.outside(file), expected, file);
@@ -124,7 +124,7 @@ onBothHandlers('an update changes only the limits it names', async (t, server, h
   await probe.has(t, { 'cpu.weight': '79', 'cpuset.cpus': '0', 'memory.low': String(MIB) });
   await probe.update({ cpuQuota: -1n });
   await probe.has(t, { 'cpu.max': 'max 100000', 'memory.max': String(128 * MIB) });
-  // A file that the kernel has not is an error that names it, and what was set before stays.
+  // A file that the kernel lacks causes an error that names it; earlier settings stay.
   await t.throwsAsync(probe.update({ unified: { 'memory.nothing': '1' } }), { message: /memory\.nothing/ });
   t.is(await probe.outside('memory.max'), String(128 * MIB));
 });
@@ -135,7 +135,7 @@ onBothHandlers('OOMKilled is reported only after an OOM kill', async (t, server,
     server.exit(await server.sh(pod, name, script, limits(resources)));
   const memory = { memoryLimitInBytes: BigInt(24 * MIB) };
   t.like(await end('alone', FILL_MEMORY, memory), { reason: 'OOMKilled', exitCode: 137 });
-  // The kernel killed a child; what the first process makes of it is its own affair.
+  // The kernel killed a child; the first process decides what follows.
   t.like(await end('child', '(exec tail /dev/zero); exit 3', memory), { reason: 'OOMKilled', exitCode: 3 });
   const group = { ...memory, unified: { 'memory.oom.group': '1' } };
   t.like(await end('group', '(exec tail /dev/zero); exit 3', group), { reason: 'OOMKilled', exitCode: 137 });
@@ -153,7 +153,7 @@ onBothHandlers("a limit of the kubelet's cgroup reports OOMKilled", async (t, se
   await writeFile(`${directory}/memory.max`, String(48 * MIB));
   await writeFile(`${directory}/memory.swap.max`, '0');
   const pod = await server.pod(`parent-${handler}`, { linux: { cgroupParent: parent } }, handler);
-  // Again and again: while the kernel clears a dead process away it looks for the next one.
+  // Repeated, because the kernel may select the next process while it clears a dead one.
   for (let turn = 0; turn < 5; turn++) {
     const hog = await server.sh(pod, `hog-${String(turn)}`, FILL_MEMORY);
     t.like(await server.exit(hog), { reason: 'OOMKilled', exitCode: 137 });
@@ -177,7 +177,7 @@ onBothHandlers("a limit of the kubelet's cgroup reports OOMKilled", async (t, se
 });
 
 onBothHandlers('OOM scores protect the processes that a pod needs', async (t, server, handler) => {
-  // As an init system sets it for a server like this.
+  // As an init system sets it for this server.
   await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '-999');
   const pod = await server.pod(`spared-${handler}`, {}, handler);
   const score = 'cat /proc/self/oom_score_adj';
@@ -191,7 +191,7 @@ onBothHandlers('OOM scores protect the processes that a pod needs', async (t, se
     const others = files.filter((group) => !group.includes(`/${id}`));
     const pids = (await Promise.all(others.map((group) => readFile(`${group}/cgroup.procs`, 'utf8')))).join('');
     for (const pid of pids.split('\n').filter(Boolean)) {
-      // A command that ends meanwhile has none.
+      // A command that has ended meanwhile has none.
       const title = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
       t.regex(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8').catch(() => ''), /^(-1000\n)?$/, title);
     }
@@ -208,7 +208,7 @@ onBothHandlers('a container has only the requested devices and permissions', asy
   };
   const mine = 'mknod /d c 1 11 && head -c 1 /d >/dev/null && echo read; echo x >/dev/null && echo null';
   t.regex(await attempt('none', {}, mine), /Operation not permitted\nnull/);
-  // Not one of those that every container has.
+  // Not one of the devices that every container has.
   const device = { hostPath: '/dev/fuse', containerPath: '/dev/one', permissions: 'r' };
   const reads = await attempt('read', { devices: [device] }, 'true </dev/one && echo read; true >/dev/one');
   t.regex(reads, /^read\n.*Operation not permitted/);
@@ -224,8 +224,11 @@ onBothHandlers("usage equals the kernel's figures", async (t, server, handler) =
   const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: probe.id });
   const kernel = async (file: string, key: string) =>
     BigInt(new RegExp(`^${key} (\\d+)$`, 'm').exec(await probe.outside(file))?.[1] ?? 0);
-  const near = (told: bigint | undefined, real: bigint, what: string) => {
-    t.true(told !== undefined && told > real / 2n && told < real * 2n, `${what}: ${String(told)}, ${String(real)}`);
+  const near = (reported: bigint | undefined, real: bigint, what: string) => {
+    t.true(
+      reported !== undefined && reported > real / 2n && reported < real * 2n,
+      `${what}: ${String(reported)}, ${String(real)}`,
+    );
   };
   near(stats?.cpu?.usageCoreNanoSeconds?.value, (await kernel('cpu.stat', 'usage_usec')) * 1000n, 'cpu');
   near(stats?.memory?.usageBytes?.value, BigInt(await probe.outside('memory.current')), 'memory');

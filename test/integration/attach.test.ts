@@ -12,7 +12,7 @@ const one = oneServer(test);
 
 const ECHO = 'while read -r line; do echo "got $line"; echo "bad $line" >&2; done; echo over; exit 3';
 
-/** Sends a line until all have seen the answer: what comes before an attachment stands has no reader. */
+/** Sends a line until all clients have received the answer: output before the attachment is not read. */
 async function converse(
   client: ChannelClient,
   line: string,
@@ -62,7 +62,7 @@ for (const handler of ['lxc', 'crun']) {
     await converse(second, 'two', /got two\n/, [first, third]);
     await first.until(2, /bad two\n/);
     t.is(third.text(2), '', 'standard error was not asked for');
-    // One leaves: the others stay, and so does the input.
+    // One leaves: the others stay, and stdin stays open.
     first.ws.terminate();
     await converse(second, 'three', /got three\n/);
     await third.until(1, /got three\n/);
@@ -92,7 +92,7 @@ for (const handler of ['lxc', 'crun']) {
     await eventually('its end', async () => (await server.streamingSessions('ended')) > earlier);
 
     const byLeaving = await server.sh(pod, 'leave', ECHO, { stdin: true, stdinOnce: true });
-    // Clients that only look on come and go without a consequence.
+    // Clients without stdin attach and detach without effect.
     for (let i = 0; i < 3; i++) {
       const begun = await server.streamingSessions('started');
       const looker = await ChannelClient.open(await attachUrl(server, byLeaving, { stdin: false }));
@@ -121,7 +121,7 @@ for (const handler of ['lxc', 'crun']) {
     await converse(client, 'one', /got one\n/);
     const looker = await ChannelClient.open(await attachUrl(server, id, { stdin: false }));
     await looker.until(1, /\d\n/);
-    // conmon finds output to pass on and the end of the input at the same time.
+    // conmon finds output to forward and the end of stdin at the same time.
     const monitor = Number(await readFile(join(server.directory, 'state/runner/containers', id, 'conmon.pid'), 'utf8'));
     process.kill(monitor, 'SIGSTOP');
     const over = await server.streamingSessions('ended');
@@ -158,11 +158,11 @@ for (const handler of ['lxc', 'crun']) {
       [77, 22],
       [123, 45],
     ]) {
-      // As with containerd, StdinOnce does not hang a terminal up.
+      // As with containerd, StdinOnce does not hang up a terminal.
       const shell = await ChannelClient.open(await attachUrl(server, id, { tty: true }));
       shell.send(4, JSON.stringify({ Width: width, Height: height }));
       await converse(shell, 'stty size', new RegExp(`${String(height)} ${String(width)}\r\n`));
-      // Of sizes in a row, as a window that is pulled at sends them, the last one holds.
+      // Of several sizes in a row, as a dragged window sends them, the last one is used.
       for (let columns = 50; columns < 100; columns++) shell.send(4, `{"Width":${String(columns)},"Height":11}`);
       const log = join(server.directory, 'logs/tty/tty.log');
       await rename(log, `${log}.${String(width)}`);

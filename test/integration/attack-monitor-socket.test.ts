@@ -10,7 +10,8 @@ for (const [handler, make] of Object.entries({ lxc, crun })) {
     const victim = await fixture.spec();
     const before = await fixture.run(victim);
     const attacker = await fixture.run(await fixture.spec({ network: 'node', hostname: '' }));
-    // LXC_CMD_STOP, LXC_CMD_GET_CGROUP2_FD and LXC_CMD_GET_CGROUP_CTX; the last two give a way out to the node's files.
+    // LXC_CMD_STOP, LXC_CMD_GET_CGROUP2_FD and LXC_CMD_GET_CGROUP_CTX; the last two would give access to the node's
+    // files.
     t.notRegex(await fixture.attack(attacker, 'monitors 17 23 2', []), /descriptor/);
     t.notRegex(await fixture.attack(attacker, 'as 65534 monitors 17 23 2'), /descriptor/);
     t.regex(await fixture.attack(attacker, 'as 65534 flood 20000'), /abstract sockets/);

@@ -17,7 +17,7 @@ for (const handler of ['lxc', 'crun']) {
       .trim()
       .split('\n')
       .map(Number);
-    t.deepEqual([hosts, resolv, hostname], [1, 1, 1], 'each write ends for want of space');
+    t.deepEqual([hosts, resolv, hostname], [1, 1, 1], 'each write fails with ENOSPC');
     const total = bytes.reduce((sum, size) => sum + size, 0);
     t.true(total > MIB / 2 && total <= MIB, `${String(total)} bytes were written`);
 

@@ -16,8 +16,8 @@ export interface Victim {
 }
 
 /**
- * The chain of masquerading that the bridge plugin makes for a pod. A plugin that is killed leaves it for good: another DEL
- * finds no interface any more, and returns before it takes the rules away.
+ * The masquerading chain that the bridge plugin creates for a pod. A killed plugin leaves it forever: the next DEL
+ * finds no interface and returns before it removes the rules.
  */
 export function bridgeChain(network: string, podId: string): string {
   return `CNI-${createHash('sha512')
@@ -26,7 +26,7 @@ export function bridgeChain(network: string, podId: string): string {
     .slice(0, 24)}`;
 }
 
-/** The living processes of a kind; those whose pod nobody knows are left out. */
+/** The living processes of a kind, except those of unknown pods. */
 export async function victims(server: ServerFixture, kind: Kind): Promise<Victim[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const found: Victim[] = [];
@@ -56,7 +56,7 @@ function isOf(kind: Kind, command: string, cgroup: string, environ: string, serv
   }
 }
 
-/** The pod that one of the ids in a text belongs to, by the records. */
+/** The pod whose id a text contains, according to the records. */
 async function podOf(server: ServerFixture, text: string): Promise<{ pod: string; podId: string } | undefined> {
   for (const [id] of text.matchAll(/[0-9a-f]{64}/g)) {
     const container = await record(server, 'containers', id);

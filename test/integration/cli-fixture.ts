@@ -49,14 +49,14 @@ export class Cli {
   /** Starts a command whose standard input stays open. */
   start(command: string, ...args: string[]): Running {
     const child = spawn(process.execPath, this.words(command, ...args), { stdio: 'pipe', env: this.env });
-    child.stdin.on('error', () => undefined); // it may end before it has read all
+    child.stdin.on('error', () => undefined); // It may exit before it has read everything.
     const done = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
       ([stdout, stderr, [code]]) => ({ code: code as number, stdout, stderr }),
     );
     return { process: child, done };
   }
 
-  /** Resolves when the command has written something more; fails when it ends instead. */
+  /** Resolves when the command has written more output; fails when it exits instead. */
   async output({ process: child, done }: Running): Promise<void> {
     const ended = done.then((outcome) => Promise.reject(new Error(`it ended: ${JSON.stringify(outcome)}`)));
     await Promise.race([once(child.stdout, 'data'), ended]);
@@ -77,17 +77,17 @@ export class Cli {
 }
 
 /**
- * One server for all tests of a file, and the command line as its client; to be called once, at the top. `prepare` makes
- * what all tests find there.
+ * One server for all tests of a file, and the command line as its client; called once, at the top. `prepare` creates
+ * what all tests need.
  */
 export function sharedServer(
   test: TestFn,
   prepare: (cli: Cli) => Promise<void> = () => Promise.resolve(),
 ): { readonly server: ServerFixture; readonly cli: Cli } {
-  const undo: (() => unknown)[] = [];
+  const cleanup: (() => unknown)[] = [];
   const shared: { server?: ServerFixture; cli?: Cli } = {};
   test.before(async (t) => {
-    const owner = { teardown: (step: () => unknown) => undo.push(step), log: t.log, passed: true };
+    const owner = { teardown: (step: () => unknown) => cleanup.push(step), log: t.log, passed: true };
     const server = await ServerFixture.make(owner);
     const temporary = join(server.directory, 'logs');
     await mkdir(temporary);
@@ -96,7 +96,7 @@ export function sharedServer(
     await prepare(shared.cli);
   });
   test.after.always(async () => {
-    for (const step of undo.reverse()) await step();
+    for (const step of cleanup.reverse()) await step();
   });
   return shared as { server: ServerFixture; cli: Cli };
 }

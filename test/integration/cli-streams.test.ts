@@ -17,7 +17,7 @@ const shared = sharedServer(test, async (cli) => {
 const SIZE = { width: 91, height: 27 };
 const ECHO = 'while read -r line; do echo "got $line"; done; echo over; exit 3';
 
-/** The command line on a terminal, between two looks at the terminal's settings. */
+/** Runs the command line on a terminal and prints the terminal's settings before and after. */
 async function onTerminal(t: ExecutionContext, command: string, ...args: string[]): Promise<Terminal> {
   const { cli, server } = shared;
   const file = join(server.directory, 'on-terminal.sh');
@@ -38,7 +38,7 @@ test.serial('exec -i forwards standard input until its end', async (t) => {
   const bytes = randomBytes(3_000_000);
   const { stdout } = await cli.feed(bytes, 'exec', '-i', 'web', '--', 'sh', '-c', 'wc -c; cat /dev/null');
   t.is(stdout, '3000000\n');
-  // Without -i there is none, and what is not read does no harm.
+  // Without -i there is no standard input, and unread input does no harm.
   t.like(await cli.feed('hi\n', 'exec', 'web', 'cat'), { code: 0, stdout: '' });
   t.like(await cli.feed(bytes, 'exec', '-i', 'web', 'true'), { code: 0 });
 });

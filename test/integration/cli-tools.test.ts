@@ -29,12 +29,12 @@ const shared = sharedServer(test, async (cli) => {
   await eventually('the web server', async () => / 0.0.0.0:80 |:::80 /.test(await inside('netstat -ltn')));
 });
 
-/** What a command in the container prints. */
+/** The output of a command in the container. */
 async function inside(script: string): Promise<string> {
   return (await shared.cli.run('exec', 'web', '--', 'sh', '-c', script)).stdout;
 }
 
-/** What a web server answers that is reached by a local port. */
+/** The response of a web server behind a local port. */
 async function get(port: number, path: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.end(`GET ${path} HTTP/1.0\r\n\r\n`);
@@ -86,7 +86,7 @@ test.serial('cp copies files and directories both ways', async (t) => {
   await cp('web:/tmp/one', back);
   await cp('web:/tmp/one', join(back, 'renamed'));
   await cp('web:/tmp/tree', back);
-  await cp('web:/tmp/tree', back); // into what is there
+  await cp('web:/tmp/tree', back); // Into an existing directory.
   t.is(await readFile(join(back, 'renamed'), 'utf8'), 'one\n');
   t.is(await readFile(join(back, 'tree/link'), 'utf8'), 'two\n');
   t.deepEqual((await readdir(back)).sort(), ['one', 'renamed', 'tree']);
@@ -110,7 +110,7 @@ test.serial('cp from a container writes nowhere else', async (t) => {
   const { mode, uid } = await lstat(join(target, 'suid'));
   t.deepEqual([mode & 0o7777, uid], [0o755, 0]);
 
-  // A tar that lies: a link out of the directory, and a file through it.
+  // A malicious tar: a link out of the directory, and a file through it.
   const lie =
     'mkdir -p a/x; ln -s /tmp/lied a/x/l; tar -cf /one a; rm a/x/l; mkdir a/x/l; echo b >a/x/l/f; tar -cf /two a/x/l/f';
   const fake = `cd /; ${lie}; printf '#!/bin/sh\\ncat /one /two\\n' >/tmp/tar; chmod 755 /tmp/tar; cp /tmp/tar /bin/tar`;
@@ -166,7 +166,7 @@ test.serial('events prints the events of containers and pods', async (t) => {
   const [lines, objects] = [cli.start('events'), cli.start('events', '--format', 'json')];
   let said = '';
   lines.process.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  // What happened before the stream began is not told: until it is there, something happens again and again.
+  // Earlier events are not sent: events are triggered until the stream is open.
   const output = cli.output(objects);
   const last = /pod deleted|container deleted/;
   do t.is((await cli.run('run', '--name', 'short', IMAGE, 'true')).code, 0);

@@ -9,7 +9,7 @@ const shared = sharedServer(test);
 
 test.serial('run returns both streams and the exit code', async (t) => {
   const { cli, server } = shared;
-  const warm = await cli.run('run', IMAGE, '--', 'true'); // makes the bridge, which stays
+  const warm = await cli.run('run', IMAGE, '--', 'true'); // Creates the bridge, which stays.
   t.deepEqual(warm, { code: 0, stdout: '', stderr: '' });
   const before = await inventory(server);
   for (const handler of ['lxc', 'crun']) {
@@ -35,7 +35,7 @@ test.serial('run prints every line of a long output', async (t) => {
   );
   const numbers = (end: number) => Array.from({ length: end }, (_, index) => `${String(index + 1)}\n`).join('');
   t.is(code, 0);
-  // A log has lines: the last one is closed where the container did not.
+  // A log consists of lines: the last one is closed if the container did not close it.
   t.is(stdout.length, numbers(50_000).length + 100_001);
   t.true(stdout.startsWith(numbers(50_000)) && stdout.endsWith(`${'x'.repeat(100_000)}\n`));
   t.is(stderr, numbers(500));

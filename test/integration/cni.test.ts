@@ -17,7 +17,7 @@ interface RecordedCall {
   input: Record<string, unknown>;
 }
 
-/** A bridge network by Debian's plugins, and network namespaces; all of it goes with the test. */
+/** A bridge network with Debian's plugins, and network namespaces; all are removed after the test. */
 class CniFixture {
   readonly directory: string;
   readonly bridge: string;
@@ -67,12 +67,12 @@ class CniFixture {
     await writeFile(join(this.directory, 'net.d', `${name}.conflist`), JSON.stringify(list));
   }
 
-  /** A plugin that notes its calls in the journal. */
+  /** A plugin that records its calls in the journal. */
   recorder(more: object = {}): object {
     return { type: 'recorder', journal: join(this.directory, 'journal'), ...more };
   }
 
-  /** What the recorder was called with since the last look. */
+  /** Calls of the recorder since the last read. */
   async calls(): Promise<RecordedCall[]> {
     const path = join(this.directory, 'journal');
     const text = await readFile(path, 'utf8').catch(() => '');
@@ -83,14 +83,14 @@ class CniFixture {
       .map((line) => JSON.parse(line) as RecordedCall);
   }
 
-  /** Lets the recorder fail with the error of a command, or succeed again. */
+  /** Makes a command of the recorder fail with the error, or succeed again. */
   async fail(command: string, error?: { code: number; msg: string }): Promise<void> {
     const path = join(this.directory, `journal.${command}`);
     if (error === undefined) await rm(path, { force: true });
     else await writeFile(path, JSON.stringify({ cniVersion: '1.1.0', ...error }));
   }
 
-  /** A plugin of the test's own. */
+  /** A plugin of the test. */
   async plugin(name: string, script: string): Promise<void> {
     await writeScript(join(this.directory, 'bin', name), script);
   }
@@ -116,7 +116,7 @@ class CniFixture {
     return names.filter((name) => /^(10\.|fd)/.test(name)).sort();
   }
 
-  /** Attaches; when it fails, gives back what was begun, as the caller has to. */
+  /** Attaches; on failure rolls back, as the caller has to. */
   async attach(request: NetworkRequest & { netns: string }): Promise<NetworkAttachment> {
     let begun: NetworkAttachment = { ips: [], networks: [] };
     const progress = (soFar: NetworkAttachment) => Promise.resolve((begun = soFar)).then(() => undefined);
@@ -142,7 +142,7 @@ test.serial('detach releases addresses and host ports, also repeated', async (t)
   };
   const intents: NetworkAttachment[] = [];
   const attachment = await fixture.network.attach(request, async (intent) => {
-    t.deepEqual(await fixture.leases(), [], 'nothing has been done when the intent is told');
+    t.deepEqual(await fixture.leases(), [], 'the intent is recorded before anything is done');
     intents.push(intent);
   });
   t.is(intents.length, 1);
@@ -237,7 +237,7 @@ test.serial('without configuration or plugin the network is not ready', async (t
   t.regex(message, /"missing".*\/usr\/lib\/cni/);
   const request = await fixture.request(t, 'pod');
   await t.throwsAsync(
-    fixture.network.attach(request, () => Promise.reject(new Error('told'))),
+    fixture.network.attach(request, () => Promise.reject(new Error('not recorded'))),
     { message: /missing/ },
   );
   await rm(join(fixture.directory, 'net.d/10-test.conflist'));
@@ -323,7 +323,7 @@ test.serial('a pod joins every network; only one provides addresses', async (t) 
   );
   t.regex(await links(request.netns), new RegExp(`^eth1@\\S+ +UP +${range}\\.2/24`, 'm'));
   t.is((await fixture.calls())[0]?.environment['CNI_IFNAME'], 'eth2');
-  // One that fails does not keep the others attached, and a later call finishes the rest.
+  // A failed network does not keep the others attached; a later call detaches it.
   await fixture.fail('DEL', { code: 100, msg: 'not now' });
   await t.throwsAsync(fixture.network.detach(request, attachment), {
     message: /network third: .*not now \(code 100\)/,
@@ -389,8 +389,8 @@ test.serial('CHECK gets the result of ADD where permitted', async (t) => {
   await t.throwsAsync(fixture.network.check(request, attachment), { message: /bridge failed to CHECK/ });
   await fixture.network.detach(request, attachment);
   const deletions = (await fixture.calls()).filter(({ command }) => command === 'DEL');
-  const told = deletions.map(({ input }) => [input['name'], 'prevResult' in input]);
-  t.deepEqual(told, [
+  const calls = deletions.map(({ input }) => [input['name'], 'prevResult' in input]);
+  t.deepEqual(calls, [
     ['no', true],
     ['old', false],
     ['test', true],

@@ -29,8 +29,8 @@ const pid = (mode: NamespaceMode, targetId = '') => ({
   linux: { securityContext: { namespaceOptions: { pid: mode, targetId } } },
 });
 
-/** What a shell in a running container prints, without the last line break. */
-async function told(server: ServerFixture, id: string, script: string): Promise<string> {
+/** The output of a shell in a running container, without the last line break. */
+async function outputOf(server: ServerFixture, id: string, script: string): Promise<string> {
   const { stdout, stderr, exitCode } = await server.exec(id, 'sh', '-c', script);
   return exitCode === 0 ? stdout.toString().trimEnd() : `failed: ${stderr.toString().trimEnd()}`;
 }
@@ -52,17 +52,20 @@ for (const handler of ['lxc', 'crun']) {
     // Right after its start a process is still the runtime's, or the shell.
     await eventually(
       "the target's process",
-      async () => (await told(server, debug, 'tr "\\0" " " </proc/1/cmdline')) === 'sleep 4711',
+      async () => (await outputOf(server, debug, 'tr "\\0" " " </proc/1/cmdline')) === 'sleep 4711',
     );
     t.is(
-      await told(server, debug, 'readlink /proc/self/ns/pid'),
-      await told(server, target, 'readlink /proc/1/ns/pid'),
+      await outputOf(server, debug, 'readlink /proc/self/ns/pid'),
+      await outputOf(server, target, 'readlink /proc/1/ns/pid'),
     );
     await eventually('its own process', async () =>
-      (await told(server, target, 'cat /proc/[0-9]*/cmdline | tr "\\0" " "')).includes('sleep 4712'),
+      (await outputOf(server, target, 'cat /proc/[0-9]*/cmdline | tr "\\0" " "')).includes('sleep 4712'),
     );
     const own = await server.sh(pod, 'own', 'exec sleep 4713', pid(NamespaceMode.CONTAINER));
-    t.not(await told(server, own, 'readlink /proc/self/ns/pid'), await told(server, target, 'readlink /proc/1/ns/pid'));
+    t.not(
+      await outputOf(server, own, 'readlink /proc/self/ns/pid'),
+      await outputOf(server, target, 'readlink /proc/1/ns/pid'),
+    );
 
     const other = await server.pod('other', {}, handler);
     const stranger = await server.sh(other, 'stranger', 'exec sleep 100');
@@ -99,7 +102,7 @@ test.serial("declared volumes start with the image's content and modes", async (
     },
     { config: { Volumes: { '/data': {}, '/linked': {}, '/new/place': {}, '/climb': {}, '/asked/': {} } } },
   );
-  // Beside them is the directory of what is being removed.
+  // The directory of trees to remove is beside them.
   const volumes = async () =>
     (await readdir(join(server.directory, 'root', 'volumes'))).filter((name) => name !== 'removed');
   await server.warm();
@@ -118,7 +121,7 @@ test.serial("declared volumes start with the image's content and modes", async (
   const second = await server.sh(pod, 'b', 'exec sleep 1000', config);
   const list =
     'cd / && stat -c "%n %a %u %g %F" data data/sub data/file data/link real/directory/inner new/place climb/';
-  t.deepEqual((await told(server, id, list)).split('\n'), [
+  t.deepEqual((await outputOf(server, id, list)).split('\n'), [
     'data 1750 33 33 directory',
     'data/sub 700 44 44 directory',
     'data/file 4640 55 55 regular file',
@@ -128,21 +131,21 @@ test.serial("declared volumes start with the image's content and modes", async (
     'climb/ 755 0 0 directory',
   ]);
   t.is(
-    await told(server, id, 'cat /data/file /linked/inner /asked/mine'),
+    await outputOf(server, id, 'cat /data/file /linked/inner /asked/mine'),
     'from the imagethrough a linkof the request',
   );
   t.is(
-    await told(server, id, 'for d in data real/directory new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
+    await outputOf(server, id, 'for d in data real/directory new/place tmp/host; do echo 1 >/$d/new || echo no; done'),
     '',
   );
-  t.regex(await told(server, id, 'touch /x'), /Read-only/);
-  t.is(await told(server, second, 'ls /data/new /new/place'), 'failed: ls: /data/new: No such file or directory');
+  t.regex(await outputOf(server, id, 'touch /x'), /Read-only/);
+  t.is(await outputOf(server, second, 'ls /data/new /new/place'), 'failed: ls: /data/new: No such file or directory');
   t.is((await readdir(join(server.directory, 'root', 'volumes', id))).length, 4);
 
   await server.end('SIGKILL');
   await mkdir(join(server.directory, 'root', 'volumes', 'f'.repeat(64)));
   await server.start();
-  t.is(await told(server, id, 'cat /data/new'), '1');
+  t.is(await outputOf(server, id, 'cat /data/new'), '1');
   t.deepEqual((await volumes()).sort(), [id, second].sort());
   await remove(server, id, second);
   t.deepEqual(await leftovers(server, before, (line) => /\/(host|root\/volumes(\/removed)?$)/.test(line)), []);
@@ -193,15 +196,15 @@ test.serial('image volumes are read-only, executable and protect their image', a
         mount('/sub', { imageSubPath: 'inner' }),
         mount('/file', { imageSubPath: 'model/weights' }),
         mount('/noexec', { mountOptions: ['noexec'] }),
-        // The kubelet fills in a sub path for other volumes as well.
+        // The kubelet sets a sub path for other volumes, too.
         { containerPath: '/host', hostPath: server.directory, readonly: true, imageSubPath: 'no/such' },
       ],
     });
-    t.is(await told(server, id, 'cat /all/model/weights /sub/weights /file'), 'heavyheavyheavy');
-    t.is(await told(server, id, '/all/model/tool'), 'tool runs');
-    t.regex(await told(server, id, '/noexec/model/tool'), /denied/);
-    for (const path of ['/all/x', '/sub/x']) t.regex(await told(server, id, `touch ${path}`), /Read-only/);
-    t.regex(await told(server, id, 'mount -o remount,rw /all'), /denied|permitted/);
+    t.is(await outputOf(server, id, 'cat /all/model/weights /sub/weights /file'), 'heavyheavyheavy');
+    t.is(await outputOf(server, id, '/all/model/tool'), 'tool runs');
+    t.regex(await outputOf(server, id, '/noexec/model/tool'), /denied/);
+    for (const path of ['/all/x', '/sub/x']) t.regex(await outputOf(server, id, `touch ${path}`), /Read-only/);
+    t.regex(await outputOf(server, id, 'mount -o remount,rw /all'), /denied|permitted/);
     const { mounts } = await server.status(id);
     const asked = ImageStatusRequest.create({ image: { image: 'localhost/content:1' } });
     const present = await server.client.call(ImageServiceService.imageStatus, asked);
@@ -214,7 +217,7 @@ test.serial('image volumes are read-only, executable and protect their image', a
     );
     t.is(mounts[4]?.image, undefined);
 
-    // The image goes, its content stays until the container goes.
+    // The image is removed; its content stays until the container is removed.
     const image = { image: 'localhost/content:1' };
     if (handler === 'crun') await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image }));
     t.is(await layers(), layersBefore + 1);
@@ -223,7 +226,7 @@ test.serial('image volumes are read-only, executable and protect their image', a
     await run('umount', ['--', view]);
     await server.start();
     t.is(await readFile(join(view, 'model', 'weights'), 'utf8'), 'heavy');
-    t.is(await told(server, id, 'cat /sub/weights'), 'heavy');
+    t.is(await outputOf(server, id, 'cat /sub/weights'), 'heavy');
     const bad = (more: object) => server.create(pod, 'bad', { command: ['true'], mounts: [mount('/x', more)] });
     await refused(t, bad({ readonly: false }), StatusCode.INVALID_ARGUMENT, /readonly: must be true/);
     await refused(t, bad({ hostPath: '/tmp' }), StatusCode.INVALID_ARGUMENT, /host_path: must be empty/);
@@ -284,7 +287,7 @@ test.serial("requested mounts replace the pod's own mounts", async (t) => {
         mount('/f1', 'f1'),
       ],
     });
-    t.is(await told(server, id, 'cat /f2/link /f1/name /f2/absolute /f2/leading-nowhere'), 'linkedlinkedupinner');
+    t.is(await outputOf(server, id, 'cat /f2/link /f1/name /f2/absolute /f2/leading-nowhere'), 'linkedlinkedupinner');
     const expected: Record<string, string> = {
       '/outer': 'outer',
       '/outer/inner': 'inner',
@@ -293,11 +296,12 @@ test.serial("requested mounts replace the pod's own mounts", async (t) => {
       '/real/other': 'up',
       '/made/up': 'dangling',
     };
-    for (const [path, name] of Object.entries(expected)) t.is(await told(server, id, `cat ${path}/name`), name, path);
-    t.is(await told(server, id, 'cat /etc/hosts'), 'outer');
-    t.is(await told(server, id, 'grep -c " /dev/shm " /proc/mounts'), '1');
+    for (const [path, name] of Object.entries(expected))
+      t.is(await outputOf(server, id, `cat ${path}/name`), name, path);
+    t.is(await outputOf(server, id, 'cat /etc/hosts'), 'outer');
+    t.is(await outputOf(server, id, 'grep -c " /dev/shm " /proc/mounts'), '1');
     const plain = await server.sh(pod, 'plain', 'exec sleep 1000');
-    t.regex(await told(server, plain, 'grep " /dev/shm " /proc/mounts'), /^shm \/dev\/shm tmpfs rw,.*size=65536k/);
+    t.regex(await outputOf(server, plain, 'grep " /dev/shm " /proc/mounts'), /^shm \/dev\/shm tmpfs rw,.*size=65536k/);
     const root = server.create(pod, 'root', { image: { image: IMAGE }, mounts: [mount('/x/..', 'outer')] });
     await refused(t, root, StatusCode.INVALID_ARGUMENT, /container_path: must not be the root/);
   }
@@ -340,8 +344,8 @@ test.serial('mounts keep propagation and the restrictions of their filesystem', 
     }
     await run('mount', ['--make-shared', directory]);
     const id = await server.sh(pod, 'shared', 'exec sleep 1000', sharing(PROPAGATION_BIDIRECTIONAL));
-    t.regex(await told(server, id, '/v/tool'), /denied/);
-    t.regex(await told(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);
-    t.regex(await told(server, id, 'grep " /dev/shm " /proc/self/mountinfo'), /rw,nosuid,nodev,noexec/);
+    t.regex(await outputOf(server, id, '/v/tool'), /denied/);
+    t.regex(await outputOf(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);
+    t.regex(await outputOf(server, id, 'grep " /dev/shm " /proc/self/mountinfo'), /rw,nosuid,nodev,noexec/);
   }
 });

@@ -8,7 +8,7 @@ import { HANG_MS } from '../lib/eventually.ts';
 import type { Owner } from './server-fixture.ts';
 import { type Size, Terminal } from './terminal.ts';
 
-/** Transports that crictl speaks to a streaming server. */
+/** Transports between crictl and a streaming server. */
 export const TRANSPORTS = ['spdy', 'websocket'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
@@ -24,7 +24,7 @@ export class Crictl {
     this.#t = t;
   }
 
-  /** Builds crictl when that was not done before; what is spawned is killed with the test. */
+  /** Builds crictl if necessary; spawned processes are killed after the test. */
   static async for(t: Pick<Owner, 'teardown'>, socket: string): Promise<Crictl> {
     const tools = (await run('test/tools/build', [], { timeoutMs: 3_600_000 })).stdout.trim().split('\n').at(-1) ?? '';
     return new Crictl(join(tools, 'crictl'), socket, t);
@@ -32,7 +32,7 @@ export class Crictl {
 
   spawn(...args: string[]): ChildProcessWithoutNullStreams {
     const child = spawn(this.#program, [...this.#options, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
-    child.stdin.on('error', () => undefined); // it may end before it has read all
+    child.stdin.on('error', () => undefined); // It may exit before it has read everything.
     this.#t.teardown(() => child.kill('SIGKILL'));
     return child;
   }
@@ -44,16 +44,16 @@ export class Crictl {
     return ended(child);
   }
 
-  /** Runs on a terminal of its own, whose size can be changed. */
+  /** Runs on its own terminal, which can be resized. */
   onTerminal(size: Size, ...args: string[]) {
     return Terminal.open(this.#t, [this.#program, ...this.#options, ...args], size);
   }
 
-  /** Forwards a free local port to a pod's until `close`. */
+  /** Forwards a free local port to a port of the pod until `close`. */
   async forward(transport: Transport, pod: string, port: number, ...options: string[]) {
     const child = this.spawn('port-forward', '-r', transport, ...options, pod, `0:${String(port)}`);
     let words = '';
-    // Read on to the end: a broken pipe would end crictl.
+    // Reads to the end: a broken pipe would end crictl.
     const local = await new Promise<number>((resolve, reject) => {
       child.stdout.on('data', (chunk: Buffer) => {
         const found = /127\.0\.0\.1:(\d+)/.exec(chunk.toString())?.[1];
@@ -73,7 +73,7 @@ export class Crictl {
   }
 }
 
-/** What a process says until its end, and how it ended. */
+/** The output of a process until its exit, and its exit code. */
 export async function ended(child: ChildProcessWithoutNullStreams) {
   const end = once(child, 'exit');
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);

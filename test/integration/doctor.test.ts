@@ -123,7 +123,7 @@ test.serial("doctor reports dependencies, leftovers and the next start's actions
     { subject: 'program /no/such/crun', found: 'not found; it runs containers' },
   );
 
-  // What it foretold comes true.
+  // The next start does what doctor predicted.
   await server.start();
   t.is((await server.status(running)).state, ContainerState.CONTAINER_RUNNING);
   t.like(await server.status(ending), { state: ContainerState.CONTAINER_EXITED, exitCode: 3 });

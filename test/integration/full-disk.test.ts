@@ -9,7 +9,7 @@ import { isErrno } from '../../src/utils/errors.ts';
 import { mountPointsBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** What happens to the root's file system, and how it ends. */
+/** What happens to the root's filesystem, and how it is repaired. */
 const troubles: Record<string, { begin: (root: string) => Promise<void>; end: (root: string) => Promise<void> }> = {
   full: { begin: fill, end: (root) => rm(join(root, 'filler')) },
   'read-only': {
@@ -67,7 +67,7 @@ for (const [trouble, { begin, end }] of Object.entries(troubles)) {
   }
 }
 
-/** Puts the server's root on a file system of its own, with the fixture's image. */
+/** Puts the server's root, with the fixture's image, on a filesystem of its own. */
 async function smallRoot(t: ExecutionContext, server: ServerFixture): Promise<string> {
   const root = join(server.directory, 'root');
   await server.end('SIGTERM');

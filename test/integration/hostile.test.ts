@@ -13,7 +13,7 @@ const one = oneServer(test);
 type Pod = NonNullable<Parameters<typeof PodSandboxConfig.create>[0]>;
 type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
 
-/** What an attacker writes where a word is expected; MARK is a file that must never come into being. */
+/** Values of an attacker; MARK is a file that must never be created. */
 const values = (mark: string): Record<string, string> => ({
   'a line of LXC configuration': `x\nlxc.hook.start-host = /usr/bin/touch ${mark}`,
   'a line of LXC configuration after a carriage return': `x\rlxc.hook.start-host = /usr/bin/touch ${mark}`,
@@ -28,7 +28,7 @@ const values = (mark: string): Record<string, string> => ({
   'very long text': 'x'.repeat(70_000),
 });
 
-/** What must happen: `passes` through unchanged, or is `refused` with a clear error. */
+/** Expected result: `passes` through unchanged, or is `refused` with a clear error. */
 type Verdict = 'passes' | 'refused' | 'either';
 
 test.serial('hostile pod fields are refused or harmless: both handlers', async (t) => {

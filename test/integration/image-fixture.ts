@@ -9,7 +9,7 @@ import type { ServerFixture } from './server-fixture.ts';
 /** A file's text, a link (`-> target`), or a directory (null), with its owner and mode. */
 export type Files = Record<string, string | null | { mode: number; owner: number; text?: string }>;
 
-/** Imports an image of one layer with these files, by default over a static busybox as /bin/sh and all its programs. */
+/** Imports an image of one layer with these files, by default on a static busybox as /bin/sh and all its programs. */
 export async function importImage(
   server: ServerFixture,
   reference: string,

@@ -155,7 +155,7 @@ test('Images of the archive directory replace an unreachable registry', async (t
   await t.throwsAsync(images.pull('127.0.0.1:1/team/late:v1'), { message: /^RegistryUnavailable/ });
   await archive('late');
   t.is(await images.pull('127.0.0.1:1/team/late:v1'), images.status('127.0.0.1:1/team/late:v1')!.id);
-  // What is unchanged is not read again, unless its image is gone.
+  // An unchanged archive is read again only if its image is gone.
   t.is(errors.length, 1);
   await images.remove(id);
   await images.importArchives();

@@ -21,13 +21,13 @@ import { imageFilesBelow } from '../lib/image-files.ts';
 import { recordsBelow } from '../lib/records-place.ts';
 import { type BuiltImage, type EntrySpec, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 
-/** Whether this runs below test/sandbox, whose mounts are its own. */
+/** Whether this runs below test/sandbox, which has private mounts. */
 export const isSandboxed = process.env['PROXMOX_LXCRI_TEST_CGROUP'] !== undefined;
 
 const drop = () => undefined;
 export const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
 
-/** A directory that goes with the test, and what is mounted below it first. */
+/** A directory that is removed after the test, after anything mounted below it. */
 export async function temporary(t: ExecutionContext): Promise<string> {
   const directory = await mkdtemp('/tmp/images-');
   t.teardown(async () => {
@@ -62,7 +62,7 @@ export function removeCopy(store: OverlayStore, id: string): Promise<void> {
   return removeRootfs({ store, mounts: mountsOf(store) }, id);
 }
 
-/** Applies these archives, each on the one before. Returns their chain ids. */
+/** Applies these archives in order. Returns their chain ids. */
 export async function applyAll(store: OverlayStore, tars: readonly Buffer[]): Promise<string[]> {
   const chain = chainIds(tars.map(sha256));
   for (const [i, tar] of tars.entries()) {
@@ -72,7 +72,7 @@ export async function applyAll(store: OverlayStore, tars: readonly Buffer[]): Pr
   return chain;
 }
 
-/** Runs the task with the path of a file that holds the bytes. */
+/** Runs the task with the path of a file that has these bytes. */
 export async function withBlob<T>(data: Buffer, task: (blob: string) => Promise<T>): Promise<T> {
   const directory = await mkdtemp('/tmp/blob-');
   try {
@@ -83,10 +83,10 @@ export async function withBlob<T>(data: Buffer, task: (blob: string) => Promise<
   }
 }
 
-/** One layer a list of entries. */
+/** One layer per list of entries. */
 export const layers = (...specs: EntrySpec[][]) => specs.map((each) => tarOf(...each));
 
-/** An image service with all its real parts on `root`; what it reports as errors is appended to `errors`. */
+/** An image service with all its real parts on `root`; it appends the errors it reports to `errors`. */
 export async function newService(
   t: ExecutionContext,
   root: string,

@@ -38,7 +38,7 @@ async function setUp(t: ExecutionContext, options: Partial<RegistryClientOptions
   return { server, root, ...(await newService(t, root, { retryMs: 1, ...options })) };
 }
 
-/** Answers requests whose address ends so; all others are served as they should be. */
+/** Answers requests whose path has this suffix; all others are served normally. */
 const at =
   (end: string, answer: (response: ServerResponse, request: IncomingMessage) => void): Answer =>
   (request, response) => {
@@ -47,7 +47,7 @@ const at =
     return true;
   };
 
-/** The pull fails so, and afterwards the store is as if it had never been. */
+/** The pull fails with this error, and the store is unchanged afterwards. */
 async function fails(t: ExecutionContext, setting: Setting, code: StatusCode, message: RegExp, what?: string) {
   const { images, store, root, server } = setting;
   const error = await t.throwsAsync(images.pull(`${server.host}/some/app:v1`), { instanceOf: CriError }, what);
@@ -67,7 +67,7 @@ async function fails(t: ExecutionContext, setting: Setting, code: StatusCode, me
   }
 }
 
-/** And once the registry behaves, the same pull succeeds. */
+/** The same pull succeeds once the registry behaves. */
 async function recovers(t: ExecutionContext, { images, server }: Setting) {
   server.intercept = undefined;
   t.is(await images.pull(`${server.host}/some/app:v1`), image.configDigest);
@@ -137,7 +137,7 @@ test('A silent or slow registry times out', async (t) => {
     const setting = await setUp(t, { stallMs: 2000 });
     setting.server.intercept = at(end, answer);
     await fails(t, setting, StatusCode.UNKNOWN, words, `${answer.name} ${end}`);
-    // With the usual patience: this process itself may stand still for a second or two.
+    // With the default timeouts: this process itself may stall for a second or two.
     await recovers(t, { ...setting, ...(await newService(t, setting.root)) });
   };
   await Promise.all(
@@ -161,7 +161,7 @@ test('A wrong length or digest is refused, without leftovers', async (t) => {
     const expected = what === 'empty' ? StatusCode.UNKNOWN : StatusCode.DATA_LOSS;
     await fails(t, setting, expected, /sha256:/, what);
   }
-  // Content-Length says less, or more, than comes.
+  // Content-Length is smaller, or larger, than the content.
   setting.server.intercept = at(top.digest, (response) => {
     response.writeHead(200, { 'content-length': blob.length + 10 });
     response.write(blob, () => response.destroy());
@@ -234,7 +234,7 @@ test('Oversized or deeply nested manifests are refused', async (t) => {
 test('A layer with an excessive compression ratio is refused', async (t) => {
   const setting = await setUp(t);
   const directory = await temporary(t);
-  // 2 GiB of zeros in a file of 64 KiB or so; its diff id never comes to matter.
+  // 2 GiB of zeros in a file of about 64 KiB; its diff id is never compared.
   const header = tarOf({ name: 'zeros', size: 2 ** 31 }).subarray(0, 512);
   const zstd = spawn(
     'sh',

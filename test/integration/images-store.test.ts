@@ -131,7 +131,7 @@ test('No hostile layer writes outside its directory', async (t) => {
   const root = await temporary(t);
   const canary = join(root, 'store/tmp/canary');
   const store = await newStore(join(root, 'store'));
-  // Where a name that climbs two directories from a half-applied layer would arrive.
+  // The target of a name that climbs two directories from a partially applied layer.
   await mkdir(canary, { recursive: true });
   for (const name of ['a', 'b', 'c']) await writeFile(join(canary, name), 'untouched');
   const before = [await snapshot(canary), await snapshot('/etc')];
@@ -213,7 +213,7 @@ test('Snapshots are reusable, counted and protect their layers', async (t) => {
   const usage = await store.usage('c1');
   t.is(usage?.inodes, 1n);
   t.true(usage!.bytes >= 1_000_000n && usage!.bytes < 1_100_000n, String(usage?.bytes));
-  // Two layers of a file, their root directories included.
+  // Two layers of one file each, including their root directories.
   t.is((await store.fsUsage()).inodes, 4n);
   t.is(await store.usage('c2'), undefined);
   t.deepEqual(await store.list(), ['c1']);
@@ -232,7 +232,7 @@ test('Snapshots are reusable, counted and protect their layers', async (t) => {
     StatusCode.INVALID_ARGUMENT,
   );
   t.is((await t.throwsAsync(store.prepare('c3', sha256('?')), { instanceOf: CriError }))?.code, StatusCode.NOT_FOUND);
-  // A process that still looks at it cannot keep a container from going.
+  // A process with open files does not prevent the removal of a container.
   await Promise.all([removeCopy(store, 'c1'), removeCopy(store, 'c1'), removeCopy(store, 'never')]);
   t.false(await isMounted(first));
   t.deepEqual(await store.list(), []);
@@ -298,7 +298,7 @@ test('Paths beyond PATH_MAX are counted, removed and recovered', async (t) => {
   await removeCopy(store, 'deep');
   t.deepEqual(await store.list(), ['damaged']);
 
-  // What a killed server has left half done.
+  // Partial work of a killed server.
   for (const name of ['tmp/layer-half/fs', 'containers/half/upper', 'removed/left']) await makeDeep(join(root, name));
   await makeDeep(join(root, 'layers', 'f'.repeat(64), 'fs'));
   const after = await newStore(root);
@@ -328,7 +328,7 @@ test('A whiteout without a lower file stays invisible', async (t) => {
         { name: 'o/.wh..wh..opq' },
         { name: 'm/.wh.x' },
       ],
-      // Below here o/b is hidden: nothing is left that this whiteout could hide.
+      // Below here o/b is hidden: this whiteout has nothing left to hide.
       [{ name: 'o/b/.wh.x' }, { name: 'o/b/z' }],
     ),
   );

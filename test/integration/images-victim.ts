@@ -1,4 +1,4 @@
-// Run by images.test.ts in a process of its own, to be killed while it pulls: ROOT IMAGE.
+// images.test.ts runs this as a separate process and kills it during a pull: ROOT IMAGE.
 import { join } from 'node:path';
 import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';

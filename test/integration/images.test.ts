@@ -29,7 +29,7 @@ const app = (name: string) =>
     config: { User: 'root' },
   });
 
-/** Nothing of a fetch or an import is left lying about. */
+/** No file of a fetch or an import is left. */
 async function leftovers(root: string): Promise<string[]> {
   const directories = ['content/incoming', 'overlay/tmp', 'import'].map((name) => join(root, name));
   return (await Promise.all(directories.map((directory) => readdir(directory).catch(() => [])))).flat();

@@ -4,8 +4,8 @@ import { inventory, leftovers } from './leaks.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 /**
- * Begins a work, kills the server so many milliseconds later, starts it again and removes all pods; asserts for each delay
- * that nothing is left then.
+ * Starts an operation, kills the server after each of these delays in milliseconds, restarts it and removes all pods;
+ * asserts each time that nothing is left.
  */
 export async function killedAmid(
   t: ExecutionContext,

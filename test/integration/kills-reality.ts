@@ -5,9 +5,9 @@ import { run } from '../../src/host/processes/run.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 /**
- * What the server tells of its pods and containers held against processes, cgroups, interfaces and leases of the machine:
- * one line a contradiction. Nobody else calls the server meanwhile; containers may end by themselves.
- * @param struck names of pods whose own processes somebody may have killed: their containers need no monitor.
+ * Compares what the server reports of its pods and containers with processes, cgroups, interfaces and leases of the
+ * machine: one line per contradiction. Nobody else calls the server meanwhile; containers may end by themselves.
+ * @param struck names of pods whose own processes may have been killed: their containers need no monitor.
  */
 export async function contradictions(
   server: ServerFixture,
@@ -72,7 +72,7 @@ export async function contradictions(
   return found;
 }
 
-/** Addresses that host-local has given out, with the id of whom each is for. */
+/** Addresses that host-local has leased, with the id of each owner. */
 export async function leaseholders(server: ServerFixture): Promise<Map<string, string>> {
   const leases = new Map<string, string>();
   for (const network of await names(join(server.directory, 'ipam'))) {

@@ -17,7 +17,7 @@ import { eventually } from '../lib/eventually.ts';
 import { IMAGE } from './server-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
-/** Calls to a server that is killed now and then: a call that a kill cut off is made again, as the kubelet does. */
+/** Calls to a server that is killed now and then: an interrupted call is repeated, as the kubelet does. */
 export interface PatientClient {
   call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response>;
 }
@@ -36,8 +36,8 @@ const { containerStatus, createContainer, execSync, podSandboxStatus, removeCont
 const { runPodSandbox, startContainer, stopContainer, stopPodSandbox } = RuntimeServiceService;
 
 /**
- * Leads one pod with writing containers through its life, in one of several ways, and holds what the server tells against
- * what the containers did. @throws Error for anything untrue.
+ * Takes one pod with writing containers through one of several lifecycles, and compares what the server reports with
+ * what the containers did. @throws Error for a contradiction.
  */
 export class PodLife {
   readonly #server: ServerFixture;
@@ -81,7 +81,7 @@ export class PodLife {
       ExecSyncRequest.create({ containerId: long.id, cmd: ['echo', this.#name], timeout: 300n }),
     );
     this.#expect('output of exec', said.stdout.toString(), `${this.#name}\n`);
-    // Its trap is in place then.
+    // Its trap is set then.
     await eventually(`a line of ${this.#name}/long`, async () => / 1$/m.test(await readFile(this.#log(long), 'utf8')));
 
     const ended = await this.#ended(brief);
@@ -145,7 +145,7 @@ export class PodLife {
         await this.#client.call(startContainer, { containerId: id });
         break;
       } catch (error) {
-        // Started by a call whose answer a kill cut off.
+        // Started by an interrupted call.
         if (!(error instanceof CriError) || error.code !== StatusCode.FAILED_PRECONDITION) throw error;
         const { status } = await this.#client.call(containerStatus, { containerId: id, verbose: false });
         if (status?.state === ContainerState.CONTAINER_CREATED) throw error;
@@ -180,7 +180,7 @@ export class PodLife {
     });
   }
 
-  /** The numbers a container has logged: it began once, none is missing, none is there twice; its times are true. */
+  /** The numbers a container has logged: it started once, none is missing or duplicated, and its times are true. */
   async #lines(container: Live, ended?: ContainerStatus): Promise<number[]> {
     const lines = (await readFile(this.#log(container), 'utf8')).trimEnd().split('\n');
     const texts = lines.map((line) => /^\S+ stdout F (.*)$/.exec(line)?.[1] ?? `broken line ${line}`);
@@ -195,7 +195,7 @@ export class PodLife {
       const distance = Number(ended.finishedAt / 1_000_000n) - last;
       if (!(distance >= -50))
         throw new Error(`${this.#name}/${container.name}: ended ${String(-distance)} ms before its last line`);
-      // conmon writes it within milliseconds of the end.
+      // conmon writes it within milliseconds after the end.
       const { mtimeNs } = await stat(join(this.#server.directory, 'state/runner/exits', container.id), {
         bigint: true,
       });

@@ -17,16 +17,16 @@ import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /**
- * More of them, and at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. Others than the server, too:
+ * More kills, at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. Other victims than the server:
  * KILLS_OF=server,conmon,monitor,pause,crun,cni.
  */
 const kills = Number(process.env['KILLS'] ?? 6);
 const pods = Number(process.env['KILLS_PODS'] ?? 16);
 const kinds = (process.env['KILLS_OF'] ?? 'server').split(',') as ('server' | Kind)[];
 const WORKERS = 8;
-/** Milliseconds between the server's answering again and the next kill. */
+/** Milliseconds between the server's first answer and the next kill. */
 const LONGEST_LIFE_MS = 2500;
-/** What a server logs when it leaves something for later. */
+/** What a server logs when it postpones something. */
 const FAILURES = /"level":"error"|"level":"warn","msg":"[A-Z][a-z]+ [a-z][^"]* failed/;
 
 test.serial(
@@ -43,7 +43,7 @@ test.serial(
     const moment = random(PROPERTY_SEED);
     /** Names of the pods whose own processes were killed. */
     const struck = new Set<string>();
-    /** What killed plugins leave. */
+    /** Leftovers of killed plugins. */
     const chains = new Set<string>();
     const killedOf = new Map<string, number>();
     let killed = 0;
@@ -75,7 +75,7 @@ test.serial(
         try {
           await new PodLife(server, client, number, random(PROPERTY_SEED + 1 + number)).lead();
         } catch (error) {
-          // Of a pod whose own processes were killed, only what is left counts.
+          // For a pod whose own processes were killed, only leftovers count.
           if (!struck.has(name) || over) throw error;
           await removed(client, name);
         }
@@ -96,13 +96,13 @@ test.serial(
         life += 1;
         await server.end('SIGKILL');
         await sleep(moment() * 300);
-        // Some starts are cut off, too, in the middle of tidying up.
+        // Some starts are interrupted, too, during cleanup.
         for (; moment() < 0.25; starts += 1) {
           const cut = server.start().catch(() => undefined);
           await sleep(moment() * 1000);
           await server.end('SIGKILL');
           await cut;
-          // On a slow machine it may have begun only after that.
+          // On a slow machine it may have started only after that.
           await server.end('SIGKILL');
         }
         await server.start();
@@ -115,7 +115,7 @@ test.serial(
       try {
         await task();
       } catch (error) {
-        // What the others say after that follows from it.
+        // Later errors of the others follow from it.
         if (!over) failures.push(error);
         over = true;
         gate.resolve(undefined);
@@ -128,14 +128,14 @@ test.serial(
     t.deepEqual([...(await leaseholders(server))], []);
     const excused = (line: string) => line.includes(' rule ') && [...chains].some((chain) => line.includes(chain));
     t.deepEqual(await leftovers(server, before, excused), []);
-    // A killed program is something to complain of.
+    // A killed program justifies an error.
     if (kinds.length > 1) return;
     const complaints = (await server.log()).split('\n').filter((line) => FAILURES.test(line));
     t.deepEqual(complaints, []);
   },
 );
 
-/** A container may end while one looks: only what stays is a contradiction. */
+/** A container may end during the check: only a lasting contradiction counts. */
 async function consistent(server: ServerFixture, kill: number, struck: ReadonlySet<string>): Promise<void> {
   let found: string[] = [];
   try {
@@ -145,7 +145,7 @@ async function consistent(server: ServerFixture, kill: number, struck: ReadonlyS
   }
 }
 
-/** Kills a process of the kind, whichever pod's, as soon as there is one. */
+/** Kills a process of this kind, of any pod, as soon as there is one. */
 async function strike(
   server: ServerFixture,
   how: { kind: Kind; struck: Set<string>; moment: () => number; over: () => boolean },
@@ -166,7 +166,7 @@ async function strike(
   });
 }
 
-/** Removes the pods of a name, as the kubelet does, which asks again after an error. */
+/** Removes the pods of a name with retries, as the kubelet does. */
 async function removed(client: PatientClient, name: string): Promise<void> {
   const { listPodSandbox, removePodSandbox } = RuntimeServiceService;
   await eventually(`the removal of ${name}`, async () => {

@@ -5,12 +5,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 import { HANG_MS } from '../lib/eventually.ts';
 
-/** Milliseconds between two looks that find the same. */
+/** Milliseconds between two equal snapshots. */
 const REST_MS = 100;
 
 /**
- * Everything on the machine that pods are made of, as sorted lines, for a comparison before and after. It is looked at
- * until nothing comes or goes: what ends just then is neither there before nor left over.
+ * Everything on the machine that pods consist of, as sorted lines, to compare before and after. It is read until it is
+ * stable, so that processes about to end count neither before nor after.
  */
 export async function inventory(fixture: { directory: string; cgroup: string }): Promise<string[]> {
   const begun = performance.now();
@@ -35,7 +35,7 @@ async function look(fixture: { directory: string; cgroup: string }): Promise<str
   return lines.sort();
 }
 
-/** Lines of `after` that `before` lacks, and the other way round. */
+/** Lines of `after` that `before` lacks, and vice versa. */
 export function difference(before: readonly string[], after: readonly string[]): string[] {
   const count = (lines: readonly string[]) => {
     const counts = new Map<string, number>();
@@ -50,8 +50,8 @@ export function difference(before: readonly string[], after: readonly string[]):
 }
 
 /**
- * What is there now and was not before, or the other way round, once the kernel and processes that end have had as
- * long as a hang is; lines that `ignored` says yes to do not count.
+ * The differences between now and before, once the kernel and ending processes have had as long as {@link HANG_MS};
+ * lines for which `ignored` returns true do not count.
  */
 export async function leftovers(
   fixture: { directory: string; cgroup: string },
@@ -60,7 +60,7 @@ export async function leftovers(
 ): Promise<string[]> {
   const begun = performance.now();
   for (;;) {
-    // A process that was there before and has ended since is a command of the server's that was just at work.
+    // A process of before that has ended since was a running command of the server.
     const isEnded = (line: string) => /^-\d+ process /.test(line);
     const left = difference(before, await look(fixture)).filter((line) => !ignored(line) && !isEnded(line));
     if (left.length === 0 || performance.now() - begun > HANG_MS) return left;
@@ -70,8 +70,8 @@ export async function leftovers(
 
 async function processes(): Promise<string[]> {
   const { stdout } = await run('ps', ['-eo', 'comm=,args=']);
-  // ps itself, processes of the test runner that come and go, and the native helper that each of those and the server has,
-  // with its steps, which have ended and wait to be seen.
+  // ps itself, short-lived processes of the test runner, and the native helpers of the runner and of the server,
+  // with their zombies.
   return stdout
     .split('\n')
     .filter((line) => !/lxcri-native serve$|\[lxcri-native\] <defunct>$/.test(line))
@@ -114,7 +114,7 @@ async function cgroups(parent: string): Promise<string[]> {
   );
 }
 
-/** What find(1) said although other sandboxes removed cgroups meanwhile. @throws any other error. */
+/** The output of find(1), even if other sandboxes removed cgroups meanwhile. @throws any other error. */
 export function exceptVanished(error: unknown): CommandError {
   const isVanished = (line: string) => line === '' || line.endsWith('No such file or directory');
   if (error instanceof CommandError && error.stderr.split('\n').every(isVanished)) return error;
@@ -132,7 +132,7 @@ async function firewall(): Promise<string[]> {
 /** Files and directories of the server, except its log, the logs of the pods, and seccomp filters that crun keeps. */
 async function files(directory: string): Promise<string[]> {
   const names = await readdir(directory, { recursive: true });
-  // readdir follows the link /dev/fd of pause processes' root file system to what this process has open.
+  // readdir follows /dev/fd in the root filesystem of pause processes to the descriptors of this process.
   const isOther = (name: string) => name.includes('/runtime/.cache') || name.includes('/dev/fd/');
   return names
     .filter((name) => !name.startsWith('logs') && !isOther(name))

@@ -65,7 +65,7 @@ for (const handler of ['lxc', 'crun']) {
     const requested = { stopSignal: Signal.SIGNAL_SIGUSR2 };
     t.deepEqual(await ends('request', { ...image, ...requested }), [Signal.SIGNAL_SIGUSR2, 12, 'Error']);
     t.deepEqual(await ends('at-once', {}, 0n), [Signal.SIGNAL_SIGTERM, 137, 'Error']);
-    // The first process of a PID namespace gets no signal that it has not asked for (pid_namespaces(7)).
+    // The first process of a PID namespace receives only signals that it handles (pid_namespaces(7)).
     const deaf = await server.sh(pod, 'deaf', 'exec sleep 1000', pid(CONTAINER));
     await server.client.call(stopContainer, { containerId: deaf, timeout: 1n });
     t.is((await server.status(deaf)).exitCode, 137);
@@ -93,7 +93,7 @@ for (const handler of ['lxc', 'crun']) {
       t.is((await server.status(stopped)).exitCode, 5);
       t.deepEqual(await inCgroup(server, stopped), [], `${name}: after a stop`);
 
-      // Its output is held open by what it leaves behind.
+      // Its background process keeps the output open.
       const ended = await server.sh(pod, 'ended', `${child} echo said; exit 6`, pid(mode));
       t.is((await server.exit(ended)).exitCode, 6);
       t.is(await server.output(name, 'ended'), 'said\n');
@@ -106,7 +106,7 @@ for (const handler of ['lxc', 'crun']) {
         expected.test((await server.exec(first, 'cat', '/proc/1/comm')).stdout.toString()),
       );
       if (mode === POD) {
-        // What loses its parent is reaped by the pod's first process.
+        // The pod's first process reaps orphans.
         await server.exec(first, 'sh', '-c', '(sleep 0.01 &) ; true');
         await eventually('no zombie', async () => {
           const { stdout } = await server.exec(first, 'sh', '-c', 'grep -l "^State:.Z" /proc/[0-9]*/status | wc -l');
@@ -161,7 +161,7 @@ exec crun "$@"
     t.like(await server.status(id), { exitCode: 128, reason: 'StartError', message });
     await server.client.call(removeContainer, { containerId: id });
 
-    // What is missing is seen when it is created, what is no program when it runs.
+    // A missing program fails at create, an invalid one at start.
     await refused(t, server.sh(pod, 'missing', '', { command: ['/none'] }), StatusCode.UNKNOWN, /\/none/);
     const text = '\x7fELF no program';
     await importImage(server, 'localhost/broken:1', { '/broken': { mode: 0o755, owner: 0, text } });
@@ -183,7 +183,7 @@ exec crun "$@"
       const status = event.containersStatuses.find((one) => one.id === event.containerId);
       seen.push([event.containerEventType, status?.exitCode]);
     });
-    // Events are told from the call on: another container's shows that it has been heard.
+    // Events are sent from the call on: an event of another container shows that the stream is open.
     for (let turn = 0; seen.length === 0; turn++)
       await server.create(pod, `probe${String(turn)}`, { command: ['true'] });
     seen.length = 0;
@@ -271,13 +271,13 @@ exec crun "$@"
     const server = await one(t);
     const pod = await server.pod('logs', {}, handler);
     const log = join(server.directory, 'logs/logs/fast.log');
-    // A thousand lines each five milliseconds, or as fast as the monitor takes them.
+    // A thousand lines every five milliseconds, or as fast as the monitor reads them.
     const script =
       'i=0; until [ -e /stop ]; do seq $((i * 1000 + 1)) $((i * 1000 + 1000)); i=$((i + 1)); usleep 5000; done';
     const id = await server.sh(pod, 'fast', script);
     const pieces: string[] = [];
     for (let turn = 0; turn < 15; turn++) {
-      // Some lines each, so that none is lost unseen.
+      // Some lines each, so that a lost one is noticed.
       await eventually('lines', async () => (await stat(log)).size > 20_000);
       const piece = `${log}.${String(turn)}`;
       await rename(log, piece);

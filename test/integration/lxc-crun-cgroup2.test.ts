@@ -2,7 +2,7 @@ import test from 'ava';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 import { cgroupMounts } from '../lib/mounts.ts';
 
-/** In a mount namespace of its own: the machine's v2 tree where a machine without v1 has it. */
+/** In a private mount namespace: mounts the machine's v2 tree where a machine without v1 has it. */
 const asUnified = 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"';
 
 for (const file of ['lxc-provider', 'crun-provider']) {

@@ -15,7 +15,7 @@ import { SandboxFixture, lxc, parentOf } from './sandbox-fixture.ts';
 
 behavesAsProvider(test, lxc);
 
-/** Makes cgroups as the kubelet does on v1: cpusets filled from the parent, children do not inherit them. */
+/** Creates cgroups as the kubelet does on v1: cpusets are copied from the parent, children do not inherit them. */
 async function asKubelet(paths: readonly string[]): Promise<void> {
   for (const { target, has } of await cgroupMounts()) {
     for (const path of paths) {
@@ -29,7 +29,7 @@ async function asKubelet(paths: readonly string[]): Promise<void> {
   }
 }
 
-/** Runs one of liblxc's commands where it reaches the pod, as the verbose status says. */
+/** Runs a liblxc command with the name and path of the pod from its verbose status. */
 async function byHand(fixture: SandboxFixture, id: string, command: string, ...args: string[]): Promise<string> {
   const { lxcNetworkNamespace } = await fixture.provider.describe({ spec: await fixture.spec({ id }) });
   const lxc = [command, '-P', `${fixture.directory}/state`, '-n', id, ...args];
@@ -57,7 +57,7 @@ for (const [how, end] of endings) {
     t.true(init !== undefined);
     await end(fixture, spec.id, init ?? 0);
     await eventually('the report of its end', () => fixture.exits.includes(spec.id));
-    // By the guest's own hook: nothing of the provider has been called.
+    // By the hook of the LXC container: no method of the provider was called.
     await eventually('the end of the containers', async () => (await processesBelow(placement.cgroup)).length === 0);
     await eventually('the end of its monitor', async () => (await processesWith(spec.id)).length === 0);
     t.is(await fixture.placement(spec), undefined);
@@ -143,7 +143,7 @@ test.serial('a failed start quotes liblxc and leaves nothing', async (t) => {
   const fixture = await SandboxFixture.make(t, (lxcPath, logger) => {
     return new LxcSandboxProvider({ lxcPath, programs: `${lxcPath}/.programs`, logger, init: `${lxcPath}/../init` });
   });
-  // A program that exists and is not one.
+  // A program that exists and cannot be executed.
   await writeFile(`${fixture.directory}/init`, 'nonsense');
   await chmod(`${fixture.directory}/init`, 0o755);
   await fixture.provider.unavailableBecause();

@@ -27,7 +27,7 @@ test('a killed native helper fails only repeatable calls', async (t) => {
   };
   const live = async (name: string, handler: string) => {
     for (; kills < KILLS; lives++) {
-      // Another name each time: what a failed call has made is removed in the end.
+      // A new name each time: leftovers of failed calls are removed in the end.
       const pod = await again('RunPodSandbox', () => server.pod(name, {}, handler));
       const id = await again('a container', () => server.sh(pod, `c${String(names++)}`, 'sleep 1000'));
       t.is((await again('ExecSync', () => server.exec(id, 'echo', 'here'))).stdout.toString(), 'here\n');

@@ -108,7 +108,7 @@ test.serial('2,000 mutated messages cause no sanitizer report', async (t) => {
   await chmod(directory, 0o755);
   const program = join(directory, 'lxcri-native');
   await copyFile(sanitized, program);
-  // Without rights: what a mutated step may do harms nothing.
+  // Without privileges: mutated steps can do no harm.
   const args = ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs', program, 'serve'];
   const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
   t.teardown(() => child.kill('SIGKILL'));
@@ -145,7 +145,7 @@ test.serial('2,000 mutated messages cause no sanitizer report', async (t) => {
   const below = (bound: number) => (seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31) % bound;
   for (let done = 1; done <= 2000; done++) {
     const message = encodeRun(done, false, [{ ...encodeStep(samples[below(samples.length)]!), limitMs: 2000 }]);
-    // Not the length and the id: those say where the next message begins, and whether this one was answered.
+    // Not the length and the id: they locate the next message and match the answer.
     for (let left = below(4); left >= 0; left--) message[9 + below(message.length - 9)] = below(256);
     message.writeUInt8(1, 8);
     channel.write(message);
@@ -173,7 +173,7 @@ async function fixture(t: ExecutionContext, program: string | undefined) {
   return { helper, directory };
 }
 
-/** How often something is mounted at a path. */
+/** How many mounts a path has. */
 async function lines(path: string): Promise<number> {
   const text = await readFile('/proc/self/mountinfo', 'utf8');
   return text.split('\n').filter((line) => line.split(' ')[4] === path).length;

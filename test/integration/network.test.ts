@@ -8,7 +8,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { eventually } from '../lib/eventually.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** A server whose pods get their network from files that the test writes. */
+/** A server whose pods get their network from files of the test. */
 class NetworkFixture {
   readonly server: ServerFixture;
 
@@ -52,7 +52,7 @@ class NetworkFixture {
     return this.server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId });
   }
 
-  /** A network of the recorder alone, which gives every pod the same address. */
+  /** A network of the recorder only, which gives every pod the same address. */
   async record(): Promise<void> {
     const result = { interfaces: [{ name: 'eth0', sandbox: 'x' }], ips: [{ address: '10.9.9.9/24', interface: 0 }] };
     const plugins = [{ type: 'recorder', journal: this.path('journal'), result }];
@@ -70,7 +70,7 @@ class NetworkFixture {
       .filter((call) => call.command === command);
   }
 
-  /** Lets a command of the recorder fail until it is called without `message`. */
+  /** Makes a command of the recorder fail until this is called without `message`. */
   async fail(command: string, message?: string): Promise<void> {
     if (message === undefined) await rm(this.path(`journal.${command}`), { force: true });
     else await writeFile(this.path(`journal.${command}`), JSON.stringify({ code: 50, msg: message }));
@@ -91,12 +91,12 @@ test.serial('a template and pod CIDRs make the network ready', async (t) => {
   const plugins = [{ type: 'bridge', bridge, isGateway: true, ipam }];
   await writeFile(fixture.path('template'), JSON.stringify({ cniVersion: '1.0.0', name: 'templated', plugins }));
   t.like(await fixture.condition(), { status: false, reason: 'NetworkPluginNotReady' });
-  const tell = (podCidr: string) =>
+  const setPodCidr = (podCidr: string) =>
     client.call(RuntimeServiceService.updateRuntimeConfig, { runtimeConfig: { networkConfig: { podCidr } } });
-  await tell('');
+  await setPodCidr('');
   t.deepEqual(await readdir(fixture.path('cni')), []);
-  await t.throwsAsync(tell('10.99.0.0'), { message: /pod_cidr.*must be an address range/ });
-  await tell('10.99.3.0/24,fd99::/64');
+  await t.throwsAsync(setPodCidr('10.99.0.0'), { message: /pod_cidr.*must be an address range/ });
+  await setPodCidr('10.99.3.0/24,fd99::/64');
   t.deepEqual(await readdir(fixture.path('cni')), ['10-proxmox-lxcri.conflist']);
   t.like(await fixture.condition(), { status: true, reason: '', message: '' });
   for (const handler of ['lxc', 'crun']) {

@@ -10,7 +10,7 @@ import type { ServerFixture } from './server-fixture.ts';
 
 const one = oneServer(test);
 
-/** Adds, after the bridge, a plugin that notes its calls and whose ADD does not end. */
+/** Adds, after the bridge, a plugin that records its calls and whose ADD hangs. */
 async function hang({
   directory,
 }: ServerFixture): Promise<{ calls: () => Promise<string[]>; release: () => Promise<void> }> {
@@ -33,13 +33,13 @@ const leases = async ({ directory, bridge }: ServerFixture) => {
   return names.filter((name) => name.startsWith('10.'));
 };
 
-/** The code with which RunPodSandbox of a pod failed, once it has. */
+/** The code with which RunPodSandbox of a pod failed, once it has failed. */
 function outcome(server: ServerFixture, pod: string): Promise<string> {
   const failure = new RegExp(`RunPodSandbox failed.*"pod":"test/${pod}".*"code":"(\\w+)"`);
   return eventually('the end of the call', async () => failure.exec(await server.log())?.[1]);
 }
 
-/** What the plugin of the test notes. */
+/** What the plugin of the test has recorded. */
 const ignored = (line: string) => /\/journal\S*$/.test(line);
 
 for (const handler of ['lxc', 'crun']) {

@@ -20,27 +20,27 @@ type Resources = NonNullable<NonNullable<Parameters<typeof ContainerConfig.creat
 test.serial('pod limits are recorded, reported and survive a restart', async (t) => {
   const server = await one(t);
   const { client } = server;
-  const update = (podSandboxId: string, told: object) =>
+  const update = (podSandboxId: string, changes: object) =>
     client.call(
       RuntimeServiceService.updatePodSandboxResources,
-      UpdatePodSandboxResourcesRequest.create({ podSandboxId, ...told }),
+      UpdatePodSandboxResourcesRequest.create({ podSandboxId, ...changes }),
     );
   for (const handler of ['lxc', 'crun']) {
     const pod = await server.pod(`resized-${handler}`, {}, handler);
     const id = await server.sh(pod, 'c', 'exec sleep 1000');
-    const told = async () => {
+    const reported = async () => {
       const request = { podSandboxId: pod, verbose: true };
       const { info } = await client.call(RuntimeServiceService.podSandboxStatus, request);
       return (JSON.parse(info['info'] ?? '') as { resources?: unknown }).resources;
     };
-    t.is(await told(), undefined);
+    t.is(await reported(), undefined);
     await update(pod, { overhead: { cpuShares: 10n } });
     await update(pod, { resources: { memoryLimitInBytes: 1n << 30n, cpuQuota: 50_000n, cpuPeriod: 100_000n } });
     const expected = { overhead: { cpuShares: '10' }, resources: { memoryLimitInBytes: '1073741824' } };
-    t.like(await told(), expected);
+    t.like(await reported(), expected);
     await server.end('SIGKILL');
     await server.start();
-    t.like(await told(), expected);
+    t.like(await reported(), expected);
     t.is((await server.exec(id, 'true')).exitCode, 0);
     const refused = { code: StatusCode.INVALID_ARGUMENT, message: /^resources\.cpu_period/ } as object;
     await t.throwsAsync(update(pod, { resources: { cpuPeriod: 5n } }), refused);
@@ -50,7 +50,7 @@ test.serial('pod limits are recorded, reported and survive a restart', async (t)
   await t.throwsAsync(update('nobody', {}), { code: StatusCode.NOT_FOUND } as object);
 });
 
-/** What cgroup v1 has in memory.limit_in_bytes without a limit, which the kubelet reads and passes on. */
+/** The content of memory.limit_in_bytes (cgroup v1) without a limit, which the kubelet reads and passes on. */
 const NONE = 9_223_372_036_854_771_712n;
 
 test.serial('an update changes only the limits it names', async (t) => {
@@ -123,8 +123,8 @@ test.serial('configured rlimits apply to containers and exec sessions', async (t
         'Max open files 2048 4096 files',
         'Max locked memory 65536 65536 bytes',
       ];
-      const told = async () => (await server.output(`${name}-${handler}`, 'c')).includes('Max realtime timeout');
-      await eventually('the limits', told);
+      const isWritten = async () => (await server.output(`${name}-${handler}`, 'c')).includes('Max realtime timeout');
+      await eventually('the limits', isWritten);
       t.deepEqual(of(await server.output(`${name}-${handler}`, 'c')), expected);
       t.deepEqual(of((await server.exec(id, 'cat', '/proc/self/limits')).stdout.toString()), expected);
     }

@@ -6,7 +6,7 @@ import type { ContainerConfig, PodSandboxConfig } from '../../api/gen/cri.ts';
 export type Pod = NonNullable<Parameters<typeof PodSandboxConfig.create>[0]>;
 export type Container = NonNullable<Parameters<typeof ContainerConfig.create>[0]>;
 
-/** Bits of the capabilities that the generator knows (capabilities(7)); the first fourteen are given by default. */
+/** Bits of the capabilities that the generator uses (capabilities(7)); the first fourteen are the default ones. */
 export const CAPABILITIES: Readonly<Record<string, number>> = {
   CHOWN: 0,
   DAC_OVERRIDE: 1,
@@ -28,20 +28,20 @@ export const CAPABILITIES: Readonly<Record<string, number>> = {
 };
 export const DEFAULT_CAPABILITIES = Object.keys(CAPABILITIES).slice(0, 14);
 
-/** The capabilities this process has in its bounding set, as a mask. */
+/** The bounding set of this process, as a mask. */
 export const HOST_BOUNDING = BigInt(`0x${/^CapBnd:\s*(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]!}`);
 const available = Object.keys(CAPABILITIES).filter((name) => (HOST_BOUNDING >> BigInt(CAPABILITIES[name]!)) & 1n);
 
 const { POD, CONTAINER, NODE } = NamespaceMode;
 
-/** What a pod and its container are asked to be; all of it is valid. */
+/** The requested properties of a pod and its container; all are valid. */
 export interface Wish {
   handler: 'lxc' | 'crun';
   hostname: string;
   network: NamespaceMode;
   ipc: NamespaceMode;
   podPid: NamespaceMode;
-  /** The first id on the host of the pod's user namespace; undefined: the node's own. */
+  /** The first host id of the pod's user namespace; undefined: the node's user namespace. */
   hostId: number | undefined;
   ownPid: boolean;
   sysctl: boolean;
@@ -141,7 +141,7 @@ function possible(wish: Wish): Wish {
   };
 }
 
-/** The pod and the container that a wish means; `hostDirectory` is what its mounts show. */
+/** The pod and the container of a wish; their mounts show `hostDirectory`. */
 export function toConfig(wish: Wish, hostDirectory: string): { pod: Pod; container: Container } {
   const { user } = wish;
   const sysctls: Record<string, string> = {};
@@ -201,7 +201,7 @@ export function toConfig(wish: Wish, hostDirectory: string): { pod: Pod; contain
   return { pod, container };
 }
 
-/** One thing that makes a valid request impossible, and what the refusal must name. */
+/** One change that makes a valid request impossible, and what the error must name. */
 export interface Spoiler {
   what: string;
   names: RegExp;
@@ -216,7 +216,7 @@ export const SPOILERS: readonly Spoiler[] = [
     what: 'hostname',
     names: /hostname/,
     spoil: (pod) => {
-      // With the node's network the pod has the node's name, whatever the request says.
+      // On the node's network the pod has the node's hostname, whatever the request says.
       pod.linux!.securityContext!.namespaceOptions!.network = POD;
       pod.hostname = '-bad-';
     },

@@ -13,16 +13,16 @@ import { CAPABILITIES, DEFAULT_CAPABILITIES, HOST_BOUNDING, SPOILERS, toConfig, 
 import type { Wish } from './random-configs.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** More of them, and others: RANDOM_CONFIGS=500 PROPERTY_SEED=1. */
+/** More runs with other values: RANDOM_CONFIGS=500 PROPERTY_SEED=1. */
 const runs = Number(process.env['RANDOM_CONFIGS'] ?? 40);
 
-/** Nothing three times of five, else one thing that cannot be. */
+/** Three times of five nothing, else one impossible setting. */
 const spoilers = fc.oneof(
   { weight: 3, arbitrary: fc.constant(null) },
   { weight: 2, arbitrary: fc.constantFrom(...SPOILERS) },
 );
 
-/** What the container tells about itself, under headings. */
+/** What the container reports about itself, under headings. */
 const SCRIPT = `
 say() { echo "== $1"; }
 unified=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
@@ -105,14 +105,14 @@ function parts(output: string): Map<string, string> {
   );
 }
 
-/** Compares what a container told with what was asked for; throws at the first difference. */
-async function check(name: string, wish: Wish, told: Map<string, string>, directory: string): Promise<void> {
+/** Compares what a container reported with the request; throws at the first difference. */
+async function check(name: string, wish: Wish, reported: Map<string, string>, directory: string): Promise<void> {
   const equal = (what: string, actual: unknown, expected: unknown) => {
     const [is, should] = [actual, expected].map((value) => JSON.stringify(value));
     if (is !== should) throw new Error(`${what}: is ${String(is)}, should be ${String(should)}`);
   };
-  const get = (key: string) => told.get(key) ?? `nothing about ${key}`;
-  equal('sections', told.has('end'), true);
+  const get = (key: string) => reported.get(key) ?? `nothing about ${key}`;
+  equal('sections', reported.has('end'), true);
   const status = new Map(
     get('status')
       .split('\n')
@@ -178,7 +178,7 @@ async function check(name: string, wish: Wish, told: Map<string, string>, direct
     equal(`access of ${path}`, access(path), readonly ? 'ro' : 'rw');
     const line = mounts.get(path) ?? '';
     equal(`source of ${path}`, line.split(' ')[3]?.endsWith(directory.slice('/tmp'.length)), true);
-    // A mount may be shared within the container; what counts is whether it shares with the node's own peer group.
+    // A mount may be shared within the container; it must not share with the node's own peer group.
     equal(`propagation of ${path}`, line.includes(` master:${group} `), propagation === 1);
     equal(`sharing of ${path}`, line.includes(` shared:${group} `), propagation === 2);
   }

@@ -64,7 +64,7 @@ exit $code
 });
 
 test.serial('a hanging CNI plugin does not block the server', async (t) => {
-  // The bridge plugin keeps the rules of a pod whose namespace is gone. Flushed once the server's own are.
+  // The bridge plugin leaves the rules of a pod whose namespace is gone. They are flushed after the server's cleanup.
   t.teardown(async () => {
     for (const flag of ['-F', '-X']) await run('iptables', ['-w', '-t', 'nat', flag]);
   });
@@ -125,7 +125,7 @@ for (const handler of ['lxc', 'crun']) {
     await server.end('SIGKILL');
     await reboot(t, server);
     const plan = await foretold(server);
-    // A network that is configured anew is none of the old pods' business.
+    // A reconfigured network does not affect the old pods.
     await writeFile(
       join(server.directory, 'cni', '10-test.conflist'),
       JSON.stringify({ name: 'x', plugins: [{ type: 'no' }] }),
@@ -158,7 +158,7 @@ for (const handler of ['lxc', 'crun']) {
     await t.throwsAsync(server.create(pod, 'new', { command: ['true'] }), refused);
     await t.throwsAsync(server.exec(running, 'true'), refused);
 
-    // What the kubelet does: a sandbox of the next attempt first, then the old one is stopped and removed.
+    // As the kubelet does: first a sandbox of the next attempt, then it stops and removes the old one.
     const metadata = { name: 'web', namespace: 'test', uid: config.metadata?.uid ?? '', attempt: 1 };
     const again = await server.pod('web', { ...config, metadata }, handler);
     t.is((await server.exit(await server.sh(again, 'done', 'exit 4'))).exitCode, 4);
@@ -171,7 +171,7 @@ for (const handler of ['lxc', 'crun']) {
     }
     t.deepEqual((await server.containers()).containers, []);
     await rm(join(server.directory, 'cni.before'));
-    // What a handler makes for good, it makes when it is used first after the boot.
+    // Permanent objects of a handler are created at its first use after the boot.
     const isLater = (line: string) =>
       / mount .*boot_id$|^-1 file \S*\/(lxc|crun-sandboxes)(\/\.holder\S*)?$/.test(line);
     t.deepEqual(await leftovers(server, before, isLater), []);
@@ -251,7 +251,7 @@ test.serial('containers of a damaged record run on', async (t) => {
     }
     const running = await restingBelow(server.cgroup);
     t.true(running.length > 0);
-    // The second start finds the files set aside by the first one.
+    // The second start finds the files that the first one has set aside.
     for (let start = 0; start < 2; start += 1) {
       await server.start();
       t.deepEqual((await server.containers()).containers, []);
@@ -287,7 +287,7 @@ test.serial('a newer or unreadable record refuses the start', async (t) => {
   t.is((await server.status(id)).state, ContainerState.CONTAINER_RUNNING);
 });
 
-/** Things beside and between the server's own that it must not touch. */
+/** Foreign objects beside and between the server's own that it must not touch. */
 class Foreign {
   readonly #server: ServerFixture;
   readonly #cgroups: string[] = [];
@@ -366,7 +366,7 @@ test.serial('the kubelet can retry what cleanup at start left', async (t) => {
     const { podSandboxId: half } = await client.call(RuntimeServiceService.runPodSandbox, request);
     const container = await server.create(pod, 'half', { command: ['true'] });
     await server.end('SIGKILL');
-    // As if the server had been killed before it was done, and something held a directory now.
+    // As if the server had been killed halfway and a process kept a directory busy now.
     const records = { sandboxes: half, containers: container };
     for (const [kind, id] of Object.entries(records)) {
       const path = join(server.directory, 'root', kind, `${id}.json`);
@@ -401,7 +401,7 @@ test.serial('the kubelet can retry what cleanup at start left', async (t) => {
   }
 });
 
-/** What doctor says of the next start: the first words of each action, and its id. */
+/** The actions of the next start according to doctor: the first words of each and its id. */
 async function foretold(server: ServerFixture): Promise<string[]> {
   const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.directory, 'config.toml')];
   const { stdout } = await run(process.execPath, doctor, { timeoutMs: HANG_MS });
@@ -424,7 +424,7 @@ async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void>
   const { stdout } = await run('find', find).catch(exceptVanished);
   for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', ['--', path]).catch(() => undefined);
   const ports = await readdir(`/sys/class/net/${server.bridge}/brif`);
-  // An interface goes by itself, too, once its pod's namespace has gone.
+  // An interface also disappears with its pod's namespace.
   for (const name of ports) await run('ip', ['link', 'delete', name]).catch(() => undefined);
   await eventually(
     'the end of the interfaces',
@@ -451,7 +451,7 @@ async function killBelow(cgroup: string): Promise<void> {
   });
 }
 
-/** The processes below a cgroup once nothing comes or goes: a killed server's last commands end a moment after it. */
+/** The processes below a cgroup once they are stable: the last commands of a killed server end a moment later. */
 async function restingBelow(cgroup: string): Promise<number[]> {
   let before: number[] = [];
   return eventually('rest', async () => {

@@ -8,7 +8,7 @@ import { CommandError, run } from '../../src/host/processes/run.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** Runs a command of the program to its end: its exit code and what it said. */
+/** Runs a command of the program to its end and returns its exit code and output. */
 async function program(...args: string[]): Promise<{ code: number | undefined; said: string }> {
   try {
     const { stdout, stderr } = await run(process.execPath, ['src/main.ts', ...args], { timeoutMs: HANG_MS });

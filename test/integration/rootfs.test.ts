@@ -15,14 +15,14 @@ const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
 const ids = { hostId: 200_000, size: 65_536 };
 
-/** Why there is no loop device; "" where there is one. */
+/** Why loop devices are unavailable; "" where they are available. */
 const noLoop = isSandboxed ? await run('losetup', ['--find']).then(() => '', messageOf) : 'not in test/sandbox';
 const withLoop = (title: string, body: (t: ExecutionContext) => Promise<void>) => {
   if (noLoop === '') test(title, body);
   else anyTest.serial.skip(`${title} (${noLoop})`, body);
 };
 
-/** A loop device with an empty ext4, which goes with the test. */
+/** A loop device with an empty ext4, which is removed after the test. */
 async function blockDevice(t: ExecutionContext, directory: string): Promise<string> {
   const image = join(directory, 'image');
   await writeFile(image, '');

@@ -67,13 +67,13 @@ for (const types of [['pid', 'mount'], ['mount']] as const) {
     const running = async () => (await processesWith('4321')).filter((line) => line.startsWith('sleep')).length;
     const ended = await f.exec(id, 'sleep 4321 >/dev/null 2>&1 </dev/null & exit 3', HANG_MS);
     t.is(ended.exitCode, 3);
-    // What is in the background is still a shell for a moment.
+    // A background process is still a shell for a moment.
     await eventually('the first sleep', async () => (await running()) === 1);
     const output = new PassThrough();
     const io = { stdin: undefined, stdout: output, stderr: undefined, resizes: undefined };
     const { signal } = new AbortController();
     for (const terminal of [false, true]) {
-      // A terminal hangs up what has not left its session when the command ends.
+      // A terminal hangs up processes of its session when the command ends.
       const daemon = `setsid sh -c 'echo >/tmp/up; exec sleep 4321' >/dev/null 2>&1 </dev/null`;
       const script = `rm -f /tmp/up; ${daemon} & while ! [ -e /tmp/up ]; do usleep 10000; done; exit 4`;
       const process = { ...f.process('sh', '-c', script), terminal };
@@ -88,7 +88,7 @@ for (const types of [['pid', 'mount'], ['mount']] as const) {
 
 test("No container process uses the node's null device", async (t) => {
   const f = await RunnerFixture.make(t);
-  // One of the test's own, so that nothing happens to the machine's.
+  // A private one, so that the machine's is not affected.
   const device = join(f.directory, 'null');
   await run('mknod', ['-m', '666', device, 'c', '1', '3']);
   await run('mount', ['--bind', device, '/dev/null']);

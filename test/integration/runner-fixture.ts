@@ -13,16 +13,16 @@ const APPLETS = 'sh cat chmod dd echo head kill ls mkdir ps readlink rm seq sets
   ' ',
 );
 
-/** The cgroup that test/sandbox removes in the end; undefined outside of it. */
+/** The cgroup that test/sandbox removes at the end; undefined outside of it. */
 export const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
 
-/** An init that waits for its children, so that killed ones do not stay as zombies. */
+/** An init that reaps its children, so that killed ones do not stay as zombies. */
 export const IDLE = 'while :; do usleep 50000; done';
 
 export interface NewContainer {
   resources?: OciResources;
   log?: boolean;
-  /** In place of the fixture's own. */
+  /** Replaces the fixture's own. */
   logPath?: string;
   terminal?: boolean;
   stdin?: boolean;
@@ -30,7 +30,7 @@ export interface NewContainer {
   change?: (spec: OciSpec) => void;
 }
 
-/** A runner on a directory and a cgroup of its own, with a busybox root file system; all of it goes with the test. */
+/** A runner with its own directory and cgroup, and a busybox root filesystem; all are removed after the test. */
 export class RunnerFixture {
   readonly directory: string;
   readonly cgroup: string;
@@ -141,7 +141,7 @@ export class RunnerFixture {
     return this.runner.exec(id, this.process('sh', '-c', script), { timeoutMs, maxOutputBytes });
   }
 
-  /** How the container ended, as the listener heard it. */
+  /** How the container ended, as reported to the listener. */
   async exit(id: string): Promise<ContainerExit> {
     return eventually(`the exit of ${id}`, () => this.exits.find((exit) => exit.id === id));
   }
@@ -174,7 +174,7 @@ export interface LogLine {
   content: Buffer;
 }
 
-/** Lines of a CRI log; throws for a line that is none. */
+/** Lines of a CRI log; throws for an invalid line. */
 export function parseLog(text: Buffer): LogLine[] {
   const lines: LogLine[] = [];
   for (let start = 0; start < text.length;) {
@@ -197,7 +197,7 @@ export function outputOf(lines: LogLine[], stream: string): Buffer {
   return Buffer.concat(own.flatMap(({ tag, content }) => (tag === 'F' ? [content, Buffer.from('\n')] : [content])));
 }
 
-/** Command lines of all processes that hold this word among their arguments. */
+/** Command lines of all processes with this word among their arguments. */
 export async function processesWith(word: string): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));

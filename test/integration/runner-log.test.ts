@@ -122,7 +122,7 @@ test('Reopening the log of an exiting container is refused', async (t) => {
   await rename(f.log(id), `${f.log(id)}.1`);
   const reopening = t.throwsAsync(f.runner.reopenLog(id), { code: StatusCode.FAILED_PRECONDITION } as object);
   await eventually('what it asks of conmon', async () => {
-    // EAGAIN as long as nothing has been written.
+    // EAGAIN until something is written.
     const read = await control.read(Buffer.alloc(1)).catch(() => undefined);
     return (read?.bytesRead ?? 0) > 0;
   });

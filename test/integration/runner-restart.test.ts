@@ -77,18 +77,18 @@ test('An interrupted create can always be removed', async (t) => {
       t.deepEqual(await f.cgroups(id), []);
       await rm(f.log(id), { force: true });
     }
-    // What the server had just started finds that its cgroup is gone, and ends by itself.
+    // A runtime that was just started finds that its cgroup is gone, and exits.
     await eventually(
       'the end of what it started',
       async () => (await processesWith(`${f.directory}/state`)).length === 0,
     );
   };
-  // A runtime that is at it for good.
+  // A runtime that hangs.
   const [slow, begun] = [join(f.directory, 'slow'), join(f.directory, 'begun')];
   const words = `for word; do [ "$word" != create ] || { : >${begun}; while :; do sleep 0.1; done; }; done; exec crun "$@"`;
   await writeScript(slow, words);
   await killedAt(() => eventually('the runtime', () => existsSync(begun)), slow);
-  // As soon as the container is there the creation is over, however long this machine takes for it.
+  // The creation is over as soon as the container exists, however long it takes.
   for (let delay = 0; delay < 60 || (phases.size < 2 && delay < HANG_MS / 10); delay += delay < 60 ? 3 : delay) {
     await killedAt(async () => {
       await eventually('a bundle', async () => (await f.runner.list())[0]);
@@ -175,12 +175,12 @@ test('A stopped conmon does not prevent removal', async (t) => {
   await nothingOf(f);
 });
 
-/** Waits until no process is left that was told of the fixture's directory: what was killed ends a moment later. */
+/** Waits until no process has the fixture's directory among its arguments: killed processes end a moment later. */
 async function nothingOf(f: RunnerFixture): Promise<void> {
   await eventually('the end of all processes', async () => (await processesWith(f.directory)).length === 0);
 }
 
-/** A program that creates and starts one container, says its id, and waits to be killed. */
+/** A program that creates and starts one container, prints its id, and waits to be killed. */
 function serverScript(f: RunnerFixture, spec: OciSpec): string {
   const source = new URL('../../src/', import.meta.url).href;
   return `

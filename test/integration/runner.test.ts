@@ -12,7 +12,7 @@ test('A container is created, started and reports its exit', async (t) => {
   const f = await RunnerFixture.make(t);
   const begun = Date.now();
   t.like(await f.runner.version(), { name: 'crun' });
-  // By these a pod would configure the runtime.
+  // A pod could configure the runtime with these.
   const annotations = { a: 'b', 'run.oci.hooks.stdout': '/x', 'org.systemd.property.TimeoutStopUSec': 'uint64 1' };
   const id = await f.create(['sh', '-c', 'exit 7'], { change: (made) => (made.annotations = annotations) });
   const created = await f.runner.inspect(id);
@@ -41,7 +41,7 @@ test('Exit codes include signals and failed starts', async (t) => {
   const f = await RunnerFixture.make(t);
   const ok = await f.shell('true');
   const killed = await f.shell(IDLE);
-  const terminated = await f.shell(`trap 'exit 0' 34; kill -15 $$; ${IDLE}`); // PID 1 ignores it
+  const terminated = await f.shell(`trap 'exit 0' 34; kill -15 $$; ${IDLE}`); // PID 1 ignores it.
   const realtime = await f.shell(`trap 'exit 9' 37; echo ready; ${IDLE}`);
   const unstarted = await f.create(['true']);
   const outside = await f.run(['sleep', '100'], { change: (spec) => (spec.linux.namespaces = [{ type: 'mount' }]) });

@@ -15,7 +15,7 @@ const unprivileged =
   'socket(my $echo, PF_INET, SOCK_DGRAM, 1) or die "echo: $!"; socket(my $tcp, PF_INET, SOCK_STREAM, 6); ' +
   'bind($tcp, sockaddr_in(80, INADDR_ANY)) or die "bind: $!"';
 
-/** What every sandbox provider promises, as tests. */
+/** The contract of every sandbox provider, as tests. */
 export function behavesAsProvider(test: TestFn, make: (state: string, logger: Logger) => SandboxProvider): void {
   const serial = test.serial;
 
@@ -60,14 +60,14 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     const shared = await fixture.run(await fixture.spec({ pid: 'pod', ipc: 'node' }));
     t.deepEqual(Object.keys(shared.namespaces).sort(), ['network', 'pid', 'uts']);
     const [, init] = (/\/proc\/(\d+)\/ns\/pid$/.exec(shared.namespaces.pid ?? '') ?? []) as string[];
-    // Right after its start it is still the runtime's.
+    // Right after its start it is still the runtime process.
     await eventually('its own program', async () => (await nameOf(Number(init))) === 'init');
     const status = await readFile(`/proc/${String(init)}/status`, 'utf8');
     t.regex(status, /^NSpid:\t\d+\t1$/m);
     t.regex(status, /^CapEff:\t0+$/m, 'containers may look at it, so it must have nothing to give');
     t.regex(status, /^CapBnd:\t0+$/m);
     t.regex(status, /^NoNewPrivs:\t1$/m);
-    // A process in the pod's PID namespace that loses its parent is waited for by the holder.
+    // The pause process reaps orphans of the pod's PID namespace.
     await fixture.container(shared, 'sleep 0.01 & exec sleep 1000');
     await fixture.container(shared, '(sleep 0.01 &); while :; do sleep 1; done');
     await eventually('no zombie', async () => {
@@ -86,7 +86,7 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
     t.true((await processesBelow(placement.cgroup)).length > 0);
     await fixture.provider.stop({ spec });
-    // A process that dies leaves its cgroup a moment before /proc says so.
+    // A dying process leaves its cgroup a moment before /proc shows it.
     await eventually('the end of its processes', async () => (await processesBelow(placement.cgroup)).length === 0);
     t.is(await fixture.placement(spec), undefined);
     await fixture.provider.stop({ spec });
@@ -94,9 +94,9 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
     await fixture.provider.stop({ spec });
     await fixture.provider.remove({ spec });
     t.deepEqual(await fixture.provider.list(), []);
-    t.deepEqual(fixture.exits, [], 'an end that was asked for is not told');
-    const anew = await fixture.run(spec);
-    t.is(await inside(anew, 'cat', '/proc/sys/kernel/hostname'), 'pod-1', 'the same id can be started again');
+    t.deepEqual(fixture.exits, [], 'a requested end is not reported');
+    const again = await fixture.run(spec);
+    t.is(await inside(again, 'cat', '/proc/sys/kernel/hostname'), 'pod-1', 'the same id can be started again');
   });
 
   serial('after a restart a sandbox is found and watched', async (t) => {
@@ -248,8 +248,9 @@ export function behavesAsProvider(test: TestFn, make: (state: string, logger: Lo
 }
 
 /**
- * Whether a difference is what a provider keeps on purpose (parents of cgroups, files that all sandboxes share), what the test itself made
- * (run directories, bundles), and the plain directories that crun makes where test/sandbox hides a v2 tree beside v1.
+ * Whether a difference is intended: what a provider keeps (parents of cgroups, files that all sandboxes share), what
+ * the test itself created (run directories, bundles), and the plain directories that crun creates where test/sandbox
+ * hides a v2 tree beside v1.
  */
 export function irrelevant(line: string): boolean {
   const kept = [
@@ -260,7 +261,7 @@ export function irrelevant(line: string): boolean {
   return kept.some((pattern) => pattern.test(line));
 }
 
-/** A start that hangs, in the fixture's program at `program`, ends when it is cancelled; what it made can be removed. */
+/** Cancels a hanging start of the fixture's program at `program`; it ends, and its objects can be removed. */
 export async function endsWhenCancelled(
   t: ExecutionContext,
   fixture: SandboxFixture,

@@ -7,7 +7,7 @@ import { eventually } from '../lib/eventually.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** A pod whose PID namespace a pause process holds, on either handler. */
+/** A pod whose PID namespace belongs to a pause process, on either handler. */
 const sharedPid = {
   portMappings: [{ containerPort: 80, hostPort: 22_997 }],
   linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } },
@@ -41,7 +41,7 @@ for (const handler of ['lxc', 'crun']) {
     await eventually('NOTREADY', async () => (await stateOf(server, pod)) === PodSandboxState.SANDBOX_NOTREADY);
     await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
     await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
-    // What is mounted in a directory that was moved away is the mover's.
+    // Mounts in a moved directory belong to whoever moved it.
     const unmount = 'findmnt -rno TARGET | grep "^$1" | sort -r | xargs -r umount -l; rm -r "$1"';
     await run('sh', ['-c', unmount, 'sh', elsewhere]);
     t.deepEqual(await leftovers(server, before), []);

@@ -22,7 +22,7 @@ const READONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysr
 
 const ATTACKER = new URL('../fixtures/attacker/attacker.c', import.meta.url).pathname;
 
-/** Sandboxes of one provider in a directory and a cgroup of their own; all of it goes with the test. */
+/** Sandboxes of one provider with their own directory and cgroup; all are removed after the test. */
 export class SandboxFixture {
   readonly directory: string;
   readonly cgroup: string;
@@ -46,7 +46,7 @@ export class SandboxFixture {
   ): Promise<SandboxFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const directory = await mkdtemp(join(parent, 'sandbox-'));
-    // The root of a pod's user namespace has no rights here, as to the state directory of the server.
+    // The root of a pod's user namespace has no access here, as to the server's state directory.
     await chmod(directory, 0o711);
     const fixture = new SandboxFixture(directory, `${testCgroup}/${directory.slice(-6)}`, make);
     t.teardown(async () => {
@@ -80,7 +80,7 @@ export class SandboxFixture {
     }
   }
 
-  /** Where a sandbox is, as the provider finds it; undefined when it does not run. */
+  /** The placement of a sandbox according to the provider; undefined when it does not run. */
   async placement(spec: SandboxSpec, provider = this.provider): Promise<Placement | undefined> {
     const status = await provider.adopt({ spec });
     return status.state === 'running' ? status.placement : undefined;
@@ -103,16 +103,16 @@ export class SandboxFixture {
     };
   }
 
-  /** Runs a shell script in a container of the sandbox, by crun alone; returns the container's id. */
+  /** Runs a shell script in a container of the sandbox, with crun alone; returns the container's id. */
   async container(placement: Placement, script = 'while :; do sleep 1; done'): Promise<string> {
     const { id, bundle } = await this.#bundle(placement, ['sh', '-c', script]);
-    // Its output goes nowhere, or the container would hold this command's.
+    // Its output is discarded, or the container would keep this command's output open.
     const start = 'exec crun "--root=$1" run --detach "--bundle=$2" "$3" </dev/null >/dev/null 2>&1';
     await run('sh', ['-c', start, 'sh', join(this.directory, 'crun'), bundle, id]);
     return id;
   }
 
-  /** Runs a command of the test's attacker in an ordinary container of the sandbox and returns what it prints. */
+  /** Runs a command of the test's attacker in an ordinary container of the sandbox and returns its output. */
   async attack(placement: Placement, command: string, capabilities = ORDINARY): Promise<string> {
     this.#attacker ??= run('cc', ['-static', '-O1', '-o', join(this.directory, 'rootfs/bin/attacker'), ATTACKER]);
     await this.#attacker;
@@ -171,7 +171,7 @@ export const lxc = (state: string, logger: Logger) =>
 export const crun = (state: string, logger: Logger) =>
   new CrunSandboxProvider({ statePath: state, programs: `${state}/.programs`, logger });
 
-/** Runs a command in the namespaces of a placement and returns what it prints, trimmed. */
+/** Runs a command in the namespaces of a placement and returns its output, trimmed. */
 export async function inside(placement: Placement, ...command: string[]): Promise<string> {
   const { network, ipc, uts } = placement.namespaces;
   const flags = [

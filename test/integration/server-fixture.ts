@@ -19,13 +19,13 @@ import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { eventually } from '../lib/eventually.ts';
 
-/** Name of the image every fixture has: Debian's static busybox. */
+/** Name of the image that every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
 
-/** What a fixture needs of the test, or the program, that it belongs to. */
+/** What a fixture needs of the test or program that owns it. */
 export type Owner = Pick<ExecutionContext, 'teardown' | 'log' | 'passed'>;
 
-/** The cgroup that test/sandbox removes in the end; undefined outside of it. */
+/** The cgroup that test/sandbox removes at the end; undefined outside of it. */
 const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
 let subnets = 0;
 
@@ -36,7 +36,7 @@ export class ServerFixture {
   readonly socket: string;
   readonly #extra: string;
   readonly #source: { checkout: string; program: string };
-  /** Name of the bridge its pods hang on. */
+  /** Name of its pods' bridge. */
   bridge = '';
   #process: ChildProcess | undefined;
   #attempt = 0;
@@ -53,9 +53,9 @@ export class ServerFixture {
   }
 
   /**
-   * Starts a server; `extra` is more TOML for its configuration, `checkout` where its sources are, `program` its main file;
-   * without `settled` a server is taken that does not say when what an earlier one left is in order. The image {@link IMAGE} is
-   * there.
+   * Starts a server; `extra` is additional TOML for its configuration, `checkout` the directory of its sources,
+   * `program` its main file. Without `settled` it does not wait for the end of the server's recovery. The image {@link
+   * IMAGE} is present.
    */
   static async make(
     t: Owner,
@@ -76,7 +76,7 @@ export class ServerFixture {
   }
 
   async #configure(metrics: string): Promise<void> {
-    // Fixtures of one run share a network namespace: each has a bridge and a range of its own.
+    // Fixtures of one run share a network namespace: each has its own bridge and address range.
     const number = process.pid % 200;
     subnets += 1;
     this.bridge = `t${String(process.pid)}n${String(subnets)}`.slice(0, 15);
@@ -114,7 +114,7 @@ ${this.#extra}`;
   /** Starts the server process and waits until it answers. */
   async start({ settled = true } = {}): Promise<void> {
     const before = await this.#settled();
-    // The server writes it itself: what it has logged is there at once.
+    // The server writes the log itself: each line is there at once.
     await using log = await open(join(this.directory, 'server.log'), 'a');
     const serve = ['--disable-sigusr1', this.#source.program, 'serve', '--config', join(this.directory, 'config.toml')];
     const child = spawn(process.execPath, serve, {
@@ -160,12 +160,12 @@ ${this.#extra}`;
     return readFile(join(this.directory, 'server.log'), 'utf8');
   }
 
-  /** How many streaming sessions this server and earlier ones on its directories have started or ended. */
+  /** How many streaming sessions this server and its predecessors on its directories have started or ended. */
   async streamingSessions(event: 'started' | 'ended'): Promise<number> {
     return (await this.log()).split(`Streaming session ${event}`).length - 1;
   }
 
-  /** Runs a pod and gives its id. */
+  /** Runs a pod and returns its id. */
   async pod(name: string, config: Parameters<typeof PodSandboxConfig.create>[0] = {}, handler = ''): Promise<string> {
     const request = RunPodSandboxRequest.create({ config: this.podConfig(name, config), runtimeHandler: handler });
     return (await this.client.call(RuntimeServiceService.runPodSandbox, request)).podSandboxId;
@@ -177,7 +177,7 @@ ${this.#extra}`;
     return PodSandboxConfig.create({ metadata, logDirectory: join(this.directory, 'logs', name), ...config });
   }
 
-  /** Creates a container that logs to `<name>.log`, and gives its id. */
+  /** Creates a container that logs to `<name>.log`, and returns its id. */
   async create(
     podSandboxId: string,
     name: string,
@@ -231,7 +231,10 @@ ${this.#extra}`;
       .join('');
   }
 
-  /** Waits until a container has written a line to standard output: what its script did before that is in place then. */
+  /**
+   * Waits until a container has written a line to standard output: the earlier commands of its script are complete
+   * then.
+   */
   said(pod: string, name: string, line: string): Promise<true> {
     return eventually(`"${line}" from ${pod}/${name}`, async () =>
       (await this.output(pod, name)).split('\n').includes(line),
@@ -247,8 +250,8 @@ ${this.#extra}`;
   }
 
   /**
-   * Makes what a server makes once and keeps: runs and removes a pod on each handler the first time, and restarts the
-   * server each time.
+   * Creates what a server creates once and keeps: runs and removes a pod on each handler the first time, and restarts
+   * the server each time.
    */
   async warm(): Promise<void> {
     for (const handler of this.#isWarm ? [] : ['lxc', 'crun']) {
@@ -265,7 +268,7 @@ ${this.#extra}`;
     return this.client.call(RuntimeServiceService.listContainers, ListContainersRequest.create());
   }
 
-  /** Removes the pods of a test and their logs; the server goes on, or runs again. */
+  /** Removes the pods of a test and their logs; the server keeps running, or is restarted. */
   async reset(t: Owner): Promise<void> {
     if (!t.passed) t.log((await this.log()).slice(-4000));
     if (this.#process?.exitCode !== null || this.#process.signalCode !== null) await this.start();
@@ -288,18 +291,22 @@ ${this.#extra}`;
 }
 
 /**
- * One server for the tests of a file, made by the first of them; to be called once, at the top. What it gives is for one
- * test: it has no pods, and those of the test are removed with it.
+ * One server for the tests of a file, started by the first of them; called once, at the top. The result is for one
+ * test: the server has no pods, and those of the test are removed after it.
  */
 export function oneServer(test: TestFn): (t: Owner) => Promise<ServerFixture> {
-  const undo: (() => unknown)[] = [];
+  const cleanup: (() => unknown)[] = [];
   const log = (...values: unknown[]) => void process.stderr.write(`${values.map(String).join(' ')}\n`);
   let made: Promise<ServerFixture> | undefined;
   test.after.always(async () => {
-    for (const step of undo.reverse()) await step();
+    for (const step of cleanup.reverse()) await step();
   });
   return async (t) => {
-    made ??= ServerFixture.make({ teardown: (step) => void undo.push(step), log: log as Owner['log'], passed: true });
+    made ??= ServerFixture.make({
+      teardown: (step) => void cleanup.push(step),
+      log: log as Owner['log'],
+      passed: true,
+    });
     const server = await made;
     t.teardown(() => server.reset(t));
     return server;

@@ -23,7 +23,7 @@ import { IMAGE, ServerFixture, oneServer } from './server-fixture.ts';
 
 const one = oneServer(test);
 
-/** Lines of a container that ends while the server is away. */
+/** Lines of a container that ends while the server is down. */
 const SHORT = 400;
 
 for (const handler of ['lxc', 'crun']) {
@@ -343,7 +343,7 @@ test.serial('metrics are exposed, and SIGHUP changes the log level', async (t) =
 
 test.serial('a second server on the same directories is refused', async (t) => {
   const server = await one(t);
-  // It ends by itself, so that whoever started it learns of it.
+  // It exits by itself, so that its supervisor notices.
   const refused = async (args: string[], words: RegExp) => {
     const serve = ['src/main.ts', 'serve', '--config', join(server.directory, 'config.toml'), ...args];
     const error = await t.throwsAsync(run(process.execPath, serve, { timeoutMs: HANG_MS }), {

@@ -6,7 +6,7 @@ import type { ServerFixture } from './server-fixture.ts';
 
 type ExecFields = Parameters<typeof ExecRequest.create>[0];
 
-/** The URL of an exec with standard output, and what else `fields` asks for. */
+/** The URL of an exec with standard output and the streams in `fields`. */
 export async function execUrl(server: ServerFixture, containerId: string, cmd: string[], fields: ExecFields = {}) {
   const request = ExecRequest.create({ containerId, cmd, stdout: true, ...fields });
   return (await server.client.call(RuntimeServiceService.exec, request)).url;
@@ -22,7 +22,7 @@ export async function attachUrl(
   return (await server.client.call(RuntimeServiceService.attach, request)).url;
 }
 
-/** A client of a streaming URL by WebSocket, version 5 of the remote command protocol unless another is asked for. */
+/** A client of a streaming URL by WebSocket, with version 5 of the remote command protocol by default. */
 export class ChannelClient {
   readonly ws: WebSocket;
   readonly output: Buffer[] = [Buffer.alloc(0), Buffer.alloc(0), Buffer.alloc(0), Buffer.alloc(0)];
@@ -58,7 +58,7 @@ export class ChannelClient {
     return this.output[channel]?.toString() ?? '';
   }
 
-  /** Waits until a channel's output matches. @throws Error when the session ends before, or is silent for HANG_MS. */
+  /** Waits until a channel's output matches. @throws Error when the session ends first, or is silent for HANG_MS. */
   async until(channel: number, pattern: RegExp): Promise<void> {
     const signal = AbortSignal.timeout(HANG_MS);
     while (!pattern.test(this.text(channel))) {
@@ -73,7 +73,7 @@ export class ChannelClient {
     }
   }
 
-  /** Sends a line until the answer to it is in the output: what comes before an attachment stands has no reader. */
+  /** Sends a line until its answer is in the output: output before the attachment is not read. */
   async converse(line: string, answer: RegExp): Promise<void> {
     const asking = setInterval(() => {
       this.send(0, `${line}\n`);
@@ -83,14 +83,14 @@ export class ChannelClient {
     });
   }
 
-  /** What the error channel said in the end. */
+  /** The final message of the error channel. */
   async status(): Promise<{ status: string; reason?: string; message?: string; details?: unknown }> {
     await this.closed;
     return JSON.parse(this.text(3)) as { status: string };
   }
 }
 
-/** Waits until somebody listens on each of these TCP ports in a container's network. */
+/** Waits until each of these TCP ports is open in a container's network. */
 export async function listening(server: ServerFixture, containerId: string, ...ports: number[]): Promise<void> {
   await eventually(`listeners on ${ports.join(', ')}`, async () => {
     const { stdout } = await server.exec(containerId, 'netstat', '-ltn');
@@ -98,7 +98,7 @@ export async function listening(server: ServerFixture, containerId: string, ...p
   });
 }
 
-/** What a web server at a port in the pod answers to GET /index.html, by the server's port-forward, and that stream's errors. */
+/** The response to GET /index.html of a web server in the pod, through port-forward, and the errors of that stream. */
 export async function forwardedPage(
   server: ServerFixture,
   podSandboxId: string,

@@ -12,12 +12,12 @@ import { eventually } from '../lib/eventually.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 /**
- * Stands between a client and a server: passes CRI calls on, and sends the client to a port that keeps what it says to the
- * streaming server.
+ * A proxy between a client and a server: passes CRI calls on, and redirects the client to a port that records its bytes
+ * to the streaming server.
  */
 export class StreamingRecorder {
   readonly socket: string;
-  /** What each client said, from the first byte of its HTTP request. */
+  /** The bytes of each client, from the start of its HTTP request. */
   readonly sessions: Buffer[] = [];
 
   private constructor(socket: string) {
@@ -80,7 +80,7 @@ export class StreamingRecorder {
     return recorder;
   }
 
-  /** The one session that `act` makes; token and port are left out of its request line and headers. */
+  /** The one session of `act`; its request line and headers omit token and port. */
   async record(act: () => Promise<unknown>): Promise<Buffer> {
     const before = this.sessions.length;
     await act();

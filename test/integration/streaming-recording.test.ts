@@ -66,7 +66,7 @@ test.serial("crictl's sessions still match the recorded ones", async (t) => {
   t.deepEqual(names.sort(), [...sessions.keys()].sort());
   for (const { name, head, shape } of await loadSeeds()) {
     const now = parseSeed(name, sessions.get(`${name}.bin`) ?? Buffer.alloc(0));
-    t.is(now.head, head, `${name}: test/fixtures/streaming/record records anew`);
-    t.deepEqual(now.shape, shape, `${name}: test/fixtures/streaming/record records anew`);
+    t.is(now.head, head, `${name}: test/fixtures/streaming/record must be run again`);
+    t.deepEqual(now.shape, shape, `${name}: test/fixtures/streaming/record must be run again`);
   }
 });

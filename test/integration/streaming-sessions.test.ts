@@ -47,7 +47,7 @@ test.serial(`${String(COUNT)} sessions leave no descriptor, process or file`, as
     t.is(status.status, number % 5 === 0 ? 'Success' : 'Failure');
   };
   const descriptors = async () => (await readdir(`/proc/${String(server.pid)}/fd`)).length;
-  // What the first sessions load and open for good is not a leak.
+  // What the first sessions load and open permanently is not a leak.
   for (let number = 0; number < 6; number++) await session(number);
   const [before, open] = [await inventory(server), await descriptors()];
   let next = 0;
@@ -55,8 +55,8 @@ test.serial(`${String(COUNT)} sessions leave no descriptor, process or file`, as
     while (next < COUNT) await session(next++);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  // Connections that were closed leave the process's table a moment later.
+  // Closed connections leave the process's table a moment later.
   await eventually(`no more than ${String(open)} descriptors`, async () => (await descriptors()) <= open);
-  // The container's own `sleep` comes and goes, and the first sessions may have ended late.
+  // The container's own `sleep` is replaced regularly, and the first sessions may have ended late.
   t.deepEqual(await leftovers(server, before, (line) => /^-| (process sleep|namespace )/.test(line)), []);
 });

@@ -14,7 +14,7 @@ import { ChannelClient, attachUrl, execUrl, listening } from './streaming-client
 
 const MIB = 2 ** 20;
 
-/** Gives bytes without end, as fast as they are taken. */
+/** Writes endless bytes as fast as they are read. */
 function flood(sink: Writable): void {
   const chunk = Buffer.alloc(65_536);
   const source = Readable.from(
@@ -26,7 +26,7 @@ function flood(sink: Writable): void {
   source.pipe(sink);
 }
 
-/** Bytes of memory that a process has now. */
+/** Current memory of a process in bytes. */
 async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
@@ -37,7 +37,7 @@ async function bytesRead(pid: number): Promise<number> {
   return Number(/rchar: (\d+)/.exec(await readFile(`/proc/${String(pid)}/io`, 'utf8'))?.[1]);
 }
 
-/** Waits until a process reads no more. @returns the most memory it had meanwhile; gives up when that is `limit`. */
+/** Waits until a process stops reading. @returns its maximum memory meanwhile; stops when that reaches `limit`. */
 async function untilQuiet(pid: number, limit: number): Promise<number> {
   let most = 0;
   let quiet = 0;
@@ -106,13 +106,13 @@ test.serial('a slow client costs no memory and ends cleanly', async (t) => {
   t.log(`${String(Math.round((most - before) / MIB))} MiB more than before for ${String(clients.length + 3)} sessions`);
   t.true(most < limit, `${String(before)} bytes before, ${String(most)} then`);
 
-  // What was held up is whole.
+  // The delayed output is complete.
   for (const client of counted) {
     let bytes = 0;
     for await (const chunk of client.stdout as AsyncIterable<Buffer>) bytes += chunk.length;
     t.is(bytes, 300_000_000);
   }
-  // The loss of a client that is not read is noticed, too.
+  // The loss of a client that does not read is noticed, too.
   for (const client of clients) client.kill('SIGKILL');
   terminal.ws.terminate();
   await untilNone('yes');
@@ -132,14 +132,14 @@ test.serial('a slow attached client blocks neither log nor others', async (t) =>
   const stuck = TRANSPORTS.map((transport) => crictl.spawn('attach', '-r', transport, id));
   const reading = crictl.spawn('attach', id);
   const read = ended(reading);
-  // Its own words come before: crictl warns on the same stream.
-  const heard = Promise.all([...stuck, reading].map((client) => until(client.stderr, 'there?')));
+  // Its own messages come first: crictl warns on the same stream.
+  const answered = Promise.all([...stuck, reading].map((client) => until(client.stderr, 'there?')));
   const typist = await ChannelClient.open(await attachUrl(server, id, { stdout: false, stderr: true }));
-  // What is said before an attachment stands has no reader.
+  // Output before the attachment is not read.
   const asking = setInterval(() => {
     typist.send(0, 'there?\n');
   }, 200);
-  await heard;
+  await answered;
   clearInterval(asking);
   typist.send(0, 'go\n');
   const log = join(server.directory, 'logs/stall/main.log');
@@ -148,7 +148,7 @@ test.serial('a slow attached client blocks neither log nor others', async (t) =>
   for (let size = -1; !(await readFile(log, 'utf8')).slice(-100).endsWith(last);) {
     await sleep(500);
     most = Math.max(most, await residentBytes(server.pid));
-    // The slow ones have some seconds to catch up; then they are cut off.
+    // The slow clients have some seconds to catch up; then they are disconnected.
     size = await eventually('more of the log', async () => {
       const now = (await stat(log)).size;
       return (now !== size || (await readFile(log, 'utf8')).slice(-100).endsWith(last)) && now;
@@ -166,7 +166,7 @@ test.serial('a slow attached client blocks neither log nor others', async (t) =>
   for (const client of stuck) t.regex((await ended(client)).stderr, /not read fast enough/);
 });
 
-/** Resolves when a stream has brought some words. */
+/** Resolves when a stream has received these words. */
 function until(stream: Readable, words: string): Promise<void> {
   return new Promise((resolve) => {
     let text = '';
@@ -174,7 +174,7 @@ function until(stream: Readable, words: string): Promise<void> {
       text += chunk.toString();
       if (!text.includes(words)) return;
       stream.off('data', look);
-      stream.pause(); // what comes next is for whoever reads then
+      stream.pause(); // Later data is for the next reader.
       resolve();
     };
     stream.on('data', look);

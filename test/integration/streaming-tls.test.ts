@@ -13,7 +13,7 @@ import { Crictl, TRANSPORTS } from './crictl-client.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { ChannelClient, execUrl, listening } from './streaming-client.ts';
 
-/** A CA and a certificate of it for 127.0.0.1, as files of a directory that goes with the test. */
+/** A CA and a certificate of it for 127.0.0.1, as files of a directory that is removed after the test. */
 async function certificates(t: ExecutionContext): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'tls-'));
   t.teardown(() => rm(directory, { recursive: true }));
@@ -39,7 +39,7 @@ test.serial('crictl streams over TLS when it knows the CA', async (t) => {
     stdin: true,
   });
   await listening(server, id, 8443);
-  // crictl wants a certificate of its own, for which this server does not ask.
+  // crictl requires a client certificate, which this server does not request.
   const own = ['--tls-cert', join(directory, 'server.pem'), '--tls-key', join(directory, 'server.key')];
   const known = ['--tls-ca', join(directory, 'ca.pem'), ...own];
   const unknown = ['--tls-ca', join(directory, 'other.pem'), ...own];

@@ -13,7 +13,7 @@ import { listening } from './streaming-client.ts';
 const MIB = 2 ** 20;
 const SIZE = Number(process.env['STREAMING_TRANSFER_MIB'] ?? 64) * MIB;
 
-/** Bytes of which no part is like another, the same in each run. */
+/** Bytes that never repeat, the same in each run. */
 function* keystream(size: number): Generator<Buffer> {
   const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16));
   for (let left = size; left > 0; left -= MIB) yield cipher.update(Buffer.alloc(Math.min(left, MIB)));

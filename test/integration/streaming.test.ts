@@ -35,7 +35,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-/** The page behind crictl's port-forward, which goes on for the next connection. */
+/** Reads a page through crictl's port-forward, which keeps accepting connections. */
 async function forwarded(crictl: Crictl, pod: string, transport: Transport, port: number) {
   const forward = await crictl.forward(transport, pod, port);
   for (const expected of ['the page\n', 'the page\n']) {

@@ -74,7 +74,7 @@ if (!isSystemd) {
       };
       t.true((await limits()).includes(String(64 << 20)));
       t.not((await readFile(join(directory, 'cgroup.procs'), 'utf8')).trim(), '');
-      // A reload walks over all cgroups that systemd takes for its own.
+      // A reload visits all cgroups that systemd considers its own.
       await systemctl('daemon-reload');
       t.true((await limits()).includes(String(64 << 20)));
       t.is((await server.exec(container, 'echo', 'alive')).stdout.toString(), 'alive\n');

@@ -14,7 +14,7 @@ export interface Size {
   height: number;
 }
 
-/** A command on a terminal of its own, without echo, made by script(1). */
+/** A command on its own terminal, without echo, created by script(1). */
 export class Terminal {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #over: Promise<unknown[]>;
@@ -24,11 +24,11 @@ export class Terminal {
   private constructor(child: ChildProcessWithoutNullStreams) {
     this.#child = child;
     this.#over = once(child, 'exit');
-    child.stdin.on('error', () => undefined); // it may end before it has read all
+    child.stdin.on('error', () => undefined); // It may exit before it has read everything.
     child.stdout.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
   }
 
-  /** Starts the words as one command of a shell; it is killed with the test. */
+  /** Starts the words as one shell command; it is killed after the test. */
   static async open(
     t: Pick<Owner, 'teardown'>,
     words: readonly string[],
@@ -45,12 +45,12 @@ export class Terminal {
     return terminal;
   }
 
-  /** All that was written so far. */
+  /** All output so far. */
   get output(): string {
     return this.#output;
   }
 
-  /** Closes the terminal, whatever runs there. */
+  /** Closes the terminal, whatever runs on it. */
   leave(): void {
     this.#child.kill('SIGKILL');
   }
@@ -60,7 +60,7 @@ export class Terminal {
     this.#child.stdin.write(keys);
   }
 
-  /** Waits until what was written matches. */
+  /** Waits until the output matches. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
     const signal = AbortSignal.timeout(HANG_MS);
     for (let found; ;) {
@@ -83,7 +83,7 @@ export class Terminal {
     return this.ended();
   }
 
-  /** Types a line until the answer to it is there. */
+  /** Types a line until its answer appears. */
   async converse(line: string, answer: RegExp): Promise<void> {
     const typing = setInterval(() => {
       this.type(`${line}\n`);
@@ -93,7 +93,7 @@ export class Terminal {
     });
   }
 
-  /** In one step: stty(1) takes two, and of two signals in a row a program may pass the second over. */
+  /** In one step: stty(1) takes two, and a program may miss the second of two signals in a row. */
   async resize(size: Size): Promise<void> {
     const script = `open my $tty, '<', $ARGV[0] or die $!; ioctl $tty, ${String(TIOCSWINSZ)}, pack 'S4', @ARGV[1..2], 0, 0 or die $!`;
     await run('perl', ['-e', script, this.#device, String(size.height), String(size.width)]);

@@ -23,7 +23,7 @@ for (const handler of ['lxc', 'crun']) {
     const { stats } = await client.call(RuntimeServiceService.containerStats, { containerId: id });
     const layer = stats?.writableLayer;
     const bytes = Number(layer?.usedBytes?.value ?? 0n);
-    // The image's megabyte is copied into the container's own directory.
+    // The image's megabyte is copied into the container's writable layer.
     t.true(bytes >= 11 * MIB && bytes < 12 * MIB, String(bytes));
     t.true((layer?.inodesUsed?.value ?? 0n) >= 6n);
     const info = await client.call(ImageServiceService.imageFsInfo, {});
@@ -40,7 +40,7 @@ test.serial('pod statistics sum running containers only', async (t) => {
   const { client } = server;
   for (const handler of ['lxc', 'crun']) {
     const podSandboxId = await server.pod(`counted-${handler}`, { labels: { handler } }, handler);
-    // Memory of its own, and two processes beside it.
+    // Memory of its own, and two more processes.
     const id = await server.sh(
       podSandboxId,
       'c',

@@ -22,7 +22,7 @@ function mapping(hostId: number, length = 65_536, containerId = 0) {
   return [{ hostId, containerId, length }];
 }
 
-/** Namespaces of a pod whose ids are the host's from `hostId` on. */
+/** Namespaces of a pod with host ids from `hostId` on. */
 function mapped(hostId: number, more: Partial<NamespaceOption> = {}) {
   const usernsOptions = { mode: POD, uids: mapping(hostId), gids: mapping(hostId) };
   return { linux: { securityContext: { namespaceOptions: { pid: CONTAINER, usernsOptions, ...more } } } };
@@ -30,8 +30,8 @@ function mapped(hostId: number, more: Partial<NamespaceOption> = {}) {
 
 const own = { linux: { securityContext: { namespaceOptions: { pid: CONTAINER } } } };
 
-/** What a shell in a running container prints, without the last line break. */
-async function told(server: ServerFixture, id: string, script: string): Promise<string> {
+/** The output of a shell in a running container, without the last line break. */
+async function outputOf(server: ServerFixture, id: string, script: string): Promise<string> {
   const { stdout, stderr, exitCode } = await server.exec(id, 'sh', '-c', script);
   return exitCode === 0 ? stdout.toString().trimEnd() : `failed: ${stderr.toString().trimEnd()}`;
 }
@@ -67,11 +67,11 @@ for (const handler of ['lxc', 'crun']) {
       ...own,
     });
     t.is(
-      await told(server, id, 'cat /proc/self/uid_map /proc/self/gid_map | tr -s " \\n" " "'),
+      await outputOf(server, id, 'cat /proc/self/uid_map /proc/self/gid_map | tr -s " \\n" " "'),
       ' 0 200000 65536 0 200000 65536',
     );
     const stated = 'stat -c "%n %u %g %a" / /bin/busybox /home/user /home/user/mail /data';
-    t.deepEqual((await told(server, id, stated)).split('\n'), [
+    t.deepEqual((await outputOf(server, id, stated)).split('\n'), [
       '/ 0 0 755',
       '/bin/busybox 0 0 755',
       '/home/user 1000 1000 700',
@@ -79,12 +79,12 @@ for (const handler of ['lxc', 'crun']) {
       '/data 33 33 1750',
     ]);
     const write = 'set -e; echo new >/new; echo more >>/home/user/mail; mkdir /d; chown 7:8 /d; chown 9 /data/file';
-    t.is(await told(server, id, write), '');
+    t.is(await outputOf(server, id, write), '');
     t.is(await ownerOf(upper(server, id, 'new')), '0:0');
     t.is(await ownerOf(upper(server, id, 'home/user/mail')), '1000:1000');
     t.is(await ownerOf(upper(server, id, 'd')), '7:8');
     t.is(await ownerOf(upper(server, id, 'data/file')), '9:33');
-    t.is(await told(server, id, 'cat /home/user/mail'), 'of the image\nmore');
+    t.is(await outputOf(server, id, 'cat /home/user/mail'), 'of the image\nmore');
     const merged = join(server.directory, 'state/rootfs', id, 'root');
     t.is(await ownerOf(join(merged, 'new')), '200000:200000', 'the host sees who it is');
     await t.throwsAsync(run('setpriv', ['--reuid=300000', '--regid=300000', '--clear-groups', 'ls', merged]));
@@ -94,11 +94,11 @@ for (const handler of ['lxc', 'crun']) {
     const user = { ...own.linux.securityContext, runAsUser: { value: 1000n }, supplementalGroups: [33n] };
     const asUser = await server.sh(pod, 'b', 'exec sleep 1000', { ...image, linux: { securityContext: user } });
     t.is(
-      await told(server, asUser, 'id -u; cat /home/user/mail; ls /data; touch /bin/x 2>&1 || echo no'),
+      await outputOf(server, asUser, 'id -u; cat /home/user/mail; ls /data; touch /bin/x 2>&1 || echo no'),
       '1000\nof the image\nfile\ntouch: /bin/x: Permission denied\nno',
     );
 
-    // Another pod with other ids, and one without, use the image at the same time.
+    // Another pod with other ids, and one without a user namespace, use the image at the same time.
     const second = await server.pod('second', mapped(300_000), handler);
     const other = await server.sh(second, 'a', 'exec sleep 1000', { ...image, ...own });
     const plain = await server.sh(await server.pod('plain', {}, handler), 'a', 'exec sleep 1000', { ...image, ...own });
@@ -107,10 +107,10 @@ for (const handler of ['lxc', 'crun']) {
       [plain, '0'],
     ] as const) {
       t.is(
-        await told(server, container, 'stat -c "%u" /home/user/mail; cat /home/user/mail; touch /n'),
+        await outputOf(server, container, 'stat -c "%u" /home/user/mail; cat /home/user/mail; touch /n'),
         '1000\nof the image',
       );
-      t.regex(await told(server, container, 'cat /proc/1/uid_map'), new RegExp(`^ +0 +${host} `));
+      t.regex(await outputOf(server, container, 'cat /proc/1/uid_map'), new RegExp(`^ +0 +${host} `));
       t.is(await ownerOf(upper(server, container, 'n')), '0:0');
     }
     await eventually('a process of its root, who is nobody on the host', () =>
@@ -153,38 +153,45 @@ for (const handler of ['lxc', 'crun']) {
         },
       ],
     });
-    t.is(await told(server, id, 'cat /vol/secret; stat -c %u:%g /vol/secret /vol/home'), 'secret0:0\n1000:1000');
-    t.is(await told(server, id, 'echo new >/vol/new; mkdir /vol/d; chown 5:6 /vol/d; chmod 700 /vol/d'), '');
+    t.is(await outputOf(server, id, 'cat /vol/secret; stat -c %u:%g /vol/secret /vol/home'), 'secret0:0\n1000:1000');
+    t.is(await outputOf(server, id, 'echo new >/vol/new; mkdir /vol/d; chown 5:6 /vol/d; chmod 700 /vol/d'), '');
     t.is(await ownerOf(join(host, 'closed/new')), '0:0');
     t.is(await ownerOf(join(host, 'closed/d')), '5:6');
-    t.regex(await told(server, id, 'touch /ro/x'), /Read-only file system/);
-    t.is(await told(server, id, 'cat /ro/secret'), 'secret');
-    t.is(await told(server, id, 'stat -c %u:%g /plain'), '65534:65534');
-    t.regex(await told(server, id, 'touch /plain/x'), /Permission denied/);
-    t.is(await told(server, id, 'echo why >/dev/termination-log'), '');
+    t.regex(await outputOf(server, id, 'touch /ro/x'), /Read-only file system/);
+    t.is(await outputOf(server, id, 'cat /ro/secret'), 'secret');
+    t.is(await outputOf(server, id, 'stat -c %u:%g /plain'), '65534:65534');
+    t.regex(await outputOf(server, id, 'touch /plain/x'), /Permission denied/);
+    t.is(await outputOf(server, id, 'echo why >/dev/termination-log'), '');
     t.is(await readFile(join(host, 'log'), 'utf8'), 'why\n');
     t.is(
-      await told(server, id, 'stat -c "%u:%g %a" /img /img/file; cat /img/file'),
+      await outputOf(server, id, 'stat -c "%u:%g %a" /img /img/file; cat /img/file'),
       '33:33 1750\n55:55 640\nof the image',
     );
-    t.regex(await told(server, id, 'touch /img/x'), /Read-only file system/);
+    t.regex(await outputOf(server, id, 'touch /img/x'), /Read-only file system/);
     t.is(
-      await told(server, id, 'stat -c "%u:%g %a" /data /data/file /made; touch /made/x /data/x; stat -c %u /made/x'),
+      await outputOf(
+        server,
+        id,
+        'stat -c "%u:%g %a" /data /data/file /made; touch /made/x /data/x; stat -c %u /made/x',
+      ),
       '33:33 1750\n55:55 640\n0:0 755\n0',
     );
     t.is(
-      await told(server, id, 'hostname; echo 1.2.3.4 x >>/etc/hosts; echo >>/etc/resolv.conf; cat /etc/hostname'),
+      await outputOf(server, id, 'hostname; echo 1.2.3.4 x >>/etc/hosts; echo >>/etc/resolv.conf; cat /etc/hostname'),
       'web\nweb',
     );
     t.is(
-      await told(server, id, 'stat -c "%u %a" /dev/shm; echo x >/dev/shm/x; stat -c %u:%g /dev/shm/x'),
+      await outputOf(server, id, 'stat -c "%u %a" /dev/shm; echo x >/dev/shm/x; stat -c %u:%g /dev/shm/x'),
       '0 1777\n0:0',
     );
-    t.regex(await told(server, id, 'df -k /dev/shm | tail -n 1'), /\s65536\s/);
-    t.is(await told(server, id, 'for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done'), '');
-    t.is(await told(server, id, 'grep -c " /dev/mqueue mqueue " /proc/mounts'), '1');
-    t.regex(await told(server, id, 'ls /sys/class/net'), /eth0/);
-    t.not(await told(server, id, 'ls /sys/fs/cgroup'), '');
+    t.regex(await outputOf(server, id, 'df -k /dev/shm | tail -n 1'), /\s65536\s/);
+    t.is(
+      await outputOf(server, id, 'for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done'),
+      '',
+    );
+    t.is(await outputOf(server, id, 'grep -c " /dev/mqueue mqueue " /proc/mounts'), '1');
+    t.regex(await outputOf(server, id, 'ls /sys/class/net'), /eth0/);
+    t.not(await outputOf(server, id, 'ls /sys/fs/cgroup'), '');
   });
 
   test.serial(`${handler}: streaming, stats and stop work in user namespaces`, async (t) => {
@@ -199,7 +206,7 @@ for (const handler of ['lxc', 'crun']) {
     const id = await server.sh(pod, 'main', page, { stdin: true, ...shared });
     await server.said('all', 'main', 'up');
     t.is(
-      await told(server, id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'),
+      await outputOf(server, id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'),
       '81\n1',
     );
     const tty = await ChannelClient.open(
@@ -222,7 +229,7 @@ for (const handler of ['lxc', 'crun']) {
     await console.converse('text', /got text/);
     t.regex(await server.output('all', 'tty'), /^0\r?\n/);
     t.like(await forwardedPage(server, pod, 8080), { body: 'the page\n', error: '' });
-    const inner = await told(server, id, 'wget -q -O - http://127.0.0.1:8080/index.html');
+    const inner = await outputOf(server, id, 'wget -q -O - http://127.0.0.1:8080/index.html');
     t.is(inner, 'the page');
     const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId: id });
     t.true((stats?.writableLayer?.usedBytes?.value ?? 0n) > 0n);
@@ -230,7 +237,7 @@ for (const handler of ['lxc', 'crun']) {
 
     await server.end('SIGKILL');
     await server.start();
-    t.is(await told(server, id, 'cat /www/index.html; touch /after'), 'the page');
+    t.is(await outputOf(server, id, 'cat /www/index.html; touch /after'), 'the page');
     t.is(await ownerOf(upper(server, id, 'after')), '0:0');
     const late = await server.sh(pod, 'late', 'cat /proc/self/uid_map', shared);
     t.is((await server.exit(late)).exitCode, 0);
@@ -254,22 +261,22 @@ for (const handler of ['lxc', 'crun']) {
       linux: { securityContext: { ...context, privileged: true } },
     });
     t.regex(
-      await told(server, privileged, 'cat /proc/self/uid_map; mount -t tmpfs none /tmp && echo ok'),
+      await outputOf(server, privileged, 'cat /proc/self/uid_map; mount -t tmpfs none /tmp && echo ok'),
       /200000[^]*ok$/,
     );
-    t.regex(await told(server, privileged, 'echo 1 >/proc/sys/kernel/panic'), /Permission denied|Read-only/);
+    t.regex(await outputOf(server, privileged, 'echo 1 >/proc/sys/kernel/panic'), /Permission denied|Read-only/);
     const device = await server.sh(pod, 'device', 'exec sleep 1000', {
       ...own,
       devices: [{ hostPath: '/dev/zero', containerPath: '/dev/mine', permissions: 'r' }],
     });
-    t.is(await told(server, device, 'head -c 3 /dev/mine | od -An -tx1'), ' 00 00 00');
+    t.is(await outputOf(server, device, 'head -c 3 /dev/mine | od -An -tx1'), ' 00 00 00');
     const node = await server.pod('node', mapped(200_000, { network: NODE }), handler);
     const onNode = await server.sh(node, 'a', 'exec sleep 1000', {
       linux: { securityContext: { namespaceOptions: { network: NODE, pid: CONTAINER } } },
     });
-    t.regex(await told(server, onNode, 'cat /proc/self/uid_map'), /200000/);
+    t.regex(await outputOf(server, onNode, 'cat /proc/self/uid_map'), /200000/);
     t.is(
-      await told(server, onNode, 'ls /sys/class/net | grep -c .'),
+      await outputOf(server, onNode, 'ls /sys/class/net | grep -c .'),
       String((await run('ls', ['/sys/class/net'])).stdout.trim().split('\n').length),
     );
     const shared = await server.sh(node, 'privileged', 'exec sleep 1000', {
@@ -282,8 +289,8 @@ for (const handler of ['lxc', 'crun']) {
       ],
       linux: { securityContext: { privileged: true, namespaceOptions: { network: NODE, pid: CONTAINER } } },
     });
-    t.not(await told(server, shared, 'ls /sys/fs/cgroup'), '', 'the cgroups are there beside a shared mount');
-    t.not(await told(server, shared, 'ls /sys/class/net'), '');
+    t.not(await outputOf(server, shared, 'ls /sys/fs/cgroup'), '', 'the cgroups are there beside a shared mount');
+    t.not(await outputOf(server, shared, 'ls /sys/class/net'), '');
 
     const INVALID = StatusCode.INVALID_ARGUMENT;
     const userns = (uids: object[], gids: object[], mode: NamespaceMode = POD) =>
@@ -368,7 +375,7 @@ test.serial('Status reports user namespaces where they are supported', async (t)
   await refused(t, server.pod('closed', mapped(200_000)), StatusCode.FAILED_PRECONDITION, /chmod o\+x/);
   await run('chmod', ['711', server.directory]);
 
-  // A store on a filesystem that cannot map ids: an overlay.
+  // A store on a filesystem that does not support idmapped mounts: an overlay.
   await server.end('SIGTERM');
   const root = join(server.directory, 'root');
   for (const name of ['upper', 'work']) await mkdir(join(server.directory, name));

@@ -3,10 +3,10 @@ import { text } from 'node:stream/consumers';
 import type { Command } from '../fixtures/faults/control.ts';
 import type { Fault } from '../fixtures/faults/fault-points.ts';
 
-/** The program that a server fixture runs to have points at which it fails (test/fixtures/faults). */
+/** The program of a server fixture with fault points (test/fixtures/faults). */
 export const FAULTY_PROGRAM = 'test/fixtures/faults/main.ts';
 
-/** Commands to the points of a running server. */
+/** Sends commands to the fault points of a running server. */
 export class Faults {
   readonly #path: string;
 
@@ -15,7 +15,10 @@ export class Faults {
     this.#path = `${directory}/faults.sock`;
   }
 
-  /** Arms a fault, or none; what is held goes on. Returns the points that were passed since, and how often the earlier fault struck. */
+  /**
+   * Arms a fault, or none; held steps continue. Returns the points passed since, and how often the earlier fault
+   * struck.
+   */
   async arm(fault?: Fault): Promise<{ passed: string[]; hits: number }> {
     const answer = await this.#send({ arm: fault ?? null });
     return JSON.parse(answer) as { passed: string[]; hits: number };

@@ -1,7 +1,7 @@
 import type { Fault } from '../fixtures/faults/fault-points.ts';
 import { random } from './kills-random.ts';
 
-/** Points at which a fault was found once; every plan visits them. */
+/** Points at which a bug was found once; every plan visits them. */
 const FOUND = [
   /^read:stat state\/sandboxes\/ID#0$/,
   /^read:readFile state\/runner\/containers\/ID\/runner\.json#0$/,
@@ -10,13 +10,13 @@ const FOUND = [
 ];
 
 /**
- * The faults for one RPC: each point fails, fails for want of room, loses its answer, holds, and has the server killed
- * before, amid and after it. A point that only reads fails alone: a kill beside it is one beside its neighbour.
+ * The faults for one RPC: each point fails, fails with ENOSPC, loses its answer, hangs, and has the server killed
+ * before, during and after it. A point that only reads just fails: a kill beside it equals one beside its neighbour.
  */
 export function faultsAt(points: readonly string[]): Fault[] {
   return thinned(points).flatMap((point): Fault[] => {
     if (point.startsWith('read:')) return [{ point, how: 'fail', errno: 'EIO' }];
-    // Nobody can know the name that a lost mkdtemp(3) has made; it goes with the next start.
+    // The name of a lost mkdtemp(3) is unknown; the next start removes it.
     const lose = point.startsWith('mkdtemp ') ? [] : [{ point, how: 'lose' as const, errno: 'EIO' }];
     return [
       { point, how: 'fail', errno: 'EIO' },
@@ -31,7 +31,7 @@ export function faultsAt(points: readonly string[]): Fault[] {
   });
 }
 
-/** `share` of the faults, at least one, chosen by the seed, and those at points where one was found once. */
+/** `share` of the faults, at least one, chosen by the seed, and those at points where a bug was found once. */
 export function sample(faults: readonly Fault[], share: number, seed: number): Fault[] {
   const next = random(seed);
   const drawn = faults.map(() => next());
@@ -46,7 +46,7 @@ export function sample(faults: readonly Fault[], share: number, seed: number): F
   });
 }
 
-/** Of a directory that is made in every hierarchy of cgroup v1, the first time and the last. */
+/** Of a directory that is created in every hierarchy of cgroup v1, the first and the last time. */
 function thinned(points: readonly string[]): string[] {
   const all = new Set(points);
   return [...all].filter((point) => {

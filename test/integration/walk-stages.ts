@@ -19,20 +19,20 @@ import { eventually } from '../lib/eventually.ts';
 import { IMAGE } from './server-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
-/** An RPC as the walk makes it: again and again, each time with everything of its own. */
+/** An RPC of the walk, made repeatedly with new objects each time. */
 export interface Stage {
   name: string;
-  /** Makes what the call needs, without any fault. */
+  /** Creates what the call needs, without any fault. */
   prepare: () => Promise<Visit>;
 }
 
-/** One time that an RPC is made. */
+/** One execution of an RPC. */
 export interface Visit {
-  /** Makes the call; again after it failed, as the kubelet would. */
+  /** Makes the call; repeats it after a failure, as the kubelet would. */
   call: (options?: CallOptions) => Promise<unknown>;
-  /** Looks at what a success must have done. @throws Error for anything untrue. */
+  /** Checks the effect of a success. @throws Error for a contradiction. */
   check: () => Promise<void>;
-  /** Removes what is there of it. */
+  /** Removes what exists of it. */
   clean: () => Promise<void>;
 }
 
@@ -40,10 +40,10 @@ const { runPodSandbox, createContainer, startContainer, stopContainer, removeCon
 const { stopPodSandbox, removePodSandbox, podSandboxStatus, listPodSandbox, containerStatus } = RuntimeServiceService;
 const { pullImage, removeImage, imageStatus } = ImageServiceService;
 const exited = ContainerState.CONTAINER_EXITED;
-/** A container that says when it begins and ends, and ends with a code of its own. */
+/** A container that logs its start and end, and has its own exit code. */
 const SCRIPT = "trap 'echo bye; exit 42' TERM; echo begin; while :; do usleep 20000; done";
 
-/** The calls of one handler's pods and containers; the containers live in the pod that stays. */
+/** The calls for one handler's pods and containers; the containers belong to the permanent pod. */
 export function podStages(server: ServerFixture, handler: string, walk: { readonly home: string }): Stage[] {
   const pod = () => walk.home;
   const { client } = server;
@@ -67,7 +67,7 @@ export function podStages(server: ServerFixture, handler: string, walk: { readon
       name,
       id: () => id,
       async call(options) {
-        // A pod that is there and not ready gets a successor with the next attempt, and is stopped.
+        // A pod that exists and is not ready is stopped and replaced by the next attempt.
         for (const there of await pods(metadata.uid)) {
           if (there.state === PodSandboxState.SANDBOX_READY) continue;
           await client.call(stopPodSandbox, { podSandboxId: there.id });
@@ -154,7 +154,7 @@ export function podStages(server: ServerFixture, handler: string, walk: { readon
         return {
           async call(options) {
             const now = await status(container.id());
-            // One that a failed start has ended gets a successor.
+            // A container that ended in a failed start is replaced.
             if (now.state === exited) {
               expect('a failed start', [now.exitCode, now.reason], [128, 'StartError']);
               container = newContainer(pod, 'home');
@@ -236,7 +236,7 @@ export function podStages(server: ServerFixture, handler: string, walk: { readon
   ];
 }
 
-/** PullImage of `image`, which lies in a registry. */
+/** PullImage of `image`, which is in a registry. */
 export function pullStage(server: ServerFixture, image: string): Stage {
   const { client } = server;
   const spec = { image };

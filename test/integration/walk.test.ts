@@ -13,8 +13,8 @@ import type { Stage } from './walk-stages.ts';
 import { Walk } from './walk.ts';
 
 /**
- * A hundredth of the faults, chosen by the seed. All of them, and what comes of each as it goes: WALK_SHARE=1; of those only
- * some: WALK_HOW=die-amid WALK_RPC=StopContainer WALK_POINT=rename.
+ * One percent of the faults, chosen by the seed. All of them, with the result of each: WALK_SHARE=1; a selection:
+ * WALK_HOW=die-amid WALK_RPC=StopContainer WALK_POINT=rename.
  */
 const share = Number(process.env['WALK_SHARE'] ?? 0.01);
 const how = process.env['WALK_HOW']?.split(',') as How[] | undefined;
@@ -37,7 +37,7 @@ test.serial('PullImage survives faults at every point', async (t) => {
   await skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/walk:v1`);
   const server = await ServerFixture.make(t, '', { program: FAULTY_PROGRAM });
   const stage = pullStage(server, `${host}/walk:v1`);
-  // What is made once for ever is made now.
+  // Permanent objects are created now.
   const first = await stage.prepare();
   await first.call();
   await first.clean();

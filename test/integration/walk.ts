@@ -10,7 +10,7 @@ import type { ServerFixture } from './server-fixture.ts';
 import type { Faults } from './walk-faults.ts';
 import type { Stage, Visit } from './walk-stages.ts';
 
-/** Codes that tell the kubelet of its own mistakes, or of nothing: no failure of the machine may have them. */
+/** Codes for errors of the caller, or without meaning: no failure of the machine may have them. */
 const MISLEADING = new Set<StatusCode>([
   StatusCode.INVALID_ARGUMENT,
   StatusCode.NOT_FOUND,
@@ -18,25 +18,25 @@ const MISLEADING = new Set<StatusCode>([
   StatusCode.PERMISSION_DENIED,
   StatusCode.UNAUTHENTICATED,
 ]);
-/** A repeat that comes while the first attempt is still cleared away may fail, too. */
+/** A repeat may fail, too, while the first attempt is still rolled back. */
 const REPEATS = 3;
 
-/** Milliseconds after which what is untrue or left stays so. */
+/** Milliseconds after which a contradiction or leftover is final. */
 const LIMIT_MS = Number(process.env['WALK_LIMIT_MS'] ?? 60_000);
 
-/** What came of one fault. */
+/** The result of one fault. */
 export interface Outcome {
   /** Whether the point was passed. */
   struck: boolean;
   problems: string[];
 }
 
-/** Leads one server past its points. */
+/** Takes one server past its points. */
 export class Walk {
   readonly #server: ServerFixture;
   readonly #faults: Faults;
   readonly #handler: string;
-  /** What must be there after each step. */
+  /** What must exist after each step. */
   #before: readonly string[] = [];
   #home = '';
 
@@ -46,7 +46,7 @@ export class Walk {
     this.#handler = handler;
   }
 
-  /** Makes a pod of the handler, which stays for all of the walk. */
+  /** Creates a pod of the handler, which stays for the whole walk. */
   static async begin(server: ServerFixture, faults: Faults, handler: string): Promise<Walk> {
     await server.warm();
     const walk = new Walk(server, faults, handler);
@@ -54,7 +54,7 @@ export class Walk {
     return walk;
   }
 
-  /** Id of the pod that stays; its name is `home`. */
+  /** Id of the permanent pod; its name is `home`. */
   get home(): string {
     return this.#home;
   }
@@ -65,7 +65,7 @@ export class Walk {
     const id = await this.#server.sh(this.#home, 'first', 'true');
     await this.#server.exit(id);
     await client.call(RuntimeServiceService.removeContainer, { containerId: id });
-    // What is removed in the background is still going.
+    // Background removal is still in progress.
     for (let last = ''; ; await sleep(200)) {
       this.#before = await inventory(this.#server);
       if (last === this.#before.join('\n')) return;
@@ -73,7 +73,7 @@ export class Walk {
     }
   }
 
-  /** The points that an RPC passes when nothing fails. */
+  /** The points that an RPC passes without a fault. */
   async record(stage: Stage): Promise<string[]> {
     const visit = await stage.prepare();
     await this.#faults.arm();
@@ -84,7 +84,7 @@ export class Walk {
     return passed;
   }
 
-  /** Makes the RPC with the fault, and holds everything against what is true then. */
+  /** Makes the RPC with the fault, and compares everything with the machine. */
   async visit(stage: Stage, fault: Fault): Promise<Outcome> {
     const problems: string[] = [];
     const note = async (what: string, task: () => Promise<unknown>) => {
@@ -102,7 +102,7 @@ export class Walk {
     const left = await this.#left();
     if (left.length > 0) problems.push(`left: ${left.slice(0, 12).join('; ')}`);
     if ((await nullDevice()) !== null0) problems.push('/dev/null has changed');
-    // What is left now is nothing of the next fault's.
+    // Current leftovers do not count for the next fault.
     if (problems.length > 0) await this.#renew();
     return { struck, problems };
   }
@@ -114,7 +114,7 @@ export class Walk {
       (failure: unknown) => failure ?? 'nothing',
     );
     if (fault.how.startsWith('die')) {
-      // Where the point was not passed, the server is killed after the call.
+      // If the point was not passed, the server is killed after the call.
       await this.#server.end('SIGKILL');
       await this.#server.start();
       return error !== undefined;
@@ -124,7 +124,7 @@ export class Walk {
     return hits > 0;
   }
 
-  /** The client gives up on a call that is held, and asks again; then the first one goes on. */
+  /** The client gives up on a call that hangs, and repeats it; then the first one continues. */
   async #callTwice(visit: Visit): Promise<boolean> {
     const controller = new AbortController();
     const settled = (call: Promise<unknown>) => call.catch(() => undefined);
@@ -152,7 +152,7 @@ export class Walk {
   async #left(): Promise<string[]> {
     const deadline = performance.now() + LIMIT_MS;
     for (;;) {
-      // The directory of downloads is made by the first one, and removed when the server starts.
+      // The first pull creates the directory of downloads; a start of the server removes it.
       const left = difference(this.#before, await inventory(this.#server)).filter(
         (line) => !line.endsWith('/content/incoming'),
       );
@@ -183,7 +183,7 @@ async function repeated(visit: Visit): Promise<void> {
   }
 }
 
-/** What is wrong with an error that a fault of the machine has led to. */
+/** What is wrong with the error that a fault of the machine has caused. */
 function untruthful(error: unknown): string[] {
   if (!(error instanceof CriError)) return [`no error of the server: ${wordsOf(error)}`];
   if (error.code === StatusCode.DEADLINE_EXCEEDED) return [`no answer in time: ${error.message}`];

@@ -1,6 +1,6 @@
 import { cgroupMounts } from './mounts.ts';
 
-/** `0` stands for the writer itself, in whatever PID namespace it is. */
+/** `0` stands for the writer itself, in any PID namespace. */
 const script =
   'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1/cgroup.procs" || exit 126; shift; n=$((n-1)); done; exec "$@"';
 

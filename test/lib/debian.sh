@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by what tests on fresh Debian systems: minimal roots, and how they reach the package mirror of this machine.
+# Sourced by tests on fresh Debian systems: minimal roots, and their access to the package mirror of this machine.
 
 # debian_mirror: prints the address of the Debian mirror this machine uses itself.
 debian_mirror() {
@@ -9,7 +9,7 @@ debian_mirror() {
 }
 
 # debian_base CACHE SUITE: prints the path of a minimal root of that release as a tar file in CACHE/quickstart, which is
-# made once. Output of debootstrap goes to standard error.
+# built once. Output of debootstrap goes to standard error.
 debian_base() {
   local directory=$1/quickstart suite=$2 tree status=0
   if [[ ! -f $directory/$suite.tar.zst ]]; then
@@ -26,7 +26,7 @@ debian_base() {
   echo "$directory/$suite.tar.zst"
 }
 
-# debian_network TREE: lets apt in TREE reach registries as this machine does: name resolution, certificates, proxies.
+# debian_network TREE: gives apt in TREE this machine's access to registries: name resolution, certificates, proxies.
 debian_network() {
   local tree=$1 bundle
   cp -L /etc/resolv.conf /etc/hosts "$tree/etc/"

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Milliseconds after which a wait of a test is a hang: many times what a slow and loaded machine needs for anything here. */
+/** Milliseconds after which a wait of a test is a hang: many times what a slow and loaded machine needs. */
 export const HANG_MS = 300_000;
 
 const PAUSE_MS = 20;
 
 /**
- * Waits for an event that nothing reports: looks again and again until there is something to see, and returns that.
+ * Waits for an event that nothing reports: polls until there is a result, and returns it.
  * @param what names the event in the error.
- * @param look returns undefined or false as long as the event has not happened; an error of it ends the wait.
- * @throws Error when nothing was seen for {@link HANG_MS}.
+ * @param look returns undefined or false until the event has happened; its error ends the wait.
+ * @throws Error when nothing was found for {@link HANG_MS}.
  */
 export async function eventually<T>(
   what: string,

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # $logs is the caller's
-# Sourced by test/run: jobs that run side by side, the longest first, and what came of them.
+# Sourced by test/run: parallel jobs, the longest first, and their results.
 #
 # A job is STAGE/NAME, or STAGE alone. It prints TAP; that and its standard error are kept in $logs/STAGE/NAME.tap and
-# $logs/STAGE/NAME.tap.err. What it needs is other jobs, which run before it; those that need a failed one are left out.
+# $logs/STAGE/NAME.tap.err. Its needs are other jobs, which run before it; dependents of a failed job are skipped.
 
 declare -A running=() needs=() command_of=() left=() begun=() finished=()
 declare -A count_of=() # STAGE and one of passed, failed, skipped
@@ -19,7 +19,7 @@ job() {
   left[${name%%/*}]=$((${left[${name%%/*}]:-0} + 1))
 }
 
-# begin NAME: runs the job beside what follows, in a process group of its own, so that it can be ended with all that it
+# begin NAME: runs the job in the background, in its own process group, so that it can be ended with everything it
 # started.
 begin() {
   local name=$1 log=$logs/$1.tap
@@ -38,7 +38,7 @@ begin() {
   set +m
 }
 
-# finish NAME: adds its results up; tells what was skipped now, and what failed at the end of the whole run.
+# finish NAME: adds its results up; reports skips at once, and failures at the end of the whole run.
 finish() {
   local name=$1 stage=${1%%/*} log=$logs/$1.tap rc=1 seconds=0 line p=0 f=0 s=0
   wait "${running[$name]}"
@@ -72,11 +72,11 @@ finish() {
   count_of[$stage skipped]=$((${count_of[$stage skipped]:-0} + s))
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
   left[$stage]=$((left[$stage] - 1))
-  tell_stage "$stage"
+  report_stage "$stage"
 }
 
-# tell_stage STAGE: prints its result when the last job of it has ended.
-tell_stage() {
+# report_stage STAGE: prints its result when the last job of it has ended.
+report_stage() {
   local took=$((SECONDS - ${begun[$1]:-$SECONDS}))
   ((left[$1] == 0)) || return 0
   if [[ $1 == prepare ]]; then
@@ -87,7 +87,7 @@ tell_stage() {
   fi
 }
 
-# absent WHAT REASON: something that cannot run here; a failure in CI.
+# absent WHAT REASON: records a skip; a failure in CI.
 absent() {
   if [[ -n ${CI:-} ]]; then
     failed=$((failed + 1)) failures+="$1: $2"$'\n'
@@ -97,14 +97,14 @@ absent() {
   fi
 }
 
-# drop NEED: takes the jobs out of the queue that need it.
+# drop NEED: removes its dependents from the queue.
 drop() {
   local name rest=()
   for name in "${queue[@]}"; do
     if [[ " ${needs[$name]} " == *" $1 "* ]]; then
       absent "$name" "$1 failed"
       left[${name%%/*}]=$((left[${name%%/*}] - 1))
-      tell_stage "${name%%/*}"
+      report_stage "${name%%/*}"
     else
       rest+=("$name")
     fi
@@ -112,13 +112,13 @@ drop() {
   queue=("${rest[@]}")
 }
 
-# next_job: takes the first job whose needs are met out of the queue, as $next; fails when there is none.
+# next_job: removes the first job with met needs from the queue, as $next; fails when there is none.
 next_job() {
   local at need
   for at in "${!queue[@]}"; do
     next=${queue[at]}
     for need in ${needs[$next]}; do
-      # What was not chosen is not waited for.
+      # Unchosen jobs are not waited for.
       [[ -z ${command_of[$need]:-} || -n ${finished[$need]:-} ]] || continue 2
     done
     unset "queue[at]"
@@ -128,7 +128,7 @@ next_job() {
   return 1
 }
 
-# longest_first FILE: sorts the queue by a list of jobs, one a line, the longest first; the others follow as they were put.
+# longest_first FILE: sorts the queue by a list of jobs, one per line, the longest first; the others follow in order.
 longest_first() {
   local name first=() rest=()
   while IFS= read -r name; do
@@ -140,7 +140,7 @@ longest_first() {
   queue=("${first[@]}" "${rest[@]}")
 }
 
-# run_jobs SLOTS: runs the queue, so many jobs at a time.
+# run_jobs SLOTS: runs the queue, SLOTS jobs at a time.
 run_jobs() {
   local next name fifo=$logs/ends
   rm -f "$fifo"
@@ -154,15 +154,15 @@ run_jobs() {
   exec {ends}>&-
 }
 
-# end_jobs: ends what runs.
+# end_jobs: ends running jobs.
 end_jobs() {
   local pid
   for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null; done
   wait
 }
 
-# tell_slowest: prints the ten jobs, and files of unit tests, that took longest.
-tell_slowest() {
+# report_slowest: prints the ten slowest jobs and unit test files.
+report_slowest() {
   echo
   echo 'Slowest, in seconds:'
   { printf '%s' "$times"; cat "$logs"/unit.seconds 2>/dev/null; } | grep -vxE '[0-9]+ (lint|unit)' | sort -rn | head -n 10 | sed 's/^/  /'

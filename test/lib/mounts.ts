@@ -17,7 +17,7 @@ export interface CgroupMount {
   has: (controller: string) => boolean;
 }
 
-/** All mounts of this namespace, as findmnt(8) tells. */
+/** All mounts of this namespace, as findmnt(8) lists them. */
 async function mounts(...options: string[]): Promise<Mount[]> {
   const columns = ['--json', '--list', '-o', 'TARGET,FSTYPE,FS-OPTIONS'];
   const { stdout } = await promisify(execFile)('findmnt', [...columns, ...options]);
@@ -30,7 +30,7 @@ export async function mountPointsBelow(directory: string): Promise<string[]> {
   return targets.filter((target) => target.startsWith(`${directory}/`)).sort();
 }
 
-/** Whether something is mounted at a path that leads there without links. */
+/** Whether a path, which contains no links, is a mount point. */
 export async function isMounted(path: string): Promise<boolean> {
   return (await mounts()).some(({ target }) => target === path);
 }
@@ -46,7 +46,7 @@ export async function cgroupMounts(): Promise<CgroupMount[]> {
   return [...found.values()];
 }
 
-/** Whether a controller can be used: its v1 hierarchy, or, where there is none of v1, that of v2. */
+/** Whether a controller can be used: by its v1 hierarchy, else by v2. */
 export async function hasCgroupController(name: string): Promise<boolean> {
   const hierarchies = await cgroupMounts();
   const unified = hierarchies.every(({ version }) => version === 2) ? hierarchies[0] : undefined;

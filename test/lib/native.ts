@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 
-/** Builds the native helper unless that is done, so that one test file can be run by itself. */
+/** Builds the native helper if necessary, so that one test file can be run by itself. */
 if (process.env['PROXMOX_LXCRI_NATIVE'] === undefined) {
   const script = new URL('../../src/native/build', import.meta.url).pathname;
   execFileSync(script, { stdio: ['ignore', 'ignore', 'inherit'] });

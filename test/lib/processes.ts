@@ -3,8 +3,8 @@ import { readFile, readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 /**
- * Ids of the processes of this PID namespace in a cgroup and below it, in whichever hierarchy, as proc(5) tells. What has
- * ended and waits to be reaped counts only with `zombies`.
+ * Ids of the processes in a cgroup and below it, in any hierarchy, as this PID namespace numbers them (proc(5)).
+ * Zombies count only with `zombies`.
  * @param cgroup its path below the root of a hierarchy.
  */
 export async function processesBelow(cgroup: string, { zombies = false } = {}): Promise<number[]> {
@@ -36,7 +36,7 @@ export async function nameOf(pid: number): Promise<string> {
   return (await readFile(`/proc/${String(pid)}/comm`, 'utf8').catch(() => '')).trim();
 }
 
-/** The lowest oom_score_adj that the kernel gives a process started here (proc(5)): its own unless it may lower it. */
+/** The lowest oom_score_adj of a process started here (proc(5)): this process's own unless it may lower it. */
 export async function lowestOomScore(): Promise<number> {
   const script = 'echo -1000 2>/dev/null >/proc/self/oom_score_adj; cat /proc/self/oom_score_adj';
   return Number((await promisify(execFile)('sh', ['-c', script])).stdout);

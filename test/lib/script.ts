@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 
 /**
- * Writes a program of the test's own, after shellcheck has found nothing in it.
+ * Writes a program of the test, after shellcheck has accepted it.
  * @param body POSIX shell without its first line.
- * @throws Error with shellcheck's output, and where there is no shellcheck, which test/run installs.
+ * @throws Error with shellcheck's output, also when shellcheck, which test/run installs, is missing.
  */
 export async function writeScript(path: string, body: string, mode = 0o755): Promise<void> {
   const text = `#!/bin/sh\n${body.trimEnd()}\n`;

@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 
-/** Adds a line "SECONDS FILE" to this file when a test file has ended; test/run shows the slowest. */
+/** Appends a line "SECONDS FILE" to this file when a test file has ended; test/run shows the slowest. */
 const journal = process.env['PROXMOX_LXCRI_TEST_SECONDS'];
 
 if (journal !== undefined) {

@@ -1,5 +1,5 @@
 # Reads TAP and prints records for test/run, one a line: "count PASSED FAILED SKIPPED", "skip TITLE", "fail TITLE",
-# and "more TEXT" for the end of the log and the details below a failed test. A program that speaks no TAP but closes with a line
+# and "more TEXT" for the end of the log and the details below a failed test. A program without TAP that ends with a line
 # "N passed, N failed[, N skipped]" is counted by that line.
 function title(line) {
   sub(/^(not )?ok +[0-9]* *(- )?/, "", line)

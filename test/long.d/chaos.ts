@@ -1,4 +1,5 @@
-// Kills the server, conmon, liblxc's monitor, pause processes, crun and CNI plugins 500 times while 8 workers lead pods; arguments: [KILLS [SEED]].
+// Kills the server, conmon, liblxc's monitor, pause processes, crun and CNI plugins 500 times while 8 workers run pods;
+// arguments: [KILLS [SEED]].
 import { spawnSync } from 'node:child_process';
 import { KINDS } from '../integration/chaos-victims.ts';
 

@@ -66,7 +66,7 @@ async function hold(root: string): Promise<boolean> {
   return problems.length === 0;
 }
 
-/** Lays a copy over a directory, in this mount namespace only: what others do to it meanwhile is not seen. */
+/** Mounts an overlay on a directory, in this mount namespace only: changes by others meanwhile stay invisible. */
 async function makePrivate(path: string): Promise<void> {
   const copy = await mkdtemp('/run/private-');
   await run('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', copy]);
@@ -75,7 +75,7 @@ async function makePrivate(path: string): Promise<void> {
   await run('mount', ['--bind', copy, path]);
 }
 
-/** Everything below a directory but sizes of directories and times of access. */
+/** Everything below a directory except sizes of directories and access times. */
 async function snapshot(path: string): Promise<string> {
   const { stdout } = await run('find', [path, '-xdev', '-printf', '%p %y %m %U:%G %T@ %l %i\n'], {
     maxOutputBytes: 1e8,

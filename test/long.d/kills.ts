@@ -1,4 +1,4 @@
-// Kills the server 100 times while 8 workers lead 100 pods through their lives; arguments: [KILLS [PODS [SEED]]].
+// Kills the server 100 times while 8 workers take 100 pods through their lifecycle; arguments: [KILLS [PODS [SEED]]].
 import { spawnSync } from 'node:child_process';
 
 const [kills = '100', pods = '100', seed = String(Date.now() % 2 ** 31)] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-// Runs the unit tests again and again, the properties on other values each time; arguments: [TIMES [SEED]].
+// Runs the unit tests repeatedly, the properties with other values each time; arguments: [TIMES [SEED]].
 import { spawnSync } from 'node:child_process';
 
 const [times = 20, first = Date.now() % 2 ** 31] = process.argv.slice(2).map(Number);

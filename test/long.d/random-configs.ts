@@ -1,4 +1,4 @@
-// Makes 500 random pods and containers, each with what was asked for or refused; arguments: [COUNT [SEED]].
+// Creates 500 random pods and containers, each as requested or refused; arguments: [COUNT [SEED]].
 import { spawnSync } from 'node:child_process';
 
 const [count = '500', seed = String(Date.now() % 2 ** 31)] = process.argv.slice(2);

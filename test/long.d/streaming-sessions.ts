@@ -1,4 +1,4 @@
-// Opens and ends 1,000 exec, attach and port-forward sessions and looks for what they leave in the server; arguments: [COUNT].
+// Opens and ends 1,000 exec, attach and port-forward sessions and looks for leaks in the server; arguments: [COUNT].
 import { spawnSync } from 'node:child_process';
 
 const [count = '1000'] = process.argv.slice(2);

@@ -56,14 +56,14 @@ test('dependents of a failed job are skipped or fail', async (t) => {
 });
 
 test('jobs run in parallel up to the slots', async (t) => {
-  // The second waits for the third, which begins when the first has ended.
+  // The second waits for the third, which starts when the first has ended.
   const out = await jobs(
     t,
     `wait_for() { until [[ -e $logs/$1 ]]; do sleep 0.01; done; echo "ok 1 - $1"; }
     leave() { : >"$logs/$1"; echo "ok 1 - $1"; }
     job a/first '' good first; job a/second '' wait_for mark; job a/third '' leave mark
     run_jobs 2
-    tell_slowest`,
+    report_slowest`,
   );
   t.regex(out, /3 passed, 0 failed/);
   t.regex(out, /Slowest, in seconds:\n {2}\d+ a\//);

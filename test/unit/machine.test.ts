@@ -7,7 +7,7 @@ import anyTest, { type TestFn } from 'ava';
 const sandbox = new URL('../sandbox', import.meta.url).pathname;
 const test = (process.getuid?.() === 0 ? anyTest : anyTest.skip) as TestFn;
 
-/** What is done to the sandbox, which is a machine of its own for the comparison, and what the comparison says of it. */
+/** A change of the sandbox, which is a machine of its own here, and what the comparison reports of it. */
 const changes: [string, string, RegExp][] = [
   [
     'a mount',

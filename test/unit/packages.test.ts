@@ -5,8 +5,8 @@ const sandbox = new URL('../sandbox', import.meta.url).pathname;
 const test = (process.getuid?.() === 0 ? anyTest : anyTest.skip) as TestFn;
 
 /**
- * A repository of stand-ins with the relations of the real packages, and a dpkg database of its own: `lxc` and `lxc-pve`
- * exclude each other, and Proxmox VE is built on the second.
+ * A repository of dummy packages with the relations of the real ones, and its own dpkg database: `lxc` and `lxc-pve`
+ * conflict, and Proxmox VE depends on the second.
  */
 const SETTING = `
   set -eu

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { type ProxmoxContainer, proxmoxConfig } from '../guest/proxmox-config.ts';
 
-/** Configurations that a real Proxmox VE 9 wrote; they lie beside the checkout. */
+/** Configurations that a real Proxmox VE 9 wrote; they are kept beside the checkout. */
 const GOLDEN = join(import.meta.dirname, '../../../shared/data/golden/pve9');
 const plain = { vmid: 100, hostname: 'ct100', swap: 512 };
 const cases: Record<string, ProxmoxContainer> = {

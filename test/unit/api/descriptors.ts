@@ -16,7 +16,7 @@ export interface Api {
   enums: DescEnum[];
 }
 
-/** Compiles the .proto files and gives those of api/cri; what lies beside it is this server's own. */
+/** Compiles the .proto files and returns those of api/cri; the others are this server's own. */
 export function compileApi(): Api {
   const cache = mkdtempSync(join(tmpdir(), 'buf-'));
   try {

@@ -15,7 +15,7 @@ test('Only a missing directory ends its sandbox', async (t) => {
     const spec = { id, runDir: join(parent, id) } as SandboxSpec;
     watch.follow(spec, { namespaces: {}, cgroup: '/', monitorCgroup: '/' });
   };
-  // To look at the first one fails, though something is there: ELOOP.
+  // The lookup of the first one fails, though something is there: ELOOP.
   await symlink('unreadable', join(parent, 'unreadable'));
   await mkdir(join(parent, 'removed'));
   follow('unreadable');

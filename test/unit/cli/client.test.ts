@@ -264,7 +264,7 @@ for (const failing of ['runPodSandbox', 'createContainer', 'startContainer', 'co
   test(`run leaves nothing when ${failing} fails`, async (t) => {
     const server = await runServer(t, {
       [failing]: () => {
-        server.state.pods.add(POD); // what a server may do that fails late
+        server.state.pods.add(POD); // RPCs of a server that fail late.
         throw Object.assign(new Error(), { code: status.UNKNOWN, details: 'broken' });
       },
     });

@@ -93,7 +93,7 @@ test('bash completes commands, options, choices and objects', async (t) => {
   const bin = await directory(t);
   const script = join(bin, 'completion.bash');
   await writeFile(script, completionScript('bash', COMMANDS));
-  // Says which server it was asked for, where one was named.
+  // Prints which server it was asked for, where one was named.
   const answers = [
     '"ps --all --names") echo web; echo web-2;;',
     '"pods --names") echo web-pod;;',

@@ -5,7 +5,7 @@ import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc
 import type { ExecutionContext } from 'ava';
 import { ImageServiceService, ImageStoreService, RuntimeServiceService } from '../../../api/gen/cri.ts';
 
-/** Answers one kind of call. What it throws with a `code` is the call's status. */
+/** Answers one kind of call. A thrown error's `code` becomes the status. */
 export type Answer = (request: never) => unknown;
 
 interface Call {
@@ -13,7 +13,7 @@ interface Call {
   request: unknown;
 }
 
-/** A server on a socket of its own that answers as the test says; calls it has no answer for are UNIMPLEMENTED. */
+/** A server on its own socket with the given answers; other calls return UNIMPLEMENTED. */
 export async function scriptedServer(
   t: ExecutionContext,
   answers: Record<string, Answer>,

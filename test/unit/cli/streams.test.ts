@@ -33,7 +33,7 @@ test('Input passes unchanged up to the detach keys', (t) => {
         }
         t.is(detached, found >= 0);
         const all = Buffer.concat(passed);
-        // What may be the beginning of the keys is held back.
+        // A possible start of the detach keys is buffered.
         if (detached) t.true(all.equals(typed.subarray(0, found)));
         else t.true(typed.subarray(0, all.length).equals(all) && typed.length - all.length < keys.length);
       },

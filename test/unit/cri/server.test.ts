@@ -86,8 +86,8 @@ test('the socket has mode 0660; errors keep their code', async (t) => {
 
 test('only a stale socket is replaced', async (t) => {
   const path = join(await directory(t), 'cri.sock');
-  const holder = createServer();
-  await new Promise<void>((resolve) => holder.listen(path, resolve));
+  const live = createServer();
+  await new Promise<void>((resolve) => live.listen(path, resolve));
   const other = () => new CriServer({ path, group: 0, maxMessageBytes: 4_194_304, services: [], logger }).start();
   await t.throwsAsync(other(), { message: /another server listens/ });
   // Node.js unlinks on close; a killed process does not, so the file is put back as it would leave it.
@@ -100,7 +100,7 @@ test('only a stale socket is replaced', async (t) => {
       Promise.resolve({ version: '0.1.0', runtimeName: 'n', runtimeVersion: 'v', runtimeApiVersion: 'v1' }),
   });
   t.is(await failure(client.version.bind(client), { version: '' }), null);
-  await new Promise((resolve) => holder.close(resolve));
+  await new Promise((resolve) => live.close(resolve));
   await writeFile(path, 'not a socket');
   await t.throwsAsync(other(), { message: /is not a socket/ });
 });
@@ -128,7 +128,7 @@ test('a socket passed by systemd is used', async (t) => {
   const child = spawn('sh', shell, { stdio: ['ignore', 'pipe', 'inherit', fd] });
   t.teardown(() => child.kill());
   await new Promise((resolve) => child.stdout?.once('data', resolve));
-  // This process accepts no more, so that only the other one can answer; closing takes the first name away.
+  // This process accepts no more, so that only the other one can answer; closing unlinks the first name.
   const second = `${path}.2`;
   await link(path, second);
   passed.close();

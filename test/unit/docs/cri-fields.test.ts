@@ -8,7 +8,7 @@ import { containerSpec } from '../../../src/cri/map/container-spec.ts';
 const page = readFileSync('docs/cri-fields.md', 'utf8');
 const protos = readdirSync('api/cri/runtime/v1').map((name) => readFileSync(join('api/cri/runtime/v1', name), 'utf8'));
 
-/** The messages whose fields the page must name: what RunPodSandbox and CreateContainer are asked with. */
+/** The messages whose fields the page must list: those of RunPodSandbox and CreateContainer. */
 const MESSAGES = [
   'PodSandboxConfig PodSandboxMetadata DNSConfig PortMapping LinuxPodSandboxConfig LinuxSandboxSecurityContext',
   'NamespaceOption UserNamespace ContainerConfig ContainerMetadata ImageSpec KeyValue Mount Device CDIDevice',

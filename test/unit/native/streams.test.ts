@@ -13,7 +13,7 @@ import { eventually } from '../../lib/eventually.ts';
 
 const execute = promisify(execFile);
 
-/** How a call of the helper ended. */
+/** How a run of the helper ended. */
 async function call(program: string, args: string[], stdin: 'ignore' | 'pipe' = 'ignore') {
   const child = spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'] });
   const ended = once(child, 'exit') as Promise<[number | null]>;
@@ -94,7 +94,7 @@ for (const kind of ['shipped', 'sanitized']) {
     const pidFile = join(await directory(t), 'pid');
     const exec = (script: string) => call(program, ['exec', pidFile, '/bin/sh', '-c', script, pidFile]);
     const daemon = 'sleep 98764 >/dev/null 2>&1 & echo $! >"$0.daemon"';
-    // A shell takes note of a child that ends before itself; a runtime does not.
+    // A shell reaps a child that ends before itself; a runtime does not.
     const afterwards = (end: string) =>
       `sh -c 'while kill -0 $0 2>/dev/null; do sleep 0.01; done; ${end}' $$ & echo $! >"$0"`;
     const ended = await exec(`${daemon}; ${afterwards('exit 7')}`);
@@ -113,7 +113,7 @@ for (const kind of ['shipped', 'sanitized']) {
     let seen = 0;
     const port = await listen(t, (socket) => {
       socket.on('data', (chunk) => (seen += chunk.length));
-      // Answers after the end of the input, which must not be the end of the connection.
+      // Answers after the end of the input, which must not close the connection.
       socket.on('end', () => socket.end(content));
     });
     const relay = spawn(program, ['relay', 'tcp', port], { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -79,7 +79,7 @@ test('no value adds another line', (t) => {
   t.pass();
 });
 
-/** Reads such a file the way liblxc does: comments and empty lines dropped, blanks trimmed, one pair of quotes taken off. */
+/** Reads such a file like liblxc: drops comments and empty lines, trims blanks, removes one pair of quotes. */
 function parseLxcConfig(text: string): { key: string; value: string }[] {
   const settings: { key: string; value: string }[] = [];
   for (const raw of text.split('\n')) {

@@ -19,7 +19,7 @@ test('a failure is retried with growing delays until success', async (t) => {
   const retries = new Retries(
     (id) => {
       tries.push(id);
-      // As a stop does that fails once more.
+      // Like a stop that fails once more.
       retries.schedule(id);
       if (tries.length < 12) return Promise.reject(new Error('not yet'));
       ended();

@@ -65,7 +65,7 @@ function scalar(type: ScalarType): fc.Arbitrary<unknown> {
 function valueOf(field: DescField): fc.Arbitrary<unknown> {
   const single = (): fc.Arbitrary<unknown> => {
     if (field.message !== undefined) return fc.oneof(fc.constant({}), messageOf(field.message));
-    // One more than is defined: proto3 enums are open.
+    // One more than defined: proto3 enums are open.
     if (field.enum !== undefined) return fc.integer({ min: 0, max: field.enum.values.length });
     return scalar(field.scalar);
   };

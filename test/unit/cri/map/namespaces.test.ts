@@ -17,7 +17,7 @@ const mappings: fc.Arbitrary<IDMapping[]> = fc.array(
 const mountOf = (partial: Parameters<typeof Mount.create>[0]) =>
   mountSpec(Mount.create({ containerPath: '/m', hostPath: '/h', ...partial }), 0);
 
-/** What an id is on the other side; undefined where it is not mapped. */
+/** The mapped id; undefined for an unmapped one. */
 function lookUp(id: number, list: readonly OciIdMapping[]): number | undefined {
   const found = list.find(({ containerID, size }) => id >= containerID && id < containerID + size);
   return found && found.hostID + id - found.containerID;

@@ -6,7 +6,7 @@ import { containerLimits, podLimits, toLinuxResources } from '../../../../src/cr
 type Partial = Parameters<typeof LinuxContainerResources.create>[0];
 const parse = (partial: Partial) => containerLimits(LinuxContainerResources.create(partial), 'linux');
 
-/** What cgroup v1 has in memory.limit_in_bytes without a limit. */
+/** The content of memory.limit_in_bytes (cgroup v1) without a limit. */
 const NONE = 9_223_372_036_854_771_712n;
 
 test('zero means unset', (t) => {

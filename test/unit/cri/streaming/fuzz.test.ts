@@ -18,7 +18,7 @@ const RUNS = Number(process.env['STREAMING_FUZZ_RUNS'] ?? 2000);
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Gives back what comes, with regard to back-pressure, until the client ends its input or is gone. */
+/** Echoes its input with backpressure, until the client ends it or disconnects. */
 async function echo({ stdin, stdout, resizes }: ContainerStreams, signal: AbortSignal): Promise<number> {
   void (async () => {
     for await (const size of resizes ?? []) if (signal.aborted || size.width === 0) return;
@@ -35,7 +35,7 @@ async function copy(stdin: Readable, stdout: Writable | undefined, signal: Abort
   }
 }
 
-/** What the recorded session was asked for. */
+/** The request of the recorded session. */
 function requestOf({ name }: Seed): StreamingRequest {
   if (name.endsWith('portforward')) {
     return { kind: 'portforward', ports: [], run: (_, io, signal) => echo(io, signal).then(() => undefined) };
@@ -45,7 +45,7 @@ function requestOf({ name }: Seed): StreamingRequest {
   return { kind: name.endsWith('attach') ? 'attach' : 'exec', flags, run: echo };
 }
 
-/** Sends `bytes` in pieces, ends, and reads until the server closes. @returns how many bytes came. */
+/** Sends `bytes` in pieces, ends, and reads until the server closes. @returns the number of bytes received. */
 async function converse(port: number, bytes: Buffer, size: number): Promise<number> {
   const socket = connect({ host: '127.0.0.1', port });
   let answered = 0;
@@ -87,11 +87,11 @@ test(`${String(RUNS)} mutated sessions neither crash nor hang the server`, async
     const url = new URL(server.offer(requestOf(seed)));
     const token = url.pathname.split('/').at(-1) ?? '';
     const answered = await converse(Number(url.port), mutate(seed, change, token), size);
-    // A token whose request never came is used up here.
+    // A token without a request is consumed here.
     await fetch(url).catch(() => undefined);
     return answered;
   };
-  // As they were recorded they lead to a session each.
+  // Unchanged, each leads to a session.
   for (const seed of seeds) t.true((await speak(seed, { frames: [], raw: [] }, 10_000)) > 150, seed.name);
 
   const fuzz = (numRuns: number) =>

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { TOKEN, encodeFrames } from '../../../fixtures/streaming/seeds.ts';
 import type { Seed, SeedFrame } from '../../../fixtures/streaming/seeds.ts';
 
-/** Changes to a recorded session; positions are parts of the whole, from 0 to 1. */
+/** Changes to a recorded session; positions are fractions of the whole, from 0 to 1. */
 export interface Mutation {
   frames: { act: 'drop' | 'repeat' | 'swap' | 'edit'; at: number; other: number; edit: Edit }[];
   raw: Edit[];
@@ -38,7 +38,7 @@ export function mutate(seed: Seed, { frames: changes, raw }: Mutation, token: st
   }
   const head = Buffer.from(`${seed.head.replace(TOKEN, token)}\r\n\r\n`, 'latin1');
   const body = encodeFrames(seed.transport, frames);
-  // Few changes hit the HTTP request, or no session would come about.
+  // Few changes affect the HTTP request, or no session would be established.
   return raw.reduce<Buffer>(
     (bytes, change, index) => edited(bytes, change, index === 0 ? 0 : head.length),
     Buffer.concat([head, body]),

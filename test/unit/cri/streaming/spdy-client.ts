@@ -39,7 +39,7 @@ export class SpdyClientFrames {
   }
 }
 
-/** The content of each stream in what a server sent, and which have ended. */
+/** The content of each stream that a server sent, and which have ended. */
 export function streamsOf(sent: Buffer): { content: Map<number, string>; ended: Set<number>; control: Frame[] } {
   const content = new Map<number, string>();
   const ended = new Set<number>();

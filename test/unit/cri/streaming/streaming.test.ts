@@ -26,7 +26,7 @@ const logger: Logger = {
   with: () => logger,
 };
 
-/** A connection of which the test plays the client: it gives `input`, and reads what was sent from `sent`. */
+/** A connection whose client is the test: it sends `input`, and reads the output from `sent`. */
 function wire(input: readonly Buffer[]): { socket: Duplex; sent: () => Buffer } {
   const output: Buffer[] = [];
   const source = Readable.from(input);
@@ -65,7 +65,7 @@ async function recordedSession(): Promise<Buffer[]> {
 
 test('a SPDY session carries input, output, status and pings', async (t) => {
   const session = Buffer.concat(await recordedSession());
-  // Whole, and in pieces that cut every frame.
+  // Whole, and in pieces that split every frame.
   for (const size of [session.length, 1, 7]) {
     const pieces: Buffer[] = [];
     for (let at = 0; at < session.length; at += size) pieces.push(session.subarray(at, at + size));
@@ -195,7 +195,7 @@ async function serve(t: ExecutionContext): Promise<StreamingServer> {
   return server;
 }
 
-/** Sends a request's head and gives the answer until the server closes. */
+/** Sends a request's head and returns the answer until the server closes. */
 async function ask(url: string, method: string, headers: string[]): Promise<string> {
   const { port, pathname } = new URL(url);
   const socket = connect({ host: '127.0.0.1', port: Number(port) });

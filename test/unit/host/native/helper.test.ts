@@ -13,7 +13,7 @@ import { eventually } from '../../../lib/eventually.ts';
 const execute = promisify(execFile);
 const { stdout: sanitized } = await execute('src/native/build', ['--sanitize']);
 
-/** Each test with the program as it is shipped, and with the sanitizers, whose words would be on standard error. */
+/** Each test with the shipped program, and with the sanitizers, whose reports appear on standard error. */
 for (const [kind, program] of [
   ['shipped', undefined],
   ['sanitized', sanitized.trim()],
@@ -84,7 +84,7 @@ for (const [kind, program] of [
     const fifos = [join(directory, 'a'), join(directory, 'b')];
     const helper = helperOf(t);
     await helper.request([{ do: 'mkfifo', paths: fifos, mode: 0o600 }]);
-    // Each opens a FIFO that only the other one opens as well: one after the other, the first would wait for ever.
+    // Each opens a FIFO that only the other one opens as well: in sequence, the first would wait forever.
     const steps = [sh('echo 1 >a; cat b'), { ...sh(''), argv: ['false'] }, sh('cat a; echo 2 >b')].map((step) => ({
       ...step,
       cwd: directory,
@@ -103,7 +103,7 @@ for (const [kind, program] of [
   test(`${kind}: a timeout kills the program's process group`, async (t) => {
     const helper = helperOf(t);
     let pid = '';
-    // Until the time is long enough for the program to say whom it has started.
+    // Until the timeout is long enough for the program to print its child.
     for (let limitMs = 300; pid === ''; limitMs *= 2) {
       const [result] = await helper.request([{ ...sh('sleep 1000 & echo $!; wait'), limitMs }]);
       t.is(result?.status, 'timeout');
@@ -196,7 +196,7 @@ for (const [kind, program] of [
     const helper = helperOf(t);
     const fifo = join(directory, 'fifo');
     await helper.request([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
-    // Opening a FIFO waits for a reader: a dead mount in small.
+    // Opening a FIFO waits for a reader, like a dead mount.
     const hanging = helper.request([{ do: 'write', path: fifo, data: 'x', flags: constants.O_WRONLY, limitMs: 500 }]);
     const [other] = await helper.request([{ do: 'stat', path: directory }]);
     t.is(other?.status, 'done');
@@ -304,7 +304,7 @@ function directoryOf(t: ExecutionContext): string {
   return directory;
 }
 
-/** `R`, `S`…; undefined when there is no such process, or only what is left of it. */
+/** `R`, `S`…; undefined for a zombie or a missing process. */
 async function stateOf(pid: string): Promise<string | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const state = /\) (\w)/.exec(text)?.[1];

@@ -79,7 +79,7 @@ for (const [kind, program] of [
     const { input, output, ended } = await start(helperOf(t), 'echo said');
     t.is((await ended)[0]?.exit?.code, 0);
     t.is(await text(output), 'said\n');
-    // Nobody reads what it is given any more.
+    // Nobody reads its input any more.
     input.write('lost');
     await new Promise((resolve) => input.once('close', resolve));
     t.true(input.destroyed);
@@ -107,7 +107,7 @@ for (const [kind, program] of [
       });
       await Promise.all(sessions);
     }
-    // A cancelled request whose pipes nobody takes, and one that is cancelled before they are offered.
+    // A cancelled request whose pipes are never opened, and one that is cancelled before they are offered.
     const cancel = new AbortController();
     const untaken = helper.request([spawnStep()], { signal: cancel.signal });
     cancel.abort();

@@ -10,7 +10,10 @@ import { eventually } from '../../../lib/eventually.ts';
 
 const run = promisify(execFile);
 
-/** Waits until no command of this process reads the file: what it had to say is all in the pipe. Without a command at once. */
+/**
+ * Waits until no command of this process reads the file: all its output is in the pipe. Returns at once without a
+ * command.
+ */
 async function endOfCommands(file: string): Promise<void> {
   await eventually('the end of the command', async () => {
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);

@@ -9,7 +9,7 @@ import { native } from '../../../../src/host/native/helper.ts';
 import { run } from '../../../../src/host/processes/run.ts';
 import { eventually } from '../../../lib/eventually.ts';
 
-/** A command that says where it is, goes on when it may, and leaves a mark in the end. */
+/** A command that reports its place, continues when permitted, and leaves a mark at the end. */
 const SCRIPT = 'echo $$ >"$0/pid"; : >"$0/begun"; until [ -e "$0/go" ]; do sleep 0.05; done; : >"$0/done"';
 
 test.serial('a command ends before its failed call returns', async (t) => {

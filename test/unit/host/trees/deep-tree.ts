@@ -11,7 +11,7 @@ done
 printf '%05000d' 0 >file
 `;
 
-/** Makes, below `path`, 200 directories in one another with names of 32 letters, and a file of 5000 bytes in the last. */
+/** Creates, below `path`, 200 nested directories with names of 32 letters, and a file of 5000 bytes in the last. */
 export async function makeDeep(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
   await run('sh', ['-c', SCRIPT, '-', path, 'd'.repeat(32)]);

@@ -91,7 +91,7 @@ test('a configuration must be a regular file', async (t) => {
   const directory = await temporary(t);
   const pipe = join(directory, '10-a.conflist');
   execFileSync('mkfifo', [pipe]);
-  // A look at a FIFO without a writer would wait for ever.
+  // Opening a FIFO without a writer would wait forever.
   await t.throwsAsync(new CniConfigDirectory(directory, 1).load(), {
     message: /10-a\.conflist: is not a regular file/,
   });

@@ -8,7 +8,7 @@ export function sha256(data: Buffer | string): string {
   return `sha256:${createHash('sha256').update(data).digest('hex')}`;
 }
 
-/** A tar of these entries, names as they are given, however hostile. */
+/** A tar of these entries, with the names as given, however hostile. */
 export function tarOf(...specs: EntrySpec[]): Buffer {
   const parts = specs.map(({ body = '', ...spec }) => {
     const content = Buffer.from(body);
@@ -42,7 +42,7 @@ export interface BuiltImage {
   diffIds: string[];
 }
 
-/** An image of uncompressed (or, through `compress`, compressed) layers, with an index that offers two platforms. */
+/** An image of uncompressed (or, with `compress`, compressed) layers, with an index that offers two platforms. */
 export function buildImage(
   tars: readonly Buffer[],
   options: { compress?: (tar: Buffer) => Buffer; config?: object; mediaType?: string; architecture?: string } = {},

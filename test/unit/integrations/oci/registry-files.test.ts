@@ -264,7 +264,7 @@ test('a mirror with a wrong digest is not retried', async (t) => {
   await t.throwsAsync(buffer(await found.openLayer(layer)), { instanceOf: CorruptTransferError });
   t.is((await buffer(await found.openLayer(layer))).length, layer.size);
   t.is(mirror.log.filter((line) => line.endsWith(layer.digest)).length, 1);
-  // Documents named by digest are checked at each place too.
+  // Documents named by digest are verified at each endpoint, too.
   mirror.intercept = (request, response) => {
     if (!request.url?.includes('sha256:')) return false;
     response.end('{}');
@@ -316,7 +316,7 @@ test('CA and client certificate are used per host', async (t) => {
   await t.throwsAsync(pull(), { message: /^RegistryUnavailable: / });
   await write('ca = "missing.pem"');
   await t.throwsAsync(pull(), { message: /missing\.pem: cannot be read/ });
-  // Docker's layout: no hosts.toml, certificates by their endings.
+  // Docker's layout: no hosts.toml, certificates by file extension.
   await rm(join(certs, host, 'hosts.toml'));
   for (const [from, to] of [
     ['ca.pem', 'ca.crt'],

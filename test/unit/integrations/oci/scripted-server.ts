@@ -8,11 +8,11 @@ export interface ScriptedServer {
   host: string;
   /** `METHOD path` of every request so far. */
   log: string[];
-  /** Asked before the image is served; returns true when it has answered. */
+  /** Called before the image is served; returns true when it has answered. */
   intercept: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
 }
 
-/** A registry on 127.0.0.1 that serves one image under every repository and tag, with ranges, unless told otherwise. */
+/** A registry on 127.0.0.1 that serves one image under every repository and tag, by default with ranges. */
 export async function serve(t: ExecutionContext, image?: BuiltImage): Promise<ScriptedServer> {
   const scripted: ScriptedServer = { host: '', log: [], intercept: undefined };
   const server = createServer((request, response) => {

@@ -264,7 +264,7 @@ test('counts and sizes are limited', async (t) => {
   await t.throwsAsync(filtered(long), { instanceOf: TarError, message: /names in the layer/ });
 });
 
-/** What a reader of the result may rely on; undefined when it holds, else what does not. */
+/** What a reader of the result may rely on; undefined when it is satisfied, else the violation. */
 function violation(entries: readonly TarEntry[]): string | undefined {
   const kinds = new Map<string, string>([['', 'directory']]);
   for (const { name: raw, type, linkName } of entries) {
@@ -328,7 +328,7 @@ test('a damaged archive is refused or read', async (t) => {
   );
 });
 
-/** So that damage gets past the checksum into the fields. */
+/** So that damage passes the checksum and reaches the fields. */
 function mendChecksums(tar: Buffer): void {
   for (let at = 0; at + 512 <= tar.length; at += 512) {
     if (tar.toString('latin1', at + 257, at + 262) !== 'ustar') continue;

@@ -36,7 +36,7 @@ for (const format of [
     await mkdir(join(directory, 'in'));
     await mkdir(join(directory, 'out'));
     const file = await open(join(directory, 'in/holes'), 'w');
-    // More pieces than one header holds, and a hole at the end.
+    // More pieces than fit one header, and a hole at the end.
     for (let i = 0; i < 60; i++) await file.write(`piece ${i}`, i * 1_000_003);
     await file.truncate(100_000_000);
     await file.close();
@@ -93,7 +93,7 @@ test('any sparse map is parsed or refused', async (t) => {
   await fc.assert(
     fc.asyncProperty(map, fc.nat(600), fc.nat(255), async (sparse, at, byte) => {
       const tar = tarOf({ name: 'f', body: 'x'.repeat(50), sparse });
-      // Damage behind the header of the pax records, whose checksum would only give it away.
+      // Damage behind the header of the pax records, whose checksum would only detect it.
       tar[512 + at] = byte;
       await entriesOf(tar).catch((error: unknown) => t.true(error instanceof TarError, String(error)));
     }),

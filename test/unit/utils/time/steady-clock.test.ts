@@ -16,7 +16,7 @@ test('time increases strictly and follows the wall clock', (t) => {
     fc.property(fc.array(step, { minLength: 1, maxLength: 50 }), (steps) => {
       let monotonic = 12_345n;
       let offset = 1_700_000_000_000n * MS;
-      // Date.now() has milliseconds alone.
+      // Date.now() has only milliseconds.
       const wall = () => ((offset + monotonic) / MS) * MS;
       const now = steadyClock({ wall, monotonic: () => monotonic });
       let last = now();
@@ -27,7 +27,7 @@ test('time increases strictly and follows the wall clock', (t) => {
         if (wall() > highest) highest = wall();
         const time = now();
         t.true(time > last);
-        // At the wall clock, or where it stood when it was set back.
+        // At the wall clock, or where it was before it was set back.
         const most = highest > last ? highest : last;
         t.true(time - most <= 101n * MS && wall() - time <= 101n * MS);
         last = time;
@@ -53,7 +53,7 @@ test('the monotonic clock advances near the wall clock', (t) => {
     t.true(now > last);
     last = now;
   }
-  // As far as it may be, and a millisecond for what Date.now() leaves out; this process may stand still in between.
+  // Within these bounds, plus a millisecond that Date.now() omits; this process may stall in between.
   const allowed = 101n * MS;
   const before = BigInt(Date.now()) * MS;
   const now = systemClock.now();

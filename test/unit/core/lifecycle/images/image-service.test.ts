@@ -23,7 +23,7 @@ const drop = () => undefined;
 const silent: Logger = { debug: drop, info: drop, warn: drop, error: drop, with: () => silent };
 const none = { bytes: 0n, inodes: 0n };
 
-/** Layers in memory, held against their digests; `used` stands for rootfs copies. */
+/** Layers in memory, verified against their digests; `used` stands for snapshots. */
 class MemoryStore implements RootfsStore {
   readonly name = 'memory';
   readonly layers = new Map<string, string | undefined>();
@@ -64,7 +64,7 @@ class MemoryRegistry implements ImageRegistry {
   fetched: string[] = [];
   /** How many images were found so far. */
   resolved = 0;
-  /** Runs before a layer is handed out. */
+  /** Runs before a layer is returned. */
   gate: (digest: string, signal?: AbortSignal) => Promise<void> = () => Promise.resolve();
 
   async resolve(...[reference, , signal]: Parameters<ImageRegistry['resolve']>): Promise<SourceImage> {
@@ -237,7 +237,7 @@ test('concurrent pulls fetch shared layers once', async (t) => {
   const { images, registry, store } = await setUp(t);
   registry.push('r.io/a:1', A);
   registry.push('r.io/b:1', B);
-  // Compressed and uncompressed, the two base layers are different blobs: the chain is what they share.
+  // Compressed and uncompressed, the two base layers are different blobs with one chain id.
   const same = buildImage([layer('base'), layer('c')]);
   registry.push('r.io/c:1', same);
   await Promise.all(['r.io/b:1', 'r.io/c:1', 'r.io/a:1', 'r.io/b:1', 'r.io/a:1'].map((name) => images.pull(name)));
@@ -316,7 +316,7 @@ test('sources are asked in order', async (t) => {
   second.push('r.io/second:v1', B);
   const files = new MemoryRegistry();
   files.push('r.io/file:v1', C);
-  // A kind of source that the image service has never heard of.
+  // A kind of source that the image service does not know.
   const special: ImageSource = {
     name: 'special',
     open: async (path) => {
@@ -350,7 +350,7 @@ test('a fetch without callers ends and can be repeated', async (t) => {
     });
   const names = ['r.io/a:1', 'r.io/b:1', 'r.io/a:1'];
   const pulling = Promise.allSettled(names.map((name) => images.pull(name, undefined, abort.signal)));
-  // Whether or not each of them waits for it by then.
+  // Whether or not each of them is already waiting.
   await eventually('the fetch', () => registry.fetched.length > 0);
   abort.abort(reason);
   const results = await pulling;

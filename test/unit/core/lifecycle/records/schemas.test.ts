@@ -110,7 +110,7 @@ const image: fc.Arbitrary<ImageRecord> = fc.record({
   pinned: fc.boolean(),
 });
 
-/** JSON as format 1 wrote it, tags and all. */
+/** JSON as format 1 wrote it, with tags. */
 function format1(record: object): string {
   const encode = function (this: Record<string, unknown>, name: string, given: unknown): unknown {
     if (typeof given === 'bigint') return { $bigint: given.toString() };

@@ -96,7 +96,7 @@ test('an unwritable status is kept and written later', async (t) => {
   const store = await open(path);
   await store.put({ id: 'ended', size: 1n });
   await store.put({ id: 'removed', size: 1n });
-  // Nothing can be written into, or removed from, a directory that is elsewhere.
+  // A moved directory can neither be written to nor removed from.
   await rename(path, `${path}.away`);
   await t.throwsAsync(store.put({ id: 'ended', size: 2n }), { code: 'ENOENT' });
   t.deepEqual(store.get('ended'), { id: 'ended', size: 1n });
@@ -130,7 +130,7 @@ test('A copy that cannot be renamed leaves nothing', async (t) => {
   const path = await directory(t);
   const copies = join(path, '..', 'state', 'records', 'images');
   const store = await open(path);
-  // A directory that is not empty cannot be renamed over.
+  // A directory with content cannot be replaced by rename(2).
   await mkdir(join(copies, 'aa.json', 'full'), { recursive: true });
   await store.put({ id: 'aa', size: 1n });
   t.deepEqual(await readdir(copies), []);
