@@ -1,4 +1,4 @@
-// Generates from the sources what describes them, pages of docs/ and the chart's schema: `npm run docs`.
+// Generates pages of docs/ and the chart's schema from the sources: `npm run docs`.
 import { readFile, writeFile } from 'node:fs/promises';
 import { handlers } from './backends/registry.ts';
 import { cliMarkdown } from './cli/reference.ts';

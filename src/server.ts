@@ -79,7 +79,7 @@ function neededPrograms(config: Config): NeededProgram[] {
     .map((program) => ({ ...program, remedy: remedyFor(program) }));
 }
 
-/** Makes an empty root filesystem and removes it, to check that containers can have one. */
+/** Creates an empty root filesystem and removes it, to check that containers can have one. */
 async function tryRootfs(
   { backends, config, logger }: Pick<Services, 'backends' | 'config' | 'logger'>,
   readiness: HostReadiness,

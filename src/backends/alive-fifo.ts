@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { isErrno } from '../utils/errors.ts';
 
 /**
- * Reads a FIFO that processes hold open while they live: a stream of what they wrote, which ends with the last of them.
+ * Reads a FIFO that processes keep open while they live: a stream of their output, which ends with the last of them.
  * Undefined when there is no such file.
  * @throws the system's error when it cannot be opened.
  */

@@ -3,13 +3,13 @@ import type { Backend } from '../core/model/backend.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { SandboxProvider } from '../core/model/sandbox-provider.ts';
 
-/** What a handler may build its backend from. */
+/** The inputs of a handler to build its backend. */
 export interface HandlerParts {
   /** Absolute path of the handler's own directory, which a reboot empties; it may not exist yet. */
   directory: string;
   /** Absolute path of a directory for programs that pods execute, shared by all handlers; it may not exist yet. */
   programs: string;
-  /** The parts of a backend whose pods run on this kernel; they are shared by all that use them. */
+  /** The parts of a backend whose pods run on this kernel; they are shared by all handlers that use them. */
   host: Omit<Backend, 'sandboxes'>;
   /** The same sandboxes in scopes of systemd, where the cgroup driver asks for those. */
   inScopes: (sandboxes: SandboxProvider) => SandboxProvider;
@@ -35,7 +35,8 @@ export interface Handler {
 }
 
 /**
- * Declares a handler. Its parts are to be imported when it is made: every command of the program loads the declarations.
+ * Declares a handler. It imports its parts when the backend is built, since every command of the program loads the
+ * declarations.
  * @param handler.keys of its table in the configuration, each with a default and a description.
  */
 export function defineHandler<S extends z.ZodRawShape>(handler: {

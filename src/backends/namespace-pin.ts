@@ -8,7 +8,9 @@ const nsfsMagic = 0x6e736673;
 /** MS_BIND of mount(2). */
 const BIND = 0x1000;
 
-/** Keeps a namespace alive, whichever process ends, by a bind mount on `file`, which is made. Undo with {@link unpin}. */
+/**
+ * Keeps a namespace alive, whichever process ends, by a bind mount on the new file `file`. {@link unpin} rolls it back.
+ */
 export async function pin(namespace: string, file: string): Promise<void> {
   await writeFile(file, '', { mode: 0o400 });
   await call([{ do: 'mount', source: namespace, target: file, flags: BIND, limitMs: 30_000 }]);
@@ -24,7 +26,7 @@ export async function isPin(file: string): Promise<boolean> {
   }
 }
 
-/** Lets go of a namespace and removes the file. No error when there is none. */
+/** Unpins a namespace and removes the file. No error when there is none. */
 export async function unpin(file: string): Promise<void> {
   if (await isPin(file)) await call([{ do: 'unmount', target: file, all: true, limitMs: 30_000 }]);
   await rm(file, { force: true });

@@ -1,6 +1,6 @@
 import type { IdRange } from '../core/model/id-range.ts';
 
-/** The user and group of pause processes, which no image's user is by custom: the images registry.k8s.io/pause use it too. */
+/** The user and group of pause processes, conventionally unused by images; registry.k8s.io/pause has the same. */
 const PAUSE_ID = 65_535;
 
 /**

@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../utils/fs/atomic.ts';
 /** A statically linked init with a pause mode `-P`, from the Debian package catatonit. */
 export const defaultInit = '/usr/bin/catatonit';
 
-/** Makes a directory through which the root of a user namespace, who has no rights here, can get to what he knows of. */
+/** Creates a directory that the root of a user namespace, who has no rights here, can pass through to known paths. */
 export async function openDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o711 });
   await chmod(path, 0o711);
@@ -25,12 +25,12 @@ export async function preparePauseProgram(directory: string, init: string): Prom
   });
   const program = `${directory}/init`;
   const present = await readFile(program).catch(() => undefined);
-  // Nothing is written where all is as it must be: the filesystem may be read-only by now.
+  // Nothing is written when everything is in place: the filesystem may be read-only by now.
   if (present?.equals(content) === true && (await isMode(program, 0o711)) && (await isMode(directory, 0o711))) {
     return program;
   }
   await openDirectory(directory);
-  // Replaced and not overwritten: pause processes run the old one.
+  // Replaced, not overwritten: pause processes run the old one.
   await writeFileAtomic(program, content, 0o711);
   // Whatever the umask.
   await chmod(program, 0o711);
@@ -41,11 +41,14 @@ async function isMode(path: string, mode: number): Promise<boolean> {
   return ((await stat(path)).mode & 0o7777) === mode;
 }
 
-/** Makes or completes, in `directory`, the root filesystem of pause processes: nothing but mount points, which all pods share read-only. */
+/**
+ * Creates or completes, in `directory`, the root filesystem of pause processes: only mount points, which all pods share
+ * read-only.
+ */
 export async function preparePauseRootfs(directory: string): Promise<void> {
   for (const name of ['dev', 'proc']) await mkdir(`${directory}/${name}`, { recursive: true, mode: 0o755 });
   for (const name of ['init', 'dev/null']) await writeFile(`${directory}/${name}`, '', { flag: 'a', mode: 0o755 });
-  // liblxc wants these links and complains where it cannot make them.
+  // liblxc expects these links and warns where it cannot create them.
   for (const [name, target] of [
     ['fd', '/proc/self/fd'],
     ['stdin', '/proc/self/fd/0'],

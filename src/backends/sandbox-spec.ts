@@ -5,7 +5,7 @@ import { checkCgroupPath } from '../host/cgroup/path.ts';
 import { exists } from '../utils/fs/exists.ts';
 
 /**
- * Checks every value of a spec that ends in a configuration file, a command line or a path.
+ * Checks every value of a spec that is written to a configuration file, a command line or a path.
  * @throws CriError INVALID_ARGUMENT naming CRI's field.
  */
 export function checkSandboxSpec(spec: SandboxSpec): void {
@@ -20,7 +20,7 @@ export function checkSandboxSpec(spec: SandboxSpec): void {
   for (const [name, value] of Object.entries(spec.sysctls)) {
     if (sysctlName(name) !== name)
       throw invalidArgument('linux.sysctls', `${JSON.stringify(name)} is not a dotted kernel parameter name`);
-    // A slash stands for a dot, which only names of network devices have.
+    // A slash represents a dot, which only names of network devices have.
     if (name.includes('/')) {
       const problem = 'names a network device, but only lo exists when the parameters are set';
       throw invalidArgument('linux.sysctls', `${name} ${problem}; set it with the CNI plugin "tuning"`);
@@ -40,14 +40,16 @@ export function isSandboxId(name: string): boolean {
   return /^[0-9a-f]{64}$/.test(name);
 }
 
-/** The cgroups of a sandbox, siblings below the pod's parent, so that ending the pod leaves its monitors alive. */
+/** The cgroups of a sandbox, siblings below the pod's parent, so that its monitors survive the pod. */
 export function sandboxCgroups(spec: SandboxSpec): { pod: string; monitor: string } {
   const parent = checkCgroupPath(spec.cgroupParent, 'linux.cgroup_parent');
   const pod = `${parent === '/' ? '' : parent}/${spec.id}`;
   return { pod, monitor: `${pod}.monitor` };
 }
 
-/** Why a sandbox cannot go on whose directory somebody removed; undefined when it is there. @throws Error when nobody can tell. */
+/**
+ * Why a sandbox has ended whose directory was removed; undefined when it exists. @throws Error when this is unknown.
+ */
 export async function missingDirectory({ runDir }: SandboxSpec): Promise<string | undefined> {
   return (await exists(runDir)) ? undefined : `its directory ${runDir} was removed`;
 }

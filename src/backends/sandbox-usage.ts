@@ -5,7 +5,7 @@ import { readUsage } from '../host/cgroup/usage.ts';
 import { systemClock } from '../utils/time/system-clock.ts';
 import { sandboxCgroups } from './sandbox-spec.ts';
 
-/** What a pod whose processes are on this kernel uses, from its own cgroup; undefined when that is gone. */
+/** The usage of a pod with processes on this kernel, from its own cgroup; undefined when that is gone. */
 export async function sandboxUsage(spec: SandboxSpec): Promise<ResourceUsage | undefined> {
   return readUsage(await cgroupHierarchies(), sandboxCgroups(spec).pod, systemClock.now());
 }

@@ -23,8 +23,8 @@ interface Followed {
 }
 
 /**
- * Keeps the status of sandboxes true: it tells when one ends, because its first process does or because its directory is
- * removed, without polling as long as the process's stream is open.
+ * Keeps the status of sandboxes current: reports when one ends, because its first process exits or its directory is
+ * removed, without polling while the process's stream is open.
  */
 export class SandboxWatch {
   readonly #logger: Logger;
@@ -37,13 +37,13 @@ export class SandboxWatch {
     this.#logger = logger;
   }
 
-  /** Calls `listener` with each sandbox that ends while it is followed, and why. Returns the unsubscriber. */
+  /** Calls `listener` with each followed sandbox that ends, and the reason. Returns the unsubscriber. */
   onExit(listener: (id: string, reason: string) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Follows a sandbox that runs, until it ends or {@link forget} is called; no effect when it is followed already. */
+  /** Follows a running sandbox, until it ends or {@link forget} is called; no effect when it is followed already. */
   follow({ id, runDir }: SandboxSpec, placement: Placement, source?: ExitSource): void {
     if (this.#running.has(id)) return;
     const controller = new AbortController();
@@ -57,14 +57,14 @@ export class SandboxWatch {
     });
   }
 
-  /** What is known of a sandbox; one that is not followed does not run. */
+  /** The status of a sandbox; one that is not followed does not run. */
   status(id: string): SandboxStatus {
     const running = this.#running.get(id);
     if (running !== undefined) return { state: 'running', placement: running.placement };
     return this.#ended.get(id) ?? { state: 'ended', reason: 'it is not running' };
   }
 
-  /** Stops following: the sandbox's end will not be told. */
+  /** Stops following: the sandbox's end will not be reported. */
   forget(id: string): void {
     this.#running.get(id)?.controller.abort();
     this.#running.delete(id);
@@ -77,7 +77,7 @@ export class SandboxWatch {
   async #wait(id: string, source: ExitSource, signal: AbortSignal): Promise<void> {
     const socket = await source.connect();
     if (socket !== undefined) await closed(socket, signal);
-    // The other end may go alone while the sandbox lives on (started by a version without one), and nobody tells when it ends.
+    // The stream may end while the sandbox lives (started by a version without one); its end is then not reported.
     while (!signal.aborted && (await source.alive())) await sleep(1000, undefined, { signal, ref: false });
     if (!signal.aborted) this.#end(id, 'its pause process exited');
   }
@@ -91,7 +91,7 @@ export class SandboxWatch {
     for (const listener of this.#listeners) listener(id, reason);
   }
 
-  /** Sandboxes' directories are beside each other, so that one watch serves them all. */
+  /** All sandboxes' directories have one parent, so that one watch covers them. */
   #watchDirectory(parent: string): void {
     if (this.#watchers.has(parent)) return;
     try {

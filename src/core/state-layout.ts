@@ -1,12 +1,12 @@
 /** The format of records that is written (core/lifecycle/records); a server reads this one and the earlier ones. */
 export const RECORD_FORMAT = 2;
 
-/** Names of what the server makes in its root directory. What else lies there is somebody else's. */
+/** Names of the server's files in its root directory. Other files there are foreign. */
 export const ROOT = {
-  /** Says that the directory is this server's; see src/host/root-marker.ts. */
+  /** Marks the directory as this server's; see src/host/root-marker.ts. */
   marker: '.proxmox-lxcri',
   lock: 'lock',
-  /** Room for records of ends on a full disk. */
+  /** Reserved space for records of exits on a full disk. */
   reserve: 'reserve',
   sandboxes: 'sandboxes',
   containers: 'containers',
@@ -24,24 +24,24 @@ export const ROOT = {
 } as const;
 
 /**
- * Names of what the server makes in its state directory, which a reboot empties, beside the directories of the handlers: those
- * are in the registry (`stateDirectory`).
+ * Names of the server's files in its state directory, which a reboot empties, except the directories of the handlers:
+ * those are in the registry (`stateDirectory`).
  */
 export const STATE = {
-  /** Copies of records, in a directory of the name that the records have below the root. */
+  /** Backups of records, in a directory with the name that the records have below the root. */
   records: 'records',
   /** Files of pods: hosts, resolv.conf, /dev/shm. */
   sandboxes: 'sandboxes',
   /** Mount points of root filesystems. */
   rootfs: 'rootfs',
   runner: 'runner',
-  /** FIFO that commands of this server hold while they work. */
+  /** FIFO that running commands of this server keep open. */
   helpers: 'helpers',
   /** Diagnostic reports and heap snapshots. */
   reports: 'reports',
 } as const;
 
-/** What the server makes below its root or state directory, as `wipe` removes it. */
+/** The server's files below its root or state directory, as `wipe` removes them. */
 export interface OwnPart {
   /** Path of a file or a directory. */
   path: string;
@@ -52,7 +52,7 @@ export interface OwnPart {
 /** Names after the 64 hexadecimal digits of an id, and hidden ones. */
 const BY_ID = /^\.|^(sha256-)?[0-9a-f]{64}/;
 
-/** The inner ones first; the marker last, so that a removal that is cut off can be repeated. */
+/** Children first; the marker last, so that an interrupted removal can be repeated. */
 export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.sandboxes, own: BY_ID },
   { path: ROOT.containers, own: BY_ID },
@@ -61,7 +61,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: `${ROOT.overlay}/layers`, own: BY_ID },
   { path: `${ROOT.overlay}/containers`, own: BY_ID },
   { path: ROOT.overlay },
-  // What is being removed, which a killed server leaves.
+  // Trees being removed, which a killed server leaves.
   { path: `${ROOT.volumes}/removed` },
   { path: ROOT.volumes, own: BY_ID },
   { path: ROOT.import },

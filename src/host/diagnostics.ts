@@ -29,7 +29,7 @@ async function write(directory: string): Promise<string[]> {
   for (const name of await readdir(directory)) await rm(join(directory, name));
   const base = join(directory, new Date().toISOString().replaceAll(':', '-'));
   const report = `${base}.report.json`;
-  // The environment, also in the reports of worker threads, may hold credentials.
+  // The environment, also in the reports of worker threads, may contain credentials.
   const withoutEnvironment = (key: string, value: unknown) => (key === 'environmentVariables' ? undefined : value);
   await writeFile(report, JSON.stringify(process.report.getReport(), withoutEnvironment, 2), { mode: 0o600 });
   const umask = process.umask(0o077);

@@ -5,7 +5,7 @@ import type { HostFacts } from '../core/model/host-facts.ts';
 import { RLIMIT_HEADINGS } from '../core/model/rlimits.ts';
 import { capabilitiesOfMask } from '../core/model/capabilities.ts';
 
-/** Reads what this machine and this process's own rights allow; see proc(5). */
+/** Reads the features of this machine and the privileges of this process; see proc(5). */
 export async function readHostFacts(): Promise<HostFacts> {
   const status = await readFile('/proc/self/status', 'utf8');
   const mask = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);

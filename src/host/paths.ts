@@ -64,13 +64,13 @@ export async function readText(path: string, limit: number, patience: Patience =
   }
 }
 
-/** Makes a directory and those above it that are missing; no error when it is there. @throws StepError as {@link inspectPath}. */
+/** Creates a directory and its missing parents; no error when it exists. @throws StepError as {@link inspectPath}. */
 export async function makeDirectories(path: string, mode: number, patience: Patience = {}): Promise<void> {
   const { limitMs = LIMIT_MS, signal } = patience;
   await call([{ do: 'mkdirs', path, mode, limitMs }], signal);
 }
 
-/** The numbers of a device, as makedev(3) of glibc puts them together. */
+/** The numbers of a device, as makedev(3) of glibc combines them. */
 export function deviceNumbers(device: number): { major: number; minor: number } {
   const bits = BigInt(device);
   return {

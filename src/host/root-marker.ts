@@ -18,11 +18,11 @@ const OLDER_RECORD = /^(sha256-)?[0-9a-f]{64}\.json(\.corrupt|\.tmp-.*)?$/;
 export type RootKind = 'empty' | 'ours' | 'older';
 
 /**
- * Looks whether a directory is, or can become, the root of this server: it holds the marker file, or nothing, or it is the
- * root of a version before the marker. That is one with `sandboxes`, `containers`, `images` and `overlay/layers`, the first
- * three of which hold record files alone (`<id>.json`).
- * @throws CriError FAILED_PRECONDITION for any other, for `/`, for what is below /proc, /sys or /dev, and for the root of a
- *   later version.
+ * Checks whether a directory is, or can become, the root of this server: it contains the marker file, or nothing, or it
+ * is the root of a version before the marker. That is one with `sandboxes`, `containers`, `images` and
+ * `overlay/layers`, the first three of which contain only record files (`<id>.json`).
+ * @throws CriError FAILED_PRECONDITION for any other, for `/`, for paths below /proc, /sys or /dev, and for the root of
+ * a later version.
  */
 export async function checkRoot(root: string): Promise<RootKind> {
   const path = await realpath(root).catch(() => resolve(root));
@@ -43,7 +43,7 @@ export async function checkRoot(root: string): Promise<RootKind> {
   );
 }
 
-/** Marks a directory that {@link checkRoot} has allowed; the caller holds its lock. */
+/** Marks a directory that {@link checkRoot} has accepted; the caller has its lock. */
 export async function markRoot(root: string): Promise<void> {
   if ((await checkRoot(root)) === 'ours') return;
   await writeFileAtomic(join(root, ROOT.marker), `${JSON.stringify({ format: RECORD_FORMAT })}\n`);

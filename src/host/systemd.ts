@@ -9,8 +9,7 @@ export async function isBootedBySystemd(): Promise<boolean> {
 }
 
 /**
- * What creates the cgroups of pods. "auto" follows the configured parent, where there is one, and else whether systemd runs
- * this machine.
+ * The creator of pods' cgroups. "auto" follows the configured parent, if any, else whether systemd runs this machine.
  */
 export async function cgroupDriver(runtime: {
   cgroup_driver: 'auto' | 'cgroupfs' | 'systemd';

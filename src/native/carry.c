@@ -1,5 +1,5 @@
 /*
- * One buffer a direction: whoever is slow holds up the other side, and nobody else. Descriptors are made non-blocking.
+ * One buffer per direction: a slow side blocks only the other side. Descriptors are made non-blocking.
  */
 #include "carry.h"
 
@@ -109,7 +109,7 @@ static void note_fullness(struct way *way) {
   }
 }
 
-/* See carry, which this is but for what the ways hold at the end. */
+/* As carry, without freeing the buffers. */
 static void run(struct way *ways, size_t count) {
   struct pollfd polled[2 * MOST_WAYS];
   for (size_t i = 0; i < count; i++) {

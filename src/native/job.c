@@ -1,4 +1,4 @@
-/* Starts the child of a step, collects what it writes, and says what came of it. */
+/* Starts the child of a step, collects its output, and reports its result. */
 #include "job.h"
 
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Milliseconds in which what a command's pipes still hold arrives after its end; a background process may hold them open
-   for ever. */
+/* Milliseconds to wait after a command's end for data in its pipes; a background process may keep them
+   open forever. */
 enum { DRAIN_MS = 200 };
 /* Milliseconds after which a killed child that does not end is left to itself: it hangs in the kernel. */
 enum { KILL_MS = 1000 };
@@ -237,7 +237,7 @@ int64_t job_check(struct job *job) {
     if (job->ended_by == STATUS_DONE) job_kill(job, STATUS_TIMED_OUT);
     else job->finished = !job->offered;
   }
-  /* The numbers of its pipes were told: they may not become those of others before the server has opened them. */
+  /* The numbers of its pipes were sent: they may not be reused before the server has opened them. */
   if (job->offered) return job->ended_by == STATUS_DONE ? job->deadline : 0;
   /* A program that is left to itself: nothing was reported, so it has begun. */
   bool left = job->step->operation == OP_SPAWN && step_next(job->step, 'b', NULL) != NULL;

@@ -35,7 +35,7 @@ struct job {
 int64_t now_ms(void);
 
 /* Starts the step's child. When that fails the job is finished, with the reason in its report. `close_these` are the
-   helper's own descriptors, which a child that takes its time must not hold: the channel and the signals. */
+   helper's own descriptors, which a slow child must not keep open: the channel and the signals. */
 void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[2]);
 
 /* Kills the child with its process group, unless it has ended; the job ends soon with that status. */

@@ -1,5 +1,5 @@
 /*
- * keep: prints the pid of a process of its own session that holds nothing open and waits to be killed: the one process of a
+ * keep: prints the pid of a process of its own session without open files that waits to be killed: the one process of a
  * systemd scope, which systemd removes when it is empty.
  */
 #include <errno.h>

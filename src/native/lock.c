@@ -1,6 +1,6 @@
 /*
  * lock DESCRIPTOR: takes the whole-file lock (flock(2)) of a descriptor that the caller has handed down. Such a lock
- * belongs to the open file, not to the process: the caller holds it until its own descriptor is closed.
+ * belongs to the open file, not to the process: the caller keeps it until its own descriptor is closed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 #include "native.h"
 
-/* Exit code 0: taken; 1: another open file holds it; 2: another error, described on standard error. */
+/* Exit code 0: taken; 1: another open file has it; 2: another error, described on standard error. */
 int lock_main(int argc, char **argv) {
   char *end = NULL;
   long descriptor = argc == 2 ? strtol(argv[1], &end, 10) : -1;

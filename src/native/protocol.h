@@ -67,7 +67,7 @@ void request_free(struct request *request);
 /* The first field with this tag after `previous` (NULL: from the start), or NULL. */
 const struct field *step_next(const struct step *step, char tag, const struct field *previous);
 
-/* The text of the first field with this tag; NULL when there is none or it holds a NUL. */
+/* The text of the first field with this tag; NULL when there is none or it contains a NUL. */
 const char *step_text(const struct step *step, char tag);
 
 /* The decimal number in such a field, from 0 to `max`; `otherwise` when there is no such field. False: it is another text. */

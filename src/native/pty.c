@@ -21,7 +21,7 @@
 
 enum { SIZES = 3 };
 
-/* The signal handler's end of the pipe that tells of the command's end. */
+/* The signal handler's end of the pipe that reports the command's exit. */
 static int end_writer;
 static int master = -1;
 static bool command_ended;
@@ -29,7 +29,7 @@ static bool command_ended;
 static void on_child(int number) {
   (void)number;
   int saved = errno;
-  // A full pipe has told it already.
+  // A full pipe has reported it already.
   ssize_t written = write(end_writer, ".", 1);
   (void)written;
   errno = saved;

@@ -59,7 +59,7 @@ static bool has_failed(const struct job *job) {
   return job->step->operation == OP_SPAWN && job->wait_status != 0;
 }
 
-/* Tells the pid of a program that was just started, and where its pipes can be opened. */
+/* Sends the pid of a program that was just started, and where its pipes can be opened. */
 static void tell_started(struct server *server, const struct work *work, const struct job *job) {
   size_t at = message_begin(&server->out, work->request->id, MESSAGE_STARTED);
   put_u16(&server->out, (uint16_t)(job - work->jobs));
@@ -118,7 +118,7 @@ static void work_free(struct work *work) {
   free(work);
 }
 
-/* Replaces what commands at work hold. */
+/* Replaces the FIFO that running commands keep open. */
 static void take_hold(struct server *server, const struct request *request) {
   int file = open(request->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   int error = file < 0 ? errno : 0;

@@ -49,7 +49,7 @@ int spawn_plans(const struct step *step, struct fd_plan plans[COMMAND_FD_LIMIT])
   return count;
 }
 
-/* The texts of all fields with this tag, and NULL. Ends the child when one holds a NUL. */
+/* The strings of all fields with this tag, and NULL. Exits the child when one contains a NUL. */
 static char **texts(const struct step *step, char tag) {
   char **list = allocate(step->field_count + 1, sizeof *list);
   size_t count = 0;

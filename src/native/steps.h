@@ -1,4 +1,4 @@
-/* What a forked child of `serve` does for one step, and how it says what came of it. */
+/* What a forked child of `serve` does for one step, and how it reports the result. */
 #ifndef STEPS_H
 #define STEPS_H
 
@@ -9,11 +9,11 @@
 /* Descriptors that the child of a step starts with. */
 struct child {
   int report;    /* the pipe that takes the report */
-  int hold;      /* what marks that a command is at work; -1: nothing */
+  int hold;      /* the FIFO that running commands keep open; -1: none */
   int null;      /* /dev/null, open for reading and writing */
 };
 
-/* Ends the child: the step has failed, with errno and what was tried, which may hold a path ("mount /x"). */
+/* Ends the child: the step has failed, with errno and what was tried, which may contain a path ("mount /x"). */
 _Noreturn void step_failed(const char *what, const char *object);
 
 /* Ends the child: the step is done; the bytes are its result. */

@@ -56,7 +56,7 @@ export interface ConmonRunnerOptions {
   ociRuntime: string;
   /** A name on PATH or a path. */
   conmon: string;
-  /** Milliseconds that exec waits for output which descendants of the ended command hold open. */
+  /** Milliseconds that exec waits for output of descendants that keep the streams of an ended command open. */
   execDrainMs: number;
   logger: Logger;
   clock: Clock;
@@ -69,26 +69,26 @@ interface Prepared {
   hierarchies: readonly CgroupHierarchy[];
 }
 
-/** Each is a process of half a megabyte; a browser behind port-forward opens some tens of connections. */
+/** Each is a process of half a megabyte; a browser behind port-forward opens dozens of connections. */
 const RELAYS_PER_POD = 128;
 
 /** The longest state directory that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
 const STATE_DIR_LIMIT = 80;
 
 /**
- * Runs containers on this host: an OCI runtime below one conmon a container, which outlives this process. All it knows is
- * in `stateDir`, so a second runner on the same directory carries on where the first was killed. Calls for one id must not
- * overlap; that is the caller's lock.
+ * Runs containers on this host: an OCI runtime below one conmon per container, which outlives this process. All state
+ * is in `stateDir`, so a second runner on the same directory continues where the first was killed. Calls for one id
+ * must not overlap; the caller has the lock.
  */
 export class ConmonRunner implements ContainerRunner {
   readonly #options: ConmonRunnerOptions;
   readonly #paths: RunnerPaths;
   readonly #listeners = new Set<(exit: ContainerExit) => Promise<void>>();
-  /** Ids whose exit was told, or happened before anybody listened. */
+  /** Ids whose exit was reported, or happened before there was a listener. */
   readonly #told = new Set<string>();
-  /** Looks at exits that are under way, by id. */
+  /** Exit checks in progress, by id. */
   readonly #telling = new Map<string, Promise<void>>();
-  /** Ids whose dead monitor was complained about. */
+  /** Ids whose dead monitor was logged. */
   readonly #unmonitored = new Set<string>();
   readonly #relays = new RelayLimit(RELAYS_PER_POD);
   readonly #probe = new ProgramProbe();
@@ -126,7 +126,7 @@ export class ConmonRunner implements ContainerRunner {
       });
       throw error;
     }
-    // It may have been killed before the record was there.
+    // It may have been killed before the record was written.
     if (this.#watcher !== undefined && (await exists(this.#paths.exit(request.id)))) await this.#tell(request.id);
   }
 
@@ -188,7 +188,7 @@ export class ConmonRunner implements ContainerRunner {
     void followSizes(this.#paths.control(id), io);
     const { inputOnce = false } = await this.#record(id);
     await this.#relays.run(pod, () => attachToMonitor(directory, { inputOnce }, io, signal));
-    // conmon lets go of its clients when the container ends, shortly before the kernel does.
+    // conmon disconnects its clients when the container ends, shortly before the kernel does.
     for (let tries = 0; tries < 20; tries++) {
       if ((await this.inspect(id)).status !== 'running') return;
       await sleep(100);
@@ -253,7 +253,7 @@ export class ConmonRunner implements ContainerRunner {
     };
   }
 
-  /** Ends the watching for exits, for good; containers run on. */
+  /** Stops watching for exits, permanently; containers keep running. */
   close(): void {
     this.#listeners.clear();
     this.#watcher?.close();
@@ -278,7 +278,7 @@ export class ConmonRunner implements ContainerRunner {
     }
   }
 
-  /** Tells the listeners when the container has ended and they do not know. Calls for one id that overlap are one. */
+  /** Reports an exit to the listeners once. Concurrent calls for one id share one check. */
   #tell(id: string): Promise<void> {
     const current = this.#telling.get(id) ?? this.#tellOnce(id).finally(() => this.#telling.delete(id));
     this.#telling.set(id, current);
@@ -291,7 +291,7 @@ export class ConmonRunner implements ContainerRunner {
     if (exit === undefined) return;
     this.#told.add(id);
     for (const listener of this.#listeners) {
-      // Not awaited: a listener may wait for the caller. Whoever could not take the end in hears of it with the next scan.
+      // Not awaited: a listener may wait for the caller. A failed listener is called again by the next scan.
       listener(exit).catch((error: unknown) => {
         this.#told.delete(id);
         this.#options.logger.error('Exit listener failed; it is called again', {
@@ -305,7 +305,7 @@ export class ConmonRunner implements ContainerRunner {
   async #exitOf(id: string): Promise<ContainerExit | undefined> {
     const { hierarchies } = await this.#prepare(id);
     const record = await readRecord(this.#paths.record(id));
-    // Asked before the state: a monitor that has ended has reported the exit before, and the state is read from it.
+    // Read before the state: a dead monitor has reported the exit before, and the state includes it.
     const monitored = record === undefined || (await isAlive(record.monitor));
     const state = await readState(this.#paths, hierarchies, id);
     if (state.status === 'absent') return undefined;
@@ -319,7 +319,7 @@ export class ConmonRunner implements ContainerRunner {
     return undefined;
   }
 
-  /** What listeners hear of a container whose monitor died before it: nobody knows its code. */
+  /** What listeners receive for a container whose monitor died first: the exit code is unknown. */
   async #lostExit(
     id: string,
     record: RunnerRecord | undefined,
@@ -329,7 +329,7 @@ export class ConmonRunner implements ContainerRunner {
     return { id, exitCode: 255, finishedAt: this.#options.clock.now(), oomKilled };
   }
 
-  /** What every exec needs. @throws CriError FAILED_PRECONDITION when the container does not run. */
+  /** What every exec requires. @throws CriError FAILED_PRECONDITION when the container does not run. */
   async #execIn(id: string) {
     const { runtime, hierarchies } = await this.#prepare(id);
     const state = await this.inspect(id);
@@ -348,7 +348,10 @@ export class ConmonRunner implements ContainerRunner {
     return record;
   }
 
-  /** Directories, programs and hierarchies, looked for once. Every id that reaches a path or an argument passes here. */
+  /**
+   * Directories, programs and hierarchies, looked up once. Every id that reaches a path or an argument is validated
+   * here.
+   */
   #prepare(id?: string): Promise<Prepared> {
     if (id !== undefined && !isContainerId(id)) return Promise.reject(notFound('container', id));
     this.#prepared ??= this.#lookAround().catch((error: unknown) => {
@@ -376,7 +379,7 @@ export class ConmonRunner implements ContainerRunner {
   }
 }
 
-/** What a container that does not run did instead, for an error. */
+/** The state of a container that does not run, for an error. */
 function describe(state: RunnerState): string {
   if (state.status === 'absent') return 'it has been removed';
   if (state.status !== 'stopped') return `it is ${state.status}`;
@@ -385,7 +388,7 @@ function describe(state: RunnerState): string {
   return `it ended with exit code ${String(exitCode)}${oomKilled ? ', out of memory' : ''}`;
 }
 
-/** Tells conmon the sizes of a client's terminal, until the session ends. */
+/** Sends conmon the sizes of a client's terminal, until the session ends. */
 async function followSizes(control: string, { resizes }: ContainerStreams): Promise<void> {
   for await (const size of resizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
 }

@@ -5,15 +5,15 @@ import { monitorDirectory, monitorName, trackingHierarchy } from './monitor/moni
 import type { RunnerPaths } from './paths.ts';
 import { readDraft } from './record.ts';
 
-/** Directories of the cgroups that one container's processes are in; empty lists where there is no such cgroup. */
+/** Directories of the cgroups of one container's processes; empty lists where there is no such cgroup. */
 export interface ContainerCgroups {
-  /** The container's, one directory a hierarchy. */
+  /** The container's, one directory per hierarchy. */
   container: string[];
-  /** conmon's and that of what it starts. */
+  /** conmon's and that of its child processes. */
   monitor: string[];
 }
 
-/** A container's cgroups by its record, or by their names where the record or the whole bundle is lost. */
+/** A container's cgroups from its record, or by their names where the record or the whole bundle is lost. */
 export async function containerCgroups(
   paths: RunnerPaths,
   hierarchies: readonly CgroupHierarchy[],

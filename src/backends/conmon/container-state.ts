@@ -15,17 +15,17 @@ import { waitForEnd } from './monitor/monitor-process.ts';
 import type { RunnerPaths } from './paths.ts';
 import { readDraft, readRecord } from './record.ts';
 
-/** Milliseconds that conmon gets between the container's end and the exit file: it syncs the log before. */
+/** Maximum milliseconds between the container's end and the exit file: conmon syncs the log first. */
 const EXIT_FILE_WAIT_MS = 2000;
 
-/** Milliseconds that conmon gets between the exit file and its end before the log is left as it is. */
+/** Maximum milliseconds between the exit file and conmon's end; after that the log is left unchanged. */
 const MONITOR_END_WAIT_MS = 500;
 
 const SIGCONT = 18;
 
-/** How to look at a container's processes. */
+/** The container's processes. */
 interface Look {
-  /** The container's first process as it was last known. */
+  /** The container's first process as last recorded. */
   pid: number;
   /** The pid of the container's first process while it lives. */
   container: () => Promise<number | undefined>;
@@ -34,10 +34,11 @@ interface Look {
 }
 
 /**
- * Where a container stands, from files and /proc alone, without starting a program: its exit file; else its first process,
- * known by pid and start time, or by the cgroup where the record is lost; "created" while the runtime's start FIFO is there.
- * A container whose conmon was killed counts as running until it ends; then its exit is undefined. One whose end conmon
- * has not reported within two seconds counts as running, for its code is still to come; a stopped conmon is continued.
+ * The state of a container, from files and /proc alone, without starting a program: its exit file; else its first
+ * process, known by pid and start time, or by the cgroup where the record is lost; "created" while the runtime's start
+ * FIFO exists. A container whose conmon was killed counts as running until it ends; then its exit is undefined. One
+ * whose end conmon has not reported within two seconds counts as running, because its code is pending; a stopped conmon
+ * is continued.
  */
 export async function readState(
   paths: RunnerPaths,
@@ -56,19 +57,19 @@ export async function readState(
     if (pid !== undefined) return { status: (await exists(paths.startFifo(id))) ? 'created' : 'running', pid };
     const monitors = await look.monitors();
     if (monitors.length === 0) {
-      // conmon may have written the file between the two looks.
+      // conmon may have written the file between the two reads.
       return { status: 'stopped', exit: await readExit(paths, hierarchies, id) };
     }
     for (const monitor of monitors) {
       if ((await readProcess(monitor))?.state === 'T') sendSignal(monitor, SIGCONT);
     }
-    // Not "stopped": conmon still lives and reports the code.
+    // Not "stopped": conmon still lives and will report the code.
     if (waited >= EXIT_FILE_WAIT_MS) return { status: 'running', pid: look.pid };
     await sleep(20);
   }
 }
 
-/** Closes the log's last line once conmon, which writes it, has ended; it does so within milliseconds of the exit file. */
+/** Closes the log's last line once conmon, its writer, has exited, which takes milliseconds after the exit file. */
 async function endLog(paths: RunnerPaths, id: string, { finishedAt }: ContainerExit): Promise<void> {
   const record = await readRecord(paths.record(id));
   if (record?.logPath === undefined || !(await waitForEnd(record.monitor, MONITOR_END_WAIT_MS))) return;
@@ -84,7 +85,7 @@ export async function firstProcess(
   return (await lookAt(paths, hierarchies, id))?.container();
 }
 
-/** undefined for a container that is not there, or was never created completely. */
+/** undefined for a container that does not exist, or was never created completely. */
 async function lookAt(
   paths: RunnerPaths,
   hierarchies: readonly CgroupHierarchy[],
@@ -106,7 +107,7 @@ async function lookAt(
   return { pid: (await container()) ?? 0, container, monitors: () => cgroupProcesses(cgroups.monitor) };
 }
 
-/** How a container ended, or undefined while no exit file says it. */
+/** How a container ended, or undefined while there is no exit file. */
 async function readExit(
   paths: RunnerPaths,
   hierarchies: readonly CgroupHierarchy[],
@@ -119,8 +120,8 @@ async function readExit(
 }
 
 /**
- * Whether memory ran out: conmon's note, or else the kernel's counter, which conmon can miss when the container ends at
- * once. The counter goes with the cgroup, so it is noted, too.
+ * Whether memory ran out: from conmon's file, or else from the kernel's counter, which conmon can miss when the
+ * container ends at once. The counter disappears with the cgroup, so it is recorded, too.
  */
 export async function readOom(
   paths: RunnerPaths,

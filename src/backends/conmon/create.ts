@@ -24,11 +24,14 @@ export interface CreateTools {
   conmon: string;
   /** The native helper. */
   native: string;
-  /** Removes whatever there is of the container, as ContainerRunner.remove does. */
+  /** Removes everything of the container, as ContainerRunner.remove does. */
   remove: (id: string) => Promise<void>;
 }
 
-/** Makes the bundle, starts conmon in the monitors' cgroup and notes what came of it. How to roll it back goes into `rollback`. */
+/**
+ * Creates the bundle, starts conmon in the monitors' cgroup and records the result. The rollback is registered in
+ * `rollback`.
+ */
 export async function createContainer(
   tools: CreateTools,
   request: CreateContainerSpec,
@@ -90,7 +93,7 @@ export async function createContainer(
 }
 
 /**
- * Annotations by which crun is configured come from a pod, which may not: `run.oci.*` runs handlers and keeps groups,
+ * Annotations that configure crun come from a pod, which may not do that: `run.oci.*` runs handlers and keeps groups,
  * `org.systemd.property.*` sets properties of a systemd unit (crun(1)).
  */
 function withoutRuntimeAnnotations(spec: OciSpec): OciSpec {

@@ -1,7 +1,7 @@
-/** RLIM_INFINITY (getrlimit(2)), which JavaScript's numbers cannot hold. */
+/** RLIM_INFINITY (getrlimit(2)), which exceeds JavaScript's numbers. */
 const INFINITE = '18446744073709551615';
 
-// Of ECMAScript 2026; TypeScript's library does not have it yet.
+// Of ECMAScript 2026; TypeScript's library lacks it.
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown };
 
 /** What the OCI runtime reads, as JSON; Infinity becomes the largest number of 64 bits, which means no limit. */
@@ -11,7 +11,7 @@ export function ociJson(value: object): string {
 
 /**
  * The reverse of ociJson.
- * @throws SyntaxError for what is no JSON.
+ * @throws SyntaxError for invalid JSON.
  */
 export function parseOciJson(text: string): unknown {
   return JSON.parse(text, (_key, member: unknown) => (member === Number(INFINITE) ? Infinity : member));

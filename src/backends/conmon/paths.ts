@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 
-/** True for a container id: 64 lower-case hexadecimal digits. Everything else is kept out of paths and argument lists. */
+/** True for a container id: 64 lower-case hexadecimal digits. Nothing else may enter paths and argument lists. */
 export function isContainerId(text: string): boolean {
   return /^[0-9a-f]{64}$/.test(text);
 }
 
-/** Where the runner keeps its files below the state directory. All of it may be lost with a reboot. */
+/** The files of the runner below the state directory. All of them may be lost with a reboot. */
 export class RunnerPaths {
-  /** One bundle a container. */
+  /** One bundle per container. */
   readonly containers: string;
-  /** conmon's exit files, one a container that has ended. */
+  /** conmon's exit files, one per container that has ended. */
   readonly exits: string;
   /** The OCI runtime's own state (`--root`). */
   readonly runtimeRoot: string;
@@ -30,7 +30,7 @@ export class RunnerPaths {
   config(id: string): string {
     return join(this.bundle(id), 'config.json');
   }
-  /** The runner's own notes, see record.ts. */
+  /** The runner's own record, see record.ts. */
   record(id: string): string {
     return join(this.bundle(id), 'runner.json');
   }
@@ -49,7 +49,7 @@ export class RunnerPaths {
   control(id: string): string {
     return join(this.bundle(id), 'ctl');
   }
-  /** Made by conmon in its working directory when the container's cgroup ran out of memory. */
+  /** Created by conmon in its working directory when the container's cgroup ran out of memory. */
   oom(id: string): string {
     return join(this.bundle(id), 'oom');
   }
@@ -60,7 +60,7 @@ export class RunnerPaths {
   runtimeState(id: string): string {
     return join(this.runtimeRoot, id);
   }
-  /** There from `create` until `start`; crun and runc both tell "created" from "running" by it. */
+  /** Exists from `create` until `start`; crun and runc both distinguish "created" from "running" by it. */
   startFifo(id: string): string {
     return join(this.runtimeState(id), 'exec.fifo');
   }

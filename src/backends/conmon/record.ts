@@ -13,7 +13,7 @@ const draft = z.object({
   /** Of the sandbox's monitors; missing in records of earlier versions, whose monitors have no cgroup of their own. */
   monitorCgroup: z.string().optional(),
   logPath: z.string().optional(),
-  /** conmon closes the container's input with the first attachment that ends. */
+  /** The end of the first attachment closes the container's input. */
   inputOnce: z.boolean().optional(),
 });
 
@@ -24,7 +24,7 @@ const complete = draft.extend({
   monitor: processRef,
 });
 
-/** What is noted before the monitor starts: enough to remove whatever comes of it. */
+/** The record before the monitor starts: enough to remove everything that it creates. */
 export type RecordDraft = z.output<typeof draft>;
 
 /** What the runner must know of a container after a restart of this server; the file `runner.json` of the bundle. */
@@ -45,7 +45,7 @@ export async function readDraft(path: string): Promise<RecordDraft | undefined> 
   return draft.safeParse(await readJson(path)).data;
 }
 
-/** undefined for text that is no JSON: a disk that was full leaves such files. */
+/** undefined for invalid JSON: a full disk leaves such files. */
 async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));

@@ -5,7 +5,7 @@ import type { CriError } from '../../core/model/errors.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
 import { programEnv } from '../../host/processes/programs.ts';
 
-/** Milliseconds a call of the OCI runtime may take; the kubelet gives up after two minutes. */
+/** Maximum milliseconds of a call of the OCI runtime; the kubelet's timeout is two minutes. */
 export const RUNTIME_LIMIT_MS = 110_000;
 
 /** Calls the OCI runtime for containers below `root`. @throws CommandError */
@@ -18,7 +18,7 @@ export async function callRuntime(runtime: string, root: string, args: readonly 
   return result.stdout;
 }
 
-/** UNKNOWN with what was tried and the runtime's own words, which the kubelet shows to the user. */
+/** UNKNOWN with the operation and the runtime's message, which the kubelet shows to the user. */
 export function runtimeError(what: string, error: unknown): CriError {
   const words = error instanceof CommandError ? error.stderr.trim() : '';
   return unknown(`${what}: ${words || messageOf(error) || 'no error message'}`, error);
@@ -39,7 +39,7 @@ export async function readRuntimeErrors(logPath: string): Promise<string> {
   return parseRuntimeErrors(text);
 }
 
-/** See {@link readRuntimeErrors}; lines that are no JSON objects are passed over. */
+/** See {@link readRuntimeErrors}; lines that are not JSON objects are skipped. */
 export function parseRuntimeErrors(text: string): string {
   const errors: string[] = [];
   for (const line of text.split('\n')) {

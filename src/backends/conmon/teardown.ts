@@ -14,12 +14,12 @@ import { callRuntime } from './runtime-command.ts';
 
 const SIGKILL = 9;
 const SIGCONT = 18;
-/** Milliseconds that conmon has to sync the log and write the exit file once the container has ended. */
+/** Maximum milliseconds for conmon to sync the log and write the exit file once the container has ended. */
 const MONITOR_LIMIT_MS = 10_000;
 
 /**
- * Ends what is left of a container: its processes, then conmon, which reports the exit first. Of a container that was
- * created in part the monitor's cgroup goes first: whatever was started to create it is in there, or can start nothing.
+ * Ends the remaining processes of a container, then conmon, which reports the exit first. For a partly created
+ * container the monitor's cgroup is killed first: everything started to create it is in there, or can start nothing.
  */
 export async function endProcesses(
   paths: RunnerPaths,
@@ -41,7 +41,10 @@ export async function endProcesses(
   await killCgroup(cgroups.container);
 }
 
-/** Removes cgroup, runtime state, exit file and bundle of a container without processes; the bundle last, for it names the rest. */
+/**
+ * Removes cgroup, runtime state, exit file and bundle of a container without processes; the bundle last, since it names
+ * the rest.
+ */
 export async function removeTraces(
   paths: RunnerPaths,
   hierarchies: readonly CgroupHierarchy[],
@@ -54,7 +57,7 @@ export async function removeTraces(
     try {
       await callRuntime(runtime, paths.runtimeRoot, ['delete', '--force', id]);
     } catch (error) {
-      // It knows nothing of a container whose creation was cut off; what it would remove is removed below.
+      // The runtime does not know a container whose creation was interrupted; what it would remove is removed below.
       logger.debug('OCI runtime delete failed', { containerId: id, error: messageOf(error) });
     }
   }

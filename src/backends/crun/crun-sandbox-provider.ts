@@ -32,9 +32,9 @@ import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinn
 import { namesIn } from '../../utils/fs/names.ts';
 
 export interface CrunSandboxProviderOptions {
-  /** Where this provider notes which sandboxes it has made, such as `<state>/crun`; made when missing, mode 0711. */
+  /** Directory of this provider's sandboxes, such as `<state>/crun`; created when missing, mode 0711. */
   statePath: string;
-  /** Directory of the pause program, on a filesystem that allows to execute it; made when missing. */
+  /** Directory of the pause program, on a filesystem without noexec; created when missing. */
   programs: string;
   logger: Logger;
   /** The OCI runtime that runs the pause processes of shared PID namespaces, by default `crun` on PATH. */
@@ -47,8 +47,8 @@ export interface CrunSandboxProviderOptions {
 const pauseCgroup = 'holder';
 
 /**
- * The handler `crun`: a pod is a set of namespaces pinned by bind mounts and a cgroup. Only a shared PID namespace needs
- * a process to hold it; without one nothing of the sandbox can end by itself.
+ * The handler `crun`: a pod is a set of namespaces pinned by bind mounts and a cgroup. Only a shared PID namespace
+ * needs a pause process; without one no part of the sandbox can end by itself.
  */
 export class CrunSandboxProvider implements SandboxProvider {
   readonly handler = 'crun';
@@ -125,7 +125,7 @@ export class CrunSandboxProvider implements SandboxProvider {
       const reason = (await missingDirectory(spec)) ?? 'its namespaces do not exist';
       return { state: 'ended', reason, ...(networkNamespace !== undefined && { networkNamespace }) };
     }
-    // Without a process of its own nothing of it can end by itself.
+    // Without a process no part of it can end by itself.
     const pause = {
       connect: () => this.#pauseProcesses.connect(this.#directory(sandbox)),
       alive: async () => (await pauseProcessOf(spec)) !== undefined,
@@ -154,7 +154,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     return sandboxUsage(spec);
   }
 
-  /** Nothing: the pod's cgroup is below the kubelet's, which has the limits. */
+  /** No effect: the pod's cgroup is below the kubelet's, which has the limits. */
   update(): Promise<void> {
     return Promise.resolve();
   }
@@ -185,7 +185,7 @@ export class CrunSandboxProvider implements SandboxProvider {
       if (isErrno(error, 'ENOENT')) return undefined;
       throw error;
     });
-    // The file is written before anything else is made, so without it there is nothing but the directory.
+    // The file is written before anything else is created, so without it there is only the directory.
     if (text !== undefined) await this.remove({ spec: JSON.parse(text) as SandboxSpec });
     await rm(directory, { recursive: true, force: true });
   }
@@ -218,14 +218,14 @@ export class CrunSandboxProvider implements SandboxProvider {
     return `${this.#statePath}/.holder/rootfs`;
   }
 
-  /** Where the files of a sandbox are, which stay where they were made. */
+  /** The paths of a sandbox's files, which never change. */
   #directory({ spec, handle }: SandboxReference): string {
     const directory = handle?.['directory'];
     return typeof directory === 'string' ? directory : `${this.#statePath}/${spec.id}`;
   }
 }
 
-/** Where the containers of a sandbox go; undefined unless all of it is there. */
+/** The placement of a sandbox's containers; undefined unless all of it exists. */
 async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
   if (!(await exists(readyMark(spec))) || !(await namespacesPinned(spec))) return undefined;
   const { pod, monitor } = sandboxCgroups(spec);
@@ -236,7 +236,7 @@ async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
   return { ...placement, namespaces: { ...placement.namespaces, pid: `/proc/${String(pid)}/ns/pid` } };
 }
 
-/** The path of a sandbox's own network namespace while something keeps it. */
+/** The path of a sandbox's own network namespace while it exists. */
 async function networkOf(spec: SandboxSpec): Promise<string | undefined> {
   const file = pinsOf(spec).get('net');
   if (file === undefined || (await isPin(file))) return file;
@@ -244,7 +244,7 @@ async function networkOf(spec: SandboxSpec): Promise<string | undefined> {
   return pause === undefined ? undefined : `/proc/${String(pause)}/ns/net`;
 }
 
-/** Written last and removed first: a sandbox without it is half made or stopped. */
+/** Written last and removed first: a sandbox without it is partly created or stopped. */
 function readyMark(spec: SandboxSpec): string {
   return `${spec.runDir}/ns/ready`;
 }

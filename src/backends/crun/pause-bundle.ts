@@ -7,15 +7,15 @@ export interface PauseBundle {
   /** The program mounted at /init. */
   init: string;
   cgroup: string;
-  /** Files of namespaces to join; the others but PID and mount are the node's. */
+  /** Files of namespaces to join; except for PID and mount, the others are the node's. */
   namespaces: { network?: string; ipc?: string; uts?: string; user?: string };
   /** What the user namespace maps, where one is joined. */
   ids?: IdRange | undefined;
 }
 
 /**
- * The OCI configuration of the process that is first in a shared PID namespace: without rights, in an empty root, since
- * containers beside it may look at it through /proc.
+ * The OCI configuration of the first process of a shared PID namespace: without privileges, in an empty root, since its
+ * containers can inspect it through /proc.
  */
 export function pauseSpec({ rootfs, init, cgroup, namespaces, ids }: PauseBundle): OciSpec {
   const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };

@@ -11,7 +11,7 @@ import { readAliveFifo } from '../alive-fifo.ts';
 import { pauseSpec } from './pause-bundle.ts';
 import type { PauseBundle } from './pause-bundle.ts';
 
-/** Runs, as OCI containers without a monitor, the processes that hold shared PID namespaces. */
+/** Runs the pause processes of shared PID namespaces, as OCI containers without a monitor. */
 export class PauseProcesses {
   readonly #runtime: string;
   readonly #stateRoot: string;
@@ -23,8 +23,8 @@ export class PauseProcesses {
   }
 
   /**
-   * Starts one; its files are in `directory`, which exists. When `signal` fires the runtime is killed, and {@link remove}
-   * removes what it has made. @throws CriError INTERNAL with the runtime's words; the signal's reason.
+   * Starts one; its files are in `directory`, which exists. When `signal` fires the runtime is killed, and {@link
+   * remove} removes what it has created. @throws CriError INTERNAL with the runtime's message; the signal's reason.
    */
   async start(id: string, directory: string, bundle: PauseBundle, signal?: AbortSignal): Promise<void> {
     await mkdir(this.#stateRoot, { recursive: true, mode: 0o700 });
@@ -65,10 +65,10 @@ export class PauseProcesses {
     return readAliveFifo(fifoOf(directory));
   }
 
-  /** Removes what the runtime knows of one whose processes have ended. No error when it knows nothing, or half of it. */
+  /** Removes the runtime's state of one whose processes have ended. No error when there is none, or only a part. */
   async remove(id: string): Promise<void> {
     if (!(await exists(`${this.#stateRoot}/${id}`))) return;
-    // It cannot delete one whose start was cut off; its cgroup is the caller's, and its state goes here.
+    // It cannot delete one whose start was interrupted; the caller removes its cgroup, and its state is removed here.
     const deleting = [`--root=${this.#stateRoot}`, 'delete', '--force', id];
     await run(this.#runtime, deleting, { timeoutMs: 30_000 }).catch((error: unknown) => {
       if (!(error instanceof CommandError)) throw error;

@@ -18,10 +18,11 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
 }
 
 /**
- * Makes the sandbox's namespaces, each kept alive by a bind mount on a file and by no process; sets host name, loopback and
- * kernel parameters inside. The spec has passed {@link checkSandboxSpec}. Undo with {@link unpinNamespaces}.
- * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the kernel's reason otherwise; the
- * signal's reason, with namespaces left that were made before.
+ * Creates the sandbox's namespaces, each kept alive by a bind mount on a file and by no process; sets hostname,
+ * loopback and kernel parameters inside. The spec has passed {@link checkSandboxSpec}. {@link unpinNamespaces} rolls it
+ * back.
+ * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the kernel's reason otherwise;
+ * the signal's reason. Namespaces created before the failure stay.
  */
 export async function pinNamespaces(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
   const pins = pinsOf(spec);
@@ -53,7 +54,7 @@ export async function namespacesPinned(spec: SandboxSpec): Promise<boolean> {
   return states.every(Boolean);
 }
 
-/** Lets go of the namespaces and removes their files. No error when there are none. */
+/** Unpins the namespaces and removes their files. No error when there are none. */
 export async function unpinNamespaces(spec: SandboxSpec): Promise<void> {
   const files = [...pinsOf(spec).values()];
   const pinned = await Promise.all(files.map(isPin));

@@ -6,7 +6,7 @@ import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { sandboxCgroups } from '../sandbox-spec.ts';
 
-/** Where the processes of a pod's LXC container may be: cgroup paths for liblxc, and their directories in every hierarchy. */
+/** The possible cgroups of a pod's LXC container: cgroup paths for liblxc, and their directories in every hierarchy. */
 export interface LxcCgroups {
   /** The pod's own cgroup; its containers are below. */
   pod: string;
@@ -19,7 +19,7 @@ export interface LxcCgroups {
   liblxcDirectories: string[];
 }
 
-/** The name, below the pod's cgroup, of its pause process's own: a v2 cgroup with children holds no process. */
+/** The name, below the pod's cgroup, of its pause process's own: a v2 cgroup with children cannot contain processes. */
 export const innerCgroup = 'guest';
 
 /**
@@ -41,14 +41,14 @@ export async function lxcCgroups(spec: SandboxSpec): Promise<LxcCgroups> {
   };
 }
 
-/** Where liblxc's monitor is while it starts. It makes and enters one beside it, then. */
+/** The cgroup of liblxc's monitor while it starts. It creates and enters one beside it, then. */
 export function startCgroup({ liblxc }: LxcCgroups): string {
   return `${liblxc}/start`;
 }
 
 /**
- * Makes the cgroups below which liblxc makes those that processes enter. On cgroup v1 their cpusets are filled, and what is
- * made below inherits them: liblxc leaves a cpuset empty where the parent, as the kubelet makes it, passes on none
+ * Creates the parents of the cgroups that liblxc creates. On cgroup v1 their cpusets are filled, and their children
+ * inherit them: liblxc leaves a cpuset empty where the parent, as the kubelet creates it, passes on none
  * (cgroup.clone_children, cpuset(7)), and no process can enter it.
  */
 export async function prepareLxcCgroups(cgroups: LxcCgroups): Promise<void> {

@@ -36,9 +36,9 @@ import { startLxc } from './start-lxc.ts';
 import { namesIn } from '../../utils/fs/names.ts';
 
 export interface LxcSandboxProviderOptions {
-  /** liblxc's own directory (`-P`), such as `<state>/lxc`; made when missing, mode 0711. */
+  /** liblxc's own directory (`-P`), such as `<state>/lxc`; created when missing, mode 0711. */
   lxcPath: string;
-  /** Directory of the pause program, on a filesystem that allows to execute it; made when missing. */
+  /** Directory of the pause program, on a filesystem without noexec; created when missing. */
   programs: string;
   logger: Logger;
   /** The program lxc-start, by default the one on PATH. */
@@ -48,9 +48,9 @@ export interface LxcSandboxProviderOptions {
 }
 
 /**
- * The handler `lxc`: a pod is one LXC container that holds the pod's namespaces and cgroup. `lxc-ls -P <lxcPath>` lists it
- * under the sandbox's id; `lxc-info` and `lxc-stop` reach it in its monitor's network namespace, see {@link startLxc}, and
- * ending it by them ends the pod's containers too.
+ * The handler `lxc`: a pod is one LXC container that owns the pod's namespaces and cgroup. `lxc-ls -P <lxcPath>` lists
+ * it under the sandbox's id; `lxc-info` and `lxc-stop` reach it in its monitor's network namespace, see {@link
+ * startLxc}, and stopping it with them ends the pod's containers too.
  */
 export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
@@ -124,7 +124,7 @@ export class LxcSandboxProvider implements SandboxProvider {
       isRunning: async () => isPauseProcess(await initOf(cgroups)),
     };
     await startLxc(start, signal).catch(async (error: unknown) => {
-      // Before the LXC container is removed, so that its monitor starts nothing behind that.
+      // Before the LXC container is removed, so that its monitor starts nothing afterwards.
       await killCgroup(cgroups.liblxcDirectories);
       throw error;
     });
@@ -191,7 +191,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     return sandboxUsage(spec);
   }
 
-  /** Nothing: the pod's cgroup is below the kubelet's, which has the limits. */
+  /** No effect: the pod's cgroup is below the kubelet's, which has the limits. */
   update(): Promise<void> {
     return Promise.resolve();
   }
@@ -221,7 +221,7 @@ export class LxcSandboxProvider implements SandboxProvider {
       if (isErrno(error, 'ENOENT')) return undefined;
       throw error;
     });
-    // The file is written before liblxc is called, so without it there is nothing but the directory.
+    // The file is written before liblxc is called, so without it there is only the directory.
     if (text !== undefined) await this.remove({ spec: JSON.parse(text) as SandboxSpec });
     await rm(directory, { recursive: true, force: true });
   }
@@ -234,7 +234,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     return this.#watch.onExit(listener);
   }
 
-  /** liblxc's directory of an LXC container, which stays where it was made. */
+  /** liblxc's directory of an LXC container, which never changes. */
   #directory({ spec, handle }: SandboxReference): string {
     const directory = handle?.['directory'];
     return typeof directory === 'string' ? directory : `${this.#lxcPath}/${spec.id}`;
@@ -261,7 +261,7 @@ export class LxcSandboxProvider implements SandboxProvider {
   }
 }
 
-/** The FIFO that a pause process and its monitor hold open. */
+/** The FIFO that a pause process and its monitor keep open. */
 function aliveOf(directory: string): string {
   return `${directory}/alive`;
 }
@@ -270,12 +270,12 @@ function logOf(spec: SandboxSpec): string {
   return `${spec.runDir}/lxc.log`;
 }
 
-/** Keeps the network until it is detached: CNI plugins roll back what they did by the addresses they find inside. */
+/** Keeps the network until it is detached: CNI plugins roll back by the addresses they find inside. */
 function networkPin(spec: SandboxSpec): string {
   return `${spec.runDir}/net`;
 }
 
-/** Whether a pause process has come as far as its own program. */
+/** Whether a pause process has started its own program. */
 async function isPauseProcess(pid: number | undefined): Promise<boolean> {
   if (pid === undefined) return false;
   return (await readFile(`/proc/${String(pid)}/comm`, 'utf8').catch(() => '')) === 'init\n';

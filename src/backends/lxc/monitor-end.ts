@@ -4,9 +4,9 @@ import { readAliveFifo } from '../alive-fifo.ts';
 import type { LxcCgroups } from './lxc-cgroups.ts';
 
 /**
- * Waits until liblxc's monitor of an LXC container whose processes are dead has run its hooks and ended; kills it after `graceMs`.
- * No error when there is none.
- * @param alive the FIFO that it holds open.
+ * Waits until liblxc's monitor of an LXC container without processes has run its hooks and exited; kills it after
+ * `graceMs`. No error when there is none.
+ * @param alive the FIFO that it keeps open.
  */
 export async function endMonitor(alive: string, { liblxcDirectories }: LxcCgroups, graceMs = 5000): Promise<void> {
   if ((await cgroupProcesses(liblxcDirectories)).length === 0) return;

@@ -21,7 +21,10 @@ async function keepFile(path: string, content: string, mode: number): Promise<vo
   if ((await readFile(path, 'utf8').catch(() => '')) !== content) await writeFileAtomic(path, content, mode);
 }
 
-/** liblxc hands the line of a hook to a shell. @throws CriError FAILED_PRECONDITION for a path that is not one word there. */
+/**
+ * liblxc passes the line of a hook to a shell. @throws CriError FAILED_PRECONDITION for a path that is not one word
+ * there.
+ */
 function hookProgram(): string {
   const path = findNative();
   if (isPlainPath(path)) return path;
@@ -29,7 +32,7 @@ function hookProgram(): string {
 }
 
 /**
- * Makes or completes the files in `directory`. They are small and hold nothing of a pod, so they stay.
+ * Creates or completes the files in `directory`. They are small and contain no data of pods, so they stay.
  * @param programs directory of the pause program; see {@link preparePauseProgram}.
  * @throws CriError UNAVAILABLE when `init` cannot be executed or there is no native helper.
  */

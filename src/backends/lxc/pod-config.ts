@@ -6,7 +6,7 @@ import type { PauseFiles } from './pause-files.ts';
 import { formatLxcConfig } from './lxc-config.ts';
 
 /**
- * The configuration of a pod's LXC container: a pause process without rights in an empty root, which holds the pod's
+ * The configuration of a pod's LXC container: an unprivileged pause process in an empty root, which owns the pod's
  * namespaces. The spec has passed {@link checkSandboxSpec}.
  * @param permit absolute path of the file that allows one start; see src/native/hook.c.
  */
@@ -27,13 +27,13 @@ export function podConfig(spec: SandboxSpec, cgroups: LxcCgroups, files: PauseFi
     ['lxc.init.uid', String(pauseId(spec.userNamespace))],
     ['lxc.init.gid', String(pauseId(spec.userNamespace))],
     ['lxc.seccomp.profile', files.seccomp],
-    // The containers have AppArmor profiles of their own; this process has no rights to take away.
+    // The containers have their own AppArmor profiles; this process has no privileges to confine.
     ['lxc.apparmor.profile', 'unconfined'],
     ['lxc.signal.halt', 'SIGTERM'],
     ['lxc.cgroup.relative', '0'],
     ['lxc.cgroup.dir.container', `${cgroups.pod.slice(1)}/${innerCgroup}`, 'linux.cgroup_parent'],
     ['lxc.cgroup.dir.monitor', `${cgroups.liblxc.slice(1)}/monitor`, 'linux.cgroup_parent'],
-    // Where liblxc's monitor puts itself at its end, so that it can remove the one it was in.
+    // The cgroup that liblxc's monitor enters at its end, so that it can remove its own.
     ['lxc.cgroup.dir.monitor.pivot', `${cgroups.liblxc.slice(1)}/pivot`, 'linux.cgroup_parent'],
     ['lxc.hook.version', '1'],
     ['lxc.hook.pre-start', `${hook} pre-start ${permit}`],
@@ -41,7 +41,7 @@ export function podConfig(spec: SandboxSpec, cgroups: LxcCgroups, files: PauseFi
     ['lxc.hook.post-stop', `${hook} post-stop`],
   ];
   const keep = [spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'uts'];
-  // With one namespace kept, liblxc makes every other that this key does not name, a user namespace included.
+  // With one namespace kept, liblxc creates every other that this key does not name, including a user namespace.
   const kept = [spec.userNamespace === undefined && 'user', ...keep].filter((name) => name !== false);
   if (keep.some((name) => name !== false)) settings.push(['lxc.namespace.keep', kept.join(' ')]);
   if (spec.userNamespace !== undefined) {

@@ -9,7 +9,7 @@ import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 
-/** A start takes some 30 ms; liblxc's monitor waits for ever when its pause process dies at a bad moment. */
+/** A start takes about 30 ms; liblxc's monitor waits forever when its pause process dies at a bad moment. */
 const startTimeoutMs = 60_000;
 
 /** How often a starting LXC container is inspected. */
@@ -22,7 +22,7 @@ export interface LxcStart {
   logFile: string;
   /** The cgroup in which liblxc's monitor is until it enters its own. */
   cgroup: string;
-  /** The FIFO, recreated, that the pause process and its monitor hold open. */
+  /** The FIFO, recreated, that the pause process and its monitor keep open. */
   alive: string;
   spec: Pick<SandboxSpec, 'id' | 'userNamespace'>;
   /** Whether its pause process runs its program. */
@@ -30,15 +30,16 @@ export interface LxcStart {
 }
 
 /**
- * Starts the LXC container whose configuration is at `<lxcPath>/<id>/config`; it runs when this returns, and liblxc's monitor
- * stays as a process of its own. When it fails or `signal` fires, the monitor may still be at work, in `cgroup` or beside it.
- * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel refuses,
- * INTERNAL otherwise; the signal's reason.
+ * Starts the LXC container whose configuration is at `<lxcPath>/<id>/config`; it runs when this returns, and liblxc's
+ * monitor stays as a separate process. When it fails or `signal` fires, the monitor may still run, in `cgroup` or
+ * beside it.
+ * @throws CriError with the last errors of liblxc's log: INVALID_ARGUMENT for a kernel parameter that the kernel
+ * refuses, INTERNAL otherwise; the signal's reason.
  */
 export async function startLxc(start: LxcStart, signal?: AbortSignal): Promise<void> {
   const { lxcStart, lxcPath, logFile, cgroup, alive, spec, isRunning } = start;
   const args = ['--lxcpath', lxcPath, '--name', spec.id, '--foreground', '--close-all-fds'];
-  // Not lxc.log.file in the configuration, which liblxc 6 takes no notice of.
+  // Not lxc.log.file in the configuration, which liblxc 6 ignores.
   args.push('--logfile', logFile, '--logpriority', 'WARN');
   // Where liblxc finds newuidmap it wants the range in root's lines of /etc/subuid; here the kubelet has chosen it, from
   // what is reserved for itself. Without PATH, liblxc writes uid_map with its own rights.
@@ -52,8 +53,8 @@ export async function startLxc(start: LxcStart, signal?: AbortSignal): Promise<v
       argv: [lxcStart, ...args],
       env,
       cwd: '/',
-      // Its own and the pause process's standard streams. It does not hold what commands at work hold: its cgroup tells of it from its
-      // first moment on.
+      // Its own and the pause process's standard streams. It does not keep the FIFO of running commands open, because
+      // its cgroup identifies it from the start.
       descriptors: { 0: fifo, 1: fifo, 2: fifo },
       cgroupFiles: cgroups.map((directory) => `${directory}/cgroup.procs`),
       // liblxc's monitor listens on an abstract socket, and whoever shares its network namespace may command it
@@ -78,7 +79,7 @@ export async function startLxc(start: LxcStart, signal?: AbortSignal): Promise<v
   throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${words.join('; ') || said}`);
 }
 
-/** Waits until the LXC container runs, or returns why it does not: the output of its monitor, which has ended. */
+/** Waits until the LXC container runs, or returns the output of its monitor, which has exited. */
 async function follow(
   alive: string,
   isRunning: () => Promise<boolean>,
@@ -106,6 +107,6 @@ async function follow(
 /** The errors in a liblxc log without time stamps and source lines: at most five, the first is the cause. */
 function lastErrors(log: string): string[] {
   const errors = log.split('\n').flatMap((line) => / ERROR +\S+ - \S+ - (.*)$/.exec(line)?.[1]?.slice(0, 300) ?? []);
-  // What the program lxc-start adds tells nothing more.
+  // The messages of the program lxc-start add no information.
   return errors.filter((words) => !/^(The container failed|Additional information)/.test(words)).slice(0, 5);
 }

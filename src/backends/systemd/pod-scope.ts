@@ -15,9 +15,9 @@ export function scopeName(sandboxId: string): string {
 }
 
 /**
- * Makes a pod's scope below a slice: a cgroup that systemd delegates (systemd's CGROUP_DELEGATION), so that it keeps all
- * controllers on along the way and leaves alone what is made inside. No error when there is one already.
- * @param path the scope's cgroup path. @throws CriError UNAVAILABLE with systemd's words; the signal's reason.
+ * Creates a pod's scope below a slice: a cgroup that systemd delegates (systemd's CGROUP_DELEGATION), so that it
+ * enables all controllers on the path and leaves the cgroups inside alone. No error when it exists.
+ * @param path the scope's cgroup path. @throws CriError UNAVAILABLE with systemd's message; the signal's reason.
  */
 export async function startScope(
   sandboxId: string,
@@ -26,7 +26,7 @@ export async function startScope(
 ): Promise<void> {
   const unit = scopeName(sandboxId);
   if (await isActive(unit)) return;
-  // Without the limits that systemd gives units by default; the kubelet's slice has the pod's.
+  // Without the default limits of systemd's units; the kubelet's slice has the pod's.
   const properties = ['Delegate=yes', 'DefaultDependencies=no', 'TasksMax=infinity', 'TimeoutStopSec=5s'];
   const options = ['--scope', '--quiet', '--collect', `--unit=${unit}`, `--slice=${slice}`];
   options.push(`--description=Pod ${sandboxId}`, ...properties.map((property) => `--property=${property}`));
@@ -44,7 +44,10 @@ export async function startScope(
   }
 }
 
-/** Ends a pod's scope with all that runs in it. No error when there is none. @throws CriError UNAVAILABLE with systemd's words. */
+/**
+ * Stops a pod's scope with all its processes. No error when there is none. @throws CriError UNAVAILABLE with systemd's
+ * message.
+ */
 export async function stopScope(sandboxId: string): Promise<void> {
   try {
     await run('systemctl', ['stop', '--quiet', scopeName(sandboxId)], { timeoutMs: LIMIT_MS });
@@ -61,7 +64,7 @@ async function isActive(unit: string): Promise<boolean> {
   );
 }
 
-/** With cgroup v2, a cgroup that passes controllers down to others holds no process itself (cgroups(7)). */
+/** With cgroup v2, a cgroup that delegates controllers cannot contain processes itself (cgroups(7)). */
 async function moveDown(keeper: number, path: string): Promise<void> {
   for (const { version, mountPoint } of await cgroupHierarchies()) {
     if (version !== 2) continue;

@@ -17,9 +17,9 @@ import { isBootedBySystemd } from '../../host/systemd.ts';
 import { scopeName, startScope, stopScope } from './pod-scope.ts';
 
 /**
- * A provider whose pods are in scopes of systemd, so that systemd does not take the controllers away that their cgroups
- * need: what the other provider makes below the pod's cgroup parent is made below a scope in that slice. Where systemd
- * does not run the machine, or the pod was made without a scope, it is the other provider.
+ * A provider whose pods are in scopes of systemd, so that systemd keeps the controllers that their cgroups need: the
+ * other provider's cgroups are created below a scope in that slice. Where systemd does not run the machine, or the pod
+ * was created without a scope, it behaves as the other provider.
  */
 export class ScopedSandboxProvider implements SandboxProvider {
   readonly #inner: SandboxProvider;
@@ -96,7 +96,7 @@ export class ScopedSandboxProvider implements SandboxProvider {
     await this.#inner.remove(inner(sandbox));
     if (!isScoped(sandbox)) return;
     await stopScope(sandbox.spec.id);
-    // In hierarchies that systemd does not use (v1's cpuset, freezer), it was made with the pod's.
+    // In hierarchies that systemd does not use (v1's cpuset, freezer), the scope was created with the pod's cgroup.
     await removeCgroup(cgroupDirectories(scoped(sandbox.spec).cgroupParent, await cgroupHierarchies()));
   }
 
@@ -119,7 +119,7 @@ function scoped(spec: SandboxSpec): SandboxSpec {
   return { ...spec, cgroupParent: `${parent}/${scopeName(spec.id)}` };
 }
 
-/** The sandbox as the other provider made it. */
+/** The sandbox as the other provider created it. */
 function inner(sandbox: SandboxReference): SandboxReference {
   if (!isScoped(sandbox)) return sandbox;
   const handle = sandbox.handle?.['inner'] as SandboxHandle | undefined;

@@ -1,8 +1,8 @@
 import type { ContainerSpec } from './container-spec.ts';
 
 /**
- * The phase of a container. `creating`: CreateContainer has not finished, invisible to callers. `starting`: the start was
- * requested; if this process dies now, the runner tells recovery whether it happened.
+ * The phase of a container. `creating`: CreateContainer has not finished, invisible to callers. `starting`: the start
+ * was requested; if this process dies now, recovery asks the runner whether it happened.
  */
 export type ContainerPhase = 'creating' | 'created' | 'starting' | 'running' | 'exited';
 
@@ -23,7 +23,7 @@ export interface ContainerRecord {
   spec: ContainerSpec;
   /** The request's configuration as JSON, returned unchanged; opaque except to its parser. */
   request: unknown;
-  /** The image's id as ImageStatus gives it. */
+  /** The image's id as in ImageStatus. */
   imageId: string;
   /** A repository digest of the image, or its id without one. */
   imageRef: string;

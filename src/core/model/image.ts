@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { CriError, StatusCode } from './errors.ts';
 
-/** What a registry's name for an image says: `host/repository[:tag][@digest]`, with Docker's defaults filled in. */
+/** The parts of an image name: `host/repository[:tag][@digest]`, with Docker's defaults filled in. */
 export interface ImageReference {
   /** Host with port, such as `docker.io` or `127.0.0.1:5000`. */
   registry: string;

@@ -61,7 +61,9 @@ export interface RootfsOptions {
  * Every call may be repeated; `recover` removes the leftovers of a killed process.
  */
 export interface RootfsStore {
-  /** overlayfs, zfs. Records of containers hold it: each store of a server has a name of its own, which never changes. */
+  /**
+   * overlayfs, zfs. Records of containers contain it: each store of a server has a unique name, which never changes.
+   */
   readonly name: string;
 
   hasLayer(chainId: string): Promise<boolean>;

@@ -5,14 +5,14 @@ import { cgroupHierarchies } from './hierarchies.ts';
 import type { CgroupHierarchy } from './hierarchies.ts';
 
 /**
- * Makes a cgroup and its missing parents in every hierarchy, ready for processes: v1 cpusets get their parent's CPUs and
- * memory nodes, v2 ancestors pass their controllers down as far as the kernel allows. No error when it is there already.
+ * Creates a cgroup and its missing parents in every hierarchy, ready for processes: v1 cpusets get their parent's CPUs
+ * and memory nodes, v2 ancestors delegate their controllers as far as the kernel allows. No error when it exists.
  * `path` has passed {@link checkCgroupPath}.
  * @param among the hierarchies, by default all.
  */
 export async function createCgroup(path: string, among?: readonly CgroupHierarchy[]): Promise<void> {
   const hierarchies = among ?? (await cgroupHierarchies());
-  // Where one fails, the others are done before the caller removes what was made.
+  // When one fails, the others finish before the caller rolls back.
   await forEach(hierarchies, hierarchies.length, async ({ version, mountPoint, controllers }) => {
     let parent = mountPoint;
     for (const name of path.split('/').filter((part) => part !== '')) {
@@ -39,7 +39,8 @@ async function passControllersDown(parent: string): Promise<void> {
   const passed = new Set(await words(`${parent}/cgroup.subtree_control`));
   for (const controller of available) {
     if (passed.has(controller)) continue;
-    // EBUSY where a cgroup holds processes itself, ENOTSUP for realtime: the controller then stops here, as for systemd.
+    // EBUSY where a cgroup contains processes itself, ENOTSUP for realtime: the controller stays disabled, as in
+    // systemd.
     await writeFile(`${parent}/cgroup.subtree_control`, `+${controller}`).catch(() => undefined);
   }
 }

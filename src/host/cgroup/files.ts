@@ -15,7 +15,7 @@ export function readCgroupFile(path: string): string | undefined {
   }
 }
 
-/** Writes to a control file; false when this cgroup has none, or does not take it. */
+/** Writes to a control file; false when this cgroup has none, or refuses the value. */
 export async function writeCgroupFile(path: string, text: string): Promise<boolean> {
   try {
     await writeFile(path, text, { flag: 'r+' });

@@ -20,7 +20,7 @@ export type CgroupLayout = 'unified' | 'legacy' | 'hybrid';
 let cached: Promise<CgroupHierarchy[]> | undefined;
 
 /**
- * The hierarchies mounted when first asked; later mounts are not seen, for a machine mounts them at boot.
+ * The hierarchies mounted at the first call; later mounts are ignored, since a machine mounts them at boot.
  * @throws Error when there is none.
  */
 export function cgroupHierarchies(): Promise<CgroupHierarchy[]> {
@@ -31,7 +31,7 @@ export function cgroupHierarchies(): Promise<CgroupHierarchy[]> {
   return cached;
 }
 
-/** Which kinds of hierarchy are mounted. */
+/** The kinds of mounted hierarchies. */
 export function layoutOf(hierarchies: readonly CgroupHierarchy[]): CgroupLayout {
   const versions = new Set(hierarchies.map(({ version }) => version));
   if (versions.size === 2) return 'hybrid';
@@ -48,7 +48,10 @@ async function read(): Promise<CgroupHierarchy[]> {
   return found;
 }
 
-/** Reads the texts of `/proc/self/mountinfo` (proc(5)) and `/proc/1/cgroup` (cgroups(7)). A hierarchy mounted twice counts once. */
+/**
+ * Parses the contents of `/proc/self/mountinfo` (proc(5)) and `/proc/1/cgroup` (cgroups(7)). A hierarchy mounted twice
+ * counts once.
+ */
 export function parseHierarchies(mountinfo: string, initMembership: string): CgroupHierarchy[] {
   const initPaths = new Map<string, string>();
   for (const line of initMembership.split('\n')) {
@@ -64,7 +67,7 @@ export function parseHierarchies(mountinfo: string, initMembership: string): Cgr
     const [type, , superOptions = ''] = right.split(' ');
     const mountPoint = unescape(fields[4] ?? '');
     if (fields[3] !== '/' || !(mountPoint === '/sys/fs/cgroup' || mountPoint.startsWith('/sys/fs/cgroup/'))) continue;
-    // A later mount on the same place hides the earlier one.
+    // A later mount at the same path hides the earlier one.
     byMountPoint.delete(mountPoint);
     if (type === 'cgroup2') {
       byMountPoint.set(mountPoint, {
@@ -87,7 +90,7 @@ export function parseHierarchies(mountinfo: string, initMembership: string): Cgr
   return [...byKey.values()];
 }
 
-/** Whether all controllers that /proc/1/cgroup names for a hierarchy stand among a mount's options. */
+/** Whether a mount's options include all controllers that /proc/1/cgroup names for a hierarchy. */
 function sameOptions(name: string, superOptions: string): boolean {
   const options = new Set(superOptions.split(','));
   return name.split(',').every((controller) => options.has(controller));

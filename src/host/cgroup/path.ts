@@ -18,7 +18,7 @@ export function checkCgroupPath(path: string, field: string): string {
   return `/${parts.join('/')}`;
 }
 
-/** True for what {@link checkCgroupPath} gives, the root excepted: a cgroup below its hierarchy's root. */
+/** True for a result of {@link checkCgroupPath} except the root: a cgroup below its hierarchy's root. */
 export function isCgroupPath(path: string): boolean {
   const [root, ...parts] = path.split('/');
   return root === '' && parts.length > 0 && parts.every(isCgroupName);

@@ -49,14 +49,14 @@ export async function killCgroup(directories: readonly string[], timeoutMs = 10_
         `processes ${pids.slice(0, 10).join(', ')} do not exit after SIGKILL; /proc/<pid>/stack shows the system call that blocks them`,
       );
     }
-    // cgroup.kill (Linux 5.14) takes the whole tree in one step.
+    // cgroup.kill (Linux 5.14) kills the whole tree in one step.
     const killed = await Promise.all(directories.map((directory) => writeCgroupFile(`${directory}/cgroup.kill`, '1')));
     if (!killed.includes(true)) await killEach(directories, pids, round);
     await sleep(Math.min(2 ** round, 20));
   }
 }
 
-/** One by one, from the second round on with the freezer against those who fork. */
+/** One by one, from the second round on with the freezer against forking processes. */
 async function killEach(directories: readonly string[], pids: readonly number[], round: number): Promise<void> {
   if (round > 0) await freeze(directories, true);
   for (const pid of round > 0 ? await livingIn(directories) : pids) sendSignal(pid, SIGKILL);

@@ -23,8 +23,8 @@ export async function removeCgroup(directories: readonly string[], timeoutMs = 2
 }
 
 /**
- * Kills what runs in the cgroups at `directories` and removes them, again and again until they are gone: what enters
- * between is killed, and nothing can enter afterwards. No error when nothing is there.
+ * Kills the processes in the cgroups at `directories` and removes them, repeatedly until they are gone: a process that
+ * enters meanwhile is killed, and none can enter afterwards. No error when nothing is there.
  * @throws CriError UNAVAILABLE when something is left after `timeoutMs`; the call may be repeated.
  */
 export async function destroyCgroup(directories: readonly string[], timeoutMs = 10_000): Promise<void> {

@@ -37,7 +37,7 @@ export function wasOomKilled(hierarchies: readonly CgroupHierarchy[], cgroup: st
   return (parseFlatKeyed(text).get('oom_kill') ?? 0n) > 0n;
 }
 
-/** Lines of `key number`, as in memory.stat and cpu.stat (cgroups(7)); other lines are passed over. */
+/** Lines of `key number`, as in memory.stat and cpu.stat (cgroups(7)); other lines are skipped. */
 export function parseFlatKeyed(text: string | undefined): Map<string, bigint> {
   const values = new Map<string, bigint>();
   for (const line of (text ?? '').split('\n')) {

@@ -1,12 +1,12 @@
 import { native } from '../native/helper.ts';
 import { messageOf } from '../../utils/errors.ts';
 
-/** Any range will do: nothing is mounted. */
+/** Any range works: nothing is mounted. */
 const TRIED = { hostId: 65_536, size: 65_536 };
 
 /**
- * Why the filesystems that hold `paths` cannot be mounted with mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP), each
- * undefined when it can. Nothing is mounted where anybody sees it.
+ * Why the filesystems of `paths` do not support idmapped mounts (mount_setattr(2), MOUNT_ATTR_IDMAP), each undefined
+ * when it does. Nothing is mounted visibly.
  */
 export async function idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]> {
   if (paths.length === 0) return [];

@@ -15,7 +15,7 @@ export async function mountPoints(): Promise<Set<string>> {
   return points;
 }
 
-/** Whether something is mounted at `path`, which may lead there through links. */
+/** Whether something is mounted at `path`, which may contain links. */
 export async function isMountPoint(path: string): Promise<boolean> {
   return (await mountPoints()).has(await resolved(path));
 }
@@ -37,17 +37,17 @@ async function resolved(path: string): Promise<string> {
   }
 }
 
-/** What a tmpfs is made of (tmpfs(5)). */
+/** The options of a tmpfs (tmpfs(5)). */
 export interface TmpfsOptions {
   bytes: number;
-  /** undefined: as many as the kernel gives. */
+  /** undefined: the kernel's default. */
   inodes?: number;
   mode: number;
   /** User and group id of its root. */
   owner: number;
 }
 
-/** Mounts a tmpfs; does nothing where something is mounted already. @throws StepError with the kernel's reason. */
+/** Mounts a tmpfs; no effect where something is mounted already. @throws StepError with the kernel's reason. */
 export async function mountTmpfs(target: string, { bytes, inodes, mode, owner }: TmpfsOptions): Promise<void> {
   const options = [`mode=${mode.toString(8)}`, `size=${String(bytes)}`, `uid=${String(owner)}`, `gid=${String(owner)}`];
   if (inodes !== undefined) options.push(`nr_inodes=${String(inodes)}`);
@@ -57,7 +57,7 @@ export async function mountTmpfs(target: string, { bytes, inodes, mode, owner }:
 }
 
 /**
- * Unmounts `path` lazily, so that a process which still looks at it cannot hold it; no error when nothing is mounted.
+ * Unmounts `path` lazily, so that a process with open files cannot block it; no error when nothing is mounted.
  * @throws StepError with the kernel's reason.
  */
 export async function unmount(path: string): Promise<void> {

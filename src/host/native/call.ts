@@ -16,8 +16,7 @@ export class StepError extends Error {
 }
 
 /**
- * Carries out steps, none of which runs a program, one after the other; returns their results. When `signal` fires, what is
- * at work is killed.
+ * Runs steps without programs, in order; returns their results. When `signal` fires, running ones are killed.
  * @throws StepError of the first that failed; the signal's reason; as `NativeHelper.request`.
  */
 export async function call(steps: readonly Step[], signal?: AbortSignal): Promise<StepResult[]> {

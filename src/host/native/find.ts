@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unavailable } from '../../core/model/errors.ts';
 
-/** Names the program's file, before all other places. */
+/** Names the program's file, with the highest priority. */
 const VARIABLE = 'PROXMOX_LXCRI_NATIVE';
 const NAME = 'lxcri-native';
 const PACKAGED = `/usr/lib/proxmox-lxcri/${NAME}`;
@@ -21,7 +21,7 @@ export function findNative(): string {
   return found;
 }
 
-/** See {@link findNative}; looks again each time. */
+/** See {@link findNative}; searches again each time. */
 export function look(env: NodeJS.ProcessEnv): string {
   const named = env[VARIABLE];
   if (named) {

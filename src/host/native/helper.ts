@@ -13,18 +13,18 @@ import { encodeStep, isRepeatable } from './steps.ts';
 import type { Step } from './steps.ts';
 
 export interface RequestOptions {
-  /** All steps at the same time; by default one after the other until one fails or a program ends with a code but 0. */
+  /** All steps in parallel; by default in order until one fails or a program exits with a code other than 0. */
   sideBySide?: boolean;
-  /** Kills what is at work; the steps end as `cancelled`, and the promise resolves when they have. */
+  /** Kills running steps; they end as `cancelled`, and the promise resolves when they have. */
   signal?: AbortSignal | undefined;
 }
 
-/** What carries out steps. */
+/** Runs steps. */
 export interface Native {
   /**
-   * Carries out a batch of at most 256 steps; resolves with a result for each, whatever came of it.
-   * @throws CriError UNAVAILABLE when there is no helper, or it died, or there are too many open files for a program's pipes;
-   *   RESOURCE_EXHAUSTED for more than 16 MiB of steps; the signal's reason when it fired before.
+   * Runs a batch of at most 256 steps; resolves with a result for each, also for failed ones.
+   * @throws CriError UNAVAILABLE when there is no helper, or it died, or there are too many open files for a program's
+   * pipes; RESOURCE_EXHAUSTED for more than 16 MiB of steps; the signal's reason when it fired before.
    */
   request(steps: readonly Step[], options?: RequestOptions): Promise<StepResult[]>;
 }
@@ -35,7 +35,7 @@ interface Pending {
   repeatable: boolean;
   /** Opens the program's pipes. */
   started: (step: number, pid: number, pipes: OfferedPipes) => void;
-  /** Why it ends, whatever came of its steps. */
+  /** Why it ends, whatever its steps result in. */
   refusal?: Error;
   resolve: (results: StepResult[]) => void;
   reject: (error: Error) => void;
@@ -48,9 +48,9 @@ interface Connection {
 }
 
 /**
- * The client of `lxcri-native serve`: starts the process with the first request, and another one when it dies. Requests at
- * work are then repeated where that is safe, the others fail with UNAVAILABLE; programs that were started go on. It keeps
- * this process alive only while requests are at work.
+ * The client of `lxcri-native serve`: starts the process with the first request, and another one when it dies. Running
+ * requests are then repeated where that is safe, the others fail with UNAVAILABLE; started programs continue. It keeps
+ * this process alive only while requests run.
  */
 export class NativeHelper implements Native {
   readonly #program: string | undefined;
@@ -98,8 +98,8 @@ export class NativeHelper implements Native {
   }
 
   /**
-   * From now on commands whose descriptors ask for it (`hold`) have this FIFO open for reading while they work, also after
-   * this process has ended, and so has every other step. @throws Error when it cannot be opened.
+   * From now on running commands whose descriptors request it (`hold`) have this FIFO open for reading, also after this
+   * process has ended, and so has every other step. @throws Error when it cannot be opened.
    */
   async hold(path: string): Promise<void> {
     const id = this.#newId();
@@ -108,12 +108,12 @@ export class NativeHelper implements Native {
     this.#held = path;
   }
 
-  /** From now on `other` carries out the requests. */
+  /** From now on `other` runs the requests. */
   delegate(other: Native): void {
     this.#instead = other;
   }
 
-  /** Ends the helper process; programs at work go on. A later request starts another one. */
+  /** Ends the helper process; running programs continue. A later request starts another one. */
   close(): void {
     this.#connection?.channel.destroy();
   }
@@ -173,7 +173,7 @@ export class NativeHelper implements Native {
     else pending.reject(pending.refusal);
   }
 
-  /** At once and without a pause: until it is told, the helper keeps the program's pipes open under these numbers. */
+  /** Synchronous: until it is notified, the helper keeps the program's pipes open under these numbers. */
   #started(pending: Pending, { id, step, pid, pipes }: Started): void {
     const { child, channel } = this.#connection ?? {};
     try {
@@ -185,7 +185,7 @@ export class NativeHelper implements Native {
     if (pipes.size > 0) channel?.write(encodeRelease(id, step));
   }
 
-  /** The process has ended, or cannot be understood any more. */
+  /** The process has exited, or sends invalid data. */
   #lost(child: ChildProcess, problem: string): void {
     if (this.#connection?.child !== child) return;
     this.#connection = undefined;
@@ -194,7 +194,7 @@ export class NativeHelper implements Native {
     this.#pending.clear();
     for (const [id, { bytes, repeatable, started, resolve, reject }] of lost) {
       const error = unavailable(`the native helper exited during a request: ${problem}; retry`);
-      // Once: what kills one helper may kill the next.
+      // Once: a request that kills one helper may kill the next.
       if (!repeatable) reject(error);
       else this.#send(id, bytes, false, started).then(resolve, reject);
     }

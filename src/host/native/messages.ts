@@ -11,15 +11,15 @@ export interface StepMessage {
   fields: readonly Field[];
 }
 
-/** What came of one step. */
+/** The result of one step. */
 export interface StepResult {
   /** `skipped`: a step before it failed. `timeout` and `cancelled`: it was killed. */
   status: 'done' | 'failed' | 'skipped' | 'cancelled' | 'timeout';
   /** Name of the system's error, such as `ENOENT`, when it failed by one. */
   code: string | undefined;
-  /** What was tried and why it failed; empty when the step did what it should. */
+  /** The operation and the reason of its failure; empty for a success. */
   problem: string;
-  /** How a program has ended, when it has. */
+  /** How a program has ended, once it has. */
   exit: { code: number | undefined; signal: NodeJS.Signals | undefined } | undefined;
   /** Captured bytes by descriptor, and how many more were dropped; a result of other steps is under 1. */
   outputs: ReadonlyMap<number, { bytes: Buffer; dropped: number }>;
@@ -36,7 +36,7 @@ export interface Started {
 
 export type Answer = Started | { kind: 'done'; id: number; results: StepResult[] };
 
-/** The longest message that the helper takes, in bytes. */
+/** The maximum length of a message to the helper, in bytes. */
 export const MESSAGE_LIMIT = 16 * 2 ** 20;
 
 const statuses = ['done', 'failed', 'skipped', 'cancelled', 'timeout'] as const;
@@ -44,7 +44,7 @@ const signalNames = new Map(
   Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
 );
 
-/** A batch of steps, one after the other until one fails, or all at the same time. */
+/** A batch of steps, in order until one fails, or all in parallel. */
 export function encodeRun(id: number, sideBySide: boolean, steps: readonly StepMessage[]): Buffer {
   const parts: Buffer[] = [numbers([sideBySide ? 1 : 0, 1], [steps.length, 2])];
   for (const { operation, limitMs, fields } of steps) {
@@ -57,12 +57,12 @@ export function encodeRun(id: number, sideBySide: boolean, steps: readonly StepM
   return message(id, 1, parts);
 }
 
-/** Kills the steps of a request that are at work, and starts no more of them. */
+/** Kills the running steps of a request, and starts no more of them. */
 export function encodeCancel(id: number): Buffer {
   return message(id, 2, []);
 }
 
-/** The pipes of a program that was started have been opened, or are not wanted. */
+/** The pipes of a started program have been opened, or are not wanted. */
 export function encodeRelease(id: number, step: number): Buffer {
   return message(id, 4, [numbers([step, 2])]);
 }
@@ -73,19 +73,19 @@ export function encodeHold(id: number, path: string): Buffer {
   return message(id, 3, [numbers([0, 1], [bytes.length, 4]), bytes]);
 }
 
-/** Cuts a stream of bytes into answers. @throws RangeError for bytes that are no message of the helper's. */
+/** Splits a byte stream into answers. @throws RangeError for an invalid message. */
 export class AnswerReader {
   #held: Buffer[] = [];
   #length = 0;
 
-  /** The answers that are whole with these bytes. */
+  /** The answers that these bytes complete. */
   push(bytes: Buffer): Answer[] {
     this.#held.push(bytes);
     this.#length += bytes.length;
     const answers: Answer[] = [];
     for (;;) {
       if (this.#length < 4) return answers;
-      // Large answers come in many pieces: they are put together once.
+      // Large answers arrive in many pieces: they are concatenated once.
       if ((this.#held[0]?.length ?? 0) < 4) this.#held = [Buffer.concat(this.#held)];
       const needed = 4 + (this.#held[0]?.readUInt32LE(0) ?? 0);
       if (this.#length < needed) return answers;

@@ -10,8 +10,8 @@ export interface OfferedPipes {
 }
 
 /**
- * Opens this process's ends, non-blocking ones; by the program's descriptors. To open a pipe by proc_pid_fd(5) waits for
- * nobody. @throws Error of open(2), such as EMFILE; nothing is left open then.
+ * Opens this process's ends, non-blocking ones; by the program's descriptors. Opening a pipe by proc_pid_fd(5) does not
+ * block. @throws Error of open(2), such as EMFILE; nothing is left open then.
  */
 export function openPipes({ descriptors }: SpawnStep, { helper, numbers }: OfferedPipes): ReadonlyMap<number, number> {
   const opened = new Map<number, number>();

@@ -7,7 +7,7 @@ export interface IdMap {
   size: number;
 }
 
-/** How one descriptor of a command is made. */
+/** How one descriptor of a command is set up. */
 export type Descriptor =
   | { kind: 'null' }
   /** A pipe from which the command reads these bytes, then the end. One of them a command. */
@@ -32,19 +32,19 @@ export interface SpawnStep {
   cwd: string;
   /** By number, up to 15; 0 to 2 are /dev/null unless named, the others closed. */
   descriptors: Readonly<Record<number, Descriptor>>;
-  /** `cgroup.procs` files entered before the program begins. */
+  /** `cgroup.procs` files entered before the program starts. */
   cgroupFiles?: readonly string[];
-  /** Namespace files entered before it begins, in this order. */
+  /** Namespace files entered before it starts, in this order. */
   namespaces?: readonly string[];
-  /** Begins in a network namespace of its own. */
+  /** Starts in its own network namespace. */
   freshNetwork?: boolean;
-  /** The step is done when the program has begun; how it ends is not reported then. */
+  /** The step is complete when the program has started; its exit is not reported then. */
   detached?: boolean;
-  /** Starts a session of its own; a process group of its own it is in any case. */
+  /** Starts its own session; it has its own process group in any case. */
   session?: boolean;
-  /** oom_score_adj (proc(5)) it begins with. Without the right to lower it, it stays as it is. */
+  /** Its initial oom_score_adj (proc(5)). Without the privilege to lower it, it is unchanged. */
   oomScoreAdj?: number;
-  /** Milliseconds after the program's end in which what captured pipes still hold is awaited; 200 by default. */
+  /** Milliseconds to wait after the program's end for data in captured pipes; 200 by default. */
   drainMs?: number;
   /**
    * Called with the pid as soon as the process is there; the program may still fail to start. `pipes`: this process's ends
@@ -64,14 +64,14 @@ interface MountStep {
   options?: string;
   /** Relative paths in `options` are relative to it. */
   cwd?: string;
-  /** Does nothing where something is mounted already; the step can then be repeated. */
+  /** No effect where something is mounted already; the step can then be repeated. */
   unlessMounted?: boolean;
 }
 
 interface UnmountStep {
   do: 'unmount';
   target: string;
-  /** Everything that is mounted there, one on the other. */
+  /** All mounts there, stacked on each other. */
   all?: boolean;
 }
 
@@ -79,7 +79,7 @@ interface MkfifoStep {
   do: 'mkfifo';
   paths: readonly string[];
   mode: number;
-  /** Removes what is there first. */
+  /** Removes an existing file first. */
   replace?: boolean;
 }
 
@@ -87,7 +87,7 @@ interface WriteStep {
   do: 'write';
   path: string;
   data: string | Buffer;
-  /** Of open(2); the file is made or emptied by default. */
+  /** Of open(2); the file is created or truncated by default. */
   flags?: number;
   mode?: number;
 }
@@ -112,9 +112,9 @@ interface MakeDirectoriesStep {
 
 export interface PinStep {
   do: 'pin';
-  /** Which namespaces are made, and the existing file on which each is bound. What was bound there before is taken off. */
+  /** The new namespaces, and the existing file on which each is bound. An earlier bind mount there is removed. */
   pins: ReadonlyMap<'net' | 'ipc' | 'uts' | 'user' | 'cgroup', string>;
-  /** What the new user namespace maps; `user` is among the pins then. */
+  /** The mapping of the new user namespace; `user` is among the pins then. */
   map?: IdMap | undefined;
   hostname?: string | undefined;
   /** Brings the loopback interface up. */
@@ -127,13 +127,13 @@ interface IdmapStep {
   do: 'idmap';
   source: string;
   map: IdMap;
-  /** Where the mount appears; without it, the kernel and the filesystem are only asked whether they can. */
+  /** Where the mount appears; without it, only the support of kernel and filesystem is checked. */
   target?: string;
 }
 
 interface OverlayStep {
   do: 'overlay';
-  /** The directory that is seen with mapped ids, and the one below it to which paths in `options` are relative. */
+  /** The directory that is shown with mapped ids, and the one below it to which paths in `options` are relative. */
   store: string;
   links: string;
   options: string;
@@ -143,7 +143,7 @@ interface OverlayStep {
   map: IdMap;
 }
 
-/** One thing that the helper does; each runs in a process of its own. */
+/** One operation of the helper; each runs in its own process. */
 export type Step = { /** Milliseconds after which it is killed, with its process group. */ limitMs?: number } & (
   | SpawnStep
   | MountStep
@@ -181,12 +181,12 @@ const operations = {
   overlay: 11,
 };
 
-/** The step as it goes to the helper (src/native/README.md). */
+/** The encoding of a step for the helper (src/native/README.md). */
 export function encodeStep(step: Step): StepMessage {
   return { operation: operations[step.do], limitMs: Math.ceil(step.limitMs ?? 0), fields: fieldsOf(step) };
 }
 
-/** Whether a step that may have been done already can be done again to the same effect. */
+/** Whether repeating a possibly completed step has the same effect. */
 export function isRepeatable(step: Step): boolean {
   if (step.do === 'mount') return step.unlessMounted === true;
   if (step.do === 'mkfifo') return step.replace === true;

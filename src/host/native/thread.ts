@@ -21,8 +21,8 @@ type Reply =
   | { kind: 'failed'; id: number; message: string; code: StatusCode | undefined };
 
 /**
- * Lets a thread use this process's helper: a helper of its own would have to be forked off the whole process. With the
- * thread ends what it has at work.
+ * Lets a thread use this process's helper: its own helper would have to be forked off the whole process. The thread's
+ * running requests end with it.
  */
 export function serveThread(port: MessagePort): void {
   const running = new Map<number, AbortController>();
@@ -72,7 +72,7 @@ export function serveThread(port: MessagePort): void {
   port.unref();
 }
 
-/** The helper of the main thread, for a thread on the other end of {@link serveThread}'s port. */
+/** The helper of the main thread, for a thread at the other end of {@link serveThread}'s port. */
 export class ThreadNative implements Native {
   readonly #port: MessagePort;
   readonly #pending = new Map<number, { steps: readonly Step[]; resolve: (reply: Reply) => void }>();

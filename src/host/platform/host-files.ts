@@ -26,7 +26,7 @@ export class HostFiles implements PlatformFiles {
         const below = await this.devicesBelow(path);
         devices.push(...below.map((one) => ({ ...one, path: posix.join(entry.name, one.path) })));
       } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
-        // It may have gone since.
+        // It may have been removed since.
         const stats = await present(stat(path));
         if (stats !== undefined) devices.push({ path: entry.name, facts: factsOf(stats) });
       }

@@ -32,7 +32,7 @@ export class HostRootfsMounts implements RootfsMounts {
   readonly #directory: string;
   readonly #locks = new KeyedLock();
 
-  /** @param directory made when needed; a reboot should empty it, as it does the mounts. */
+  /** @param directory created when needed; a reboot should empty it, as it does the mounts. */
   constructor(directory: string) {
     this.#directory = directory;
   }
@@ -72,11 +72,11 @@ async function unmountAll(own: string): Promise<void> {
     .filter((name) => name === ROOT || name === DEVICE)
     .map((name) => join(own, name));
   if (targets.length > 0) await call(targets.map((target) => ({ do: 'unmount', target, all: true })));
-  // Never a tree: what is still mounted, or somebody else's, must not be deleted.
+  // Never a tree: mounted or foreign files must not be deleted.
   for (const path of [...targets, own]) await removeEmpty(path);
 }
 
-/** Lets the root of a user namespace, which has no rights over what is not its own, reach what is below. */
+/** Lets the root of a user namespace, which has no privileges over foreign files, reach the files below. */
 async function letIn(directory: string, gid: number): Promise<void> {
   await chown(directory, 0, gid);
   await chmod(directory, 0o710);
@@ -89,7 +89,7 @@ async function mountAll(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   for (const mount of mounts) {
-    // Links of the image in the way must not lead out of it.
+    // Links of the image on the path must not lead outside.
     const inside = mount.target === '' ? '' : await resolveInRoot(root, mount.target, 'rootfs mount');
     await call([stepFor(mount, join(root, inside), ids)], signal);
   }
@@ -131,7 +131,7 @@ async function mountDevice(
     return;
   }
   await mkdir(target, { recursive: true, mode: 0o700 });
-  // The clone would be mounted over the one that is there.
+  // The clone would be mounted over the existing one.
   if (await isMountPoint(root)) return;
   await call([mount, { do: 'idmap', source: target, map: ids, target: root }], signal);
 }

@@ -7,7 +7,7 @@ import { messageOf } from '../../utils/errors.ts';
 import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
 
 const TRIAL = trialId('ids');
-/** Any range will do. */
+/** Any range works. */
 const IDS = { hostId: 65_536, size: 65_536 };
 const REMEDY = 'requires Linux 5.19 and a filesystem such as ext4, xfs or btrfs';
 
@@ -36,7 +36,7 @@ export class HostUserNamespaces implements UserNamespaces {
     return (this.#trial ??= this.#try());
   }
 
-  /** Mounts an empty root filesystem with mapped ids and looks whether its owner is mapped. Leaves nothing. */
+  /** Mounts an empty root filesystem with mapped ids and checks its owner. Leaves nothing. */
   async #try(): Promise<string | undefined> {
     const { store, mounts } = this.#options;
     try {

@@ -34,13 +34,16 @@ export async function openTar(path: string): Promise<Readable> {
   }
 }
 
-/** A frame or a skippable frame (RFC 8878, 3.1): zstd:chunked layers hold both kinds. */
+/** A frame or a skippable frame (RFC 8878, 3.1): zstd:chunked layers contain both kinds. */
 function isZstd(head: Buffer): boolean {
   if (head.equals(ZSTD)) return true;
   return head.length === 4 && (head.readUInt32LE(0) & 0xfffffff0) >>> 0 === 0x184d2a50;
 }
 
-/** By a command: Node.js 24 knows no xz, and its zstd decoder ends with the first frame, while layers are made of many. */
+/**
+ * By a command: Node.js 24 does not support xz, and its zstd decoder stops after the first frame, while layers have
+ * many.
+ */
 async function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
   const kill = new AbortController();
   const { pipes, ended } = await startProgram(
@@ -61,7 +64,7 @@ async function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
     kill.abort();
     pipes[1].destroy();
   });
-  // It may come before the reader, which still receives it.
+  // It may occur before the reader is there, which still receives it.
   output.on('error', () => undefined);
   const read = new Promise((resolve) => pipes[1].once('close', resolve));
   pipes[1].pipe(output, { end: false });

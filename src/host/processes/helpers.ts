@@ -8,12 +8,13 @@ import { native } from '../native/helper.ts';
 const LOOK_MS = 50;
 
 /**
- * Commands outlive a killed server: a running `mount` or CNI plugin could create objects while the next server recovers. So every command holds a reader of one FIFO, and the next server waits until it has none.
- *
- * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands hold it, through the native helper.
- * @param path of the FIFO, made when missing.
+ * Commands outlive a killed server: a running `mount` or CNI plugin could create objects while the next server
+ * recovers. So every command keeps a FIFO open for reading, and the next server waits until it has no reader.
+ * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands keep it open, through
+ * the native helper.
+ * @param path of the FIFO, created when missing.
  * @param waiting called once when there is something to wait for.
- * @returns pids of those that hold it still after `limitMs`.
+ * @returns pids of those that still have it open after `limitMs`.
  */
 export async function succeedHelpers(path: string, limitMs: number, waiting: () => void): Promise<number[]> {
   await call([{ do: 'mkfifo', paths: [path], mode: 0o600 }]).catch(async (error: unknown) => {

@@ -8,7 +8,7 @@ export interface ProcessStat {
   state: string;
   parent: number;
   session: number;
-  /** Clock ticks since boot; with the pid it names a process for good, for pids are used again. */
+  /** Clock ticks since boot; with the pid it identifies a process uniquely, since pids are reused. */
   startTime: number;
 }
 
@@ -18,7 +18,9 @@ export interface ProcessRef {
   startTime: number;
 }
 
-/** Reads one line of /proc/<pid>/stat; undefined for anything else. The command's name may hold blanks and brackets. */
+/**
+ * Parses one line of /proc/<pid>/stat; undefined for anything else. The command's name may contain blanks and brackets.
+ */
 export function parseProcessStat(text: string): ProcessStat | undefined {
   const match = /^(\d+) \((?:.*)\) ([A-Za-z]) (.*)$/s.exec(text.trimEnd());
   if (match === null) return undefined;
@@ -29,7 +31,7 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   return { pid, state: match[2] ?? '', parent, session, startTime };
 }
 
-/** The process with this pid, or undefined when there is none or it only waits to be reaped. */
+/** The process with this pid, or undefined when there is none or it is a zombie. */
 export async function readProcess(pid: number): Promise<ProcessStat | undefined> {
   try {
     const stat = parseProcessStat(await readFile(`/proc/${String(pid)}/stat`, 'utf8'));

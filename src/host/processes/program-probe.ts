@@ -10,8 +10,9 @@ export class ProgramProbe {
   readonly #known = new Map<string, { file: string; answer: Promise<string> }>();
 
   /**
-   * What `program` (a path, or a name on PATH) prints on its standard output when it is run with `args`.
-   * @throws CommandError when it does not exist, cannot be run or exits with a code other than 0; it is then run again next time.
+   * The standard output of `program` (a path, or a name on PATH) with `args`.
+   * @throws CommandError when it does not exist, cannot be run or exits with a code other than 0; it is then run again
+   * next time.
    */
   async answer(program: string, args: readonly string[]): Promise<string> {
     const file = await identityOf(program);

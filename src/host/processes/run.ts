@@ -94,7 +94,10 @@ export async function run(command: string, args: readonly string[], options: Run
   throw failure(command, result, output, options);
 }
 
-/** Waits for the end of a command whose helper died; kills it with its process group as the helper would have done. */
+/**
+ * Waits for the end of a command whose helper died; kills it with its process group at its timeout, as the helper
+ * would.
+ */
 async function endOf(pid: number, limitMs = Infinity, signal?: AbortSignal): Promise<void> {
   const command = await readProcess(pid);
   const begin = performance.now();

@@ -4,21 +4,21 @@ import { native } from '../native/helper.ts';
 import type { StepResult } from '../native/messages.ts';
 import type { Descriptor, SpawnStep } from '../native/steps.ts';
 
-/** A program that was started, with its pipes. */
+/** A started program, with its pipes. */
 interface Program<Pipe extends number> {
   pid: number;
-  /** By the program's descriptors; the caller's to destroy. Their errors are passed over: 'close' follows. */
+  /** By the program's descriptors; the caller destroys them. Their errors are ignored: 'close' follows. */
   pipes: Readonly<Record<Pipe, Socket>>;
   /**
-   * What came of it: it may have failed to start, too. Rejects with CriError UNAVAILABLE when the native helper was lost: the
-   * program goes on then, and how it ends stays unknown.
+   * Its result: it may have failed to start, too. Rejects with CriError UNAVAILABLE when the native helper was lost:
+   * the program continues then, and its exit stays unknown.
    */
   ended: Promise<StepResult>;
 }
 
 /** What to start. */
 export type ProgramStep<Pipe extends number> = Omit<SpawnStep, 'do' | 'started' | 'descriptors'> & {
-  /** By descriptor: which way the bytes go. */
+  /** By descriptor: the direction of the data. */
   pipes: Readonly<Record<Pipe, 'in' | 'out'>>;
   /** The other descriptors. */
   descriptors?: SpawnStep['descriptors'];
@@ -51,7 +51,7 @@ export function startProgram<Pipe extends number>(
       if (result === undefined) throw new Error('the native helper returned no result');
       return result;
     });
-    // Nothing happens any more by these once it was started.
+    // They have no effect once it was started.
     ended.then(({ problem }) => {
       reject(unavailable(`cannot run ${step.argv[0] ?? ''}: ${problem}`));
     }, reject);

@@ -2,8 +2,8 @@ import type { ChildProcess } from 'node:child_process';
 import { unavailable } from '../../core/model/errors.ts';
 
 /**
- * A process that Node.js has just been asked to start, with its streams: out of descriptors it makes none, and emits an
- * 'error' later that would end this process.
+ * A process that Node.js is starting, with its streams: without free descriptors there are none, and an 'error' event
+ * follows that would end this process.
  * @throws CriError UNAVAILABLE then.
  */
 export function withStreams<T extends ChildProcess>(child: T): T {

@@ -2,9 +2,9 @@ import { lstat } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { CommandError, run } from '../processes/run.ts';
 
-/** Trees that one command counts: their paths fit its arguments and the output kept of it. */
+/** Trees per command: their paths fit its arguments and the captured output. */
 const BATCH = 1000;
-/** Milliseconds in which trees are gathered for one command: a server asks for those of all its containers at once. */
+/** Milliseconds in which trees are collected for one command: a server measures all its containers at once. */
 const GATHER_MS = 5;
 
 /** Bytes on disk (st_blocks) and inodes, a file with several names once. */
@@ -18,11 +18,11 @@ type Counted = Map<string, TreeUsage>;
 let gathered: { paths: string[]; counted: Promise<Counted> } | undefined;
 
 /**
- * The usage below a directory, without the directory itself, mounts in it, and links to follow; undefined when it does not exist.
- * Files that are removed meanwhile are not counted. Done by du(1), which works on open directories:
- * names and depth may be anything, nobody can lead it outside by exchanging a directory for a link, and this process neither
- * waits for the disk nor holds the names. Calls that come together share a command.
- * @throws Error when it exists and cannot be counted.
+ * The usage below a directory, without the directory itself, mounts in it, and link targets; undefined when it does not
+ * exist. Files that are removed meanwhile are not counted. Done by du(1), which uses open directories: any names and
+ * depth work, a directory replaced by a link cannot lead it outside, and this process neither waits for the disk nor
+ * keeps the names in memory. Concurrent calls share a command.
+ * @throws Error when it exists and cannot be measured.
  */
 export async function diskUsage(directory: string): Promise<TreeUsage | undefined> {
   if ((await blocksOf(directory)) === undefined) return undefined;
@@ -55,11 +55,11 @@ async function count(paths: readonly string[]): Promise<Counted> {
   return usages;
 }
 
-/** The sum of each tree that du can reach, itself included. */
+/** The sum of each tree that du can read, including its root. */
 async function du(unit: string, paths: readonly string[]): Promise<Map<string, bigint>> {
   const args = ['--summarize', '--one-file-system', '--null', unit, '--', ...paths];
   const output = await run('du', args, { env: { PATH: process.env['PATH'], LC_ALL: 'C' } }).catch((error: unknown) => {
-    // It ends so when something is missing, after it has counted everything else.
+    // It exits so when something is missing, after it has counted everything else.
     if (error instanceof CommandError && error.exitCode === 1) return error;
     throw error;
   });

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { isErrno } from '../../utils/errors.ts';
 import { removeTree } from './remove-tree.ts';
 
-/** Milliseconds until a removal that failed is tried again. */
+/** Milliseconds until a failed removal is retried. */
 const RETRY_MS = 10_000;
 
 /**
- * Removes trees in the background: whoever discards one has it out of sight in one step, however many files it holds. What
- * cannot be removed is reported and tried again, and stays for {@link Trash.sweep}.
+ * Removes trees in the background: a discarded tree disappears in one step, however many files it has. A failed removal
+ * is reported and retried, and stays for {@link Trash.sweep}.
  */
 export class Trash {
   readonly #directory: string;
@@ -19,7 +19,7 @@ export class Trash {
   readonly #kept = new Set<string>();
   #work: Promise<void> | undefined;
 
-  /** @param directory on the filesystem of what is discarded; made when needed. */
+  /** @param directory on the filesystem of the discarded trees; created when needed. */
   constructor(directory: string, onError: (error: unknown) => void) {
     this.#directory = directory;
     this.#onError = onError;
@@ -44,7 +44,7 @@ export class Trash {
         return;
       }
       if (!isErrno(error, 'ENOSPC', 'EDQUOT')) {
-        // A rename that was reported as failed may have been done, as on a network filesystem.
+        // A rename that was reported as failed may have succeeded, as on a network filesystem.
         this.#remove([hidden]);
         throw error;
       }
@@ -76,7 +76,7 @@ export class Trash {
     this.#work ??= this.#run().finally(() => (this.#work = undefined));
   }
 
-  /** One command at a time, for all that have come together meanwhile. */
+  /** One command at a time, for all trees collected meanwhile. */
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, 1000);

@@ -1,10 +1,10 @@
-/** The profile of containers that ask for none, or for RuntimeDefault. */
+/** The profile of containers that request none, or RuntimeDefault. */
 export const defaultProfileName = 'proxmox-lxcri-default';
 
 /**
- * The default profile (apparmor.d(5)): what the kernel's namespaces do not take away from a root user inside. A container
- * may use its files, network and capabilities as it likes, but mount nothing, write no parameter of the node and no file
- * of the kernel, and look at or signal no process that is not confined by the same profile. Deny rules win over others.
+ * The default profile (apparmor.d(5)): restrictions that namespaces do not impose on root inside. A container may use
+ * its files, network and capabilities freely, but mount nothing, write no parameter of the node and no file of the
+ * kernel, and inspect or signal only processes that are confined by the same profile. Deny rules override others.
  */
 export const defaultProfile = `abi <abi/3.0>,
 include <tunables/global>

@@ -8,7 +8,7 @@ import { defaultProfile, defaultProfileName } from './default-profile.ts';
 
 export interface KernelAppArmorOptions {
   logger: Logger;
-  /** Says Y when AppArmor is in force; by default the kernel's own file. */
+  /** Contains Y when AppArmor is enabled; by default the kernel's own file. */
   switchFile?: string;
   /** Lists the loaded profiles, `NAME (MODE)` a line; by default securityfs's. */
   profilesFile?: string;
@@ -71,7 +71,7 @@ export class KernelAppArmor implements AppArmor {
       const remedy = 'is securityfs mounted at /sys/kernel/security?';
       throw unavailable(`cannot read the loaded AppArmor profiles: ${messageOf(error)}; ${remedy}`, error);
     }
-    // The name itself may hold blanks.
+    // The name itself may contain blanks.
     return profiles.split('\n').some((line) => /^(.+) \([a-z]+\)$/.exec(line)?.[1] === profile);
   }
 }

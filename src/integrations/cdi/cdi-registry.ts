@@ -7,20 +7,21 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import { parseCdiSpec } from './cdi-spec.ts';
 import type { CdiSpec } from './cdi-spec.ts';
 
-/** Files are a few kilobytes; a larger one is no specification. */
+/** Files have a few kilobytes; a larger one is not a specification. */
 const FILE_LIMIT_BYTES = 4 * 1024 * 1024;
 
-/** What one look at the directories gave. */
+/** The result of one scan of the directories. */
 interface Found {
   /** By qualified name; two of them in one directory are in conflict. */
   devices: Map<string, { spec: CdiSpec; files: string[] }>;
-  /** What is wrong with files, each with its path. */
+  /** Problems of files, each with its path. */
   problems: string[];
 }
 
 /**
- * Devices of the CDI specification files (`*.json`, `*.yaml`) in a list of directories; a device in a later directory takes the
- * place of one with the same name in an earlier one. The files are read at each request, for drivers write them at any time.
+ * Devices of the CDI specification files (`*.json`, `*.yaml`) in a list of directories; a device in a later directory
+ * replaces one with the same name in an earlier one. The files are read at each request, since drivers write them at
+ * any time.
  */
 export class CdiRegistry implements DeviceRegistry {
   readonly #directories: readonly string[];
@@ -61,7 +62,7 @@ export class CdiRegistry implements DeviceRegistry {
 
 async function readDirectory(directory: string): Promise<Found> {
   const found: Found = { devices: new Map(), problems: [] };
-  // A stalled filesystem ends this look, and holds none of the few threads for files.
+  // A stalled filesystem ends this scan, and blocks none of the few file threads.
   const names = await inspectPath(directory)
     .then(({ path }) => readdir(path))
     .catch((error: unknown) => {

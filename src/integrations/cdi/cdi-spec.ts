@@ -85,8 +85,8 @@ const document = z.strictObject({
 });
 
 /**
- * Reads a specification file, version 0.3.0 to 1.1.0; keys that it does not know are refused, for they are what the author
- * meant to say. @throws Error that says where and what is wrong with it.
+ * Parses a specification file, version 0.3.0 to 1.1.0; unknown keys are refused, since ignoring them would change the
+ * result. @throws Error with location and reason.
  */
 export function parseCdiSpec(text: string, format: 'json' | 'yaml'): CdiSpec {
   const result = document.safeParse(format === 'json' ? JSON.parse(text) : yaml(text));

@@ -11,16 +11,16 @@ export class CniConfigDirectory {
   readonly #directory: string;
   readonly #most: number;
 
-  /** @param most how many configurations are used, the first ones by file name; 0 for all. */
+  /** @param most maximum number of configurations, the first ones by file name; 0 for all. */
   constructor(directory: string, most: number) {
     this.#directory = directory;
     this.#most = most;
   }
 
   /**
-   * The configurations in use, at least one, no two with the same name.
-   * @throws CriError UNAVAILABLE when there is none, or when one is wrong: a later one is not taken instead, for pods would
-   * land in a network that nobody meant.
+   * The configurations in use, at least one, with unique names.
+   * @throws CriError UNAVAILABLE when there is none, or when one is invalid: a later one is not used instead, since
+   * pods would join an unintended network.
    */
   async load(): Promise<CniConfigList[]> {
     const names = await filesIn(this.#directory, /\.(conflist|conf|json)$/);
@@ -60,7 +60,7 @@ export class CniConfigDirectory {
       }
     }
     if (plugins.length === 0) throw new Error('"plugins" must be a list of at least one plugin');
-    // With all of them in it, the list is whole also when it is read again from a pod's record.
+    // With all of them, the list is also complete when it is read from a pod's record.
     return { ...list, loadOnlyInlinedPlugins: true, plugins };
   }
 }
@@ -68,7 +68,7 @@ export class CniConfigDirectory {
 /** Bytes of a configuration file; real ones have a few thousand. */
 export const FILE_LIMIT_BYTES = 1024 * 1024;
 
-/** The directory may lie on a stalled filesystem: none of the few threads for files waits for it. */
+/** The directory may be on a stalled filesystem: none of the few file threads waits for it. */
 async function filesIn(directory: string, pattern: RegExp): Promise<string[]> {
   const names = await inspectPath(directory)
     .then(({ path }) => readdir(path))

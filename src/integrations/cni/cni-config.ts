@@ -1,4 +1,4 @@
-/** One plugin's part of a list, as it stands in the file. */
+/** One plugin's part of a list, as in the file. */
 export interface CniPluginConfig {
   type: string;
   capabilities?: Record<string, boolean>;
@@ -12,24 +12,24 @@ export interface CniConfigList {
   name: string;
   disableCheck: boolean;
   disableGC: boolean;
-  /** Whether plugins in the directory named after the network are left alone. */
+  /** Whether plugins in the directory named after the network are ignored. */
   loadOnlyInlinedPlugins: boolean;
   plugins: CniPluginConfig[];
 }
 
-/** Specification versions that this runtime speaks, the oldest first. */
+/** Supported specification versions, the oldest first. */
 const versions = ['0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
 export type CniVersion = (typeof versions)[number];
 
-/** Whether a list is spoken to in `version` or a later one. */
+/** Whether a list is used in `version` or a later one. */
 export function speaks(list: CniConfigList, version: CniVersion): boolean {
   return versions.indexOf(list.cniVersion) >= versions.indexOf(version);
 }
 
 /**
- * Reads a configuration list, or a single plugin's configuration, which becomes a list of one. A list may come without
- * plugins, for there may be some in the directory named after the network.
- * @throws Error that says what is wrong with it.
+ * Parses a configuration list, or a single plugin's configuration, which becomes a list of one. A list may have no
+ * plugins, since they may be in the directory named after the network.
+ * @throws Error with the reason.
  */
 export function parseCniConfig(text: string): CniConfigList {
   const document: unknown = JSON.parse(text);
@@ -51,7 +51,7 @@ export function parseCniConfig(text: string): CniConfigList {
   };
 }
 
-/** The highest of `cniVersion` and `cniVersions` that is known here ("Version selection"). */
+/** The highest supported one of `cniVersion` and `cniVersions` ("Version selection"). */
 function chooseVersion({ cniVersion = '0.3.1', cniVersions = [] }: Record<string, unknown>): CniVersion {
   if (!Array.isArray(cniVersions)) throw new Error('"cniVersions" must be a list of versions');
   const offered: unknown[] = [cniVersion, ...(cniVersions as unknown[])];
@@ -62,7 +62,7 @@ function chooseVersion({ cniVersion = '0.3.1', cniVersions = [] }: Record<string
   );
 }
 
-/** The specification wants booleans; files in use also have them as texts. */
+/** The specification requires booleans; files in use also have them as strings. */
 function flag(document: Record<string, unknown>, key: string): boolean {
   const value = document[key] ?? false;
   if (value === true || value === 'true') return true;
@@ -70,7 +70,7 @@ function flag(document: Record<string, unknown>, key: string): boolean {
   throw new Error(`${JSON.stringify(key)} must be true or false`);
 }
 
-/** One plugin's configuration as it stands in a file of its own. @throws Error that says what is wrong with it. */
+/** One plugin's configuration from its own file. @throws Error with the reason. */
 export function parseCniPlugin(text: string): CniPluginConfig {
   return checkPlugin(JSON.parse(text) as unknown);
 }
@@ -85,7 +85,7 @@ function checkPlugin(plugin: unknown): CniPluginConfig {
   return plugin as CniPluginConfig;
 }
 
-/** A JSON object, not null and no list. */
+/** A JSON object, not null or a list. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

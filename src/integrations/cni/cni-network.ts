@@ -17,19 +17,19 @@ export interface CniNetworkOptions {
   configDir: string;
   /** How many of them each pod is attached to, the first ones by file name; 0 for all. */
   maxNetworks: number;
-  /** File that a configuration is made from when the range of pod addresses becomes known; undefined for none. */
+  /** Template of a configuration that is written when the pod CIDRs become known; undefined for none. */
   template: string | undefined;
-  /** Where plugins are looked for, in order. */
+  /** Search path of plugins, in order. */
   pluginDirs: readonly string[];
   logger: Logger;
 }
 
-/** Pod networks by CNI plugins (CNI specification 0.3.0 to 1.1.0). The loopback is the sandbox provider's business. */
+/** Pod networks by CNI plugins (CNI specification 0.3.0 to 1.1.0). The sandbox provider sets up the loopback. */
 export class CniNetwork implements Network {
   readonly #configs: CniConfigDirectory;
   readonly #plugins: CniPlugins;
   readonly #template: ConfTemplate | undefined;
-  /** A plugin must not collect what an ADD under way has just made. */
+  /** GC must not remove what a concurrent ADD has just created. */
   readonly #lock = new SharedLock();
   #readiness: Promise<NetworkReadiness> | undefined;
 
@@ -41,7 +41,7 @@ export class CniNetwork implements Network {
   }
 
   readiness(): Promise<NetworkReadiness> {
-    // The kubelet asks every few seconds: who asks while plugins are asked gets the same answer.
+    // The kubelet calls this every few seconds: concurrent calls share one result.
     this.#readiness ??= this.#examine().finally(() => (this.#readiness = undefined));
     return this.#readiness;
   }
@@ -82,7 +82,7 @@ export class CniNetwork implements Network {
       await progress(structuredClone(attachment));
       const result = await add(this.#plugins, { list, request, ifName: network.ifName }, signal);
       network.result = JSON.stringify(result ?? {});
-      // Kubernetes knows one network a pod: the others' addresses are not the pod's.
+      // Kubernetes has one network per pod: the others' addresses are not the pod's.
       if (index === 0) attachment.ips = addressesOf(result);
       if (attachment.ips.length === 0) throw unavailable(`CNI network ${list.name} assigned no address to the pod`);
     }
@@ -127,7 +127,7 @@ export class CniNetwork implements Network {
     await this.#template?.apply(ranges);
   }
 
-  /** The configurations in use, whose plugins are all there. */
+  /** The configurations in use, whose plugins all exist. */
   async #load() {
     const lists = await this.#configs.load();
     const types = new Set(lists.flatMap(({ plugins }) => plugins.map(({ type }) => type)));

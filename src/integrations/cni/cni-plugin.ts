@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
 
-/** Whose interface a call is about. */
+/** The owner of a call's interface. */
 export interface CniAttachment {
   containerId: string;
   /** Path of the network namespace; undefined when it is gone (DEL only). */
@@ -19,8 +19,8 @@ export type CniCall =
   | { command: 'STATUS' | 'GC'; attachment?: undefined };
 
 /**
- * Milliseconds that a call may take. A plugin that hangs holds its pod's lock, and the kubelet gives up on a sandbox after
- * four minutes; STATUS holds up the kubelet's own look at the node, GC every new pod.
+ * Maximum milliseconds of a call. A hanging plugin keeps its pod's lock, and the kubelet's timeout for a sandbox is
+ * four minutes; STATUS delays the kubelet's own status check, GC every new pod.
  */
 const LIMIT_MS = { ADD: 120_000, DEL: 120_000, CHECK: 30_000, STATUS: 15_000, GC: 60_000 };
 
@@ -46,9 +46,9 @@ export class CniPlugins {
   }
 
   /**
-   * Calls a plugin with a configuration on its standard input and returns what it prints. It sees no environment but CNI's
-   * own and PATH. When its time is over or `signal` fires it is killed with the plugins that it has delegated to, which are
-   * of its process group; what they have done until then stays.
+   * Calls a plugin with a configuration on its standard input and returns its output. Its environment has only CNI's
+   * variables and PATH. On timeout or when `signal` fires it is killed with its process group, which includes plugins
+   * that it delegates to; their completed work stays.
    * @throws CriError UNAVAILABLE with the plugin's own error; the signal's reason.
    */
   async call(type: string, config: object, { command, attachment }: CniCall, signal?: AbortSignal): Promise<string> {

@@ -3,9 +3,9 @@ import type { NetworkRequest } from '../../core/model/network.ts';
 import type { CniConfigList, CniPluginConfig } from './cni-config.ts';
 
 /**
- * CNI_ARGS of a pod: what Kubernetes' plugins expect.
- * @throws CriError INVALID_ARGUMENT for a value that would end its own entry, and for a container id the CNI specification
- * does not allow.
+ * CNI_ARGS of a pod, as Kubernetes' plugins expect them.
+ * @throws CriError INVALID_ARGUMENT for a value that would end its own entry, and for a container id the CNI
+ * specification does not allow.
  */
 export function cniArgs(request: NetworkRequest): string {
   if (!/^[A-Za-z0-9][\w.-]*$/.test(request.sandboxId)) {
@@ -25,7 +25,10 @@ export function cniArgs(request: NetworkRequest): string {
   return ['IgnoreUnknown=1', ...pairs].join(';');
 }
 
-/** What a plugin reads for one call: its configuration with the list's name and version, the result so far, and the pod's values. */
+/**
+ * The input of a plugin call: its configuration with the list's name and version, the result so far, and the pod's
+ * values.
+ */
 export function pluginInput(
   list: CniConfigList,
   plugin: CniPluginConfig,
@@ -71,5 +74,5 @@ export function runtimeConfig(plugin: CniPluginConfig, request: NetworkRequest):
   return Object.fromEntries(Object.entries(values).filter(([name]) => plugin.capabilities?.[name] === true));
 }
 
-/** The largest burst the bandwidth plugin takes: it then limits the rate alone. */
+/** The maximum burst of the bandwidth plugin: it then limits only the rate. */
 const burst = 2_147_483_647;

@@ -14,9 +14,9 @@ export interface CniConnection {
 }
 
 /**
- * ADD: the plugins in the list's order, each told the result so far. @returns the last result.
- * When `signal` fires the plugin at work is killed.
- * @throws CriError UNAVAILABLE, the signal's reason; what was done until then stays, for {@link del} to roll back.
+ * ADD: the plugins in the list's order, each with the result so far. @returns the last result. When `signal` fires the
+ * running plugin is killed.
+ * @throws CriError UNAVAILABLE, the signal's reason; completed work stays, for {@link del} to roll back.
  */
 export async function add(plugins: CniPlugins, connection: CniConnection, signal?: AbortSignal): Promise<unknown> {
   const { list, request } = connection;
@@ -38,8 +38,8 @@ export async function add(plugins: CniPlugins, connection: CniConnection, signal
 }
 
 /**
- * DEL: the plugins in reverse order. All are called whatever the others say, so that one broken plugin does not keep the
- * rest's resources. @throws CriError UNAVAILABLE with every plugin's error.
+ * DEL: the plugins in reverse order. All are called even when some fail, so that one broken plugin does not leak the
+ * resources of the others. @throws CriError UNAVAILABLE with every plugin's error.
  */
 export async function del(plugins: CniPlugins, connection: CniConnection, result: unknown): Promise<void> {
   const { list, request } = connection;
@@ -57,7 +57,10 @@ export async function del(plugins: CniPlugins, connection: CniConnection, result
   throw unavailable(`cannot detach the pod from CNI network ${list.name}: ${words}`, failures[0]);
 }
 
-/** CHECK, where the version has it and the list does not forbid it. @throws CriError UNAVAILABLE with the first plugin's error. */
+/**
+ * CHECK, where the version supports it and the list does not disable it. @throws CriError UNAVAILABLE with the first
+ * plugin's error.
+ */
 export async function check(plugins: CniPlugins, connection: CniConnection, prevResult: unknown): Promise<void> {
   const { list, request } = connection;
   if (!speaks(list, '0.4.0') || list.disableCheck) return;
@@ -67,14 +70,18 @@ export async function check(plugins: CniPlugins, connection: CniConnection, prev
   }
 }
 
-/** STATUS, where the version has it. @throws CriError UNAVAILABLE with the first plugin's reason why it takes no pods now. */
+/**
+ * STATUS, where the version supports it. @throws CriError UNAVAILABLE with the first plugin's reason why it is not
+ * ready.
+ */
 export async function status(plugins: CniPlugins, list: CniConfigList): Promise<void> {
   if (!speaks(list, '1.1.0')) return;
   for (const plugin of list.plugins) await plugins.call(plugin.type, pluginInput(list, plugin), { command: 'STATUS' });
 }
 
 /**
- * GC, where the version has it and the list does not forbid it: every plugin frees what belongs to none of `valid`.
+ * GC, where the version supports it and the list does not disable it: every plugin releases what belongs to none of
+ * `valid`.
  * @throws CriError UNAVAILABLE with every plugin's error.
  */
 export async function collectGarbage(

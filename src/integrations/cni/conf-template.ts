@@ -9,12 +9,12 @@ import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { FILE_LIMIT_BYTES } from './cni-config-directory.ts';
 import { isRecord, parseCniConfig } from './cni-config.ts';
 
-/** The file made from the template, in the directory of configurations. */
+/** The file generated from the template, in the directory of configurations. */
 export const templatedFile = '10-proxmox-lxcri.conflist';
 
 /**
- * A network configuration that is written once the kubelet has told the node's pod addresses: a JSON file in which whole
- * text values stand for them (see {@link renderTemplate}).
+ * A network configuration that is written once the kubelet has sent the node's pod CIDRs: a JSON file with whole
+ * strings as placeholders (see {@link renderTemplate}).
  */
 export class ConfTemplate {
   readonly #options: { template: string; configDir: string; logger: Logger };
@@ -24,8 +24,8 @@ export class ConfTemplate {
   }
 
   /**
-   * Writes the configuration, whole or not at all. Nothing is written where somebody else's configuration lies, for that
-   * one is meant then, nor when the file says the same already.
+   * Writes the configuration atomically. Nothing is written when there is another configuration, which takes
+   * precedence, or when the file is up to date.
    * @param ranges CIDR, checked. @throws CriError FAILED_PRECONDITION naming the template or its target.
    */
   async apply(ranges: readonly string[]): Promise<void> {
@@ -55,9 +55,9 @@ export class ConfTemplate {
 }
 
 /**
- * Fills a template. A text value that is exactly `{{PodCIDR}}` becomes the first range, `{{PodCIDRRanges}}` the list that
- * host-local calls "ranges", one set a range, `{{Routes}}` a default route for each family among the ranges.
- * @returns JSON text. @throws Error when the template is no configuration or has an unknown placeholder.
+ * Fills a template. A string that is exactly `{{PodCIDR}}` becomes the first range, `{{PodCIDRRanges}}` the list that
+ * host-local calls "ranges", one set per range, `{{Routes}}` a default route for each family among the ranges.
+ * @returns JSON text. @throws Error when the template is not a configuration or has an unknown placeholder.
  */
 export function renderTemplate(template: string, ranges: readonly string[]): string {
   const families = new Set(ranges.map((range) => (isIPv6(range.split('/')[0] ?? '') ? '::/0' : '0.0.0.0/0')));

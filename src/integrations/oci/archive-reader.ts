@@ -11,7 +11,7 @@ import { unpackArchive } from './archive/unpack.ts';
 import { parsePlatform, type Platform } from './platform.ts';
 
 export interface ArchiveReaderOptions {
-  /** Directory for what archives hold while they are read; made when missing. */
+  /** Directory for extracted archives while they are read; created when missing. */
   temporary: string;
   /** `linux/amd64`; this machine's when empty. */
   platform?: string;
@@ -41,7 +41,7 @@ export class ArchiveReader implements ImageSource {
     return images;
   }
 
-  /** Empties the directory once: what is in it then, an earlier process left. */
+  /** Empties the directory once: its content is left by an earlier process. */
   async #prepare(): Promise<void> {
     // Leftovers are harmless: each import has its own directory.
     this.#prepared ??= rm(this.#temporary, { recursive: true, force: true }).catch(() => undefined);
@@ -55,7 +55,7 @@ export class ArchiveReader implements ImageSource {
     let open = 0;
     // Files of our own names: no path in it is long.
     const remove = () => rm(directory, { recursive: true, force: true });
-    // The images share the directory: the last one that is closed takes it along.
+    // The images share the directory: closing the last one removes it.
     const close = async () => {
       if (--open <= 0) await remove();
     };

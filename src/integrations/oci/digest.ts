@@ -20,8 +20,9 @@ export function verifyDigest(what: string, data: Buffer, digest: string): void {
 }
 
 /**
- * Passes a blob's bytes through and holds them against its descriptor. Hashed here, a chunk at a time: with a processor's SHA
- * instructions a chunk takes less than it takes to hand it to another thread (test/bench/hashing.ts).
+ * Passes a blob's bytes through and verifies them against its descriptor. Hashed here, a chunk at a time: with a
+ * processor's SHA instructions hashing a chunk takes less time than passing it to another thread
+ * (test/bench/hashing.ts).
  * @throws CriError DATA_LOSS as soon as there are too many bytes, or at the end.
  */
 export async function* verified(
@@ -41,7 +42,7 @@ export async function* verified(
   if (actual !== digest) throw corrupt(`blob ${digest}`, `its content has the digest ${actual}`);
 }
 
-/** Passes a range's bytes through. @throws CriError DATA_LOSS when they are fewer than asked for. */
+/** Passes a range's bytes through. @throws CriError DATA_LOSS when there are too few. */
 export async function* measured(
   chunks: AsyncIterable<Buffer>,
   { digest }: { digest: string },

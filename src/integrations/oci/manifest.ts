@@ -21,13 +21,13 @@ const document = z.object({
   layers: z.array(descriptor).max(1000).nullish(),
 });
 
-/** What a manifest or index says of another document or blob (OCI image specification, descriptor.md). */
+/** The reference of a manifest or index to another document or blob (OCI image specification, descriptor.md). */
 export type Descriptor = z.output<typeof descriptor>;
 
 export type Manifest =
   { kind: 'index'; manifests: Descriptor[] } | { kind: 'image'; config: Descriptor; layers: Descriptor[] };
 
-/** Media types of documents that name others, one a platform. */
+/** Media types of documents that reference others, one per platform. */
 export const INDEX_TYPES = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
@@ -52,7 +52,7 @@ const LAYER_TYPE =
  */
 export function parseManifest(bytes: Buffer, what: string): Manifest {
   const { mediaType = '', manifests, config, layers } = parseDocument(bytes, what);
-  // A document that can be read both ways has two meanings under one digest (CVE-2021-41190).
+  // A document that can be parsed both ways has two meanings under one digest (CVE-2021-41190).
   if (manifests && (config ?? layers)) throw malformed(what, 'is an index and a manifest at once');
   if (manifests) return { kind: 'index', manifests };
   if (!config && INDEX_TYPES.includes(mediaType)) return { kind: 'index', manifests: [] };

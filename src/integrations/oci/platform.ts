@@ -2,20 +2,20 @@ import { CriError, invalidArgument, StatusCode } from '../../core/model/errors.t
 import { machineLevel } from './cpu-level.ts';
 import { type Descriptor, INDEX_TYPES } from './manifest.ts';
 
-/** What an image must have been built for (OCI image specification, image-index.md). */
+/** The target of an image's build (OCI image specification, image-index.md). */
 export interface Platform {
   os: string;
   architecture: string;
-  /** Best first; empty: any will do. */
+  /** Best first; empty: any. */
   variants: string[];
 }
 
-/** Node's names of processors in OCI's, which are Go's. */
+/** Node.js's processor names in OCI's terms, which are Go's. */
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', ia32: '386', mipsel: 'mipsle' };
 
 /**
- * Parses `linux/arm/v7`; the empty text stands for this machine. ARM and amd64 processors also run what was built for older
- * ones; without a variant, an amd64 platform is what this machine's processor has.
+ * Parses `linux/arm/v7`; the empty string stands for this machine. ARM and amd64 processors also run images for older
+ * ones; without a variant, an amd64 platform has this machine's level.
  * @throws CriError INVALID_ARGUMENT for anything else.
  */
 export function parsePlatform(text = ''): Platform {
@@ -29,9 +29,9 @@ export function parsePlatform(text = ''): Platform {
 }
 
 /**
- * The entries of an index in which the platform's image may be: the best one that is said to be for it, else indexes that do
- * not say what they are for, in order.
- * @throws CriError NOT_FOUND that lists what there is when there is none.
+ * The entries of an index that may have the platform's image: the best one declared for it, else indexes without a
+ * platform, in order.
+ * @throws CriError NOT_FOUND with the available platforms when there is none.
  */
 export function choosePlatform(entries: readonly Descriptor[], wanted: Platform): Descriptor[] {
   const { os, architecture, variants } = wanted;
@@ -41,7 +41,7 @@ export function choosePlatform(entries: readonly Descriptor[], wanted: Platform)
   const plain = fitting.filter((each) => (each.platform?.variant ?? '') === '');
   const [best] = [...ranked, ...plain, ...(variants.length === 0 ? fitting : [])];
   if (best) return [best];
-  // An index of one image that does not say what it is for, as some builders write, or of indexes.
+  // An index of one image without a platform, as some builders write, or of indexes.
   const unnamed = manifests.filter((each) => !each.platform);
   const nested = unnamed.filter(({ mediaType }) => INDEX_TYPES.includes(mediaType));
   if (manifests.length === 1 && unnamed.length === 1) return unnamed;
@@ -66,7 +66,7 @@ function variantsOf(architecture: string, variant: string | undefined): string[]
   return descending(newest, Math.min(newest, 5));
 }
 
-/** Never above this machine's processor: the kernel runs what is built for more, until it meets an instruction it has not. */
+/** Never above this machine's level: an image for a higher level starts, and fails at the first missing instruction. */
 function amd64Newest(variant: string | undefined): number {
   const machine = process.arch === 'x64' ? machineLevel() : 1;
   return variant === undefined ? machine : Math.max(1, Math.min(levelOf(variant), machine));

@@ -13,9 +13,9 @@ export interface RegistryClientOptions extends RegistrySettings {
   logger: Logger;
   /** `linux/amd64`; this machine's when empty. */
   platform?: string;
-  /** Milliseconds without a byte after which a transfer is given up; 0: never; 60,000 unless given. */
+  /** Milliseconds without a byte after which a transfer fails; 0: never; default 60,000. */
   stallMs?: number;
-  /** Milliseconds before a failed request is repeated; 500 unless given. */
+  /** Milliseconds before a failed request is repeated; default 500. */
   retryMs?: number;
 }
 

@@ -12,15 +12,15 @@ const MAX_DOCUMENTS = 16;
 /** Fetches a document by its descriptor; verification is the caller's. */
 export type FetchDocument = (descriptor: Descriptor, kind: 'manifest' | 'blob') => Promise<Buffer>;
 
-/** What a top-level document leads to on a platform, all of it verified. */
+/** The result of a top-level document for a platform, all of it verified. */
 export type ResolvedImage = Pick<
   SourceImage,
   'digest' | 'manifestDigest' | 'manifest' | 'configDigest' | 'config' | 'layers'
 >;
 
 /**
- * Goes from what a reference named to one platform's manifest and configuration.
- * @throws CriError DATA_LOSS for a document that is not what its digest says, and what parseManifest and choosePlatform throw.
+ * Resolves the document of a reference to one platform's manifest and configuration.
+ * @throws CriError DATA_LOSS for a document with another digest, and as parseManifest and choosePlatform.
  */
 export async function resolveImage(top: Buffer, platform: Platform, fetch: FetchDocument): Promise<ResolvedImage> {
   const digest = digestOf(top);

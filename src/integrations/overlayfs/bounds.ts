@@ -6,13 +6,13 @@
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-/** Layers of one image: overlayfs stacks no more (OVL_MAX_STACK). */
+/** Layers of one image: the maximum of overlayfs (OVL_MAX_STACK). */
 export const MAX_LAYERS = 500;
 /** Files, directories, links, devices and whiteouts of all layers of an image together. */
 export const MAX_ENTRIES = 2_000_000;
 /** Bytes on disk of all layers of an image together. */
 export const MAX_IMAGE_BYTES = 128 * GIB;
-/** How many times its own size a compressed layer may unpack to, once that is more than {@link UNSUSPICIOUS_BYTES}. */
+/** Maximum ratio of a layer's unpacked size to its compressed one, above {@link UNSUSPICIOUS_BYTES}. */
 export const MAX_RATIO = 200;
 export const UNSUSPICIOUS_BYTES = GIB;
 
@@ -25,7 +25,7 @@ export const MAX_ENTRY_XATTR_BYTES = 65_536;
 /** The same of all entries of a layer together: those of directories are in memory to the end, here and in tar. */
 export const MAX_LAYER_XATTR_BYTES = 16 * MIB;
 
-/** Bytes of an entry's path: PATH_MAX (4096), less what leads to it on this node. */
+/** Bytes of an entry's path: PATH_MAX (4096), minus its prefix on this node. */
 export const MAX_PATH_BYTES = 3072;
 /** Components of an entry's path. */
 export const MAX_DEPTH = 512;

@@ -6,7 +6,7 @@ import type { DirectoryFacts } from './layer-filter.ts';
 export async function setFacts(path: string, { mode, uid, gid, mtime }: DirectoryFacts): Promise<void> {
   await chown(path, uid, gid);
   await chmod(path, mode);
-  // A double cannot hold nanoseconds of our times; touch(1) takes them as they are written.
+  // A double has too few digits for nanoseconds of current times; touch(1) accepts them as strings.
   if (mtime.includes('.')) await run('touch', [`--date=@${mtime}`, '--', path]);
   else await utimes(path, Number(mtime), Number(mtime));
 }

@@ -16,7 +16,7 @@ const WHITEOUT = '.wh.';
 const WHITEOUT_META = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 const OPAQUE_XATTR = 'trusted.overlay.opaque';
-/** Empty, it tells overlayfs that a directory may have whiteouts though nothing lies below it (ovl_path_check_origin_xattr). */
+/** An empty value; overlayfs then expects whiteouts in a directory without lower ones (ovl_path_check_origin_xattr). */
 const ORIGIN_XATTR = 'trusted.overlay.origin';
 /** Blocks of the filesystem, for the estimate of what a layer uses. */
 const FS_BLOCK = 4096;
@@ -38,13 +38,13 @@ export type DirectoryFacts = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime'>;
 
 export interface LayerFilterOptions {
   limits: LayerLimits;
-  /** What the layers below have of the image's bounds already. */
+  /** The parts of the image's bounds that the lower layers use. */
   below: Usage;
   /** How the layers below describe a directory ("" is the root); undefined where they have none. */
   inherit(path: string): Promise<DirectoryFacts | undefined>;
 }
 
-/** What was seen on the way. Usage is an estimate: a block's worth for each entry and its content rounded up. */
+/** Totals of the layer. Usage is an estimate: a block for each entry, and its content rounded up. */
 export interface LayerFacts {
   usage: Usage;
   /** The layer hides everything below it. */
@@ -52,19 +52,19 @@ export interface LayerFacts {
 }
 
 /**
- * Turns a layer's tar (OCI image specification, layer.md) into one that a plain tar can write into an empty directory: names
- * inside the directory and through no symlink, every directory before its content, whiteouts in overlayfs' form, no extended
- * attributes that mean something to overlayfs or to this host.
+ * Converts a layer's tar (OCI image specification, layer.md) to one that a plain tar can write into an empty directory:
+ * names inside the directory and through no symlink, every directory before its content, whiteouts in overlayfs' form,
+ * no extended attributes with a meaning to overlayfs or to this host.
  */
 export class LayerFilter {
   readonly facts: LayerFacts = { usage: { bytes: 0n, inodes: 0n }, opaqueRoot: false };
   readonly #options: LayerFilterOptions;
   readonly #paths = new LayerPaths();
-  /** Whiteouts hide what the layers below have, never what this layer brings, wherever they stand in it: done at the end. */
+  /** Whiteouts hide entries of lower layers, never of this layer, wherever they are in it: written at the end. */
   #whiteouts: string[][] = [];
   #opaque: string[][] = [];
   #replaced = 0;
-  /** Whether the layers below have a directory, as far as it was asked. */
+  /** Whether the lower layers have a directory, as far as it was checked. */
   readonly #below = new Map<string, boolean>();
   #entries: number;
   #nameBytes = 0;
@@ -75,7 +75,7 @@ export class LayerFilter {
     this.#entries = Number(options.below.inodes);
   }
 
-  /** The rewritten archive. @throws TarError for what cannot be applied safely. */
+  /** The converted archive. @throws TarError for an entry that cannot be applied safely. */
   async *run(tar: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const { entry, content } of readTar(tar, MAX_LAYER_HEADER_BYTES)) {
       this.#nameBytes += entry.name.length + entry.linkName.length;
@@ -117,7 +117,7 @@ export class LayerFilter {
     return true;
   }
 
-  /** The entry as it may be written; the tree of paths knows it afterwards. */
+  /** The entry in its written form; the tree of paths includes it afterwards. */
   #check(entry: TarEntry, components: string[]): TarEntry {
     const path = this.#paths.resolve(components);
     const before = this.#paths.get(path);
@@ -149,7 +149,7 @@ export class LayerFilter {
     return checked;
   }
 
-  /** The last entry of a name wins, as in containerd; tar can put it in the place of an empty directory. */
+  /** The last entry of a name wins, as in containerd; tar can replace an empty directory with it. */
   #replace(path: string, type: TarEntry['type']): void {
     if (path === '' || ++this.#replaced > MAX_REPLACED_DIRECTORIES || this.#paths.hasBelow(path)) {
       throw new TarError(`${quote(path)}: a ${type} replaces a directory that is in use`);

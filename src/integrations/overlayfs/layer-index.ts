@@ -11,10 +11,10 @@ import { fromJson } from '../../utils/json.ts';
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
 const FORMAT = 1;
-/** A layer set aside: its files may be mounted. */
+/** A layer that was set aside: its files may be mounted. */
 const DAMAGED = /^[0-9a-f]{64}\.damaged-/;
 
-/** `layer.json` beside a layer's files. It is there when the layer is whole. */
+/** `layer.json` beside a layer's files. It exists when the layer is complete. */
 const layerSchema = z.object({
   format: z.literal(FORMAT),
   chainId: digest,
@@ -46,10 +46,11 @@ export class LayerIndex {
   }
 
   /**
-   * Reads what is there. A layer without a description was never whole and is removed; one with a damaged description is set
-   * aside as long as root filesystems are there that may build on it. Links are made and removed as layers need.
-   * @throws CriError FAILED_PRECONDITION naming the file, for a description that cannot be read or is a newer version's:
-   *   nothing is removed then.
+   * Reads the directory. A layer without a description was never complete and is removed; one with a damaged
+   * description is set aside as long as there are root filesystems that may use it. Links are created and removed as
+   * needed.
+   * @throws CriError FAILED_PRECONDITION naming the file, for a description that cannot be read or is a newer
+   * version's: nothing is removed then.
    */
   async load(hasCopies: boolean): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
@@ -94,7 +95,7 @@ export class LayerIndex {
     return join(this.#directory, hex(chainId));
   }
 
-  /** A short name that no other layer has. */
+  /** A short unique name. */
   nextLink(): string {
     return (++this.#lastLink).toString(36);
   }
@@ -125,7 +126,7 @@ export class LayerIndex {
     return chain;
   }
 
-  /** The layers that show in a filesystem on top of `top`: an opaque one hides those below. */
+  /** The visible layers of a filesystem on top of `top`: an opaque one hides those below. */
   visible(top: string | undefined): Layer[] {
     const chain = this.chain(top);
     const opaque = chain.findIndex((layer) => layer.opaqueRoot);

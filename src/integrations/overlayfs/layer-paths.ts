@@ -5,9 +5,9 @@ export type LayerNode =
   { kind: 'directory'; entry: TarEntry } | { kind: 'symlink'; target: string } | { kind: 'other' };
 
 /**
- * What a layer's archive has made so far, by path from the layer's root without slashes at the ends; the root is "". Paths
- * come out with every symlink that the layer itself made before resolved as chroot would do it, so that whoever writes
- * them never passes through one.
+ * The entries of a layer's archive so far, by path from the layer's root without slashes at the ends; the root is "".
+ * Symlinks that the layer itself created before are resolved in these paths as chroot would, so that a writer never
+ * passes through one.
  */
 export class LayerPaths {
   readonly #nodes = new Map<string, LayerNode>();
@@ -20,13 +20,13 @@ export class LayerPaths {
     this.#nodes.set(path, node);
   }
 
-  /** Whether the layer has brought anything below a directory. Looks at every path. */
+  /** Whether the layer has an entry below a directory. Checks every path. */
   hasBelow(path: string): boolean {
     for (const known of this.#nodes.keys()) if (known.startsWith(`${path}/`)) return true;
     return false;
   }
 
-  /** Splits an archive's name into components. @throws TarError for `..`, and for names no file can have. */
+  /** Splits an archive's name into components. @throws TarError for `..`, and for invalid names. */
   static split(name: string): string[] {
     const components = name.split('/').filter((component) => component !== '' && component !== '.');
     for (const component of components) {
@@ -39,7 +39,9 @@ export class LayerPaths {
     return components;
   }
 
-  /** The real path of an entry: its directory resolved, its last component as it is. @throws TarError when it has none. */
+  /**
+   * The real path of an entry: its directory resolved, its last component unchanged. @throws TarError when it has none.
+   */
   resolve(components: readonly string[]): string {
     const last = components.at(-1);
     if (last === undefined) return '';

@@ -1,4 +1,4 @@
-// The thread that unpacks layers: takes one task at a time from its parent, and the word "abort" to end it.
+// The thread that unpacks layers: runs one task at a time from its parent, until the message "abort".
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CriError, type StatusCode } from '../../core/model/errors.ts';
 import { native } from '../../host/native/helper.ts';
@@ -9,10 +9,10 @@ import { type UnpackTask, unpackLayer } from './unpack-layer.ts';
 
 export type WorkerRequest = { task: UnpackTask } | { abort: true };
 
-/** What became of a task. `code`: of a CriError; `errno`: of a system error. */
+/** The result of a task. `code`: of a CriError; `errno`: of a system error. */
 export type WorkerAnswer = { facts: LayerFacts } | { message: string; code?: StatusCode; errno?: string };
 
-/** What the thread is given: a port of {@link serveThread}. */
+/** The thread's input: a port of {@link serveThread}. */
 export interface WorkerData {
   native: MessagePort;
 }

@@ -14,8 +14,8 @@ const THREADS = Math.min(Math.max(availableParallelism() - 1, 1), 4);
 const IDLE_MS = 5000;
 
 /**
- * Threads that unpack layers, so that inflating, hashing and reading of archives never hold up the server's own. A layer
- * that needs more memory than a thread has fails by itself.
+ * Threads that unpack layers, so that inflating, hashing and parsing never block the server's own. A layer that needs
+ * more memory than a thread has fails by itself.
  */
 export class LayerWorkers {
   readonly #idle: Worker[] = [];
@@ -83,7 +83,7 @@ export class LayerWorkers {
     throw code === undefined ? Object.assign(new Error(message), { code: errno }) : new CriError(code, message);
   }
 
-  /** Keeps the thread for a while; it does not keep the process. */
+  /** Keeps the thread for a while, without keeping the process alive. */
   #keep(worker: Worker): void {
     worker.unref();
     this.#idle.push(worker);

@@ -17,10 +17,13 @@ import { LayerWorkers } from './layer-workers.ts';
 import { WritableCopies } from './writable-copies.ts';
 
 export interface OverlayStoreOptions {
-  /** Directory of the store, on a filesystem that overlayfs can write to (ext4, xfs). Made when missing. */
+  /**
+   * Directory of the store, on a filesystem that supports overlayfs' upper directories (ext4, xfs). Created when
+   * missing.
+   */
   root: string;
   logger: Logger;
-  /** What one layer may hold; the bounds of `bounds.ts` unless given. */
+  /** Limits of one layer; the defaults are in `bounds.ts`. */
   limits?: Partial<LayerLimits>;
 }
 
@@ -31,7 +34,7 @@ const DEFAULT_LIMITS: LayerLimits = {
   maxRatio: MAX_RATIO,
 };
 
-/** The rootfs store on overlayfs: a directory a layer, and an upper directory a root filesystem. */
+/** The rootfs store on overlayfs: one directory per layer, and one upper directory per root filesystem. */
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
   readonly #root: string;
@@ -41,7 +44,7 @@ export class OverlayStore implements RootfsStore {
   readonly #workers = new LayerWorkers();
   readonly #trash: Trash;
   readonly #logger: Logger;
-  /** One key a layer that is being applied; the key "layers" for what changes who builds on whom. */
+  /** One key per layer being applied; the key "layers" for changes of their dependencies. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
 
@@ -100,7 +103,7 @@ export class OverlayStore implements RootfsStore {
         throw failedPrecondition(`layer ${chainId} is in use by another layer`);
       }
       if (await this.#copies.isUsed(chainId)) throw failedPrecondition(`layer ${chainId} is in use by a container`);
-      // Out of sight in one step: a layer half removed must not look whole after a crash.
+      // In one step: a partly removed layer must not look complete after a crash.
       await this.#trash.discard(this.#layers.directory(chainId));
       await this.#layers.remove(layer);
     });
@@ -190,14 +193,14 @@ export class OverlayStore implements RootfsStore {
     await writeFileAtomic(join(directory, 'layer.json'), toJson(layer, 2) + '\n');
     await run('sync', ['--file-system', '--', directory]);
     await this.#locks.run('layers', async () => {
-      this.#layers.chain(layer.parent); // the layers below must still be there
+      this.#layers.chain(layer.parent); // The lower layers must still exist.
       const target = this.#layers.directory(layer.chainId);
       try {
         await rename(directory, target);
         await this.#layers.link(layer);
         await syncDirectory(join(this.#root, 'layers'));
       } catch (error) {
-        // A later pull could not take the place of what is there, and nobody would find it.
+        // A later pull could not replace it, and nobody would find it.
         await this.#trash.discard(target);
         await this.#layers.remove(layer);
         throw new Error(`cannot name layer ${layer.chainId}: ${messageOf(error)}`, { cause: error });

@@ -11,17 +11,17 @@ import { describeDirectory } from './directory-facts.ts';
 import { extract } from './extract.ts';
 import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
 
-/** One layer to write into a directory. Everything in it can be passed to another thread. */
+/** One layer to write into a directory. All fields can be passed to another thread. */
 export interface UnpackTask {
   /** The layer's file, plain or compressed. */
   blob: string;
-  /** Digest its uncompressed bytes must have. */
+  /** Expected digest of the uncompressed bytes. */
   diffId: string;
   /** An empty directory. */
   directory: string;
   /** Directories of the layers below, the top one first. */
   below: string[];
-  /** What all layers below have together. */
+  /** The total usage of all lower layers. */
   usageBelow: Usage;
   limits: LayerLimits;
 }

@@ -26,13 +26,13 @@ const copySchema = z.object({
 });
 type Copy = z.output<typeof copySchema>;
 
-/** A file name, and safe between the commas and colons of a mount option. */
+/** A file name without commas and colons, which would separate mount options. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 /** A lower directory without files. */
 const EMPTY = 'empty';
 
-/** Containers' writable filesystems: `containers/<id>/{rootfs.json,upper,work}`. The caller serialises changes. */
+/** Containers' writable filesystems: `containers/<id>/{rootfs.json,upper,work}`. The caller serializes changes. */
 export class WritableCopies {
   readonly #root: string;
   readonly #layers: LayerIndex;
@@ -91,10 +91,10 @@ export class WritableCopies {
     return copy && this.#valueOf(id, copy);
   }
 
-  /** Takes the copy out of sight; its files go in the background. No error when there is none. */
+  /** Removes the clone in one step; its files are removed in the background. No error when there is none. */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
-    // Earlier versions mounted a copy in its own directory.
+    // Earlier versions mounted a clone in its own directory.
     await unmountBelow(this.#directory(id));
     await this.#trash.discard(this.#directory(id), { patient: true });
   }
@@ -111,14 +111,14 @@ export class WritableCopies {
 
   async isUsed(chainId: string): Promise<boolean> {
     for (const id of await this.list()) {
-      // One that cannot be read may be of any layer.
+      // An unreadable one may belong to any layer.
       const copy = await this.#read(id).catch(() => ({ chainId }));
       if (copy?.chainId === chainId) return true;
     }
     return false;
   }
 
-  /** Removes copies half made and leaves what is no copy. What fails for one is reported, and it is left as it is. */
+  /** Removes incomplete clones and keeps foreign files. A failure for one is reported, and it is kept unchanged. */
   async recover(): Promise<void> {
     for (const id of await this.list()) {
       try {
@@ -132,12 +132,12 @@ export class WritableCopies {
     }
   }
 
-  /** Paths are relative to the directory of links: the kernel takes one page of options. */
+  /** Paths are relative to the directory of links: mount options are limited to one page. */
   #valueOf(id: string, { chainId, readonly, ids }: Copy): Rootfs {
     const lower = this.#layers.visible(chainId).map((layer) => layer.link);
     const copy = `../containers/${id}`;
     if (lower.length === 0) lower.push(`../${EMPTY}`);
-    // Without a directory to write to, the kernel wants at least two below.
+    // Without an upper directory, the kernel requires at least two lower ones.
     if (readonly) lower.push(`../${EMPTY}`);
     const options = readonly
       ? ['ro', `lowerdir=${lower.join(':')}`]

@@ -1,6 +1,9 @@
 import type { KeyedLock } from './keyed-lock.ts';
 
-/** Settles as `promise` does, or rejects with the signal's reason if that comes first; `promise` goes on by itself then. */
+/**
+ * Settles as `promise` does, or rejects with the signal's reason if that comes first; `promise` then continues by
+ * itself.
+ */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
@@ -19,7 +22,7 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   });
 }
 
-/** `lock.run` whose waiting ends with the signal. A task that has begun is waited for: it watches the signal itself. */
+/** `lock.run` whose wait ends with the signal. A started task is awaited: it observes the signal itself. */
 export async function runLocked<T>(
   lock: KeyedLock,
   key: string,

@@ -1,6 +1,6 @@
 /**
- * Runs `task` for each item, at most `limit` at a time, in order of their beginning.
- * @throws the first error, once the tasks that had begun have settled; no other begins then.
+ * Runs `task` for each item, at most `limit` at a time, started in order.
+ * @throws the first error, once the started tasks have settled; no other is started then.
  */
 export async function forEach<T>(items: Iterable<T>, limit: number, task: (item: T) => Promise<void>): Promise<void> {
   const iterator = items[Symbol.iterator]();

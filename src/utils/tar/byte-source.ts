@@ -25,12 +25,12 @@ export class ByteSource {
     return Buffer.concat(parts, count);
   }
 
-  /** How many bytes have been handed out or dropped so far. */
+  /** Number of bytes returned or dropped so far. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** The next `count` bytes as they come. @throws TarError when the stream ends within them. */
+  /** The next `count` bytes in chunks as they arrive. @throws TarError when the stream ends within them. */
   async *chunks(count: number): AsyncGenerator<Buffer> {
     for (let missing = count; missing > 0;) {
       if (this.#chunk.length === 0 && !(await this.#fill())) throw new TarError('truncated archive');
@@ -48,7 +48,7 @@ export class ByteSource {
     }
   }
 
-  /** Reads to the end of the stream and drops what comes. */
+  /** Reads to the end of the stream and drops the data. */
   async drain(): Promise<void> {
     this.#chunk = Buffer.alloc(0);
     while (await this.#fill()) this.#chunk = Buffer.alloc(0);

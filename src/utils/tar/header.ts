@@ -1,6 +1,6 @@
 import type { SparseMap } from './sparse.ts';
 
-/** What kind of thing an entry is, by the names of stat(2). */
+/** The kind of an entry, with names as in stat(2). */
 export type TarEntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'character' | 'block' | 'fifo';
 
 /** One member of a tar archive. Names are bytes in Latin-1 strings: tar has no encoding, and filesystems have none either. */

@@ -2,10 +2,12 @@ import { TarError } from './header.ts';
 
 const XATTR = 'SCHILY.xattr.';
 
-/** The records of a pax extended header (POSIX pax, "pax Extended Header"). Values are bytes: extended attributes hold any. */
+/**
+ * The records of a pax extended header (POSIX pax, "pax Extended Header"). Values are bytes, for extended attributes.
+ */
 export function parsePax(data: Buffer): Map<string, Buffer> {
   const records = new Map<string, Buffer>();
-  // The one case of a key that is repeated: each pair is a piece of a sparse file (GNU tar, PAX version 0.0).
+  // The only repeated keys: each pair is a piece of a sparse file (GNU tar, PAX version 0.0).
   const pieces: string[] = [];
   let offset = 0;
   while (offset < data.length && data[offset] !== 0) {

@@ -19,7 +19,7 @@ const TYPES: Record<string, TarEntryType> = {
   '6': 'fifo',
 };
 
-/** An entry with its content, which must be read (or is skipped) before the next entry is asked for. */
+/** An entry with its content, which must be read (or is skipped) before the next entry is requested. */
 export interface TarMember {
   entry: TarEntry;
   content: AsyncIterable<Buffer>;
@@ -58,17 +58,17 @@ export async function* readTar(chunks: AsyncIterable<Buffer>, maxHeaderBytes = I
       extensions = { pax: new Map(), name: undefined, linkName: undefined };
       const end = source.offset + entry.size + padding(entry.size);
       yield { entry, content: source.chunks(entry.size) };
-      // The padding, and what the consumer left.
+      // The padding, and the content that the consumer did not read.
       await source.skip(end - source.offset);
     }
-    // Blocks after the end mark belong to the layer's digest all the same.
+    // Blocks after the end mark still count for the layer's digest.
     await source.drain();
   } finally {
     await source.close();
   }
 }
 
-/** Takes in a header that only says something about the next one. */
+/** Reads a header that only describes the next one. */
 async function readExtension(source: ByteSource, raw: RawHeader, extensions: Extensions): Promise<boolean> {
   const { typeflag, size } = raw;
   if (!['x', 'g', 'L', 'K'].includes(typeflag)) return false;
@@ -86,7 +86,7 @@ function combine(raw: RawHeader, { pax, name, linkName }: Extensions): TarEntry 
   const path = paxText(pax, 'GNU.sparse.name') ?? paxText(pax, 'path') ?? name ?? raw.name;
   let type = TYPES[raw.typeflag];
   if (!type) throw new TarError(`${quote(path)}: unsupported entry type ${quote(raw.typeflag)}`);
-  // Archives older than POSIX mark directories so.
+  // Archives older than POSIX mark directories this way.
   if (type === 'file' && path.endsWith('/')) type = 'directory';
   const size = paxNumber(pax, 'size') ?? raw.size;
   if (size < 0) throw new TarError(`${quote(path)}: impossible size`);
@@ -96,7 +96,7 @@ function combine(raw: RawHeader, { pax, name, linkName }: Extensions): TarEntry 
     type,
     name: path,
     linkName: isLink ? (paxText(pax, 'linkpath') ?? linkName ?? raw.linkName) : '',
-    // pax allows content behind a hard link; nobody writes it in images, and a size in a link's header means nothing.
+    // pax allows content after a hard link; images have none, and the size in a link's header has no meaning.
     size: type === 'file' ? size : 0,
     mode: raw.mode,
     uid: paxNumber(pax, 'uid') ?? raw.uid,

@@ -1,7 +1,7 @@
 import type { ByteSource } from './byte-source.ts';
 import { BLOCK, padding, parseNumber, TarError } from './header.ts';
 
-/** Pieces a sparse file may have; each takes memory while its entry is read. */
+/** Maximum number of pieces of a sparse file; each takes memory while its entry is read. */
 const MAX_PIECES = 100_000;
 
 /** The parts of a sparse file that are in the archive, ascending; what lies between them reads as zeros. */
@@ -36,7 +36,7 @@ function take(block: Buffer, offset: number, count: number, pieces: [number, num
 
 /**
  * The map that pax records announce (GNU tar, "PAX Format, Versions 0.0, 0.1 and 1.0"), which version 1.0 has at the
- * beginning of the content; `mapBytes` says how much of it. undefined for a file that is not sparse.
+ * start of the content; `mapBytes` is its length. undefined for a file that is not sparse.
  * @throws TarError for a malformed one.
  */
 export async function readPaxSparse(
@@ -73,7 +73,7 @@ export function formatSparse({ pieces }: SparseMap): Buffer {
   return Buffer.concat([data, Buffer.alloc(padding(data.length))]);
 }
 
-/** Decimal lines in whole blocks: how many pieces, then their offsets and lengths. */
+/** Decimal lines in whole blocks: the number of pieces, then their offsets and lengths. */
 async function readMapBlocks(source: ByteSource): Promise<{ numbers: number[]; bytes: number }> {
   const numbers: number[] = [];
   let rest = '';

@@ -18,9 +18,9 @@ export interface ExecTarget {
 }
 
 /**
- * Writes the files of one call into the directory `work`. Returns the words of the command that makes it: the runtime starts
- * the process and leaves, and the native helper waits for it (src/native/launch.c). crun's `exec` hands its own
- * oom_score_adj down, whatever `process.oomScoreAdj` says, so the helper sets it before.
+ * Writes the files of one call into the directory `work`. Returns the arguments of its command: the runtime starts the
+ * process and exits, and the native helper waits for it (src/native/launch.c). crun's `exec` passes on its own
+ * oom_score_adj, whatever `process.oomScoreAdj` says, so the helper sets it before.
  */
 export async function prepareExec(target: ExecTarget, work: string, options: string[] = []): Promise<string[]> {
   const { runtime, runtimeRoot, id, process, monitors } = target;
@@ -36,8 +36,8 @@ export async function prepareExec(target: ExecTarget, work: string, options: str
 }
 
 /**
- * To be asked after the command's end: an exit code is the process's own when this does not throw.
- * @throws CriError UNKNOWN with the runtime's words, or when it did not even begin.
+ * Called after the command's end: an exit code is the process's own when this does not throw.
+ * @throws CriError UNKNOWN with the runtime's message, or when it did not even start.
  */
 export async function throwIfRuntimeFailed({ runtime, id }: ExecTarget, work: string): Promise<void> {
   const log = logIn(work);

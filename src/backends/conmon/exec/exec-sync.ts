@@ -5,8 +5,8 @@ import { runExec } from './exec.ts';
 import type { Exec } from './exec.ts';
 
 /**
- * Runs one command without input and keeps what it wrote; see ContainerRunner.exec.
- * @throws CriError DEADLINE_EXCEEDED when it takes too long, CANCELLED when the signal fired; the command is dead then.
+ * Runs one command without input and returns its output; see ContainerRunner.exec.
+ * @throws CriError DEADLINE_EXCEEDED on timeout, CANCELLED when the signal fired; the command is dead then.
  */
 export async function execSync(
   exec: Omit<Exec, 'io' | 'signal' | 'follow'>,
@@ -32,7 +32,7 @@ export async function execSync(
   }
 }
 
-/** Both together within `limit` bytes: the smaller one whole as far as half of them go, the other cut to what is left. */
+/** Both outputs within `limit` bytes: the smaller one whole, up to half of them, the other truncated to the rest. */
 export function fit(stdout: Buffer, stderr: Buffer, limit: number): [Buffer, Buffer] {
   const half = Math.floor(limit / 2);
   const forStdout = Math.max(half, limit - stderr.length);

@@ -15,9 +15,9 @@ import { killSession } from './session-kill.ts';
 export interface Exec extends ExecTarget {
   /** Directory for the files of this call, removed with the container at the latest. */
   directory: string;
-  /** Milliseconds that output is waited for which descendants hold open after the command's end. */
+  /** Milliseconds to wait for output of descendants after the command's end. */
   drainMs: number;
-  /** Whether such output is carried on for as long as it keeps coming. */
+  /** Whether such output is forwarded as long as it continues. */
   follow: boolean;
   io: ContainerStreams;
   /** Kills the command; the reason is thrown when it is a CriError. */
@@ -29,12 +29,12 @@ const CONSOLE = 'console';
 /** The descriptor from which the terminal's relay takes its sizes. */
 const SIZES = 3;
 
-/** A command that was started in a session of its own. */
+/** A command that was started in its own session. */
 interface Command<Pipe extends number> {
   pipes: Readonly<Record<Pipe, Socket>>;
   /** The exit code. */
   ended: Promise<number>;
-  /** Ends the command with all its processes, which are found by its session. */
+  /** Ends the command with all its processes, which are identified by its session. */
   kill: () => Promise<void>;
   /** Closes the streams. */
   close: () => void;
@@ -44,7 +44,7 @@ interface Started extends Omit<Command<number>, 'pipes'> {
   outputs: Pump[];
 }
 
-/** Runs a command by the runtime's `exec`; see ContainerRunner.exec and execStream, whose one implementation it is. */
+/** Runs a command by the runtime's `exec`; the implementation of ContainerRunner.exec and execStream. */
 export async function runExec(exec: Exec): Promise<number> {
   const { directory, signal } = exec;
   if (signal.aborted) throw reasonOf(signal);
@@ -77,7 +77,7 @@ async function startOnPipes(argv: string[], { io }: Exec): Promise<Started> {
   return { ...started, outputs: [new Pump(started.pipes[1], io.stdout), new Pump(started.pipes[2], io.stderr)] };
 }
 
-/** The runtime hands a terminal over through a socket, named from inside its directory: a whole path may be too long. */
+/** The runtime passes a terminal through a socket, named from inside its directory: a whole path may be too long. */
 async function startOnTerminal(command: string[], { io, signal }: Exec, work: string): Promise<Started> {
   const argv = relayCommand('pty', CONSOLE, ...command);
   const started = await start({ argv, cwd: work, pipes: { 0: 'in', 1: 'out', [SIZES]: 'in' } });
@@ -99,7 +99,7 @@ async function start<Pipe extends number>(
   const { pid, pipes, ended } = await startProgram({ ...command, env: programEnv, session: true }, leader.signal);
   const kill = async () => {
     await killSession(pid);
-    // One that is not in its session yet has been overlooked.
+    // A process that had not entered its session yet was missed.
     leader.abort();
   };
   const exitCode = ended.then(
@@ -108,7 +108,7 @@ async function start<Pipe extends number>(
       return exit?.code ?? (exit?.signal === 'SIGKILL' ? 137 : 255);
     },
     async (error: unknown) => {
-      // Nobody would learn how it ends.
+      // Nobody would be notified of its end.
       await kill();
       throw error;
     },

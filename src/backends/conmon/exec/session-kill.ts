@@ -6,9 +6,9 @@ const SIGKILL = 9;
 const SIGSTOP = 19;
 
 /**
- * Kills every process of a session and all their descendants, in sessions of their own or not. They are stopped first, so
- * that none forks away between looking and killing. What left the session and lost its parent before is not found: nothing
- * tells it from the container's own processes.
+ * Kills every process of a session and all their descendants, in any session. They are stopped first, so that none
+ * forks between the scan and the kill. A process that left the session and lost its parent before is not found: it
+ * cannot be distinguished from the container's own processes.
  */
 export async function killSession(session: number): Promise<void> {
   const members = new Map<number, ProcessStat>();
@@ -29,7 +29,7 @@ export async function killSession(session: number): Promise<void> {
   }
 }
 
-/** The processes of `table` in the session, among `known`, descended from such, or in a session that such a one leads. */
+/** The processes of `table` in the session, those in `known`, their descendants, and the sessions that these lead. */
 export function membersOf(
   session: number,
   known: ReadonlyMap<number, { startTime: number }>,

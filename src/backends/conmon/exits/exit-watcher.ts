@@ -4,7 +4,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import { isContainerId } from '../paths.ts';
 
-/** Milliseconds between two looks at everything: what inotify lost, and containers whose monitor died. */
+/** Milliseconds between two scans: for events that inotify lost, and containers whose monitor died. */
 const SCAN_INTERVAL_MS = 10_000;
 /** The same where the machine has no inotify instance left (fs.inotify.max_user_instances). */
 const SCAN_INTERVAL_WITHOUT_INOTIFY_MS = 500;
@@ -14,19 +14,19 @@ export interface ExitWatcherOptions {
   directory: string;
   /** Called with the id whose exit file has appeared; calls for one id may repeat. */
   appeared: (id: string) => Promise<void>;
-  /** Called from time to time to look at every container. */
+  /** Called periodically to check every container. */
   scan: () => Promise<void>;
   logger: Logger;
 }
 
-/** Notices exit files at once by inotify, and all else within ten seconds. Does not keep the process alive. */
+/** Notices exit files at once by inotify, and everything else within ten seconds. Does not keep the process alive. */
 export class ExitWatcher {
   readonly #options: ExitWatcherOptions;
   #watch: FSWatcher | undefined;
   #timer: NodeJS.Timeout;
   #scanning = false;
 
-  /** Watches from here on. */
+  /** Watches from now on. */
   constructor(options: ExitWatcherOptions) {
     this.#options = options;
     this.#timer = this.#scanEvery(SCAN_INTERVAL_MS);

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isErrno } from '../../../utils/errors.ts';
 
-/** What conmon's exit file says. */
+/** The content of conmon's exit file. */
 export interface ExitFile {
   /** 0–255. */
   exitCode: number;
@@ -9,7 +9,7 @@ export interface ExitFile {
   finishedAt: bigint;
 }
 
-/** The exit file, or undefined when there is none. conmon puts it there whole, by rename. */
+/** The exit file, or undefined when there is none. conmon creates it atomically, by rename. */
 export async function readExitFile(path: string): Promise<ExitFile | undefined> {
   try {
     const [text, { mtimeNs }] = await Promise.all([readFile(path, 'utf8'), stat(path, { bigint: true })]);
@@ -20,7 +20,7 @@ export async function readExitFile(path: string): Promise<ExitFile | undefined> 
   }
 }
 
-/** The code in an exit file; 255, as other runtimes say it, for what is no code (conmon writes -1 when it knows none). */
+/** The code in an exit file; 255, as in other runtimes, for an invalid code (conmon writes -1 for an unknown one). */
 export function parseExitCode(text: string): number {
   const digits = text.trim();
   const code = /^\d{1,3}$/.test(digits) ? Number(digits) : 255;

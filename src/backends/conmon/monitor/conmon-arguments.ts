@@ -11,7 +11,7 @@ export interface MonitorRequest {
   /** Absolute path of the CRI log; undefined: output is discarded. */
   logPath: string | undefined;
   stdin: boolean;
-  /** Whether the first attachment that ends closes the container's input. */
+  /** Whether the end of the first attachment closes the container's input. */
   inputOnce: boolean;
 }
 

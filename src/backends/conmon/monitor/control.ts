@@ -4,28 +4,29 @@ import type { TerminalSize } from '../../../core/model/container-runner.ts';
 import { failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
 
-/** What conmon's read(2) asks for: CTLBUFSZ of its ctrl.c, less the final zero. */
+/** The size of conmon's read(2): CTLBUFSZ of its ctrl.c, minus the final zero. */
 const READ_SIZE = 199;
 
 /**
- * Sets the size of the container's terminal through conmon's control FIFO; of several calls in a row the last one holds.
+ * Sets the size of the container's terminal through conmon's control FIFO; the last of several consecutive calls wins.
  * @throws CriError FAILED_PRECONDITION when conmon is gone.
  */
 export async function resizeTerminal(control: string, { width, height }: TerminalSize): Promise<void> {
   const message = pad(`1 ${String(height)} ${String(width)}`);
-  // Twice: on its way to the terminal a size passes a second pipe, of which conmon again takes the first of what it read.
+  // Twice: the size passes a second pipe on its way to the terminal, where conmon again uses only the first one it
+  // reads.
   await send(control, message + message);
 }
 
 /**
- * Asks conmon to open the container's log again. It does so soon after.
+ * Requests conmon to reopen the container's log, which it does soon after.
  * @throws CriError FAILED_PRECONDITION when conmon is gone.
  */
 export async function askToReopenLog(control: string): Promise<void> {
   await send(control, pad('2 0 0'));
 }
 
-/** As long as one read: of several messages in one, conmon acts on the first alone. */
+/** As long as one read: conmon handles only the first of several messages in one read. */
 function pad(message: string): string {
   return `${message.padEnd(READ_SIZE - 1)}\n`;
 }

@@ -3,7 +3,7 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isErrno } from '../../../utils/errors.ts';
 
-/** Bytes at the end of a log that are looked at: some records of the largest size (conmon's have 8 KiB) of each stream. */
+/** Bytes at the end of a log that are read: some records of the largest size (conmon's have 8 KiB) of each stream. */
 const TAIL_BYTES = 65_536;
 
 const streams = ['stdout', 'stderr'] as const;
@@ -29,7 +29,7 @@ export async function closeLog(path: string, time: bigint): Promise<void> {
       await file.close();
     }
   } catch (error) {
-    // Gone or full is the kubelet's or the disk's affair; a container has ended none the less.
+    // A missing log or a full disk is for the kubelet to handle; the container has ended nevertheless.
     if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EISDIR', 'ENXIO', 'ENOSPC', 'EROFS', 'EDQUOT', 'EIO'))
       throw error;
   }
@@ -51,7 +51,7 @@ async function readTail(file: Awaited<ReturnType<typeof open>>, size: number): P
   return tail.toString('latin1', 0, bytesRead);
 }
 
-/** The same of the file that was renamed last, as the kubelet does it: the log's name, a dot and the time. */
+/** The same for the file that was renamed last, as the kubelet names it: the log's name, a dot and the time. */
 async function tagsBefore(path: string): Promise<Tags> {
   const directory = dirname(path);
   const prefix = `${basename(path)}.`;

@@ -12,10 +12,10 @@ import type { ProcessRef } from '../../../host/processes/process-table.ts';
 const LIMIT_MS = 30_000;
 
 /**
- * Makes conmon open its log again and returns when the new file is there. Lines before go to the renamed file, lines after
- * to the new one, none is lost. When nobody has renamed the file there is nothing to do: conmon would replace it by an
- * empty one. A log directory that is gone is made again: conmon would end without it.
- * @throws CriError FAILED_PRECONDITION when conmon is gone or ends meanwhile, or the path holds a file that is not conmon's;
+ * Requests conmon to reopen its log and returns when the new file exists. Earlier lines go to the renamed file, later
+ * lines to the new one, none is lost. When the file was not renamed this has no effect: conmon would replace it by an
+ * empty one. A missing log directory is recreated: conmon would exit without it.
+ * @throws CriError FAILED_PRECONDITION when conmon is gone or ends meanwhile, or the file at the path is not conmon's;
  * DEADLINE_EXCEEDED when conmon does not answer.
  */
 export async function reopenLog(control: string, logPath: string, monitor: ProcessRef): Promise<void> {

@@ -2,14 +2,17 @@ import { mkdir } from 'node:fs/promises';
 import { forEach } from '../../../utils/async/for-each.ts';
 import type { CgroupHierarchy } from '../../../host/cgroup/hierarchies.ts';
 
-/** Name of the cgroup of one container's monitor and of all that it starts before the container; below its sandbox's monitors. */
+/**
+ * Name of the cgroup of one container's monitor and of all processes that it starts before the container; below its
+ * sandbox's monitors.
+ */
 export function monitorName(id: string): string {
   return `conmon-${id}`;
 }
 
 /**
- * The one hierarchy in which a container's monitor has a cgroup of its own: enough to find its processes by, wherever they
- * are in the others. v1's freezer, so that what forks can be killed; every container is in it as well.
+ * The one hierarchy in which a container's monitor has its own cgroup: enough to find its processes, wherever they are
+ * in the others. v1's freezer, so that forking processes can be killed; every container is in it as well.
  */
 export function trackingHierarchy(hierarchies: readonly CgroupHierarchy[]): CgroupHierarchy {
   const freezer = hierarchies.find(({ controllers }) => controllers.includes('freezer'));
@@ -24,9 +27,9 @@ export function monitorDirectory(hierarchies: readonly CgroupHierarchy[], monito
 }
 
 /**
- * Makes the monitors' cgroup, and the container's own below it in one hierarchy, and gives the `cgroup.procs` files through
- * which a process enters them: the container's own first, so that nothing of it starts before it can be found. v1's cpuset is
- * left out: a new one admits nobody, and where a monitor runs matters little.
+ * Creates the monitors' cgroup, and the container's own below it in one hierarchy, and returns the `cgroup.procs` files
+ * to enter them: the container's own first, so that every process of it can be found. v1's cpuset is omitted: a new one
+ * accepts no process, and the CPUs of a monitor matter little.
  */
 export async function makeMonitorCgroup(
   hierarchies: readonly CgroupHierarchy[],

@@ -3,10 +3,10 @@ import type { Step } from '../../../host/native/steps.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
 import { parseSyncMessage } from './sync-message.ts';
 
-/** Bytes kept of conmon's words, and of its line on the sync pipe. */
+/** Bytes kept of conmon's output, and of its line on the sync pipe. */
 const WORDS_BYTES = 8192;
 const LINE_BYTES = 65_536;
-/** conmon's descriptor of the sync pipe; it holds it open for as long as it lives. */
+/** conmon's descriptor of the sync pipe, which stays open while conmon lives. */
 const SYNC = 3;
 
 export interface MonitorLaunch {
@@ -14,7 +14,7 @@ export interface MonitorLaunch {
   args: string[];
   /** `cgroup.procs` files that conmon enters, in this order: it must never run in this server's cgroup. */
   cgroupFiles: string[];
-  /** conmon's working directory, where it notes an OOM kill. */
+  /** conmon's working directory, where it records an OOM kill. */
   bundle: string;
   /** Directory of conmon's short-lived console socket. */
   temporary: string;
@@ -23,11 +23,11 @@ export interface MonitorLaunch {
 }
 
 /**
- * Starts conmon, which detaches itself, and waits until the runtime has created the container.
+ * Starts conmon, which daemonizes, and waits until the runtime has created the container.
  * @returns the pid of the container's first process.
- * @throws Error with conmon's or the runtime's words, which may be empty. conmon may then still be ending. CriError
- *   UNAVAILABLE when there is no native helper.
- * @param signal ends the waiting; the runtime may then still be at work, in the monitor's cgroup.
+ * @throws Error with conmon's or the runtime's message, which may be empty. conmon may then still be exiting. CriError
+ * UNAVAILABLE when there is no native helper.
+ * @param signal ends the wait; the runtime may then still run, in the monitor's cgroup.
  */
 export async function launchMonitor(launch: MonitorLaunch, signal?: AbortSignal): Promise<number> {
   const step: Step = {
@@ -35,7 +35,7 @@ export async function launchMonitor(launch: MonitorLaunch, signal?: AbortSignal)
     argv: [launch.conmon, ...launch.args],
     env: { ...programEnv, TMPDIR: launch.temporary, _OCI_SYNCPIPE: String(SYNC) },
     cwd: launch.bundle,
-    // The step ends with conmon's first process, which has written the pid file, and not before the line has come.
+    // The step ends when conmon's first process, which has written the pid file, has exited and the line has arrived.
     descriptors: { 2: { kind: 'capture', limit: WORDS_BYTES }, [SYNC]: { kind: 'line', limit: LINE_BYTES } },
     cgroupFiles: launch.cgroupFiles,
     session: true,

@@ -1,9 +1,9 @@
-/** What conmon says on its sync pipe after the runtime's `create`: the container's pid, or why there is none. */
+/** The message of conmon on its sync pipe after the runtime's `create`: the container's pid, or the error. */
 export type SyncMessage = { pid: number } | { error: string };
 
 /**
- * Reads conmon's line. With API version 1 it is `{"data": PID}` or `{"data": -1, "message": "…"}`; with 0 the key is `pid`.
- * Text that is neither, or empty (conmon ended without a word), is an error without words.
+ * Parses conmon's line. With API version 1 it is `{"data": PID}` or `{"data": -1, "message": "…"}`; with 0 the key is
+ * `pid`. Any other text, also an empty one (conmon exited), is an error without a message.
  */
 export function parseSyncMessage(text: string): SyncMessage {
   let value: unknown;

@@ -6,18 +6,19 @@ import { relayCommand, runRelay } from './relay-process.ts';
 
 /** Bytes before each packet of the relay: stream number and length. */
 const HEADER_BYTES = 3;
-/** conmon's number for standard error; all else is standard output. */
+/** conmon's number for standard error; everything else is standard output. */
 const STDERR = 3;
 
-/** Bytes of output that wait for a slow client before conmon, and with it the container and its log, has to wait. */
+/** Bytes of output buffered for a slow client before conmon, and with it the container and its log, is blocked. */
 const HELD_BYTES = 4 * 2 ** 20;
-/** Seconds that a client may take for half of them once it holds the container up. */
+/** Seconds in which a client must read half of them once it blocks the container. */
 const PATIENCE_SECONDS = 5;
 
 /**
- * Connects a client's streams to conmon's attach socket in `bundle`, until the container ends or the client leaves. With
- * `inputOnce` conmon closes the container's input with the first connection that ends, whatever came by it.
- * @throws CriError UNAVAILABLE for a client that does not read, which must not hold up the container and its log.
+ * Connects a client's streams to conmon's attach socket in `bundle`, until the container ends or the client
+ * disconnects. With `inputOnce` conmon closes the container's input with the first connection that ends, even one
+ * without input.
+ * @throws CriError UNAVAILABLE for a client that does not read, since it would block the container and its log.
  */
 export async function attachToMonitor(
   bundle: string,

@@ -16,7 +16,8 @@ export async function forwardPort(
   await runRelay({ command, cwd: '/', what }, signal, async ({ stdin, stdout }) => {
     feed(io.stdin, stdin);
     await new Pump(stdout, io.stdout).ended;
-    // The pod has ended its direction; the client is told at once, for it may wait for that before it ends its own.
+    // The pod has closed its direction; the client is notified at once, since it may wait for that before it closes its
+    // own.
     io.stdout?.end();
   });
 }

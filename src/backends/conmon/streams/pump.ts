@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable, Writable } from 'node:stream';
 
 /**
- * Carries what `source` gives to `sink` and leaves `sink` open. A sink that is slow holds the source up; one that is
- * absent or lost does not: the rest is read and dropped.
+ * Copies `source` to `sink` and leaves `sink` open. A slow sink blocks the source; one that is absent or lost does not:
+ * the rest is read and dropped.
  */
 export class Pump {
   /** Resolves when the source has ended, or was destroyed. */
@@ -38,7 +38,7 @@ export class Pump {
   }
 
   /**
-   * Resolves at the end, or after `ms` milliseconds; with `follow` only when nothing came for so long though the sink had
+   * Resolves at the end, or after `ms` milliseconds; with `follow` only after that long without data while the sink had
    * room.
    */
   async quiet(ms: number, follow: boolean): Promise<void> {
@@ -56,7 +56,7 @@ export class Pump {
   }
 }
 
-/** Gives a client's input to a command and ends it with it. What a command that reads no more does not take is dropped. */
+/** Forwards a client's input to a command, and its end. Input that the command does not read is dropped. */
 export function feed(source: Readable | undefined, sink: Writable): void {
   const drop = () => {
     source?.unpipe(sink);

@@ -1,6 +1,6 @@
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 
-/** Bounds how many relays run for one pod at a time: a client may ask for any number of ports and connections. */
+/** Limits the concurrent relays of one pod: a client may request any number of ports and connections. */
 export class RelayLimit {
   readonly #most: number;
   readonly #running = new Map<string, number>();
@@ -10,8 +10,8 @@ export class RelayLimit {
   }
 
   /**
-   * Runs `work` as one of the pod's relays; `pod` is any name of the pod.
-   * @throws CriError RESOURCE_EXHAUSTED when there are as many already.
+   * Runs `work` as one of the pod's relays; `pod` is any key for the pod.
+   * @throws CriError RESOURCE_EXHAUSTED when the limit is reached.
    */
   async run<T>(pod: string, work: () => Promise<T>): Promise<T> {
     const before = this.#running.get(pod) ?? 0;

@@ -10,7 +10,9 @@ export interface RelayStreams {
   stdout: Socket;
 }
 
-/** The words of a relay, a command of the native helper that carries bytes; src/native/relay.c tells of the modes. */
+/**
+ * The arguments of a relay, a command of the native helper that forwards bytes; src/native/relay.c documents the modes.
+ */
 export function relayCommand(mode: 'attach' | 'tcp' | 'pty', ...rest: string[]): string[] {
   return [findNative(), 'relay', mode, ...rest];
 }
@@ -19,16 +21,16 @@ export interface RelayCommand {
   /** See {@link relayCommand}. */
   command: string[];
   cwd: string;
-  /** Begins the message of an error. */
+  /** Prefix of an error's message. */
   what: string;
-  /** Leaves the process to itself when the session ends; it ends on its own. */
+  /** Leaves the process running when the session ends; it exits by itself. */
   stays?: boolean;
 }
 
 /**
- * Runs a relay until it ends, or until its output does if it stays; `connect` ties its streams to the
- * client's and resolves when all its output is handed on. When `signal` fires a relay that does not stay is killed.
- * @throws CriError UNAVAILABLE with `what` and the relay's words, CANCELLED when the signal fired.
+ * Runs a relay until it exits, or until its output ends if it stays; `connect` connects its streams to the client's and
+ * resolves when all its output is forwarded. When `signal` fires a relay that does not stay is killed.
+ * @throws CriError UNAVAILABLE with `what` and the relay's message, CANCELLED when the signal fired.
  */
 export async function runRelay(
   { command, cwd, what, stays = false }: RelayCommand,
@@ -51,7 +53,7 @@ export async function runRelay(
     pipes[2].on('data', (chunk: Buffer) => {
       if (words.length < 500) words += chunk.toString();
     });
-    // A helper that is lost takes no relay with it, only the news of its exit code: its streams tell as much.
+    // Without the helper the relay keeps running, only its exit code is unknown: its streams are sufficient.
     const said = new Promise((resolve) => pipes[2].once('close', resolve));
     const connected = connect({ stdin: pipes[0], stdout: pipes[1] });
     const [result] = await Promise.all([ended.catch(() => undefined), connected, said]);

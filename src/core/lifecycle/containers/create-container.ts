@@ -130,7 +130,7 @@ function refOf(image: ImageRecord): string {
   return image.repoDigests[0] ?? image.id;
 }
 
-/** Annotations of the OCI configuration that tools which look at it know from containerd and CRI-O. */
+/** Annotations of the OCI configuration that tools know from containerd and CRI-O. */
 function annotations(pod: ReadyPod, { metadata }: ContainerSpec): Record<string, string> {
   return {
     'io.kubernetes.cri.container-type': 'container',

@@ -9,7 +9,7 @@ import type { PlatformFiles } from '../../model/platform-files.ts';
 import { mountRootfs, removeRootfs } from '../rootfs-place.ts';
 import type { RootfsPlace } from '../rootfs-place.ts';
 
-/** What the kubelet looks for at the beginning of the message (cri-api/pkg/errors). */
+/** The message prefix that the kubelet recognizes (cri-api/pkg/errors). */
 const PREFIX = 'ImageVolumeMountFailed';
 
 /** The images that the request mounts, which must be present already. @throws CriError UNKNOWN with CRI's prefix. */
@@ -56,17 +56,17 @@ export async function removeImageVolumes(rootfs: RootfsPlace, record: ContainerR
   for (const { index } of imageMounts(record.spec.mounts)) await removeRootfs(rootfs, viewId(record.id, index));
 }
 
-/** Names of everything in the rootfs store that belongs to a container: its own root and its image volumes. */
+/** Names of all root filesystems in the store that belong to a container: its own and its image volumes. */
 export function rootfsIds(record: ContainerRecord): string[] {
   return [record.id, ...imageMounts(record.spec.mounts).map(({ index }) => viewId(record.id, index))];
 }
 
-/** The container that something in the rootfs store belongs to. */
+/** The container that a root filesystem in the store belongs to. */
 export function ownerOf(rootfsId: string): string {
   return rootfsId.split('.', 1)[0] ?? rootfsId;
 }
 
-/** The mounts of images, and which of the request's mounts they are. */
+/** The mounts of images, with the index of each in the request. */
 function imageMounts(mounts: readonly MountSpec[]): { index: number; image: string; subPath: string }[] {
   return mounts.flatMap(({ source }, index) => ('image' in source ? [{ index, ...source }] : []));
 }
@@ -85,7 +85,7 @@ async function resolveSubPath(files: PlatformFiles, view: string, path: string):
   if (found.kind !== 'directory' && found.kind !== 'file') {
     throw new Error(`image_sub_path ${JSON.stringify(path)} is neither a directory nor a file`);
   }
-  // The view is read-only, so what was found cannot have been exchanged since.
+  // The view is read-only, so the found file cannot have been replaced since.
   return posix.join(view, await files.resolveInRoot(view, path, 'image_sub_path'));
 }
 

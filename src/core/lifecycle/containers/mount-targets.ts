@@ -4,9 +4,9 @@ import { invalidArgument } from '../../model/errors.ts';
 import type { InnerMount, PlatformFiles } from '../../model/platform-files.ts';
 
 /**
- * Where the request's mounts go when links in the container's root are followed, in the request's order. crun follows them
- * too, but fails at one that leads to nothing, where a directory can be made. A mount may lie behind a link in another
- * mount of the request, but for one of an image, which is not made yet.
+ * The targets of the request's mounts with links in the container's root resolved, in the request's order. crun follows
+ * links too, but fails at a dangling one, where a directory can be created. A mount may be behind a link in another
+ * mount of the request, except for one of an image, which does not exist yet.
  * @throws CriError INVALID_ARGUMENT for a path that leads to the root itself or is behind a loop of links.
  */
 export async function mountTargets(
@@ -17,7 +17,7 @@ export async function mountTargets(
   const written = mounts.map(({ containerPath }) => posix.join(containerPath, '/').slice(0, -1));
   const targets = [...written];
   const made: InnerMount[] = [];
-  // As they are mounted: upper directories before what lies in them.
+  // In mount order: parent directories before their content.
   const depth = (index: number) => written[index]?.split('/').length ?? 0;
   for (const index of [...mounts.keys()].sort((a, b) => depth(a) - depth(b))) {
     const field = `config.mounts[${String(index)}].container_path`;

@@ -20,7 +20,7 @@ export interface ArchiveImportsOptions {
   logger: Logger;
 }
 
-/** Imports what an {@link ArchiveDirectory} holds. */
+/** Imports the archives of an {@link ArchiveDirectory}. */
 export class ArchiveImports {
   readonly #options: ArchiveImportsOptions;
   readonly #lock = new KeyedLock();

@@ -12,9 +12,9 @@ export function isExportCopy(id: string): boolean {
 }
 
 /**
- * Writes an image as an oci-archive. The pulled layers are not kept, so the digests are new; the configuration differs only in
- * the layers.
- * @throws as ImageExporter.write. Nothing stays then.
+ * Writes an image as an oci-archive. The pulled layers are not kept, so the digests are new; the configuration differs
+ * only in the layers.
+ * @throws as ImageExporter.write, without leaving files.
  */
 export async function exportImage(
   record: ImageRecord,

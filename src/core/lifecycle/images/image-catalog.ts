@@ -74,7 +74,7 @@ export class ImageCatalog {
       if (name.includes('@') || name.lastIndexOf(':') > name.lastIndexOf('/')) return [];
       prefix = repositoryName(parseReference(name, { defaultRegistry: this.#defaultRegistry }));
     } catch {
-      return []; // what is no name names no repository
+      return []; // An invalid name is not in any repository.
     }
     const isIn = (each: string) => each.startsWith(`${prefix}:`) || each.startsWith(`${prefix}@`);
     return this.list().filter(({ repoTags, repoDigests }) => repoTags.some(isIn) || repoDigests.some(isIn));
@@ -111,7 +111,7 @@ export class ImageCatalog {
     try {
       name = formatReference(parseReference(image, { defaultRegistry: this.#defaultRegistry }));
     } catch {
-      return undefined; // what is no name names no image
+      return undefined; // An invalid name is not an image's.
     }
     return this.#records
       .list()

@@ -1,11 +1,11 @@
 import type { PlatformFiles } from '../../model/platform-files.ts';
 
-/** Bytes of an image's passwd and group files that are read; parsing holds up the event loop. */
+/** Bytes of an image's passwd and group files that are read; parsing blocks the event loop. */
 export const USER_FILE_BYTES = 1024 * 1024;
 
 /**
- * The texts of /etc/passwd and /etc/group of a root filesystem; empty where there is none.
- * @throws CriError INVALID_ARGUMENT for a file above {@link USER_FILE_BYTES}, and for what is no regular file.
+ * The contents of /etc/passwd and /etc/group of a root filesystem; empty where there is none.
+ * @throws CriError INVALID_ARGUMENT for a file above {@link USER_FILE_BYTES}, and for a special file.
  */
 export async function userFiles(
   files: Pick<PlatformFiles, 'readInRoot'>,

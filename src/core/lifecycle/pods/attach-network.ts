@@ -5,10 +5,10 @@ import type { Placement } from '../../model/sandbox-provider.ts';
 import { networkRequest } from './sandbox-spec.ts';
 
 /**
- * Attaches a new sandbox to the pod network; its rollback is registered before a plugin runs. A `signal` that fires ends
- * the plugin at work.
- * @param keep writes the record with the started attachment, so that recovery can release the addresses if this process dies
- * meanwhile.
+ * Attaches a new sandbox to the pod network; its rollback is registered before a plugin runs. A `signal` that fires
+ * cancels the running plugin.
+ * @param keep writes the record with the started attachment, so that recovery can release the addresses if this process
+ * dies meanwhile.
  */
 export async function attachNetwork(
   network: Network,

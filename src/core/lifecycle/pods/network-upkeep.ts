@@ -10,7 +10,7 @@ const COLLECT_EVERY_MS = 3_600_000;
 
 export interface NetworkUpkeepParts {
   network: Network;
-  /** The records of all its pods, also of those being made or stopped. */
+  /** The records of all its pods, including those being created or stopped. */
   records: () => readonly SandboxRecord[];
   /** Whether a pod runs, and where. */
   status: (record: SandboxRecord) => SandboxStatus;
@@ -19,9 +19,8 @@ export interface NetworkUpkeepParts {
 }
 
 /**
- * What the pod network needs beside attaching and detaching: at start, every attachment that was taken up is checked, and
- * a pod that has lost its network is told of in the log; at start and each hour, plugins collect what belongs to no pod.
- * Runs until `signal` fires.
+ * The maintenance of the pod network: at start, every adopted attachment is checked, and a pod that has lost its
+ * network is logged; at start and each hour, plugins remove what belongs to no pod. Runs until `signal` fires.
  */
 export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {
   const { network, records, clock, logger } = parts;
@@ -46,7 +45,7 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
     await network
       .check(networkRequest(record, place.placement.namespaces.network), record.network)
       .catch((error: unknown) => {
-        // Ended meanwhile, it has no network to check.
+        // It has ended meanwhile and has no network to check.
         if (!isReady(record.id)) return;
         const { namespace, name } = record.spec.metadata;
         const fields = { podSandboxId: record.id, pod: `${namespace}/${name}`, error: messageOf(error) };

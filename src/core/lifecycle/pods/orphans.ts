@@ -15,9 +15,9 @@ export interface OrphanParts {
 }
 
 /**
- * Stops and removes the orphaned sandboxes of a provider, with their addresses and run directories. A failed removal is logged
- * and retried at the next start.
- * @returns the ids of those.
+ * Stops and removes the orphaned sandboxes of a provider, with their addresses and run directories. A failed removal is
+ * logged and retried at the next start.
+ * @returns the ids of the orphans.
  */
 export async function discardOrphans(
   { sandboxes: provider, network, platform }: Backend,

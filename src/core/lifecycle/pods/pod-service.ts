@@ -95,15 +95,15 @@ export class PodService {
     return this.#store.backends.get(record.handler)?.sandboxes.describe(this.#store.reference(record)) ?? {};
   }
 
-  /** What a pod uses as a whole; undefined when it does not run or nothing is known. @throws CriError UNAVAILABLE. */
+  /** The usage of a whole pod; undefined when it does not run or nothing is known. @throws CriError UNAVAILABLE. */
   async usage(record: SandboxRecord): Promise<ResourceUsage | undefined> {
     if (this.#store.status(record).state !== 'running') return undefined;
     return this.#store.provider(record.handler).usage(this.#store.reference(record));
   }
 
   /**
-   * The backend of a pod, also of one that has ended. A pod without a record, whose file was lost, is taken
-   * for the default handler's. @throws CriError INVALID_ARGUMENT when its handler is not configured any more.
+   * The backend of a pod, also of one that has ended. A pod without a record, whose file was lost, is assumed to be the
+   * default handler's. @throws CriError INVALID_ARGUMENT when its handler is not configured any more.
    */
   backendOf(sandboxId: string): Backend {
     return this.#store.backend(this.#store.records.get(sandboxId)?.handler ?? this.#options.defaultHandler);
@@ -115,12 +115,13 @@ export class PodService {
   }
 
   /**
-   * Makes and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or that is still
-   * under way, gives the first attempt's pod. Nothing stays when it fails, or when its caller has left or its deadline has
-   * passed before it was done; a repeat then makes another pod once that is cleaned up.
+   * Creates and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or is still
+   * in progress, returns the first attempt's pod. When it fails, or its caller disconnects or its deadline passes
+   * first, everything is rolled back; a repeat then creates another pod after that.
    * @param request recorded for its parser; two requests are the same when these are equal.
-   * @param signal ends what the pod waits for.
-   * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE; the signal's reason.
+   * @param signal cancels what the pod waits for.
+   * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE; the signal's
+   * reason.
    */
   async run(spec: PodSpec, request: unknown, handler: string, signal?: AbortSignal): Promise<string> {
     const { sandboxes: provider, platform } = this.#store.backend(handler || this.#options.defaultHandler);
@@ -229,7 +230,7 @@ export class PodService {
   }
 
   /**
-   * Tells the pod's provider the limits of the whole pod (CRI UpdatePodSandboxResources), then records them.
+   * Sets the limits of the whole pod at its provider (CRI UpdatePodSandboxResources), then records them.
    * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY, as the provider.
    */
   async updateResources(id: string, told: { overhead?: ResourceLimits; resources?: ResourceLimits }): Promise<void> {
@@ -271,8 +272,8 @@ export class PodService {
   }
 
   /**
-   * Takes up what an earlier process left: adopts pods that still run, finishes what was half made or half stopped, ends
-   * those a reboot took. Containers are recovered by their own service in between: `load`, then containers, then `recover`.
+   * Adopts the pods of an earlier process that still run; {@link recover} and {@link settle} reconcile the others.
+   * Containers are recovered by their own service in between: `load`, then containers, then `recover`.
    */
   async load(): Promise<void> {
     await this.#store.load();
@@ -280,7 +281,7 @@ export class PodService {
   }
 
   /**
-   * Looks after the networks of the pods until `signal` fires, and repeats stops that failed until then. Called once, after
+   * Maintains the networks of the pods until `signal` fires, and retries failed stops until then. Called once, after
    * {@link recover}.
    */
   async keep(signal: AbortSignal): Promise<void> {
@@ -297,16 +298,16 @@ export class PodService {
   }
 
   /**
-   * The second half of adopting; see {@link load}: pods that do not run any more are NOTREADY from here on. Nothing is
-   * stopped, and no network is asked: that is for {@link settle}.
+   * The second half of adopting, after {@link load}: pods that do not run any more are NOTREADY from now on. It stops
+   * nothing and calls no plugin: {@link settle} does.
    */
   async recover(): Promise<void> {
     this.#unsettled = await endLostPods(this.#recovery());
   }
 
   /**
-   * Finishes what {@link recover} found unfinished, and removes what no record knows; see {@link settlePods}. Done while the
-   * server serves: a CNI plugin may take minutes, and may itself need a pod.
+   * Completes what {@link recover} found unfinished, and removes orphans; see {@link settlePods}. Runs while the server
+   * serves: a CNI plugin may take minutes, and may itself need a pod.
    */
   async settle(): Promise<void> {
     await settlePods(this.#unsettled, this.#recovery());

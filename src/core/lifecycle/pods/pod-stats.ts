@@ -35,7 +35,7 @@ export class PodStatsService {
     return { record, usage: await this.#pods.usage(record), containers };
   }
 
-  /** Those of all READY pods that match. What fails for one is logged and leaves the others alone. */
+  /** Those of all matching READY pods. A failure for one is logged and does not affect the others. */
   async list(matches: (record: SandboxRecord) => boolean): Promise<PodFigures[]> {
     const records = this.#pods.list().filter((record) => record.phase === 'ready' && matches(record));
     const containers = Map.groupBy(await this.#containers.list(() => true), ({ record }) => record.sandboxId);

@@ -8,10 +8,10 @@ import type { Platform } from '../platform.ts';
 import { makeManifest } from './docker-save.ts';
 import { openBlob } from './layout.ts';
 
-/** What a root filesystem has at its top, and no archive of images. */
+/** Top-level names of a root filesystem, which no image archive has. */
 const ROOT_DIRECTORIES = new Set(['bin', 'boot', 'etc', 'home', 'lib', 'opt', 'root', 'sbin', 'srv', 'usr', 'var']);
 
-/** Whether a member's name, without `.` components, says that the archive is a root filesystem. */
+/** Whether a member's name, without `.` components, shows that the archive is a root filesystem. */
 export function isRootMember(name: string): boolean {
   return ROOT_DIRECTORIES.has(name.split('/', 1)[0] ?? '');
 }

@@ -7,12 +7,12 @@ import { TarError, type TarEntry } from '../../../utils/tar/header.ts';
 import { readTar } from '../../../utils/tar/reader.ts';
 import { isRootMember } from './root-tarball.ts';
 
-/** What an archive of images may hold. */
+/** The limits of an archive of images. */
 const MAX_MEMBERS = 100_000;
 const MAX_BYTES = 256 * 2 ** 30;
 const MAX_LINKS = 8;
 
-/** The members of an archive, found by name. Files have names of our own making: nothing in the archive decides a path. */
+/** The members of an archive, found by name. Extracted files have generated names: the archive determines no path. */
 export interface Unpacked {
   /** The file of a member, symlinks inside the archive followed; undefined when there is none. */
   path(name: string): string | undefined;
@@ -57,7 +57,7 @@ export async function unpackArchive(
   };
 }
 
-/** Names that are safe because they can be no others. */
+/** Known names, which are safe. */
 function isLayoutName(name: string): boolean {
   return name === 'oci-layout' || name === 'index.json' || /^blobs\/sha256\/[0-9a-f]{64}$/.test(name);
 }

@@ -7,12 +7,12 @@ import { namesIn } from '../../../utils/fs/names.ts';
 
 const ARCHIVE = /\.(?:tar(?:\.(?:gz|xz|zst))?|tgz)$/;
 
-/** Archives in a directory of this node, known by the ends of their names. */
+/** Archives in a directory of this node, recognized by their file extensions. */
 export class FileArchiveDirectory implements ArchiveDirectory {
   readonly #directory: string;
   readonly #memory: string;
 
-  /** @param memory file for what is remembered. */
+  /** @param memory file for the stored value. */
   constructor(directory: string, memory: string) {
     this.#directory = directory;
     this.#memory = memory;
@@ -26,7 +26,7 @@ export class FileArchiveDirectory implements ArchiveDirectory {
         const { size, mtimeMs } = await stat(path);
         files.push({ name, path, size, mtimeMs });
       } catch (error) {
-        // It has gone since the directory was read.
+        // It was removed after the directory was read.
         if (!isErrno(error, 'ENOENT')) throw error;
       }
     }

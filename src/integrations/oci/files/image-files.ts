@@ -5,7 +5,7 @@ import { FileArchiveDirectory } from './archive-directory.ts';
 import { DocumentFiles } from './document-files.ts';
 import { StagedBlobs } from './staged-blobs.ts';
 
-/** Where the files of images are. */
+/** Locations of the files of images. */
 export interface ImageFilePaths {
   /** Directory of documents, and of blobs that are being fetched. */
   content: string;
@@ -13,7 +13,7 @@ export interface ImageFilePaths {
   exports: string;
   /** Directory of archives whose images are to be present; "": none. */
   archives: string;
-  /** File that says which of them have been imported. */
+  /** File with the list of imported archives. */
   archivesSeen: string;
 }
 

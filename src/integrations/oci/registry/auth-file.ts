@@ -14,9 +14,9 @@ const entry = z.object({
 const schema = z.object({ auths: z.record(z.string(), entry).nullish() });
 
 /**
- * The credentials for `host/repository` in files of containers-auth.json(5) or Docker's config.json, the most specific entry
- * of the first file that has one; undefined when none has. Files that do not exist are passed over.
- * @throws CriError FAILED_PRECONDITION for a file that cannot be read; the message holds nothing of its content.
+ * The credentials for `host/repository` in files of containers-auth.json(5) or Docker's config.json, the most specific
+ * entry of the first file that has one; undefined when none has. Missing files are skipped.
+ * @throws CriError FAILED_PRECONDITION for a file that cannot be read; the message contains nothing of its content.
  */
 export async function readAuthFiles(files: readonly string[], name: string): Promise<Credentials | undefined> {
   for (const file of files) {
@@ -31,8 +31,8 @@ export async function readAuthFiles(files: readonly string[], name: string): Pro
 }
 
 /**
- * Whether credentials of a request may be shown to a registry: those that name another host (CRI AuthConfig.server_address)
- * are for that one.
+ * Whether credentials of a request may be sent to a registry: those with another host (CRI AuthConfig.server_address)
+ * are for that one only.
  */
 export function isMeantFor(credentials: Credentials | undefined, registry: string): boolean {
   const address = credentials?.serverAddress?.trim() ?? '';
@@ -40,7 +40,7 @@ export function isMeantFor(credentials: Credentials | undefined, registry: strin
   return hostOf(address) === hostOf(registry);
 }
 
-/** Host and port of an address or a name, without the port that is usual anyway. */
+/** Host and port of an address or a name, without a default port. */
 function hostOf(address: string): string {
   const scheme = /^(https?):\/\//i.exec(address)?.[1]?.toLowerCase();
   const host = normalise(address.toLowerCase()).split('/', 1)[0] ?? '';
@@ -66,7 +66,7 @@ async function readAuths(file: string): Promise<Map<string, z.output<typeof entr
   try {
     json = JSON.parse(document);
   } catch {
-    // The parser's own words quote what it read, which is secret here.
+    // The parser's own messages quote its input, which is secret here.
     throw failedPrecondition(`${file}: is not a JSON document`);
   }
   const parsed = schema.safeParse(json);
@@ -74,7 +74,7 @@ async function readAuths(file: string): Promise<Map<string, z.output<typeof entr
   return new Map(Object.entries(parsed.data.auths ?? {}).map(([key, value]) => [normalise(key), value]));
 }
 
-/** Docker writes addresses where names belong, and Docker Hub's oldest one to this day. */
+/** Docker writes addresses instead of names, and Docker Hub's oldest one to this day. */
 function normalise(key: string): string {
   const name = key.replace(/^https?:\/\//, '').replace(/\/(?:v1|v2)?\/?$/, '');
   return name.replace(/^(?:index\.docker\.io|registry-1\.docker\.io)(?=\/|$)/, 'docker.io');

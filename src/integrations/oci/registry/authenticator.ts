@@ -17,7 +17,10 @@ export interface AuthenticatorOptions {
   credentials: Credentials | undefined;
 }
 
-/** Answers one registry's challenges for one repository (Basic, and Docker's token authentication) and keeps the answer. */
+/**
+ * Answers one registry's challenges for one repository (Basic, and Docker's token authentication) and caches the
+ * answer.
+ */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   #authorization: string | undefined;
@@ -33,7 +36,7 @@ export class Authenticator {
     return this.#authorization === undefined ? {} : { authorization: this.#authorization };
   }
 
-  /** Everything that must not be shown to anyone. */
+  /** All secrets, for redaction. */
   secrets(): string[] {
     const { password, registryToken, identityToken } = this.#options.credentials ?? {};
     const token = this.#authorization?.split(' ')[1];
@@ -43,8 +46,8 @@ export class Authenticator {
   }
 
   /**
-   * Prepares to repeat a request that was answered 401. False when there is nothing to answer with.
-   * @throws CriError UNAUTHENTICATED, PERMISSION_DENIED when the token service says no, and what Transport.send throws.
+   * Prepares to repeat a request that was answered 401. False when there are no credentials for it.
+   * @throws CriError UNAUTHENTICATED, PERMISSION_DENIED when the token service refuses, and as Transport.send.
    */
   async answer(response: HttpResponse, signal?: AbortSignal): Promise<boolean> {
     const challenges = parseChallenges(response.headers['www-authenticate']);
@@ -94,7 +97,7 @@ function basicAuthorization(username: string, password = ''): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }
 
-/** The token service's address. Over plain HTTP only when the registry itself is spoken to so. */
+/** The token service's address. Over plain HTTP only when the registry itself uses it. */
 function realmOf(realm: string | undefined, base: URL): URL {
   const url = URL.parse(realm ?? '');
   const allowed = url && (url.protocol === 'https:' || (url.protocol === 'http:' && base.protocol === 'http:'));

@@ -1,4 +1,4 @@
-/** One way in that a server offers in WWW-Authenticate (RFC 9110, 11.6.1). */
+/** One authentication scheme that a server offers in WWW-Authenticate (RFC 9110, 11.6.1). */
 export interface Challenge {
   /** In lower case: `basic`, `bearer`. */
   scheme: string;

@@ -12,9 +12,9 @@ const DECODERS = {
 };
 
 /**
- * A JSON document as it was before the server, or a proxy on the way, encoded it for the transfer (RFC 9110, 8.4): that is
- * what its digest is about. Bytes that begin like a document are taken as they are, whatever the header says.
- * @throws CriError DATA_LOSS for an encoding that is not known, damaged data, or more than `limit` bytes.
+ * A JSON document without the transfer encoding of the server or a proxy (RFC 9110, 8.4): its digest is that of the
+ * decoded document. Bytes that start like a document are returned unchanged, whatever the header.
+ * @throws CriError DATA_LOSS for an unknown encoding, damaged data, or more than `limit` bytes.
  */
 export async function decoded(body: Buffer, encoding: unknown, limit: number, what: string): Promise<Buffer> {
   const name = typeof encoding === 'string' ? encoding.trim().toLowerCase() : '';

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { TlsSettings } from './tls.ts';
 
-/** Other places to fetch a registry's images from. */
+/** Alternative endpoints of a registry's images. */
 export interface Mirror {
   /** The registry's host as it stands in image names. */
   registry: string;
@@ -9,7 +9,7 @@ export interface Mirror {
   endpoints: string[];
 }
 
-/** One place to ask for a repository. */
+/** One endpoint of a repository. */
 export interface Endpoint {
   /** Base address, ending in `/`; below it `<repository>/manifests/…` is found. */
   base: URL;
@@ -19,23 +19,23 @@ export interface Endpoint {
   tls?: TlsSettings;
   /** Sent with every request to this host, names in lower case. */
   headers?: Record<string, string>;
-  /** Asked for what is named by digest only. */
+  /** Used for requests by digest only. */
   digestOnly?: boolean;
-  /** Asked for what is named by tag only. */
+  /** Used for requests by tag only. */
   tagOnly?: boolean;
   /** Query appended to addresses: names the registry for a mirror of several registries. */
   namespace?: string;
 }
 
-/** The mirrors of the configuration for `registry`; plain HTTP is spoken to those whose address says so. */
+/** The mirrors of the configuration for `registry`; plain HTTP is used for those with an http address. */
 export function mirrorsOf(registry: string, mirrors: readonly Mirror[]): Endpoint[] {
   const own = mirrors.filter((mirror) => mirror.registry === registry).flatMap((mirror) => mirror.endpoints);
   return own.map((endpoint) => ({ base: versioned(endpoint), isMirror: true }));
 }
 
 /**
- * The registry itself. `http`: it speaks no TLS; `unverified`: its certificate is not checked, and it may speak none. Else
- * plain HTTP is used only for this machine, when it does not support TLS.
+ * The registry itself. `http`: over plain HTTP; `unverified`: its certificate is not checked, and plain HTTP is tried
+ * too. Else plain HTTP is used only for this machine, when it does not support TLS.
  */
 export function ownEndpoints(registry: string, insecure?: 'http' | 'unverified', tls?: TlsSettings): Endpoint[] {
   // Docker Hub's name is not its address.

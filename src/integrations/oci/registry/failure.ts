@@ -1,7 +1,7 @@
 import { CriError, StatusCode, unknown } from '../../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 
-/** What the kubelet recognises as "try another time" (cri-api, pkg/errors, ErrRegistryUnavailable). */
+/** The prefix that the kubelet recognizes as temporary (cri-api, pkg/errors, ErrRegistryUnavailable). */
 const PREFIX = 'RegistryUnavailable';
 
 const CODES: Record<number, StatusCode> = {
@@ -12,7 +12,7 @@ const CODES: Record<number, StatusCode> = {
   429: StatusCode.RESOURCE_EXHAUSTED,
 };
 
-/** The error for an answer other than success. `what` says what was asked for, `words` what the registry said about it. */
+/** The error for an unsuccessful response. `what` is the requested object, `words` the registry's message. */
 export function refused(host: string, what: string, status: number, words: string): CriError {
   const said = `registry ${host} returned ${status} for ${what}${words && `: ${words}`}`;
   if (status >= 500) return unknown(`${PREFIX}: ${said}`);
@@ -20,7 +20,7 @@ export function refused(host: string, what: string, status: number, words: strin
   return new CriError(CODES[status] ?? StatusCode.UNKNOWN, said + hint);
 }
 
-/** The error for a registry that could not be spoken to. */
+/** The error for an unreachable registry. */
 export function unreachable(host: string, cause: unknown): CriError {
   const hint = isErrno(cause, 'ERR_SSL_WRONG_VERSION_NUMBER', 'EPROTO', 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
     ? '; if it uses plain HTTP, add it to images.insecure_registries'
@@ -29,8 +29,8 @@ export function unreachable(host: string, cause: unknown): CriError {
 }
 
 /**
- * A registry's own words in an error body (distribution specification, "Error Codes"): one line of printable text, at most
- * 300 characters, without what must stay secret.
+ * A registry's own message in an error body (distribution specification, "Error Codes"): one line of printable text, at
+ * most 300 characters, without secrets.
  */
 export function wordsOf(body: string, secrets: readonly string[]): string {
   let words = body;
@@ -42,7 +42,7 @@ export function wordsOf(body: string, secrets: readonly string[]): string {
         .join('; ');
     }
   } catch {
-    // Not JSON, or not of that shape: a proxy's page of HTML says nothing to anyone.
+    // Not JSON, or not of that shape: a proxy's HTML page is not a useful message.
     if (/^\s*</.test(body)) return '';
   }
   for (const secret of secrets) if (secret !== '') words = words.replaceAll(secret, '[redacted]');
@@ -52,7 +52,7 @@ export function wordsOf(body: string, secrets: readonly string[]): string {
     .slice(0, 300);
 }
 
-/** Node reports several failed addresses as one error without words. */
+/** Node.js reports several failed addresses as one error without a message. */
 function reasonOf(cause: unknown): string {
   if (cause instanceof AggregateError) return cause.errors.map(messageOf).join('; ');
   return messageOf(cause);

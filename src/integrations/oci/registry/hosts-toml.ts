@@ -23,12 +23,12 @@ const schema = host.extend({ server: text.optional(), host: z.record(text, host)
 type HostSettings = z.output<typeof host>;
 
 /**
- * What `<directory>/<registry>` (or `_default` in its place) says of a registry, in containerd's format: `hosts.toml` with the
- * places to ask in order, or certificates alone as Docker has them. undefined when it says nothing.
- * @throws CriError FAILED_PRECONDITION that names the file and what is wrong in it.
+ * The settings of a registry in `<directory>/<registry>` (or else `_default`), in containerd's format: `hosts.toml`
+ * with the endpoints in order, or only certificates as in Docker. undefined when there are none.
+ * @throws CriError FAILED_PRECONDITION naming the file and its problem.
  */
 export async function readCertsDirectory(directory: string, registry: string): Promise<Endpoint[] | undefined> {
-  // `host_5000_` is how containerd writes a port where colons are not wanted.
+  // containerd writes a port as `host_5000_` where colons are not allowed.
   const names = [registry, registry.replace(/:(\d+)$/, '_$1_'), '_default'];
   for (const name of names) {
     const own = join(directory, name);

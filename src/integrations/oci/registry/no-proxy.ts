@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 
-/** What is on this machine is never behind a proxy. */
+/** Hosts on this machine are never behind a proxy. */
 const ALWAYS = ['localhost', '127.0.0.0/8', '::1'];
 
 /**

@@ -71,7 +71,9 @@ function endpointsAt(name: string, insecure: boolean): Endpoint[] {
   return ownEndpoints(host, insecure ? 'unverified' : undefined).map((each) => ({ ...each, repository }));
 }
 
-/** How much of the name the prefix stands for; 0 when it does not match. `*.example.com` stands for any host below it. */
+/**
+ * The length of the name that the prefix covers; 0 when it does not match. `*.example.com` covers any host below it.
+ */
 function matchLength(name: string, prefix: string): number {
   if (prefix.startsWith('*.')) {
     const host = name.slice(0, name.indexOf('/'));

@@ -4,20 +4,20 @@ import { type Endpoint, type Mirror, mirrorsOf, ownEndpoints } from './endpoints
 import { readCertsDirectory } from './hosts-toml.ts';
 import { readRegistriesConf } from './registries-conf.ts';
 
-/** What the operator says of registries. Files are read at every pull, so that a change needs no restart. */
+/** The operator's settings of registries. Files are read at every pull, so that a change needs no restart. */
 export interface RegistrySettings {
   mirrors?: readonly Mirror[];
-  /** Registry hosts spoken to by plain HTTP. */
+  /** Registry hosts with plain HTTP. */
   insecureRegistries?: readonly string[];
   /** Directories with one directory per registry: hosts.toml or certificates. The first match is used. */
   certsDirs?: readonly string[];
   /** containers-registries.conf(5); "": none. */
   registriesConf?: string;
-  /** containers-auth.json(5), the first that knows a registry counts. */
+  /** containers-auth.json(5), the first with an entry for a registry is used. */
   authFiles?: readonly string[];
 }
 
-/** Where to ask, and as whom. */
+/** Endpoints and credentials. */
 export interface Place {
   endpoint: Endpoint;
   repository: string;
@@ -25,9 +25,9 @@ export interface Place {
 }
 
 /**
- * The places to ask for an image, in order: mirrors of the configuration, then what hosts.toml says; without one, what
- * registries.conf says; without that, the registry itself. What the request gave is shown to the registry alone; what
- * files hold for a host, to that host.
+ * The endpoints of an image, in order: mirrors of the configuration, then those of hosts.toml; without it, of
+ * registries.conf; else the registry itself. The request's credentials are sent to the registry only; those of files
+ * for a host, to that host.
  * @throws CriError FAILED_PRECONDITION for a file that cannot be used, PERMISSION_DENIED for a blocked registry.
  */
 export async function placesOf(

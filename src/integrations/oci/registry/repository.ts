@@ -13,7 +13,7 @@ import { type HttpResponse, readBody } from './transport.ts';
 const MAX_RESUMES = 4;
 const PROGRESS = 1_048_576;
 
-/** One repository at all its endpoints, the one that answered last first. */
+/** One repository at all its endpoints, the last successful one first. */
 export class Repository {
   #sessions: readonly Session[];
   readonly #retryMs: number;
@@ -44,8 +44,8 @@ export class Repository {
   }
 
   /**
-   * A blob's bytes, verified; a transfer that breaks is resumed where it broke.
-   * @throws CorruptTransferError when they were wrong and another endpoint is left: that one is asked the next time.
+   * A blob's bytes, verified; an interrupted transfer is resumed at its offset.
+   * @throws CorruptTransferError when they were wrong and there is another endpoint: the next call uses that one.
    */
   async *blob(layer: LayerDescriptor, signal?: AbortSignal): AsyncGenerator<Buffer> {
     const sources = new Set<Session>();
@@ -85,7 +85,7 @@ export class Repository {
         const response = await this.#open(`blobs/${digest}`, { from, end, size }, sources, signal);
         began = true;
         for await (const chunk of continued(response, from)) {
-          // What is more than the whole blob is for who verifies it to see.
+          // Bytes beyond the whole blob are detected by the verification.
           const part = end < size ? chunk.subarray(0, end - offset) : chunk;
           offset += part.length;
           yield part;
@@ -120,7 +120,10 @@ export class Repository {
     });
   }
 
-  /** Tries endpoint after endpoint; when none helps, the most telling error is thrown, with what the others said behind it. */
+  /**
+   * Tries the endpoints in order; when all fail, the most informative error is thrown, followed by the others'
+   * messages.
+   */
   async #anywhere<T>(
     byDigest: boolean,
     signal: AbortSignal | undefined,
@@ -171,7 +174,7 @@ function shortOf(error: unknown): string {
   return messageOf(error).replace(/^RegistryUnavailable: /, '');
 }
 
-/** What the registry itself says counts more than what a mirror says, an answer more than none. */
+/** An error of the registry itself ranks above one of a mirror, a response above none. */
 function weightOf({ error, session: { endpoint } }: Failure): number {
   const answered = error instanceof CriError && error.code !== StatusCode.UNKNOWN;
   return (endpoint.isMirror ? 0 : 2) + (answered ? 1 : 0);

@@ -6,7 +6,7 @@ import { refused, wordsOf } from './failure.ts';
 import { type HttpResponse, readBody, type Transport } from './transport.ts';
 
 const MAX_ERROR_BODY = 65_536;
-/** Answers that a second attempt may improve. */
+/** Responses that a retry may improve. */
 const TRANSIENT = [408, 425, 429, 500, 502, 503, 504];
 const MAX_WAIT_MS = 10_000;
 
@@ -15,11 +15,11 @@ export interface SessionOptions {
   endpoint: Endpoint;
   repository: string;
   credentials: Credentials | undefined;
-  /** Milliseconds before a second attempt, doubled for the third. */
+  /** Milliseconds before the first retry, doubled for the second. */
   retryMs: number;
 }
 
-/** One repository at one endpoint, for the time of a pull. */
+/** One repository at one endpoint, for the duration of a pull. */
 export class Session {
   readonly endpoint: Endpoint;
   readonly #options: SessionOptions;
@@ -63,7 +63,7 @@ export class Session {
   }
 }
 
-/** What the registry asks for in Retry-After (seconds), within reason. */
+/** The value of Retry-After (seconds), within reason. */
 function waitMs(response: HttpResponse, otherwise: number): number {
   const asked = Number(response.headers['retry-after']) * 1000;
   return Math.min(Number.isFinite(asked) && asked > 0 ? asked : otherwise, MAX_WAIT_MS);

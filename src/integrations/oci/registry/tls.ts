@@ -4,11 +4,11 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 
-/** How TLS is spoken with one host. Certificates and keys are PEM texts. */
+/** The TLS settings of one host. Certificates and keys are PEM strings. */
 export interface TlsSettings {
-  /** The host (with port) it is meant for; elsewhere, as after a redirect, only its authorities count. */
+  /** The host (with port) they are for; elsewhere, as after a redirect, only the authorities are used. */
   host: string;
-  /** Authorities trusted beside the machine's own. */
+  /** Trusted authorities in addition to the machine's own. */
   ca: string[];
   cert?: string;
   key?: string;
@@ -16,7 +16,7 @@ export interface TlsSettings {
   skipVerify: boolean;
 }
 
-/** What of the settings may be used with `host`. */
+/** The part of the settings that may be used with `host`. */
 export function settingsFor(settings: TlsSettings | undefined, host: string): TlsSettings | undefined {
   if (!settings || settings.host === host) return settings;
   return settings.ca.length === 0 ? undefined : { host, ca: settings.ca, skipVerify: false };
@@ -43,7 +43,7 @@ export function tlsOptions(settings: TlsSettings | undefined): {
 
 let usual: SecureContext | undefined;
 
-/** Made once: reading all authorities takes longer than anything else here. */
+/** Created once: reading all authorities is slow. */
 function usualContext(): SecureContext {
   usual ??= createSecureContext({ ca: machineAuthorities() });
   return usual;
@@ -51,7 +51,7 @@ function usualContext(): SecureContext {
 
 let authorities: string[] | undefined;
 
-/** Node's own authorities and those the operator gave the machine (update-ca-certificates). */
+/** Node.js's own authorities and those that the operator installed (update-ca-certificates). */
 function machineAuthorities(): string[] {
   authorities ??= [...new Set([...getCACertificates('default'), ...getCACertificates('system')])];
   return authorities;
@@ -71,7 +71,7 @@ export function readPems(directory: string, paths: readonly string[]): Promise<s
   );
 }
 
-/** Docker's way of saying it: `*.crt` are authorities, `NAME.cert` with `NAME.key` the client's (docker certs.d). */
+/** Docker's convention: `*.crt` are authorities, `NAME.cert` with `NAME.key` the client's (docker certs.d). */
 export async function readCertificateDirectory(directory: string, host: string): Promise<TlsSettings | undefined> {
   let names: string[];
   try {

@@ -7,28 +7,28 @@ import { settingsFor, tlsOptions, type TlsSettings } from './tls.ts';
 
 const MAX_REDIRECTS = 5;
 const CONNECT_MS = 15_000;
-/** What has to come within the time after which a transfer counts as stalled. */
+/** Minimum bytes within the stall timeout. */
 const MIN_PROGRESS = 16_384;
-/** Kinds of connections kept, by TLS settings; the oldest goes. */
+/** Maximum number of connection pools, by TLS settings; the oldest is removed. */
 const MAX_DISPATCHERS = 32;
-/** What a host that was only redirected to may see. */
+/** Headers that may be sent to a redirect's host. */
 const HARMLESS = ['user-agent', 'accept', 'range', 'content-type'];
 
 export interface HttpRequest {
   method?: 'GET' | 'POST';
   headers?: Record<string, string>;
   body?: string;
-  /** For the host of the address; another one, redirected to, gets only what {@link settingsFor} leaves. */
+  /** For the host of the address; a redirect's host gets only the part of {@link settingsFor}. */
   tls?: TlsSettings | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface HttpResponse extends Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'> {
-  /** The body, which fails when it comes so slowly that it comes to nothing. */
+  /** The body, which fails when it stalls or drips. */
   chunks: AsyncIterable<Buffer>;
 }
 
-/** HTTP as registries need it: redirects that give no credentials away, and an end to transfers that stall. */
+/** HTTP for registries: redirects without leaking credentials, and a timeout for stalled transfers. */
 export class Transport {
   readonly #dispatchers = new Map<string, Dispatcher>();
   readonly #stallMs: number;
@@ -36,7 +36,7 @@ export class Transport {
   /** @param stallMs a transfer without a byte for so long fails; 0: never. */
   constructor(stallMs: number) {
     this.#stallMs = stallMs;
-    // Reading the machine's authorities holds up everything for a moment: at the start, not in the first pull.
+    // Reading the machine's authorities blocks everything for a moment: at the start, not in the first pull.
     tlsOptions(undefined);
   }
 
@@ -59,7 +59,7 @@ export class Transport {
       await response.body.dump();
       if (redirects >= MAX_REDIRECTS) throw unreachable(url.host, new Error('too many redirects'));
       const next = redirected(target, location);
-      // A form is sent again only where the status says so (RFC 9110, 15.4), and what it holds is for its host alone.
+      // A form is sent again only where the status requires it (RFC 9110, 15.4), and only to the same host.
       if (body !== undefined && ![307, 308].includes(response.statusCode)) {
         method = 'GET';
         body = undefined;
@@ -79,7 +79,7 @@ export class Transport {
     await Promise.all(all.map((each) => each.destroy()));
   }
 
-  /** Connections by TLS settings: one made for a host that need not prove who it is must serve no other. */
+  /** Connections by TLS settings: one without verification must not serve other settings. */
   #dispatcher(tls: TlsSettings | undefined, url: URL): Dispatcher {
     const isProxied = hasProxy() && !bypassesProxy(url, environment('no_proxy'));
     const key = JSON.stringify([isProxied, tls]);
@@ -90,7 +90,7 @@ export class Transport {
     const [oldest] = this.#dispatchers;
     if (oldest && this.#dispatchers.size > MAX_DISPATCHERS) {
       this.#dispatchers.delete(oldest[0]);
-      // Ends when its last transfer has.
+      // Closes after its last transfer.
       oldest[1].close().catch(() => undefined);
     }
     return made;
@@ -118,7 +118,7 @@ export class Transport {
 
 function newDispatcher(tls: TlsSettings | undefined, isProxied: boolean): Dispatcher {
   const connect = { timeout: CONNECT_MS, ...tlsOptions(tls) };
-  // Who goes past the proxy has been decided: undici's own reading of no_proxy knows no networks.
+  // The proxy has been selected already: undici's own parser of no_proxy does not support networks.
   return isProxied ? new EnvHttpProxyAgent({ connect, requestTls: connect, noProxy: '' }) : new Agent({ connect });
 }
 
@@ -131,7 +131,7 @@ function environment(name: string): string | undefined {
   return process.env[name] || process.env[name.toUpperCase()] || undefined;
 }
 
-/** @throws Error when less than {@link MIN_PROGRESS} bytes came within `stallMs`; a body that drips would never end. */
+/** @throws Error when less than {@link MIN_PROGRESS} bytes arrive within `stallMs`; a dripping body would never end. */
 async function* paced(body: AsyncIterable<Buffer>, stallMs: number): AsyncGenerator<Buffer> {
   let since = performance.now();
   let bytes = 0;
@@ -145,7 +145,7 @@ async function* paced(body: AsyncIterable<Buffer>, stallMs: number): AsyncGenera
       bytes = 0;
     }
     yield chunk;
-    // What the reader needs is no fault of the sender's.
+    // The reader's delay is not the sender's.
     since += performance.now() - now;
   }
 }
@@ -162,7 +162,7 @@ export async function readBody(response: HttpResponse, limit: number, what: stri
   return Buffer.concat(chunks, size);
 }
 
-/** Where a redirect leads. @throws CriError when it leads from TLS to plain HTTP or to no HTTP at all. */
+/** The target of a redirect. @throws CriError when it leads from TLS to plain HTTP or to another protocol. */
 function redirected(from: URL, location: string): URL {
   let to: URL;
   try {

@@ -10,17 +10,17 @@ const schema = z.object({
   transports: z.record(z.string(), z.record(z.string(), requirements)).default({}),
 });
 
-/** What containers-policy.json(5) asks of an image: nothing, a proof, or that it is not used at all. */
+/** The requirement of containers-policy.json(5) for an image: none, a signature, or rejection. */
 export type Verdict = 'accept' | 'verify' | 'reject';
 
-/** UNKNOWN with the prefix by which the kubelet knows that an image may not be trusted (cri-api, pkg/errors). */
+/** UNKNOWN with the prefix by which the kubelet recognizes an untrusted image (cri-api, pkg/errors). */
 export function untrusted(message: string, cause?: unknown): CriError {
   return new CriError(StatusCode.UNKNOWN, `SignatureValidationFailed: ${message}`, { cause });
 }
 
 /**
- * What the policy file asks of an image of a registry (transport `docker`), the most specific scope deciding; undefined when
- * there is no such file.
+ * The policy's requirement for an image of a registry (transport `docker`), from the most specific scope; undefined
+ * when there is no policy file.
  * @throws CriError "SignatureValidationFailed: …" for a file that cannot be read: then nothing is trusted.
  */
 export async function readVerdict(file: string, reference: ImageReference): Promise<Verdict | undefined> {
@@ -47,7 +47,7 @@ export async function readVerdict(file: string, reference: ImageReference): Prom
   return verdictOf((scope === undefined ? undefined : scopes[scope]) ?? parsed.data.default);
 }
 
-/** All requirements must hold; one of an unknown type is for skopeo to judge. */
+/** All requirements must be satisfied; skopeo judges unknown types. */
 function verdictOf(asked: z.output<typeof requirements>): Verdict {
   if (asked.some(({ type }) => type === 'reject')) return 'reject';
   return asked.every(({ type }) => type === 'insecureAcceptAnything') ? 'accept' : 'verify';

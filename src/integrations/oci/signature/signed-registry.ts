@@ -14,15 +14,15 @@ import { isLoopback } from '../registry/endpoints.ts';
 import { resolveImage } from '../resolve.ts';
 import { readVerdict, untrusted } from './policy.ts';
 
-/** Where the policy is by containers-policy.json(5); there it may be missing. */
+/** The default path of containers-policy.json(5), where it may be missing. */
 const USUAL_POLICY = '/etc/containers/policy.json';
 
 export interface SignedRegistryOptions {
-  /** Pulls that need no proof go there. */
+  /** Pulls without a required signature use this source. */
   registry: ImageRegistry;
   /** containers-policy.json(5); "": none. */
   policyFile: string;
-  /** Directory for what is fetched; emptied at the first use. */
+  /** Directory for fetched images; emptied at the first use. */
   temporary: string;
   authFiles: readonly string[];
   insecureRegistries: readonly string[];
@@ -33,8 +33,8 @@ export interface SignedRegistryOptions {
 }
 
 /**
- * A registry that honours a signature policy: images that must be signed are fetched by skopeo, which checks them while it
- * copies; what it refuses, or cannot check, is not used.
+ * A registry with a signature policy: images that must be signed are fetched by skopeo, which verifies them while it
+ * copies; an image that it refuses, or cannot verify, is not used.
  */
 export class SignedRegistry implements ImageRegistry {
   readonly name = 'registry';
@@ -99,7 +99,7 @@ export class SignedRegistry implements ImageRegistry {
     const { registry, repository } = reference;
     const shown = isMeantFor(given, registry) ? given : undefined;
     const credentials = shown ?? (await readAuthFiles(authFiles, `${registry}/${repository}`));
-    // Always a file of its own: skopeo's usual one is a person's.
+    // Always a separate file: skopeo's default one belongs to a user.
     const authFile = join(directory, 'auth.json');
     await writeFile(authFile, authDocument(registry, credentials), { mode: 0o600 });
     const { os, architecture, variants } = this.#platform;
@@ -110,7 +110,7 @@ export class SignedRegistry implements ImageRegistry {
       ...(registriesDir === undefined ? [] : [`--registries.d=${registriesDir}`]),
       `--override-os=${os}`,
       `--override-arch=${architecture}`,
-      // skopeo knows variants of ARM alone; any other would have to be named so exactly.
+      // skopeo knows only variants of ARM; any other would have to match exactly.
       ...(architecture.startsWith('arm') ? variants.slice(0, 1) : []).map((variant) => `--override-variant=${variant}`),
       'copy',
       '--quiet',
@@ -141,7 +141,7 @@ export class SignedRegistry implements ImageRegistry {
     const image = await resolveImage(manifest, this.#platform, ({ digest }) => read(file(digest), `blob ${digest}`));
     return {
       ...image,
-      // What was asked for by digest may have been an index, of which skopeo kept one image.
+      // A requested digest may have been an index, of which skopeo kept one image.
       digest: reference.digest ?? image.digest,
       names: [],
       openLayer: (layer, abort, range) => Promise.resolve(openBlob(file(layer.digest), layer, abort, range)),
@@ -167,7 +167,7 @@ function proxies(): NodeJS.ProcessEnv {
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
-/** skopeo says what is wrong in words alone. Whatever is not plainly about the registry is a missing proof. */
+/** skopeo reports problems as text only. Any that is not clearly the registry's counts as a missing signature. */
 function failure(reference: ImageReference, error: unknown): CriError {
   const name = nameOf(reference);
   if (!(error instanceof CommandError) || error.exitCode === undefined) {
