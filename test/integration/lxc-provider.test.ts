@@ -52,8 +52,8 @@ for (const [how, end] of endings) {
     const spec = await fixture.spec();
     const placement = await fixture.run(spec);
     await fixture.container(placement, 'trap "" TERM; while :; do sleep 1 & wait; done');
-    const guest = `${placement.cgroup}/guest`;
-    const [init] = await processesBelow(guest);
+    const pause = `${placement.cgroup}/guest`;
+    const [init] = await processesBelow(pause);
     t.true(init !== undefined);
     await end(fixture, spec.id, init ?? 0);
     await eventually('the report of its end', () => fixture.exits.includes(spec.id));

@@ -23,8 +23,8 @@ const changes: [string, string, RegExp][] = [
   ['a device', ': >/run/file; mount --bind /run/file /dev/full', /devices [^]*\+ \/dev\/full regular empty file/],
   ['an interface', 'ip link add probe0 type veth peer name probe1', /interfaces [^]*\+ probe0\n/],
   ['a sysctl', 'echo 0 >/proc/sys/net/ipv4/ip_forward', /sysctls [^]*\+ \/proc\/sys\/net\/ipv4\/ip_forward:0\n/],
-  ['a package that went', 'echo "bash installed" >/run/dpkg', /packages [^]*- tar\n/],
-  ['one that came unannounced', 'echo "evil installed" >>/run/dpkg', /packages [^]*\+ evil\n/],
+  ['a removed package', 'echo "bash installed" >/run/dpkg', /packages [^]*- tar\n/],
+  ['an unannounced package', 'echo "evil installed" >>/run/dpkg', /packages [^]*\+ evil\n/],
 ];
 
 for (const [what, change, words] of [
