@@ -29,6 +29,8 @@ export class LayerPaths {
   /** Splits an archive's name into components. @throws TarError for `..`, and for invalid names. */
   static split(name: string): string[] {
     const components = name.split('/').filter((component) => component !== '' && component !== '.');
+    // Before it is resolved, which looks at every directory of it.
+    if (components.length > MAX_DEPTH) throw tooDeep(name);
     for (const component of components) {
       if (component === '..') throw new TarError(`${quote(name)}: is outside the image`);
       if (component.includes('\0')) throw new TarError(`${quote(name)}: contains a NUL byte`);
@@ -79,10 +81,12 @@ export class LayerPaths {
 function bounded(path: string): string {
   if (path.length > MAX_PATH_BYTES)
     throw new TarError(`${quote(path)}: the path is longer than ${MAX_PATH_BYTES} bytes`);
-  if (path.length > MAX_DEPTH && path.split('/').length > MAX_DEPTH) {
-    throw new TarError(`${quote(path)}: the path has more than ${MAX_DEPTH} components`);
-  }
+  if (path.length > MAX_DEPTH && path.split('/').length > MAX_DEPTH) throw tooDeep(path);
   return path;
+}
+
+function tooDeep(path: string): TarError {
+  return new TarError(`${quote(path)}: the path has more than ${MAX_DEPTH} components`);
 }
 
 export function quote(name: string): string {

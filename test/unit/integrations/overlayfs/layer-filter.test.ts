@@ -155,6 +155,9 @@ const refusals: [string, EntrySpec[]][] = [
   ['an endless path', [{ name: 'x/'.repeat(2500) }]],
   ['a path that leads to more than PATH_MAX on the node', [{ name: 'x'.repeat(200).concat('/').repeat(16) }]],
   ['a path of too many components', [{ name: 'x/'.repeat(bounds.MAX_DEPTH + 1) }]],
+  // Nearly as many as a header may have: resolving them would take hours.
+  ['a path of 400,000 components', [{ name: 'x/'.repeat(400_000) }]],
+  ['a whiteout below 400,000 directories', [{ name: `${'x/'.repeat(400_000)}.wh.a` }]],
   [
     'a path too long behind a symlink',
     [
