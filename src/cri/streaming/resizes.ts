@@ -16,8 +16,9 @@ export async function* terminalSizes(stream: Readable): AsyncGenerator<TerminalS
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       text += chunk.toString('latin1');
       for (let end = text.indexOf('}'); end >= 0; end = text.indexOf('}')) {
-        const size = parseSize(text.slice(text.indexOf('{'), end + 1));
+        const object = text.slice(0, end + 1);
         text = text.slice(end + 1);
+        const size = parseSize(object.slice(object.indexOf('{')));
         if (size !== undefined) yield size;
       }
       if (text.length > LONGEST_MESSAGE) text = '';

@@ -180,6 +180,12 @@ test('resize messages are read in pieces of any length', async (t) => {
   }
 });
 
+test('Closing braces without a size are skipped in one pass', async (t) => {
+  // Whoever looks for the beginning of each in all that follows, holds the server up for hours.
+  for await (const size of terminalSizes(Readable.from([Buffer.alloc(16 * 2 ** 20, '}')]))) t.fail(JSON.stringify(size));
+  t.pass();
+});
+
 test('session status follows the protocol version', (t) => {
   t.deepEqual(JSON.parse(statusMessage({ exitCode: 0 })), { metadata: {}, status: 'Success' });
   t.like(JSON.parse(statusMessage({ exitCode: 3 })), { details: { causes: [{ reason: 'ExitCode', message: '3' }] } });
