@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { hookNames } from '../../core/model/container-devices.ts';
 import type { ContainerEdits } from '../../core/model/container-devices.ts';
 import { deviceName, devicesKind } from '../../core/model/device-name.ts';
+import { messageOf } from '../../utils/errors.ts';
 
 /** A CDI specification file: the devices of one kind. */
 export interface CdiSpec {
@@ -106,7 +107,12 @@ export function parseCdiSpec(text: string, format: 'json' | 'yaml'): CdiSpec {
 
 /** YAML 1.1, as the tools that write these files have it: `fileMode: 0660` is octal. */
 function yaml(text: string): unknown {
-  return parseYaml(text, { version: '1.1', strict: true, uniqueKeys: true, logLevel: 'silent', maxAliasCount: 100 });
+  try {
+    // With the level "silent" the parser would pass over errors, too, and return what it made of the rest.
+    return parseYaml(text, { version: '1.1', strict: true, uniqueKeys: true, logLevel: 'error', maxAliasCount: 100 });
+  } catch (error) {
+    throw new Error(`is not valid YAML: ${messageOf(error).split('\n', 1)[0] ?? ''}`, { cause: error });
+  }
 }
 
 function toEdits(of: string, edits: z.output<typeof containerEdits>): ContainerEdits {

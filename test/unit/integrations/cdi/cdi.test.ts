@@ -124,6 +124,20 @@ test('an invalid file is refused with location and reason', (t) => {
   t.throws(() => parseCdiSpec(alias.join('\n'), 'yaml'), { message: /alias/i });
 });
 
+test('YAML with an error is refused as a whole', (t) => {
+  const spec = (more: string) =>
+    `cdiVersion: "1.0.0"\nkind: v.com/c\ndevices: [{name: a, containerEdits: {}}]\n${more}`;
+  t.is(parseCdiSpec(spec(''), 'yaml').devices.size, 1);
+  const wrong: [string, RegExp][] = [
+    ['kind: v.com/d\n', /^is not valid YAML: Map keys must be unique/],
+    ['containerEdits: {env: [A=b}\n', /^is not valid YAML: /],
+    ['containerEdits: *none\n', /^is not valid YAML: Unresolved alias/],
+    ['---\nkind: v.com/e\n', /^is not valid YAML: Source contains multiple documents/],
+    ['annotations: {a: "b}\n', /^is not valid YAML: Missing closing "quote/],
+  ];
+  for (const [more, message] of wrong) t.throws(() => parseCdiSpec(spec(more), 'yaml'), { message }, more);
+});
+
 test('the parser returns or throws an Error with message', (t) => {
   const json = fc.json({ maxDepth: 4 });
   const device = fc.record({ name: fc.constantFrom('a', 'b', '', '-'), containerEdits: fc.anything() });
