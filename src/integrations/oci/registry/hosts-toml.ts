@@ -9,6 +9,9 @@ import { readCertificateDirectory, readPems, type TlsSettings } from './tls.ts';
 
 const text = z.string();
 const oneOrMany = z.union([text, z.array(text)]).transform((value) => [value].flat());
+// What node:http sends (RFC 9110, 5.1 and 5.5).
+const headerName = text.regex(/^[\w!#$%&'*+.^`|~-]+$/, 'must be the name of an HTTP header');
+const headerValue = oneOrMany.refine((values) => values.every(isSendable), 'must be printable, on one line');
 const host = z.object({
   capabilities: z.array(text).default(['pull', 'resolve']),
   ca: oneOrMany.default([]),
@@ -16,7 +19,7 @@ const host = z.object({
   client: z.union([text, z.array(z.union([text, z.array(text).min(1).max(2)]))]).optional(),
   skip_verify: z.boolean().default(false),
   override_path: z.boolean().default(false),
-  header: z.record(text, oneOrMany).default({}),
+  header: z.record(headerName, headerValue).default({}),
 });
 const schema = host.extend({ server: text.optional(), host: z.record(text, host).default({}) });
 
@@ -48,7 +51,8 @@ async function fromToml(file: string, directory: string, document: string, regis
     settings = schema.parse(parse(document));
   } catch (error) {
     const [issue] = error instanceof z.ZodError ? error.issues : [];
-    const problem = issue ? `${issue.path.join('.')}: ${issue.message}` : messageOf(error).split('\n', 1)[0];
+    const message = issue?.code === 'invalid_key' ? issue.issues[0]?.message : issue?.message;
+    const problem = issue ? `${issue.path.join('.')}: ${message ?? ''}` : messageOf(error).split('\n', 1)[0];
     throw failedPrecondition(`${file}: ${problem ?? 'malformed'}`, error);
   }
   const { server, host: hosts, ...own } = settings;
@@ -106,6 +110,10 @@ async function tlsOf(
   if (pairs.length > 1) throw failedPrecondition(`${file}: client: more than one client certificate is not supported`);
   const [cert = '', key = cert] = await readPems(directory, pair ?? []);
   return { ...settings, cert, key };
+}
+
+function isSendable(value: string): boolean {
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value);
 }
 
 async function isDirectory(path: string): Promise<boolean> {

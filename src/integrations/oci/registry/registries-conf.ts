@@ -25,12 +25,13 @@ const registry = z
   .transform((value) => ({ ...value, prefix: value.prefix || value.location }));
 const schema = z.object({ registry: z.array(registry).default([]) });
 
-type Registry = z.output<typeof registry>;
+/** A `[[registry]]`, and the file that it stands in. */
+type Registry = z.output<typeof registry> & { file: string };
 
 /**
  * Where containers-registries.conf(5) sends a pull, in order: mirrors, then the location; undefined when no `[[registry]]`
  * of the file or of `<file>.d/*.conf` is about it.
- * @throws CriError PERMISSION_DENIED for a blocked registry, FAILED_PRECONDITION for a file that cannot be read.
+ * @throws CriError PERMISSION_DENIED for a blocked registry, FAILED_PRECONDITION for a file that cannot be read or used.
  */
 export async function readRegistriesConf(file: string, reference: ImageReference): Promise<Endpoint[] | undefined> {
   const name = `${reference.registry}/${reference.repository}`;
@@ -52,7 +53,7 @@ export async function readRegistriesConf(file: string, reference: ImageReference
   const byDigest = each['mirror-by-digest-only'];
   const mirrors = each.mirror.flatMap((one) => {
     const pulls = byDigest ? 'digest-only' : one['pull-from-mirror'];
-    return endpointsAt(one.location + rest, one.insecure).map((endpoint) => ({
+    return endpointsAt(one.location + rest, one.insecure, each).map((endpoint) => ({
       ...endpoint,
       isMirror: true,
       ...(pulls === 'digest-only' && { digestOnly: true }),
@@ -60,14 +61,19 @@ export async function readRegistriesConf(file: string, reference: ImageReference
     }));
   });
   const origin = each.location === '' ? name : each.location + rest;
-  return [...mirrors, ...endpointsAt(origin, each.insecure)];
+  return [...mirrors, ...endpointsAt(origin, each.insecure, each)];
 }
 
-/** The endpoints of `host/repository`. */
-function endpointsAt(name: string, insecure: boolean): Endpoint[] {
+/** The endpoints of `host/repository`. @throws CriError FAILED_PRECONDITION for what is no address. */
+function endpointsAt(name: string, insecure: boolean, { file, prefix }: Registry): Endpoint[] {
   const slash = name.indexOf('/');
   const host = slash < 0 ? name : name.slice(0, slash);
   const repository = slash < 0 ? '' : name.slice(slash + 1);
+  // "https:///x" would be the host x.
+  if (host === '' || !URL.canParse(`https://${host}`)) {
+    const which = `registry ${JSON.stringify(prefix)}: ${JSON.stringify(name.slice(0, 300))}`;
+    throw failedPrecondition(`${file}: ${which} is not the address of a registry; correct "location"`);
+  }
   return ownEndpoints(host, insecure ? 'unverified' : undefined).map((each) => ({ ...each, repository }));
 }
 
@@ -98,7 +104,8 @@ async function dropIns(directory: string): Promise<string[]> {
 
 async function readFileOf(path: string): Promise<Registry[]> {
   try {
-    return schema.parse(parse(await readFile(path, 'utf8'))).registry;
+    const { registry: registries } = schema.parse(parse(await readFile(path, 'utf8')));
+    return registries.map((each) => ({ ...each, file: path }));
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     const [issue] = error instanceof z.ZodError ? error.issues : [];

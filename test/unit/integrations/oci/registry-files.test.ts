@@ -128,6 +128,8 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
     '_default/hosts.toml': '[host."http://127.0.0.1:9"]',
     'bad.example/hosts.toml': '[host."https://a.example"]\n  skip_verify = "perhaps"',
     'worse.example/hosts.toml': 'server = ',
+    'name.example/hosts.toml': '[host."https://a.example".header]\n"X Key" = "a"',
+    'value.example/hosts.toml': '[header]\nX-Key = ["a", "b\\nHost: c"]',
   });
   const found = (await readCertsDirectory(directory, 'hub.example')) ?? [];
   t.deepEqual(
@@ -151,6 +153,8 @@ test('hosts.toml: order, paths, capabilities, headers and the namespace', async 
   for (const [host, words] of [
     ['bad.example', /hosts\.toml: host\..*skip_verify/],
     ['worse.example', /hosts\.toml: /],
+    ['name.example', /hosts\.toml: host\.https:\/\/a\.example\.header\.X Key: must be the name of an HTTP header/],
+    ['value.example', /hosts\.toml: header\.X-Key: must be printable/],
   ] as const) {
     const error = await t.throwsAsync(readCertsDirectory(directory, host), { instanceOf: CriError });
     t.is(error?.code, StatusCode.FAILED_PRECONDITION);
@@ -232,6 +236,30 @@ test('registries.conf: the longest prefix rewrites, mirrors and blocks', async (
   t.is(error?.code, StatusCode.PERMISSION_DENIED);
   await writeFile(registriesConf, '[[registry]]\nlocation = 5');
   t.regex((await t.throwsAsync(places('x.example', 'app')))?.message ?? '', /registries\.conf: registry\.0\.location/);
+});
+
+test('registries.conf: a location without an address is refused', async (t) => {
+  const directory = await directoryOf(t, {});
+  const registriesConf = join(directory, 'registries.conf');
+  const wrong: [string, RegExp][] = [
+    [
+      'location = "a.example:99999"\nprefix = "hub.example:5000"',
+      /registry "hub\.example:5000": "a\.example:99999\/some\/app"/,
+    ],
+    ['location = "a.example:80"\nprefix = "hub.example"', /"a\.example:80:5000\/some\/app"/],
+    ['prefix = "hub.example:5000"\n[[registry.mirror]]\nlocation = "[::1"', /"\[::1\/some\/app"/],
+    ['prefix = "hub.example:5000/some"\n[[registry.mirror]]\nlocation = "/x"', /"\/x\/app"/],
+  ];
+  for (const [words, message] of wrong) {
+    await writeFile(registriesConf, `[[registry]]\n${words}`);
+    const error = await t.throwsAsync(placesOf(ref('hub.example:5000'), undefined, { registriesConf }), {
+      instanceOf: CriError,
+    });
+    t.is(error?.code, StatusCode.FAILED_PRECONDITION);
+    t.regex(error?.message ?? '', /registries\.conf: /);
+    t.regex(error?.message ?? '', message);
+    t.regex(error?.message ?? '', /is not the address of a registry/);
+  }
 });
 
 test('hostile registry names and prefixes match nothing', async (t) => {
