@@ -41,13 +41,17 @@ export class SpdyError extends Error {
 
 /** Splits a byte stream into frames. Data is passed on as it arrives, so that memory does not grow with the frame length. */
 export class FrameDecoder {
-  #pending: Buffer = Buffer.alloc(0);
+  /** The beginning of an incomplete header or control frame, with room for the rest. */
+  #held: Buffer = Buffer.alloc(0);
+  #heldBytes = 0;
+  /** Bytes that the next frame needs to be decoded. */
+  #needed = HEADER_BYTES;
   #data: { streamId: number; left: number; fin: boolean } | undefined;
 
   /** Frames that `chunk` completes. @throws SpdyError for bytes that are not SPDY/3.1. */
   *decode(chunk: Buffer): Generator<Frame> {
-    let rest = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-    this.#pending = Buffer.alloc(0);
+    let rest = this.#join(chunk);
+    if (rest === undefined) return;
     for (;;) {
       if (this.#data !== undefined) {
         if (rest.length === 0) return;
@@ -56,7 +60,8 @@ export class FrameDecoder {
         yield this.#dataFrame(this.#data, piece);
         continue;
       }
-      if (rest.length < HEADER_BYTES) break;
+      this.#needed = HEADER_BYTES;
+      if (rest.length < this.#needed) break;
       const length = rest.readUIntBE(5, 3);
       const flags = rest.readUInt8(4);
       if ((rest.readUInt8(0) & 0x80) === 0) {
@@ -69,14 +74,38 @@ export class FrameDecoder {
       const version = rest.readUInt16BE(0) & 0x7fff;
       if (version !== VERSION) throw new SpdyError(`SPDY version ${String(version)} is not supported`);
       if (length > MAX_CONTROL_BYTES) throw new SpdyError(`control frame of ${String(length)} bytes too long`);
-      if (rest.length < HEADER_BYTES + length) break;
+      this.#needed = HEADER_BYTES + length;
+      if (rest.length < this.#needed) break;
       const kind = rest.readUInt16BE(2);
       const payload = rest.subarray(HEADER_BYTES, HEADER_BYTES + length);
       rest = rest.subarray(HEADER_BYTES + length);
       yield { type: 'control', kind, flags, payload };
     }
-    // Copied, so that a few bytes do not keep a large chunk.
-    this.#pending = Buffer.from(rest);
+    this.#hold(rest);
+  }
+
+  /** What is held together with `chunk`, or undefined while that is not a whole frame. */
+  #join(chunk: Buffer): Buffer | undefined {
+    if (this.#heldBytes === 0) return chunk;
+    if (this.#heldBytes + chunk.length < this.#needed) {
+      this.#hold(chunk);
+      return undefined;
+    }
+    const joined = Buffer.concat([this.#held.subarray(0, this.#heldBytes), chunk]);
+    this.#held = Buffer.alloc(0);
+    this.#heldBytes = 0;
+    return joined;
+  }
+
+  /** Copies into room for a whole frame: a frame in many pieces is not copied with each of them. */
+  #hold(piece: Buffer): void {
+    if (piece.length === 0) return;
+    if (this.#held.length < this.#needed) {
+      const larger = Buffer.alloc(this.#needed);
+      this.#held.copy(larger, 0, 0, this.#heldBytes);
+      this.#held = larger;
+    }
+    this.#heldBytes += piece.copy(this.#held, this.#heldBytes);
   }
 
   #dataFrame(frame: { streamId: number; left: number; fin: boolean }, data: Buffer): Frame {

@@ -11,6 +11,8 @@ import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
 import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
 import { terminalSizes } from '../../../../src/cri/streaming/resizes.ts';
 import { SpdyConnection } from '../../../../src/cri/streaming/spdy/connection.ts';
+import { FrameDecoder, FrameKind, controlFrame } from '../../../../src/cri/streaming/spdy/frames.ts';
+import type { Frame } from '../../../../src/cri/streaming/spdy/frames.ts';
 import { serveSpdyRemoteCommand } from '../../../../src/cri/streaming/spdy/remote-command.ts';
 import { plainMessage, statusMessage } from '../../../../src/cri/streaming/status.ts';
 import { MAX_WAITING_CONNECTIONS, StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
@@ -119,6 +121,27 @@ test('any client input ends the connection', async (t) => {
   );
 });
 
+test('a control frame in single bytes is copied once', (t) => {
+  const frame = controlFrame(FrameKind.SETTINGS, 0, [], Buffer.alloc(60_000, 7));
+  const decoder = new FrameDecoder();
+  const frames: Frame[] = [];
+  const concat = Buffer.concat.bind(Buffer);
+  let copied = 0;
+  Buffer.concat = (list, length) => {
+    const joined = concat(list, length);
+    copied += joined.length;
+    return joined;
+  };
+  try {
+    for (const byte of frame) frames.push(...decoder.decode(Buffer.of(byte)));
+  } finally {
+    Buffer.concat = concat;
+  }
+  t.like(frames, [{ type: 'control', kind: FrameKind.SETTINGS, payload: frame.subarray(8) }]);
+  t.is(frames.length, 1);
+  t.true(copied < 2 * frame.length, `${String(copied)} bytes were copied`);
+});
+
 test('a stalled reader causes backpressure', async (t) => {
   const client = new SpdyClientFrames();
   let given = 0;
@@ -182,7 +205,8 @@ test('resize messages are read in pieces of any length', async (t) => {
 
 test('Closing braces without a size are skipped in one pass', async (t) => {
   // Whoever looks for the beginning of each in all that follows, holds the server up for hours.
-  for await (const size of terminalSizes(Readable.from([Buffer.alloc(16 * 2 ** 20, '}')]))) t.fail(JSON.stringify(size));
+  for await (const size of terminalSizes(Readable.from([Buffer.alloc(16 * 2 ** 20, '}')])))
+    t.fail(JSON.stringify(size));
   t.pass();
 });
 
