@@ -11,6 +11,8 @@ import { isRootMember } from './root-tarball.ts';
 const MAX_MEMBERS = 100_000;
 const MAX_BYTES = 256 * 2 ** 30;
 const MAX_LINKS = 8;
+/** Bytes of long names and other extended headers of all members: the names are in memory. */
+const MAX_HEADER_BYTES = 64 * 2 ** 20;
 
 /** The members of an archive, found by name. Extracted files have generated names: the archive determines no path. */
 export interface Unpacked {
@@ -33,7 +35,7 @@ export async function unpackArchive(
   const links = new Map<string, string>();
   let members = 0;
   let bytes = 0;
-  for await (const { entry, content } of readTar(await openTar(path))) {
+  for await (const { entry, content } of readTar(await openTar(path), MAX_HEADER_BYTES)) {
     signal?.throwIfAborted();
     if (++members > MAX_MEMBERS) throw new TarError(`the archive has more than ${MAX_MEMBERS} members`);
     bytes += entry.size;
