@@ -63,12 +63,12 @@ function flagTable({ table, key }: ConfigFlag, value: string): Table {
   return table === '' ? { [key]: value } : { [table]: { [key]: value } };
 }
 
-/** Merges and validates. @throws ConfigError */
-function checkConfig(sources: readonly Source[]): Config {
+/** Merges the sources, the later over the earlier, and validates. @throws ConfigError with every problem. */
+export function checkConfig(sources: readonly Source[]): Config {
   const merged = sources.reduce<Table>((below, { table }) => mergeTables(below, table), {});
   const result = configSchema().safeParse(merged);
   if (result.success) return result.data;
-  const problems = result.error.issues.flatMap((issue) => problemsOf(issue, merged));
+  const problems = problemsOf(result.error.issues, merged);
   throw new ConfigError(problems.map(({ path, sentence }) => `${placeOf(sources, path)}: ${sentence}`));
 }
 

@@ -6,7 +6,7 @@ export function nearest(word: string, candidates: readonly string[]): string | u
     const distance = editDistance(wanted, fold(candidate));
     if (distance < (best?.distance ?? Infinity)) best = { candidate, distance };
   }
-  const limit = Math.max(1, Math.floor(word.length / 3));
+  const limit = Math.max(1, Math.floor(wanted.length / 3));
   return best && best.distance <= limit ? best.candidate : undefined;
 }
 

@@ -11,6 +11,9 @@ export interface Problem {
   sentence: string;
 }
 
+/** Problems that are described; a file of another kind has one on every line. */
+const MAX_PROBLEMS = 50;
+
 const KINDS: Record<string, string> = {
   string: 'a string in quotes',
   number: 'a number',
@@ -20,15 +23,25 @@ const KINDS: Record<string, string> = {
   object: 'a table',
 };
 
-/** Describes a zod issue of `input` for the operator. An issue with several unknown keys results in several problems. */
-export function problemsOf(issue: z.core.$ZodIssue, input: unknown): Problem[] {
+/** Describes zod's issues of `input` for the operator: the first ones, and how many more there are. */
+export function problemsOf(issues: readonly z.core.$ZodIssue[], input: unknown): Problem[] {
+  const single = issues.flatMap((issue): z.core.$ZodIssue[] =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ ...issue, keys: [key] })) : [issue],
+  );
+  const problems = single.slice(0, MAX_PROBLEMS).map((issue) => describe(issue, input));
+  const more = single.length - problems.length;
+  return more > 0 ? [...problems, { path: [], sentence: `${String(more)} more problems` }] : problems;
+}
+
+/** An issue has one unknown key here. */
+function describe(issue: z.core.$ZodIssue, input: unknown): Problem {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key]));
+  if (issue.code === 'unrecognized_keys') return unknownKey([...path, issue.keys[0] ?? '']);
   const value = valueAt(input, path);
-  if (value === undefined) return [{ path, sentence: `${formatPath(path)}: is missing` }];
+  if (value === undefined) return { path, sentence: `${formatPath(path)}: is missing` };
   const fallback = defaultOf(path);
   const remedy = fallback === undefined ? '' : `; the default is ${tomlValue(fallback)}`;
-  return [{ path, sentence: `${formatPath(path)}: ${demand(issue)}, not ${show(path, value)}${remedy}` }];
+  return { path, sentence: `${formatPath(path)}: ${demand(issue)}, not ${show(path, value)}${remedy}` };
 }
 
 function unknownKey(path: KeyPath): Problem {

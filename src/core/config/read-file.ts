@@ -43,7 +43,8 @@ export function parseConfig(path: string, bytes: Uint8Array): { text: string; ta
     const words =
       messageOf(cause)
         .split('\n', 1)[0]
-        ?.replace(/^Invalid TOML document: /, '') ?? '';
+        ?.replace(/^Invalid TOML document: /, '')
+        .slice(0, 300) ?? '';
     throw new ConfigError([`${path}${place}: is not valid TOML: ${words}`], { cause });
   }
 }

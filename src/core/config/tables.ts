@@ -29,12 +29,20 @@ export function valueAt(root: unknown, path: KeyPath): unknown {
   return value;
 }
 
-/** `images.mirrors[0].endpoints`, keys quoted where TOML requires it. */
+/** Characters of a key that are shown. */
+const SHOWN = 100;
+
+/** `images.mirrors[0].endpoints`, keys quoted where TOML requires it, and cut where nobody would read on. */
 export function formatPath(path: KeyPath): string {
   let text = '';
   for (const key of path) {
     if (typeof key === 'number') text += `[${String(key)}]`;
-    else text += (text && '.') + (/^[\w-]+$/.test(key) ? key : JSON.stringify(key));
+    else text += (text && '.') + formatKey(key);
   }
   return text;
+}
+
+function formatKey(key: string): string {
+  const shown = key.length > SHOWN ? `${key.slice(0, SHOWN)}…` : key;
+  return /^[\w-]+$/.test(key) ? shown : JSON.stringify(shown);
 }

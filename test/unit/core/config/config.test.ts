@@ -117,6 +117,18 @@ test('problems name the file, line, key and remedy', async (t) => {
   );
 });
 
+test('A file of another kind gets some short problems', async (t) => {
+  const lines = Array.from({ length: 2000 }, (_, index) => `key${String(index)} = 1`);
+  const found = await problems(t, lines.join('\n'));
+  t.is(found.length, 51);
+  t.regex(found[49] ?? '', /^FILE:50: key49: unknown key/);
+  t.is(found[50], 'configuration: 1950 more problems');
+  const [long] = await problems(t, `[log]\n${'x'.repeat(9000)} = 1\n`);
+  t.regex(long ?? '', /^FILE:2: log\.x{100}…: unknown key; known keys: level, format$/);
+  const [twice] = await problems(t, `[log]\n${`${'x'.repeat(9000)} = 1\n`.repeat(2)}`);
+  t.true((twice ?? '').length < 500, `${String(twice?.length)} characters`);
+});
+
 test('An invalid drop-in is named in its error', async (t) => {
   const path = await directory(t, { 'config.toml': 'log.level = "info"\n', 'conf.d/a.toml': '\nlog.level = "loud"\n' });
   const error = await t.throwsAsync(loadConfig({ file: join(path, 'config.toml') }), { instanceOf: ConfigError });
