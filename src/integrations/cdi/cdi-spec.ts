@@ -1,4 +1,4 @@
-import { parse as parseYaml } from 'yaml';
+import { isScalar, parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { hookNames } from '../../core/model/container-devices.ts';
 import type { ContainerEdits } from '../../core/model/container-devices.ts';
@@ -105,13 +105,22 @@ export function parseCdiSpec(text: string, format: 'json' | 'yaml'): CdiSpec {
   return { kind, edits: toEdits(kind, shared ?? {}), devices: byName };
 }
 
+/** Comparisons of keys: the parser compares each one with all others of its table. */
+const MAX_COMPARISONS = 1_000_000;
+
 /** YAML 1.1, as the tools that write these files have it: `fileMode: 0660` is octal. */
 function yaml(text: string): unknown {
+  let compared = 0;
+  const uniqueKeys = (a: unknown, b: unknown) => {
+    if (++compared > MAX_COMPARISONS) throw new Error('it has too many keys');
+    return isScalar(a) && isScalar(b) && a.value === b.value;
+  };
   try {
     // With the level "silent" the parser would pass over errors, too, and return what it made of the rest.
-    return parseYaml(text, { version: '1.1', strict: true, uniqueKeys: true, logLevel: 'error', maxAliasCount: 100 });
+    return parseYaml(text, { version: '1.1', strict: true, uniqueKeys, logLevel: 'error', maxAliasCount: 100 });
   } catch (error) {
-    throw new Error(`is not valid YAML: ${messageOf(error).split('\n', 1)[0] ?? ''}`, { cause: error });
+    const [words = ''] = messageOf(error).split('\n', 1);
+    throw new Error(`is not valid YAML: ${words.replace(/:$/, '')}`, { cause: error });
   }
 }
 

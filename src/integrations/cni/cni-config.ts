@@ -57,9 +57,13 @@ function chooseVersion({ cniVersion = '0.3.1', cniVersions = [] }: Record<string
   const offered: unknown[] = [cniVersion, ...(cniVersions as unknown[])];
   const chosen = versions.findLast((version) => offered.includes(version));
   if (chosen !== undefined) return chosen;
-  throw new Error(
-    `"cniVersion" ${offered.map((each) => JSON.stringify(each)).join(', ')} must be one of ${versions.join(', ')}`,
-  );
+  const shown = offered.slice(0, versions.length).map(show).join(', ');
+  throw new Error(`"cniVersion" ${shown} must be one of ${versions.join(', ')}`);
+}
+
+/** A version for a message: only texts can be one. */
+function show(version: unknown): string {
+  return typeof version === 'string' ? JSON.stringify(version.slice(0, 40)) : `(${typeof version})`;
 }
 
 /** The specification requires booleans; files in use also have them as strings. */

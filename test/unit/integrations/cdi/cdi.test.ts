@@ -136,6 +136,9 @@ test('YAML with an error is refused as a whole', (t) => {
     ['annotations: {a: "b}\n', /^is not valid YAML: Missing closing "quote/],
   ];
   for (const [more, message] of wrong) t.throws(() => parseCdiSpec(spec(more), 'yaml'), { message }, more);
+  // Keys are compared with each other: some more would hold the server up.
+  const keys = Array.from({ length: 5000 }, (_, index) => `key${String(index)}: 1\n`);
+  t.throws(() => parseCdiSpec(spec(keys.join('')), 'yaml'), { message: /^is not valid YAML: it has too many keys/ });
 });
 
 test('the parser returns or throws an Error with message', (t) => {
