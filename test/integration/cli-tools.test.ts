@@ -166,17 +166,19 @@ test.serial('events prints the events of containers and pods', async (t) => {
   const [lines, objects] = [cli.start('events'), cli.start('events', '--format', 'json')];
   let said = '';
   lines.process.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  // Earlier events are not sent: events are triggered until the stream is open.
   const output = cli.output(objects);
-  const last = /pod deleted|container deleted/;
+  const started = /^\d{4}-\d\d-\d\dT[\d:.]{18}Z container started ([0-9a-f]{64}) name=short pod=default\/short$/m;
+  const deleted = () =>
+    new RegExp(`container deleted ${started.exec(said)?.[1] ?? 'none'} name=short pod=default/short$`, 'm');
+  // Earlier events are not sent: events are triggered until those of a whole life have arrived.
   do t.is((await cli.run('run', '--name', 'short', IMAGE, 'true')).code, 0);
-  while (!last.test(said));
+  while (!started.test(said));
+  await eventually('the deletion', () => deleted().test(said));
   await output;
   for (const { process: child, done } of [lines, objects]) {
     child.kill('SIGINT');
     t.is((await done).code, 0);
   }
-  t.regex(said, /^\d{4}-\d\d-\d\dT[\d:.]{18}Z container started [0-9a-f]{64} name=short pod=default\/short$/m);
   const first = JSON.parse((await objects.done).stdout.split('\n')[0] ?? '') as Record<string, string>;
   t.deepEqual(Object.keys(first), ['time', 'event', 'kind', 'id', 'name', 'pod', 'namespace']);
 });

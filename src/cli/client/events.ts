@@ -2,6 +2,7 @@ import {
   type ContainerEventResponse,
   ContainerEventType,
   GetEventsRequest,
+  ListContainersRequest,
   RuntimeServiceService,
 } from '../../../api/gen/cri.ts';
 import { printable } from '../../core/logging/escape.ts';
@@ -36,9 +37,13 @@ export async function followEvents(context: CliContext, server: ServerClient, in
     ended.abort();
   });
   const events = server.stream(RuntimeServiceService.getContainerEvents, GetEventsRequest.create(), ended.signal);
+  // A deleted container is not in its event.
+  const names = new Map<string, string>();
   try {
+    const { containers } = await server.call(RuntimeServiceService.listContainers, ListContainersRequest.create());
+    for (const { id, metadata } of containers) names.set(id, metadata?.name ?? '');
     for await (const event of events as AsyncIterable<ContainerEventResponse>) {
-      const line = lineOf(event);
+      const line = lineOf(event, names);
       await writeAll(context.stdout, input.text('format') === 'json' ? `${JSON.stringify(line)}\n` : format(line));
     }
   } catch (error) {
@@ -46,22 +51,20 @@ export async function followEvents(context: CliContext, server: ServerClient, in
   }
 }
 
-function lineOf({
-  containerId,
-  containerEventType,
-  createdAt,
-  podSandboxStatus,
-  containersStatuses,
-}: ContainerEventResponse): Line {
+/** The line of an event; `names` has the names of containers by id, and is kept current. */
+function lineOf(event: ContainerEventResponse, names: Map<string, string>): Line {
+  const { containerId, containerEventType, createdAt, podSandboxStatus } = event;
   const pod = podSandboxStatus?.metadata;
-  const container = containersStatuses.find(({ id }) => id === containerId);
+  for (const { id, metadata } of event.containersStatuses) names.set(id, metadata?.name ?? '');
+  const containerName = names.get(containerId);
+  if (containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT) names.delete(containerId);
   const kind = podSandboxStatus?.id === containerId ? 'pod' : 'container';
   return {
     time: formatTime(createdAt),
     event: NAMES[containerEventType] ?? String(containerEventType),
     kind,
     id: containerId,
-    name: (kind === 'pod' ? pod?.name : container?.metadata?.name) ?? '',
+    name: (kind === 'pod' ? pod?.name : containerName) ?? '',
     pod: pod?.name ?? '',
     namespace: pod?.namespace ?? '',
   };
