@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { hookNames } from '../../core/model/container-devices.ts';
 import type { ContainerEdits } from '../../core/model/container-devices.ts';
 import { deviceName, devicesKind } from '../../core/model/device-name.ts';
-import { messageOf } from '../../utils/errors.ts';
+import { formatPlace, messageOf } from '../../utils/errors.ts';
 
 /** A CDI specification file: the devices of one kind. */
 export interface CdiSpec {
@@ -93,7 +93,7 @@ export function parseCdiSpec(text: string, format: 'json' | 'yaml'): CdiSpec {
   const result = document.safeParse(format === 'json' ? JSON.parse(text) : yaml(text));
   if (!result.success) {
     const [issue] = result.error.issues;
-    const path = issue?.path.map(String).join('.') ?? '';
+    const path = formatPlace(issue?.path ?? []);
     throw new Error(path === '' ? (issue?.message ?? 'is wrong') : `${path}: ${issue?.message ?? 'is wrong'}`);
   }
   const { kind, devices, containerEdits: shared } = result.data;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CriError, failedPrecondition, StatusCode, unimplemented } from '../../core/model/errors.ts';
+import { formatPlace } from '../../utils/errors.ts';
 
 /** Largest manifest, index or configuration read (the distribution specification asks registries for 4 MiB). */
 export const MAX_DOCUMENT = 4 * 1_048_576;
@@ -80,7 +81,7 @@ function parseDocument(bytes: Buffer, what: string): z.output<typeof document> {
   const parsed = document.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw malformed(what, `${issue?.path.join('.') || 'document'}: ${issue?.message ?? 'malformed'}`);
+  throw malformed(what, `${formatPlace(issue?.path ?? []) || 'document'}: ${issue?.message ?? 'malformed'}`);
 }
 
 function checkLayerType(mediaType: string, what: string): void {

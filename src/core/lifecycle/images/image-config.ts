@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { ImageConfig } from '../../model/image.ts';
+import { formatPlace } from '../../../utils/errors.ts';
 
 // None of these can be passed to execve(2) with a NUL inside.
 const text = z.string().refine((value) => !value.includes('\0'), 'must not contain a NUL byte');
@@ -60,7 +61,7 @@ export function parseImageConfig(document: Buffer): ImageConfig {
   const parsed = imageConfig.safeParse(json);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    const where = issue?.path.join('.') || 'document';
+    const where = formatPlace(issue?.path ?? []) || 'document';
     throw new CriError(
       StatusCode.INVALID_ARGUMENT,
       `image configuration: ${where}: ${issue?.message ?? 'is malformed'}`,

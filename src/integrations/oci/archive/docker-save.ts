@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
+import { formatPlace } from '../../../utils/errors.ts';
 import { digestOf, digestOfStream } from '../digest.ts';
 import { parseJson, readDocument } from './documents.ts';
 import { openBlob } from './layout.ts';
@@ -41,7 +42,7 @@ export async function readDockerSave(
   const parsed = manifestSchema.safeParse(parseJson(document, 'manifest.json'));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw broken(`manifest.json: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+    throw broken(`manifest.json: ${formatPlace(issue?.path ?? [])}: ${issue?.message ?? 'malformed'}`);
   }
   const hashed = new Map<string, LayerDescriptor>();
   const images: SourceImage[] = [];

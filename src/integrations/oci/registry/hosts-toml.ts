@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { failedPrecondition } from '../../../core/model/errors.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { formatPlace, isErrno, messageOf } from '../../../utils/errors.ts';
 import { type Endpoint, isLoopback, ownEndpoints, versioned } from './endpoints.ts';
 import { readCertificateDirectory, readPems, type TlsSettings } from './tls.ts';
 
@@ -52,7 +52,7 @@ async function fromToml(file: string, directory: string, document: string, regis
   } catch (error) {
     const [issue] = error instanceof z.ZodError ? error.issues : [];
     const message = issue?.code === 'invalid_key' ? issue.issues[0]?.message : issue?.message;
-    const problem = issue ? `${issue.path.join('.')}: ${message ?? ''}` : messageOf(error).split('\n', 1)[0];
+    const problem = issue ? `${formatPlace(issue.path)}: ${message ?? ''}` : messageOf(error).split('\n', 1)[0];
     throw failedPrecondition(`${file}: ${problem ?? 'malformed'}`, error);
   }
   const { server, host: hosts, ...own } = settings;
@@ -78,7 +78,8 @@ async function endpoint(
   const bare = /^[^/]*/.exec(address)?.[0] ?? '';
   const whole = /^https?:\/\//.test(address) ? address : `${isLoopback(bare) ? 'http' : 'https'}://${address}`;
   const url = URL.parse(whole);
-  if (!url) throw failedPrecondition(`${file}: ${JSON.stringify(address)} is not the address of a registry`);
+  if (!url)
+    throw failedPrecondition(`${file}: ${JSON.stringify(address.slice(0, 300))} is not the address of a registry`);
   const base = overridePath ? new URL(url.href.replace(/\/*$/, '/')) : versioned(whole);
   const headers = Object.fromEntries(
     Object.entries(header).map(([name, values]) => [name.toLowerCase(), values.join(', ')]),

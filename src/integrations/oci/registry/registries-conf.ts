@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { CriError, failedPrecondition, StatusCode } from '../../../core/model/errors.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { formatPlace, isErrno, messageOf } from '../../../utils/errors.ts';
 import type { ImageReference } from '../../../core/model/image.ts';
 import { type Endpoint, ownEndpoints } from './endpoints.ts';
 
@@ -109,7 +109,7 @@ async function readFileOf(path: string): Promise<Registry[]> {
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [];
     const [issue] = error instanceof z.ZodError ? error.issues : [];
-    const problem = issue ? `${issue.path.join('.')}: ${issue.message}` : messageOf(error).split('\n', 1)[0];
+    const problem = issue ? `${formatPlace(issue.path)}: ${issue.message}` : messageOf(error).split('\n', 1)[0];
     throw failedPrecondition(`${path}: ${problem ?? 'malformed'}`, error);
   }
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { formatPlace, isErrno, messageOf } from '../../../utils/errors.ts';
 import type { ImageReference } from '../../../core/model/image.ts';
 
 const requirements = z.array(z.looseObject({ type: z.string() })).min(1);
@@ -40,7 +40,7 @@ export async function readVerdict(file: string, reference: ImageReference): Prom
   const parsed = schema.safeParse(json);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw untrusted(`${file}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'malformed'}`);
+    throw untrusted(`${file}: ${formatPlace(issue?.path ?? [])}: ${issue?.message ?? 'malformed'}`);
   }
   const scopes = parsed.data.transports['docker'] ?? {};
   const scope = scopesOf(reference).find((each) => Object.hasOwn(scopes, each));

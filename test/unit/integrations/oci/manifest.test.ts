@@ -103,3 +103,12 @@ test('null and missing lists are empty', (t) => {
     t.deepEqual(parseImageConfig(Buffer.from(JSON.stringify({ rootfs }))).diffIds, []);
   }
 });
+
+test('errors about long keys stay short', (t) => {
+  const labels = { ['k'.repeat(1e6)]: 1 };
+  const expected = { instanceOf: CriError, message: /^.{1,400}$/ };
+  t.throws(() => parseImageConfig(Buffer.from(JSON.stringify({ config: { Labels: labels } }))), expected);
+  const config = { mediaType: '', digest: sha256('a'), size: 1, annotations: labels };
+  const document = JSON.stringify({ schemaVersion: 2, config, layers: [] });
+  t.throws(() => parseManifest(Buffer.from(document), 'manifest'), expected);
+});
