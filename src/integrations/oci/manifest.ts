@@ -60,7 +60,7 @@ export function parseManifest(bytes: Buffer, what: string): Manifest {
   if (!config) throw malformed(what, 'has neither manifests nor config and layers');
   if (!CONFIG_TYPES.includes(config.mediaType)) {
     throw failedPrecondition(
-      `${what}: is not a container image; its config has the type ${JSON.stringify(config.mediaType)}`,
+      `${what}: is not a container image; its config has the type ${JSON.stringify(config.mediaType.slice(0, 100))}`,
     );
   }
   for (const layer of layers ?? []) checkLayerType(layer.mediaType, what);
@@ -87,7 +87,7 @@ function parseDocument(bytes: Buffer, what: string): z.output<typeof document> {
 function checkLayerType(mediaType: string, what: string): void {
   if (mediaType.includes('+encrypted')) throw unimplemented(`${what}: pulling encrypted layers`);
   if (/nondistributable|foreign/.test(mediaType)) {
-    throw failedPrecondition(`${what}: has non-distributable layers (${mediaType})`);
+    throw failedPrecondition(`${what}: has non-distributable layers (${mediaType.slice(0, 100)})`);
   }
   if (!LAYER_TYPE.test(mediaType)) {
     throw failedPrecondition(`${what}: has a layer of the unknown type ${JSON.stringify(mediaType.slice(0, 100))}`);

@@ -43,7 +43,7 @@ export function parseReference(
   // A last label of digits alone makes URLs take the host for an IPv4 address, which it may not be.
   const usable = HOST.test(registry) && URL.canParse(`https://${registry}/`);
   if (!usable || Number(port) < 1 || Number(port) > 65_535) {
-    throw bad(`names a malformed registry host ${JSON.stringify(registry)}`);
+    throw bad(`names a malformed registry host ${JSON.stringify(registry.slice(0, 300))}`);
   }
   if (repository !== repository.toLowerCase()) throw bad('has upper-case letters in the repository name');
   if (!REPOSITORY.test(repository)) throw bad('is not a valid image name; write [registry/]repository[:tag][@digest]');

@@ -104,11 +104,15 @@ test('null and missing lists are empty', (t) => {
   }
 });
 
-test('errors about long keys stay short', (t) => {
+test('errors about long keys and types stay short', (t) => {
   const labels = { ['k'.repeat(1e6)]: 1 };
   const expected = { instanceOf: CriError, message: /^.{1,400}$/ };
   t.throws(() => parseImageConfig(Buffer.from(JSON.stringify({ config: { Labels: labels } }))), expected);
   const config = { mediaType: '', digest: sha256('a'), size: 1, annotations: labels };
   const document = JSON.stringify({ schemaVersion: 2, config, layers: [] });
   t.throws(() => parseManifest(Buffer.from(document), 'manifest'), expected);
+  const long = { mediaType: `x.foreign.${'y'.repeat(1e6)}`, digest: sha256('a'), size: 1 };
+  for (const more of [{ config: long }, { config: { ...long, mediaType: '' }, layers: [long] }]) {
+    t.throws(() => parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, ...more })), 'manifest'), expected);
+  }
 });

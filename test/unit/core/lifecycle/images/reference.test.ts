@@ -61,6 +61,10 @@ for (const text of [
   });
 }
 
+test('the error about a long registry host stays short', (t) => {
+  t.throws(() => parseReference(`${'h.'.repeat(1e5)}/app`), { message: /^.{1,800}$/ });
+});
+
 test('the default registry is configurable', (t) => {
   t.is(formatReference(parseReference('busybox', { defaultRegistry: 'quay.io' })), 'quay.io/busybox:latest');
 });
