@@ -17,6 +17,7 @@ import type { ContainerStatus, ContainerConfig } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { accepts } from '../lib/accepts.ts';
 import { eventually } from '../lib/eventually.ts';
 
 /** Name of the image that every fixture has: Debian's static busybox. */
@@ -127,7 +128,7 @@ ${this.#extra}`;
     await eventually('an answer of the server', async () => {
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
-      return answer();
+      return (await accepts(this.socket)) && answer();
     });
     if (settled) await eventually('the end of the recovery', async () => (await this.#settled()) > before);
   }
