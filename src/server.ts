@@ -57,6 +57,7 @@ export async function serve(
   reloadOnHangup(logger, reload);
   const importing = services.images.importArchives(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
+  services.containers.keep(shutdown.signal);
   const settling = settle(services, logger);
   logger.info('Server listening', { socket: config.grpc.listen, metrics: config.metrics.listen });
 

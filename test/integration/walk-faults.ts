@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Command } from '../fixtures/faults/control.ts';
@@ -9,10 +10,17 @@ export const FAULTY_PROGRAM = 'test/fixtures/faults/main.ts';
 /** Sends commands to the fault points of a running server. */
 export class Faults {
   readonly #path: string;
+  readonly #first: string;
 
   /** @param directory of the server's fixture. */
   constructor(directory: string) {
     this.#path = `${directory}/faults.sock`;
+    this.#first = `${directory}/fault.json`;
+  }
+
+  /** Arms a fault for the next start of the server. */
+  async armStart(fault: Fault): Promise<void> {
+    await writeFile(this.#first, JSON.stringify(fault));
   }
 
   /**

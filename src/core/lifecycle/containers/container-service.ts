@@ -23,6 +23,7 @@ import { limitsUpdate, ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
 import { findPlace, needPlace, removeRootfs } from '../rootfs-place.ts';
+import { Retries } from '../retries.ts';
 import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import type { StoredContainer } from './container-record.ts';
@@ -71,6 +72,8 @@ export class ContainerService {
   readonly #store: ContainerStore;
   readonly #locks = new KeyedLock();
   readonly #usage: WritableUsage;
+  readonly #recoveries: Retries;
+  readonly #orphanRetries: Retries;
 
   constructor(options: ContainerServiceOptions) {
     this.#options = options;
@@ -84,6 +87,8 @@ export class ContainerService {
         options.logger.warn('Measuring the usage of a container failed', { containerId, error: messageOf(error) });
       },
     });
+    this.#recoveries = new Retries((id) => this.#recover(id), options);
+    this.#orphanRetries = new Retries(() => removeOrphans(this.#options, this.#store), options);
     options.events.onStep('ending', async (sandboxId) => {
       const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
       await forEach(live, live.length, (record) => this.stop(record.id, 0n));
@@ -127,10 +132,10 @@ export class ContainerService {
       const id = newId();
       this.#store.names.reserve(name, id);
       const rollback = new Rollback();
-      let left = false;
+      const left: string[] = [];
       // The record is deleted last, and only when the next start does not need it.
       rollback.add('delete the record', async () => {
-        if (!left) await this.#store.delete(id);
+        if (left.length === 0) await this.#store.delete(id);
       });
       try {
         const call = { id, pod, spec, request, signal };
@@ -138,9 +143,10 @@ export class ContainerService {
       } catch (error) {
         const isCut = signal?.aborted === true;
         await rollback.run((what, failure) => {
-          left = true;
+          left.push(what);
           logger.error('CreateContainer rollback step failed', { containerId: id, what, error: messageOf(failure) });
         });
+        if (left.length > 0) this.#recoveries.schedule(id);
         throw isCut ? signal.reason : withoutId(error, id);
       }
       this.#store.publish('created', { id, sandboxId: podId });
@@ -299,25 +305,37 @@ export class ContainerService {
 
   /**
    * Reconciles the records with the runner, completes interrupted steps of an earlier process and removes orphans. Called after
-   * {@link load} and before PodService.recover.
+   * {@link load} and before PodService.recover. Failures are logged, and retried by {@link keep}.
    */
   async recover(): Promise<void> {
     const points = mountPointsOnce();
-    await forEach(this.#store.all(), RECOVERED_AT_ONCE, async (record) => {
+    await forEach(this.#store.all(), RECOVERED_AT_ONCE, async ({ id }) => {
       try {
-        await this.#locks.run(record.id, async () => {
-          await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
-          const now = this.#store.get(record.id);
-          if (now?.phase === 'created' || now?.phase === 'running') await remount(this.#options, now, points);
-        });
+        await this.#recover(id, points);
       } catch (error) {
-        this.#options.logger.error('Reconciling a container failed', {
-          containerId: record.id,
-          error: messageOf(error),
-        });
+        this.#options.logger.error('Reconciling a container failed', { containerId: id, error: messageOf(error) });
+        this.#recoveries.schedule(id);
       }
     });
-    await removeOrphans(this.#options, this.#store);
+    await removeOrphans(this.#options, this.#store).catch(() => {
+      this.#orphanRetries.schedule('orphaned containers');
+    });
+  }
+
+  /** Retries failed recoveries and removals until `signal` fires. Called once, after {@link recover}. */
+  keep(signal: AbortSignal): void {
+    this.#recoveries.start(signal);
+    this.#orphanRetries.start(signal);
+  }
+
+  async #recover(id: string, points = mountPointsOnce()): Promise<void> {
+    await this.#locks.run(id, async () => {
+      const record = this.#store.get(id);
+      if (record === undefined) return;
+      await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
+      const now = this.#store.get(id);
+      if (now?.phase === 'created' || now?.phase === 'running') await remount(this.#options, now, points);
+    });
   }
 
   #backendOf({ sandboxId }: ContainerRecord): Backend {

@@ -74,11 +74,16 @@ export async function remount(
   }
 }
 
-/** Removes orphaned containers, root filesystems and volumes; failures are logged, and retried at the next start. */
+/**
+ * Removes orphaned containers, root filesystems and volumes. Failures are logged.
+ * @throws Error afterwards, when any failed.
+ */
 export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
   const { pods, logger } = options;
+  let failures = 0;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     const ids = await part.list().catch((error: unknown) => {
+      failures += 1;
       logger.error(`Listing orphans (${what}) failed`, { error: messageOf(error) });
       return [];
     });
@@ -89,6 +94,7 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
       try {
         await part.remove(id);
       } catch (error) {
+        failures += 1;
         logger.error(`Removing orphan (${what}) failed`, { containerId: id, error: messageOf(error) });
       }
     }
@@ -101,4 +107,5 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
   }
   for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root filesystem', store);
   for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) await sweep('volume', volumes);
+  if (failures > 0) throw new Error(`${String(failures)} orphans of containers could not be listed or removed`);
 }

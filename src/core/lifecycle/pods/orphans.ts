@@ -16,8 +16,8 @@ export interface OrphanParts {
 
 /**
  * Stops and removes the orphaned sandboxes of a provider, with their addresses and run directories. A failed removal is
- * logged and retried at the next start.
- * @returns the ids of the orphans.
+ * logged.
+ * @returns the ids of those that are left.
  */
 export async function discardOrphans(
   { sandboxes: provider, network, platform }: Backend,

@@ -17,10 +17,10 @@ import { findById, newId } from '../ids.ts';
 import { withoutId } from '../without-id.ts';
 import { createPod } from './create-pod.ts';
 import { keepNetworks } from './network-upkeep.ts';
-import { Retries } from './retries.ts';
+import { Retries } from '../retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
 import { PodStore } from './pod-store.ts';
-import { adoptPods, endLostPods, settlePod, settlePods } from './recover-pods.ts';
+import { adoptPods, endLostPods, removeOrphanedPods, settlePod, settlePods } from './recover-pods.ts';
 import type { RecoveryParts } from './recover-pods.ts';
 import { podName } from './sandbox-record.ts';
 import { networkNamespace, networkRequest } from './sandbox-spec.ts';
@@ -40,6 +40,7 @@ export class PodService {
   readonly #locks = new KeyedLock();
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
+  readonly #orphanRetries: Retries;
   /** Pods of an earlier process that are not running. */
   #unsettled: readonly string[] = [];
 
@@ -48,6 +49,7 @@ export class PodService {
     this.#logger = options.logger;
     this.#store = new PodStore(options);
     this.#stopRetries = new Retries((id) => this.stop(id), options);
+    this.#orphanRetries = new Retries(() => this.#removeOrphans(), options);
     for (const { sandboxes } of options.backends) sandboxes.onExit((id, reason) => void this.#ended(id, reason));
   }
 
@@ -286,6 +288,7 @@ export class PodService {
    */
   async keep(signal: AbortSignal): Promise<void> {
     this.#stopRetries.start(signal);
+    this.#orphanRetries.start(signal);
     const status = (record: SandboxRecord) => this.#store.status(record);
     const networks = new Set([...this.#store.backends.values()].map(({ network }) => network));
     await Promise.all(
@@ -306,11 +309,20 @@ export class PodService {
   }
 
   /**
-   * Completes what {@link recover} found unfinished, and removes orphans; see {@link settlePods}. Runs while the server
+   * Completes what {@link recover} found interrupted, and removes orphans; what fails is retried. Runs while the server
    * serves: a CNI plugin may take minutes, and may itself need a pod.
    */
   async settle(): Promise<void> {
     await settlePods(this.#unsettled, this.#recovery());
+    await this.#removeOrphans().catch(() => {
+      this.#orphanRetries.schedule('orphaned pods');
+    });
+  }
+
+  /** @throws Error when some are left. */
+  async #removeOrphans(): Promise<void> {
+    const left = await removeOrphanedPods(this.#recovery());
+    if (left > 0) throw new Error(`${String(left)} orphaned pods could not be removed`);
   }
 
   #recovery(): RecoveryParts {

@@ -52,12 +52,14 @@ export async function endLostPods(parts: RecoveryParts): Promise<string[]> {
 }
 
 /**
- * Completes interrupted creations and stops of an earlier process, then removes orphans. A pod whose recovery fails is logged
- * and retried later.
+ * Completes interrupted creations and stops of an earlier process. A pod whose recovery fails is logged and retried later.
  */
 export async function settlePods(ids: readonly string[], parts: RecoveryParts): Promise<void> {
   await forEach(ids, SETTLED_AT_ONCE, (id) => settlePod(id, parts));
-  const { records, backends, reference, logger } = parts;
+}
+
+/** Removes the orphaned sandboxes of every backend. Returns how many could not be removed; those are logged. */
+export async function removeOrphanedPods({ records, backends, reference, logger }: RecoveryParts): Promise<number> {
   const known = (id: string) => records.get(id) !== undefined || records.isSetAside(id);
   const lost = records.lost();
   const left = new Set<string>();
@@ -65,6 +67,7 @@ export async function settlePods(ids: readonly string[], parts: RecoveryParts): 
     for (const id of await discardOrphans(backend, { known, lost, reference, logger })) left.add(id);
   }
   for (const id of [...lost.keys()]) if (!left.has(id)) await records.forget(id);
+  return left.size;
 }
 
 /** {@link settlePods} for one pod. */

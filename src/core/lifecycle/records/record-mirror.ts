@@ -40,8 +40,14 @@ export class RecordMirror {
     }
   }
 
-  async remove(name: string): Promise<void> {
-    await rm(join(this.#directory, name), { force: true, recursive: true }).catch(() => undefined);
+  /** Whether it is removed, or was not there. */
+  async remove(name: string): Promise<boolean> {
+    try {
+      await rm(join(this.#directory, name), { force: true, recursive: true });
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #read(name: string): Promise<string | undefined> {

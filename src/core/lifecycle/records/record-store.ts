@@ -48,6 +48,8 @@ export class RecordStore<T extends { readonly id: string }> {
   readonly #lost = new Map<string, T>();
   /** Ids whose file differs from memory. */
   readonly #unsaved = new Set<string>();
+  /** Ids of removed records whose backup could not be removed. */
+  readonly #stale = new Set<string>();
   readonly #writes = new KeyedLock();
   #retry: NodeJS.Timeout | undefined;
 
@@ -79,7 +81,7 @@ export class RecordStore<T extends { readonly id: string }> {
     }
     for (const [name, text] of copies) {
       const record = this.#parseCopy(name, text)?.record;
-      if (record === undefined) await this.#mirror.remove(name);
+      if (record === undefined) await this.#removeBackup(idOf(name.slice(0, -SUFFIX.length)));
       else this.#lost.set(record.id, record);
     }
   }
@@ -109,7 +111,7 @@ export class RecordStore<T extends { readonly id: string }> {
   /** Removes the backup of a lost record. */
   async forget(id: string): Promise<void> {
     this.#lost.delete(id);
-    await this.#mirror.remove(nameOf(id));
+    await this.#removeBackup(id);
   }
 
   /** Writes a record durably, then makes it visible; not visible when the write fails. */
@@ -142,7 +144,7 @@ export class RecordStore<T extends { readonly id: string }> {
       const revision = this.#records.get(id)?.revision ?? 0;
       this.#records.delete(id);
       // No backup without a record: it would be taken for that of a lost record.
-      await this.#mirror.remove(nameOf(id));
+      await this.#removeBackup(id);
       if (!(await this.#save(id))) await this.#mirror.write(nameOf(id), formatRemoval(revision));
     });
   }
@@ -180,7 +182,16 @@ export class RecordStore<T extends { readonly id: string }> {
   /** Applies a backup, and updates the file. */
   async #restore(id: string, { revision, record }: Revision<T | undefined>): Promise<void> {
     if (record !== undefined) this.#records.set(id, { revision, record });
-    if ((await this.#save(id)) && record === undefined) await this.#mirror.remove(nameOf(id));
+    if ((await this.#save(id)) && record === undefined) await this.#removeBackup(id);
+  }
+
+  /** Removes a backup, or schedules a retry: at the next start it would be taken for that of a lost record. */
+  async #removeBackup(id: string): Promise<void> {
+    if (await this.#mirror.remove(nameOf(id))) this.#stale.delete(id);
+    else {
+      this.#stale.add(id);
+      this.#retryLater();
+    }
   }
 
   #parseCopy(name: string, text: string): Revision<T | undefined> | undefined {
@@ -214,9 +225,13 @@ export class RecordStore<T extends { readonly id: string }> {
         });
       }
       this.#unsaved.add(id);
-      this.#retry ??= setTimeout(() => void this.#saveAll(), RETRY_MS).unref();
+      this.#retryLater();
       return false;
     }
+  }
+
+  #retryLater(): void {
+    this.#retry ??= setTimeout(() => void this.#saveAll(), RETRY_MS).unref();
   }
 
   async #saveWithReserve(id: string): Promise<void> {
@@ -226,7 +241,7 @@ export class RecordStore<T extends { readonly id: string }> {
       if (!isErrno(error, 'ENOSPC', 'EDQUOT') || !(await this.#reserve.release())) throw error;
       await this.#saveOnce(id);
       // Room is made for the next full disk as soon as there is some.
-      this.#retry ??= setTimeout(() => void this.#saveAll(), RETRY_MS).unref();
+      this.#retryLater();
     }
   }
 
@@ -242,7 +257,13 @@ export class RecordStore<T extends { readonly id: string }> {
     for (const id of [...this.#unsaved]) {
       await this.#writes.run(id, async () => {
         if (!this.#unsaved.has(id) || !(await this.#save(id))) return;
-        if (!this.#records.has(id)) await this.#mirror.remove(nameOf(id));
+        if (!this.#records.has(id)) await this.#removeBackup(id);
+      });
+    }
+    for (const id of [...this.#stale].filter((id) => !this.#unsaved.has(id))) {
+      await this.#writes.run(id, async () => {
+        if (this.#records.has(id)) this.#stale.delete(id);
+        else await this.#removeBackup(id);
       });
     }
     if (this.#unsaved.size === 0) await this.#reserve.fill();

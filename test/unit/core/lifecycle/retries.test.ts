@@ -1,5 +1,5 @@
 import test from 'ava';
-import { Retries } from '../../../../src/core/lifecycle/pods/retries.ts';
+import { Retries } from '../../../../src/core/lifecycle/retries.ts';
 import type { Clock } from '../../../../src/core/model/clock.ts';
 
 const logger = { debug() {}, info() {}, warn() {}, error() {}, with: () => logger };

@@ -1,6 +1,6 @@
-import type { Clock } from '../../model/clock.ts';
-import { messageOf } from '../../../utils/errors.ts';
-import type { Logger } from '../../model/logger.ts';
+import type { Clock } from '../model/clock.ts';
+import { messageOf } from '../../utils/errors.ts';
+import type { Logger } from '../model/logger.ts';
 
 /** Milliseconds before the first retry; each further one waits twice as long, up to the maximum. */
 const FIRST_MS = 1000;
