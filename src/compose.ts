@@ -37,11 +37,11 @@ import { imageFiles } from './integrations/oci/files/image-files.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
-import { succeedHelpers } from './host/processes/helpers.ts';
+import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
-/** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin may take two minutes. */
+/** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin's own limit is two minutes. */
 const HELPERS_LIMIT_MS = 120_000;
 
 /**
@@ -123,6 +123,9 @@ export async function build(
     pluginDirs: config.network.plugin_dirs,
     maxNetworks: config.network.max_conf_num,
     template: config.network.conf_template || undefined,
+    commands: await separateCommands(join(config.state, STATE.networkCommands), HELPERS_LIMIT_MS, (pids) => {
+      logger.warn('CNI plugins of an earlier server killed after two minutes', { pids });
+    }),
     logger,
   });
   const platform = {

@@ -37,6 +37,8 @@ export const STATE = {
   runner: 'runner',
   /** FIFO that running commands of this server keep open. */
   helpers: 'helpers',
+  /** FIFOs that running CNI plugins keep open, one for each server. */
+  networkCommands: 'network-commands',
   /** Diagnostic reports and heap snapshots. */
   reports: 'reports',
 } as const;
@@ -84,6 +86,7 @@ export function stateParts(handlerDirectories: readonly string[]): OwnPart[] {
     { path: STATE.runner },
     ...handlerDirectories.map((path) => ({ path, own: BY_ID })),
     { path: STATE.helpers },
+    { path: STATE.networkCommands },
     { path: STATE.reports },
   ];
 }

@@ -4,12 +4,11 @@
 //
 // Prints the median milliseconds from the start of the process to a ListContainers with every container RUNNING, of a
 // server without containers and of one with them, ten in a pod, pods of both handlers in turn; and their ratio.
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ContainerState, ListContainersRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import { forEach } from '../../src/utils/async/for-each.ts';
+import { hang } from '../integration/hanging-plugin.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 import { accepts } from '../lib/accepts.ts';
 import { median } from './contenders.ts';
@@ -17,7 +16,6 @@ import { median } from './contenders.ts';
 const [containers = 300, rounds = 5] = process.argv.slice(2).map(Number);
 const PER_POD = 10;
 const AT_ONCE = 4;
-const HANGING = ['ADD', 'CHECK', 'DEL', 'GC', 'STATUS', 'VERSION'];
 
 /** Milliseconds from the start of the server to an answer that has `count` running containers. */
 async function serves(server: ServerFixture, count: number): Promise<number> {
@@ -51,10 +49,7 @@ const undo: (() => unknown)[] = [];
 const owner = { teardown: (step: () => unknown) => void undo.push(step), log: console.log, passed: true };
 try {
   const server = await ServerFixture.make(owner as Parameters<typeof ServerFixture.make>[0]);
-  const journal = join(server.directory, 'journal');
-  const path = join(server.directory, 'cni/10-test.conflist');
-  const list = JSON.parse(await readFile(path, 'utf8')) as { cniVersion: string; plugins: object[] };
-  await writeFile(path, JSON.stringify({ ...list, plugins: [...list.plugins, { type: 'recorder', journal }] }));
+  await hang(server, []);
   const without = await measured(server, 0);
   const pods = Array.from({ length: Math.ceil(containers / PER_POD) }, (_, index) => index);
   await forEach(pods, AT_ONCE, async (number) => {
@@ -62,21 +57,12 @@ try {
     const mine = Math.min(PER_POD, containers - number * PER_POD);
     for (let each = 0; each < mine; each += 1) await server.sh(pod, `c${String(each)}`, 'exec sleep 100000');
   });
-  undo.push(() => release(journal));
-  for (const command of HANGING) await writeFile(`${journal}.${command}.hang`, '');
+  const hanging = await hang(server, ['ADD', 'CHECK', 'DEL', 'GC', 'STATUS']);
+  undo.push(hanging.release, hanging.proceed);
   const beside = await measured(server, containers);
   console.log(
     `${beside.toFixed(0)} ms beside ${String(containers)} containers, ${without.toFixed(0)} ms without (${(beside / without).toFixed(2)})`,
   );
 } finally {
   for (const step of undo.reverse()) await step();
-}
-
-/** Lets the plugins work again, and ends the waiting of those that hang. */
-async function release(journal: string): Promise<void> {
-  for (const command of HANGING) await rm(`${journal}.${command}.hang`, { force: true });
-  for (const pid of await readdir('/proc')) {
-    const line = /^\d+$/.test(pid) ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : '';
-    if (line === 'sleep\0infinity\0') process.kill(Number(pid), 'SIGKILL');
-  }
 }

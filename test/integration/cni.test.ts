@@ -34,7 +34,8 @@ class CniFixture {
     const logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
     const pluginDirs = [join(directory, 'bin'), resolve('test/fixtures/cni'), '/usr/lib/cni'];
     const configDir = join(directory, 'net.d');
-    this.network = new CniNetwork({ configDir, maxNetworks: 0, template: undefined, pluginDirs, logger });
+    const commands = { fifo: '/dev/null', earlierEnded: Promise.resolve() };
+    this.network = new CniNetwork({ configDir, maxNetworks: 0, template: undefined, pluginDirs, commands, logger });
   }
 
   static async make(t: ExecutionContext): Promise<CniFixture> {

@@ -136,5 +136,5 @@ async function files(directory: string): Promise<string[]> {
   const isOther = (name: string) => name.includes('/runtime/.cache') || name.includes('/dev/fd/');
   return names
     .filter((name) => !name.startsWith('logs') && !isOther(name))
-    .map((name) => `file ${join(directory, name)}`);
+    .map((name) => `file ${join(directory, name.replace(/(?<=network-commands\/).*/, 'FIFO'))}`);
 }

@@ -1,32 +1,15 @@
 import test from 'ava';
-import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { eventually } from '../lib/eventually.ts';
+import { hang } from './hanging-plugin.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { oneServer } from './server-fixture.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 const one = oneServer(test);
-
-/** Adds, after the bridge, a plugin that records its calls and whose ADD hangs. */
-async function hang({
-  directory,
-}: ServerFixture): Promise<{ calls: () => Promise<string[]>; release: () => Promise<void> }> {
-  const file = join(directory, 'cni/10-test.conflist');
-  const list = JSON.parse(await readFile(file, 'utf8')) as { plugins: { type: string }[] };
-  const journal = join(directory, 'journal');
-  const plugins = [...list.plugins.filter(({ type }) => type !== 'recorder'), { type: 'recorder', journal }];
-  await writeFile(file, JSON.stringify({ ...list, plugins }));
-  await rm(journal, { force: true });
-  await writeFile(`${journal}.ADD.hang`, '');
-  const calls = async () => {
-    const lines = (await readFile(journal, 'utf8').catch(() => '')).trim().split('\n');
-    return lines.flatMap((line) => (line === '' ? [] : [(JSON.parse(line) as { command: string }).command]));
-  };
-  return { calls, release: () => rm(`${journal}.ADD.hang`, { force: true }) };
-}
 
 const leases = async ({ directory, bridge }: ServerFixture) => {
   const names = await readdir(join(directory, 'ipam', `net-${bridge}`)).catch(() => []);

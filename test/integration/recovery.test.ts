@@ -24,7 +24,7 @@ import { exceptVanished, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { writeScript } from '../lib/script.ts';
 
-test.serial("a server waits for its predecessor's commands", async (t) => {
+test.serial("a recovery waits for the predecessor's plugins", async (t) => {
   const server = await ServerFixture.make(t);
   await server.warm();
   const before = await inventory(server);
@@ -44,8 +44,10 @@ exit $code
   await writeFile(config, (await readFile(config, 'utf8')).replace('plugin_dirs = [', first));
   await server.end('SIGTERM');
   await server.start();
+  const removals = async () => (await server.log()).split('Removing interrupted pod creation').length;
 
   for (const handler of ['lxc', 'crun']) {
+    const removed = await removals();
     const cut = t.throwsAsync(
       server.pod(`slow-${handler}`, { portMappings: [{ containerPort: 80, hostPort: 22_999 }] }, handler),
     );
@@ -53,8 +55,7 @@ exit $code
     await server.end('SIGKILL');
     await cut;
     const started = server.start();
-    const waits = eventually('the wait', async () => (await server.log()).includes('Waiting for commands'));
-    await Promise.race([started, waits]);
+    await eventually('the recovery', async () => (await removals()) > removed);
     await writeFile(go, '');
     await there(done);
     await started;

@@ -1,11 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, readdir, readlink } from 'node:fs/promises';
+import { mkdir, open, readdir, readlink, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../../utils/errors.ts';
 import { call } from '../native/call.ts';
 import { native } from '../native/helper.ts';
+import { sendSignal } from './process-table.ts';
 
 const LOOK_MS = 50;
+const SIGKILL = 9;
 
 /**
  * Commands outlive a killed server: a running `mount` or CNI plugin could create objects while the next server
@@ -20,17 +24,52 @@ export async function succeedHelpers(path: string, limitMs: number, waiting: () 
   await call([{ do: 'mkfifo', paths: [path], mode: 0o600 }]).catch(async (error: unknown) => {
     if (!(await isFifo(path))) throw error;
   });
-  let left: number[] = [];
-  for (let waited = 0; await hasReader(path); waited += LOOK_MS) {
-    if (waited === 0) waiting();
-    if (waited >= limitMs) {
-      left = await holders(path);
-      break;
-    }
-    await sleep(LOOK_MS);
-  }
+  const left = await readersAfter(path, limitMs, waiting);
   await native.hold(path);
   return left;
+}
+
+/** Commands on which only some calls of the next server depend, so that it serves while they run. */
+export interface SeparateCommands {
+  /** The FIFO that this server's commands keep open (`holds` of `run`). */
+  fifo: string;
+  /** Resolves when no command of an earlier server runs any more; never rejects. */
+  earlierEnded: Promise<void>;
+}
+
+/**
+ * Waits in the background for the commands of earlier servers that keep a FIFO in `directory` open, and kills those that
+ * still run after `limitMs`: nothing else ends a command whose server is gone.
+ * @param directory created when missing; each server has a FIFO of its own in it.
+ * @param killed called with the pids that are killed.
+ */
+export async function separateCommands(
+  directory: string,
+  limitMs: number,
+  killed: (pids: readonly number[]) => void,
+): Promise<SeparateCommands> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const earlier = await readdir(directory);
+  const fifo = join(directory, randomUUID());
+  await call([{ do: 'mkfifo', paths: [fifo], mode: 0o600 }]);
+  const ends = earlier.map(async (name) => {
+    const path = join(directory, name);
+    const left = await readersAfter(path, limitMs, () => undefined);
+    if (left.length > 0) killed(left);
+    for (const pid of left) sendSignal(pid, SIGKILL);
+    await rm(path, { force: true });
+  });
+  return { fifo, earlierEnded: Promise.allSettled(ends).then(() => undefined) };
+}
+
+/** Waits until a FIFO has no reader. Returns the pids of those that have it open after `limitMs`. */
+async function readersAfter(path: string, limitMs: number, waiting: () => void): Promise<number[]> {
+  for (let waited = 0; await hasReader(path); waited += LOOK_MS) {
+    if (waited === 0) waiting();
+    if (waited >= limitMs) return holders(path);
+    await sleep(LOOK_MS);
+  }
+  return [];
 }
 
 async function isFifo(path: string): Promise<boolean> {

@@ -19,7 +19,7 @@ export class ProgramProbe {
     const key = [program, ...args].join('\0');
     const known = this.#known.get(key);
     if (file !== undefined && known?.file === file) return known.answer;
-    const answer = run(program, args, { timeoutMs: LIMIT_MS }).then(({ stdout }) => stdout);
+    const answer = run(program, args, { timeoutMs: LIMIT_MS, holds: 'nothing' }).then(({ stdout }) => stdout);
     if (file === undefined) return answer;
     const entry = { file, answer };
     this.#known.set(key, entry);

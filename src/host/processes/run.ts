@@ -1,6 +1,8 @@
+import { constants } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../native/helper.ts';
 import type { StepResult } from '../native/messages.ts';
+import type { Descriptor } from '../native/steps.ts';
 import { isAlive, readProcess, sendSignal } from './process-table.ts';
 
 const SIGKILL = 9;
@@ -17,6 +19,11 @@ export interface RunOptions {
   timeoutMs?: number;
   /** Kills it in the same way. */
   signal?: AbortSignal | undefined;
+  /**
+   * What it keeps open, to show later servers that it runs (see helpers.ts): by default the FIFO that the next start waits
+   * for; another one; or nothing, for a command that changes nothing.
+   */
+  holds?: 'nothing' | { fifo: string };
   /** Bytes kept of each stream, below 64 MiB (default 1 MiB); the rest is read and dropped. */
   maxOutputBytes?: number;
 }
@@ -53,7 +60,7 @@ export class CommandError extends Error {
 
 /**
  * Runs `command` with exactly these arguments (no shell) and resolves with its output when it ends with code 0. The native
- * helper starts it, in a process group of its own; as long as it works, the next server waits (see helpers.ts).
+ * helper starts it, in a process group of its own; while it runs, the next server waits, unless `holds` says otherwise.
  * The promise settles on the command's exit, not when its output is closed, so that a daemon it starts does not block it.
  * @throws CommandError otherwise; the message has the command's name and the end of its output, never its arguments.
  * @throws CriError UNAVAILABLE when there is no native helper, or it died meanwhile: then when the command has ended, so that
@@ -66,6 +73,7 @@ export async function run(command: string, args: readonly string[], options: Run
     cwd = process.cwd(),
     timeoutMs,
     signal,
+    holds,
     maxOutputBytes: limit = 1_048_576,
   } = options;
   let pid: number | undefined;
@@ -79,7 +87,7 @@ export async function run(command: string, args: readonly string[], options: Run
       0: { kind: 'input', data: input ?? '' } as const,
       1: { kind: 'capture', limit } as const,
       2: { kind: 'capture', limit } as const,
-      3: { kind: 'hold' } as const,
+      ...(holds !== 'nothing' && { 3: holdOf(holds?.fifo) }),
     },
     ...(timeoutMs !== undefined && { limitMs: timeoutMs }),
     started: (started: number) => (pid = started),
@@ -92,6 +100,12 @@ export async function run(command: string, args: readonly string[], options: Run
   const output = { stdout: textOf(result, 1), stderr: textOf(result, 2) };
   if (result.status === 'done' && result.exit?.code === 0) return output;
   throw failure(command, result, output, options);
+}
+
+function holdOf(fifo: string | undefined): Descriptor {
+  if (fifo === undefined) return { kind: 'hold' };
+  // Without O_NONBLOCK it would wait for a writer (fifo(7)).
+  return { kind: 'open', path: fifo, flags: constants.O_RDONLY | constants.O_NONBLOCK };
 }
 
 /**

@@ -58,11 +58,13 @@ async function count(paths: readonly string[]): Promise<Counted> {
 /** The sum of each tree that du can read, including its root. */
 async function du(unit: string, paths: readonly string[]): Promise<Map<string, bigint>> {
   const args = ['--summarize', '--one-file-system', '--null', unit, '--', ...paths];
-  const output = await run('du', args, { env: { PATH: process.env['PATH'], LC_ALL: 'C' } }).catch((error: unknown) => {
-    // It exits so when something is missing, after it has counted everything else.
-    if (error instanceof CommandError && error.exitCode === 1) return error;
-    throw error;
-  });
+  const output = await run('du', args, { holds: 'nothing', env: { PATH: process.env['PATH'], LC_ALL: 'C' } }).catch(
+    (error: unknown) => {
+      // It exits so when something is missing, after it has counted everything else.
+      if (error instanceof CommandError && error.exitCode === 1) return error;
+      throw error;
+    },
+  );
   const lines = output.stdout.split('\0').map((line) => /^(\d+)\t(.*)$/s.exec(line));
   return new Map(lines.flatMap((line) => (line?.[1] && line[2] ? [[line[2], BigInt(line[1])] as const] : [])));
 }

@@ -3,6 +3,7 @@ import { messageOf } from '../../utils/errors.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../core/model/network.ts';
+import type { SeparateCommands } from '../../host/processes/helpers.ts';
 import { SharedLock } from '../../utils/async/shared-lock.ts';
 import { parseCniConfig } from './cni-config.ts';
 import { CniConfigDirectory } from './cni-config-directory.ts';
@@ -21,6 +22,7 @@ export interface CniNetworkOptions {
   template: string | undefined;
   /** Search path of plugins, in order. */
   pluginDirs: readonly string[];
+  commands: SeparateCommands;
   logger: Logger;
 }
 
@@ -36,7 +38,7 @@ export class CniNetwork implements Network {
   constructor(options: CniNetworkOptions) {
     const { configDir, template, logger } = options;
     this.#configs = new CniConfigDirectory(configDir, options.maxNetworks);
-    this.#plugins = new CniPlugins(options.pluginDirs);
+    this.#plugins = new CniPlugins(options.pluginDirs, options.commands);
     this.#template = template === undefined ? undefined : new ConfTemplate({ template, configDir, logger });
   }
 

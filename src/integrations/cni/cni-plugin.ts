@@ -1,7 +1,9 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
+import type { SeparateCommands } from '../../host/processes/helpers.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
+import { abortable } from '../../utils/async/abortable.ts';
 
 /** The owner of a call's interface. */
 export interface CniAttachment {
@@ -27,9 +29,11 @@ const LIMIT_MS = { ADD: 120_000, DEL: 120_000, CHECK: 30_000, STATUS: 15_000, GC
 /** Runs CNI plugins found in a list of directories. */
 export class CniPlugins {
   readonly #directories: readonly string[];
+  readonly #commands: SeparateCommands;
 
-  constructor(directories: readonly string[]) {
+  constructor(directories: readonly string[], commands: SeparateCommands) {
     this.#directories = directories;
+    this.#commands = commands;
   }
 
   /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the directories searched. */
@@ -48,11 +52,14 @@ export class CniPlugins {
   /**
    * Calls a plugin with a configuration on its standard input and returns its output. Its environment has only CNI's
    * variables and PATH. On timeout or when `signal` fires it is killed with its process group, which includes plugins
-   * that it delegates to; their completed work stays.
+   * that it delegates to; their completed work stays. ADD, DEL and GC wait until those of an earlier server have ended.
    * @throws CriError UNAVAILABLE with the plugin's own error; the signal's reason.
    */
   async call(type: string, config: object, { command, attachment }: CniCall, signal?: AbortSignal): Promise<string> {
     const path = await this.find(type);
+    const { fifo, earlierEnded } = this.#commands;
+    const changes = command === 'ADD' || command === 'DEL' || command === 'GC';
+    if (changes) await abortable(earlierEnded, signal);
     try {
       const { stdout } = await run(path, [], {
         input: JSON.stringify(config),
@@ -70,6 +77,7 @@ export class CniPlugins {
         cwd: '/',
         timeoutMs: LIMIT_MS[command],
         signal,
+        holds: changes ? { fifo } : 'nothing',
       });
       return stdout;
     } catch (cause) {

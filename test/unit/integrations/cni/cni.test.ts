@@ -255,6 +255,7 @@ test('addresses come from pod interfaces, without prefix length', (t) => {
 });
 
 test('a missing plugin is named with the directories searched', async (t) => {
-  const error = await t.throwsAsync(new CniPlugins(['/none/a', '/none/b']).find('bridge'), { instanceOf: CriError });
+  const plugins = new CniPlugins(['/none/a', '/none/b'], { fifo: '/dev/null', earlierEnded: Promise.resolve() });
+  const error = await t.throwsAsync(plugins.find('bridge'), { instanceOf: CriError });
   t.regex(error?.message ?? '', /"bridge".*\/none\/a, \/none\/b/);
 });
