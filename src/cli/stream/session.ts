@@ -1,13 +1,16 @@
 import type { Readable, Writable } from 'node:stream';
-import { unavailable, unknown } from '../../core/model/errors.ts';
 import { type CliContext, UsageError } from '../command.ts';
 import { writeAll } from '../output/write.ts';
 import { Interrupted } from '../run/interruption.ts';
 import { Channels } from './channels.ts';
 import { DetachFilter } from './detach-keys.ts';
+import { exitCodeOfStatus } from './status.ts';
 import { RawTerminal } from './terminal.ts';
 
 const Channel = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4 } as const;
+
+/** Characters of the status channel after which the rest is ignored; a status has a few hundred. */
+const MAX_STATUS = 1_048_576;
 
 /** The streams of a streaming session. */
 export interface SessionOptions {
@@ -73,7 +76,7 @@ export async function remoteSession(
   using channels = await Channels.open(url, {
     ...(options.output && { [Channel.stdout]: sinkOf(context.stdout), [Channel.stderr]: sinkOf(context.stderr) }),
     [Channel.status]: (content) => {
-      status += content.toString();
+      if (status.length <= MAX_STATUS) status += content.toString();
       return Promise.resolve();
     },
   });
@@ -92,7 +95,7 @@ export async function remoteSession(
     const keys = stdin?.isTTY === true ? options.detachKeys : Buffer.alloc(0);
     if (stdin !== undefined) feed(stdin, channels, new DetachFilter(keys), leave);
     const ended = channels.closed.then(() => undefined);
-    return (await Promise.race([ended, left])) ?? endOf(status);
+    return (await Promise.race([ended, left])) ?? { kind: 'exited', exitCode: exitCodeOfStatus(status) };
   } finally {
     signal.removeEventListener('abort', abort);
     stdin?.destroy();
@@ -120,21 +123,4 @@ function feed(stdin: Readable, channels: Channels, filter: DetachFilter, leave: 
     }
     await channels.end(Channel.stdin);
   })();
-}
-
-interface Status {
-  status?: string;
-  message?: string;
-  reason?: string;
-  details?: { causes?: { reason?: string; message?: string }[] };
-}
-
-/** Parses the message of the status channel, a Kubernetes Status object. @throws CriError */
-function endOf(text: string): SessionEnd {
-  if (text === '') throw unavailable('the server closed the streaming session without a status');
-  const { status, message, reason, details } = JSON.parse(text) as Status;
-  if (status === 'Success') return { kind: 'exited', exitCode: 0 };
-  const code = details?.causes?.find((cause) => cause.reason === 'ExitCode')?.message;
-  if (reason === 'NonZeroExitCode' && code !== undefined) return { kind: 'exited', exitCode: Number(code) };
-  throw unknown(message ?? 'the streaming session failed');
 }
