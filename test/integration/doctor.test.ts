@@ -47,6 +47,7 @@ test.serial("doctor reports dependencies, leftovers and the next start's actions
   t.regex(found('socket'), /a server listens/);
   t.regex(found('user namespaces'), /supports idmapped mounts/);
   t.not(found('AppArmor'), '');
+  t.is(found('monitors of other LXC containers'), 'none');
   await run('chmod', ['700', server.directory]);
   const closed = (await doctor(server)).findings.find(({ subject }) => subject === 'user namespaces');
   t.like(closed, { status: 'warning', remedy: `chmod o+x ${server.directory}` });

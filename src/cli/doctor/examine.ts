@@ -3,6 +3,7 @@ import { checkAppArmor } from './apparmor.ts';
 import { checkCgroupDriver } from './cgroup-driver.ts';
 import type { Finding } from './finding.ts';
 import { checkKernel } from './kernel.ts';
+import { checkMonitorSockets } from './monitor-sockets.ts';
 import { checkNetwork } from './network.ts';
 import { checkPlaces } from './places.ts';
 import { checkPrograms } from './programs.ts';
@@ -20,6 +21,7 @@ export async function examine(config: Config): Promise<{ findings: Finding[]; re
     checkPlaces(config),
     checkUserNamespaces(config),
     checkAppArmor(),
+    checkMonitorSockets(),
   ]);
   return { findings: parts.flat(), recovery: await planRecovery(config) };
 }

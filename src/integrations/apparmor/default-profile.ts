@@ -16,6 +16,8 @@ profile ${defaultProfileName} flags=(attach_disconnected,mediate_deleted) {
   network,
   capability,
   unix,
+  # Whoever can connect to the monitor of an LXC container of the node controls it.
+  deny unix peer=(addr="@/var/lib/lxc/**"),
   umount,
   deny mount,
 
