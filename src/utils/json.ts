@@ -7,6 +7,23 @@ export function toJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, encode, indent);
 }
 
+/** Maximum levels of a document of others that is written out again; JSON.stringify recurses, and fails at about 2,000. */
+export const MAX_NESTING = 100;
+
+/** Whether objects and lists of a JSON value are nested deeper than {@link MAX_NESTING} levels; does not recurse. */
+export function isTooDeep(value: unknown): boolean {
+  let level = [value].filter(isContainer);
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > MAX_NESTING) return true;
+    level = level.flatMap((each) => Object.values(each).filter(isContainer));
+  }
+  return false;
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
 /** The inverse of {@link toJson}. @throws SyntaxError for invalid JSON. */
 export function fromJson(text: string): unknown {
   return JSON.parse(text, decode);

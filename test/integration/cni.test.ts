@@ -193,6 +193,23 @@ test.serial('a failed plugin chain is rolled back and quoted', async (t) => {
   t.deepEqual(fixture.warnings, []);
 });
 
+test.serial('a result of no use fails and is rolled back', async (t) => {
+  const cni = await CniFixture.make(t);
+  const deep = join(cni.directory, 'deep.json');
+  await writeFile(deep, `{"x":${'['.repeat(5000)}${']'.repeat(5000)}}`);
+  await cni.plugin('deep', `[ "$CNI_COMMAND" != ADD ] || cat ${deep}`);
+  await cni.plugin('words', '[ "$CNI_COMMAND" != ADD ] || echo text');
+  for (const [type, problem] of [
+    ['deep', 'is nested deeper than 100 levels'],
+    ['words', 'is not JSON'],
+  ] as const) {
+    await cni.configure([{ type }]);
+    const error = await t.throwsAsync<CriError>(cni.attach(await cni.request(t, type)));
+    t.like(error, { code: StatusCode.UNAVAILABLE, message: `the result of CNI plugin ${type} ${problem}` });
+    t.deepEqual(await cni.leases(), []);
+  }
+});
+
 test.serial('a failed DEL is reported and can be repeated', async (t) => {
   const fixture = await CniFixture.make(t);
   const flag = join(fixture.directory, 'broken');

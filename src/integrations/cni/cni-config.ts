@@ -1,3 +1,5 @@
+import { isTooDeep, MAX_NESTING } from '../../utils/json.ts';
+
 /** One plugin's part of a list, as in the file. */
 export interface CniPluginConfig {
   type: string;
@@ -32,7 +34,7 @@ export function speaks(list: CniConfigList, version: CniVersion): boolean {
  * @throws Error with the reason.
  */
 export function parseCniConfig(text: string): CniConfigList {
-  const document: unknown = JSON.parse(text);
+  const document = parseJson(text);
   if (!isRecord(document)) throw new Error('is not a JSON object');
   const { name } = document;
   if (typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name)) {
@@ -76,7 +78,7 @@ function flag(document: Record<string, unknown>, key: string): boolean {
 
 /** One plugin's configuration from its own file. @throws Error with the reason. */
 export function parseCniPlugin(text: string): CniPluginConfig {
-  return checkPlugin(JSON.parse(text) as unknown);
+  return checkPlugin(parseJson(text));
 }
 
 function checkPlugin(plugin: unknown): CniPluginConfig {
@@ -87,6 +89,16 @@ function checkPlugin(plugin: unknown): CniPluginConfig {
     throw new Error(`"capabilities" of plugin ${plugin.type} must be an object`);
   }
   return plugin as CniPluginConfig;
+}
+
+/**
+ * A JSON value that can be written out again, for a record or a plugin's input.
+ * @throws Error for invalid JSON, and for deep nesting.
+ */
+export function parseJson(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  if (isTooDeep(value)) throw new Error(`is nested deeper than ${MAX_NESTING} levels`);
+  return value;
 }
 
 /** A JSON object, not null or a list. */

@@ -1,7 +1,7 @@
 import { unavailable } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { NetworkRequest } from '../../core/model/network.ts';
-import { speaks } from './cni-config.ts';
+import { parseJson, speaks } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';
 import type { CniAttachment, CniPlugins } from './cni-plugin.ts';
 import { cniArgs, pluginInput, runtimeConfig } from './cni-request.ts';
@@ -29,9 +29,10 @@ export async function add(plugins: CniPlugins, connection: CniConnection, signal
     // A plugin that changes nothing may print nothing.
     if (text.trim() === '') continue;
     try {
-      prevResult = JSON.parse(text);
+      prevResult = parseJson(text);
     } catch (cause) {
-      throw unavailable(`CNI plugin ${plugin.type} printed no JSON result`, cause);
+      const problem = cause instanceof SyntaxError ? 'is not JSON' : messageOf(cause);
+      throw unavailable(`the result of CNI plugin ${plugin.type} ${problem}`, cause);
     }
   }
   return prevResult;

@@ -7,7 +7,7 @@ import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { FILE_LIMIT_BYTES } from './cni-config-directory.ts';
-import { isRecord, parseCniConfig } from './cni-config.ts';
+import { isRecord, parseCniConfig, parseJson } from './cni-config.ts';
 
 /** The file generated from the template, in the directory of configurations. */
 export const templatedFile = '10-proxmox-lxcri.conflist';
@@ -73,7 +73,7 @@ export function renderTemplate(template: string, ranges: readonly string[]): str
     if (value in values) return values[value];
     throw new Error(`${JSON.stringify(value)} must be one of ${Object.keys(values).join(', ')}`);
   };
-  const text = `${JSON.stringify(fill(JSON.parse(template)), undefined, 2)}\n`;
+  const text = `${JSON.stringify(fill(parseJson(template)), undefined, 2)}\n`;
   if (parseCniConfig(text).plugins.length === 0) throw new Error('"plugins" must be a list of at least one plugin');
   return text;
 }

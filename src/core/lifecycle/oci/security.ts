@@ -1,3 +1,4 @@
+import { isTooDeep, MAX_NESTING } from '../../../utils/json.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { PlatformFiles } from '../../model/platform-files.ts';
 import type { SeccompProfile } from '../../model/security.ts';
@@ -27,6 +28,7 @@ export async function seccompFilter(
     if (typeof document !== 'object' || document === null || !('defaultAction' in document)) {
       throw invalidArgument(field, `${path} is not a seccomp profile: "defaultAction" is missing`);
     }
+    if (isTooDeep(document)) throw invalidArgument(field, `${path} is nested deeper than ${MAX_NESTING} levels`);
     return document;
   } catch (error) {
     if (error instanceof SyntaxError) throw invalidArgument(field, `${path} is not valid JSON: ${error.message}`);

@@ -70,7 +70,11 @@ test('an invalid configuration is refused with its reason', (t) => {
     ['{"name":"n","cniVersion":"9.0.0","plugins":[{"type":"a"}]}', /9\.0\.0.*0\.3\.0/],
     ['{"name":"n","plugins":[{"type":"a","capabilities":[]}]}', /capabilities/],
     // Deeper than what can be written out again, and longer than anyone reads.
-    [`{"name":"n","cniVersion":${'['.repeat(1e5)}${']'.repeat(1e5)}}`, /^"cniVersion" \(object\) must be one of/],
+    [
+      `{"name":"n","plugins":[{"type":"a","x":${'['.repeat(3000)}${']'.repeat(3000)}}]}`,
+      /^is nested deeper than 100 l/,
+    ],
+    [`{"name":"n","cniVersion":[]}`, /^"cniVersion" \(object\) must be one of/],
     [`{"name":"n","cniVersion":"${'9'.repeat(1e5)}"}`, /^.{1,200}$/],
   ];
   for (const [text, message] of wrong) t.throws(() => parseCniConfig(text), { message }, text.slice(0, 200));
