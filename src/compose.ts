@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Handler, HandlerParts } from './backends/handler.ts';
 import { ConmonRunner } from './backends/conmon/conmon-runner.ts';
@@ -37,6 +36,7 @@ import { imageFiles } from './integrations/oci/files/image-files.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
+import { makeDirectories } from './host/paths.ts';
 import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
 import { systemClock } from './utils/time/system-clock.ts';
@@ -50,7 +50,7 @@ const HELPERS_LIMIT_MS = 120_000;
  */
 export async function claim({ root, state }: Config, logger: Logger): Promise<void> {
   await takeRoot(root);
-  await mkdir(state, { recursive: true, mode: 0o711 });
+  await makeDirectories(state, 0o711);
   const left = await succeedHelpers(join(state, STATE.helpers), HELPERS_LIMIT_MS, () => {
     logger.info('Waiting for commands of an earlier server');
   });

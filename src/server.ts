@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Handler } from './backends/handler.ts';
-import type { Serve } from './cli/command.ts';
+import { LoggedError, type Serve } from './cli/command.ts';
+import { errorText } from './cli/error-text.ts';
 import { versionInfo } from './cli/version-info.ts';
 import { programs, remedyFor } from './core/config/programs.ts';
 import type { Config } from './core/config/schema.ts';
@@ -24,14 +25,24 @@ import { build, claim, recover } from './compose.ts';
 
 /**
  * Runs the server with the given RuntimeClass handlers until SIGTERM or SIGINT; containers stay. Resolves after an orderly
- * shutdown.
+ * shutdown. @throws LoggedError
  */
-export async function serve(
+export async function serve(handlers: readonly Handler[], options: Parameters<Serve>[0]): Promise<void> {
+  const logger = createLogger(options.config.log);
+  endOnUncaught(logger);
+  try {
+    await run(handlers, options, logger);
+  } catch (error) {
+    logger.error('Server failed', { error: errorText(error) });
+    throw new LoggedError(error);
+  }
+}
+
+async function run(
   handlers: readonly Handler[],
   { config, files, reload }: Parameters<Serve>[0],
+  logger: RootLogger,
 ): Promise<void> {
-  const logger = createLogger(config.log);
-  endOnUncaught(logger);
   logger.info('Server starting', { version: versionInfo().version, files, root: config.root, state: config.state });
   await claim(config, logger);
 

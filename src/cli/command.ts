@@ -128,3 +128,11 @@ export class UsageError extends Error {
     this.name = 'UsageError';
   }
 }
+
+/** Thrown when the error was logged already: nothing more is printed. */
+export class LoggedError extends Error {
+  constructor(cause: unknown) {
+    super('the error was logged', { cause });
+    this.name = 'LoggedError';
+  }
+}

@@ -2,8 +2,9 @@ import type { Writable } from 'node:stream';
 import { CommanderError } from 'commander';
 import { printable } from '../core/logging/escape.ts';
 import { redactText } from '../core/logging/redact.ts';
-import { isErrno, messageOf } from '../utils/errors.ts';
-import { type CliContext, type CliSignal, UsageError } from './command.ts';
+import { isErrno } from '../utils/errors.ts';
+import { type CliContext, type CliSignal, LoggedError, UsageError } from './command.ts';
+import { errorText } from './error-text.ts';
 import { afterCommand } from './global-options.ts';
 import { type ParserContext, buildProgram } from './program.ts';
 import { COMMANDS, PROGRAM } from './registry.ts';
@@ -59,6 +60,7 @@ export async function runCli(
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     if (error instanceof CommanderError && error.code === 'commander.help') return USAGE; // the help was printed
+    if (error instanceof LoggedError) return FAILED;
     report(error);
     if (exitCode !== 0) return exitCode;
     return error instanceof CommanderError || error instanceof UsageError ? USAGE : FAILED;
@@ -76,13 +78,8 @@ function flush(stream: Writable): Promise<void> {
 }
 
 function linesOf(error: unknown): string[] {
-  if (!(error instanceof CommanderError)) return `${messageOf(error)}${needsRoot(error)}`.split('\n');
+  if (!(error instanceof CommanderError)) return errorText(error).split('\n');
   return [error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ')];
-}
-
-/** The remedy for a permission error of a user other than root. */
-function needsRoot(error: unknown): string {
-  return isErrno(error, 'EACCES', 'EPERM') && process.geteuid?.() !== 0 ? '; run as root' : '';
 }
 
 const SIGNALS: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

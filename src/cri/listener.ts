@@ -34,7 +34,7 @@ export async function listen(options: ListenOptions): Promise<Server> {
       `grpc.listen: ${path} exceeds the maximum of ${String(LONGEST_SOCKET_PATH)} bytes for a socket path`,
     );
   }
-  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
+  await makeDirectories(dirname(path));
   await removeStale(path);
   const umask = process.umask(0o117);
   try {
@@ -45,6 +45,19 @@ export async function listen(options: ListenOptions): Promise<Server> {
   await chown(path, 0, options.group);
   await chmod(path, 0o660);
   return server;
+}
+
+/** Creates the missing directories one by one: below /proc the recursive mkdir of Node.js never returns. */
+async function makeDirectories(directory: string): Promise<void> {
+  let path = '';
+  for (const name of directory.split('/').filter((part) => part !== '')) {
+    path += `/${name}`;
+    try {
+      await mkdir(path, { mode: 0o711 });
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    }
+  }
 }
 
 /** Whether systemd passed this process a listening socket (sd_listen_fds(3): LISTEN_PID and LISTEN_FDS). */

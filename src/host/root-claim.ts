@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { mkdir, open, realpath } from 'node:fs/promises';
+import { open, realpath } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { failedPrecondition } from '../core/model/errors.ts';
 import { ROOT } from '../core/state-layout.ts';
 import { isErrno } from '../utils/errors.ts';
 import { findNative } from './native/find.ts';
+import { makeDirectories } from './paths.ts';
 import { checkRoot, markRoot } from './root-marker.ts';
 
 /** Milliseconds that a start waits for the lock, which `doctor` and `wipe` acquire for a moment. */
@@ -25,7 +26,7 @@ let held: FileHandle | undefined;
  */
 export async function takeRoot(root: string): Promise<void> {
   await checkRoot(root);
-  await mkdir(root, { recursive: true, mode: 0o711 });
+  await makeDirectories(root, 0o711);
   const file = await openLock(await realpath(root));
   try {
     for (let waited = 0; !(await lock(file)); waited += LOOK_MS) {

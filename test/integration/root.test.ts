@@ -43,6 +43,31 @@ test.serial("serve, wipe and doctor refuse another program's directory", async (
   await t.throwsAsync(readdir(join(directory, 'state')), { code: 'ENOENT' });
 });
 
+test.serial('a failed start ends with a JSON log line', async (t) => {
+  const directory = await temporaryDirectory(t);
+  const flags = (places: { root?: string; state?: string; listen?: string }) => {
+    const { root = `${directory}/root`, state = `${directory}/state`, listen = `${directory}/cri.sock` } = places;
+    return ['--root', root, '--state', state, '--listen', `unix://${listen}`];
+  };
+  await symlink('/proc/none', join(directory, 'link'));
+  for (const places of [
+    { root: '/proc/none' },
+    { root: `${directory}/link/root` },
+    { state: '/proc/none/state' },
+    { listen: '/proc/none/cri.sock' },
+  ]) {
+    const { code, said } = await program('serve', '--log-format', 'json', '--metrics-listen', '', ...flags(places));
+    t.is(code, 1, said);
+    const last = said.trimEnd().split('\n').at(-1) ?? '';
+    const { level, msg, error } = JSON.parse(last) as Record<string, string>;
+    t.deepEqual([level, msg], ['error', 'Server failed']);
+    t.true(
+      ['/proc/none', `${directory}/link`].some((path) => error?.includes(path)),
+      error,
+    );
+  }
+});
+
 test.serial('wipe of nothing succeeds', async (t) => {
   const directory = await temporaryDirectory(t);
   for (const root of [directory, join(directory, 'none')]) {

@@ -135,8 +135,8 @@ async function reasonText(path: string, reason: string): Promise<string> {
   const address = `unix://${path}`;
   if (reason === 'EACCES') return `permission denied on socket ${address}; run as root${await groupText(path)}`;
   return (
-    `no server listens on ${address} (${reason}); start it with "systemctl start proxmox-lxcri" ` +
-    'or "proxmox-lxcri serve", or name its socket with --address'
+    `no server listens on ${address} (${reason}); start it with "proxmox-lxcri serve", ` +
+    'or name its socket with --address'
   );
 }
 

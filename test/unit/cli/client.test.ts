@@ -28,7 +28,9 @@ test('Connection errors name the remedy', async (t) => {
   const address = `unix://${directory}/none.sock`;
   const { code, stdout, stderr } = await cli(['ps', '--address', address]);
   t.deepEqual({ code, stdout }, { code: 1, stdout: '' });
-  t.true(stderr.startsWith(`proxmox-lxcri: no server listens on ${address} (ENOENT); start it with`));
+  t.true(
+    stderr.startsWith(`proxmox-lxcri: no server listens on ${address} (ENOENT); start it with "proxmox-lxcri serve"`),
+  );
   t.is(stderr.split('\n').length, 2);
 
   const mute = createServer((socket) => socket.end());

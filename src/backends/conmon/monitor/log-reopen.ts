@@ -1,10 +1,11 @@
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import { askToReopenLog } from './control.ts';
 import { exists } from '../../../utils/fs/exists.ts';
+import { makeDirectories } from '../../../host/paths.ts';
 import { isAlive } from '../../../host/processes/process-table.ts';
 import type { ProcessRef } from '../../../host/processes/process-table.ts';
 
@@ -23,7 +24,7 @@ export async function reopenLog(control: string, logPath: string, monitor: Proce
     if (await holdsOpen(monitor.pid, logPath)) return;
     throw failedPrecondition(`${logPath} is not this container's log file; move it, then retry`);
   }
-  await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
+  await makeDirectories(dirname(logPath), 0o755);
   await askToReopenLog(control);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
     if (!(await isAlive(monitor)) && !(await exists(logPath))) {
