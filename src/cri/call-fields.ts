@@ -52,7 +52,7 @@ export function callDescriber(
         const isPod = !isText(podSandboxId);
         Object.assign(fields, isPod ? podFields(objectOf(config)['metadata']) : containerFields(config));
       }
-      const name = objectOf(image)['image'];
+      const name = isText(image) ? image : objectOf(image)['image'];
       return isText(name) ? { ...fields, image: name } : fields;
     },
     ofResponse: (response) => {

@@ -60,8 +60,9 @@ function imageRows(image: Image, { full, digests }: { full: boolean; digests: bo
 }
 
 /** Pulls the images in order and prints their ids. @throws CriError */
-export async function pullImages(context: CliContext, server: ServerClient, names: readonly string[]): Promise<void> {
-  for (const image of names) context.stdout.write(`${await pullImage(context, server, image)}\n`);
+export async function pullImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
+  const quiet = input.has('quiet');
+  for (const image of input.args) context.stdout.write(`${await pullImage(context, server, image, { quiet })}\n`);
 }
 
 /** Lets the server import an archive, and prints the ids and names of its images. */

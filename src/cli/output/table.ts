@@ -30,6 +30,7 @@ function fit(widths: number[], width: number): void {
   }
 }
 
-function cut(cell: string, width: number): string {
+/** `cell` in at most `width` characters, with "…" at the end when it is cut. */
+export function cut(cell: string, width: number): string {
   return cell.length > width ? `${cell.slice(0, width - 1)}…` : cell;
 }

@@ -23,5 +23,5 @@ export async function ensureImage(
       );
     }
   }
-  await pullImage(context, server, image, signal);
+  await pullImage(context, server, image, { signal });
 }

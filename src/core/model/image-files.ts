@@ -14,10 +14,16 @@ export interface DocumentStore {
 /** Staging files for compressed layers between their source and the rootfs store. */
 export interface BlobStaging {
   /**
-   * Writes the stream of `open` into its own file and returns the file's path.
+   * Writes the stream of `open` into its own file and returns the file's path. `counted` gets the number of bytes of each
+   * piece that was received.
    * @throws the source's error or the signal's reason; the file is then removed.
    */
-  receive(digest: string, open: () => Promise<Readable>, signal: AbortSignal): Promise<string>;
+  receive(
+    digest: string,
+    open: () => Promise<Readable>,
+    signal: AbortSignal,
+    counted?: (bytes: number) => void,
+  ): Promise<string>;
   /** Removes a file that {@link receive} made. */
   discard(path: string): Promise<void>;
   /** Removes leftovers of an earlier process. @throws the system's error when one stays, which is harmless. */

@@ -1,5 +1,7 @@
+import { LayerState as WireState } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import type { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import { checkAbsolutePath } from '../../core/lifecycle/checks.ts';
+import { type LayerProgress, type LayerState, PullProgress } from '../../core/lifecycle/images/pull-progress.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { ContainerRecord } from '../../core/model/container.ts';
 import type { Handlers } from '../handlers.ts';
@@ -9,7 +11,19 @@ function mountedImages({ mountedImages: mounted = [] }: ContainerRecord): string
   return mounted.map(({ imageId }) => imageId);
 }
 
-/** The additional service of the server: import, export and prune of images. */
+const STATES: Record<LayerState, WireState> = {
+  waiting: WireState.LAYER_STATE_WAITING,
+  downloading: WireState.LAYER_STATE_DOWNLOADING,
+  unpacking: WireState.LAYER_STATE_UNPACKING,
+  done: WireState.LAYER_STATE_DONE,
+  present: WireState.LAYER_STATE_PRESENT,
+};
+
+function toLayerProgress({ size, received, state, ...layer }: LayerProgress) {
+  return { ...layer, size: BigInt(size), received: BigInt(received), state: STATES[state] };
+}
+
+/** The additional service of the server: import, export, prune of images, and pulls with progress. */
 export function imageStoreCalls({ images, containers }: Services): Handlers<typeof ImageStoreService> {
   return {
     import: async ({ path, reference }, { signal }) => {
@@ -24,6 +38,14 @@ export function imageStoreCalls({ images, containers }: Services): Handlers<type
       if (image === '') throw invalidArgument('image', 'must not be empty');
       const { digest, size } = await images.export(image, path, signal);
       return { digest, size: BigInt(size) };
+    },
+
+    pull: async function* ({ image }, { signal }) {
+      if (image === '') throw invalidArgument('image', 'must not be empty');
+      const progress = new PullProgress();
+      const pull = images.pull(image, undefined, signal, progress);
+      for await (const layers of progress.reports(pull)) yield { layers: layers.map(toLayerProgress), imageId: '' };
+      yield { layers: [], imageId: await pull };
     },
 
     prune: async () => {

@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerWritableStream, type ServiceDefinition, status } from '@grpc/grpc-js';
 import type { ExecutionContext } from 'ava';
 import { ImageServiceService, ImageStoreService, RuntimeServiceService } from '../../../api/gen/cri.ts';
 
-/** Answers one kind of call. A thrown error's `code` becomes the status. */
+/** Answers one kind of call, a stream with an async iterable. A thrown error's `code` becomes the status. */
 export type Answer = (request: never) => unknown;
 
 interface Call {
@@ -39,8 +39,18 @@ export async function scriptedServer(
             callback(null, Object.assign(definition.responseDeserialize(Buffer.alloc(0)) as object, value));
           }, callback);
       };
-      const stream = (call: { emit: (event: string, error: unknown) => void }) =>
-        call.emit('error', { code: status.UNIMPLEMENTED, details: 'no streams' });
+      const stream = (call: ServerWritableStream<unknown, unknown>) => {
+        calls.push({ method, request: call.request });
+        void (async () => {
+          const answer = answers[method];
+          if (answer === undefined)
+            throw Object.assign(new Error(), { code: status.UNIMPLEMENTED, details: 'no stream' });
+          for await (const value of answer(call.request as never) as AsyncIterable<object>) {
+            call.write(Object.assign(definition.responseDeserialize(Buffer.alloc(0)) as object, value));
+          }
+          call.end();
+        })().catch((error: unknown) => call.emit('error', error));
+      };
       return [method, definition.responseStream ? stream : unary];
     });
     server.addService(service, Object.fromEntries(handlers) as never);

@@ -8,7 +8,9 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -16,7 +18,34 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
-/** What the CRI has no call for but the command line needs: bringing images in from files. */
+/** What the CRI has no call for but the command line needs: images in files, and the progress of pulls. */
+
+/** LayerState is what happens to a layer during a pull. */
+export const LayerState = {
+  /** LAYER_STATE_UNSPECIFIED - Not used. */
+  LAYER_STATE_UNSPECIFIED: 0,
+  /** LAYER_STATE_WAITING - Waits for other layers of the pull. */
+  LAYER_STATE_WAITING: 1,
+  /** LAYER_STATE_DOWNLOADING - Is being received from the registry. */
+  LAYER_STATE_DOWNLOADING: 2,
+  /** LAYER_STATE_UNPACKING - Was received and is being unpacked. */
+  LAYER_STATE_UNPACKING: 3,
+  /** LAYER_STATE_DONE - Was unpacked. */
+  LAYER_STATE_DONE: 4,
+  /** LAYER_STATE_PRESENT - Was in the store before. */
+  LAYER_STATE_PRESENT: 5,
+} as const;
+
+export type LayerState = typeof LayerState[keyof typeof LayerState];
+
+export namespace LayerState {
+  export type LAYER_STATE_UNSPECIFIED = typeof LayerState.LAYER_STATE_UNSPECIFIED;
+  export type LAYER_STATE_WAITING = typeof LayerState.LAYER_STATE_WAITING;
+  export type LAYER_STATE_DOWNLOADING = typeof LayerState.LAYER_STATE_DOWNLOADING;
+  export type LAYER_STATE_UNPACKING = typeof LayerState.LAYER_STATE_UNPACKING;
+  export type LAYER_STATE_DONE = typeof LayerState.LAYER_STATE_DONE;
+  export type LAYER_STATE_PRESENT = typeof LayerState.LAYER_STATE_PRESENT;
+}
 
 /** ImportRequest says where the images are. */
 export interface ImportRequest {
@@ -54,6 +83,34 @@ export interface ExportResponse {
   digest: string;
   /** Bytes of the file. */
   size: bigint;
+}
+
+/** PullRequest says which image is pulled. */
+export interface PullRequest {
+  /** Name of the image, "[registry/]repository[:tag][@digest]". */
+  image: string;
+}
+
+/** PullResponse is a step of a pull. A client that reads slowly gets fewer, with the newest figures. */
+export interface PullResponse {
+  /** The layers that have changed since the message before, each in its current state. */
+  layers: LayerProgress[];
+  /** Id of the image, as ImageStatus gives it; only in the last message, whose pull has succeeded. */
+  imageId: string;
+}
+
+/** LayerProgress is how far a layer of an image is. */
+export interface LayerProgress {
+  /** Position in the image, 0 for the lowest layer. */
+  index: number;
+  /** Digest of the compressed layer. */
+  digest: string;
+  /** Bytes of the compressed layer. */
+  size: bigint;
+  /** Bytes of it that were received so far. */
+  received: bigint;
+  /** What happens to it. */
+  state: LayerState;
 }
 
 /** PruneRequest asks for the removal of unused images. */
@@ -339,6 +396,237 @@ export const ExportResponse: MessageFns<ExportResponse> = {
   },
 };
 
+function createBasePullRequest(): PullRequest {
+  return { image: "" };
+}
+
+export const PullRequest: MessageFns<PullRequest> = {
+  encode(message: PullRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PullRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePullRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PullRequest>): PullRequest {
+    return PullRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PullRequest>): PullRequest {
+    const message = createBasePullRequest();
+    message.image = object.image ?? "";
+    return message;
+  },
+};
+
+function createBasePullResponse(): PullResponse {
+  return { layers: [], imageId: "" };
+}
+
+export const PullResponse: MessageFns<PullResponse> = {
+  encode(message: PullResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.layers) {
+      LayerProgress.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.imageId !== "") {
+      writer.uint32(18).string(message.imageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PullResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePullResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.layers.push(LayerProgress.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PullResponse>): PullResponse {
+    return PullResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PullResponse>): PullResponse {
+    const message = createBasePullResponse();
+    message.layers = object.layers?.map((e) => LayerProgress.fromPartial(e)) || [];
+    message.imageId = object.imageId ?? "";
+    return message;
+  },
+};
+
+function createBaseLayerProgress(): LayerProgress {
+  return { index: 0, digest: "", size: 0n, received: 0n, state: 0 };
+}
+
+export const LayerProgress: MessageFns<LayerProgress> = {
+  encode(message: LayerProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).int32(message.index);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.size !== 0n) {
+      if (BigInt.asIntN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type int64 too large");
+      }
+      writer.uint32(24).int64(message.size);
+    }
+    if (message.received !== 0n) {
+      if (BigInt.asIntN(64, message.received) !== message.received) {
+        throw new globalThis.Error("value provided for field message.received of type int64 too large");
+      }
+      writer.uint32(32).int64(message.received);
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LayerProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLayerProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.size = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.received = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LayerProgress>): LayerProgress {
+    return LayerProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LayerProgress>): LayerProgress {
+    const message = createBaseLayerProgress();
+    message.index = object.index ?? 0;
+    message.digest = object.digest ?? "";
+    message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : 0n;
+    message.received = (object.received !== undefined && object.received !== null) ? BigInt(object.received) : 0n;
+    message.state = object.state ?? 0;
+    return message;
+  },
+};
+
 function createBasePruneRequest(): PruneRequest {
   return {};
 }
@@ -486,6 +774,19 @@ export const ImageStoreService = {
     responseSerialize: (value: ExportResponse): Buffer => Buffer.from(ExportResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExportResponse => ExportResponse.decode(value),
   },
+  /**
+   * Pull pulls an image as PullImage of CRI does, with the credentials of the node, and streams its progress. Cancelling the
+   * call cancels the pull.
+   */
+  pull: {
+    path: "/proxmoxlxcri.v1.ImageStore/Pull" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: PullRequest): Buffer => Buffer.from(PullRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PullRequest => PullRequest.decode(value),
+    responseSerialize: (value: PullResponse): Buffer => Buffer.from(PullResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PullResponse => PullResponse.decode(value),
+  },
   /** Prune removes the images that no container uses and that are not pinned. */
   prune: {
     path: "/proxmoxlxcri.v1.ImageStore/Prune" as const,
@@ -509,6 +810,11 @@ export interface ImageStoreServer extends UntypedServiceImplementation {
    * configuration and all its files in one layer.
    */
   export: handleUnaryCall<ExportRequest, ExportResponse>;
+  /**
+   * Pull pulls an image as PullImage of CRI does, with the credentials of the node, and streams its progress. Cancelling the
+   * call cancels the pull.
+   */
+  pull: handleServerStreamingCall<PullRequest, PullResponse>;
   /** Prune removes the images that no container uses and that are not pinned. */
   prune: handleUnaryCall<PruneRequest, PruneResponse>;
 }
@@ -552,6 +858,12 @@ export interface ImageStoreClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ExportResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Pull pulls an image as PullImage of CRI does, with the credentials of the node, and streams its progress. Cancelling the
+   * call cancels the pull.
+   */
+  pull(request: PullRequest, options?: Partial<CallOptions>): ClientReadableStream<PullResponse>;
+  pull(request: PullRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<PullResponse>;
   /** Prune removes the images that no container uses and that are not pinned. */
   prune(
     request: PruneRequest,

@@ -18,6 +18,7 @@ import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
 import { LayerFetcher } from './layer-fetcher.ts';
 import { LayerUnpacker } from './layer-unpacker.ts';
+import type { PullProgress } from './pull-progress.ts';
 import { formatReference, parseReference, repositoryName } from './reference.ts';
 
 export interface ImageServiceOptions {
@@ -131,10 +132,11 @@ export class ImageService {
   /**
    * Pulls the image, always with a request to the registry, and returns its id (CRI Image.id). When no registry is reachable, an
    * image of the archive directory is used.
+   * @param progress gets the state of the layers.
    * @throws CriError INVALID_ARGUMENT for a malformed name or image, and whatever ImageSource.resolve throws; the
    *   signal's reason when it is aborted.
    */
-  async pull(image: string, credentials?: Credentials, signal?: AbortSignal): Promise<string> {
+  async pull(image: string, credentials?: Credentials, signal?: AbortSignal, progress?: PullProgress): Promise<string> {
     const reference = parseReference(image, { defaultRegistry: this.#options.defaultRegistry ?? 'docker.io' });
     return runLocked(this.#locks, `pull ${formatReference(reference)}`, signal, async () => {
       let source: SourceImage;
@@ -150,7 +152,7 @@ export class ImageService {
       }
       try {
         const names = { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };
-        return await this.#store(source, [names], signal);
+        return await this.#store(source, [names], { signal, progress });
       } finally {
         await source.close();
       }
@@ -175,7 +177,7 @@ export class ImageService {
         const references = given
           ? [given]
           : source.names.map((name) => parseReference(name, { defaultRegistry, field: `${path}: image name` }));
-        ids.push(await this.#store(source, references.map(tagOf), signal));
+        ids.push(await this.#store(source, references.map(tagOf), { signal }));
       }
       return ids;
     } finally {
@@ -267,7 +269,11 @@ export class ImageService {
     return found.id;
   }
 
-  async #store(source: SourceImage, names: { tag?: string; digest?: string }[], signal?: AbortSignal): Promise<string> {
+  async #store(
+    source: SourceImage,
+    names: { tag?: string; digest?: string }[],
+    work: { signal: AbortSignal | undefined; progress?: PullProgress | undefined },
+  ): Promise<string> {
     const config = parseImageConfig(source.config);
     const { layers } = source;
     if (layers.length !== config.diffIds.length) {
@@ -280,10 +286,10 @@ export class ImageService {
     const hold = this.#unpacker.hold(chain);
     const documents = this.#content.hold([source.configDigest, source.manifestDigest]);
     try {
-      await this.#unpacker.unpack(source, config.diffIds, signal);
+      await this.#unpacker.unpack(source, config.diffIds, work);
       await this.#content.put(source.configDigest, source.config);
       await this.#content.put(source.manifestDigest, source.manifest);
-      signal?.throwIfAborted();
+      work.signal?.throwIfAborted();
       const size = layers.reduce((sum, layer) => sum + BigInt(layer.size), BigInt(source.config.length));
       const facts = { manifestDigest: source.manifestDigest, config, size, chainId: chain.at(-1) };
       await this.#catalog.name(source.configDigest, facts, names);

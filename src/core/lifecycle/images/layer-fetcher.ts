@@ -10,6 +10,8 @@ export type OpenLayer = (signal: AbortSignal) => Promise<Readable>;
 export interface LayerLease {
   /** Resolves with the path of the complete, verified blob. */
   file: Promise<string>;
+  /** Bytes fetched so far, by whichever pull fetches the layer; undefined while it waits for a slot. */
+  received(): number | undefined;
   /** Releases the lease; the last release cancels a running fetch and removes the file. */
   release(): Promise<void>;
 }
@@ -18,6 +20,7 @@ interface Flight {
   file: Promise<string>;
   /** Starts the fetch unless it is running; settles with it. */
   begin: () => Promise<unknown>;
+  received: number | undefined;
   claims: number;
   abort: AbortController;
   failed: boolean;
@@ -57,6 +60,7 @@ export class LayerFetcher {
     file.catch(() => undefined);
     return {
       file,
+      received: () => current.received,
       release: async () => {
         if (!held) return;
         held = false;
@@ -80,8 +84,17 @@ export class LayerFetcher {
   #start(digest: string, open: OpenLayer): Flight {
     const abort = new AbortController();
     const fetch = async (): Promise<string> => {
+      let received = 0;
+      flight.received = 0;
       try {
-        return await this.#blobs.receive(digest, () => open(abort.signal), abort.signal);
+        return await this.#blobs.receive(
+          digest,
+          () => open(abort.signal),
+          abort.signal,
+          (bytes) => {
+            flight.received = received += bytes;
+          },
+        );
       } catch (error) {
         // A source has a limited number of endpoints, and skips one each time.
         if (error instanceof CorruptTransferError) return fetch();
@@ -98,7 +111,7 @@ export class LayerFetcher {
     abort.signal.addEventListener('abort', () => {
       if (begun === undefined) reject(abort.signal.reason);
     });
-    const flight: Flight = { claims: 0, abort, failed: false, file, begin };
+    const flight: Flight = { claims: 0, abort, failed: false, file, begin, received: undefined };
     file.catch(() => {
       flight.failed = true;
     });

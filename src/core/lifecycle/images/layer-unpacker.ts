@@ -6,6 +6,7 @@ import { abortable, runLocked } from '../../../utils/async/abortable.ts';
 import { Holds } from './holds.ts';
 import { chainIds } from './image-config.ts';
 import type { LayerFetcher, LayerLease } from './layer-fetcher.ts';
+import type { PullProgress } from './pull-progress.ts';
 
 /** Applies an image's layers to the rootfs store, fetching only the missing ones. */
 export class LayerUnpacker {
@@ -28,15 +29,25 @@ export class LayerUnpacker {
    * Applies every missing layer, while later ones are fetched. The caller has a lease on the chain.
    * @throws CriError INVALID_ARGUMENT for a broken or hostile layer; the signal's reason.
    */
-  async unpack(source: SourceImage, diffIds: readonly string[], signal?: AbortSignal): Promise<void> {
+  async unpack(
+    source: SourceImage,
+    diffIds: readonly string[],
+    { signal, progress }: { signal?: AbortSignal | undefined; progress?: PullProgress | undefined } = {},
+  ): Promise<void> {
     const chain = chainIds(diffIds);
     const leases: (LayerLease | undefined)[] = [];
     const slots = this.#fetcher.slots();
-    const lease = (index: number, layer: LayerDescriptor) =>
-      (leases[index] ??= this.#fetcher.lease(layer.digest, (abort) => source.openLayer(layer, abort), slots));
+    const lease = (index: number, layer: LayerDescriptor) => {
+      const open = (abort: AbortSignal) => source.openLayer(layer, abort);
+      const claimed = (leases[index] ??= this.#fetcher.lease(layer.digest, open, slots));
+      progress?.fetch(index, claimed);
+      return claimed;
+    };
+    progress?.begin(source.layers);
     try {
       for (const [index, layer] of source.layers.entries()) {
-        if (!(await this.#store.hasLayer(chain[index] ?? ''))) lease(index, layer);
+        if (await this.#store.hasLayer(chain[index] ?? '')) progress?.enter(index, 'present');
+        else lease(index, layer);
       }
       for (const [index, layer] of source.layers.entries()) {
         const chainId = chain[index];
@@ -45,8 +56,10 @@ export class LayerUnpacker {
         await runLocked(this.#locks, chainId, signal, async () => {
           if (await this.#store.hasLayer(chainId)) return;
           const file = await abortable(lease(index, layer).file, signal);
+          progress?.enter(index, 'unpacking');
           await this.#apply(file, { parent: chain[index - 1], chainId, diffId, digest: layer.digest }, signal);
         });
+        progress?.enter(index, 'done');
         await leases[index]?.release();
       }
     } finally {

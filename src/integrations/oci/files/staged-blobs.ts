@@ -14,11 +14,20 @@ export class StagedBlobs implements BlobStaging {
     this.#directory = directory;
   }
 
-  async receive(digest: string, open: () => Promise<Readable>, signal: AbortSignal): Promise<string> {
+  async receive(
+    digest: string,
+    open: () => Promise<Readable>,
+    signal: AbortSignal,
+    counted: (bytes: number) => void = () => undefined,
+  ): Promise<string> {
     const path = join(this.#directory, `${digest.replace(':', '-')}.${String(process.pid)}-${String(this.#count++)}`);
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     try {
-      await pipeline(await open(), createWriteStream(path, { flags: 'w', mode: 0o600 }), { signal });
+      const stream = await open();
+      stream.on('data', ({ length }: Buffer) => {
+        counted(length);
+      });
+      await pipeline(stream, createWriteStream(path, { flags: 'w', mode: 0o600 }), { signal });
     } catch (error) {
       await this.discard(path);
       throw error;
