@@ -6,6 +6,7 @@ import { formatBytes, shortId } from './units.ts';
 const NAMES: Record<number, string> = {
   [LayerState.LAYER_STATE_WAITING]: 'waiting',
   [LayerState.LAYER_STATE_DOWNLOADING]: 'downloading',
+  [LayerState.LAYER_STATE_DOWNLOADED]: 'downloaded',
   [LayerState.LAYER_STATE_UNPACKING]: 'unpacking',
   [LayerState.LAYER_STATE_DONE]: 'done',
   [LayerState.LAYER_STATE_PRESENT]: 'already present',

@@ -14,6 +14,7 @@ function mountedImages({ mountedImages: mounted = [] }: ContainerRecord): string
 const STATES: Record<LayerState, WireState> = {
   waiting: WireState.LAYER_STATE_WAITING,
   downloading: WireState.LAYER_STATE_DOWNLOADING,
+  downloaded: WireState.LAYER_STATE_DOWNLOADED,
   unpacking: WireState.LAYER_STATE_UNPACKING,
   done: WireState.LAYER_STATE_DONE,
   present: WireState.LAYER_STATE_PRESENT,

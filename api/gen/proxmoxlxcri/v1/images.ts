@@ -28,12 +28,14 @@ export const LayerState = {
   LAYER_STATE_WAITING: 1,
   /** LAYER_STATE_DOWNLOADING - Is being received from the registry. */
   LAYER_STATE_DOWNLOADING: 2,
-  /** LAYER_STATE_UNPACKING - Was received and is being unpacked. */
-  LAYER_STATE_UNPACKING: 3,
+  /** LAYER_STATE_DOWNLOADED - Was received and waits for the layers below. */
+  LAYER_STATE_DOWNLOADED: 3,
+  /** LAYER_STATE_UNPACKING - Is being unpacked. */
+  LAYER_STATE_UNPACKING: 4,
   /** LAYER_STATE_DONE - Was unpacked. */
-  LAYER_STATE_DONE: 4,
+  LAYER_STATE_DONE: 5,
   /** LAYER_STATE_PRESENT - Was in the store before. */
-  LAYER_STATE_PRESENT: 5,
+  LAYER_STATE_PRESENT: 6,
 } as const;
 
 export type LayerState = typeof LayerState[keyof typeof LayerState];
@@ -42,6 +44,7 @@ export namespace LayerState {
   export type LAYER_STATE_UNSPECIFIED = typeof LayerState.LAYER_STATE_UNSPECIFIED;
   export type LAYER_STATE_WAITING = typeof LayerState.LAYER_STATE_WAITING;
   export type LAYER_STATE_DOWNLOADING = typeof LayerState.LAYER_STATE_DOWNLOADING;
+  export type LAYER_STATE_DOWNLOADED = typeof LayerState.LAYER_STATE_DOWNLOADED;
   export type LAYER_STATE_UNPACKING = typeof LayerState.LAYER_STATE_UNPACKING;
   export type LAYER_STATE_DONE = typeof LayerState.LAYER_STATE_DONE;
   export type LAYER_STATE_PRESENT = typeof LayerState.LAYER_STATE_PRESENT;

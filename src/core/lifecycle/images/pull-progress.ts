@@ -5,8 +5,8 @@ import type { LayerLease } from './layer-fetcher.ts';
 /** Milliseconds between two reports. */
 const INTERVAL_MS = 200;
 
-/** waiting for other layers, being fetched, being unpacked, unpacked, or in the store before. */
-export type LayerState = 'waiting' | 'downloading' | 'unpacking' | 'done' | 'present';
+/** waiting for other layers, being fetched, fetched, being unpacked, unpacked, or in the store before. */
+export type LayerState = 'waiting' | 'downloading' | 'downloaded' | 'unpacking' | 'done' | 'present';
 
 /** How far a layer of a pull is. */
 export interface LayerProgress {
@@ -71,7 +71,7 @@ export class PullProgress {
     return this.#layers.map((layer, index) => {
       const received = this.#leases[index]?.received();
       if (layer.state !== 'waiting' || received === undefined) return { ...layer };
-      return { ...layer, received, state: 'downloading' };
+      return { ...layer, received, state: received < layer.size ? 'downloading' : 'downloaded' };
     });
   }
 }
