@@ -161,6 +161,13 @@ ${this.#extra}`;
     return readFile(join(this.directory, 'server.log'), 'utf8');
   }
 
+  /** The last warnings and errors in the server's log, and its end. */
+  async #story(): Promise<string> {
+    const lines = (await this.log()).trim().split('\n');
+    const bad = lines.slice(0, -10).filter((line) => /"level":"(?:warn|error)"/.test(line));
+    return [...bad.slice(-20), ...lines.slice(-10)].map((line) => line.slice(0, 1000)).join('\n');
+  }
+
   /** How many streaming sessions this server and its predecessors on its directories have started or ended. */
   async streamingSessions(event: 'started' | 'ended'): Promise<number> {
     return (await this.log()).split(`Streaming session ${event}`).length - 1;
@@ -271,7 +278,7 @@ ${this.#extra}`;
 
   /** Removes the pods of a test and their logs; the server keeps running, or is restarted. */
   async reset(t: Owner): Promise<void> {
-    if (!t.passed) t.log((await this.log()).slice(-4000));
+    if (!t.passed) t.log(await this.#story());
     if (this.#process?.exitCode !== null || this.#process.signalCode !== null) await this.start();
     await this.clear();
     await rm(join(this.directory, 'logs'), { recursive: true, force: true });
@@ -285,7 +292,7 @@ ${this.#extra}`;
     }
     await this.end('SIGTERM');
     this.client[Symbol.dispose]();
-    if (!t.passed) t.log((await this.log().catch(() => '')).slice(-4000));
+    if (!t.passed) t.log(await this.#story().catch(() => ''));
     await run('ip', ['link', 'delete', this.bridge]).catch(() => undefined);
     await rm(this.directory, { recursive: true, force: true });
   }
