@@ -125,12 +125,20 @@ ${this.#extra}`;
     });
     this.#process = child;
     const answer = () => this.client.call(RuntimeServiceService.version, { version: '' }).catch(() => undefined);
-    await eventually('an answer of the server', async () => {
+    const alive = async () => {
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`no server: ${(await this.log()).slice(-2000)}`);
+    };
+    await eventually('an answer of the server', async () => {
+      await alive();
       return (await accepts(this.socket)) && answer();
     });
-    if (settled) await eventually('the end of the recovery', async () => (await this.#settled()) > before);
+    if (!settled) return;
+    await eventually('the end of the recovery', async () => {
+      if ((await this.#settled()) > before) return true;
+      await alive();
+      return false;
+    });
   }
 
   /** How often a server has logged the end of its recovery. */
