@@ -13,7 +13,7 @@ async function make(t: ExecutionContext) {
   return { server, faults: new Faults(server.directory) };
 }
 
-const { removeContainer, removePodSandbox } = RuntimeServiceService;
+const { listPodSandbox, removeContainer, removePodSandbox, runPodSandbox } = RuntimeServiceService;
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`an exit unreadable at the start is read later, on ${handler}`, async (t) => {
@@ -48,6 +48,21 @@ test.serial('an interrupted creation that cannot be removed is retried', async (
   await server.start();
   await eventually('the removal', () => Promise.resolve(!existsSync(join(server.directory, 'root/containers', name))));
   t.is((await faults.arm()).hits, 1);
+});
+
+test.serial('an interrupted removal of an interrupted creation is completed', async (t) => {
+  const { server, faults } = await make(t);
+  const config = server.podConfig('p');
+  const request = { config, runtimeHandler: '' };
+  await faults.arm({ point: 'writeFile state/sandboxes/ID/files/hosts#0', how: 'die-before', errno: 'EIO' });
+  await t.throwsAsync(server.client.call(runPodSandbox, request));
+  await server.end('SIGKILL');
+  await faults.armStart({ point: 'rename root/sandboxes/ID.json#0', how: 'die-after', errno: 'EIO' });
+  await t.throwsAsync(server.start());
+  await server.start();
+  const { items } = await server.client.call(listPodSandbox, { filter: undefined });
+  t.deepEqual(items, []);
+  await server.client.call(runPodSandbox, request);
 });
 
 test.serial('an orphan that cannot be removed is retried', async (t) => {

@@ -223,8 +223,9 @@ export class PodService {
       if (wasReady) this.#store.publish('stopped', id);
       throw error;
     }
-    if (record.phase === 'stopped' && record.network === undefined) return;
-    const stopped: SandboxRecord = { ...record, phase: 'stopped' };
+    if (!wasReady && record.network === undefined) return;
+    // An interrupted creation stays one until its record is removed, so that an interrupted removal is completed.
+    const stopped: SandboxRecord = { ...record, phase: record.phase === 'creating' ? 'creating' : 'stopped' };
     // The status of a stopped pod has the addresses only until they are released.
     delete stopped.network;
     await this.#store.records.settle(stopped);
