@@ -1,5 +1,6 @@
 import test from 'ava';
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
@@ -39,7 +40,7 @@ for (const handler of ['lxc', 'crun']) {
     };
     for (const [name, call] of Object.entries(calls)) await temporary(name, call);
     t.is((await server.containers()).containers.length, 2);
-    await run('touch', [`/proc/${String(pid)}/root/dev/shm/go`]);
+    await run('touch', [join(`/proc/${String(pid)}/root`, 'dev/shm/go')]);
 
     await limit(Number(stdout));
     t.is((await server.exit(ending)).exitCode, 7);

@@ -23,7 +23,7 @@ for (const handler of ['lxc', 'crun']) {
     await server.exec(id, 'touch', '/dev/shm/x');
     await server.end('SIGKILL');
     const pid = await firstProcess(server, id);
-    await writeFile(`/proc/${String(pid)}/root/dev/shm/go`, '');
+    await writeFile(join(`/proc/${String(pid)}/root`, 'dev/shm/go'), '');
     await eventually('the exit', () => Promise.resolve(!existsSync(`/proc/${String(pid)}`)));
     await faults.armStart({ point: 'read:readFile state/runner/exits/ID#0', how: 'fail', errno: 'EIO' });
     await server.start();
