@@ -55,7 +55,7 @@ for (const handler of ['lxc', 'crun']) {
       'cdiVersion: "0.3.0"\nkind: other.io/x\ndevices:\n- name: a\n  containerEdits:\n    env: [OTHER=from-yaml]\n',
     );
     const pod = await server.pod('cdi', {}, handler);
-    const container = await server.sh(pod, 'c', 'sleep 60', {
+    const container = await server.sh(pod, 'c', 'sleep 3600', {
       CDIDevices: [{ name: 'vendor.com/card=0' }],
       annotations: { 'cdi.k8s.io/plugin': 'other.io/x=a,vendor.com/card=0' },
       envs: [{ key: 'CARD', value: Buffer.from('request') }],
@@ -93,7 +93,7 @@ for (const handler of ['lxc', 'crun']) {
       },
     ]);
     const pod = await server.pod('rules', {}, handler);
-    const container = await server.sh(pod, 'c', 'sleep 60', { CDIDevices: [{ name: 'vendor.com/card=full' }] });
+    const container = await server.sh(pod, 'c', 'sleep 3600', { CDIDevices: [{ name: 'vendor.com/card=full' }] });
     const { exitCode, stderr } = await server.exec(container, 'sh', '-c', 'echo x >/dev/full2');
     t.not(exitCode, 0);
     t.regex(stderr.toString(), /Operation not permitted/);

@@ -68,7 +68,7 @@ for (const handler of ['lxc', 'crun']) {
     );
 
     const other = await server.pod('other', {}, handler);
-    const stranger = await server.sh(other, 'stranger', 'exec sleep 100');
+    const stranger = await server.sh(other, 'stranger', 'exec sleep 3600');
     const done = await server.sh(pod, 'done', 'true', pid(NamespaceMode.CONTAINER));
     await server.exit(done);
     const created = await server.create(pod, 'waiting', { command: ['true'], ...pid(NamespaceMode.CONTAINER) });
@@ -318,7 +318,7 @@ test.serial('SIGKILL while containers with volumes are created leaves nothing', 
       const pod = await server.pod(name, {}, at % 2 === 0 ? 'lxc' : 'crun');
       const image = { image: 'localhost/many:1' };
       const mounts = [{ containerPath: '/image', image, imageSubPath: 'data', readonly: true }];
-      await server.sh(pod, 'c', 'exec sleep 100', { image, mounts });
+      await server.sh(pod, 'c', 'exec sleep 3600', { image, mounts });
     }),
   );
 });

@@ -105,7 +105,7 @@ test.serial('a template and pod CIDRs make the network ready', async (t) => {
     t.regex(network?.ip ?? '', /^10\.99\.3\.\d+$/);
     t.is(network?.additionalIps.length, 1);
     t.true(isIPv6(network?.additionalIps[0]?.ip ?? ''));
-    const container = await fixture.server.sh(pod, 'look', 'sleep 60');
+    const container = await fixture.server.sh(pod, 'look', 'sleep 3600');
     const { stdout } = await fixture.server.exec(container, 'ip', '-o', 'addr', 'show', 'dev', 'eth0');
     t.true(stdout.toString().includes(` ${network?.ip ?? ''}/24 `));
     t.true(stdout.toString().includes(` ${network?.additionalIps[0]?.ip ?? ''}/64 `));

@@ -260,7 +260,7 @@ test.serial('SIGKILL during creation leaves only listed pods and containers', as
   await killedAmid(t, server, [5, 40, 90, 160, 250], () =>
     [0, 1, 2, 3].map(async (number) => {
       const pod = await server.pod(`s${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun');
-      await server.sh(pod, 'c', 'sleep 100');
+      await server.sh(pod, 'c', 'sleep 3600');
     }),
   );
 });
@@ -312,7 +312,7 @@ test.serial('metrics are exposed, and SIGHUP changes the log level', async (t) =
   const server = await ServerFixture.make(t, '', { metrics: '127.0.0.1:19191' });
   const pod = await server.pod('measured');
   await server.exit(await server.sh(pod, 'c', 'true'));
-  await server.sh(pod, 'd', 'sleep 100');
+  await server.sh(pod, 'd', 'sleep 3600');
   await t.throwsAsync(server.exec('nothing', 'true'));
   const text = await (await fetch('http://127.0.0.1:19191/metrics')).text();
   for (const line of [

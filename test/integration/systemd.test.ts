@@ -64,7 +64,7 @@ if (!isSystemd) {
       t.is(await property(unit, 'Slice'), slice);
       t.is(await property(unit, 'Delegate'), 'yes');
       t.is(await property(unit, 'TasksMax'), 'infinity');
-      const container = await server.sh(pod, 'c', 'sleep 300', {
+      const container = await server.sh(pod, 'c', 'sleep 3600', {
         linux: { resources: { memoryLimitInBytes: 64n << 20n, cpuShares: 512n } },
       });
       const directory = join(memory?.target ?? '', path, unit, pod, container);
@@ -99,7 +99,7 @@ if (!isSystemd) {
     test.serial(`stopping the scope ends the pod: ${handler}`, async (t) => {
       const server = await make(t);
       const pod = await server.pod('ended', {}, handler);
-      const container = await server.sh(pod, 'c', 'sleep 300');
+      const container = await server.sh(pod, 'c', 'sleep 3600');
       const unit = `proxmox-lxcri-${pod}.scope`;
       t.is(await property(unit, 'Slice'), 'lxcritest.slice');
       await systemctl('stop', unit);
