@@ -173,5 +173,5 @@ test.serial('serve explains startup errors; clients explain a stale socket', asy
   await server.end('SIGTERM');
   const { code, stderr } = await cli.run('ps');
   t.is(code, 1);
-  t.regex(stderr, /no server listens on unix:.*systemctl start proxmox-lxcri/);
+  t.regex(stderr, /no server listens on unix:.*start it with "proxmox-lxcri serve"/);
 });
