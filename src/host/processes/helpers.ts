@@ -10,10 +10,13 @@ import { sendSignal } from './process-table.ts';
 
 const LOOK_MS = 50;
 const SIGKILL = 9;
+/** Milliseconds for a killed process to end. */
+const KILLED_MS = 10_000;
 
 /**
- * Commands outlive a killed server: a running `mount` or CNI plugin could create objects while the next server
- * recovers. So every command keeps a FIFO open for reading, and the next server waits until it has no reader.
+ * Commands outlive a killed server: a running `mount` or OCI runtime could create objects while the next server
+ * recovers. So commands keep a FIFO open for reading, unless `holds` of `run` says otherwise, and the next server waits
+ * until it has no reader.
  * Waits for the commands of an earlier server on the same FIFO, then lets this process's commands keep it open, through
  * the native helper.
  * @param path of the FIFO, created when missing.
@@ -57,6 +60,7 @@ export async function separateCommands(
     const left = await readersAfter(path, limitMs, () => undefined);
     if (left.length > 0) killed(left);
     for (const pid of left) sendSignal(pid, SIGKILL);
+    await readersAfter(path, KILLED_MS, () => undefined);
     await rm(path, { force: true });
   });
   return { fifo, earlierEnded: Promise.allSettled(ends).then(() => undefined) };
