@@ -65,6 +65,11 @@ const FORMATS: Record<string, Verify> = {
     (value) => `value '${value}' does not look like a valid user name`,
   ),
   'pve-roleid': matching(/^[A-Za-z0-9.\-_]+$/, (value) => `role name '${value}' contains invalid characters`),
+  'pve-storage-content': matching(
+    /^(images|rootdir|vztmpl|iso|backup|snippets|import|none)$/,
+    (value) => `invalid content type '${value}'`,
+  ),
+  'pve-task-status-type': matching(/^(ok|error|warning|unknown)$/i, (value) => `invalid status '${value}'`),
   'pve-startup-order': check(isStartupOrder, 'unable to parse startup options'),
   'pve-lxc-mp-string': verifyMountPath,
   'pve-lxc-dev-string': (value) =>

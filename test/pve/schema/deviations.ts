@@ -1,0 +1,160 @@
+import type { Finding } from './exchanges.ts';
+
+/** Where the real Proxmox VE does not keep to its own published schema. */
+export interface Deviation {
+  /** Methods with their templates. */
+  apis: readonly string[];
+  side: Finding['side'];
+  /** Parameters or members, as in a finding. */
+  places: readonly string[];
+  /** What the finding's problem looks like. */
+  problem: RegExp;
+  why: string;
+  /** A recorded exchange that shows it, `file:number of the exchange in it`. */
+  transcript: string;
+}
+
+const EXTRA = /^property is not defined in schema/;
+const REFUSED = /^refused: invalid format/;
+
+const extra = (apis: string | readonly string[], places: string, transcript: string, why: string): Deviation => ({
+  apis: [apis].flat(),
+  side: 'answer',
+  places: places.split(' '),
+  problem: EXTRA,
+  transcript,
+  why,
+});
+
+/** All that is known; everything else that does not fit is a fault. */
+export const DEVIATIONS: readonly Deviation[] = [
+  extra('POST /access/ticket', 'cap', 'access-ticket.txt:7', 'the user interface gets what the user may do'),
+  extra(
+    'GET /nodes/{node}/lxc/{vmid}/status/current',
+    'swap type pid pressurecpufull',
+    'running.txt:5',
+    'the status of a container has members that the schema does not list',
+  ),
+  extra('GET /nodes/{node}/lxc', '[].swap [].type [].pid [].pressurecpufull', 'running.txt:7', 'as for one container'),
+  extra(
+    'GET /nodes/{node}/storage/{storage}/content',
+    '[].content',
+    'clone-template.txt:15',
+    'what a volume is for is not listed',
+  ),
+  extra(
+    'GET /cluster/tasks',
+    '[].starttime [].endtime [].status [].user [].saved [].type [].node [].id',
+    'cluster.txt:26',
+    'the schema lists the UPID alone',
+  ),
+  extra('GET /nodes/{node}/tasks', '[].saved', 'task-stop.txt:4', 'a finished task says whether it is archived'),
+  extra(
+    ['GET /cluster', 'GET /nodes/{node}', 'GET /nodes/{node}/tasks/{upid}'],
+    '[].name',
+    'cluster.txt:27',
+    'an index names its entries, with a schema of entries without members',
+  ),
+  extra('GET /pools/{poolid}', 'poolid', 'pools.txt:9', 'the answer repeats the name'),
+  extra('GET /nodes', '[].id [].type', 'lxc-list-stopped.txt:8', 'the entries are those of the cluster resources'),
+  extra(
+    'GET /nodes/{node}/status',
+    'cpuinfo.vendor cpuinfo.flags cpuinfo.user_hz cpuinfo.family cpuinfo.hvm cpuinfo.mhz',
+    'node-status.txt:1',
+    'the schema lists a part of what is known of the processor',
+  ),
+  extra(
+    'GET /nodes/{node}/lxc/{vmid}/snapshot',
+    '[].digest [].running',
+    'snapshot.txt:1',
+    'the entry `current` has more than a snapshot',
+  ),
+  extra('GET /nodes/{node}/lxc/{vmid}/snapshot/{snapname}', '[].cmd', 'snapshot.txt:19', 'an index without members'),
+  extra(
+    'GET /nodes/{node}/lxc/{vmid}/config',
+    'snaptime',
+    'snapshot.txt:23',
+    'asked for a snapshot, the answer has when it was made',
+  ),
+  extra(
+    'GET /storage',
+    '[].content [].digest [].path [].type',
+    'storage-config.txt:1',
+    'the schema lists the name of a storage alone',
+  ),
+  {
+    apis: ['GET /nodes/{node}/lxc/{vmid}/config'],
+    side: 'answer',
+    places: ['cores'],
+    problem: /^type check \('integer'\) failed/,
+    transcript: 'changed-on-disk.txt:5',
+    why: 'a bad value that somebody wrote into the file is answered as it stands',
+  },
+  {
+    apis: ['GET /cluster/options'],
+    side: 'answer',
+    places: ['next-id'],
+    problem: /^type check \('string'\) failed/,
+    transcript: 'cluster.txt:17',
+    why: 'property strings of the cluster are answered as objects',
+  },
+  {
+    apis: ['GET /nodes/{node}/lxc/{vmid}/interfaces'],
+    side: 'answer',
+    places: ['_root'],
+    problem: /^property is missing/,
+    transcript: 'start-nonexistent.txt:10',
+    why: 'a container that does not run, or is none, has null in place of a list',
+  },
+  {
+    apis: ['POST /access/roles'],
+    side: 'request',
+    places: ['privs'],
+    problem: REFUSED,
+    transcript: 'permissions.txt:6',
+    why: 'the names of the privileges are not in the schema',
+  },
+  {
+    apis: ['POST /storage'],
+    side: 'request',
+    places: ['prune-backups'],
+    problem: REFUSED,
+    transcript: 'storage-config.txt:4',
+    why: 'the keys of the format are not in the schema',
+  },
+  {
+    apis: ['POST /nodes/{node}/storage/{storage}/upload'],
+    side: 'request',
+    places: ['filename'],
+    problem: /^property is missing.*accepted$/,
+    transcript: 'upload.txt:16',
+    why: 'the server that takes the file fails with 500 before parameters are checked',
+  },
+];
+
+function fits(deviation: Deviation, finding: Finding): boolean {
+  return (
+    deviation.side === finding.side &&
+    deviation.apis.includes(finding.api) &&
+    deviation.places.includes(finding.place) &&
+    deviation.problem.test(finding.problem)
+  );
+}
+
+/** The findings that no known deviation explains. */
+export function unlisted(findings: readonly Finding[]): Finding[] {
+  return findings.filter((finding) => !DEVIATIONS.some((deviation) => fits(deviation, finding)));
+}
+
+/** Places of known deviations that do not show in the findings, or not in the exchange that is named for them. */
+export function unseen(findings: readonly Finding[]): string[] {
+  return DEVIATIONS.flatMap((deviation) => {
+    const seen = findings.filter((finding) => fits(deviation, finding));
+    const lost = [
+      ...deviation.apis.filter((api) => !seen.some((finding) => finding.api === api)),
+      ...deviation.places.filter((place) => !seen.some((finding) => finding.place === place)),
+    ];
+    if (!seen.some(({ source }) => source === deviation.transcript)) lost.push(deviation.transcript);
+    return lost.map((what) => `${deviation.apis.join(', ')}: ${what}`);
+  });
+}
