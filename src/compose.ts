@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Handler, HandlerParts } from './backends/handler.ts';
 import { ConmonRunner } from './backends/conmon/conmon-runner.ts';
+import { mountExits } from './backends/conmon/exits/exit-space.ts';
 import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
 import { versionInfo } from './cli/version-info.ts';
 import type { Config } from './core/config/schema.ts';
@@ -110,8 +111,12 @@ export async function build(
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     pinned: config.images.pinned,
   });
+  const runnerState = join(config.state, STATE.runner);
+  await mountExits(runnerState).catch((error: unknown) => {
+    logger.warn('Exit codes are lost while the state directory is full', { error: messageOf(error) });
+  });
   const runner = new ConmonRunner({
-    stateDir: join(config.state, STATE.runner),
+    stateDir: runnerState,
     ociRuntime: config.runtime.oci_runtime,
     conmon: config.runtime.conmon,
     execDrainMs: config.runtime.exec_drain_seconds * 1000,

@@ -1,10 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { unmountExits } from './backends/conmon/exits/exit-space.ts';
 import type { Handler } from './backends/handler.ts';
 import type { Config } from './core/config/schema.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { Metrics } from './core/metrics/metrics.ts';
-import { ROOT, ROOT_PARTS, stateParts } from './core/state-layout.ts';
+import { ROOT, ROOT_PARTS, STATE, stateParts } from './core/state-layout.ts';
 import { messageOf } from './utils/errors.ts';
 import { build, claim, recover } from './compose.ts';
 import { removeOwn } from './host/remove-own.ts';
@@ -41,6 +42,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   for (const { id } of containers.list()) await attempt(`container ${id}`, () => containers.remove(id));
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
   if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
+  await unmountExits(join(config.state, STATE.runner));
   const ofState = stateParts(handlers.map(({ stateDirectory }) => stateDirectory));
   return [...(await removeOwn(config.root, ROOT_PARTS)), ...(await removeOwn(config.state, ofState))];
 }

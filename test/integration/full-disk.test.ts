@@ -1,38 +1,49 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ContainerState, PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { ContainerState, Mount, PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import type { CriError } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { isErrno } from '../../src/utils/errors.ts';
-import { mountPointsBelow } from '../lib/mounts.ts';
+import { unmountBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
-/** What happens to the root's filesystem, and how it is repaired. */
-const troubles: Record<string, { begin: (root: string) => Promise<void>; end: (root: string) => Promise<void> }> = {
-  full: { begin: fill, end: (root) => rm(join(root, 'filler')) },
-  'read-only': {
-    begin: (root) => run('mount', ['-o', 'remount,ro', '--', root]).then(() => undefined),
-    end: (root) => run('mount', ['-o', 'remount,rw', '--', root]).then(() => undefined),
-  },
+const full = { begin: fill, end: (path: string) => rm(join(path, 'filler')) };
+const readOnly = {
+  begin: (path: string) => run('mount', ['-o', 'remount,ro', '--', path]).then(() => undefined),
+  end: (path: string) => run('mount', ['-o', 'remount,rw', '--', path]).then(() => undefined),
 };
+/** What happens to the filesystem of one of the server's directories, and how it is repaired. */
+const troubles = [
+  { trouble: 'full', place: 'root', ...full },
+  { trouble: 'full', place: 'state', ...full },
+  { trouble: 'read-only', place: 'root', ...readOnly },
+] as const;
 
-for (const [trouble, { begin, end }] of Object.entries(troubles)) {
+for (const { trouble, place, begin, end } of troubles) {
   for (const handler of ['lxc', 'crun']) {
-    test.serial(`${handler}: containers and pods survive a ${trouble} root`, async (t) => {
+    test.serial(`${handler}: containers and pods survive a ${trouble} ${place}`, async (t) => {
       const server = await ServerFixture.make(t);
       const { client } = server;
-      const root = await smallRoot(t, server);
+      const path = await small(t, server, place);
       const [pod, other] = [await server.pod('p', {}, handler), await server.pod('other', {}, handler)];
       const stopped = await server.sh(pod, 'stopped', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done');
-      const ending = await server.sh(pod, 'ending', 'until [ -e /dev/shm/go ]; do sleep 0.1; done; exit 4');
+      const signals = join(server.directory, 'signals');
+      await mkdir(signals);
+      const ending = await server.sh(pod, 'ending', 'until [ -e /signals/end ]; do sleep 0.1; done; exit 4', {
+        mounts: [Mount.create({ hostPath: signals, containerPath: '/signals' })],
+      });
       const removed = await server.sh(pod, 'removed', 'exec sleep 1000');
       await server.said('p', 'stopped', 'ready');
-      await begin(root);
-      await t.throwsAsync(writeFile(join(root, 'more'), 'x'));
+      await begin(path);
+      await t.throwsAsync(writeFile(join(path, 'more'), 'x'));
 
-      await server.exec(ending, 'touch', '/dev/shm/go');
+      const refused = await t.throwsAsync<CriError>(server.sh(pod, 'more', 'true'));
+      if (trouble === 'full') t.is(refused.code, StatusCode.RESOURCE_EXHAUSTED);
+      await writeFile(join(signals, 'end'), '');
       t.is((await server.exit(ending)).exitCode, 4);
       await client.call(RuntimeServiceService.stopContainer, { containerId: stopped, timeout: 300n });
       const { state, exitCode } = await server.status(stopped);
@@ -58,7 +69,7 @@ for (const [trouble, { begin, end }] of Object.entries(troubles)) {
       await client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
       t.deepEqual((await server.containers()).containers, []);
 
-      await end(root);
+      await end(path);
       await server.end('SIGTERM');
       await server.start();
       t.deepEqual((await client.call(RuntimeServiceService.listPodSandbox, { filter: undefined })).items, []);
@@ -67,28 +78,28 @@ for (const [trouble, { begin, end }] of Object.entries(troubles)) {
   }
 }
 
-/** Puts the server's root, with the fixture's image, on a filesystem of its own. */
-async function smallRoot(t: ExecutionContext, server: ServerFixture): Promise<string> {
-  const root = join(server.directory, 'root');
+/** Puts one of the server's directories on a filesystem of its own; the root gets the fixture's image. */
+async function small(t: ExecutionContext, server: ServerFixture, place: 'root' | 'state'): Promise<string> {
+  const path = join(server.directory, place);
   await server.end('SIGTERM');
-  await rm(root, { recursive: true });
-  await mkdir(root);
-  await run('mount', ['-t', 'tmpfs', '-o', 'size=32m,mode=711', 'root', root]);
+  await unmountBelow(path);
+  await rm(path, { recursive: true });
+  await mkdir(path);
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=32m,mode=711', place, path]);
   t.teardown(async () => {
     await server.clear().catch((error: unknown) => {
       t.log('cannot remove the pods', error);
     });
     await server.end('SIGKILL');
-    for (const path of (await mountPointsBelow(server.directory)).reverse())
-      await run('umount', ['-l', '--', path]).catch(() => undefined);
+    await unmountBelow(server.directory);
   });
   await server.start();
   await server.client.call(ImageStoreService.import, { path: join(server.directory, 'tiny.tar'), reference: '' });
-  return root;
+  return path;
 }
 
-async function fill(root: string): Promise<void> {
-  const file = await open(join(root, 'filler'), 'w');
+async function fill(path: string): Promise<void> {
+  const file = await open(join(path, 'filler'), 'w');
   try {
     for (const size of [1 << 20, 4096, 1]) {
       try {
@@ -100,5 +111,4 @@ async function fill(root: string): Promise<void> {
   } finally {
     await file.close();
   }
-  await readFile(join(root, 'reserve'));
 }

@@ -3,6 +3,7 @@ import { rm, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NamespaceMode } from '../../api/gen/cri.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { unmountBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const ids = { hostId: 2_000_000_000, containerId: 0, length: 65_536 };
@@ -14,6 +15,7 @@ for (const handler of ['lxc', 'crun']) {
     const server = await ServerFixture.make(t);
     await server.end('SIGTERM');
     const state = join(server.directory, 'state');
+    await unmountBelow(state);
     await rm(state, { recursive: true });
     await mkdir(state);
     await run('mount', ['-t', 'tmpfs', '-o', 'nosuid,nodev,noexec,mode=755', 'state', state]);

@@ -17,7 +17,7 @@ import {
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
-import { cgroupMounts, isMounted, mountPointsBelow } from '../lib/mounts.ts';
+import { cgroupMounts, isMounted, unmountBelow } from '../lib/mounts.ts';
 import { processesBelow } from '../lib/processes.ts';
 import { leaseholders } from './kills-reality.ts';
 import { exceptVanished, inventory, leftovers } from './leaks.ts';
@@ -420,7 +420,7 @@ async function reboot(t: ExecutionContext, server: ServerFixture): Promise<void>
     await readFile(join(server.directory, 'cni', '10-test.conflist')),
   );
   await killBelow(server.cgroup);
-  for (const path of (await mountPointsBelow(server.directory)).reverse()) await run('umount', ['-l', '--', path]);
+  await unmountBelow(server.directory);
   const find = ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${server.cgroup}/*`];
   const { stdout } = await run('find', find).catch(exceptVanished);
   for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', ['--', path]).catch(() => undefined);

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
+import { unmountBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 /** Runs a command of the program to its end and returns its exit code and output. */
@@ -21,7 +22,10 @@ async function program(...args: string[]): Promise<{ code: number | undefined; s
 
 async function temporaryDirectory(t: ExecutionContext): Promise<string> {
   const path = await mkdtemp('/tmp/root-');
-  t.teardown(() => rm(path, { recursive: true, force: true }));
+  t.teardown(async () => {
+    await unmountBelow(path);
+    await rm(path, { recursive: true, force: true });
+  });
   return path;
 }
 

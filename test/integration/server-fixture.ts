@@ -19,6 +19,7 @@ import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { accepts } from '../lib/accepts.ts';
 import { eventually } from '../lib/eventually.ts';
+import { unmountBelow } from '../lib/mounts.ts';
 
 /** Name of the image that every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
@@ -302,6 +303,7 @@ ${this.#extra}`;
     this.client[Symbol.dispose]();
     if (!t.passed) t.log(await this.#story().catch(() => ''));
     await run('ip', ['link', 'delete', this.bridge]).catch(() => undefined);
+    await unmountBelow(this.directory);
     await rm(this.directory, { recursive: true, force: true });
   }
 }

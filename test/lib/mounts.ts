@@ -30,6 +30,12 @@ export async function mountPointsBelow(directory: string): Promise<string[]> {
   return targets.filter((target) => target.startsWith(`${directory}/`)).sort();
 }
 
+/** Unmounts everything below a directory, lazily, the inner ones first. */
+export async function unmountBelow(directory: string): Promise<void> {
+  for (const target of (await mountPointsBelow(directory)).reverse())
+    await promisify(execFile)('umount', ['-l', '--', target]);
+}
+
 /** Whether a path, which contains no links, is a mount point. */
 export async function isMounted(path: string): Promise<boolean> {
   return (await mounts()).some(({ target }) => target === path);
