@@ -87,7 +87,9 @@ static _Noreturn void run_child(struct job *job, int report, int null, int hold,
   if (getppid() != parent) _exit(1);
   setpgid(0, 0);
   /* A call that hangs must not keep the input of other steps' commands from ending. */
-  if (dup2(report, 0) < 0 || dup2(hold >= 0 ? hold : null, 1) < 0) _exit(1);
+  /* What changes nothing is for no next server to wait for, if it hangs. */
+  bool reads = job->step->operation == OP_STAT || job->step->operation == OP_READ;
+  if (dup2(report, 0) < 0 || dup2(hold >= 0 && !reads ? hold : null, 1) < 0) _exit(1);
   close_range(3, ~0U, 0);
   report_to(0);
   call_run(job->step);

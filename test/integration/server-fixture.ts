@@ -16,6 +16,7 @@ import {
 import type { ContainerStatus, ContainerConfig } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
+import type { CallOptions } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { accepts } from '../lib/accepts.ts';
 import { eventually } from '../lib/eventually.ts';
@@ -199,10 +200,11 @@ ${this.#extra}`;
     podSandboxId: string,
     name: string,
     config: Parameters<typeof ContainerConfig.create>[0],
+    options: CallOptions = {},
   ): Promise<string> {
     const container = { metadata: { name, attempt: 0 }, image: { image: IMAGE }, logPath: `${name}.log`, ...config };
     const request = CreateContainerRequest.create({ podSandboxId, config: container });
-    return (await this.client.call(RuntimeServiceService.createContainer, request)).containerId;
+    return (await this.client.call(RuntimeServiceService.createContainer, request, options)).containerId;
   }
 
   /** Creates and starts a container that runs `script` in a shell. */

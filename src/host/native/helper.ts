@@ -99,7 +99,7 @@ export class NativeHelper implements Native {
 
   /**
    * From now on running commands whose descriptors request it (`hold`) have this FIFO open for reading, also after this
-   * process has ended, and so has every other step. @throws Error when it cannot be opened.
+   * process has ended, and so has every other step, but those that only read. @throws Error when it cannot be opened.
    */
   async hold(path: string): Promise<void> {
     const id = this.#newId();

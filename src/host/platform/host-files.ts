@@ -2,11 +2,12 @@ import type { Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { FileFacts, InnerMount, MountFacts, PlatformFiles } from '../../core/model/platform-files.ts';
-import { invalidArgument } from '../../core/model/errors.ts';
-import { isErrno } from '../../utils/errors.ts';
+import { invalidArgument, unavailable } from '../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import { ScopedFileError, readFileScoped, withScoped } from '../../utils/fs/scoped.ts';
 import { idmapProblems } from '../idmap/support.ts';
 import { mountOf } from '../mounts/mountinfo.ts';
+import { StepError } from '../native/call.ts';
 import { deviceNumbers, inspectPath, makeDirectories, readPath } from '../paths.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 
@@ -53,7 +54,7 @@ export class HostFiles implements PlatformFiles {
   }
 
   async makeDirectory(path: string): Promise<void> {
-    await makeDirectories(path, 0o755);
+    await makeDirectories(path, 0o755).catch(asUnavailable);
   }
 
   idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]> {
@@ -95,6 +96,12 @@ async function present<T>(promise: Promise<T>): Promise<T | undefined> {
     return await promise;
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
+    return asUnavailable(error);
   }
+}
+
+/** A stalled filesystem is not the caller's fault. @throws CriError UNAVAILABLE for a time limit, otherwise the error. */
+function asUnavailable(error: unknown): never {
+  if (error instanceof StepError && error.status === 'timeout') throw unavailable(messageOf(error), error);
+  throw error;
 }

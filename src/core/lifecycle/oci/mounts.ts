@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { ContainerSpec, MountSpec } from '../../model/container-spec.ts';
-import { invalidArgument } from '../../model/errors.ts';
+import { CriError, invalidArgument } from '../../model/errors.ts';
 import type { OciMount } from '../../model/oci-runtime.ts';
 import type { MountFacts, PlatformFiles } from '../../model/platform-files.ts';
 import type { PodFiles } from '../../model/pod-directories.ts';
@@ -152,7 +152,9 @@ async function hostPath(
     await files.makeDirectory(path);
     return (await files.resolve(path)) ?? path;
   } catch (error) {
-    throw invalidArgument(field, `${JSON.stringify(path)} is not accessible: ${messageOf(error)}`);
+    const problem = `${JSON.stringify(path)} is not accessible: ${messageOf(error)}`;
+    if (error instanceof CriError) throw new CriError(error.code, `${field}: ${problem}`, { cause: error });
+    throw invalidArgument(field, problem);
   }
 }
 

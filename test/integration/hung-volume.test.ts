@@ -1,0 +1,68 @@
+import test from 'ava';
+import { join } from 'node:path';
+import { ContainerState, Mount, RuntimeServiceService } from '../../api/gen/cri.ts';
+import type { CriError } from '../../src/core/model/errors.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
+import { HANG_MS } from '../lib/eventually.ts';
+import { oneServer } from './server-fixture.ts';
+import { stallingVolume } from './stalling-volume.ts';
+
+const one = oneServer(test);
+const { listContainerStats, listPodSandboxStats, removePodSandbox, stopContainer, stopPodSandbox } =
+  RuntimeServiceService;
+const timeoutMs = HANG_MS;
+
+for (const handler of ['lxc', 'crun']) {
+  test.serial(`${handler}: a volume stalls under a running container`, async (t) => {
+    const server = await one(t);
+    const { client } = server;
+    const path = join(server.directory, 'volume');
+    const volume = await stallingVolume(t, path);
+    const mounts = [Mount.create({ hostPath: path, containerPath: '/volume' })];
+    const pod = await server.pod('p', {}, handler);
+    const script = 'cat /volume/file; until [ -e /dev/shm/go ]; do usleep 20000; done; cat /volume/file';
+    const stuck = await server.sh(pod, 'stuck', script, { mounts });
+    const beside = await server.sh(pod, 'beside', 'exec sleep 1000');
+    await server.said('p', 'stuck', 'content');
+
+    volume.stall();
+    await server.exec(stuck, 'touch', '/dev/shm/go');
+    await volume.waiting(1);
+    const works = async () => {
+      t.is((await server.status(stuck)).state, ContainerState.CONTAINER_RUNNING);
+      t.is((await server.containers()).containers.length, 2);
+      t.is((await client.call(listContainerStats, { filter: undefined })).stats.length, 2);
+      t.is((await client.call(listPodSandboxStats, { filter: undefined })).stats.length, 1);
+      t.is((await server.exec(beside, 'true')).exitCode, 0);
+      const other = await server.pod('other', {}, handler);
+      t.is((await server.exit(await server.sh(other, 'c', 'exit 5'))).exitCode, 5);
+      await client.call(removePodSandbox, { podSandboxId: other });
+    };
+    await works();
+
+    /** The request ends with this error, which says why, although nothing can end the access. */
+    const fails = async (call: Promise<unknown>, message: RegExp) => {
+      const error = await t.throwsAsync<CriError>(call, { message });
+      t.is(error.code, StatusCode.UNAVAILABLE);
+    };
+    const create = server.create(pod, 'more', { command: ['true'], mounts }, { timeoutMs });
+    await fails(create, /config\.mounts\[0\]\.host_path: .*timed out/);
+    const unkillable = /processes \d+ do not exit after SIGKILL/;
+    await fails(client.call(stopContainer, { containerId: stuck, timeout: 0n }, { timeoutMs }), unkillable);
+    await works();
+    await fails(client.call(stopPodSandbox, { podSandboxId: pod }, { timeoutMs }), unkillable);
+
+    t.is(await server.end('SIGTERM'), 0);
+    const length = (await server.log()).length;
+    await server.start();
+    t.notRegex((await server.log()).slice(length), /Waiting for commands/);
+    t.is((await server.status(stuck)).state, ContainerState.CONTAINER_RUNNING);
+    await fails(client.call(removePodSandbox, { podSandboxId: pod }, { timeoutMs }), unkillable);
+
+    volume.resume();
+    t.is((await server.exit(stuck)).exitCode, 137);
+    await client.call(stopPodSandbox, { podSandboxId: pod }, { timeoutMs });
+    await client.call(removePodSandbox, { podSandboxId: pod }, { timeoutMs });
+    t.deepEqual((await server.containers()).containers, []);
+  });
+}
