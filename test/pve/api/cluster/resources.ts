@@ -1,0 +1,138 @@
+import { loadGuest } from '../../config/guest.ts';
+import { statusOf } from '../../guests/status.ts';
+import { oneOf } from '../../params/property.ts';
+import type { GuestRef } from '../../state/guest-files.ts';
+import type { Call, Method } from '../method.ts';
+import { without } from '../../state/without.ts';
+
+/** One entry of the list of resources. */
+export type Resource = Record<string, unknown>;
+
+function guestResource({ state }: Call, ref: GuestRef): Resource {
+  const pool = Object.entries(state.store.pools).find(([, { vms }]) => vms.includes(ref.vmid))?.[0];
+  const { vmid } = ref;
+  const known = {
+    id: `${ref.kind.type}/${vmid}`,
+    type: ref.kind.type,
+    node: ref.node,
+    ...(pool === undefined ? {} : { pool }),
+  };
+  if (!state.statistics) {
+    const { tags, lock } = loadGuest(state, ref).current.values;
+    return {
+      ...known,
+      vmid,
+      status: 'unknown',
+      ...(tags === undefined ? {} : { tags }),
+      ...(lock === undefined ? {} : { lock }),
+    };
+  }
+  const status = statusOf(state, ref);
+  const measured = Object.fromEntries(
+    Object.entries(without(status, 'cpus', 'swap', 'maxswap', 'pid')).filter(([key]) => !key.startsWith('pressure')),
+  );
+  return {
+    ...measured,
+    ...known,
+    maxcpu: status['cpus'],
+    template: loadGuest(state, ref).current.values['template'] === '1' ? 1 : 0,
+  };
+}
+
+function guests(call: Call): Resource[] {
+  const { state, who } = call;
+  return state.guests
+    .list()
+    .filter(({ vmid }) => state.access.allows(who, `/vms/${vmid}`, ['VM.Audit']))
+    .map((ref) => guestResource(call, ref));
+}
+
+function nodes({ state }: Call): Resource[] {
+  if (!state.statistics)
+    return state.nodes.map((node) => ({ id: `node/${node}`, type: 'node', node, status: 'unknown' }));
+  return state.nodes.map((node) => ({
+    id: `node/${node}`,
+    type: 'node',
+    node,
+    status: 'online',
+    cpu: 0,
+    maxcpu: 2,
+    mem: 1_163_980_800,
+    maxmem: 25_276_514_304,
+    disk: 38_345_924_608,
+    maxdisk: 270_553_174_016,
+    uptime: Math.floor((Date.now() - state.booted) / 1000),
+    level: '',
+    'cgroup-mode': 2,
+  }));
+}
+
+function storages({ state, who }: Call): Resource[] {
+  return Object.entries(state.store.storages)
+    .filter(([storage]) =>
+      state.access.allows(who, `/storage/${storage}`, ['Datastore.Audit', 'Datastore.AllocateSpace'], true),
+    )
+    .flatMap(([storage, { type, content }]) => {
+      const { used, total } = state.volumes.space(storage);
+      return state.nodes.map((node) => ({
+        id: `storage/${node}/${storage}`,
+        type: 'storage',
+        storage,
+        node,
+        plugintype: type,
+        content: content.join(','),
+        shared: 0,
+        ...(state.statistics ? { status: 'available', disk: used, maxdisk: total } : { status: 'unknown' }),
+      }));
+    });
+}
+
+function networks({ state, who }: Call): Resource[] {
+  if (!state.access.allows(who, '/sdn/zones/localnetwork', ['SDN.Audit'])) return [];
+  // Until 9 a zone is an "sdn"; since then it is a "network".
+  return state.nodes.map((node) =>
+    state.nine
+      ? {
+          id: `network/${node}/zone/localnetwork`,
+          type: 'network',
+          network: 'localnetwork',
+          'network-type': 'zone',
+          node,
+          status: 'ok',
+        }
+      : { id: `sdn/${node}/localnetwork`, type: 'sdn', sdn: 'localnetwork', node, status: 'ok' },
+  );
+}
+
+function pools({ state, who }: Call): Resource[] {
+  return Object.keys(state.store.pools)
+    .filter((pool) => state.access.allows(who, `/pool/${pool}`, ['Pool.Audit']))
+    .map((pool) => ({ id: `/pool/${pool}`, type: 'pool', pool }));
+}
+
+/** Guests, nodes and storages as the list of resources has them, as far as the caller may see them. */
+export function resourcesOf(call: Call): Resource[] {
+  return [...guests(call), ...nodes(call), ...storages(call)];
+}
+
+const selections: Record<string, (call: Call) => Resource[]> = {
+  vm: guests,
+  node: nodes,
+  storage: storages,
+  sdn: (call) => (call.state.nine ? [] : networks(call)),
+};
+
+/** The list of resources. A node sends what it measures every 10 s; here nothing is ever stale. */
+export const resourceMethods: readonly Method[] = [
+  {
+    verb: 'GET',
+    path: '/cluster/resources',
+    permission: 'all',
+    parameters: { type: oneOf('vm', 'storage', 'node', 'sdn') },
+    handle: (call) => {
+      const { type } = call.params;
+      if (type !== undefined) return selections[String(type)]!(call);
+      return [...pools(call), ...resourcesOf(call), ...networks(call)];
+    },
+  },
+];

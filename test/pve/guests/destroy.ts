@@ -1,0 +1,91 @@
+import type { Call } from '../api/method.ts';
+import { fault } from '../http/api-error.ts';
+import type { GuestRef } from '../state/guest-files.ts';
+import type { Worker } from '../state/tasks.ts';
+import type { GuestConfig } from '../config/config-text.ts';
+import { owns, volumesOf } from './disks.ts';
+import { checkLock, loadGuest } from '../config/guest.ts';
+
+function haResource({ kind, vmid }: GuestRef): string {
+  return `${kind.type === 'lxc' ? 'ct' : 'vm'}:${vmid}`;
+}
+
+function check({ state, params }: Call, ref: GuestRef, config: GuestConfig): void {
+  const { kind, vmid } = ref;
+  if (config.current.values['protection'] === '1')
+    throw fault(`can't remove ${kind.label} ${vmid} - protection mode enabled`);
+  checkLock(ref, config);
+  if (params['purge'] !== 1 && state.store.ha[haResource(ref)] !== undefined) {
+    throw fault(`unable to remove ${kind.label} ${vmid} - used in HA resources and purge parameter not set.`);
+  }
+  if (state.runtime.running(ref) === undefined || (kind.type === 'lxc' && params['force'] === 1)) return;
+  throw fault(
+    kind.type === 'lxc'
+      ? `unable to destroy CT ${vmid} - container is running`
+      : `VM ${vmid} is running - destroy failed`,
+  );
+}
+
+function freeDisks({ state, params }: Call, { kind, vmid }: GuestRef, config: GuestConfig, { log }: Worker): void {
+  const unused = Object.entries(config.current.values).filter(([key]) => /^unused\d+$/.test(key));
+  const volids = [...volumesOf(kind, config).map(({ volid }) => volid), ...unused.map(([, volid]) => volid)];
+  for (const volid of volids) {
+    state.volumes.config(volid.split(':')[0]!);
+    if (owns(vmid, volid)) state.volumes.free(volid);
+    else log(`ignore deletion of '${volid}', ${kind.label} ${vmid} isn't the owner!`);
+  }
+  if (params['destroy-unreferenced-disks'] !== 1) return;
+  for (const storage of Object.keys(state.store.storages)) {
+    for (const { volid } of state.volumes.images(storage, vmid)) state.volumes.free(volid);
+  }
+}
+
+function forget({ state, params }: Call, ref: GuestRef, { log }: Worker): void {
+  const { store } = state;
+  store.acl = store.acl.filter(({ path }) => path !== `/vms/${ref.vmid}`);
+  for (const pool of Object.values(store.pools)) pool.vms = pool.vms.filter((member) => member !== ref.vmid);
+  Reflect.deleteProperty(store.firewall, `${ref.kind.type}/${ref.vmid}`);
+  if (params['purge'] !== 1) return;
+  log(`purging ${ref.kind.label} ${ref.vmid} from related configurations..`);
+  Reflect.deleteProperty(store.ha, haResource(ref));
+  for (const job of Object.values(store.backups)) {
+    for (const key of ['vmid', 'exclude']) {
+      const list = String(job[key] ?? '')
+        .split(',')
+        .filter((vmid) => vmid !== '' && vmid !== String(ref.vmid));
+      if (job[key] !== undefined) job[key] = list.join(',');
+    }
+  }
+}
+
+/**
+ * Destroys a guest: checks at once, the rest is a task.
+ * @returns the task's UPID
+ * @throws ApiError
+ */
+export function destroyGuest(call: Call, ref: GuestRef): string {
+  const { state } = call;
+  const { kind, vmid } = ref;
+  check(call, ref, loadGuest(state, ref));
+  return call.fork(`${kind.tasks}destroy`, String(vmid), (worker) =>
+    state.locked(
+      kind,
+      vmid,
+      async () => {
+        const config = loadGuest(state, ref);
+        check(call, ref, config);
+        if (state.runtime.running(ref) !== undefined) {
+          worker.log(`forced to stop ${kind.label} ${vmid} before destroying!`);
+          await state.runtime.stop(ref);
+        }
+        await state.pause(800);
+        freeDisks(call, ref, config, worker);
+        forget(call, ref, worker);
+        state.requireQuorum();
+        state.guests.remove(ref);
+        state.save();
+      },
+      worker.signal,
+    ),
+  );
+}

@@ -1,0 +1,80 @@
+import { textOf, type Call } from '../api/method.ts';
+import { ApiError, fault } from '../http/api-error.ts';
+import { parsePropertyString, printPropertyString } from '../params/property-string.ts';
+import type { GuestRef } from '../state/guest-files.ts';
+import { sourceOf, wantedSize } from './disks.ts';
+import { checkDigest, checkLock, loadGuest, saveGuest } from '../config/guest.ts';
+import { printSize } from '../config/sizes.ts';
+
+const missing = 'property is missing and it is not optional';
+
+function checked(path: string, before: number, after: number): string[] {
+  return [
+    'e2fsck 1.47.0 (5-Feb-2023)',
+    'Pass 1: Checking inodes, blocks, and sizes',
+    'Pass 2: Checking directory structure',
+    'Pass 3: Checking directory connectivity',
+    'Pass 4: Checking reference counts',
+    'Pass 5: Checking group summary information',
+    `${path}: 11/${before / 4096} files (0.0% non-contiguous), ${before / 8192}/${before / 1024} blocks`,
+    'resize2fs 1.47.0 (5-Feb-2023)',
+    `Resizing the filesystem on ${path} to ${after / 1024} (1k) blocks.`,
+    `The filesystem on ${path} is now ${after / 1024} (1k) blocks long.`,
+    '',
+  ];
+}
+
+/**
+ * Enlarges a disk.
+ * @returns the task's UPID
+ * @throws ApiError also when the disk would shrink.
+ */
+export function resizeGuest(call: Call, ref: GuestRef): string {
+  const { state } = call;
+  const { kind, vmid } = ref;
+  const key = textOf(call, 'disk');
+  const look = (): { volid: string; size: number; wanted: number; disk: Record<string, string> } => {
+    const config = loadGuest(state, ref);
+    checkLock(ref, config);
+    checkDigest(config, textOf(call, 'digest'));
+    const value = config.current.values[key];
+    if (value === undefined) {
+      if (kind.type === 'qemu') throw fault(`disk '${key}' does not exist`);
+      throw new ApiError(
+        500,
+        'format error',
+        key === 'rootfs' ? { volume: missing } : { mp: missing, volume: missing },
+      );
+    }
+    const disk = parsePropertyString(kind.volumeFormat(key), value);
+    const source = sourceOf(kind, disk);
+    if (source.kind !== 'volume') throw fault(`can't resize mount point owned by another container or host path`);
+    const volume = state.volumes.stat(source.volid);
+    if (volume === undefined) throw fault(`volume '${source.volid}' does not exist`);
+    const wanted = wantedSize(textOf(call, 'size'), volume.size);
+    if (wanted < volume.size) throw fault('unable to shrink disk size');
+    if (volume.format === 'subvol') throw fault("can't resize this image format");
+    return { volid: source.volid, size: volume.size, wanted, disk };
+  };
+  look();
+  return call.fork('resize', String(vmid), (worker) =>
+    state.locked(
+      kind,
+      vmid,
+      async () => {
+        const { volid, size, wanted, disk } = look();
+        state.requireSpace(volid.split(':')[0]!);
+        await state.pause(500);
+        state.volumes.resize(volid, wanted);
+        if (kind.type === 'lxc') {
+          worker.log('Image resized.');
+          for (const line of checked(state.volumes.path(volid), size, wanted)) worker.log(line);
+        }
+        const config = loadGuest(state, ref);
+        config.current.values[key] = printPropertyString(kind.volumeFormat(key), { ...disk, size: printSize(wanted) });
+        saveGuest(state, ref, config);
+      },
+      worker.signal,
+    ),
+  );
+}

@@ -1,0 +1,182 @@
+import { badParameters, fault, messageOf } from '../http/api-error.ts';
+import { parsePropertyString } from '../params/property-string.ts';
+import { elements } from '../params/formats.ts';
+import type { ClusterState } from '../state/cluster-state.ts';
+import type { GuestRef } from '../state/guest-files.ts';
+import { emptySection, type GuestConfig } from '../config/config-text.ts';
+import { owns, realizeDisk, sourceOf } from './disks.ts';
+import { checkDigest, checkLock, loadGuest, saveGuest } from '../config/guest.ts';
+import { storedValue } from '../config/values.ts';
+
+/** What a request wants of a guest's configuration. */
+export interface Update {
+  readonly set: Readonly<Record<string, string | number>>;
+  readonly remove: readonly string[];
+  readonly revert: readonly string[];
+  readonly digest: string;
+}
+
+const needed: Record<'lxc' | 'qemu', readonly string[]> = { lxc: ['memory', 'rootfs', 'ostype'], qemu: [] };
+
+// What a running container takes at once; the rest waits for its stop.
+const hotContainer =
+  /^(?:description|onboot|startup|protection|hostname|hookscript|cores|tags|lock|cpulimit|cpuunits|memory|swap|net\d+|template)$/;
+const hotMachine =
+  /^(?:description|name|onboot|startup|protection|hookscript|tags|lock|template|net\d+|(?:ide|sata|scsi|virtio)\d+|shares|vmstatestorage)$/;
+
+function isHot({ kind }: GuestRef, { current }: GuestConfig, key: string): boolean {
+  if (kind.type === 'qemu') return hotMachine.test(key);
+  return hotContainer.test(key) || (/^(?:mp|dev)\d+$/.test(key) && current.values[key] === undefined);
+}
+
+function bridgeError(state: ClusterState, { kind }: GuestRef, value: string): string | undefined {
+  const { bridge } = parsePropertyString(kind.networkFormat, value);
+  if (bridge === undefined || state.store.bridges.includes(bridge) || bridge in state.store.vnets) return undefined;
+  return `bridge '${bridge}' does not exist`;
+}
+
+/** Frees or keeps as unused the volume of a disk that leaves the configuration. */
+function dropDisk(state: ClusterState, { kind, vmid }: GuestRef, { current }: GuestConfig, key: string): void {
+  const value = current.values[key];
+  if (value === undefined) return;
+  if (/^unused\d+$/.test(key)) {
+    state.volumes.free(value);
+    return;
+  }
+  if (!kind.isVolume(key)) return;
+  const source = sourceOf(kind, parsePropertyString(kind.volumeFormat(key), value));
+  if (source.kind !== 'volume' || !owns(vmid, source.volid)) return;
+  let number = 0;
+  while (current.values[`unused${number}`] !== undefined) number += 1;
+  current.values[`unused${number}`] = source.volid;
+}
+
+function set(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string, value: string): void {
+  if (key === 'description') {
+    config.current.description = value;
+    return;
+  }
+  if (!ref.kind.isVolume(key)) {
+    config.current.values[key] = value;
+    return;
+  }
+  const realized = realizeDisk(state, ref.kind, ref.vmid, { key, value }, () => undefined);
+  const [before, after] = [config.current.values[key], realized].map((text) => text?.split(',')[0]);
+  if (before !== after) dropDisk(state, ref, config, key);
+  config.current.values[key] = realized;
+}
+
+function remove(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string): void {
+  dropDisk(state, ref, config, key);
+  if (key === 'description') delete config.current.description;
+  Reflect.deleteProperty(config.current.values, key);
+}
+
+/** Applies the changes that wait, of the keys that `wanted` says; what fails stays waiting and is returned by key. */
+function applyPending(
+  state: ClusterState,
+  ref: GuestRef,
+  config: GuestConfig,
+  wanted: (key: string) => boolean,
+  checkBridges: boolean,
+): Record<string, string> {
+  const { pending } = config;
+  const errors: Record<string, string> = {};
+  const removals = elements(pending.values['delete']);
+  for (const key of removals.filter(wanted)) remove(state, ref, config, key);
+  const left = removals.filter((key) => !wanted(key));
+  if (left.length > 0) pending.values['delete'] = left.join(',');
+  else delete pending.values['delete'];
+  for (const [key, value] of Object.entries(pending.values)) {
+    if (key === 'delete' || !wanted(key)) continue;
+    const error = checkBridges && /^net\d+$/.test(key) ? bridgeError(state, ref, value) : undefined;
+    if (error === undefined) set(state, ref, config, key, value);
+    else errors[key] = `unable to hotplug ${key}: ${error}\n`;
+    Reflect.deleteProperty(pending.values, key);
+  }
+  if (pending.description !== undefined && wanted('description')) {
+    config.current.description = pending.description;
+    delete pending.description;
+  }
+  return errors;
+}
+
+/** Applies every change that waits for the guest to stop. */
+export function applyAllPending(state: ClusterState, ref: GuestRef): void {
+  const config = loadGuest(state, ref);
+  applyPending(state, ref, config, () => true, false);
+  config.pending = emptySection();
+  saveGuest(state, ref, config);
+}
+
+/**
+ * What generating the container's LXC configuration would refuse; the node finds it after the file is written.
+ * @throws ApiError
+ */
+export function checkGenerated(state: ClusterState, ref: GuestRef): void {
+  if (ref.kind.type !== 'lxc') return;
+  const { values } = loadGuest(state, ref).current;
+  if (values['arch'] === undefined)
+    throw fault("missing 'arch' - internal error at /usr/share/perl5/PVE/LXC.pm line 729.");
+  for (const [key, value] of Object.entries(values)) {
+    const error = /^net\d+$/.test(key) ? bridgeError(state, ref, value) : undefined;
+    if (error !== undefined) throw fault(error);
+  }
+}
+
+function checkKeys({ kind }: GuestRef, { set: given, remove: removals }: Update): void {
+  for (const key of removals) {
+    if (given[key] !== undefined) {
+      throw badParameters({ delete: `you can't use '-${key}' and '-delete ${key}' at the same time` });
+    }
+    if (needed[kind.type].includes(key)) throw fault(`unable to delete required option '${key}'`);
+    if (key === 'unprivileged') throw fault(`unable to delete read-only option: '${key}'`);
+  }
+  if (kind.type === 'lxc' && given['unprivileged'] !== undefined) {
+    throw fault("unable to modify read-only option: 'unprivileged'");
+  }
+}
+
+/**
+ * Changes a guest's configuration, as PUT config does: at once what can be, the rest when the guest stops.
+ * @throws ApiError; the file may have been written all the same.
+ */
+export async function updateGuest(state: ClusterState, ref: GuestRef, update: Update): Promise<void> {
+  const { kind } = ref;
+  await state.locked(kind, ref.vmid, () => {
+    const config = loadGuest(state, ref);
+    checkLock(ref, config);
+    checkDigest(config, update.digest);
+    checkKeys(ref, update);
+    const { pending } = config;
+    const removals = new Set(elements(pending.values['delete']));
+    for (const key of update.revert) {
+      Reflect.deleteProperty(pending.values, key);
+      removals.delete(key);
+    }
+    for (const key of update.remove) removals.add(key);
+    for (const [key, value] of Object.entries(update.set)) {
+      removals.delete(key);
+      if (key === 'description') pending.description = String(value);
+      else pending.values[key] = storedValue(kind, key, value);
+    }
+    delete pending.values['delete'];
+    if (removals.size > 0) pending.values['delete'] = [...removals].join(',');
+    const running = state.runtime.running(ref) !== undefined;
+    let errors: Record<string, string>;
+    try {
+      errors = applyPending(
+        state,
+        ref,
+        config,
+        (key) => !running || isHot(ref, config, key),
+        running && kind.type === 'lxc',
+      );
+    } catch (error) {
+      throw fault(messageOf(error));
+    }
+    saveGuest(state, ref, config);
+    if (Object.keys(errors).length > 0) throw badParameters(errors);
+    checkGenerated(state, ref);
+  });
+}

@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { hashPassword } from './api/access/session.ts';
+import { startCluster } from './cluster.ts';
+import { serveControl } from './control.ts';
+
+const usage = `Usage: test/pve/node [options]
+
+Simulates a Proxmox VE cluster's API over HTTPS. Guests are configuration only: starting one notes that it runs.
+
+  --listen ADDRESS:PORT  first node's address; the next nodes take the next ports (127.0.0.1:8006)
+  --version 8.4|9.2      release to be (9.2)
+  --nodes A,B            names of the nodes (pve1,pve2)
+  --directory DIR        where guests, volumes and tasks stay (a temporary directory, removed at the end)
+  --pace FACTOR          factor on the durations of a real node, 0 for none (1)
+  --help                 print this
+`;
+
+function fail(message: string): never {
+  process.stderr.write(`test/pve/node: ${message}\n`);
+  process.exit(2);
+}
+
+function options(): Record<string, string | boolean | undefined> {
+  const string = { type: 'string' } as const;
+  try {
+    return parseArgs({
+      options: {
+        listen: string,
+        version: string,
+        nodes: string,
+        directory: string,
+        pace: string,
+        help: { type: 'boolean' },
+      },
+    }).values;
+  } catch (error) {
+    return fail(`${(error as Error).message}. Use --help.`);
+  }
+}
+
+const given = options();
+if (given['help'] === true) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+const release = String(given['version'] ?? '9.2');
+if (release !== '8.4' && release !== '9.2') fail(`--version must be 8.4 or 9.2, not '${release}'`);
+const [, host, port] =
+  /^(.+):(\d+)$/.exec(String(given['listen'] ?? '127.0.0.1:8006')) ?? fail('--listen must be ADDRESS:PORT');
+const pace = Number(given['pace'] ?? 1);
+if (!(pace >= 0)) fail('--pace must be a number of 0 or more');
+const directory = given['directory'] === undefined ? undefined : resolve(String(given['directory']));
+if (directory !== undefined) await mkdir(directory, { recursive: true });
+
+const cluster = await startCluster({
+  release,
+  nodes: String(given['nodes'] ?? 'pve1,pve2').split(','),
+  host: host!,
+  port: Number(port),
+  pace,
+  ...(directory === undefined ? {} : { directory }),
+}).catch((error: unknown) => fail((error as Error).message));
+const password = randomBytes(12).toString('base64url');
+cluster.state.store.users['root@pam']!.password = hashPassword(password);
+const token = cluster.token('root@pam', 'node');
+const socket = join(cluster.state.directory, 'control.sock');
+const control = await serveControl(cluster.state, socket);
+
+for (const { name, url, fingerprint } of cluster.nodes)
+  process.stdout.write(`${name}: ${url}\n  fingerprint ${fingerprint}\n`);
+process.stdout.write(`token: ${token}\nroot@pam password: ${password}\ncontrol socket: ${socket}\n`);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    control.close();
+    control.closeAllConnections();
+    void cluster.close().then(() => process.exit(0));
+  });
+}

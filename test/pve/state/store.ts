@@ -1,0 +1,109 @@
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+
+/** A user of the cluster. */
+export interface User {
+  /** SHA-256 of the password, hexadecimal; a user without one cannot log in. */
+  password?: string;
+  comment?: string;
+  email?: string;
+  enable: number;
+  /** Seconds since the epoch; 0 for never. */
+  expire: number;
+}
+
+/** An API token. */
+export interface Token {
+  secret: string;
+  privsep: number;
+  expire: number;
+  comment?: string;
+}
+
+/** One role granted to one user or token on one path. */
+export interface Grant {
+  path: string;
+  type: 'user' | 'token';
+  ugid: string;
+  roleid: string;
+  propagate: number;
+}
+
+export interface Pool {
+  comment?: string;
+  vms: number[];
+  storage: string[];
+}
+
+/** A storage of the cluster's configuration. */
+export interface StorageConfig {
+  type: 'dir' | 'btrfs';
+  path: string;
+  content: string[];
+  options: Record<string, string | number>;
+}
+
+type Entry = Record<string, string | number>;
+
+/** Everything the cluster keeps besides guests, volumes and tasks. */
+export interface Store {
+  users: Record<string, User>;
+  /** By `user@realm!id`. */
+  tokens: Record<string, Token>;
+  /** Roles that somebody made, by name. */
+  roles: Record<string, string[]>;
+  acl: Grant[];
+  pools: Record<string, Pool>;
+  storages: Record<string, StorageConfig>;
+  /** datacenter.cfg. */
+  options: Record<string, string>;
+  backups: Record<string, Entry>;
+  ha: Record<string, Entry>;
+  zones: Record<string, Entry>;
+  vnets: Record<string, Entry>;
+  /** Firewall options and rules by guest, `lxc/100`. */
+  firewall: Record<string, { options: Entry; rules: Entry[] }>;
+  /** Bridges of every node. */
+  bridges: string[];
+}
+
+/** What a freshly installed cluster has. */
+export function freshStore(): Store {
+  return {
+    users: { 'root@pam': { enable: 1, expire: 0 } },
+    tokens: {},
+    roles: {},
+    acl: [],
+    pools: {},
+    storages: {
+      local: {
+        type: 'dir',
+        path: '/var/lib/vz',
+        content: ['images', 'rootdir', 'vztmpl', 'iso', 'backup', 'snippets'],
+        options: {},
+      },
+    },
+    options: {},
+    backups: {},
+    ha: {},
+    zones: {},
+    vnets: {},
+    firewall: {},
+    bridges: ['vmbr0', 'vmbr1'],
+  };
+}
+
+/** The store that `file` holds; a fresh one when there is no such file. */
+export function loadStore(file: string): Store {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Store;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return freshStore();
+    throw error;
+  }
+}
+
+/** Writes the store to `file`, whole or not at all. */
+export function saveStore(file: string, store: Store): void {
+  writeFileSync(`${file}.new`, JSON.stringify(store, undefined, 1), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
