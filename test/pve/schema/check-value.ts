@@ -38,6 +38,8 @@ function typeProblem(type: string | undefined, value: unknown): string | undefin
   if (type === 'null') return `type check ('null') failed - value is not null`;
   if (type === 'array') return Array.isArray(value) ? undefined : `type check ('array') failed`;
   if (type === 'object') return isObject(value) ? undefined : `type check ('object') failed`;
+  // Only a parameter that is a boolean may be one in JSON; a text or number is never taken from true.
+  if (typeof value === 'boolean' && type !== 'boolean') return `type check ('${type}') failed - got JSON::PP::Boolean`;
   const text = scalarText(value);
   if (text === undefined) return `type check ('${type}') failed - got ${Array.isArray(value) ? 'ARRAY' : 'HASH'}`;
   const scalar = SCALARS[type];

@@ -93,3 +93,13 @@ function compareRefusal(exchange: Exchange, problems: Problems, add: (place: str
   for (const [place, problem] of Object.entries(refused))
     if (OF_THE_SCHEMA.test(problem) && !problems.has(place)) add(place, `refused: ${firstLine(problem)}`);
 }
+
+/** Findings for a reader: each once, with how often and where first. */
+export function summarize(findings: readonly Finding[]): string[] {
+  const sources = new Map<string, string[]>();
+  for (const { api, side, place, problem, source } of findings) {
+    const what = `${side} ${api} ${place}: ${problem}`;
+    sources.set(what, [...(sources.get(what) ?? []), source]);
+  }
+  return [...sources].map(([what, from]) => `${what} (${from.length} times, first in ${from[0] ?? ''})`);
+}

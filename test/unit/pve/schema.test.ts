@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { ApiSchema } from '../../pve/schema/api-schema.ts';
 import { unlisted, unseen } from '../../pve/schema/deviations.ts';
-import { checkExchanges, type Exchange } from '../../pve/schema/exchanges.ts';
+import { checkExchanges, type Exchange, summarize } from '../../pve/schema/exchanges.ts';
 import { patternOf } from '../../pve/schema/pattern.ts';
 import { readTranscripts } from '../../pve/schema/transcripts.ts';
 import type { ValueSchema } from '../../pve/schema/types.ts';
@@ -53,6 +53,7 @@ const ACCEPTED: [title: string, method: string, path: string, parameters: Record
       /^request memory: value must have a minimum value of 16/,
     ],
     ['a boolean in words', 'PUT', CONFIG, { onboot: 'yes' }, /^request onboot: type check \('boolean'\)/],
+    ['a boolean in place of a number', 'PUT', CONFIG, { memory: true }, /^request memory: type check \('integer'\)/],
     ['a value outside its enumeration', 'PUT', CONFIG, { cmode: 'x' }, /^request cmode: value 'x' does not have/],
     ['a property string with an unknown key', 'PUT', CONFIG, { net0: 'name=a,x=1' }, /^request net0: invalid format/],
     ['a property string without its key', 'PUT', CONFIG, { net3: 'bridge=b' }, /^request net3: invalid format/],
@@ -119,7 +120,7 @@ for (const release of ['8.4', '9.2'] as const)
     const exchanges = readTranscripts(transcripts!);
     t.true(exchanges.length > 650, `${exchanges.length} exchanges`);
     const findings = checkExchanges(load('9.2'), exchanges);
-    t.deepEqual(unlisted(findings), []);
+    t.deepEqual(summarize(unlisted(findings)), []);
     t.deepEqual(unseen(findings), []);
   },
 );
