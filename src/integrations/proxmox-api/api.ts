@@ -8,6 +8,7 @@ import { bodyOf, type Call, type CallOptions, pathOf } from './call.ts';
 import { errorFrom, errorWithout } from './errors/from-answer.ts';
 import { AmbiguousOutcomeError, endpointOf, ProxmoxError } from './errors/proxmox-error.ts';
 import { rereadOf } from './errors/reread.ts';
+import { number } from './lenient.ts';
 import type { Observer } from './observe.ts';
 import { type Hosts, HostsError } from './transport/hosts.ts';
 import { Slots } from './transport/slots.ts';
@@ -156,7 +157,7 @@ function checked<T>(call: Call, json: unknown, schema: z.ZodType<T>): Data<T> {
     total?: unknown;
   };
   const result = schema.safeParse(data);
-  if (result.success) return { data: result.data, total: typeof total === 'number' ? total : undefined };
+  if (result.success) return { data: result.data, total: number.safeParse(total).data };
   const wrong = result.error.issues
     .slice(0, 3)
     .map(({ path, message }) => `${formatPlace(['data', ...path])}: ${message}`);

@@ -100,12 +100,10 @@ export const STATUS_KINDS: Readonly<Record<number, ErrorKind>> = {
   599: 'unreachable',
 };
 
-/** True where the request did not get to the node: connecting to it failed. */
-export function isNotDelivered(status: number): boolean {
-  return status === 595;
-}
-
-/** True where the request may have got to the node and the answer was lost. */
+/**
+ * True where the request may have got to the node, and its answer was lost. 595 should mean that the node was not reached;
+ * with several daemons on the way it is not relied upon.
+ */
 export function isLostAnswer(status: number): boolean {
-  return (status >= 596 && status <= 599) || (status >= 502 && status <= 504);
+  return (status >= 595 && status <= 599) || (status >= 502 && status <= 504);
 }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { type buildConnector, Pool } from 'undici';
 import { invalidArgument } from '../../../core/model/errors.ts';
-import { isLostAnswer, isNotDelivered } from '../errors/table.ts';
+import { isLostAnswer } from '../errors/table.ts';
 import { type Answer, exchange, type Exchange, ExchangeError } from './exchange.ts';
 import { pause } from '../pause.ts';
 
@@ -68,19 +68,21 @@ export class Hosts {
    * The answer of the first host that gives one.
    * @throws HostsError when none does, or when the request may have been carried out without an answer.
    */
-  async send(request: Exchange): Promise<Answer & { host: string }> {
+  async send(request: Exchange): Promise<Answer> {
     const isSafe = request.method === 'GET';
     const failures = new Map<string, string>();
     const attempts = this.#hosts.length * this.#rounds;
+    const first = this.#preferred;
     for (let attempt = 1; ; attempt++) {
-      const index = this.#preferred;
+      const index = (first + attempt - 1) % this.#hosts.length;
       const host = this.#hosts[index];
       if (!host) throw new RangeError(`no host ${index}`);
       const isLast = attempt >= attempts;
       try {
         const answer = await exchange(host.pool, request);
-        const again = isNotDelivered(answer.status) || (isSafe && isLostAnswer(answer.status));
-        if (!again || isLast) return { ...answer, host: host.name };
+        const isLost = isLostAnswer(answer.status);
+        if (isLost) this.#avoid(index);
+        if (!isLost || !isSafe || isLast) return answer;
         failures.set(host.name, `status ${answer.status} ${answer.reason}`);
       } catch (error) {
         if (!(error instanceof ExchangeError)) throw error;
