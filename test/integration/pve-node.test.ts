@@ -11,7 +11,7 @@ import { lxc } from '../pve/config/kind.ts';
 import { startCluster, type ClusterOptions, type SimulatedCluster } from '../pve/cluster.ts';
 import { ApiOnlyRuntime } from '../pve/guests/runtime.ts';
 import { makeCertificate, type Certificate } from '../pve/http/certificate.ts';
-import { ask, finish } from '../pve/request.ts';
+import { ask, finish } from '../pve/http/ask.ts';
 
 let certificate: Certificate;
 

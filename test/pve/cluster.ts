@@ -9,7 +9,7 @@ import { Router } from './api/router.ts';
 import { ApiOnlyRuntime, type GuestRuntime } from './guests/runtime.ts';
 import { makeCertificate, type Certificate } from './http/certificate.ts';
 import { NodeService } from './http/serve.ts';
-import type { Release } from './params/property.ts';
+import type { Release } from './api/params/property.ts';
 import { ClusterState } from './state/cluster-state.ts';
 
 /** How a cluster is started; everything has a default. */

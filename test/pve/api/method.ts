@@ -1,7 +1,7 @@
 import type { Identity } from '../state/access.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { Worker } from '../state/tasks.ts';
-import type { Release, Schema, Values } from '../params/property.ts';
+import type { Release, Schema, Values } from './params/property.ts';
 
 /** A file of a multipart request. */
 export interface Upload {

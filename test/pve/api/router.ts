@@ -1,5 +1,5 @@
-import * as formats from '../params/formats.ts';
-import { integer, required, text, type Property, type Release } from '../params/property.ts';
+import * as formats from './params/formats.ts';
+import { integer, required, text, type Property, type Release } from './params/property.ts';
 import { has, type Method } from './method.ts';
 
 /** A method and the parameters that its path holds. */

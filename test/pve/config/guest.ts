@@ -1,5 +1,5 @@
 import { fault } from '../http/api-error.ts';
-import { knownTo, type Release } from '../params/property.ts';
+import { knownTo, type Release } from '../api/params/property.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { parseConfig, printConfig, type GuestConfig } from '../config/config-text.ts';

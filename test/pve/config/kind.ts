@@ -1,5 +1,5 @@
-import type { Schema } from '../params/property.ts';
-import type { PropertyString } from '../params/property-string.ts';
+import type { Schema } from '../api/params/property.ts';
+import type { PropertyString } from '../api/params/property-string.ts';
 import { isLxcVolume, lxcKeys, mountPoint, network, rootfs } from './lxc-keys.ts';
 import { card, drive, isQemuVolume, qemuKeys } from './qemu-keys.ts';
 

@@ -1,6 +1,6 @@
-import * as formats from '../params/formats.ts';
-import { family, flag, integer, oneOf, required, text, type Schema } from '../params/property.ts';
-import { propertyString, type PropertyString } from '../params/property-string.ts';
+import * as formats from '../api/params/formats.ts';
+import { family, flag, integer, oneOf, required, text, type Schema } from '../api/params/property.ts';
+import { propertyString, type PropertyString } from '../api/params/property-string.ts';
 
 const limits = ['bps', 'bps_rd', 'bps_wr', 'iops', 'iops_rd', 'iops_wr'].flatMap((name) => [
   [name, integer()],

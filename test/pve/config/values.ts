@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { elements } from '../params/formats.ts';
-import { parsePropertyString, printPropertyString } from '../params/property-string.ts';
+import { elements } from '../api/params/formats.ts';
+import { parsePropertyString, printPropertyString } from '../api/params/property-string.ts';
 import type { Kind } from '../config/kind.ts';
 
 /** A MAC address of the node's range, at random. */

@@ -1,4 +1,4 @@
-import { elements } from '../params/formats.ts';
+import { elements } from '../api/params/formats.ts';
 import { fault } from '../http/api-error.ts';
 import type { GuestConfig, Section } from '../config/config-text.ts';
 import { answered } from '../config/guest.ts';

@@ -1,6 +1,6 @@
 import { numberOf, textOf, type Call } from '../api/method.ts';
 import { fault, messageOf } from '../http/api-error.ts';
-import { printPropertyString } from '../params/property-string.ts';
+import { printPropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { copySection, emptySection, printConfig, type GuestConfig, type Section } from '../config/config-text.ts';

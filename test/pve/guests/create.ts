@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { numberOf, textOf, type Call } from '../api/method.ts';
 import { ApiError, fault, forbidden, messageOf } from '../http/api-error.ts';
-import { parsePropertyString } from '../params/property-string.ts';
+import { parsePropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { emptySection, printConfig, type Section } from '../config/config-text.ts';

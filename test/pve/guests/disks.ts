@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { parsePropertyString, printPropertyString } from '../params/property-string.ts';
+import { parsePropertyString, printPropertyString } from '../api/params/property-string.ts';
 import { badParameters, fault } from '../http/api-error.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestConfig } from '../config/config-text.ts';

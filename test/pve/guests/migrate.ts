@@ -1,6 +1,6 @@
 import { numberOf, textOf, type Call } from '../api/method.ts';
 import { badParameters, fault } from '../http/api-error.ts';
-import { parsePropertyString } from '../params/property-string.ts';
+import { parsePropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { sourceOf, volumesOf } from './disks.ts';
 import { checkLock, loadGuest } from '../config/guest.ts';
@@ -26,18 +26,16 @@ export function migrationPreconditions(call: Call, ref: GuestRef): Record<string
     running,
     allowed_nodes: others,
     not_allowed_nodes: {},
-    local_disks: volumesOf(ref.kind, config).map(({ key, volid }) => ({
+    local_disks: volumesOf(ref.kind, config).map(({ volid }) => ({
       cdrom: 0,
-      drivename: key,
       volid,
       size: state.volumes.stat(volid)?.size ?? 0,
       is_unused: 0,
-      is_attached: 1,
     })),
     local_resources: [],
     'mapped-resources': [],
     'mapped-resource-info': {},
-    'has-dbus-vmstate': 0,
+    ...(state.nine ? { 'has-dbus-vmstate': 0 } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import { forbidden } from '../http/api-error.ts';
-import { parsePropertyString } from '../params/property-string.ts';
+import { parsePropertyString } from '../api/params/property-string.ts';
 import type { Identity } from '../state/access.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import { checkStorage, sourceOf } from './disks.ts';

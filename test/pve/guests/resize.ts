@@ -1,6 +1,6 @@
 import { textOf, type Call } from '../api/method.ts';
 import { ApiError, fault } from '../http/api-error.ts';
-import { parsePropertyString, printPropertyString } from '../params/property-string.ts';
+import { parsePropertyString, printPropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { sourceOf, wantedSize } from './disks.ts';
 import { checkDigest, checkLock, loadGuest, saveGuest } from '../config/guest.ts';

@@ -2,7 +2,7 @@ import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { GuestConfig } from '../config/config-text.ts';
 import { loadGuest } from '../config/guest.ts';
-import { parsePropertyString } from '../params/property-string.ts';
+import { parsePropertyString } from '../api/params/property-string.ts';
 import { parseSize } from '../config/sizes.ts';
 
 const mebibyte = 1024 * 1024;
@@ -59,7 +59,7 @@ export function statusOf(state: ClusterState, ref: GuestRef): Record<string, unk
     cpu: usage?.cpu ?? 0,
     mem: usage?.mem ?? 0,
     maxmem: memory(ref, config),
-    disk: container ? (usage?.disk ?? 0) : 0,
+    ...(container ? { disk: usage?.disk ?? 0 } : {}),
     maxdisk: container && usage !== undefined ? usage.maxdisk : diskSize(ref, config),
     diskread: usage?.diskread ?? 0,
     diskwrite: usage?.diskwrite ?? 0,

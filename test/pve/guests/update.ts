@@ -1,6 +1,6 @@
 import { badParameters, fault, messageOf } from '../http/api-error.ts';
-import { parsePropertyString } from '../params/property-string.ts';
-import { elements } from '../params/formats.ts';
+import { parsePropertyString } from '../api/params/property-string.ts';
+import { elements } from '../api/params/formats.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { emptySection, type GuestConfig } from '../config/config-text.ts';

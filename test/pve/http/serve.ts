@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../api/method.ts';
 import { checkPermission } from '../api/permission.ts';
 import { parametersIn, pathParameters, type Route, type Router } from '../api/router.ts';
-import { checkParameters } from '../params/check.ts';
+import { checkParameters } from '../api/params/check.ts';
 import { nameOf, type Identity } from '../state/access.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { Worker } from '../state/tasks.ts';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kind } from '../config/kind.ts';
 import type { GuestRuntime } from '../guests/runtime.ts';
 import { fault } from '../http/api-error.ts';
-import type { Release } from '../params/property.ts';
+import type { Release } from '../api/params/property.ts';
 import { Access } from './access.ts';
 import { Faults } from './faults.ts';
 import { GuestFiles, type GuestRef } from './guest-files.ts';

@@ -1,4 +1,4 @@
-import type { Release } from '../params/property.ts';
+import type { Release } from '../api/params/property.ts';
 
 interface Group {
   /** Only administrators have them. */

@@ -1,6 +1,6 @@
 import { badParameters, fault, forbidden } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, required, text, type Format } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, required, text, type Format } from '../params/property.ts';
 import { isAclPath, nameOf, type Identity } from '../../state/access.ts';
 import type { Grant } from '../../state/store.ts';
 import { numberOf, textOf, type Call, type Method, type Permission } from '../method.ts';

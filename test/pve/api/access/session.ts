@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ApiError, badParameters, forbidden } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, required, text } from '../params/property.ts';
 import type { Identity } from '../../state/access.ts';
 import type { ClusterState } from '../../state/cluster-state.ts';
 import { textOf, type Method } from '../method.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { badParameters, fault, forbidden } from '../../http/api-error.ts';
-import { elements } from '../../params/formats.ts';
-import { flag, integer, text } from '../../params/property.ts';
+import { elements } from '../params/formats.ts';
+import { flag, integer, text } from '../params/property.ts';
 import type { Token } from '../../state/store.ts';
 import { textOf, type Call, type Method, type Permission } from '../method.ts';
 

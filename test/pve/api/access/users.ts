@@ -1,6 +1,6 @@
 import { fault } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, integer, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, integer, required, text } from '../params/property.ts';
 import type { User } from '../../state/store.ts';
 import { textOf, type Call, type Method, type Permission } from '../method.ts';
 import { hashPassword } from './session.ts';

@@ -1,7 +1,7 @@
 import { badParameters, fault } from '../../http/api-error.ts';
-import { elements, vmid } from '../../params/formats.ts';
-import { integer, text } from '../../params/property.ts';
-import { parsePropertyString, propertyString, type PropertyString } from '../../params/property-string.ts';
+import { elements, vmid } from '../params/formats.ts';
+import { integer, text } from '../params/property.ts';
+import { parsePropertyString, propertyString, type PropertyString } from '../params/property-string.ts';
 import { loadGuest } from '../../config/guest.ts';
 import { numberOf, type Call, type Method } from '../method.ts';
 import { visibleTasks } from '../nodes/tasks.ts';

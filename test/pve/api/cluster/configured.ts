@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import * as formats from '../../params/formats.ts';
-import { flag, integer, oneOf, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, integer, oneOf, required, text } from '../params/property.ts';
 import { textOf, type Call, type Method } from '../method.ts';
 import { entryMethods } from './entries.ts';
 
@@ -67,7 +67,8 @@ const backup = entryMethods({
   },
   creation: { id: text() },
   nameOf: (call) => textOf(call, 'id') || `backup-${randomUUID().slice(0, 13)}`,
-  standard: () => ({ type: 'vzdump', enabled: 1, mode: 'snapshot' }),
+  standard: () => ({ enabled: 1, mode: 'snapshot' }),
+  guarded: false,
   missing: (id) => `No such job '${id}'`,
   taken: (id) => `Job '${id}' already exists`,
 });

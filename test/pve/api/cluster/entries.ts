@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { fault } from '../../http/api-error.ts';
-import { elements } from '../../params/formats.ts';
-import type { Schema } from '../../params/property.ts';
+import { elements } from '../params/formats.ts';
+import type { Schema } from '../params/property.ts';
 import type { Call, Method, Permission } from '../method.ts';
 
 /** Entries of one configuration file of the cluster: by name, with flat values. */
@@ -18,6 +18,8 @@ export interface EntryKind {
   readonly creation: Schema;
   /** Values that an entry has of itself. */
   readonly standard?: (name: string) => Record<string, string | number>;
+  /** Whether answers have a digest; true unless said otherwise. */
+  readonly guarded?: boolean;
   readonly missing: (name: string) => string;
   readonly taken: (name: string) => string;
   /** Says why an entry cannot be as `values`. */
@@ -26,8 +28,9 @@ export interface EntryKind {
   readonly nameOf?: (call: Call) => string;
 }
 
-function digestOf(values: unknown): string {
-  return createHash('sha1').update(JSON.stringify(values)).digest('hex');
+function shown(kind: EntryKind, name: string, values: Record<string, string | number>): Record<string, unknown> {
+  const digest = createHash('sha1').update(JSON.stringify(values)).digest('hex');
+  return { [kind.key]: name, ...values, ...(kind.guarded === false ? {} : { digest }) };
 }
 
 function find(kind: EntryKind, call: Call): { name: string; values: Record<string, string | number> } {
@@ -58,7 +61,7 @@ export function entryMethods(kind: EntryKind): Method[] {
       ),
       handle: (call) =>
         Object.entries(kind.entries(call))
-          .map(([name, values]) => ({ [kind.key]: name, ...values, digest: digestOf(values) }))
+          .map(([name, values]) => shown(kind, name, values))
           .filter(
             (entry: Record<string, unknown>) =>
               call.params['type'] === undefined || entry['type'] === call.params['type'],
@@ -85,7 +88,7 @@ export function entryMethods(kind: EntryKind): Method[] {
       permission: kind.look,
       handle: (call) => {
         const { name, values } = find(kind, call);
-        return { [kind.key]: name, ...values, digest: digestOf(values) };
+        return shown(kind, name, values);
       },
     },
     {

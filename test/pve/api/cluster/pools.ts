@@ -1,6 +1,6 @@
 import { badParameters, fault } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, oneOf, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, oneOf, required, text } from '../params/property.ts';
 import type { Pool } from '../../state/store.ts';
 import { numberOf, textOf, type Call, type Method, type Permission } from '../method.ts';
 import { resourcesOf } from './resources.ts';

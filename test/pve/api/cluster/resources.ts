@@ -1,6 +1,6 @@
 import { loadGuest } from '../../config/guest.ts';
 import { statusOf } from '../../guests/status.ts';
-import { oneOf } from '../../params/property.ts';
+import { oneOf } from '../params/property.ts';
 import type { GuestRef } from '../../state/guest-files.ts';
 import type { Call, Method } from '../method.ts';
 import { without } from '../../state/without.ts';
@@ -34,6 +34,7 @@ function guestResource({ state }: Call, ref: GuestRef): Resource {
   return {
     ...measured,
     ...known,
+    disk: status['disk'] ?? 0,
     maxcpu: status['cpus'],
     template: loadGuest(state, ref).current.values['template'] === '1' ? 1 : 0,
   };

@@ -1,6 +1,6 @@
 import { badParameters, fault } from '../../http/api-error.ts';
-import { elements, configId, listOf } from '../../params/formats.ts';
-import { flag, integer, knownTo, text } from '../../params/property.ts';
+import { elements, configId, listOf } from '../params/formats.ts';
+import { flag, integer, knownTo, text } from '../params/property.ts';
 import { loadGuest } from '../../config/guest.ts';
 import type { Kind } from '../../config/kind.ts';
 import { checkModify } from '../../guests/modify-permission.ts';

@@ -1,5 +1,5 @@
-import * as formats from '../../params/formats.ts';
-import { flag, integer, oneOf, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, integer, oneOf, required, text } from '../params/property.ts';
 import { cloneGuest, hasFeature, makeTemplate } from '../../guests/clone.ts';
 import type { Kind } from '../../config/kind.ts';
 import { migrateGuest, migrationPreconditions } from '../../guests/migrate.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { badParameters } from '../../http/api-error.ts';
-import { elements } from '../../params/formats.ts';
-import { flag, integer, oneOf, required, text, type Schema, type Values } from '../../params/property.ts';
+import { elements } from '../params/formats.ts';
+import { flag, integer, oneOf, required, text, type Schema, type Values } from '../params/property.ts';
 import type { Kind } from '../../config/kind.ts';
 import { numberOf, type Call, type Method } from '../method.ts';
 import { guestPath, onGuest } from './common.ts';

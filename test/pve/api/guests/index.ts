@@ -1,5 +1,5 @@
-import { flag, integer, oneOf, required, text } from '../../params/property.ts';
-import * as formats from '../../params/formats.ts';
+import { flag, integer, oneOf, required, text } from '../params/property.ts';
+import * as formats from '../params/formats.ts';
 import { createGuest } from '../../guests/create.ts';
 import { destroyGuest } from '../../guests/destroy.ts';
 import type { Kind } from '../../config/kind.ts';

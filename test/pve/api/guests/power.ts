@@ -1,5 +1,5 @@
 import { fault } from '../../http/api-error.ts';
-import { flag, integer, text, type Schema } from '../../params/property.ts';
+import { flag, integer, text, type Schema } from '../params/property.ts';
 import type { Kind } from '../../config/kind.ts';
 import { loadGuest } from '../../config/guest.ts';
 import { rebooter, shutter, starter, stopper } from '../../guests/lifecycle.ts';

@@ -1,6 +1,6 @@
 import { fault } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, required, text } from '../params/property.ts';
 import { loadGuest } from '../../config/guest.ts';
 import type { Kind } from '../../config/kind.ts';
 import { describeSnapshot, listSnapshots, rollbacker, snapshotDeleter, snapshotter } from '../../guests/snapshots.ts';

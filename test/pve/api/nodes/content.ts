@@ -1,6 +1,6 @@
 import { badParameters, fault, forbidden } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, integer, oneOf, required, text } from '../../params/property.ts';
+import * as formats from '../params/formats.ts';
+import { flag, integer, oneOf, required, text } from '../params/property.ts';
 import { parseSize } from '../../config/sizes.ts';
 import type { Volume } from '../../state/volumes.ts';
 import { textOf, type Call, type Method } from '../method.ts';

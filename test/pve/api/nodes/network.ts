@@ -1,5 +1,5 @@
 import { badParameters } from '../../http/api-error.ts';
-import { oneOf } from '../../params/property.ts';
+import { oneOf } from '../params/property.ts';
 import { textOf, type Call, type Method } from '../method.ts';
 import { without } from '../../state/without.ts';
 
@@ -30,8 +30,6 @@ function interfaces({ state }: Call): Record<string, unknown>[] {
     method6: 'manual',
     families: ['inet'],
     priority: index + 3,
-    bridge_fd: '0',
-    bridge_stp: 'off',
     bridge_ports: index === 0 ? 'nic0' : '',
     ...(index === 0 ? { address: '192.0.2.10', netmask: '24', cidr: '192.0.2.10/24', gateway: '192.0.2.1' } : {}),
   }));

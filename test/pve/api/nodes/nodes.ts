@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { hostCpus } from '../../guests/status.ts';
 import { fault } from '../../http/api-error.ts';
-import { required, text } from '../../params/property.ts';
+import { required, text } from '../params/property.ts';
 import type { Call, Method } from '../method.ts';
 
 const indexed = [
@@ -66,8 +66,6 @@ function list(call: Call): Record<string, unknown>[] {
           maxcpu: hostCpus,
           mem: 1_163_980_800,
           maxmem: 25_276_514_304,
-          disk: 38_345_924_608,
-          maxdisk: 270_553_174_016,
           uptime: uptime(call),
           level: '',
         }

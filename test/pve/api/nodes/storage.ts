@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { badParameters, fault } from '../../http/api-error.ts';
-import * as formats from '../../params/formats.ts';
-import { flag, integer, oneOf, required, text, type Schema } from '../../params/property.ts';
-import { propertyString } from '../../params/property-string.ts';
+import * as formats from '../params/formats.ts';
+import { flag, integer, oneOf, required, text, type Schema } from '../params/property.ts';
+import { propertyString } from '../params/property-string.ts';
 import type { StorageConfig } from '../../state/store.ts';
 import { numberOf, textOf, type Call, type Method, type Permission } from '../method.ts';
 import { without } from '../../state/without.ts';

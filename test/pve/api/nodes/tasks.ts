@@ -1,6 +1,6 @@
 import { badParameters, fault, forbidden } from '../../http/api-error.ts';
-import { listOf, elements, taskStatus, vmid } from '../../params/formats.ts';
-import { flag, integer, oneOf, text } from '../../params/property.ts';
+import { listOf, elements, taskStatus, vmid } from '../params/formats.ts';
+import { flag, integer, oneOf, text } from '../params/property.ts';
 import { nameOf } from '../../state/access.ts';
 import { parseUpid, type Task } from '../../state/tasks.ts';
 import { Download, numberOf, Reply, textOf, type Call, type Method } from '../method.ts';

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { badParameters, fault } from '../../http/api-error.ts';
-import { flag, oneOf, required, text } from '../../params/property.ts';
+import { flag, oneOf, required, text } from '../params/property.ts';
 import { textOf, type Call, type Method, type Permission } from '../method.ts';
 
 const base = '/nodes/{node}/storage/{storage}';

@@ -1,5 +1,5 @@
 import { request as httpsRequest } from 'node:https';
-import type { SimulatedCluster } from './cluster.ts';
+import type { SimulatedCluster } from '../cluster.ts';
 
 /** What a node answered; `data` and `errors` as the body has them. */
 export interface Answered {

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { kinds } from './config/kind.ts';
-import { ApiOnlyRuntime } from './guests/runtime.ts';
-import type { ClusterState } from './state/cluster-state.ts';
-import type { Fault } from './state/faults.ts';
+import { kinds } from '../config/kind.ts';
+import { ApiOnlyRuntime } from '../guests/runtime.ts';
+import type { ClusterState } from '../state/cluster-state.ts';
+import type { Fault } from '../state/faults.ts';
 
 /** What another writer does to a guest: `text` replaces its file, null removes it. */
 interface GuestWrite {

@@ -1,4 +1,4 @@
-import { badParameters } from '../http/api-error.ts';
+import { badParameters } from '../../http/api-error.ts';
 import { knownTo, type Property, type Release, type Schema, type Values } from './property.ts';
 
 const types: Record<Property['type'], RegExp> = {

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { hashPassword } from './api/access/session.ts';
-import { startCluster } from './cluster.ts';
+import { hashPassword } from '../api/access/session.ts';
+import { startCluster } from '../cluster.ts';
 import { serveControl } from './control.ts';
 
 const usage = `Usage: test/pve/node [options]
