@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { decodeComment, encodeComment } from '../guest-config/comment-text.ts';
 
 /** The values of one section of a guest's configuration file: text by key, and raw LXC keys in their order. */
 export interface Section {
@@ -17,8 +18,6 @@ export interface GuestConfig {
   digest: string;
 }
 
-const environment = 'lxc.environment.runtime';
-
 /** A section without anything. */
 export function emptySection(): Section {
   return { values: {}, raw: [] };
@@ -29,24 +28,9 @@ export function copySection(section: Section): Section {
   return structuredClone(section);
 }
 
-function encodeLine(line: string): string {
-  return Array.from(line)
-    .map((character) => (/[\x20-\x24\x26-\x39\x3b-\x7e]/.test(character) ? character : encodeURIComponent(character)))
-    .join('')
-    .replace(/[\x00-\x1f]/g, (control) => `%${control.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
-}
-
 function readLine(section: Section, line: string, known: (key: string) => boolean): void {
   if (line.startsWith('#')) {
-    section.description = `${section.description ?? ''}${decodeURIComponent(line.slice(1))}\n`;
-    return;
-  }
-  const raw = /^(lxc\.[a-zA-Z0-9_.-]+)\s*[:=]\s*(.*?)\s*$/.exec(line);
-  if (raw !== null) {
-    const [, key = '', value = ''] = raw;
-    if (key === environment && known('env')) {
-      section.values['env'] = section.values['env'] === undefined ? value : `${section.values['env']}\0${value}`;
-    } else section.raw.push([key, value]);
+    section.description = `${section.description ?? ''}${decodeComment(line.slice(1))}\n`;
     return;
   }
   const [, key = '', value = ''] = /^([a-z][a-z_0-9-]*):\s*(.*?)\s*$/.exec(line) ?? [];
@@ -54,8 +38,8 @@ function readLine(section: Section, line: string, known: (key: string) => boolea
   if (key !== '' && value !== '' && known(key)) section.values[key] = value;
 }
 
-/** Reads a configuration file; lines whose key is not `known` are dropped, as the node drops them. */
-export function parseConfig(text: string, known: (key: string) => boolean): GuestConfig {
+/** Reads a virtual machine's configuration file; lines whose key is not `known` are dropped, as the node drops them. */
+export function parseMachine(text: string, known: (key: string) => boolean): GuestConfig {
   const config: GuestConfig = {
     current: emptySection(),
     pending: emptySection(),
@@ -76,26 +60,20 @@ export function parseConfig(text: string, known: (key: string) => boolean): Gues
   return config;
 }
 
-function printSection(section: Section): string {
-  const lines = (section.description ?? '')
-    .split('\n')
-    .slice(0, (section.description ?? '').endsWith('\n') ? -1 : undefined)
-    .filter((_line, index, all) => all.length > 1 || all[index] !== '')
-    .map((line) => `#${encodeLine(line)}`);
-  for (const key of Object.keys(section.values).sort()) {
-    if (key !== 'env') lines.push(`${key}: ${section.values[key]!}`);
-  }
-  for (const variable of section.values['env']?.split('\0') ?? []) lines.push(`${environment}: ${variable}`);
-  lines.push(...section.raw.map(([key, value]) => `${key}: ${value}`));
-  return lines.map((line) => `${line}\n`).join('');
+function printSection({ description = '', values }: Section): string {
+  const lines = description.split('\n');
+  while (lines.at(-1) === '') lines.pop();
+  const keys = Object.keys(values).sort();
+  const written = [...lines.map((line) => `#${encodeComment(line)}`), ...keys.map((key) => `${key}: ${values[key]!}`)];
+  return written.map((line) => `${line}\n`).join('');
 }
 
 function isEmpty(section: Section): boolean {
-  return Object.keys(section.values).length === 0 && section.raw.length === 0;
+  return Object.keys(section.values).length === 0;
 }
 
-/** Writes a configuration file. */
-export function printConfig(config: Omit<GuestConfig, 'digest'>): string {
+/** Writes a virtual machine's configuration file. */
+export function printMachine(config: Omit<GuestConfig, 'digest'>): string {
   const parts = [printSection(config.current)];
   if (!isEmpty(config.pending)) parts.push(`[pve:pending]\n${printSection(config.pending)}`);
   for (const name of [...config.snapshots.keys()].sort()) {

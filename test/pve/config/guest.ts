@@ -2,7 +2,8 @@ import { fault } from '../http/api-error.ts';
 import { knownTo, type Release } from '../api/params/property.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
-import { parseConfig, printConfig, type GuestConfig } from '../config/config-text.ts';
+import { parseMachine, printMachine, type GuestConfig } from '../config/config-text.ts';
+import { parseContainer, printContainer } from './container-text.ts';
 import type { Kind } from './kind.ts';
 
 /** Keys that stand in a file though no request may set them. */
@@ -10,10 +11,16 @@ const inner: Record<Kind['type'], readonly string[]> = { lxc: [], qemu: ['meta',
 
 /** Reads a file as the node of `release` does: what it does not know is dropped. */
 export function parseGuest(kind: Kind, text: string, release: Release): GuestConfig {
-  return parseConfig(text, (key) => {
+  if (kind.type === 'lxc') return parseContainer(text, release);
+  return parseMachine(text, (key) => {
     const property = kind.keys[key];
     return property === undefined ? inner[kind.type].includes(key) : knownTo(property, release);
   });
+}
+
+/** Writes a file as the node of `release` does. */
+export function printGuest(kind: Kind, config: Omit<GuestConfig, 'digest'>, release: Release): string {
+  return kind.type === 'lxc' ? printContainer(config, release) : printMachine(config);
 }
 
 /**
@@ -30,7 +37,7 @@ export function loadGuest(state: ClusterState, ref: GuestRef): GuestConfig {
 
 /** Writes a guest's configuration. */
 export function saveGuest(state: ClusterState, ref: GuestRef, config: Omit<GuestConfig, 'digest'>): void {
-  state.writeGuest(ref, printConfig(config));
+  state.writeGuest(ref, printGuest(ref.kind, config, state.release));
 }
 
 /** @throws ApiError when the guest has a lock other than one of `but`. */

@@ -3,9 +3,9 @@ import { fault, messageOf } from '../http/api-error.ts';
 import { printPropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
-import { copySection, emptySection, printConfig, type GuestConfig, type Section } from '../config/config-text.ts';
+import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
 import { allocateDisk, checkStorage, volumesOf } from './disks.ts';
-import { checkLock, isTemplate, loadGuest, saveGuest, setLock } from '../config/guest.ts';
+import { checkLock, isTemplate, loadGuest, saveGuest, setLock, printGuest } from '../config/guest.ts';
 import { canSnapshot } from './snapshots.ts';
 import { withNewAddress } from '../config/values.ts';
 
@@ -124,7 +124,7 @@ export function cloneGuest(call: Call, ref: GuestRef): string {
     snapshots: new Map<string, Section>(),
   };
   try {
-    state.guests.create(target, printConfig(placeholder));
+    state.guests.create(target, printGuest(kind, placeholder, state.release));
   } catch (error) {
     throw fault(`unable to create ${kind.label} ${newid} - ${messageOf(error)}`);
   }

@@ -4,9 +4,9 @@ import { ApiError, fault, forbidden, messageOf } from '../http/api-error.ts';
 import { parsePropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
-import { emptySection, printConfig, type Section } from '../config/config-text.ts';
+import { emptySection, type Section } from '../config/config-text.ts';
 import { checkStorage, realizeDisk, sourceOf } from './disks.ts';
-import { loadGuest, saveGuest } from '../config/guest.ts';
+import { loadGuest, saveGuest, printGuest } from '../config/guest.ts';
 import type { Kind } from '../config/kind.ts';
 import { startGuest } from './lifecycle.ts';
 import { checkModify } from './modify-permission.ts';
@@ -194,7 +194,11 @@ export async function createGuest(call: Call, kind: Kind): Promise<string> {
   try {
     state.guests.create(
       ref,
-      printConfig({ current: { values: { lock: 'create' }, raw: [] }, pending: emptySection(), snapshots: new Map() }),
+      printGuest(
+        kind,
+        { current: { values: { lock: 'create' }, raw: [] }, pending: emptySection(), snapshots: new Map() },
+        state.release,
+      ),
     );
   } catch (error) {
     throw fault(`unable to create ${kind.label} ${vmid} - ${messageOf(error)}`);
