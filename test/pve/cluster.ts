@@ -126,7 +126,6 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Simula
       const service = new NodeService(state, router, name);
       const settings = { cert: certificate, key, maxHeaderSize: 8192, keepAliveTimeout: 5000 };
       const server = createServer(settings, (request, response) => void service.serve(request, response));
-      server.maxRequestsPerSocket = 100;
       servers.push(server);
       const bound = await listen(server, port === 0 ? 0 : port + index, host);
       state.fingerprints.set(name, fingerprint);

@@ -6,9 +6,9 @@ import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { emptySection, type Section } from '../config/config-text.ts';
 import { checkStorage, realizeDisk, sourceOf } from './disks.ts';
-import { loadGuest, saveGuest, printGuest } from '../config/guest.ts';
+import { printGuest, saveGuest } from '../config/guest.ts';
 import type { Kind } from '../config/kind.ts';
-import { startGuest } from './lifecycle.ts';
+import { startNested } from './lifecycle.ts';
 import { checkModify } from './modify-permission.ts';
 import { storedValue } from '../config/values.ts';
 import { without } from '../state/without.ts';
@@ -208,7 +208,7 @@ export async function createGuest(call: Call, kind: Kind): Promise<string> {
     await state.locked(kind, vmid, () => build(call, ref, whole, worker), worker.signal);
     if (numberOf(call, 'ha-managed') === 1)
       state.store.ha[`${kind.type === 'lxc' ? 'ct' : 'vm'}:${vmid}`] = { state: 'started' };
-    if (numberOf(call, 'start') === 1) await startGuest(state, ref, loadGuest(state, ref));
+    if (numberOf(call, 'start') === 1) await startNested(call, ref);
     state.save();
   });
 }

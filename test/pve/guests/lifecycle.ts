@@ -1,3 +1,4 @@
+import type { Call } from '../api/method.ts';
 import { fault, messageOf } from '../http/api-error.ts';
 import { nameOf, type Identity } from '../state/access.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
@@ -41,6 +42,12 @@ export function starter(state: ClusterState, ref: GuestRef, skipLock: boolean): 
       },
       signal,
     );
+}
+
+/** Starts a guest as a task of its own, as create and rollback do, and waits for its end, whatever that is. */
+export async function startNested(call: Call, ref: GuestRef): Promise<void> {
+  const upid = call.fork(`${ref.kind.tasks}start`, String(ref.vmid), starter(call.state, ref, false));
+  await call.state.tasks.ended(upid);
 }
 
 /** Ends a guest at once and applies what waited for it. */

@@ -5,7 +5,6 @@ import type { Worker } from '../state/tasks.ts';
 import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
 import { volumesOf } from './disks.ts';
 import { checkLock, isTemplate, loadGuest, saveGuest } from '../config/guest.ts';
-import { startGuest } from './lifecycle.ts';
 
 /** Whether every disk lies where snapshots can be made. */
 export function canSnapshot(state: ClusterState, ref: GuestRef, config: Pick<GuestConfig, 'current'>): boolean {
@@ -73,15 +72,15 @@ export function snapshotter(
     );
 }
 
-/** The work of a rollback task. */
+/** The work of a rollback task; `afterwards` is done when the guest is free again. */
 export function rollbacker(
   state: ClusterState,
   ref: GuestRef,
   name: string,
-  start: boolean,
+  afterwards: () => Promise<void>,
 ): (worker: Worker) => Promise<void> {
-  return ({ signal }) =>
-    state.locked(
+  return async ({ signal }) => {
+    await state.locked(
       ref.kind,
       ref.vmid,
       async () => {
@@ -100,10 +99,11 @@ export function rollbacker(
           pending: emptySection(),
           snapshots: config.snapshots,
         });
-        if (start) await startGuest(state, ref, loadGuest(state, ref));
       },
       signal,
     );
+    await afterwards();
+  };
 }
 
 /** The work of a task that deletes a snapshot. */

@@ -52,12 +52,12 @@ export function answerError(error: unknown): Answer {
   return { status, reason, body, headers: [...headers, ...json] };
 }
 
-/** Sends an answer, packed when the client accepts it and it is worth it. */
-export function send(response: ServerResponse, answer: Answer, acceptsGzip: boolean): void {
-  const packed = acceptsGzip && answer.body.length > 1024;
+/** Sends an answer, packed when the client accepts gzip and it is worth it; the `last` one ends the connection. */
+export function send(response: ServerResponse, answer: Answer, { gzip, last }: { gzip: boolean; last: boolean }): void {
+  const packed = gzip && answer.body.length > 1024;
   const body = packed ? gzipSync(answer.body) : Buffer.from(answer.body);
   response.writeHead(answer.status, answer.reason, [
-    ...answer.headers,
+    ...answer.headers.map((value) => (last && value === 'Keep-Alive' ? 'close' : value)),
     ...(packed ? ['Content-Encoding', 'gzip'] : []),
     ...['Cache-Control', 'max-age=0', 'Pragma', 'no-cache', 'Server', 'pve-api-daemon/3.0'],
     ...['Content-Length', String(body.length)],

@@ -28,10 +28,18 @@ function byToken(state: ClusterState, authorization: string): Identity {
   return who;
 }
 
+function decoded(cookie: string): string {
+  try {
+    return decodeURIComponent(cookie);
+  } catch {
+    return cookie;
+  }
+}
+
 function byTicket(state: ClusterState, request: IncomingMessage, path: string): Identity {
   const cookie = /(?:^|;\s*)PVEAuthCookie=([^;]*)/.exec(request.headers.cookie ?? '')?.[1];
   if (cookie === undefined || cookie === '') throw refuse('No ticket');
-  const user = state.tickets.verify(decodeURIComponent(cookie));
+  const user = state.tickets.verify(decoded(cookie));
   const expired = state.faults.take('expired-ticket', {
     path,
     ...(request.method === undefined ? {} : { method: request.method }),

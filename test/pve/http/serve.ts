@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../api/method.ts';
 import { checkPermission } from '../api/permission.ts';
@@ -13,6 +14,8 @@ import { authenticate } from './authenticate.ts';
 import { readParameters, type Parameters } from './request.ts';
 
 const prefix = '/api2/json';
+/** Requests that one connection may carry. */
+const perConnection = 100;
 const verbs = new Set(['GET', 'POST', 'PUT', 'DELETE']);
 
 /** Thrown where a fault drops the connection. */
@@ -23,6 +26,7 @@ export class NodeService {
   readonly #state: ClusterState;
   readonly #router: Router;
   readonly #node: string;
+  readonly #served = new WeakMap<Socket, number>();
 
   constructor(state: ClusterState, router: Router, node: string) {
     this.#state = state;
@@ -44,7 +48,12 @@ export class NodeService {
       if (error instanceof ApiError && error.status === 401) await this.#state.pause(3000);
       answer = answerError(error);
     }
-    send(response, answer, /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''));
+    const served = (this.#served.get(request.socket) ?? 0) + 1;
+    this.#served.set(request.socket, served);
+    send(response, answer, {
+      gzip: /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''),
+      last: served >= perConnection,
+    });
   }
 
   async #answer(request: IncomingMessage): Promise<Answer> {

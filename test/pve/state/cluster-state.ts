@@ -54,7 +54,10 @@ export class ClusterState {
   readonly fingerprints = new Map<string, string>();
   /** Certificates by node, PEM. */
   readonly certificates = new Map<string, string>();
-  readonly #pace: number;
+  /** Factor on a real node's durations. */
+  readonly pace: number;
+  /** What was last measured of guests, by kind and number, and when in milliseconds. */
+  measured = { at: -Infinity, guests: new Map<string, Readonly<Record<string, unknown>>>() };
   readonly #storeFile: string;
 
   constructor(settings: ClusterSettings) {
@@ -63,7 +66,7 @@ export class ClusterState {
     this.nodes = nodes;
     this.runtime = runtime;
     this.directory = directory;
-    this.#pace = pace;
+    this.pace = pace;
     this.statistics = settings.statistics;
     const etc = join(directory, 'etc/pve');
     mkdirSync(etc, { recursive: true });
@@ -91,7 +94,7 @@ export class ClusterState {
 
   /** Waits as long as a real node takes for something of `milliseconds`. */
   async pause(milliseconds: number): Promise<void> {
-    if (this.#pace > 0) await sleep(milliseconds * this.#pace);
+    if (this.pace > 0) await sleep(milliseconds * this.pace);
   }
 
   /** Runs `work` under the guest's lock, waiting for it up to 10 s. */
@@ -101,7 +104,7 @@ export class ClusterState {
       await this.pause(10_000);
       throw fault(`can't lock file '${path}' - got timeout`);
     }
-    return this.locks.with(path, 10_000 * (this.#pace || 1), work, signal);
+    return this.locks.with(path, 10_000 * (this.pace || 1), work, signal);
   }
 
   /** @throws ApiError while there is no quorum. */

@@ -17,7 +17,8 @@ function guestResource({ state }: Call, ref: GuestRef): Resource {
     node: ref.node,
     ...(pool === undefined ? {} : { pool }),
   };
-  if (!state.statistics) {
+  const status = state.measured.guests.get(known.id);
+  if (!state.statistics || status === undefined) {
     const { tags, lock } = loadGuest(state, ref).current.values;
     return {
       ...known,
@@ -27,7 +28,6 @@ function guestResource({ state }: Call, ref: GuestRef): Resource {
       ...(lock === undefined ? {} : { lock }),
     };
   }
-  const status = statusOf(state, ref);
   const measured = Object.fromEntries(
     Object.entries(without(status, 'cpus', 'swap', 'maxswap', 'pid')).filter(([key]) => !key.startsWith('pressure')),
   );
@@ -40,8 +40,16 @@ function guestResource({ state }: Call, ref: GuestRef): Resource {
   };
 }
 
+/** Measures the guests when the last time is 10 s ago, of a real node's. */
+function measure({ state }: Call): void {
+  if (Date.now() - state.measured.at < 10_000 * state.pace) return;
+  const guests = state.guests.list().map((ref) => [`${ref.kind.type}/${ref.vmid}`, statusOf(state, ref)] as const);
+  state.measured = { at: Date.now(), guests: new Map(guests) };
+}
+
 function guests(call: Call): Resource[] {
   const { state, who } = call;
+  measure(call);
   return state.guests
     .list()
     .filter(({ vmid }) => state.access.allows(who, `/vms/${vmid}`, ['VM.Audit']))
@@ -123,7 +131,7 @@ const selections: Record<string, (call: Call) => Resource[]> = {
   sdn: (call) => (call.state.nine ? [] : networks(call)),
 };
 
-/** The list of resources. A node sends what it measures every 10 s; here nothing is ever stale. */
+/** The list of resources, as stale as what is measured every 10 s. */
 export const resourceMethods: readonly Method[] = [
   {
     verb: 'GET',

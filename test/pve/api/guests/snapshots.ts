@@ -3,6 +3,7 @@ import * as formats from '../params/formats.ts';
 import { flag, required, text } from '../params/property.ts';
 import { loadGuest } from '../../config/guest.ts';
 import type { Kind } from '../../config/kind.ts';
+import { startNested } from '../../guests/lifecycle.ts';
 import { describeSnapshot, listSnapshots, rollbacker, snapshotDeleter, snapshotter } from '../../guests/snapshots.ts';
 import { snapshotView } from '../../config/views.ts';
 import { numberOf, textOf, type Method } from '../method.ts';
@@ -71,7 +72,10 @@ export function snapshotMethods(kind: Kind): Method[] {
       parameters: { start: flag },
       handle: (call) => {
         const ref = guestOf(call, kind);
-        const work = rollbacker(call.state, ref, textOf(call, 'snapname'), numberOf(call, 'start') === 1);
+        const afterwards = async (): Promise<void> => {
+          if (numberOf(call, 'start') === 1) await startNested(call, ref);
+        };
+        const work = rollbacker(call.state, ref, textOf(call, 'snapname'), afterwards);
         return call.fork(`${kind.tasks}rollback`, String(ref.vmid), work);
       },
     },
