@@ -56,7 +56,7 @@ export function entryMethods(kind: EntryKind): Method[] {
       permission: kind.look,
       parameters: Object.fromEntries(
         Object.entries(kind.creation)
-          .filter(([name]) => name === 'type')
+          .filter(([name]) => name === 'type' && kind.key !== 'vnet')
           .map(([name, { required: _required, ...property }]) => [name, property]),
       ),
       handle: (call) =>
@@ -96,7 +96,11 @@ export function entryMethods(kind: EntryKind): Method[] {
       path: one,
       permission: kind.change,
       protected: true,
-      parameters: { ...kind.parameters, delete: { type: 'string' }, digest: { type: 'string' } },
+      parameters: {
+        ...kind.parameters,
+        delete: { type: 'string' },
+        ...(kind.guarded === false ? {} : { digest: { type: 'string' } }),
+      },
       handle: (call) => {
         const { values } = find(kind, call);
         for (const key of elements(call.params['delete'])) Reflect.deleteProperty(values, key);
