@@ -26,7 +26,10 @@ export class Recheck {
     this.#readers = readers;
   }
 
-  /** After create, and after clone for the guest with the new VMID: is it there, and `isOurs` by a mark in it? */
+  /**
+   * After create, and after clone for the guest with the new VMID: is it there, and `isOurs` by a mark in it? The mark must
+   * be of this attempt alone: one that an earlier guest bears too would prove nothing.
+   */
   created(ref: GuestRef, isOurs: (config: GuestConfig) => boolean, options: RecheckOptions = {}): Promise<Verdict> {
     return this.#settle(ref, options, async () => {
       // Who may see a guest by its pool alone is refused, and not told so, when there is none.
