@@ -59,6 +59,7 @@ export class ClusterState {
   /** What was last measured of guests, by kind and number, and when in milliseconds. */
   measured = { at: -Infinity, guests: new Map<string, Readonly<Record<string, unknown>>>() };
   readonly #storeFile: string;
+  #saved = '';
 
   constructor(settings: ClusterSettings) {
     const { release, nodes, directory, runtime, pace } = settings;
@@ -89,7 +90,9 @@ export class ClusterState {
 
   /** Writes users, pools and the like to disk. */
   save(): void {
-    saveStore(this.#storeFile, this.store);
+    const text = JSON.stringify(this.store, undefined, 1);
+    if (text !== this.#saved) saveStore(this.#storeFile, text);
+    this.#saved = text;
   }
 
   /** Waits as long as a real node takes for something of `milliseconds`. */

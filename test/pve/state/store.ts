@@ -102,8 +102,8 @@ export function loadStore(file: string): Store {
   }
 }
 
-/** Writes the store to `file`, whole or not at all. */
-export function saveStore(file: string, store: Store): void {
-  writeFileSync(`${file}.new`, JSON.stringify(store, undefined, 1), { mode: 0o600 });
+/** Writes the text of a store to `file`, whole or not at all. */
+export function saveStore(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text, { mode: 0o600 });
   renameSync(`${file}.new`, file);
 }
