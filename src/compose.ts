@@ -225,6 +225,7 @@ function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry 
     certsDirs: images.certs_dirs,
     registriesConf: images.registries_conf,
     stallMs: images.stall_seconds * 1000,
+    minBytesPerSecond: images.min_bytes_per_second,
   });
   return new SignedRegistry({
     ...shared,

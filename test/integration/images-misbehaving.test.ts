@@ -148,6 +148,40 @@ test('A silent or slow registry times out', async (t) => {
   );
 });
 
+test('A transfer below the minimum rate fails', async (t) => {
+  const setting = await setUp(t, { stallMs: 1000, minBytesPerSecond: 1_000_000 });
+  setting.server.intercept = at(top.digest, (response) => {
+    response.writeHead(200, { 'content-length': blob.length });
+    let sent = 0;
+    const timer = setInterval(() => response.write(blob.subarray(sent, (sent += 1000))), 10);
+    response.on('close', () => clearInterval(timer));
+  });
+  const where = `${setting.server.host}/some/app: layer ${top.digest}`;
+  const words = String.raw`stalled: only \d+ bytes .*less than images\.min_bytes_per_second \(1000000\); use a mirror`;
+  await fails(t, setting, StatusCode.UNKNOWN, new RegExp(`^RegistryUnavailable: ${where}: ${words}`));
+  await recovers(t, { ...setting, ...(await newService(t, setting.root)) });
+});
+
+test('Endless early hints and redirect bodies time out', async (t) => {
+  const hints = (response: ServerResponse) => {
+    const timer = setInterval(() => response.writeEarlyHints({ link: '</a>; rel=preload' }), 100);
+    response.on('close', () => clearInterval(timer));
+  };
+  const redirect = (response: ServerResponse, request: IncomingMessage) => {
+    response.writeHead(307, { location: request.url });
+    const timer = setInterval(() => response.write('x'), 100);
+    response.on('close', () => clearInterval(timer));
+  };
+  for (const [answer, words] of [
+    [hints, /Timeout: no response within 1 seconds/],
+    [redirect, /too many redirects/],
+  ] as const) {
+    const setting = await setUp(t, { stallMs: 1000 });
+    setting.server.intercept = at(top.digest, answer);
+    await fails(t, setting, StatusCode.UNKNOWN, words);
+  }
+});
+
 test('A wrong length or digest is refused, without leftovers', async (t) => {
   const setting = await setUp(t);
   const wrong = Buffer.from(blob);

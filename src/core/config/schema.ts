@@ -293,6 +293,13 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
           .default(3)
           .describe('maximum number of concurrent layer downloads per pull'),
         stall_seconds: seconds.default(60).describe('time after which a stalled transfer is retried; 0: never'),
+        min_bytes_per_second: z
+          .number()
+          .int()
+          .min(0)
+          .max(2 ** 30)
+          .default(4096)
+          .describe('average rate within stall_seconds below which a transfer counts as stalled; 0: none'),
         pinned: z.array(z.string()).default([]).describe('pinned images, which the kubelet does not garbage-collect'),
       })
       .prefault({})

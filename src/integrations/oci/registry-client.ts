@@ -7,7 +7,7 @@ import { resolveImage } from './resolve.ts';
 import { placesOf, type RegistrySettings } from './registry/registry-settings.ts';
 import { Repository } from './registry/repository.ts';
 import { Session } from './registry/session.ts';
-import { Transport } from './registry/transport.ts';
+import { type Pace, Transport } from './registry/transport.ts';
 
 export interface RegistryClientOptions extends RegistrySettings {
   logger: Logger;
@@ -15,6 +15,8 @@ export interface RegistryClientOptions extends RegistrySettings {
   platform?: string;
   /** Milliseconds without a byte after which a transfer fails; 0: never; default 60,000. */
   stallMs?: number;
+  /** Bytes per second below which a transfer fails, on average within `stallMs`; 0: none; default 4,096. */
+  minBytesPerSecond?: number;
   /** Milliseconds before a failed request is repeated; default 500. */
   retryMs?: number;
 }
@@ -25,11 +27,13 @@ export class RegistryClient implements ImageRegistry {
   readonly #options: RegistryClientOptions;
   readonly #platform: Platform;
   readonly #transport: Transport;
+  readonly #pace: Pace;
 
   constructor(options: RegistryClientOptions) {
     this.#options = options;
     this.#platform = parsePlatform(options.platform);
-    this.#transport = new Transport(options.stallMs ?? 60_000);
+    this.#pace = { stallMs: options.stallMs ?? 60_000, minRate: options.minBytesPerSecond ?? 4096 };
+    this.#transport = new Transport(this.#pace);
   }
 
   async resolve(
@@ -69,6 +73,12 @@ export class RegistryClient implements ImageRegistry {
     const transport = this.#transport;
     const places = await placesOf(reference, credentials, this.#options);
     const sessions = places.map((place) => new Session({ transport, retryMs, ...place }));
-    return new Repository(sessions, retryMs, logger.with({ registry, repository }));
+    const { stallMs, minRate } = this.#pace;
+    return new Repository(sessions, {
+      name: `${registry}/${repository}`,
+      retryMs,
+      progress: (minRate * stallMs) / 1000,
+      logger: logger.with({ registry, repository }),
+    });
   }
 }

@@ -13,16 +13,24 @@ import { type HttpResponse, readBody } from './transport.ts';
 const MAX_RESUMES = 4;
 const PROGRESS = 1_048_576;
 
+export interface RepositoryOptions {
+  /** Registry and repository, for errors. */
+  name: string;
+  /** Milliseconds before a resume, for each failure. */
+  retryMs: number;
+  /** Bytes that a transfer must have received before it counts as resumed with progress, at least 1 MiB. */
+  progress: number;
+  logger: Logger;
+}
+
 /** One repository at all its endpoints, the last successful one first. */
 export class Repository {
   #sessions: readonly Session[];
-  readonly #retryMs: number;
-  readonly #logger: Logger;
+  readonly #options: RepositoryOptions;
 
-  constructor(sessions: readonly Session[], retryMs: number, logger: Logger) {
+  constructor(sessions: readonly Session[], options: RepositoryOptions) {
     this.#sessions = sessions;
-    this.#retryMs = retryMs;
-    this.#logger = logger;
+    this.#options = options;
   }
 
   /**
@@ -56,7 +64,7 @@ export class Repository {
       if (!(error instanceof CriError) || error.code !== StatusCode.DATA_LOSS) throw error;
       const left = this.#sessions.filter((session) => !sources.has(session));
       const endpoint = [...sources].map((session) => session.endpoint.base.host);
-      this.#logger.warn('Endpoint sent wrong bytes', { endpoint, error: error.message });
+      this.#options.logger.warn('Endpoint sent wrong bytes', { endpoint, error: error.message });
       if (left.length === 0) throw error;
       this.#sessions = left;
       throw new CorruptTransferError(error.message, { cause: error });
@@ -74,6 +82,7 @@ export class Repository {
     sources: Set<Session>,
     signal?: AbortSignal,
   ): AsyncGenerator<Buffer> {
+    const { name, retryMs, progress } = this.#options;
     const end = range.offset + range.length;
     let offset = range.offset;
     let failures = 0;
@@ -98,10 +107,10 @@ export class Repository {
         if (from === range.offset && failures === 0 && !began) throw error;
         problem = error;
       }
-      failures = offset - from >= PROGRESS ? 1 : failures + 1;
-      if (failures > MAX_RESUMES) throw unreachable(`blob ${digest}`, problem);
-      this.#logger.debug('Transfer interrupted; resuming', { blob: digest, offset, error: messageOf(problem) });
-      await delay(this.#retryMs * failures, undefined, { signal });
+      failures = offset - from >= Math.max(PROGRESS, progress) ? 1 : failures + 1;
+      if (failures > MAX_RESUMES) throw unreachable(`${name}: layer ${digest}`, problem);
+      this.#options.logger.debug('Transfer interrupted; resuming', { blob: digest, offset, error: messageOf(problem) });
+      await delay(retryMs * failures, undefined, { signal });
     }
   }
 
@@ -140,7 +149,7 @@ export class Repository {
         signal?.throwIfAborted();
         failures.push({ session, error });
         const endpoint = session.endpoint.base.host;
-        this.#logger.debug('Endpoint failed', { endpoint, error: messageOf(error) });
+        this.#options.logger.debug('Endpoint failed', { endpoint, error: messageOf(error) });
       }
     }
     throw mostTelling(failures);

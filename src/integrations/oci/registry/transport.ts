@@ -7,8 +7,8 @@ import { settingsFor, tlsOptions, type TlsSettings } from './tls.ts';
 
 const MAX_REDIRECTS = 5;
 const CONNECT_MS = 15_000;
-/** Minimum bytes within the stall timeout. */
-const MIN_PROGRESS = 16_384;
+/** Bytes of a redirect's body that are read, so that its connection can be used again. */
+const MAX_REDIRECT_BODY = 65_536;
 /** Maximum number of connection pools, by TLS settings; the oldest is removed. */
 const MAX_DISPATCHERS = 32;
 /** Headers that may be sent to a redirect's host. */
@@ -24,18 +24,25 @@ export interface HttpRequest {
 }
 
 export interface HttpResponse extends Pick<Dispatcher.ResponseData, 'statusCode' | 'headers' | 'body'> {
-  /** The body, which fails when it stalls or drips. */
+  /** The body, which fails when it stalls or is slower than the minimum rate. */
   chunks: AsyncIterable<Buffer>;
+}
+
+/** When a transfer counts as stalled. */
+export interface Pace {
+  /** Milliseconds without a byte; 0: never, whatever its rate. */
+  stallMs: number;
+  /** Bytes per second that it must have on average within `stallMs`; 0: one byte is enough. */
+  minRate: number;
 }
 
 /** HTTP for registries: redirects without leaking credentials, and a timeout for stalled transfers. */
 export class Transport {
   readonly #dispatchers = new Map<string, Dispatcher>();
-  readonly #stallMs: number;
+  readonly #pace: Pace;
 
-  /** @param stallMs a transfer without a byte for so long fails; 0: never. */
-  constructor(stallMs: number) {
-    this.#stallMs = stallMs;
+  constructor(pace: Pace) {
+    this.#pace = pace;
     // Reading the machine's authorities blocks everything for a moment: at the start, not in the first pull.
     tlsOptions(undefined);
   }
@@ -56,7 +63,9 @@ export class Transport {
       const response = await this.#once(target, dispatcher, sent);
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode) || typeof location !== 'string') return response;
-      await response.body.dump();
+      // What cannot be read only costs the connection.
+      await readBody(response, MAX_REDIRECT_BODY, 'redirect').catch(() => undefined);
+      signal?.throwIfAborted();
       if (redirects >= MAX_REDIRECTS) throw unreachable(url.host, new Error('too many redirects'));
       const next = redirected(target, location);
       // A form is sent again only where the status requires it (RFC 9110, 15.4), and only to the same host.
@@ -101,19 +110,31 @@ export class Transport {
     dispatcher: Dispatcher,
     options: Pick<Dispatcher.RequestOptions, 'method' | 'headers' | 'body' | 'signal'>,
   ): Promise<HttpResponse> {
+    const { stallMs } = this.#pace;
+    const late = new AbortController();
+    // The client's own timeout begins again with each informational response (1xx).
+    const timer = stallMs > 0 ? setTimeout(() => late.abort(noAnswer(stallMs)), stallMs) : undefined;
+    const given = options.signal instanceof AbortSignal ? [options.signal] : [];
     try {
       const response = await request(url, {
         ...options,
+        signal: AbortSignal.any([...given, late.signal]),
         dispatcher,
-        headersTimeout: this.#stallMs,
-        bodyTimeout: this.#stallMs,
+        headersTimeout: 0,
+        bodyTimeout: stallMs,
       });
-      return Object.assign(response, { chunks: paced(response.body as AsyncIterable<Buffer>, this.#stallMs) });
+      return Object.assign(response, { chunks: paced(response.body as AsyncIterable<Buffer>, this.#pace) });
     } catch (error) {
-      if (options.signal instanceof AbortSignal) options.signal.throwIfAborted();
+      for (const signal of given) signal.throwIfAborted();
       throw unreachable(url.host, error);
+    } finally {
+      clearTimeout(timer);
     }
   }
+}
+
+function noAnswer(stallMs: number): Error {
+  return new Error(`Timeout: no response within ${stallMs / 1000} seconds (images.stall_seconds)`);
 }
 
 function newDispatcher(tls: TlsSettings | undefined, isProxied: boolean): Dispatcher {
@@ -131,16 +152,16 @@ function environment(name: string): string | undefined {
   return process.env[name] || process.env[name.toUpperCase()] || undefined;
 }
 
-/** @throws Error when less than {@link MIN_PROGRESS} bytes arrive within `stallMs`; a dripping body would never end. */
-async function* paced(body: AsyncIterable<Buffer>, stallMs: number): AsyncGenerator<Buffer> {
+/** @throws Error when a body is slower than the minimum rate: a dripping one would never end. */
+async function* paced(body: AsyncIterable<Buffer>, { stallMs, minRate }: Pace): AsyncGenerator<Buffer> {
   let since = performance.now();
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;
     const now = performance.now();
+    const seconds = (now - since) / 1000;
     if (stallMs > 0 && now - since > stallMs) {
-      if (bytes < MIN_PROGRESS)
-        throw new Error(`stalled: only ${bytes} bytes received in ${Math.round((now - since) / 1000)} seconds`);
+      if (bytes < minRate * seconds) throw tooSlow(bytes, seconds, minRate);
       since = now;
       bytes = 0;
     }
@@ -148,6 +169,12 @@ async function* paced(body: AsyncIterable<Buffer>, stallMs: number): AsyncGenera
     // The reader's delay is not the sender's.
     since += performance.now() - now;
   }
+}
+
+function tooSlow(bytes: number, seconds: number, minRate: number): Error {
+  const bound = `less than images.min_bytes_per_second (${minRate})`;
+  const remedy = 'use a mirror (images.mirrors), or lower the minimum for a slow network';
+  return new Error(`stalled: only ${bytes} bytes received in ${Math.round(seconds)} seconds, ${bound}; ${remedy}`);
 }
 
 /** Reads a body of at most `limit` bytes. @throws CriError DATA_LOSS for a longer one. */
