@@ -37,6 +37,11 @@ export class Faults {
     await this.#send({ wait: true }).catch(() => '');
   }
 
+  /** Sets the wall clock that the server sees to the machine's and `ms`; the next server has the machine's again. */
+  async setClock(ms: number): Promise<void> {
+    await this.#send({ clock: ms });
+  }
+
   async #send(command: Command): Promise<string> {
     const socket = connect({ path: this.#path, allowHalfOpen: true });
     socket.end(JSON.stringify(command));

@@ -90,13 +90,13 @@ async function follow(
   let ended = stream === undefined;
   stream?.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-500)));
   stream?.once('close', () => (ended = true));
-  const deadline = Date.now() + startTimeoutMs;
+  const deadline = performance.now() + startTimeoutMs;
   try {
     while (!ended) {
       await sleep(lookEveryMs);
       if (await isRunning()) return undefined;
       signal?.throwIfAborted();
-      if (Date.now() > deadline) return `it did not start within ${String(startTimeoutMs / 1000)} s`;
+      if (performance.now() > deadline) return `it did not start within ${String(startTimeoutMs / 1000)} s`;
     }
     return said.trim() || 'its monitor ended without a word';
   } finally {

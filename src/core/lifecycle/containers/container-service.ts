@@ -29,7 +29,7 @@ import { ContainerStore, containerName } from './container-store.ts';
 import type { StoredContainer } from './container-record.ts';
 import { createContainer } from './create-container.ts';
 import { removeImageVolumes } from './image-volumes.ts';
-import { startFailed } from './outcome.ts';
+import { notBefore, startFailed } from './outcome.ts';
 import { mountPointsOnce, recoverContainer, remount, removeOrphans } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import type { Measured } from './writable-usage.ts';
@@ -168,7 +168,7 @@ export class ContainerService {
         throw failedPrecondition(`container ${fullId} is ${record.phase}; only a created container can be started`);
       }
       const { runner } = pods.ready(sandboxId).backend;
-      const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: clock.now() };
+      const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: notBefore(record, clock.now()) };
       await this.#store.put(starting);
       try {
         await runner.start(fullId);

@@ -9,26 +9,36 @@ const START_FAILED = 128;
 /** The record of an exited container, from the runner's report. Reasons are those of the kubelet. */
 export function exited(record: ContainerRecord, exit: ContainerExit): ContainerRecord {
   const reason = exit.oomKilled ? 'OOMKilled' : exit.exitCode === 0 ? 'Completed' : 'Error';
-  // The kernel's time of a file may be milliseconds behind the clock that recorded the start.
-  const finishedAt = exit.finishedAt > record.startedAt ? exit.finishedAt : record.startedAt;
+  const finishedAt = notBefore(record, exit.finishedAt);
   return { ...record, phase: 'exited', finishedAt, exitCode: exit.exitCode, reason, message: '' };
 }
 
 /** The record of a container whose exit nobody recorded: its monitor was killed, or the node rebooted. */
 export function lost(record: ContainerRecord, now: bigint, message: string): ContainerRecord {
-  return { ...record, phase: 'exited', finishedAt: now, exitCode: UNKNOWN_EXIT, reason: 'Unknown', message };
+  const finishedAt = notBefore(record, now);
+  return { ...record, phase: 'exited', finishedAt, exitCode: UNKNOWN_EXIT, reason: 'Unknown', message };
 }
 
 /** The record of a container whose command could not be started. */
 export function startFailed(record: ContainerRecord, now: bigint, message: string): ContainerRecord {
-  const startedAt = record.startedAt === 0n ? now : record.startedAt;
+  const finishedAt = notBefore(record, now);
+  const startedAt = record.startedAt === 0n ? finishedAt : record.startedAt;
   return {
     ...record,
     phase: 'exited',
     startedAt,
-    finishedAt: now,
+    finishedAt,
     exitCode: START_FAILED,
     reason: 'StartError',
     message,
   };
+}
+
+/**
+ * A time, or the latest of the record's times when that is later: the clock may have been set back while no server ran, and the
+ * kernel's time of a file may be milliseconds behind the server's.
+ */
+export function notBefore({ createdAt, startedAt }: ContainerRecord, time: bigint): bigint {
+  const latest = startedAt > createdAt ? startedAt : createdAt;
+  return time > latest ? time : latest;
 }

@@ -18,7 +18,7 @@ interface Entry {
   first: Promise<Measured | undefined>;
   /** The last one; undefined before the first. */
   last: Measured | undefined;
-  /** Time at which it expires. */
+  /** Monotonic time at which it expires. */
   until: bigint;
 }
 
@@ -105,14 +105,14 @@ export class WritableUsage {
   }
 
   async #countDue(): Promise<void> {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.monotonic();
     const due = [...this.#entries].filter(([, { last, until }]) => last !== undefined && until <= now);
     const { large = [], small = [] } = Object.groupBy(due, ([, { last }]) =>
       (last?.inodes ?? 0n) > LARGE ? 'large' : 'small',
     );
     const again = ([id, entry]: [string, Entry]) =>
       this.#count(id, entry).catch((error: unknown) => {
-        entry.until = this.#options.clock.now() + AGE_NS;
+        entry.until = this.#options.clock.monotonic() + AGE_NS;
         this.#options.onError(id, error);
       });
     await Promise.all(small.map(again));
@@ -122,9 +122,10 @@ export class WritableUsage {
   async #count(id: string, entry: Entry): Promise<Measured | undefined> {
     const { measure, clock } = this.#options;
     const at = clock.now();
+    const begin = clock.monotonic();
     const usage = await measure(id);
-    const end = clock.now();
-    const rest = (end - at) * REST;
+    const end = clock.monotonic();
+    const rest = (end - begin) * REST;
     entry.until = end + (rest > AGE_NS ? rest : AGE_NS);
     if (usage !== undefined) entry.last = { ...usage, at };
     return entry.last;

@@ -8,6 +8,7 @@ test('a failure is retried with growing delays until success', async (t) => {
   const pauses: number[] = [];
   const clock: Clock = {
     now: () => 0n,
+    monotonic: () => 0n,
     sleep: (ms) => {
       pauses.push(ms);
       return Promise.resolve();
@@ -46,6 +47,7 @@ test('the signal stops all retries', async (t) => {
   const sleeping = new Promise<void>((resolve) => (asleep = resolve));
   const clock: Clock = {
     now: () => 0n,
+    monotonic: () => 0n,
     sleep: (_, signal) =>
       new Promise((_resolve, reject) => {
         signal?.addEventListener('abort', () => {

@@ -20,20 +20,36 @@ test('time increases strictly and follows the wall clock', (t) => {
       const wall = () => ((offset + monotonic) / MS) * MS;
       const now = steadyClock({ wall, monotonic: () => monotonic });
       let last = now();
-      let highest = wall();
       for (const { passes, isSet, jumps } of steps) {
         monotonic += passes;
         if (jumps) offset += isSet;
-        if (wall() > highest) highest = wall();
         const time = now();
         t.true(time > last);
-        // At the wall clock, or where it was before it was set back.
-        const most = highest > last ? highest : last;
+        // At the wall clock, or, after it was set back, advancing at half the speed, but never behind it.
+        const slow = last + passes / 2n + 1n;
+        const most = wall() > slow ? wall() : slow;
         t.true(time - most <= 101n * MS && wall() - time <= 101n * MS);
         last = time;
       }
     }),
   );
+});
+
+test('time passes at half speed while it is ahead', (t) => {
+  let monotonic = 0n;
+  let set = HOUR;
+  const now = steadyClock({ wall: () => set + monotonic, monotonic: () => monotonic });
+  const first = now();
+  set = 0n;
+  for (const seconds of [1n, 600n, 3000n]) {
+    const before = now();
+    monotonic += seconds * 1000n * MS;
+    const passed = now() - before;
+    const half = (seconds * 1000n * MS) / 2n;
+    t.true(passed <= half && half - passed <= 1n);
+  }
+  monotonic += 2n * HOUR;
+  t.true(now() > first && now() - monotonic <= 101n * MS);
 });
 
 test('durations have nanosecond precision', (t) => {

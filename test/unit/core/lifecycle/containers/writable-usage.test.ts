@@ -7,6 +7,7 @@ const SECOND = 1_000_000_000n;
 function setUp() {
   const state = {
     now: 100n * SECOND,
+    wasSet: 0n,
     took: 0n,
     calls: [] as string[],
     running: 0,
@@ -25,7 +26,7 @@ function setUp() {
     if (state.fails) throw new Error('cannot count');
     return id === 'none' ? undefined : { bytes, inodes: state.inodes };
   };
-  const clock = { now: () => state.now, sleep: () => Promise.resolve() };
+  const clock = { now: () => state.now + state.wasSet, monotonic: () => state.now, sleep: () => Promise.resolve() };
   const usage = new WritableUsage({ measure, clock, onError: (id) => state.errors.push(id) });
   return { state, usage };
 }
@@ -54,6 +55,20 @@ test('figures expire after ten seconds and refresh in background', async (t) => 
   gate.resolve(undefined);
   await usage.settled();
   t.deepEqual(await usage.of('a'), { bytes: 20n, inodes: 1n, at: 110n * SECOND });
+  t.is(state.calls.length, 2);
+});
+
+test('a clock set forward amid a count delays no other', async (t) => {
+  const { state, usage } = setUp();
+  const gate = Promise.withResolvers<undefined>();
+  state.gate = gate.promise;
+  const first = usage.of('a');
+  state.wasSet = 3600n * SECOND;
+  gate.resolve(undefined);
+  await first;
+  state.now += 10n * SECOND;
+  await usage.of('a');
+  await usage.settled();
   t.is(state.calls.length, 2);
 });
 
