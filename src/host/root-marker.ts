@@ -54,8 +54,9 @@ async function checkMarker(path: string): Promise<void> {
   try {
     ({ format } = marker.parse(JSON.parse(await readFile(path, 'utf8'))));
   } catch (cause) {
+    const reason = cause instanceof Error && 'code' in cause ? ` (${cause.message})` : '';
     throw failedPrecondition(
-      `root: ${path} cannot be read; it must contain {"format":${String(RECORD_FORMAT)}}`,
+      `root: ${path} cannot be read${reason}; it must contain {"format":${String(RECORD_FORMAT)}}`,
       cause,
     );
   }
