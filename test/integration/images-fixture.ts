@@ -11,7 +11,7 @@ import type { Logger } from '../../src/core/model/logger.ts';
 import type { RootfsOptions } from '../../src/core/model/rootfs.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
-import { OverlayStore } from '../../src/integrations/overlayfs/overlay-store.ts';
+import { OverlayStore, type OverlayStoreOptions } from '../../src/integrations/overlayfs/overlay-store.ts';
 import { HostRootfsMounts } from '../../src/host/platform/rootfs-mounts.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { removeTree } from '../../src/host/trees/remove-tree.ts';
@@ -41,8 +41,8 @@ export async function temporary(t: ExecutionContext): Promise<string> {
 
 const mounters = new WeakMap<OverlayStore, HostRootfsMounts>();
 
-export async function newStore(root: string): Promise<OverlayStore> {
-  const store = new OverlayStore({ root, logger: silent });
+export async function newStore(root: string, limits: OverlayStoreOptions['limits'] = {}): Promise<OverlayStore> {
+  const store = new OverlayStore({ root, logger: silent, limits });
   mounters.set(store, new HostRootfsMounts(join(root, 'mounts')));
   await store.recover();
   return store;

@@ -12,7 +12,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { eventually } from '../lib/eventually.ts';
 import { buildImage, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { type ScriptedServer, serve } from '../unit/integrations/oci/scripted-server.ts';
-import { isSandboxed, newService, temporary } from './images-fixture.ts';
+import { isSandboxed, newService, newStore, temporary, withBlob } from './images-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
@@ -291,6 +291,29 @@ test('A layer with an excessive compression ratio is refused', async (t) => {
   };
   await fails(t, setting, StatusCode.INVALID_ARGUMENT, /too much for its compressed size/);
   await recovers(t, setting);
+});
+
+test('A layer on which tar spends too much is refused', async (t) => {
+  const links = Array.from({ length: 8000 }, (_, i) => ({
+    name: `link${i}`,
+    type: 'symlink' as const,
+    linkName: `/${'t'.repeat(4000)}`,
+  }));
+  const directories = Array.from({ length: 40_000 }, (_, i) => ({ name: `directory${i}`, type: 'directory' as const }));
+  for (const [entries, limits, words] of [
+    [links, { maxTarMemoryBytes: 16 * 2 ** 20 }, 'tar requires more than 16 MiB of memory for it'],
+    [directories, { maxTarCpuSeconds: 1 }, 'unpacking takes more than 1 seconds of processor time'],
+  ] as const) {
+    const store = await newStore(join(await temporary(t), 'store'), limits);
+    const tar = tarOf(...entries);
+    const diffId = sha256(tar);
+    const error = await t.throwsAsync<CriError>(
+      withBlob(tar, (blob) => store.applyLayer({ parent: undefined, chainId: diffId, diffId, blob })),
+    );
+    t.is(error.message, `layer ${diffId}: refused: ${words}`);
+    t.is(error.code, StatusCode.INVALID_ARGUMENT);
+    t.deepEqual(await store.listLayers(), []);
+  }
 });
 
 test('A cancelled pull leaves nothing', async (t) => {

@@ -41,3 +41,8 @@ export const MAX_REPLACED_DIRECTORIES = 100;
 
 /** MiB of heap of the thread that unpacks a layer. */
 export const THREAD_HEAP_MIB = 1024;
+
+/** Bytes of memory of the tar that writes a layer: it keeps symbolic links and directories with their attributes to the end. */
+export const MAX_TAR_MEMORY_BYTES = 256 * MIB;
+/** Seconds of processor time of this tar, which seeks among the directories of a layer for each one of them. */
+export const MAX_TAR_CPU_SECONDS = 1800;

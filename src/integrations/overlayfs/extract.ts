@@ -4,6 +4,7 @@ import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { startProgram } from '../../host/processes/start-program.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { TarError } from '../../utils/tar/header.ts';
+import { MAX_TAR_CPU_SECONDS, MAX_TAR_MEMORY_BYTES } from './bounds.ts';
 
 /** Small pieces of an archive are written together: a write(2) for each header costs more than the header. */
 const BATCH = 262_144;
@@ -20,20 +21,46 @@ const ARGUMENTS = [
   '--warning=no-timestamp',
 ];
 
+/** The bounds of `bounds.ts` that hold for tar itself. */
+export interface TarLimits {
+  /** {@link MAX_TAR_MEMORY_BYTES} */
+  maxTarMemoryBytes: number;
+  /** {@link MAX_TAR_CPU_SECONDS} */
+  maxTarCpuSeconds: number;
+}
+
+export const TAR_LIMITS: TarLimits = {
+  maxTarMemoryBytes: MAX_TAR_MEMORY_BYTES,
+  maxTarCpuSeconds: MAX_TAR_CPU_SECONDS,
+};
+
+/** Exit codes of prlimit(1) for a program that cannot be executed or found. */
+const CANNOT_RUN = [126, 127];
+
 /**
  * Unpacks an archive with validated names into a directory, by GNU tar.
- * @throws CriError INVALID_ARGUMENT when the archive is bad, RESOURCE_EXHAUSTED when the disk is full; the signal's reason.
+ * @throws CriError INVALID_ARGUMENT when the archive is bad or exceeds a limit, RESOURCE_EXHAUSTED when the disk is full;
+ *   the signal's reason.
  */
 export async function extract(
   archive: AsyncIterable<Buffer>,
   directory: string,
   signal: AbortSignal | undefined,
+  limits: TarLimits = TAR_LIMITS,
 ): Promise<void> {
   signal?.throwIfAborted();
   const kill = new AbortController();
   const { pipes, ended } = await startProgram(
     {
-      argv: ['tar', ...ARGUMENTS, `--directory=${directory}`],
+      argv: [
+        'prlimit',
+        `--data=${limits.maxTarMemoryBytes}`,
+        // The soft limit alone: at the hard one the kernel kills without a reason.
+        `--cpu=${limits.maxTarCpuSeconds}:`,
+        'tar',
+        ...ARGUMENTS,
+        `--directory=${directory}`,
+      ],
       env: { PATH: process.env['PATH'], LC_ALL: 'C' },
       cwd: process.cwd(),
       pipes: { 0: 'in' },
@@ -54,16 +81,27 @@ export async function extract(
     if (!tarEnded || result.exit?.code === 0) throw asInvalid(error);
   }
   const result = await ended;
-  if (result.status === 'failed') {
-    const cause = new Error(result.problem);
-    throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar', { cause });
+  const said = result.outputs.get(2)?.bytes.toString('utf8') ?? '';
+  if (result.status === 'failed' || CANNOT_RUN.includes(result.exit?.code ?? 0)) {
+    const cause = new Error(result.problem || said);
+    throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar and util-linux', { cause });
   }
-  if (result.exit?.code !== 0) throw failure(result.outputs.get(2)?.bytes.toString('utf8') ?? '');
+  if (result.exit?.signal === 'SIGXCPU') {
+    throw refused(`unpacking takes more than ${limits.maxTarCpuSeconds} seconds of processor time`);
+  }
+  if (/memory exhausted/i.test(said)) {
+    throw refused(`tar requires more than ${limits.maxTarMemoryBytes / 2 ** 20} MiB of memory for it`);
+  }
+  if (result.exit?.code !== 0) throw failure(said);
 }
 
 function asInvalid(error: unknown): unknown {
   if (!(error instanceof TarError)) return error;
-  return new CriError(StatusCode.INVALID_ARGUMENT, `layer refused: ${messageOf(error)}`, { cause: error });
+  return refused(messageOf(error), error);
+}
+
+function refused(problem: string, cause?: unknown): CriError {
+  return new CriError(StatusCode.INVALID_ARGUMENT, `refused: ${problem}`, { cause });
 }
 
 function failure(words: string): CriError {
@@ -74,7 +112,7 @@ function failure(words: string): CriError {
   const code = /No space left|Disk quota exceeded/.test(said)
     ? StatusCode.RESOURCE_EXHAUSTED
     : StatusCode.INVALID_ARGUMENT;
-  return new CriError(code, `unpacking the layer failed: ${said || 'tar was killed'}`);
+  return new CriError(code, `unpacking failed: ${said || 'tar was killed'}`);
 }
 
 async function* batches(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -111,7 +111,7 @@ function asOutOfMemory(error: Error): Error {
   if (!isErrno(error, 'ERR_WORKER_OUT_OF_MEMORY')) return error;
   return new CriError(
     StatusCode.INVALID_ARGUMENT,
-    `layer refused: its entries require more than ${THREAD_HEAP_MIB} MiB of memory`,
+    `refused: its entries require more than ${THREAD_HEAP_MIB} MiB of memory`,
     { cause: error },
   );
 }

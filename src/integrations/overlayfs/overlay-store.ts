@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
+import { CriError, failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
@@ -11,6 +11,7 @@ import { runLocked } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { run } from '../../host/processes/run.ts';
 import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYER_NAME_BYTES, MAX_LAYERS, MAX_RATIO } from './bounds.ts';
+import { TAR_LIMITS, type TarLimits } from './extract.ts';
 import type { LayerLimits } from './layer-filter.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
 import { LayerWorkers } from './layer-workers.ts';
@@ -24,10 +25,11 @@ export interface OverlayStoreOptions {
   root: string;
   logger: Logger;
   /** Limits of one layer; the defaults are in `bounds.ts`. */
-  limits?: Partial<LayerLimits>;
+  limits?: Partial<LayerLimits & TarLimits>;
 }
 
-const DEFAULT_LIMITS: LayerLimits = {
+const DEFAULT_LIMITS: LayerLimits & TarLimits = {
+  ...TAR_LIMITS,
   maxEntries: MAX_ENTRIES,
   maxBytes: MAX_IMAGE_BYTES,
   maxNameBytes: MAX_LAYER_NAME_BYTES,
@@ -38,7 +40,7 @@ const DEFAULT_LIMITS: LayerLimits = {
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
   readonly #root: string;
-  readonly #limits: LayerLimits;
+  readonly #limits: LayerLimits & TarLimits;
   readonly #layers: LayerIndex;
   readonly #copies: WritableCopies;
   readonly #workers = new LayerWorkers();
@@ -183,7 +185,11 @@ export class OverlayStore implements RootfsStore {
     await mkdir(fs, { mode: 0o755 });
     const below = this.#layers.directories(this.#layers.visible(parent));
     const task = { blob, diffId, directory: fs, below, usageBelow: add(chain), limits: this.#limits };
-    const { usage, opaqueRoot } = await this.#workers.run(task, signal);
+    const { usage, opaqueRoot } = await this.#workers.run(task, signal).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      if (!(error instanceof CriError)) throw error;
+      throw new CriError(error.code, `layer ${diffId}: ${error.message}`, { cause: error });
+    });
     const base = { format: 1 as const, chainId, diffId, link: this.#layers.nextLink(), opaqueRoot, ...usage };
     return parent === undefined ? base : { ...base, parent };
   }

@@ -8,7 +8,7 @@ import { openTar } from '../../host/processes/decompress.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { UNSUSPICIOUS_BYTES } from './bounds.ts';
 import { describeDirectory } from './directory-facts.ts';
-import { extract } from './extract.ts';
+import { extract, type TarLimits } from './extract.ts';
 import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
 
 /** One layer to write into a directory. All fields can be passed to another thread. */
@@ -23,7 +23,7 @@ export interface UnpackTask {
   below: string[];
   /** The total usage of all lower layers. */
   usageBelow: Usage;
-  limits: LayerLimits;
+  limits: LayerLimits & TarLimits;
 }
 
 /**
@@ -44,7 +44,7 @@ export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promis
   try {
     // A source that waits for more bytes would not notice by itself.
     addAbortSignal(signal, tar);
-    await extract(filter.run(hashed(tar, hash, maxInflated)), directory, signal);
+    await extract(filter.run(hashed(tar, hash, maxInflated)), directory, signal, limits);
   } catch (error) {
     signal.throwIfAborted();
     throw isCorruptStream(error) ? refused(messageOf(error), error) : error;
@@ -79,5 +79,5 @@ function isCorruptStream(error: unknown): boolean {
 }
 
 function refused(problem: string, cause?: unknown): CriError {
-  return new CriError(StatusCode.INVALID_ARGUMENT, `layer refused: ${problem}`, { cause });
+  return new CriError(StatusCode.INVALID_ARGUMENT, `refused: ${problem}`, { cause });
 }
