@@ -138,7 +138,7 @@ async function everythingElse(client: ProxmoxClient): Promise<void> {
 }
 
 for (const release of ['8.4', '9.2'] as const)
-  (schemas === undefined ? test.skip : test)(`all calls of the client fit ${release}, and their answers`, async (t) => {
+  (schemas === undefined ? test.skip : test)(`all calls of the client fit ${release}`, async (t) => {
     await using simulated = await recordedCluster(release);
     const { cluster, recorder, fingerprint } = simulated;
     const real = await connectProxmox({

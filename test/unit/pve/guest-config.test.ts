@@ -16,7 +16,7 @@ test('writes back what it read, sections apart', (t) => {
   t.is(writeGuestConfig(config, 9), text);
 });
 
-test('pending changes show only in the view that has them', (t) => {
+test('pending changes show in their own view only', (t) => {
   const { config } = parse(`${PLAIN}swap: 16\nmemory: 32\n[pve:pending]\ndelete: swap,!hostname\nmemory: 64\n`);
   t.like(apiView(config, 'current'), { swap: 16, memory: 32 });
   const later = apiView(config, 'pending');

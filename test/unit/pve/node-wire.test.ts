@@ -270,7 +270,7 @@ function walked(release: '8.4' | '9.2'): Promise<Exchange[]> {
 }
 
 for (const release of RELEASES) {
-  checked(`every method of the simulated ${release} keeps to the schema`, async (t) => {
+  checked(`methods of the simulated ${release} keep to the schema`, async (t) => {
     const schema = schemaOf(release);
     const exchanges = await walked(release);
     const good = exchanges.filter(({ status }) => status === 200);

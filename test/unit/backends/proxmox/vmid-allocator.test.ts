@@ -100,7 +100,7 @@ test('an exhausted range names its field and asks again', async (t) => {
   t.is(await one.allocate('c'), 100);
 });
 
-test('a create that fails leaves its VMID out of use until settled', async (t) => {
+test('a failed create blocks its VMID until settled', async (t) => {
   const cluster = new FakeCluster();
   const { allocator, allocate } = await node(t, cluster);
   const lost = new Error('connection lost');
@@ -146,8 +146,8 @@ test('a late look frees no new reservation', async (t) => {
   t.is(one.map.get(100)?.owner, 'b');
 });
 
-for (const [title, second] of Object.entries({ 'one range': 1000, 'ranges of their own': 2000 }))
-  test(`two nodes give 500 VMIDs at once from ${title}`, async (t) => {
+for (const [title, second] of Object.entries({ 'one range': 1000, 'two ranges': 2000 }))
+  test(`two nodes give 500 VMIDs from ${title}`, async (t) => {
     const cluster = new FakeCluster();
     const nodes = [await node(t, cluster, 1000, 1000, 'pve1'), await node(t, cluster, second, 1000, 'pve2')];
     const vmids = await Promise.all(

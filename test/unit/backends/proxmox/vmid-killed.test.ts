@@ -76,7 +76,7 @@ async function restart(path: string, cluster: FakeCluster, records: Map<string, 
   return allocator;
 }
 
-test('a kill between any two steps loses and repeats nothing', async (t) => {
+test('a kill at any step loses and repeats nothing', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'killed-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const whole = new Server(Infinity);
