@@ -55,6 +55,18 @@ test('a node answers for the other nodes', async (t) => {
   t.is((await ask(cluster, 'GET', '/nodes/pve1/lxc/100/status/current', { node: 1 })).status, 200);
 });
 
+test('without a node there may be no quorum', async (t) => {
+  const cluster = await start(t, { nodes: ['pve1', 'pve2'] });
+  await cluster.setDown('pve2', true);
+  await t.throwsAsync(ask(cluster, 'GET', '/version', { node: 1 }), { code: 'ECONNREFUSED' });
+  t.is((await ask(cluster, 'GET', '/nodes/pve2/lxc')).status, 595);
+  const refused = await ask(cluster, 'POST', '/nodes/pve1/lxc', { body: container(100) });
+  t.is(refused.reason, 'cluster not ready - no quorum?');
+  await cluster.setDown('pve2', false);
+  t.is((await ask(cluster, 'GET', '/version', { node: 1 })).status, 200);
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/lxc', { body: container(100) }), 'OK');
+});
+
 test('faults before the effect leave nothing', async (t) => {
   const cluster = await start(t);
   const { faults } = cluster.state;

@@ -48,13 +48,13 @@ export interface RunningNode {
 export class SimulatedCluster implements AsyncDisposable {
   readonly nodes: readonly RunningNode[];
   readonly state: ClusterState;
-  readonly #servers: readonly Server[];
+  readonly #servers: ReadonlyMap<string, Server>;
   readonly #temporary: string | undefined;
 
   constructor(
     state: ClusterState,
     nodes: readonly RunningNode[],
-    servers: readonly Server[],
+    servers: ReadonlyMap<string, Server>,
     temporary: string | undefined,
   ) {
     this.state = state;
@@ -74,17 +74,24 @@ export class SimulatedCluster implements AsyncDisposable {
     return `PVEAPIToken=${user}!${id}=${secret}`;
   }
 
+  /** Takes a node down, as a lost machine is, or brings it back on its port. Its guests stay as they are. */
+  async setDown(name: string, down: boolean): Promise<void> {
+    const server = this.#servers.get(name);
+    const node = this.nodes.find((one) => one.name === name);
+    if (server === undefined || node === undefined) throw new Error(`no node '${name}'`);
+    const { hostname, port } = new URL(node.url);
+    if (down) {
+      this.state.down.add(name);
+      await stop(server);
+    } else {
+      await listen(server, Number(port), hostname);
+      this.state.down.delete(name);
+    }
+  }
+
   /** Stops serving, interrupts the tasks, and removes what is temporary. */
   async close(): Promise<void> {
-    await Promise.all(
-      this.#servers.map(
-        (server) =>
-          new Promise((resolve) => {
-            server.close(resolve);
-            server.closeAllConnections();
-          }),
-      ),
-    );
+    await Promise.all([...this.#servers.values()].map(stop));
     this.state.faults.clear();
     await this.state.tasks.stopAll();
     if (this.#temporary !== undefined) await rm(this.#temporary, { recursive: true, force: true });
@@ -93,6 +100,13 @@ export class SimulatedCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function stop(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
 }
 
 function listen(server: Server, port: number, host: string): Promise<number> {
@@ -119,14 +133,14 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Simula
   });
   const router = new Router(methods, release);
   const running: RunningNode[] = [];
-  const servers: Server[] = [];
+  const servers = new Map<string, Server>();
   try {
     for (const [index, name] of nodes.entries()) {
       const { certificate, key, fingerprint, authority } = options.certificate ?? (await makeCertificate(name));
       const service = new NodeService(state, router, name);
       const settings = { cert: certificate, key, maxHeaderSize: 8192, keepAliveTimeout: 5000 };
       const server = createServer(settings, (request, response) => void service.serve(request, response));
-      servers.push(server);
+      servers.set(name, server);
       const bound = await listen(server, port === 0 ? 0 : port + index, host);
       state.fingerprints.set(name, fingerprint);
       state.certificates.set(name, certificate);

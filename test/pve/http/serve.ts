@@ -100,6 +100,7 @@ export class NodeService {
   #nodeOf(path: Readonly<Record<string, string>>): string {
     const node = path['node'];
     if (node === undefined || node === 'localhost') return this.#node;
+    if (this.#state.down.has(node)) throw new ApiError(595, 'No route to host');
     if (this.#state.nodes.includes(node)) return node;
     throw fault(
       `hostname lookup '${node}' failed - failed to get address info for: ${node}: Temporary failure in name resolution`,

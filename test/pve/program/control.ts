@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { kinds } from '../config/kind.ts';
 import { ApiOnlyRuntime } from '../guests/runtime.ts';
+import type { SimulatedCluster } from '../cluster.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { Fault } from '../state/faults.ts';
 
@@ -31,30 +32,31 @@ function runtimeOf(state: ClusterState): ApiOnlyRuntime {
   throw new Error('this runtime runs guests: disturb them themselves');
 }
 
-type Action = (state: ClusterState, body: never) => unknown;
+type Action = (cluster: SimulatedCluster, body: never) => unknown;
 
 const actions: Record<string, Action> = {
-  'POST /faults': (state, fault: Fault) => ({ id: state.faults.add(fault) }),
-  'DELETE /faults': (state) => state.faults.clear(),
-  'POST /release': (state) => state.faults.release(),
-  'POST /guest': (state, write: GuestWrite) => writeGuest(state, write),
-  'POST /crash': (state, { vmid }: { vmid: number }) => runtimeOf(state).crash(vmid),
-  'POST /ignore-shutdown': (state, { vmid, ignores }: { vmid: number; ignores: boolean }) =>
+  'POST /faults': ({ state }, fault: Fault) => ({ id: state.faults.add(fault) }),
+  'DELETE /faults': ({ state }) => state.faults.clear(),
+  'POST /release': ({ state }) => state.faults.release(),
+  'POST /guest': ({ state }, write: GuestWrite) => writeGuest(state, write),
+  'POST /crash': ({ state }, { vmid }: { vmid: number }) => runtimeOf(state).crash(vmid),
+  'POST /node': (cluster, { node, down }: { node: string; down: boolean }) => cluster.setDown(node, down),
+  'POST /ignore-shutdown': ({ state }, { vmid, ignores }: { vmid: number; ignores: boolean }) =>
     runtimeOf(state).ignoreShutdown(vmid, ignores),
 };
 
 /**
  * Serves the control interface on a Unix socket: HTTP with JSON bodies. `POST /faults` arms a fault, `DELETE /faults`
  * removes all, `POST /release` lets held tasks go on, `POST /guest` writes or removes a guest's file as another writer
- * does, `POST /crash` ends a guest, `POST /ignore-shutdown` makes one deaf.
+ * does, `POST /crash` ends a guest, `POST /node` takes a node down or brings it back, `POST /ignore-shutdown` makes one deaf.
  */
-export async function serveControl(state: ClusterState, socket: string): Promise<Server> {
+export async function serveControl(cluster: SimulatedCluster, socket: string): Promise<Server> {
   await rm(socket, { force: true });
   const answer = async (request: IncomingMessage): Promise<[number, unknown]> => {
     const action = actions[`${request.method ?? ''} ${request.url ?? ''}`];
     if (action === undefined) return [404, { error: `known are: ${Object.keys(actions).join(', ')}` }];
     try {
-      return [200, action(state, (await readJson(request)) as never) ?? {}];
+      return [200, (await action(cluster, (await readJson(request)) as never)) ?? {}];
     } catch (error) {
       return [400, { error: String(error) }];
     }

@@ -67,7 +67,7 @@ const password = randomBytes(12).toString('base64url');
 cluster.state.store.users['root@pam']!.password = hashPassword(password);
 const token = cluster.token('root@pam', 'node');
 const socket = join(cluster.state.directory, 'control.sock');
-const control = await serveControl(cluster.state, socket).catch((error: unknown) =>
+const control = await serveControl(cluster, socket).catch((error: unknown) =>
   fail(`control socket ${socket}: ${(error as Error).message}`),
 );
 

@@ -48,6 +48,8 @@ export class ClusterState {
   readonly locks = new Locks();
   readonly faults = new Faults();
   readonly booted = Date.now();
+  /** Nodes that are down: nobody reaches them. */
+  readonly down = new Set<string>();
   /** Whether the daemon runs that measures. */
   readonly statistics: boolean;
   /** Certificate fingerprints by node. */
@@ -110,15 +112,20 @@ export class ClusterState {
     return this.locks.with(path, 10_000 * (this.pace || 1), work, signal);
   }
 
+  /** Whether more than half of the nodes are up. */
+  get quorate(): boolean {
+    return (this.nodes.length - this.down.size) * 2 > this.nodes.length;
+  }
+
   /** @throws ApiError while there is no quorum. */
   requireQuorum(): void {
-    if (this.faults.take('no-quorum', {}) !== undefined) throw fault('cluster not ready - no quorum?');
+    if (!this.quorate || this.faults.take('no-quorum', {}) !== undefined) throw fault('cluster not ready - no quorum?');
   }
 
   /** Writes a guest's configuration file, as far as the cluster has quorum. */
   writeGuest(ref: GuestRef, text: string): void {
     const path = `/etc/pve/nodes/${ref.node}/${ref.kind.directory}/${ref.vmid}.conf`;
-    if (this.faults.take('no-quorum', { vmid: ref.vmid }) !== undefined) {
+    if (!this.quorate || this.faults.take('no-quorum', { vmid: ref.vmid }) !== undefined) {
       throw fault(`unable to open file '${path}.tmp.${process.pid}' - Permission denied`);
     }
     this.guests.write(ref, text);

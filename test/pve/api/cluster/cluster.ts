@@ -52,12 +52,22 @@ function status({ state, node }: Call): Record<string, unknown>[] {
     ip: '127.0.0.1',
     level: '',
     nodeid: state.nodes.length > 1 ? index + 1 : 0,
-    online: 1,
+    online: state.down.has(name) ? 0 : 1,
     local: name === node ? 1 : 0,
   }));
   // A node alone is no cluster.
   if (nodes.length === 1) return nodes;
-  return [{ id: 'cluster', type: 'cluster', name: 'simulated', nodes: nodes.length, quorate: 1, version: 2 }, ...nodes];
+  return [
+    {
+      id: 'cluster',
+      type: 'cluster',
+      name: 'simulated',
+      nodes: nodes.length,
+      quorate: state.quorate ? 1 : 0,
+      version: 2,
+    },
+    ...nodes,
+  ];
 }
 
 /** What concerns the cluster as a whole. */

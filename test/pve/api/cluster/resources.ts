@@ -63,7 +63,7 @@ function nodes({ state }: Call): Resource[] {
     id: `node/${node}`,
     type: 'node',
     node,
-    status: 'online',
+    status: state.down.has(node) ? 'offline' : 'online',
     cpu: 0,
     maxcpu: 2,
     mem: 1_163_980_800,

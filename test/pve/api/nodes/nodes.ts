@@ -61,7 +61,7 @@ function list(call: Call): Record<string, unknown>[] {
     ssl_fingerprint: state.fingerprints.get(node),
     ...(state.statistics
       ? {
-          status: 'online',
+          status: state.down.has(node) ? 'offline' : 'online',
           cpu: 0,
           maxcpu: hostCpus,
           mem: 1_163_980_800,
