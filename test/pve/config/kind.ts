@@ -23,6 +23,7 @@ export interface Kind {
   readonly lockFile: (vmid: number) => string;
 }
 
+/** Containers. */
 export const lxc: Kind = {
   type: 'lxc',
   directory: 'lxc',
@@ -36,6 +37,7 @@ export const lxc: Kind = {
   lockFile: (vmid) => `/run/lock/lxc/pve-config-${vmid}.lock`,
 };
 
+/** Virtual machines. */
 export const qemu: Kind = {
   type: 'qemu',
   directory: 'qemu-server',

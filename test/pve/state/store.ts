@@ -28,6 +28,7 @@ export interface Grant {
   propagate: number;
 }
 
+/** A pool and its members. */
 export interface Pool {
   comment?: string;
   vms: number[];

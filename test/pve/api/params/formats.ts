@@ -23,6 +23,8 @@ export function elements(value: string | number | undefined): string[] {
     .filter((element) => element !== '');
 }
 
+// Formats by the names of the API's schema, with the words of the node.
+
 export const vmid = matching(/^[1-9][0-9]{2,8}$/, () => 'value does not look like a valid VM ID');
 export const nodeName = matching(
   /^[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$/,
