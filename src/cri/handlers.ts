@@ -101,9 +101,11 @@ class InstrumentedMethod {
       void this.#observe(call, async (signal) => {
         if (handler === undefined) throw unimplemented(this.#method);
         for await (const message of handler(call.request, { signal })) {
-          if (signal.aborted) return;
+          if (signal.aborted) break;
           if (!call.write(message)) await drained(call, signal);
         }
+        // A reader of events just leaves; a change that was broken off is no success.
+        if (MUTATING.test(this.#method)) signal.throwIfAborted();
       }).then(
         () => {
           call.end();

@@ -13,6 +13,8 @@ import {
   RuntimeServiceClient,
   RuntimeServiceService,
 } from '../../../api/gen/cri.ts';
+import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
+import { ServerClient } from '../../../src/cli/client/server.ts';
 import { Metrics } from '../../../src/core/metrics/metrics.ts';
 import { notFound } from '../../../src/core/model/errors.ts';
 import type { Logger } from '../../../src/core/model/logger.ts';
@@ -20,6 +22,7 @@ import { callDescriber } from '../../../src/cri/call-fields.ts';
 import { implement } from '../../../src/cri/handlers.ts';
 import type { Handlers } from '../../../src/cri/handlers.ts';
 import { CriServer } from '../../../src/cri/server.ts';
+import { eventually } from '../../lib/eventually.ts';
 
 const lines: { message: string; fields: Record<string, unknown> }[] = [];
 const note = (message: string, fields: Record<string, unknown> = {}) => {
@@ -178,6 +181,50 @@ test('cancellation aborts handlers; shutdown does not wait for clients', async (
   await stop();
   await ended;
   t.pass();
+});
+
+test('a cancelled stream that changes something is no success', async (t) => {
+  const path = join(await directory(t), 'cri.sock');
+  const ended = Promise.withResolvers<undefined>();
+  const shutdown = new AbortController();
+  const none = { list: () => [] };
+  const metrics = new Metrics();
+  const parts = { logger, metrics, shutdown: shutdown.signal, describer: callDescriber(none, none) };
+  const handlers: Handlers<typeof ImageStoreService> = {
+    async *pull(_request, { signal }) {
+      try {
+        yield { layers: [], imageId: '' };
+        await new Promise((resolve) => {
+          signal.addEventListener('abort', resolve);
+        });
+        // What it waits for may not have noticed yet.
+        yield { layers: [], imageId: '' };
+      } finally {
+        ended.resolve(undefined);
+      }
+    },
+  };
+  const services = [implement(ImageStoreService, handlers, parts)];
+  const server = new CriServer({ path, group: 0, maxMessageBytes: 16_777_216, services, logger });
+  await server.start();
+  const client = new ServerClient(`unix://${path}`);
+  t.teardown(async () => {
+    client[Symbol.dispose]();
+    shutdown.abort();
+    await server.stop();
+  });
+  const abort = new AbortController();
+  await t.throwsAsync(async () => {
+    const messages: AsyncIterable<unknown> = client.stream(ImageStoreService.pull, { image: 'a' }, abort.signal);
+    for await (const message of messages) {
+      t.truthy(message);
+      abort.abort();
+    }
+  });
+  await ended.promise;
+  const counted = /rpc_requests_total\{method="Pull",code="(\w+)"\} 1/;
+  const code = await eventually('the outcome', async () => counted.exec(await metrics.registry.metrics())?.[1]);
+  t.is(code, 'CANCELLED');
 });
 
 test('messages are limited to 16 MiB', async (t) => {
