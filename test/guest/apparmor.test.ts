@@ -5,8 +5,11 @@ import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } fro
 import type { LinuxContainerSecurityContext } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
-import { ServerFixture } from '../integration/server-fixture.ts';
+import { oneServer } from '../integration/server-fixture.ts';
+import type { ServerFixture } from '../integration/server-fixture.ts';
 import { eventually } from '../lib/eventually.ts';
+
+const one = oneServer(test);
 
 type Context = NonNullable<Parameters<typeof LinuxContainerSecurityContext.create>[0]>;
 
@@ -30,7 +33,7 @@ async function confinement(server: ServerFixture, id: string): Promise<string[]>
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: containers and exec sessions use the requested profile`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const profile = join(server.directory, 'profile');
     await writeFile(
       profile,
@@ -75,7 +78,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 
   test.serial(`${handler}: the default profile restricts root but permits work`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const pod = await server.pod('default', {}, handler);
     // Everything but the profile would allow these operations.
     const strong = { capabilities: { addCapabilities: ['ALL'], dropCapabilities: [], addAmbientCapabilities: [] } };
@@ -115,7 +118,7 @@ for (const handler of ['lxc', 'crun']) {
   });
 
   test.serial(`${handler}: the default profile applies in a user namespace`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     const mapping = [{ containerId: 0, hostId: 200_000, length: 65_536 }];
     const namespaceOptions = { ...own, usernsOptions: { mode: 0 as const, uids: mapping, gids: mapping } };
     const container = { linux: { securityContext: { namespaceOptions: own } } };

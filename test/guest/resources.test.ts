@@ -5,10 +5,11 @@ import type { ExecutionContext } from 'ava';
 import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { eventually } from '../lib/eventually.ts';
 import { cgroupMounts } from '../lib/mounts.ts';
-import { ServerFixture } from '../integration/server-fixture.ts';
+import { oneServer } from '../integration/server-fixture.ts';
+import type { ServerFixture } from '../integration/server-fixture.ts';
 
 const MIB = 1_048_576;
-const FOREVER = 'trap "exit 0" TERM; while :; do sleep 0.1; done';
+const FOREVER = 'trap "exit 0" TERM; sleep 3600 & wait';
 /** Fills memory that cannot be reclaimed until it is killed. */
 const FILL_MEMORY = 'exec tail /dev/zero';
 
@@ -46,10 +47,9 @@ class Probe {
 
   /** Compares cgroup files with the expected values, in the node's tree and in the container's own view. */
   async has(t: ExecutionContext, files: Record<string, string>): Promise<void> {
-    for (const [file, expected] of Object.entries(files)) {
-      t.is(await this.outside(file), expected, file);
-      t.is(await this.inside(`cat /sys/fs/cgroup/${file}`), expected, `${file}, seen from inside`);
-    }
+    const inside = (await this.inside(`cd /sys/fs/cgroup && cat ${Object.keys(files).join(' ')}`)).split('\n');
+    t.deepEqual(inside, Object.values(files), 'seen from inside');
+    for (const [file, expected] of Object.entries(files)) t.is(await this.outside(file), expected, file);
   }
 
   update(resources: Resources) {
@@ -66,13 +66,15 @@ test.before('the machine has only cgroup v2', async (t) => {
   );
 });
 
-/** A test on each handler, with one server. */
+const one = oneServer(test, 'pids_limit = 77\n');
+
+/** A test on each handler. */
 function onBothHandlers(
   title: string,
   body: (t: ExecutionContext, server: ServerFixture, handler: string) => Promise<void>,
 ): void {
   test.serial(title, async (t) => {
-    const server = await ServerFixture.make(t, 'pids_limit = 77\n');
+    const server = await one(t);
     for (const handler of ['lxc', 'crun']) await body(t, server, handler);
   });
 }
@@ -198,6 +200,7 @@ onBothHandlers('OOM scores protect the processes that a pod needs', async (t, se
     t.true(pids !== '');
     await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 0n });
   }
+  await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '0');
 });
 
 onBothHandlers('a container has only the requested devices and permissions', async (t, server, handler) => {

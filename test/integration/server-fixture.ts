@@ -109,7 +109,7 @@ listen = "${metrics}"
 config_dir = "${this.directory}/cni"
 plugin_dirs = ["${resolve('test/fixtures/cni')}", "/usr/lib/cni"]
 [runtime]
-cgroup_parent = "${this.cgroup}"
+${this.#extra.includes('cgroup_parent') ? '' : `cgroup_parent = "${this.cgroup}"`}
 ${this.#extra}`;
     await writeFile(join(this.directory, 'config.toml'), toml);
   }
@@ -312,9 +312,9 @@ ${this.#extra}`;
 
 /**
  * One server for the tests of a file, started by the first of them; called once, at the top. The result is for one
- * test: the server has no pods, and those of the test are removed after it.
+ * test: the server has no pods, and those of the test are removed after it. `extra` is as in {@link ServerFixture.make}.
  */
-export function oneServer(test: TestFn): (t: Owner) => Promise<ServerFixture> {
+export function oneServer(test: TestFn, extra = ''): (t: Owner) => Promise<ServerFixture> {
   const cleanup: (() => unknown)[] = [];
   const log = (...values: unknown[]) => void process.stderr.write(`${values.map(String).join(' ')}\n`);
   let made: Promise<ServerFixture> | undefined;
@@ -322,11 +322,8 @@ export function oneServer(test: TestFn): (t: Owner) => Promise<ServerFixture> {
     for (const step of cleanup.reverse()) await step();
   });
   return async (t) => {
-    made ??= ServerFixture.make({
-      teardown: (step) => void cleanup.push(step),
-      log: log as Owner['log'],
-      passed: true,
-    });
+    const owner: Owner = { teardown: (step) => void cleanup.push(step), log: log as Owner['log'], passed: true };
+    made ??= ServerFixture.make(owner, extra);
     const server = await made;
     t.teardown(() => server.reset(t));
     return server;

@@ -1,10 +1,10 @@
 import test from 'ava';
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CgroupDriver, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 import { cgroupMounts } from '../lib/mounts.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { oneServer } from './server-fixture.ts';
 
 const FILE = 'test/integration/systemd.test.ts';
 const isSystemd = (await readFile('/proc/1/comm', 'utf8')).trim() === 'systemd';
@@ -44,19 +44,11 @@ if (!isSystemd) {
   const scopes = async () =>
     (await systemctl('list-units', '--all', '--plain', '--no-legend', 'proxmox-lxcri-*.scope')).split('\n');
 
-  const make = async (t: Parameters<typeof ServerFixture.make>[0]) => {
-    const server = await ServerFixture.make(t);
-    await mkdir(join(server.directory, 'conf.d'));
-    const toml = `[runtime]\ncgroup_driver = "systemd"\ncgroup_parent = "lxcritest.slice"\n`;
-    await writeFile(join(server.directory, 'conf.d/systemd.toml'), toml);
-    await server.end('SIGTERM');
-    await server.start();
-    return server;
-  };
+  const one = oneServer(test, 'cgroup_driver = "systemd"\ncgroup_parent = "lxcritest.slice"\n');
 
   for (const handler of ['lxc', 'crun']) {
     test.serial(`a pod runs in a delegated systemd scope: ${handler}`, async (t) => {
-      const server = await make(t);
+      const server = await one(t);
       const { linux } = await server.client.call(RuntimeServiceService.runtimeConfig, {});
       t.is(linux?.cgroupDriver, CgroupDriver.SYSTEMD);
       const pod = await server.pod('scoped', { linux: { cgroupParent: slice } }, handler);
@@ -97,7 +89,7 @@ if (!isSystemd) {
     });
 
     test.serial(`stopping the scope ends the pod: ${handler}`, async (t) => {
-      const server = await make(t);
+      const server = await one(t);
       const pod = await server.pod('ended', {}, handler);
       const container = await server.sh(pod, 'c', 'sleep 3600');
       const unit = `proxmox-lxcri-${pod}.scope`;
@@ -109,7 +101,7 @@ if (!isSystemd) {
     });
 
     test.serial(`a failed pod leaves no scope: ${handler}`, async (t) => {
-      const server = await make(t);
+      const server = await one(t);
       await t.throwsAsync(server.pod('bad', { linux: { cgroupParent: '/kubepods/pod1' } }, handler), {
         message: /config\.linux\.cgroup_parent: "\/kubepods\/pod1" is not a systemd slice.*"cgroupfs" \(paths\)/,
       });

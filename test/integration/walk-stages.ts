@@ -41,7 +41,7 @@ const { stopPodSandbox, removePodSandbox, podSandboxStatus, listPodSandbox, cont
 const { pullImage, removeImage, imageStatus } = ImageServiceService;
 const exited = ContainerState.CONTAINER_EXITED;
 /** A container that logs its start and end, and has its own exit code. */
-const SCRIPT = "trap 'echo bye; exit 42' TERM; echo begin; while :; do usleep 20000; done";
+const SCRIPT = "trap 'echo bye; exit 42' TERM; echo begin; sleep 3600 & wait";
 
 /** The calls for one handler's pods and containers; the containers belong to the permanent pod. */
 export function podStages(server: ServerFixture, handler: string, walk: { readonly home: string }): Stage[] {

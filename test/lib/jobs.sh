@@ -31,6 +31,7 @@ begin() {
     trap - EXIT INT TERM
     from=$SECONDS rc=0
     (eval "${command_of[$name]}") >"$log" 2>"$log.err" </dev/null || rc=$?
+    times >"$logs/$name.times"
     echo "$rc $((SECONDS - from))" >"$logs/$name.end"
     echo "$name" >&"$ends"
   } &
@@ -40,11 +41,12 @@ begin() {
 
 # finish NAME: adds its results up; reports skips at once, and failures at the end of the whole run.
 finish() {
-  local name=$1 stage=${1%%/*} log=$logs/$1.tap rc=1 seconds=0 line p=0 f=0 s=0
+  local name=$1 stage=${1%%/*} log=$logs/$1.tap rc=1 seconds=0 cpu line p=0 f=0 s=0
   wait "${running[$name]}"
   unset "running[$name]"
   read -r rc seconds <"$logs/$name.end" || true
-  times+="$seconds $name"$'\n'
+  cpu=$(awk -F '[ms ]+' 'NR == 2 { printf "%.0f", 60 * ($1 + $3) + $2 + $4 }' "$logs/$name.times")
+  times+="$seconds $name (processor $cpu)"$'\n'
   while IFS= read -r line; do
     case $line in
       count*) read -r p f s <<<"${line#count }" ;;
@@ -161,9 +163,9 @@ end_jobs() {
   wait
 }
 
-# report_slowest: prints the ten slowest jobs and unit test files.
+# report_slowest: prints the ten slowest jobs and unit test files, with the processor time of jobs.
 report_slowest() {
   echo
   echo 'Slowest, in seconds:'
-  { printf '%s' "$times"; cat "$logs"/unit.seconds 2>/dev/null; } | grep -vxE '[0-9]+ (lint|unit)' | sort -rn | head -n 10 | sed 's/^/  /'
+  { printf '%s' "$times"; cat "$logs"/unit.seconds 2>/dev/null; } | grep -vE '^[0-9]+ (lint|unit) ' | sort -rn | head -n 10 | sed 's/^/  /'
 }

@@ -66,5 +66,5 @@ test('jobs run in parallel up to the slots', async (t) => {
     report_slowest`,
   );
   t.regex(out, /3 passed, 0 failed/);
-  t.regex(out, /Slowest, in seconds:\n {2}\d+ a\//);
+  t.regex(out, /Slowest, in seconds:\n {2}\d+ a\/\w+ \(processor \d+\)\n/);
 });
