@@ -43,6 +43,7 @@ export function programs({ runtime, images }: Config): readonly Program[] {
     { name: '/usr/bin/catatonit', package: 'catatonit', purpose: 'is the pause process of pods', version: VERSION },
     { name: 'lxc-start', package: 'lxc', purpose: 'starts pods', handlers: ['lxc'], version: VERSION },
     { name: 'tar', package: 'tar', purpose: 'unpacks and packs layers', version: VERSION },
+    { name: 'prlimit', package: 'util-linux', purpose: 'limits the tar that unpacks a layer', version: VERSION },
     { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers for liblxc', handlers: ['lxc'] },
     ...['systemctl', 'systemd-run'].map((name) => ({
       name,
