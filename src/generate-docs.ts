@@ -1,13 +1,16 @@
 // Generates pages of docs/ and the chart's schema from the sources: `npm run docs`.
 import { readFile, writeFile } from 'node:fs/promises';
+import { vmidRanges } from './backends/proxmox/guests/vmid-ranges.ts';
 import { handlers } from './backends/registry.ts';
 import { cliMarkdown } from './cli/reference.ts';
 import { chartSchema } from './core/config/chart-schema.ts';
 import { declareHandlers } from './core/config/handlers.ts';
 import { configurationMarkdown } from './core/config/reference.ts';
+import { declareVmidRanges } from './core/config/vmid-ranges.ts';
 
 const docs = new URL('../docs/', import.meta.url);
 declareHandlers(handlers);
+declareVmidRanges(vmidRanges);
 await writeFile(new URL('cli.md', docs), cliMarkdown());
 await writeFile(new URL('configuration.md', docs), configurationMarkdown());
 const schema = new URL('../charts/proxmox-lxcri/values.schema.json', import.meta.url);

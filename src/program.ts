@@ -8,8 +8,14 @@ export async function runProgram(load: () => Promise<readonly Handler[]>): Promi
     serve: async (options) => (await import('./server.ts')).serve(await load(), options),
     wipe: async (config) => (await import('./wipe.ts')).wipe(await load(), config),
     declareHandlers: async () => {
-      const [{ declareHandlers }, handlers] = await Promise.all([import('./core/config/handlers.ts'), load()]);
+      const [{ declareHandlers }, { declareVmidRanges }, { vmidRanges }, handlers] = await Promise.all([
+        import('./core/config/handlers.ts'),
+        import('./core/config/vmid-ranges.ts'),
+        import('./backends/proxmox/guests/vmid-ranges.ts'),
+        load(),
+      ]);
       declareHandlers(handlers);
+      declareVmidRanges(vmidRanges);
     },
   });
 }

@@ -11,7 +11,7 @@ export interface OutlineKey {
   default: unknown;
   /** An example, where the default is not instructive. */
   example: unknown;
-  /** Keys of the entries of a list of tables. */
+  /** Keys of the entries of a list of tables, or of a table whose keys are names. */
   entries?: OutlineKey[];
 }
 
@@ -34,6 +34,7 @@ interface Node {
   minItems?: number;
   items?: Node;
   properties?: Record<string, Node>;
+  additionalProperties?: Node | false;
 }
 
 let built: { of: unknown; outline: OutlineTable[] } | undefined;
@@ -75,8 +76,14 @@ function keyOf(name: string, node: Node): OutlineKey {
     default: node.default,
     example: node.examples?.[0],
   };
-  if (node.items?.properties !== undefined) key.entries = keysOf(node.items.properties);
+  const entry = node.items?.properties ?? byName(node)?.properties;
+  if (entry !== undefined) key.entries = keysOf(entry);
   return key;
+}
+
+/** The tables of a table whose keys are names. */
+function byName({ type, additionalProperties }: Node): Node | undefined {
+  return type === 'object' && additionalProperties !== false ? additionalProperties : undefined;
 }
 
 function typeOf(node: Node): string {
@@ -91,6 +98,8 @@ function typeOf(node: Node): string {
       return 'true or false';
     case 'array':
       return node.items?.properties === undefined ? 'list of strings' : 'list of tables';
+    case 'object':
+      return 'tables by name';
     default:
       return 'string';
   }

@@ -38,9 +38,13 @@ function describe(issue: z.core.$ZodIssue, input: unknown): Problem {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   if (issue.code === 'unrecognized_keys') return unknownKey([...path, issue.keys[0] ?? '']);
   const value = valueAt(input, path);
-  if (value === undefined) return { path, sentence: `${formatPath(path)}: is missing` };
+  if (value === undefined) {
+    // A rule of several keys says what is missing, and why.
+    return { path, sentence: `${formatPath(path)}: ${issue.code === 'custom' ? issue.message : 'is missing'}` };
+  }
   const fallback = defaultOf(path);
-  const remedy = fallback === undefined ? '' : `; the default is ${tomlValue(fallback)}`;
+  const isDefault = fallback !== undefined && tomlValue(fallback) === tomlValue(value);
+  const remedy = fallback === undefined || isDefault ? '' : `; the default is ${tomlValue(fallback)}`;
   return { path, sentence: `${formatPath(path)}: ${demand(issue)}, not ${show(path, value)}${remedy}` };
 }
 
@@ -75,13 +79,15 @@ function bound(origin: string, limit: string): string {
 }
 
 function show(path: KeyPath, value: unknown): string {
-  if (path.some((key) => typeof key === 'string' && isSecretName(key))) return 'this value';
+  // A secret is easily pasted where its id or its file belongs.
+  if (path.some((key) => typeof key === 'string' && (isSecretName(key) || key.startsWith('token_'))))
+    return 'this value';
   if (value instanceof Date) return 'a date';
   const text = tomlValue(value);
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
-/** Names that the table at `path` may have: keys, tables below it, or keys of an entry of a list of tables. */
+/** Names that the table at `path` may have: keys, tables below it, or keys of an entry of a list or of a table by name. */
 function knownKeys(path: KeyPath): string[] {
   const outline = configOutline();
   const names = path.filter((key) => typeof key === 'string');
@@ -95,7 +101,8 @@ function knownKeys(path: KeyPath): string[] {
 }
 
 function entriesAt(names: readonly string[]): readonly OutlineKey[] {
-  return keyAt(names)?.entries ?? [];
+  // An entry of a list has no name of its own, one of a table by name has.
+  return (keyAt(names) ?? keyAt(names.slice(0, -1)))?.entries ?? [];
 }
 
 function defaultOf(path: KeyPath): unknown {

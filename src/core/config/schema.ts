@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { parseUlimit } from '../model/rlimits.ts';
 import { type HandlerSchema, declaredHandlers } from './handlers.ts';
 import { DEFAULT_LISTEN } from './listen-address.ts';
+import { proxmoxTable } from './proxmox.ts';
+import { declaredVmidRanges, type VmidRanges } from './vmid-ranges.ts';
 
 const absolutePath = z
   .string()
@@ -41,7 +43,7 @@ function handlerTables(handlers: readonly HandlerSchema[]) {
  * The whole configuration. The `.describe()` strings are the comments of `config default`, written for the operator. Every
  * table and key has a default; unknown keys are refused.
  */
-const makeSchema = (handlers: readonly HandlerSchema[]) =>
+const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<VmidRanges>) =>
   z.strictObject({
     version: z.literal(1).default(1).describe('format of this file'),
     root: absolutePath
@@ -304,14 +306,16 @@ const makeSchema = (handlers: readonly HandlerSchema[]) =>
       })
       .prefault({})
       .describe('images and registries'),
+    proxmox: proxmoxTable(vmidRanges),
   });
 
-let made: { handlers: readonly HandlerSchema[]; schema: ReturnType<typeof makeSchema> } | undefined;
+let made: { of: readonly unknown[]; schema: ReturnType<typeof makeSchema> } | undefined;
 
-/** The schema with the tables of the declared handlers; built once for each list of handlers. */
+/** The schema with the tables of the declared handlers and ranges of VMIDs; built once for what is declared. */
 export function configSchema(): ReturnType<typeof makeSchema> {
-  const handlers = declaredHandlers();
-  if (made?.handlers !== handlers) made = { handlers, schema: makeSchema(handlers) };
+  const [handlers, ranges] = [declaredHandlers(), declaredVmidRanges()];
+  if (made?.of[0] !== handlers || made.of[1] !== ranges)
+    made = { of: [handlers, ranges], schema: makeSchema(handlers, ranges) };
   return made.schema;
 }
 

@@ -10,6 +10,8 @@ import { COMMANDS } from '../../../src/cli/registry.ts';
 import { handlers } from '../../../src/backends/registry.ts';
 import { chartSchema } from '../../../src/core/config/chart-schema.ts';
 import { declareHandlers } from '../../../src/core/config/handlers.ts';
+import { declareVmidRanges } from '../../../src/core/config/vmid-ranges.ts';
+import { vmidRanges } from '../../../src/backends/proxmox/guests/vmid-ranges.ts';
 import { configurationMarkdown } from '../../../src/core/config/reference.ts';
 import { configSchema } from '../../../src/core/config/schema.ts';
 import { STATE, stateParts } from '../../../src/core/state-layout.ts';
@@ -26,6 +28,7 @@ async function directory(t: ExecutionContext): Promise<string> {
 const page = (name: string) => readFile(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
 
 declareHandlers(handlers);
+declareVmidRanges(vmidRanges);
 
 test('Generated pages are current', async (t) => {
   t.is(await page('cli.md'), cliMarkdown());

@@ -10,6 +10,8 @@ import { locateKey } from '../../../../src/core/config/locate.ts';
 import { nearest } from '../../../../src/core/config/nearest.ts';
 import { handlers } from '../../../../src/backends/registry.ts';
 import { declareHandlers } from '../../../../src/core/config/handlers.ts';
+import { declareVmidRanges } from '../../../../src/core/config/vmid-ranges.ts';
+import { vmidRanges } from '../../../../src/backends/proxmox/guests/vmid-ranges.ts';
 import { configOutline } from '../../../../src/core/config/outline.ts';
 import { defaultConfigToml, dumpConfigToml } from '../../../../src/core/config/render.ts';
 import { type Config, configSchema } from '../../../../src/core/config/schema.ts';
@@ -17,6 +19,7 @@ import { tomlValue } from '../../../../src/core/config/toml-value.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 
 declareHandlers(handlers);
+declareVmidRanges(vmidRanges);
 const DEFAULTS = configSchema().parse({});
 
 async function directory(t: ExecutionContext, files: Record<string, string | Uint8Array> = {}): Promise<string> {
