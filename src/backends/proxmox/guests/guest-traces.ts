@@ -1,13 +1,18 @@
 /** What there is of a VMID in the cluster. */
 export interface GuestTraces {
-  /** A guest of either kind on any node; `owner` is what its creator wrote into it as the pod's id, where that was us. */
-  guest?: { node: string; owner?: string };
-  /** Volumes named after the VMID, as the storage names them. */
+  /**
+   * A guest of either kind on any node; `owner` is what its creator wrote into it as the pod's id, where that was us. One
+   * that is `unfinished`, as Proxmox still makes it, does not say yet whose it is.
+   */
+  guest?: { node: string; owner?: string; unfinished?: boolean };
+  /** Volumes named after the VMID, as the storage names them; this and the following of a VMID without a guest. */
   datasets: readonly string[];
   /** Whether the guest's firewall has a file, which Proxmox would apply to the next guest of the VMID. */
   firewall: boolean;
   /** HA resources and their rules, such as `ct:10000`. */
   highAvailability: readonly string[];
+  /** Tasks that work on a guest of the VMID, by their ids. */
+  tasks: readonly string[];
 }
 
 /** Says what is left of a VMID; answers the state of the cluster, not of a cache. */
@@ -18,16 +23,18 @@ export interface GuestTracer {
 
 /** The traces in words, none for a VMID that is free. */
 export function describeTraces(traces: GuestTraces): string[] {
-  const { guest, datasets, firewall, highAvailability } = traces;
+  const { guest, datasets, firewall, highAvailability, tasks } = traces;
   return [
     ...(guest === undefined ? [] : [`a guest on ${guest.node}`]),
     ...datasets.map((name) => `volume ${name}`),
     ...(firewall ? ['a firewall file'] : []),
     ...highAvailability.map((name) => `HA resource ${name}`),
+    ...tasks.map((name) => `task ${name}`),
   ];
 }
 
-/** Whether the VMID is somebody else's: a guest that does not say it is this pod's. */
-export function isForeign(traces: GuestTraces, owner: string): boolean {
-  return traces.guest !== undefined && traces.guest.owner !== owner;
+/** Whether the VMID is somebody else's: a whole guest that does not say it is this pod's. */
+export function isForeign({ guest }: GuestTraces, owner: string): boolean {
+  if (guest === undefined || guest.owner === owner) return false;
+  return guest.owner !== undefined || guest.unfinished !== true;
 }

@@ -24,7 +24,7 @@ export interface VmidAllocatorParts {
 
 /**
  * Gives VMIDs of a node's range to pods, the lowest free first. Creating the guest is the reservation: of two that try one
- * VMID the cluster lets one create it. A VMID is given again when guest, volumes, firewall file and HA resources are gone.
+ * VMID the cluster lets one create it. A VMID is given again when guest, volumes, firewall file, HA resources and tasks are gone.
  */
 export class VmidAllocator {
   readonly #parts: VmidAllocatorParts;
@@ -79,7 +79,7 @@ export class VmidAllocator {
       const { owner, state } = entry;
       if (state === 'used' || this.#trying.has(vmid)) continue;
       const traces = await this.#freeIfGone(vmid, entry);
-      if (traces?.guest !== undefined) stray.push({ vmid, owner, state });
+      if (traces?.guest?.owner === owner) stray.push({ vmid, owner, state });
       else if (traces !== undefined && state === 'reserved' && this.#parts.map.get(vmid) === entry)
         await this.#parts.map.set(vmid, { owner, state: 'leaving' });
     }

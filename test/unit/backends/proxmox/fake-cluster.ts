@@ -5,11 +5,12 @@ interface Leftovers {
   datasets?: string[];
   firewall?: boolean;
   highAvailability?: string[];
+  tasks?: string[];
 }
 
 /** A cluster that knows of guests only who made which: two creates of one VMID are settled as Proxmox settles them. */
 export class FakeCluster implements GuestTracer {
-  readonly guests = new Map<number, { node: string; owner?: string }>();
+  readonly guests = new Map<number, { node: string; owner?: string; unfinished?: boolean }>();
   /** What is left of VMIDs without a guest. */
   readonly leftovers = new Map<number, Leftovers>();
   /** How often a VMID was refused. */
@@ -27,8 +28,8 @@ export class FakeCluster implements GuestTracer {
 
   async tracesOf(vmid: number): Promise<GuestTraces> {
     const guest = this.guests.get(vmid);
-    const { datasets = [], firewall = false, highAvailability = [] } = this.leftovers.get(vmid) ?? {};
+    const { datasets = [], firewall = false, highAvailability = [], tasks = [] } = this.leftovers.get(vmid) ?? {};
     await setImmediate();
-    return { ...(guest !== undefined && { guest }), datasets, firewall, highAvailability };
+    return { ...(guest !== undefined && { guest }), datasets, firewall, highAvailability, tasks };
   }
 }

@@ -54,6 +54,7 @@ for (const [what, leftovers] of Object.entries({
   'a volume': { datasets: ['rpool/subvol-100-disk-1'] },
   'a firewall file': { firewall: true },
   'an HA resource': { highAvailability: ['ct:100'] },
+  'a running task': { tasks: ['UPID:pve1:000003E9:000186A0:692B7C00:vzdestroy:100:root@pam:'] },
 }))
   test(`${what} keeps a VMID out of use`, async (t) => {
     const cluster = new FakeCluster();
@@ -114,6 +115,20 @@ test('a failed create blocks its VMID until settled', async (t) => {
   cluster.guests.delete(100);
   t.deepEqual(await allocator.settle(), []);
   t.is(await allocate('c'), 100);
+});
+
+test('a guest in the making keeps its reservation', async (t) => {
+  const cluster = new FakeCluster();
+  const { allocator, map } = await node(t, cluster);
+  await map.set(100, { owner: 'a', state: 'reserved' });
+  cluster.guests.set(100, { node: 'pve1', unfinished: true });
+  t.deepEqual(await allocator.settle(), []);
+  cluster.guests.set(100, { node: 'pve1', owner: 'a' });
+  t.deepEqual(await allocator.settle(), [{ vmid: 100, owner: 'a', state: 'leaving' }]);
+  await map.set(100, { owner: 'a', state: 'reserved' });
+  cluster.guests.set(100, { node: 'pve1' });
+  t.deepEqual(await allocator.settle(), []);
+  t.is(map.get(100), undefined);
 });
 
 test('unknown traces use no VMID', async (t) => {

@@ -1,0 +1,97 @@
+import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import type { TracesApi, MarkedConfig } from './guest-api.ts';
+import type { GuestTracer, GuestTraces } from './guest-traces.ts';
+import { ownerOf } from './owner-mark.ts';
+
+/** Where disks of guests lie; a backup of an earlier guest hinders nobody. */
+const DISKS = ['images', 'rootdir'];
+
+/**
+ * Looks for what is left of a VMID by the API: the guest in the whole cluster, running tasks, and without a guest volumes on
+ * the active storages of the node, options and rules of its firewall, and HA resources (which needs Sys.Audit on `/`).
+ * Aliases and address sets of a firewall that has neither option nor rule are not seen.
+ */
+export class ClusterTracer implements GuestTracer {
+  readonly #api: TracesApi;
+  readonly #node: string;
+
+  constructor(api: TracesApi, node: string) {
+    this.#api = api;
+    this.#node = node;
+  }
+
+  /** @throws as the API: then nothing is known, and the VMID is not used. */
+  async tracesOf(vmid: number): Promise<GuestTraces> {
+    // Who works on the VMID is asked first: what its task leaves behind is seen by what is asked then.
+    const tasks = await this.#tasks(vmid);
+    const guest = await this.#guest(vmid);
+    if (guest !== undefined) return { guest, datasets: [], firewall: false, highAvailability: [], tasks };
+    const [datasets, firewall, highAvailability] = await Promise.all([
+      this.#volumes(vmid),
+      this.#firewall(vmid),
+      this.#highAvailability(vmid),
+    ]);
+    return { datasets, firewall, highAvailability, tasks };
+  }
+
+  async #guest(vmid: number): Promise<GuestTraces['guest']> {
+    if (await this.#api.cluster.isFree(vmid)) return undefined;
+    const own = await this.#guestOn(this.#node, vmid);
+    if (own !== undefined) return own;
+    const entry = (await this.#api.cluster.resources('vm')).find((resource) => resource.vmid === vmid);
+    const elsewhere = entry?.node === undefined ? undefined : await this.#guestOn(entry.node, vmid);
+    if (elsewhere !== undefined) return elsewhere;
+    // It has ended meanwhile, has just come to another node, or may not be seen.
+    return (await this.#api.cluster.isFree(vmid)) ? undefined : { node: 'another node' };
+  }
+
+  async #guestOn(node: string, vmid: number): Promise<GuestTraces['guest']> {
+    for (const kind of ['lxc', 'qemu'] as const) {
+      let config: MarkedConfig;
+      try {
+        config = await this.#api.guests.config({ kind, node, vmid });
+      } catch (error) {
+        const isUnseen = hasCode(error, StatusCode.NOT_FOUND) || hasCode(error, StatusCode.PERMISSION_DENIED);
+        if (isUnseen) continue;
+        throw error;
+      }
+      const owner = ownerOf(config.description);
+      return { node, ...(owner !== undefined && { owner }), ...(config.lock === 'create' && { unfinished: true }) };
+    }
+    return undefined;
+  }
+
+  async #volumes(vmid: number): Promise<string[]> {
+    const storages = (await this.#api.storages.list(this.#node, { enabled: true })).filter(
+      ({ active, content }) => active === true && content.some((type) => DISKS.includes(type)),
+    );
+    const found = await Promise.all(
+      storages.map(({ storage }) => this.#api.storages.content(this.#node, storage, { vmid })),
+    );
+    return found
+      .flat()
+      .filter(({ content = 'images' }) => DISKS.includes(content))
+      .map(({ volid }) => volid);
+  }
+
+  /** Both kinds of guests have one file, which the API reads by the VMID alone. */
+  async #firewall(vmid: number): Promise<boolean> {
+    const ref = { kind: 'lxc', node: this.#node, vmid } as const;
+    const [options, rules] = await Promise.all([this.#api.firewall.options(ref), this.#api.firewall.rules(ref)]);
+    return rules.length > 0 || Object.values(options).some((value) => value !== undefined);
+  }
+
+  async #highAvailability(vmid: number): Promise<string[]> {
+    const all = await this.#api.ha.list();
+    return all.map(({ sid }) => sid).filter((sid) => sid === `ct:${vmid}` || sid === `vm:${vmid}`);
+  }
+
+  async #tasks(vmid: number): Promise<string[]> {
+    const { data } = await this.#api.tasks.list(this.#node, { source: 'active', vmid });
+    return data.filter(({ endtime }) => endtime === undefined).map(({ upid }) => upid);
+  }
+}
+
+function hasCode(error: unknown, code: StatusCode): boolean {
+  return error instanceof CriError && error.code === code;
+}
