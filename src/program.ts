@@ -7,6 +7,7 @@ export async function runProgram(load: () => Promise<readonly Handler[]>): Promi
     // The server's modules and the handlers load slowly, and no client needs them.
     serve: async (options) => (await import('./server.ts')).serve(await load(), options),
     wipe: async (config) => (await import('./wipe.ts')).wipe(await load(), config),
+    examineProxmox: async (config) => (await import('./examine-proxmox.ts')).examineProxmox(config),
     declareHandlers: async () => {
       const [{ declareHandlers }, { declareVmidRanges }, { vmidRanges }, handlers] = await Promise.all([
         import('./core/config/handlers.ts'),

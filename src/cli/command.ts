@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Config } from '../core/config/schema.ts';
+import type { Finding } from '../core/model/finding.ts';
 
 /** The server that `serve` runs; resolves after a graceful shutdown. */
 export type Serve = (options: {
@@ -15,6 +16,9 @@ export type Serve = (options: {
  * directories that stay, because they do not belong to the server.
  */
 export type Wipe = (config: Config) => Promise<string[]>;
+
+/** Checks the Proxmox cluster of the configuration, for `doctor`; nothing without one. */
+export type ExamineProxmox = (config: Config) => Promise<Finding[]>;
 
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
@@ -33,6 +37,7 @@ export interface CliContext {
   env: NodeJS.ProcessEnv;
   serve: Serve;
   wipe: Wipe;
+  examineProxmox: ExamineProxmox;
   /** Declares the handlers' tables to the configuration; called before a command that reads it. */
   declareHandlers: () => Promise<void>;
   /** Calls `listener` for signals (SIGPIPE: the reader of stdout closed it) instead of exiting. Returns the unsubscriber. */

@@ -20,7 +20,12 @@ const USAGE = 2;
  */
 export async function runCli(
   argv: readonly string[],
-  { serve, wipe, declareHandlers }: Pick<CliContext, 'serve' | 'wipe' | 'declareHandlers'>,
+  {
+    serve,
+    wipe,
+    examineProxmox,
+    declareHandlers,
+  }: Pick<CliContext, 'serve' | 'wipe' | 'examineProxmox' | 'declareHandlers'>,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
@@ -32,6 +37,7 @@ export async function runCli(
     ...outside,
     serve,
     wipe,
+    examineProxmox,
     declareHandlers,
   };
   let exitCode = 0;

@@ -5,8 +5,8 @@ export const doctor: Command = {
   name: 'doctor',
   summary: 'check this machine, and report what the next start would do',
   description:
-    'Checks programs, kernel, cgroups, capabilities, CNI configuration, directories and socket, and the data of an earlier ' +
-    'server. It changes nothing. Exits with 1 when something is missing.',
+    'Checks programs, kernel, cgroups, capabilities, CNI configuration, directories and socket, the data of an earlier ' +
+    'server, and, with a table [proxmox], the hosts, token, privileges and storages of the cluster. It changes nothing. Exits with 1 when something is missing.',
   options: [OUTPUT_OPTION, CONFIG_OPTION, ...CONFIG_FLAG_OPTIONS],
   examples: ['doctor', 'doctor -o json --root /var/lib/proxmox-lxcri'],
   readsConfiguration: true,
@@ -19,7 +19,7 @@ export const doctor: Command = {
       import('../output/json.ts'),
     ]);
     const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
-    const { findings, recovery } = await examine(config);
+    const { findings, recovery } = await examine(config, context.examineProxmox);
     const lacks = findings.some(({ status }) => status === 'missing');
     if (input.text('output') === 'json') {
       context.stdout.write(formatJson({ healthy: !lacks, findings, serverRuns: recovery === undefined, recovery }));

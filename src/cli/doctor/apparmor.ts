@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { run } from '../../host/processes/run.ts';
-import { type Finding, ok, warning } from './finding.ts';
+import { type Finding, ok, warning } from '../../core/model/finding.ts';
 
 /** Whether containers are confined by an AppArmor profile. */
 export async function checkAppArmor(): Promise<Finding> {

@@ -1,6 +1,6 @@
 import type { Config } from '../../core/config/schema.ts';
 import { cgroupDriver, isBootedBySystemd } from '../../host/systemd.ts';
-import { type Finding, ok, warning } from './finding.ts';
+import { type Finding, ok, warning } from '../../core/model/finding.ts';
 
 /** The cgroup driver, and whether systemd runs the machine when it is the driver. */
 export async function checkCgroupDriver({ runtime }: Config): Promise<Finding> {

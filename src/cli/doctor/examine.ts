@@ -1,7 +1,8 @@
 import type { Config } from '../../core/config/schema.ts';
+import type { ExamineProxmox } from '../command.ts';
 import { checkAppArmor } from './apparmor.ts';
 import { checkCgroupDriver } from './cgroup-driver.ts';
-import type { Finding } from './finding.ts';
+import type { Finding } from '../../core/model/finding.ts';
 import { checkKernel } from './kernel.ts';
 import { checkMonitorSockets } from './monitor-sockets.ts';
 import { checkNetwork } from './network.ts';
@@ -11,8 +12,11 @@ import { planRecovery } from './recovery.ts';
 import type { Step } from './recovery.ts';
 import { checkUserNamespaces } from './user-namespaces.ts';
 
-/** Checks the machine and the server's data without changing them. `recovery` is undefined while a server runs. */
-export async function examine(config: Config): Promise<{ findings: Finding[]; recovery: Step[] | undefined }> {
+/** Checks the machine, the Proxmox cluster of the configuration, and the server's data without changing them. `recovery` is undefined while a server runs. */
+export async function examine(
+  config: Config,
+  examineProxmox: ExamineProxmox,
+): Promise<{ findings: Finding[]; recovery: Step[] | undefined }> {
   const parts = await Promise.all([
     checkPrograms(config),
     checkKernel(),
@@ -22,6 +26,7 @@ export async function examine(config: Config): Promise<{ findings: Finding[]; re
     checkUserNamespaces(config),
     checkAppArmor(),
     checkMonitorSockets(),
+    examineProxmox(config),
   ]);
   return { findings: parts.flat(), recovery: await planRecovery(config) };
 }

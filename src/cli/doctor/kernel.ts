@@ -1,7 +1,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { messageOf } from '../../utils/errors.ts';
 import { cgroupHierarchies, layoutOf } from '../../host/cgroup/hierarchies.ts';
-import { type Finding, missing, ok, warning } from './finding.ts';
+import { type Finding, missing, ok, warning } from '../../core/model/finding.ts';
 
 /** Controllers that limits of containers need (cgroups(7)). */
 const CONTROLLERS = ['cpu', 'cpuset', 'memory', 'pids'];

@@ -1,5 +1,5 @@
 import { access, readFile } from 'node:fs/promises';
-import { type Finding, ok, warning } from './finding.ts';
+import { type Finding, ok, warning } from '../../core/model/finding.ts';
 
 /** The control socket of a liblxc monitor below Debian's lxcpath, as /proc/net/unix shows an abstract address. */
 const MONITOR = /@(\/var\/lib\/lxc\/\S+)\/command$/gm;

@@ -2,7 +2,7 @@ import { access, constants, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
-import { type Finding, missing, ok, warning } from './finding.ts';
+import { type Finding, missing, ok, warning } from '../../core/model/finding.ts';
 
 /** The CNI configuration, its plugins, and forwarding, which all pods without host network need. */
 export async function checkNetwork({ network }: Config): Promise<Finding[]> {

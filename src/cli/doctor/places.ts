@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
 import { checkRoot } from '../../host/root-marker.ts';
 import { messageOf } from '../../utils/errors.ts';
-import { type Finding, missing, ok } from './finding.ts';
+import { type Finding, missing, ok } from '../../core/model/finding.ts';
 
 /** The directories of the server and its socket. */
 export async function checkPlaces({ root, state, grpc }: Config): Promise<Finding[]> {

@@ -6,7 +6,7 @@ import { inspectPath } from '../../host/paths.ts';
 import { which } from '../../host/processes/programs.ts';
 import { run } from '../../host/processes/run.ts';
 import { messageOf } from '../../utils/errors.ts';
-import { type Finding, missing, ok, warning } from './finding.ts';
+import { type Finding, missing, ok, warning } from '../../core/model/finding.ts';
 
 /** The programs that pods, containers and layers need, and their versions. */
 export async function checkPrograms(config: Config): Promise<Finding[]> {

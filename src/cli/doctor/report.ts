@@ -1,4 +1,4 @@
-import type { Finding } from './finding.ts';
+import type { Finding } from '../../core/model/finding.ts';
 import { printable } from '../../core/logging/escape.ts';
 
 const LABELS = { ok: 'PASS', warning: 'WARN', missing: 'FAIL' } as const;
@@ -13,17 +13,21 @@ export interface ReportOptions {
   colour: boolean;
 }
 
-/** Findings as lines of `STATUS  SUBJECT  FOUND`, each with its remedy below, and totals, broken to the width. */
+/**
+ * Findings as lines of `STATUS  SUBJECT  FOUND`, each with its remedy below, and totals, broken to the width. Commands are
+ * not broken: a terminal copies them whole.
+ */
 export function formatFindings(findings: readonly Finding[], { width, colour }: ReportOptions): string {
   const label = (status: Finding['status']) =>
     colour ? `\u001b[${String(COLOURS[status])}m${LABELS[status]}\u001b[0m` : LABELS[status];
   const widest = Math.max(0, ...findings.map(({ subject }) => subject.length));
   const indent = Math.min(widest, Math.floor(width / 3)) + 'PASS'.length + 4;
   const room = Math.max(width, NARROWEST) - indent;
-  const blocks = findings.map(({ subject, status, found, remedy }) => {
+  const blocks = findings.map(({ subject, status, found, remedy, commands = [] }) => {
     const lines = [
       ...wrap(printable(found), room),
       ...(remedy === '' ? [] : wrap(`Remedy: ${printable(remedy)}`, room)),
+      ...commands.map(printable),
     ];
     const head = `${label(status)}  ${subject.padEnd(indent - 8)}  `;
     // A long subject has a line of its own.

@@ -1,7 +1,7 @@
 import type { Config } from '../../core/config/schema.ts';
 import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
 import { idmapProblems } from '../../host/idmap/support.ts';
-import { type Finding, ok, warning } from './finding.ts';
+import { type Finding, ok, warning } from '../../core/model/finding.ts';
 import { nearest } from './places.ts';
 
 /** The requirements of pods with user namespaces: a filesystem with idmapped mounts, and directories that other users can enter. */

@@ -41,6 +41,9 @@ const FEATURES = {
   storageIdentity: { since: '9.2' },
 } as const satisfies Record<string, { since: string; until?: string }>;
 
+/** The first version that this client is for, and the first that it is not for. */
+const SUPPORTED = { since: '8.4', until: '10.0' };
+
 export type Feature = keyof typeof FEATURES;
 
 /** The settings of guests that only newer versions know, by their name. */
@@ -57,6 +60,11 @@ export function parseVersion(text: string): Version {
     throw new CriError(StatusCode.INTERNAL, `Proxmox API: ${JSON.stringify(text.slice(0, 100))} is not a version`);
   }
   return { major: Number(major), minor: Number(minor), text };
+}
+
+/** Whether this client is for this version. */
+export function isSupported(version: Version): boolean {
+  return isAtLeast(version, SUPPORTED.since) && !isAtLeast(version, SUPPORTED.until);
 }
 
 /** Whether this version has a feature. */

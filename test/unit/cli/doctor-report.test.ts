@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { missing, ok, warning } from '../../../src/cli/doctor/finding.ts';
+import { missing, ok, warning } from '../../../src/core/model/finding.ts';
 import { formatFindings } from '../../../src/cli/doctor/report.ts';
 
 test('a report names each status, wraps and counts', (t) => {
@@ -8,6 +8,7 @@ test('a report names each status, wraps and counts', (t) => {
     ok('program crun', '/usr/bin/crun: crun version 1.8.1'),
     warning('IPv4 forwarding', 'off: pods reach nothing beyond this node', 'sysctl -w net.ipv4.ip_forward=1'),
     missing('a subject that is long enough for a line', 'not there', ''),
+    { ...missing('token', 'refused', 'run:'), commands: ["pveum user token list 'k8s@pve' --of-any-length"] },
   ];
   t.is(
     formatFindings(findings, { width: 60, colour: false }),
@@ -19,8 +20,11 @@ WARN  IPv4 forwarding       off: pods reach nothing beyond
                             net.ipv4.ip_forward=1
 FAIL  a subject that is long enough for a line
                             not there
+FAIL  token                 refused
+                            Remedy: run:
+                            pveum user token list 'k8s@pve' --of-any-length
 
-1 passed, 1 warnings, 1 failed
+1 passed, 1 warnings, 2 failed
 `,
   );
   t.regex(formatFindings(findings, { width: 60, colour: true }), /^\u001b\[32mPASS\u001b\[0m {2}program crun/);

@@ -33,6 +33,7 @@ export async function cli(
     {
       serve,
       wipe: () => Promise.reject(new Error('wipe was not expected')),
+      examineProxmox: () => Promise.resolve([]),
       declareHandlers: () => Promise.resolve(), // the test has
     },
     {

@@ -1,4 +1,4 @@
-/** The result of one check. `missing`: the server cannot work; `warning`: a part of it cannot. */
+/** The result of one check of `doctor`. `missing`: the server cannot work; `warning`: a part of it cannot. */
 export interface Finding {
   subject: string;
   status: 'ok' | 'warning' | 'missing';
@@ -6,6 +6,8 @@ export interface Finding {
   found: string;
   /** The remedy; empty when none is needed. */
   remedy: string;
+  /** Lines of a shell that are the remedy or a part of it, in their order. */
+  commands?: readonly string[];
 }
 
 export function ok(subject: string, found: string): Finding {

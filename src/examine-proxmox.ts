@@ -1,0 +1,32 @@
+import { hostname } from 'node:os';
+import { rangeOf, rangeText } from './backends/proxmox/guests/vmid-ranges.ts';
+import type { Config } from './core/config/schema.ts';
+import { type Finding, missing, ok } from './core/model/finding.ts';
+import { diagnoseCluster } from './integrations/proxmox-api/diagnose/diagnose.ts';
+import { messageOf } from './utils/errors.ts';
+
+/** Checks the cluster that `[proxmox]` names, without changing it; nothing when it names none. */
+export async function examineProxmox({ proxmox }: Config): Promise<Finding[]> {
+  if (proxmox.hosts.length === 0) return [];
+  const node = proxmox.node || (hostname().split('.', 1)[0] ?? '');
+  const { hosts, ca_file: file, fingerprints, bridges, pool, storage, template_storage: templateStorage } = proxmox;
+  const findings = await diagnoseCluster({
+    hosts,
+    trust: { ...(file !== '' && { ca: { file } }), ...(fingerprints.length > 0 && { fingerprints }) },
+    tokenId: proxmox.token_id,
+    tokenFile: proxmox.token_file,
+    localRoot: proxmox.local_root_ticket ? {} : undefined,
+    ...{ node, pool, storage, templateStorage, bridges },
+  });
+  return [...findings, checkRange(node, proxmox.vmids)];
+}
+
+function checkRange(node: string, vmids: Config['proxmox']['vmids']): Finding {
+  const subject = 'Proxmox VMIDs';
+  try {
+    return ok(subject, `${rangeText(rangeOf(node, vmids, 'proxmox.vmids'))} for the pods of ${node}`);
+  } catch (error) {
+    const [found = '', remedy = ''] = messageOf(error).split(/: (?=give)/);
+    return missing(subject, found, remedy);
+  }
+}

@@ -1,0 +1,67 @@
+import { hasFeature, type Version } from '../version.ts';
+
+/** What the pods' guests are made of, as the configuration names it. */
+export interface Places {
+  node: string;
+  /** The resource pool of the guests; empty for none. */
+  pool: string;
+  storage: string;
+  templateStorage: string;
+  /** `vmbr0`, or `zone/vnet`. */
+  bridges: readonly string[];
+}
+
+/** Privileges on one path of the access control list. */
+export interface Requirement {
+  path: string;
+  /** Name of the role that has them. */
+  role: string;
+  privileges: readonly string[];
+  /** What lies below the path needs them too. */
+  mustPropagate: boolean;
+  /** What does not work without them; undefined when nothing does. */
+  only: string | undefined;
+}
+
+const prefixed = (prefix: string, ...names: string[]) => names.map((name) => `${prefix}.${name}`);
+
+const GUESTS = [
+  ...prefixed('VM', 'Allocate', 'Audit', 'Clone'),
+  ...prefixed('VM.Config', 'CPU', 'Disk', 'Memory', 'Network', 'Options'),
+  ...prefixed('VM', 'Console', 'PowerMgmt', 'Snapshot'),
+];
+
+/**
+ * What a token needs for pods in unprivileged containers, and what only a part of them needs. A role holds all that its
+ * path needs, for a role that is granted on a path replaces what is inherited from the paths above.
+ */
+export function requirementsOf(
+  { node, pool, storage, templateStorage, bridges }: Places,
+  version: Version,
+): Requirement[] {
+  const guests = pool === '' ? GUESTS : [...GUESTS, 'Pool.Audit'];
+  const agent = hasFeature(version, 'guestAgentPrivileges') ? 'VM.GuestAgent.Unrestricted' : 'VM.Monitor';
+  const space = prefixed('Datastore', 'AllocateSpace', 'Audit');
+  const template = prefixed('Datastore', 'AllocateTemplate', 'Audit');
+  const isShared = storage === templateStorage;
+  const onStorage = isShared ? [...new Set([...space, ...template])] : space;
+  const guestPath = pool === '' ? '/vms' : `/pool/${pool}`;
+  const networks = bridges.map((bridge) => (bridge.includes('/') ? bridge : `localnetwork/${bridge}`));
+  const needed: [path: string, role: string, privileges: readonly string[], only?: string][] = [
+    [guestPath, 'LxcriGuests', guests],
+    [guestPath, 'LxcriMachines', [...guests, ...prefixed('VM.Config', 'Cloudinit', 'HWType'), agent], 'pods as VMs'],
+    [`/storage/${storage}`, isShared ? 'LxcriStorageTemplates' : 'LxcriStorage', onStorage],
+    [`/storage/${storage}`, 'LxcriStorageAdmin', [...onStorage, 'Datastore.Allocate'], 'removing stray volumes'],
+    ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as [string, string, string[]]]),
+    ...networks.map((network): [string, string, string[]] => [`/sdn/zones/${network}`, 'LxcriNetwork', ['SDN.Use']]),
+    [`/nodes/${node}`, 'LxcriNode', ['Sys.Audit']],
+    ['/mapping/dir', 'LxcriMappings', ['Mapping.Use'], 'volumes of pods as VMs'],
+  ];
+  return needed.map(([path, role, privileges, only]) => ({
+    path,
+    role,
+    privileges,
+    mustPropagate: ['/vms', '/mapping/dir'].includes(path),
+    only,
+  }));
+}
