@@ -1,8 +1,9 @@
 import type { ExecutionContext, TestFn } from 'ava';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { chmod, copyFile, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import {
   ContainerState,
   CreateContainerRequest,
@@ -18,15 +19,39 @@ import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import type { CallOptions } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { isErrno } from '../../src/utils/errors.ts';
+import { exists } from '../../src/utils/fs/exists.ts';
 import { accepts } from '../lib/accepts.ts';
 import { eventually } from '../lib/eventually.ts';
 import { unmountBelow } from '../lib/mounts.ts';
 
 /** Name of the image that every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
+const BUSYBOX = '/bin/busybox';
 
 /** What a fixture needs of the test or program that owns it. */
 export type Owner = Pick<ExecutionContext, 'teardown' | 'log' | 'passed'>;
+
+/** Writes an archive of {@link IMAGE}, packed once for all processes that have the same busybox. */
+async function writeTiny(archive: string): Promise<void> {
+  const pack = (file: string) => run('deploy/lib/pack-busybox', [BUSYBOX, file, IMAGE]);
+  const { mtimeMs, size } = await stat(BUSYBOX);
+  const shared = resolve('.cache', `tiny-${String(mtimeMs)}-${String(size)}.tar`);
+  if (!(await exists(shared))) {
+    await pack(archive);
+    try {
+      await mkdir(dirname(shared), { recursive: true });
+      const own = `${shared}.${randomUUID()}`;
+      await copyFile(archive, own);
+      await rename(own, shared);
+    } catch (error) {
+      // In the test guest.
+      if (!isErrno(error, 'EROFS')) throw error;
+    }
+    return;
+  }
+  await copyFile(shared, archive);
+}
 
 /** The cgroup that test/sandbox removes at the end; undefined outside of it. */
 const testCgroup = process.env['PROXMOX_LXCRI_TEST_CGROUP'];
@@ -73,7 +98,7 @@ export class ServerFixture {
     await fixture.#configure(metrics);
     await fixture.start({ settled });
     const archive = join(directory, 'tiny.tar');
-    await run('deploy/lib/pack-busybox', ['/bin/busybox', archive, IMAGE]);
+    await writeTiny(archive);
     await fixture.client.call(ImageStoreService.import, { path: archive, reference: '' });
     return fixture;
   }

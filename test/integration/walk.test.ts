@@ -13,10 +13,10 @@ import type { Stage } from './walk-stages.ts';
 import { Walk } from './walk.ts';
 
 /**
- * One percent of the faults, chosen by the seed. All of them, with the result of each: WALK_SHARE=1; a selection:
+ * One of two hundred faults, chosen by the seed. All of them, with the result of each: WALK_SHARE=1; a selection:
  * WALK_HOW=die-amid WALK_RPC=StopContainer WALK_POINT=rename.
  */
-const share = Number(process.env['WALK_SHARE'] ?? 0.01);
+const share = Number(process.env['WALK_SHARE'] ?? 0.005);
 const how = process.env['WALK_HOW']?.split(',') as How[] | undefined;
 const rpc = process.env['WALK_RPC'];
 const only = new RegExp(process.env['WALK_POINT'] ?? '');
