@@ -66,7 +66,7 @@ export function hostFindings(results: readonly HostResult[]): Finding[] {
       return missing(subject, `Proxmox VE ${version.text} is not supported`, 'upgrade the host to Proxmox VE 8.4 or 9');
     }
     if (isKind(error, 'unauthenticated')) return ok(subject, 'answers; its version is told to valid tokens only');
-    const found = wordsOf(error);
+    const found = isKind(error, 'unreachable', 'timeout') ? wordsOf(error).replace(/^\S+:\d+: /, '') : wordsOf(error);
     if (isKind(error, 'badAnswer', 'notFound', 'notImplemented'))
       return missing(subject, found, 'name a host of Proxmox VE in proxmox.hosts, and its port unless that is 8006');
     const known = REMEDIES.find(({ pattern }) => pattern.test(found));
