@@ -89,8 +89,10 @@ async function exitOf(tasks: Pick<Tasks, 'status'>, upid: Upid, options: FollowO
     } catch (error) {
       signal?.throwIfAborted();
       if (isKind(error, 'notFound')) throw lost(upid, 'the node knows no such task any more', 'notFound');
-      if (!isKind(error, 'unreachable', 'timeout', 'noQuorum', 'lockTimeout')) throw error;
-      if (performance.now() - heard > patienceMs) throw lost(upid, error.message, error.kind);
+      if (!(error instanceof ProxmoxError)) throw error;
+      // The task goes on whatever hinders the look, so that no error of it may say that nothing was changed.
+      const mayPass = isKind(error, 'unreachable', 'timeout', 'noQuorum', 'lockTimeout', 'failed');
+      if (!mayPass || performance.now() - heard > patienceMs) throw lost(upid, error.message, error.kind);
     }
     if (status?.status === 'stopped') return status.exitstatus ?? 'unexpected status';
     await pause(wait, signal);

@@ -1,0 +1,29 @@
+import test from 'ava';
+import { PROPERTY_SEED } from '../../lib/property-seed.ts';
+import { makeCertificate } from '../../pve/http/certificate.ts';
+import { runSequence, type Tally } from './sequence.ts';
+
+const COUNT = Number(process.env['SEQUENCES'] ?? 40);
+const AT_ONCE = 8;
+
+test(`${COUNT} random sequences of guest operations with faults`, async (t) => {
+  t.timeout(12 * 3_600_000);
+  const certificate = await makeCertificate('pve1');
+  const sum: Tally = { operations: 0, disturbed: 0, doneAllTheSame: 0 };
+  const failures: string[] = [];
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < COUNT) {
+      try {
+        const tally = await runSequence(PROPERTY_SEED + next++, certificate);
+        for (const key of ['operations', 'disturbed', 'doneAllTheSame'] as const) sum[key] += tally[key];
+      } catch (error) {
+        failures.push((error as Error).message);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  t.log(`seed ${PROPERTY_SEED}: ${JSON.stringify(sum)}, ${failures.length} failed`);
+  t.deepEqual(failures.slice(0, 5), []);
+  t.true(sum.doneAllTheSame > 0);
+});
