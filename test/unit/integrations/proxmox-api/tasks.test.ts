@@ -133,6 +133,19 @@ test('failing looks are borne for a while', async (t) => {
   t.deepEqual(error?.reread, [`/nodes/pve1/tasks/${UPID}/status`]);
 });
 
+test('a failed look says nothing about the task', async (t) => {
+  let looks = 0;
+  const answer = taskServer(0, 'OK');
+  const failing = await servePve(t, certificates, (seen) =>
+    looks++ < 2 ? { status: 500, message: 'something broke' } : answer(seen),
+  );
+  const client = await clientOf(t, certificates, [failing]);
+  t.is((await client.tasks.follow(UPID, quick)).warnings, 0);
+  const refusing = await servePve(t, certificates, () => ({ status: 403, message: 'Permission check failed' }));
+  const other = await clientOf(t, certificates, [refusing]);
+  await t.throwsAsync(other.tasks.follow(UPID, quick), { instanceOf: AmbiguousOutcomeError });
+});
+
 test('a task that the node forgot is ambiguous', async (t) => {
   const pve = await servePve(t, certificates, () => ({
     status: 400,
