@@ -40,7 +40,13 @@ export interface Disturbance {
 export class Model {
   readonly guests = new Map<number, Guest>();
   /** Guests of which a failed delete may have taken disks. */
-  readonly damaged = new Set<number>();
+  readonly #damaged = new Set<number>();
+
+  /** Whether parts of the guest may be missing: it was never finished, or half deleted. */
+  isDamaged(vmid: number): boolean {
+    const guest = this.guests.get(vmid);
+    return this.#damaged.has(vmid) || (guest !== undefined && guest.mark === undefined);
+  }
 
   /** The guest that the operation names, where it names the right node and kind. */
   target({ kind, node, vmid }: Pick<Operation, 'kind' | 'node' | 'vmid'>): Guest | undefined {
@@ -82,7 +88,7 @@ export class Model {
     }
     const guest = this.target(operation);
     if (guest === undefined) return;
-    if (name === 'delete' && outcome === 'notDone') this.damaged.add(vmid);
+    if (name === 'delete' && outcome === 'notDone') this.#damaged.add(vmid);
     if (outcome !== 'done') return;
     if (name === 'delete') this.#forget(vmid);
     else if (name === 'config') guest.memory = serial;
@@ -106,6 +112,6 @@ export class Model {
 
   #forget(vmid: number): void {
     this.guests.delete(vmid);
-    this.damaged.delete(vmid);
+    this.#damaged.delete(vmid);
   }
 }
