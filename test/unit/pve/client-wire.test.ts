@@ -107,6 +107,7 @@ async function everythingElse(client: ProxmoxClient): Promise<void> {
   await Promise.all([
     access.permissions(),
     access.permissions('/vms'),
+    access.roles(),
     backupJobs.list(),
     cluster.version(),
     cluster.status(),
