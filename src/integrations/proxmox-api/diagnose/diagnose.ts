@@ -69,7 +69,7 @@ function refusedToken({ tokenId, tokenFile }: DiagnosisOptions): Finding {
   const [user = '', name = ''] = tokenId.split('!');
   const remedy =
     `look whether the token exists, whether it or ${user} has expired or is disabled, and whether ${tokenFile} holds its secret; ` +
-    'a lost secret cannot be read again, but the token can be removed and made anew, on a node:';
+    'a lost secret cannot be read again, but the token can be removed and recreated, on a node:';
   return {
     ...missing('Proxmox token', `${tokenId} was refused`, remedy),
     commands: [

@@ -39,7 +39,7 @@ export const KIND_CODES = {
   unreachable: StatusCode.UNAVAILABLE,
   timeout: StatusCode.DEADLINE_EXCEEDED,
   aborted: StatusCode.CANCELLED,
-  /** An answer that is none of this API. */
+  /** An answer that this API never gives. */
   badAnswer: StatusCode.INTERNAL,
   failed: StatusCode.UNKNOWN,
 } as const satisfies Record<string, StatusCode>;

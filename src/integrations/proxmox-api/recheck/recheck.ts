@@ -32,7 +32,7 @@ export class Recheck {
    */
   created(ref: GuestRef, isOurs: (config: GuestConfig) => boolean, options: RecheckOptions = {}): Promise<Verdict> {
     return this.#settle(ref, options, async () => {
-      // Who may see a guest by its pool alone is refused, and not told so, when there is none.
+      // Whoever sees a guest only through its pool gets a 403 instead of "does not exist" for an absent one.
       if (await this.#readers.cluster.isFree(ref.vmid, options)) return 'notDone';
       let config: GuestConfig;
       try {

@@ -59,7 +59,7 @@ export async function settle(
       if (!isKind(error, 'unreachable', 'timeout', 'noQuorum', 'lockTimeout')) throw error;
       const now = performance.now();
       if (now - heard > patienceMs) throw error;
-      // What may have happened while nobody answered is waited for anew.
+      // Changes that began while no host answered get the whole time again.
       quietSince = now;
     }
     await pause(wait, call.signal);
