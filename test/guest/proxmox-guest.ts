@@ -1,7 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { defaultInit } from '../../src/backends/pause-rootfs.ts';
@@ -16,7 +14,10 @@ import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { outputOf, parseLog } from '../integration/runner-fixture.ts';
-import { proxmoxConfig } from './proxmox-config.ts';
+import { initPid, isRunning, limitingCgroup } from '../pve/lxc/command-socket.ts';
+import { writeLxcFiles } from '../pve/lxc/files.ts';
+import { LxcProcess, makeNodeFiles, StartFailure } from '../pve/lxc/process.ts';
+import { parseGuestConfig } from '../pve/guest-config/parse.ts';
 
 const APPLETS = 'sh cat dd echo grep head hostname id ip ls mkdir mknod sleep stat tail touch true'.split(' ');
 const CGROUPS = '/sys/fs/cgroup';
@@ -46,7 +47,7 @@ export class ProxmoxGuest {
   readonly cgroup: string;
   readonly runner: ConmonRunner;
   readonly #options: GuestOptions;
-  #starter: ChildProcess | undefined;
+  #process: LxcProcess | undefined;
 
   private constructor(vmid: number, directory: string, options: GuestOptions) {
     this.vmid = vmid;
@@ -88,28 +89,29 @@ export class ProxmoxGuest {
     }
     const lines = [...include, ...(options.include ?? [])].map(([key, value]) => `${key} = ${value}\n`);
     await writeFile(join(directory, 'include.conf'), lines.join(''));
-    const { vmid, name } = guest;
-    const config = { vmid, ...options, entrypoint: '/catatonit -P' };
-    const lxc = [['lxc.include', join(directory, 'include.conf')]] as const;
-    await writeFile(join(directory, name, 'config'), proxmoxConfig({ ...config, lxc }, directory));
-    const seccomp = await readFile('/usr/share/lxc/config/common.seccomp', 'utf8');
-    await writeFile(join(directory, name, 'rules.seccomp'), `${seccomp}keyctl errno 38\n`);
-    if (options.unprivileged) await guest.#ownIds(t);
+    const conf = {
+      arch: 'amd64',
+      entrypoint: '/catatonit -P',
+      memory: options.memory ?? 512,
+      ostype: 'unmanaged',
+      rootfs: `local:subvol-${guest.name}-disk-0`,
+      swap: 0,
+      ...(options.unprivileged && { unprivileged: 1 }),
+      'lxc.include': join(directory, 'include.conf'),
+    };
+    const text = Object.entries(conf).map(([key, value]) => `${key}: ${String(value)}\n`);
+    const { config } = parseGuestConfig(text.join(''), guest.vmid, 9);
+    writeLxcFiles(config, { vmid: guest.vmid, version: 9, lxcPath: directory });
+    await makeNodeFiles(guest.#nodeFiles);
     return guest;
-  }
-
-  /** Proxmox gives root these ids on every node; newuidmap(1) requires them. */
-  async #ownIds(t: ExecutionContext): Promise<void> {
-    const ids = join(this.directory, 'subid');
-    await writeFile(ids, 'root:100000:65536\n');
-    for (const file of ['/etc/subuid', '/etc/subgid']) {
-      await run('mount', ['--bind', ids, file]);
-      t.teardown(() => run('umount', [file]));
-    }
   }
 
   get name(): string {
     return String(this.vmid);
+  }
+
+  get #nodeFiles(): string {
+    return join(this.directory, 'node-files');
   }
 
   /** The file whose presence allows one start. */
@@ -138,24 +140,20 @@ export class ProxmoxGuest {
     // Hooks log at this level only.
     const log = join(this.directory, 'lxc.log');
     await rm(log, { force: true });
-    const args = ['-P', this.directory, '-n', this.name, '-F', '-o', log, '-l', 'DEBUG'];
-    const child = spawn('lxc-start', args, { stdio: 'ignore', detached: true, cwd: '/' });
-    this.#starter = child;
-    let ended: number | null | undefined;
-    child.once('exit', (code) => (ended = code));
-    await eventually('a running guest', async () => {
-      if (ended !== undefined) throw new Error(`lxc-start ended: ${await readFile(log, 'utf8')}`);
-      return this.isRunning();
+    const start = LxcProcess.start(this.#nodeFiles, this.directory, this.vmid, '-o', log, '-l', 'DEBUG');
+    this.#process = await start.catch(async (error: unknown) => {
+      if (!(error instanceof StartFailure)) throw error;
+      throw new Error(`lxc-start ended: ${await readFile(log, 'utf8')}`);
     });
   }
 
   /** Waits until the program that its unit started has ended: from then on nothing can start the guest again. */
   async ended(): Promise<void> {
-    await eventually('the end of lxc-start', () => (this.#starter?.exitCode ?? this.#starter?.signalCode) !== null);
+    await this.#process?.ended;
   }
 
-  async isRunning(): Promise<boolean> {
-    return (await this.lxc('info', '-s', '-H')) === 'RUNNING';
+  isRunning(): Promise<boolean> {
+    return isRunning(this.directory, this.vmid);
   }
 
   /** The output of `lxc-<command> -n <vmid>`, also of a failed one. */
@@ -169,34 +167,11 @@ export class ProxmoxGuest {
 
   /** The cgroup that liblxc's monitor reports for limits, as Proxmox requests it before it reads usage. */
   limitingCgroup(): Promise<string> {
-    const controller = Buffer.from('memory\0');
-    const request = Buffer.alloc(16); // struct lxc_cmd_req: command, length of the data, a pointer
-    request.writeInt32LE(19); // LXC_CMD_GET_LIMITING_CGROUP
-    request.writeInt32LE(controller.length, 4);
-    return new Promise((resolve, reject) => {
-      const socket = connect({ path: `\0${this.directory}/${this.name}/command` });
-      const answer: Buffer[] = [];
-      socket.once('connect', () => socket.write(Buffer.concat([request, controller])));
-      socket.once('error', reject);
-      socket.on('data', (chunk) => {
-        answer.push(chunk);
-        const all = Buffer.concat(answer);
-        if (all.length < 16 || all.length < 16 + all.readInt32LE(4)) return;
-        socket.destroy();
-        // struct lxc_cmd_rsp: result, length of the data, a pointer; then the data, a string.
-        resolve(
-          `/${all
-            .subarray(16, 16 + all.readInt32LE(4))
-            .toString('utf8')
-            .replace(/\0.*$/, '')
-            .replace(/^\//, '')}`,
-        );
-      });
-    });
+    return limitingCgroup(this.directory, this.vmid);
   }
 
-  async init(): Promise<number> {
-    return Number(await this.lxc('info', '-p', '-H'));
+  init(): Promise<number> {
+    return initPid(this.directory, this.vmid);
   }
 
   /** Where the pod's containers are placed. */
@@ -280,10 +255,7 @@ export class ProxmoxGuest {
     await this.lxc('stop', '-k');
     for (const id of await this.runner.list()) await this.runner.remove(id);
     this.runner.close();
-    const starter = this.#starter;
-    if (starter?.exitCode === null && starter.signalCode === null) {
-      await new Promise((resolve) => starter.once('exit', resolve));
-    }
+    await this.ended();
     const parent = this.#options.cgroupParent ?? '';
     await removeCgroup(
       [this.cgroup, `${this.cgroup}.monitor`, `${parent}/pods-${this.name}.monitor`, `/lxc.monitor/${this.name}`].map(
