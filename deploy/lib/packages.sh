@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Sourced by deploy/quickstart and test/run: installs Debian packages, only those that are missing, and starts no service.
 
+# shellcheck source=node-modules.sh
+. "$(dirname "${BASH_SOURCE[0]}")/node-modules.sh"
+
 # need_packages [PROGRAM@]PACKAGE...: installs each package whose program (a command, or the absolute path of a file;
 # without one: the package itself, as dpkg knows it) is not there. Never removes a package: what cannot be installed beside
 # those that are there is an error that names the remedy. Output of apt goes to standard error. The names of all that come
@@ -21,7 +24,7 @@ need_packages() {
   [[ ${#missing[@]} -gt 0 ]] || return 0
   (
     export DEBIAN_FRONTEND=noninteractive
-    apt=(apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -qq)
+    apt=(apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -q)
     "${apt[@]}" update || exit
     plan=$("${apt[@]}" --simulate --no-install-recommends install "${missing[@]}") || exit
     if gone=$(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$plan" | sort | paste -sd ' ') && [[ -n $gone ]]; then
@@ -43,47 +46,10 @@ need_packages() {
   ) >&2
 }
 
-# need_node_modules ROOT [NPM OPTION...]: installs what the lock file says in ROOT when node_modules lacks Node.js or is older than the lock file.
-# Node.js 24 itself comes with it (node_modules/.bin/node); the node and npm of the machine, any version from 18, only
-# start it.
-need_node_modules() {
-  local root=$1 modules=$1/node_modules
-  shift
-  # In test/sandbox there is no network: what is there has to do.
-  if [[ -x $modules/.bin/node && (-n ${PROXMOX_LXCRI_TEST_CGROUP:-} || ! $root/package-lock.json -nt $modules/.package-lock.json) ]]; then return 0; fi
-  command -v npm >/dev/null || need_packages node@nodejs npm@npm || return
-  npm_install "$root" npm "$@" || return
-  # npm leaves out optional packages that the running Node.js is too old for; tools for development have such ones.
-  if [[ " $* " != *' --omit=dev '* && $(node -p 'parseInt(process.versions.node)') -lt 22 ]]; then
-    npm_install_by_own_node "$root" "$@" || return
-  fi
-  touch "$modules/.package-lock.json"
-}
-
-# npm_install ROOT NPM [OPTION...]: NPM is the command to use, in words.
-npm_install() {
-  local root=$1 npm
-  read -ra npm <<<"$2"
-  shift 2
-  echo "npm ci $*" >&2
-  (
-    cd "$root" || exit
-    "${npm[@]}" ci --no-fund --no-audit --loglevel=error "$@" || exit
-    # npm 9 and 10 forget to link the programs of optional packages.
-    [[ -x node_modules/.bin/node ]] || "${npm[@]}" rebuild --loglevel=error
-  ) >&2
-}
-
-# npm_install_by_own_node ROOT [OPTION...]: the machine's npm, run by the Node.js that was just installed. That one is copied,
-# since node_modules is removed first.
-npm_install_by_own_node() {
-  local root=$1 copy rc=0
-  shift
-  copy=$(mktemp -d) || return
-  cp -L "$root/node_modules/.bin/node" "$copy/node" || return
-  PATH=$copy:$PATH npm_install "$root" "$copy/node $(readlink -f "$(command -v npm)")" "$@" || rc=$?
-  rm -rf "$copy"
-  return "$rc"
+# build_packages ROOT: prints the packages that need_node_modules and need_native need, to install them along with others.
+build_packages() {
+  npm_packages "$1"
+  printf '%s\n' cc@gcc libc6-dev
 }
 
 # need_native ROOT: builds the native helper of ROOT (src/native) unless that is done, with the compiler that it needs.

@@ -86,3 +86,18 @@ test('missing packages are announced and installed', (t) => {
   t.is(stdout, 'liblxc-stand-in lxc\nliblxc-stand-in lxc\n', stderr);
   t.is(status, 0);
 });
+
+test('failing to get npm names the remedy', (t) => {
+  const { stdout, stderr, status } = bash(`
+    command() { [ "$2" != npm ] && builtin command "$@"; }
+    # A pip that finds another file than the pinned one.
+    python3() { case "$*" in *--version) ;; *) echo 'hashes do not match' >&2; return 1 ;; esac; }
+    rc=0
+    need_node_modules "$here" || rc=$?
+    ls -A .cache
+    exit $rc
+  `);
+  t.is(status, 1);
+  t.is(stdout, '', 'nothing is left');
+  t.regex(stderr, /hashes do not match[^]*no npm[^]*Install Node.js 18 or newer with npm yourself/);
+});
