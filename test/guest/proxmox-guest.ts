@@ -14,7 +14,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { outputOf, parseLog } from '../integration/runner-fixture.ts';
-import { initPid, isRunning, limitingCgroup } from '../pve/lxc/command-socket.ts';
+import { initPid, isRunning, limitingCgroup } from '../pve/lxc/machine/command-socket.ts';
 import { writeLxcFiles } from '../pve/lxc/files.ts';
 import { LxcProcess, makeNodeFiles, StartFailure } from '../pve/lxc/process.ts';
 import { parseGuestConfig } from '../pve/guest-config/parse.ts';

@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
 import { lxc } from '../pve/config/kind.ts';
 import { startCluster, type ClusterOptions, type SimulatedCluster } from '../pve/cluster.ts';
@@ -283,4 +284,18 @@ test('a person starts the program and disturbs it', async (t) => {
   await using again = await startCluster({ certificate, directory, nodes: ['a'], release: '8.4' });
   t.deepEqual(Object.keys(again.state.store.tokens), ['root@pam!node']);
   t.true(exists(again, 100));
+});
+
+test('without what real containers need there are none', async (t) => {
+  const program = join(import.meta.dirname, '../pve/node');
+  const directory = join(await mkdtemp(join(tmpdir(), 'pve-program-')), 'd'.repeat(100));
+  t.teardown(() => rm(dirname(directory), { recursive: true, force: true }));
+  const child = spawn(program, ['--guests', 'lxc', '--listen', '127.0.0.1:0', '--directory', directory]);
+  t.teardown(() => child.kill('SIGKILL'));
+  const [said, ended] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+  t.deepEqual(ended, [2, null]);
+  t.regex(
+    said,
+    /^test\/pve\/node: containers need .*a shorter directory than \/\S+, which the names of sockets contain\n$/,
+  );
 });

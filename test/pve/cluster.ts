@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { methods } from './api/methods.ts';
 import { Router } from './api/router.ts';
+import { loadGuest } from './config/guest.ts';
 import { ApiOnlyRuntime, type GuestRuntime } from './guests/runtime.ts';
+import { applyAfterEnd } from './guests/update.ts';
 import { makeCertificate, type Certificate } from './http/certificate.ts';
 import { NodeService } from './http/serve.ts';
 import type { Release } from './api/params/property.ts';
@@ -94,6 +96,7 @@ export class SimulatedCluster implements AsyncDisposable {
     await Promise.all([...this.#servers.values()].map(stop));
     this.state.faults.clear();
     await this.state.tasks.stopAll();
+    await this.state.runtime.close();
     if (this.#temporary !== undefined) await rm(this.#temporary, { recursive: true, force: true });
   }
 
@@ -118,7 +121,7 @@ function listen(server: Server, port: number, host: string): Promise<number> {
 
 /**
  * Starts the nodes of a cluster, each on a port of its own.
- * @throws Error when openssl, the directory or a port is not to be had.
+ * @throws Error when openssl, the directory, a port or what the runtime needs is not to be had.
  */
 export async function startCluster(options: ClusterOptions = {}): Promise<SimulatedCluster> {
   const { release = '9.2', nodes = ['pve1'], host = '127.0.0.1', port = 0 } = options;
@@ -135,6 +138,14 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Simula
   const running: RunningNode[] = [];
   const servers = new Map<string, Server>();
   try {
+    await state.runtime.open({
+      release,
+      nodes,
+      directory: state.directory,
+      volumes: state.volumes,
+      config: (ref) => loadGuest(state, ref),
+      ended: (ref) => applyAfterEnd(state, ref),
+    });
     for (const [index, name] of nodes.entries()) {
       const { certificate, key, fingerprint, authority } = options.certificate ?? (await makeCertificate(name));
       const service = new NodeService(state, router, name);

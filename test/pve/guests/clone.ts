@@ -9,7 +9,7 @@ import { checkLock, isTemplate, loadGuest, saveGuest, setLock, printGuest } from
 import { canSnapshot } from './snapshots.ts';
 import { withNewAddress } from '../config/values.ts';
 
-// What rsync --stats prints; nothing is copied, so nothing is counted.
+// What rsync --stats prints; nothing is counted.
 const copied = (bytes: number): string[] => [
   '',
   'Number of files: 0 (reg: 0, dir: 0, link: 0)',
@@ -95,6 +95,7 @@ async function copyDisks(call: Call, ref: GuestRef, newid: number, section: Sect
       log,
     );
     await state.pause(1000);
+    await state.runtime.copy(state.volumes.file(volid), state.volumes.file(copy));
     if (kind.type === 'lxc') for (const line of copied(size)) log(line);
     const volume = kind.type === 'lxc' ? 'volume' : 'file';
     section.values[key] = printPropertyString(kind.volumeFormat(key), { ...disk, [volume]: copy });

@@ -103,15 +103,20 @@ function machineDefaults(set: Readonly<Record<string, string | number>>): Record
   };
 }
 
-function unpack(call: Call, ref: GuestRef, section: Section, worker: Worker): void {
+async function unpack(call: Call, ref: GuestRef, section: Section, worker: Worker): Promise<void> {
   const { state } = call;
   const template = textOf(call, 'ostemplate');
-  const archive = state.volumes.stat(template);
   const path = state.volumes.path(template);
-  if (archive === undefined) throw fault(`unable to create CT ${ref.vmid} - volume '${template}' does not exist`);
+  if (!state.volumes.exists(template)) {
+    throw fault(`unable to create CT ${ref.vmid} - volume '${template}' does not exist`);
+  }
   worker.log(`extracting archive '${path}'`);
   state.requireSpace(template.split(':')[0]!);
-  worker.log(`Total bytes read: ${archive.size} (${(archive.size / 1024 ** 2).toFixed(1)}MiB, 66MiB/s)`);
+  try {
+    worker.log(await state.runtime.unpack(ref, { file: state.volumes.file(template), config: section }));
+  } catch (error) {
+    throw fault(`unable to create CT ${ref.vmid} - ${messageOf(error)}`);
+  }
   if (section.values['ostype'] === undefined) {
     worker.log("/etc/os-release file not found and autodetection failed, falling back to 'unmanaged'");
     section.values['ostype'] = 'unmanaged';
@@ -148,11 +153,12 @@ async function build(
       } else section.values[key] = storedValue(ref.kind, key, value);
     }
     await state.pause(ref.kind.type === 'lxc' ? 3000 : 1000);
-    if (ref.kind.type === 'lxc') unpack(call, ref, section, worker);
+    if (ref.kind.type === 'lxc') await unpack(call, ref, section, worker);
     saveGuest(state, ref, { current: section, pending: emptySection(), snapshots: new Map() });
   } catch (error) {
     // A create that fails leaves neither disks nor a configuration.
     for (const volid of made) state.volumes.free(volid);
+    await state.runtime.forget(ref);
     state.guests.remove(ref);
     removeFromPools(call, ref.vmid);
     throw error;

@@ -80,6 +80,7 @@ export function destroyGuest(call: Call, ref: GuestRef): string {
         }
         await state.pause(800);
         freeDisks(call, ref, config, worker);
+        await state.runtime.forget(ref);
         forget(call, ref, worker);
         state.requireQuorum();
         state.guests.remove(ref);

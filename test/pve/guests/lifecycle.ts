@@ -16,13 +16,18 @@ const stopping = 1500;
  * Starts a guest that may be started, under its lock.
  * @throws ApiError with the text that ends the task.
  */
-export async function startGuest(state: ClusterState, ref: GuestRef, config: GuestConfig): Promise<void> {
+export async function startGuest(
+  state: ClusterState,
+  ref: GuestRef,
+  config: GuestConfig,
+  log: (line: string) => void,
+): Promise<void> {
   if (isTemplate(config)) throw fault(`you can't start a ${ref.kind.type === 'lxc' ? 'CT' : 'vm'} if it's a template`);
   applyAllPending(state, ref);
   checkGenerated(state, ref);
   await state.pause(starting);
   try {
-    await state.runtime.start(ref, loadGuest(state, ref));
+    await state.runtime.start(ref, loadGuest(state, ref), log);
   } catch (error) {
     throw fault(messageOf(error));
   }
@@ -30,7 +35,7 @@ export async function startGuest(state: ClusterState, ref: GuestRef, config: Gue
 
 /** The work of a start task. */
 export function starter(state: ClusterState, ref: GuestRef, skipLock: boolean): (worker: Worker) => Promise<void> {
-  return ({ signal }) =>
+  return ({ signal, log }) =>
     state.locked(
       ref.kind,
       ref.vmid,
@@ -38,7 +43,7 @@ export function starter(state: ClusterState, ref: GuestRef, skipLock: boolean): 
         const config = loadGuest(state, ref);
         if (!skipLock) checkLock(ref, config, 'mounted');
         if (state.runtime.running(ref) !== undefined) throw fault(`${ref.kind.label} ${ref.vmid} already running`);
-        await startGuest(state, ref, config);
+        await startGuest(state, ref, config, log);
       },
       signal,
     );
@@ -131,7 +136,7 @@ export function rebooter(state: ClusterState, ref: GuestRef, timeout: number): (
       ref.vmid,
       async () => {
         await shutDown(state, ref, { timeout, force: false }, worker);
-        await startGuest(state, ref, loadGuest(state, ref));
+        await startGuest(state, ref, loadGuest(state, ref), worker.log);
       },
       worker.signal,
     );

@@ -71,7 +71,8 @@ export function migrateGuest(call: Call, ref: GuestRef): string {
         if (running) await endGuest(state, ref);
         await state.pause(2000);
         state.guests.move(ref, target);
-        if (running) await startGuest(state, moved, loadGuest(state, moved));
+        await state.runtime.forget(ref);
+        if (running) await startGuest(state, moved, loadGuest(state, moved), worker.log);
         worker.log('migration finished successfully');
       },
       worker.signal,

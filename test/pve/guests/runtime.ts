@@ -1,5 +1,8 @@
+import { statSync } from 'node:fs';
+import type { Release } from '../api/params/property.ts';
 import type { GuestRef } from '../state/guest-files.ts';
-import type { GuestConfig } from '../config/config-text.ts';
+import type { Volumes } from '../state/volumes.ts';
+import type { GuestConfig, Section } from '../config/config-text.ts';
 
 /** A guest that runs. */
 export interface Running {
@@ -18,17 +21,58 @@ export interface Usage {
   readonly diskwrite: number;
   readonly netin: number;
   readonly netout: number;
+  readonly swap?: number;
+  /** Percent of the last ten seconds, as the kernel's pressure files have it, by the names of the status. */
+  readonly pressures?: Readonly<Record<string, string>>;
+}
+
+/** The cluster as a runtime sees it. */
+export interface RuntimeHost {
+  readonly release: Release;
+  readonly directory: string;
+  readonly nodes: readonly string[];
+  readonly volumes: Volumes;
+  /** @throws ApiError when there is no such guest. */
+  readonly config: (ref: GuestRef) => GuestConfig;
+  /** Has what waits for the guest's stop applied. */
+  readonly ended: (ref: GuestRef) => void;
+}
+
+/** An archive to be unpacked into the volumes of a new container. */
+export interface Archive {
+  /** On this machine. */
+  readonly file: string;
+  /** The container's configuration, with its volumes. */
+  readonly config: Section;
 }
 
 /**
  * What runs guests. The node keeps configuration, locks, tasks and permissions; a runtime makes processes of guests and
- * ends them. `ApiOnlyRuntime` runs none; one for containers of LXC and one for QEMU fit here.
+ * ends them. `ApiOnlyRuntime` runs none; `LxcRuntime` runs containers; one for QEMU fits here.
  */
 export interface GuestRuntime {
+  /**
+   * Begins, before any other call.
+   * @throws Error when the machine lacks what it needs.
+   */
+  open(host: RuntimeHost): Promise<void>;
+  /** Ends every guest. */
+  close(): Promise<void>;
+  /** The bridges of the machine; undefined where those of the cluster's store count. */
+  bridges(): readonly string[] | undefined;
   /** The guest, when it runs. */
   running(ref: GuestRef): Running | undefined;
-  /** @throws Error with the text of the start task's error. */
-  start(ref: GuestRef, config: GuestConfig): Promise<void>;
+  /**
+   * Writes what the node writes for the runtime's programs at each change of a guest.
+   * @throws Error with the node's text where that is impossible.
+   */
+  generate(ref: GuestRef, config: GuestConfig): void;
+  /**
+   * Starts a guest.
+   * @param log gets the lines of the start task
+   * @throws Error with the text of the start task's error.
+   */
+  start(ref: GuestRef, config: GuestConfig, log: (line: string) => void): Promise<void>;
   /** Ends the guest at once; one that does not run is nothing to do. */
   stop(ref: GuestRef): Promise<void>;
   /**
@@ -37,7 +81,27 @@ export interface GuestRuntime {
    * @returns whether it ended in time; false also when `signal` aborted the wait.
    */
   shutdown(ref: GuestRef, timeout: number, signal: AbortSignal): Promise<boolean>;
-  usage(ref: GuestRef): Usage;
+  /** @param cpus how many the guest may use */
+  usage(ref: GuestRef, cpus: number): Usage;
+  /** The interfaces that a running container has, as the API answers them; undefined where its configuration says them. */
+  interfaces(ref: GuestRef): Promise<Record<string, unknown>[] | undefined>;
+  /** Whether a running container can take a new value of the key at once. */
+  takes(key: string): boolean;
+  /**
+   * Gives a running guest its new values.
+   * @returns why it does not take one, by key.
+   */
+  change(ref: GuestRef, before: Section, config: GuestConfig): Promise<Record<string, string>>;
+  /**
+   * Unpacks an archive into a new container.
+   * @returns the line of the task's log that says how much it was.
+   * @throws Error with the text of the task's error.
+   */
+  unpack(ref: GuestRef, archive: Archive): Promise<string>;
+  /** Copies a volume's content into a new volume of its size; both are files or both directories, on this machine. */
+  copy(from: string, to: string): Promise<void>;
+  /** Removes what the runtime keeps of a guest that does not run on that node any more. */
+  forget(ref: GuestRef): Promise<void>;
 }
 
 /** A runtime without processes: starting a guest notes that it runs. */
@@ -46,11 +110,27 @@ export class ApiOnlyRuntime implements GuestRuntime {
   readonly #deaf = new Set<number>();
   #pid = 30_000;
 
+  open(_host: RuntimeHost): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  bridges(): readonly string[] | undefined {
+    return undefined;
+  }
+
+  generate(_ref: GuestRef, _config: GuestConfig): void {
+    // Nothing reads such a file.
+  }
+
   running({ vmid }: GuestRef): Running | undefined {
     return this.#running.get(vmid);
   }
 
-  async start({ vmid }: GuestRef): Promise<void> {
+  async start({ vmid }: GuestRef, _config: GuestConfig, _log: (line: string) => void): Promise<void> {
     this.#pid += 1;
     this.#running.set(vmid, { pid: this.#pid, since: Date.now() });
   }
@@ -74,7 +154,7 @@ export class ApiOnlyRuntime implements GuestRuntime {
     return true;
   }
 
-  usage(): Usage {
+  usage(_ref: GuestRef, _cpus: number): Usage {
     return {
       mem: 4_194_304,
       cpu: 0,
@@ -85,6 +165,31 @@ export class ApiOnlyRuntime implements GuestRuntime {
       netin: 0,
       netout: 0,
     };
+  }
+
+  interfaces(_ref: GuestRef): Promise<Record<string, unknown>[] | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  takes(_key: string): boolean {
+    return true;
+  }
+
+  change(_ref: GuestRef, _before: Section, _config: GuestConfig): Promise<Record<string, string>> {
+    return Promise.resolve({});
+  }
+
+  unpack(_ref: GuestRef, { file }: Archive): Promise<string> {
+    const { size } = statSync(file);
+    return Promise.resolve(`Total bytes read: ${size} (${(size / 1024 ** 2).toFixed(1)}MiB, 66MiB/s)`);
+  }
+
+  copy(_from: string, _to: string): Promise<void> {
+    return Promise.resolve();
+  }
+
+  forget(_ref: GuestRef): Promise<void> {
+    return Promise.resolve();
   }
 
   /** Makes a guest one whose processes ignore the wish to end, or obey it again. */

@@ -49,12 +49,12 @@ export function statusOf(state: ClusterState, ref: GuestRef): Record<string, unk
   const { values } = config.current;
   const running = state.runtime.running(ref);
   const container = ref.kind.type === 'lxc';
-  const usage = running === undefined ? undefined : state.runtime.usage(ref);
+  const usage = running === undefined ? undefined : state.runtime.usage(ref, cpus(ref, config));
   return {
     vmid: ref.vmid,
     status: running === undefined ? 'stopped' : 'running',
     name: guestName(ref, config),
-    ...(container ? { type: 'lxc', maxswap: Number(values['swap'] ?? 0) * mebibyte, swap: 0 } : {}),
+    ...(container ? { type: 'lxc', maxswap: Number(values['swap'] ?? 0) * mebibyte, swap: usage?.swap ?? 0 } : {}),
     cpus: cpus(ref, config),
     cpu: usage?.cpu ?? 0,
     mem: usage?.mem ?? 0,
@@ -67,7 +67,9 @@ export function statusOf(state: ClusterState, ref: GuestRef): Record<string, unk
     netout: usage?.netout ?? 0,
     uptime: running === undefined ? 0 : Math.floor((Date.now() - running.since) / 1000),
     ...(running === undefined ? {} : { pid: running.pid }),
-    ...(running !== undefined && state.nine ? Object.fromEntries(pressures.map((name) => [name, '0.00'])) : {}),
+    ...(running !== undefined && state.nine
+      ? Object.fromEntries(pressures.map((name) => [name, usage?.pressures?.[name] ?? '0.00']))
+      : {}),
     ...(values['lock'] === undefined ? {} : { lock: values['lock'] }),
     ...(values['tags'] === undefined ? {} : { tags: values['tags'] }),
     ...(values['template'] === '1' ? { template: 1 } : {}),
@@ -81,9 +83,11 @@ export function haOf(state: ClusterState, { kind, vmid }: GuestRef): Record<stri
   return resource === undefined ? { managed: 0 } : { managed: 1, sid, state: resource['state'] ?? 'started' };
 }
 
-/** The network interfaces of a running container by its configuration; null when it does not run. */
-export function interfacesOf(state: ClusterState, ref: GuestRef): Record<string, unknown>[] | null {
+/** The network interfaces of a running container, by its configuration where it is no process; null when it does not run. */
+export async function interfacesOf(state: ClusterState, ref: GuestRef): Promise<Record<string, unknown>[] | null> {
   if (state.guests.read(ref) === undefined || state.runtime.running(ref) === undefined) return null;
+  const found = await state.runtime.interfaces(ref);
+  if (found !== undefined) return found;
   const { values } = loadGuest(state, ref).current;
   const cards = Object.keys(values)
     .filter((key) => /^net\d+$/.test(key))

@@ -3,7 +3,7 @@ import { parsePropertyString } from '../api/params/property-string.ts';
 import { elements } from '../api/params/formats.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
-import { emptySection, type GuestConfig } from '../config/config-text.ts';
+import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
 import { owns, realizeDisk, sourceOf } from './disks.ts';
 import { checkDigest, checkLock, loadGuest, saveGuest } from '../config/guest.ts';
 import { storedValue } from '../config/values.ts';
@@ -24,14 +24,15 @@ const hotContainer =
 const hotMachine =
   /^(?:description|name|onboot|startup|protection|hookscript|tags|lock|template|net\d+|(?:ide|sata|scsi|virtio)\d+|shares|vmstatestorage)$/;
 
-function isHot({ kind }: GuestRef, { current }: GuestConfig, key: string): boolean {
+function isHot(state: ClusterState, { kind }: GuestRef, { current }: GuestConfig, key: string): boolean {
   if (kind.type === 'qemu') return hotMachine.test(key);
-  return hotContainer.test(key) || (/^(?:mp|dev)\d+$/.test(key) && current.values[key] === undefined);
+  const fits = hotContainer.test(key) || (/^(?:mp|dev)\d+$/.test(key) && current.values[key] === undefined);
+  return fits && state.runtime.takes(key);
 }
 
 function bridgeError(state: ClusterState, { kind }: GuestRef, value: string): string | undefined {
   const { bridge } = parsePropertyString(kind.networkFormat, value);
-  if (bridge === undefined || state.store.bridges.includes(bridge) || bridge in state.store.vnets) return undefined;
+  if (bridge === undefined || state.bridges.includes(bridge) || bridge in state.store.vnets) return undefined;
   return `bridge '${bridge}' does not exist`;
 }
 
@@ -109,6 +110,13 @@ export function applyAllPending(state: ClusterState, ref: GuestRef): void {
   saveGuest(state, ref, config);
 }
 
+/** Applies what waited for the stop of a guest that ended by itself. */
+export function applyAfterEnd(state: ClusterState, ref: GuestRef): void {
+  if (state.guests.read(ref) === undefined) return;
+  const { pending } = loadGuest(state, ref);
+  if (Object.keys(pending.values).length > 0 || pending.description !== undefined) applyAllPending(state, ref);
+}
+
 /**
  * What generating the container's LXC configuration would refuse; the node finds it after the file is written.
  * @throws ApiError
@@ -122,6 +130,28 @@ export function checkGenerated(state: ClusterState, ref: GuestRef): void {
     const error = /^net\d+$/.test(key) ? bridgeError(state, ref, value) : undefined;
     if (error !== undefined) throw fault(error);
   }
+  try {
+    state.runtime.generate(ref, loadGuest(state, ref));
+  } catch (error) {
+    throw fault(messageOf(error));
+  }
+}
+
+/** Gives a running guest what was changed; a value that it does not take waits for its stop. */
+async function plug(
+  state: ClusterState,
+  ref: GuestRef,
+  config: GuestConfig,
+  before: Section,
+): Promise<Record<string, string>> {
+  const failed = await state.runtime.change(ref, before, config);
+  for (const key of Object.keys(failed)) {
+    const value = config.current.values[key];
+    if (value !== undefined) config.pending.values[key] = value;
+    if (before.values[key] === undefined) Reflect.deleteProperty(config.current.values, key);
+    else config.current.values[key] = before.values[key];
+  }
+  return Object.fromEntries(Object.entries(failed).map(([key, why]) => [key, `unable to hotplug ${key}: ${why}\n`]));
 }
 
 function checkKeys({ kind }: GuestRef, { set: given, remove: removals }: Update): void {
@@ -143,7 +173,7 @@ function checkKeys({ kind }: GuestRef, { set: given, remove: removals }: Update)
  */
 export async function updateGuest(state: ClusterState, ref: GuestRef, update: Update): Promise<void> {
   const { kind } = ref;
-  await state.locked(kind, ref.vmid, () => {
+  await state.locked(kind, ref.vmid, async () => {
     const config = loadGuest(state, ref);
     checkLock(ref, config);
     checkDigest(config, update.digest);
@@ -163,15 +193,17 @@ export async function updateGuest(state: ClusterState, ref: GuestRef, update: Up
     delete pending.values['delete'];
     if (removals.size > 0) pending.values['delete'] = [...removals].join(',');
     const running = state.runtime.running(ref) !== undefined;
+    const before = copySection(config.current);
     let errors: Record<string, string>;
     try {
       errors = applyPending(
         state,
         ref,
         config,
-        (key) => !running || isHot(ref, config, key),
+        (key) => !running || isHot(state, ref, config, key),
         running && kind.type === 'lxc',
       );
+      if (running) Object.assign(errors, await plug(state, ref, config, before));
     } catch (error) {
       throw fault(messageOf(error));
     }

@@ -5,10 +5,10 @@ import { LxcConfigFailure } from '../guest-config/lxc/surroundings.ts';
 import type { GuestConfig, ProxmoxRelease } from '../guest-config/model.ts';
 import { DEVICE } from '../guest-config/property-formats.ts';
 import { parsePropertyString } from '../schema/check-value.ts';
-import { surroundings } from './surroundings.ts';
+import { surroundings } from './machine/surroundings.ts';
 
 /** The devices of a guest by the property strings of its `devN`. */
-function devicesOf({ options }: Pick<GuestConfig, 'options'>): Record<string, string>[] {
+export function devicesOf({ options }: Pick<GuestConfig, 'options'>): Record<string, string>[] {
   const keys = Object.keys(options).filter((key) => /^dev\d+$/.test(key));
   return keys.sort().map((key) => parsePropertyString(DEVICE, String(options[key])));
 }

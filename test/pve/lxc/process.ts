@@ -4,8 +4,8 @@ import { closeSync, openSync } from 'node:fs';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { initPid, isRunning, limitingCgroup } from './command-socket.ts';
-import { environment } from './tool.ts';
+import { initPid, isRunning, limitingCgroup } from './machine/command-socket.ts';
+import { environment } from './machine/tool.ts';
 
 /** How often a starting guest is looked at, in milliseconds. */
 const LOOK_MS = 20;
@@ -39,7 +39,7 @@ export async function makeNodeFiles(directory: string): Promise<string> {
 }
 
 /** The command line that runs another one with the files of a Proxmox node, in a mount namespace of its own. */
-function onNode(nodeFiles: string, ...command: string[]): [command: string, args: string[]] {
+export function onNode(nodeFiles: string, ...command: string[]): [command: string, args: string[]] {
   return ['unshare', ['--mount', '--propagation', 'slave', '--', join(nodeFiles, 'on-node'), ...command]];
 }
 

@@ -4,19 +4,28 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { hashPassword } from '../api/access/session.ts';
 import { startCluster } from '../cluster.ts';
+import { ApiOnlyRuntime, type GuestRuntime } from '../guests/runtime.ts';
+import { LxcRuntime } from '../lxc/runtime.ts';
 import { serveControl } from './control.ts';
 
 const usage = `Usage: test/pve/node [options]
 
-Simulates a Proxmox VE cluster's API over HTTPS. Guests are configuration only: starting one notes that it runs.
+Simulates a Proxmox VE cluster's API over HTTPS.
 
   --listen ADDRESS:PORT  first node's address; the next nodes take the next ports (127.0.0.1:8006)
   --version 8.4|9.2      release to be (9.2)
   --nodes A,B            names of the nodes (pve1,pve2)
   --directory DIR        where guests, volumes and tasks stay (a temporary directory, removed at the end)
+  --guests none|lxc      none: starting a guest notes that it runs; lxc: containers are real ones, virtual machines notes.
+                         lxc needs root, cgroup v2, AppArmor, LXC, and bridges that exist, such as vmbr0 (none)
   --pace FACTOR          factor on the durations of a real node, 0 for none (1)
   --help                 print this
 `;
+
+const runtimes: Readonly<Record<string, () => GuestRuntime>> = {
+  none: () => new ApiOnlyRuntime(),
+  lxc: () => new LxcRuntime(),
+};
 
 function fail(message: string): never {
   process.stderr.write(`test/pve/node: ${message}\n`);
@@ -32,6 +41,7 @@ function options(): Record<string, string | boolean | undefined> {
         version: string,
         nodes: string,
         directory: string,
+        guests: string,
         pace: string,
         help: { type: 'boolean' },
       },
@@ -52,6 +62,7 @@ const [, host, port] =
   /^(.+):(\d+)$/.exec(String(given['listen'] ?? '127.0.0.1:8006')) ?? fail('--listen must be ADDRESS:PORT');
 const pace = Number(given['pace'] ?? 1);
 if (!(pace >= 0)) fail('--pace must be a number of 0 or more');
+const runtime = runtimes[String(given['guests'] ?? 'none')] ?? fail('--guests must be none or lxc');
 const directory = given['directory'] === undefined ? undefined : resolve(String(given['directory']));
 if (directory !== undefined) await mkdir(directory, { recursive: true });
 
@@ -61,6 +72,7 @@ const cluster = await startCluster({
   host: host!,
   port: Number(port),
   pace,
+  runtime: runtime(),
   ...(directory === undefined ? {} : { directory }),
 }).catch((error: unknown) => fail((error as Error).message));
 const password = randomBytes(12).toString('base64url');

@@ -333,7 +333,7 @@ export async function presume(cluster: SimulatedCluster, exchanges: readonly Exc
   for (const [volid, bytes] of Object.entries(presumption.volumes ?? {})) addVolume(cluster, volid, bytes);
   for (const volid of presumption.lost ?? []) state.volumes.free(volid);
   for (const vmid of presumption.running ?? [])
-    await state.runtime.start({ node: 'pve1', kind: lxc, vmid }, undefined as never);
+    await state.runtime.start({ node: 'pve1', kind: lxc, vmid }, undefined as never, () => undefined);
   for (const vmid of presumption.deaf ?? [])
     if (state.runtime instanceof ApiOnlyRuntime) state.runtime.ignoreShutdown(vmid, true);
 }

@@ -90,6 +90,11 @@ export class ClusterState {
     return this.release.startsWith('9');
   }
 
+  /** The bridges of every node. */
+  get bridges(): readonly string[] {
+    return this.runtime.bridges() ?? this.store.bridges;
+  }
+
   /** Writes users, pools and the like to disk. */
   save(): void {
     const text = JSON.stringify(this.store, undefined, 1);

@@ -21,7 +21,7 @@ const types = [
 ];
 
 function interfaces({ state }: Call): Record<string, unknown>[] {
-  const bridges = state.store.bridges.map((iface, index) => ({
+  const bridges = state.bridges.map((iface, index) => ({
     iface,
     type: 'bridge',
     active: 1,

@@ -5,10 +5,17 @@ const GET_STATE = 3;
 const GET_INIT_PID = 4;
 const GET_LIMITING_CGROUP = 19;
 const RUNNING = 2;
+/** The longest name of an abstract socket, without the zero before it. */
+const LONGEST_NAME = 107;
 
 /** The name of a guest's command socket, `/proc/net/unix` shows it with `@` in front. */
 function socketName(lxcPath: string, vmid: number): string {
   return `${lxcPath}/${vmid}/command`;
+}
+
+/** Whether a directory of guests is short enough to be in the names of their command sockets. */
+export function fitsSocket(lxcPath: string): boolean {
+  return socketName(lxcPath, 999_999_999).length <= LONGEST_NAME;
 }
 
 interface Answer {

@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import type { LxcSurroundings } from '../guest-config/lxc/surroundings.ts';
+import type { LxcSurroundings } from '../../guest-config/lxc/surroundings.ts';
 
 const NETWORKS = '/sys/class/net';
 
 /** The bridges of this machine with their MTU in bytes. */
-function bridges(): Record<string, number> {
+export function bridges(): Record<string, number> {
   const names = readdirSync(NETWORKS).filter((name) => existsSync(`${NETWORKS}/${name}/bridge`));
   return Object.fromEntries(names.map((name) => [name, Number(readFileSync(`${NETWORKS}/${name}/mtu`, 'utf8'))]));
 }
@@ -18,7 +18,7 @@ function cpus(): number[] {
 }
 
 /** The device node at `path`; undefined for what is none. */
-function deviceAt(path: string): LxcSurroundings['devices'][string] | undefined {
+export function deviceAt(path: string): LxcSurroundings['devices'][string] | undefined {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined || !(status.isBlockDevice() || status.isCharacterDevice())) return undefined;
   // Linux's encoding: the low byte of the minor number, the major, the rest of the minor.

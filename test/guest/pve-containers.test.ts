@@ -1,0 +1,223 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import test, { type ExecutionContext } from 'ava';
+import { connectProxmox, type ProxmoxClient } from '../../src/integrations/proxmox-api/client.ts';
+import type { GuestRef } from '../../src/integrations/proxmox-api/guests/guest.ts';
+import type { GuestSettings } from '../../src/integrations/proxmox-api/guests/guests.ts';
+import { TaskFailedError } from '../../src/integrations/proxmox-api/tasks/follow.ts';
+import type { Upid } from '../../src/integrations/proxmox-api/tasks/upid.ts';
+import { eventually } from '../lib/eventually.ts';
+import { startCluster, type SimulatedCluster } from '../pve/cluster.ts';
+import { ask, finish } from '../pve/http/ask.ts';
+import { makeCertificate } from '../pve/http/certificate.ts';
+import { LxcRuntime } from '../pve/lxc/runtime.ts';
+
+const run = promisify(execFile);
+const MIB = 1_048_576;
+const quick = { firstMs: 10, longestMs: 100 };
+const APPLETS = 'cat reboot sh sleep touch'.split(' ');
+/** Ends at what Proxmox sends, unless it was told not to hear. */
+const INIT = `trap 'test -e /deaf || exit 0' PWR
+cat /proc/sys/kernel/hostname >/data/name 2>/dev/null
+while :; do sleep 0.1; done
+`;
+
+let cluster: SimulatedCluster;
+let client: ProxmoxClient;
+let directory: string;
+
+test.before(async () => {
+  directory = await mkdtemp('/tmp/pve-');
+  await chmod(directory, 0o711);
+  await run('ip', ['link', 'add', 'vmbr0', 'up', 'type', 'bridge', 'vlan_filtering', '1']);
+  const certificate = await makeCertificate('pve1');
+  const options = { certificate, nodes: ['pve1', 'pve2'], runtime: new LxcRuntime() };
+  cluster = await startCluster({ ...options, directory: join(directory, 'cluster') });
+  const keys = join(cluster.state.directory, 'etc/pve');
+  client = await connectProxmox({
+    hosts: cluster.nodes.map(({ url }) => new URL(url).host),
+    trust: { fingerprints: [certificate.fingerprint] },
+    credentials: {
+      kind: 'local-root',
+      authKeyFile: join(keys, 'priv/authkey.key'),
+      csrfKeyFile: join(keys, 'pve-www.key'),
+    },
+  });
+  const tree = join(directory, 'tree');
+  for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp']) await mkdir(join(tree, name), { recursive: true });
+  await copyFile('/bin/busybox', join(tree, 'bin/busybox'));
+  for (const applet of APPLETS) await symlink('busybox', join(tree, 'bin', applet));
+  await writeFile(join(tree, 'init'), INIT);
+  const archive = cluster.state.volumes.target('local', 'vztmpl', 'busybox.tar.zst');
+  await run('tar', ['--create', '--zstd', '--file', archive, '--directory', tree, '.']);
+});
+
+test.after.always(async () => {
+  await client.close();
+  await cluster.close();
+  await run('ip', ['link', 'del', 'vmbr0']);
+  await rm(directory, { recursive: true });
+});
+
+const done = (upid: Upid) => client.tasks.follow(upid, quick);
+
+/** Creates a container of node pve1; it goes with the test. */
+async function create(t: ExecutionContext, vmid: number, settings: GuestSettings): Promise<GuestRef> {
+  const ct: GuestRef = { kind: 'lxc', node: 'pve1', vmid };
+  const common = {
+    ostemplate: 'local:vztmpl/busybox.tar.zst',
+    rootfs: 'local:0',
+    entrypoint: '/bin/sh /init',
+    swap: 0,
+  };
+  await done(await client.guests.create(ct, { ...common, memory: 64, ...settings }));
+  t.teardown(async () => {
+    const found = cluster.state.guests.find(vmid);
+    if (found !== undefined) await finish(cluster, 'DELETE', `/nodes/${found.node}/lxc/${vmid}?force=1`);
+  });
+  return ct;
+}
+
+/** The process id of the init of a container that was started. */
+async function started(ct: GuestRef): Promise<number> {
+  await done(await client.guests.start(ct));
+  return (await client.guests.status(ct)).pid ?? 0;
+}
+
+const stopped = (ct: GuestRef) =>
+  eventually('the end', async () => (await client.guests.status(ct)).status === 'stopped');
+
+const volume = (vmid: number, number = 0) =>
+  cluster.state.volumes.file(`local:${vmid}/subvol-${vmid}-disk-${number}.subvol`);
+
+async function limit(vmid: number, file: string): Promise<string> {
+  return (await readFile(`/sys/fs/cgroup/lxc/${vmid}/${file}`, 'utf8')).trim();
+}
+
+const isLink = (name: string) => existsSync(`/sys/class/net/${name}`);
+
+test.serial('an unprivileged container is as its configuration says', async (t) => {
+  const bound = join(directory, 'bound');
+  await mkdir(bound);
+  const ct = await create(t, 100, {
+    unprivileged: true,
+    hostname: 'web',
+    cpulimit: '0.5',
+    mp0: 'local:0,mp=/data',
+    mp1: `${bound},mp=/srv/bound,ro=1`,
+    dev0: '/dev/net/tun,mode=0666',
+    net0: 'name=eth0,bridge=vmbr0,tag=7,hwaddr=BC:24:11:00:00:01,ip=10.9.0.2/24,host-managed=1',
+  });
+  t.is((await lstat(join(volume(100), 'bin/busybox'))).uid, 100_000, 'unpacked with its ids');
+  const pid = await started(ct);
+  const proc = (file: string) => readFile(`/proc/${pid}/${file}`, 'utf8');
+  t.regex(await proc('uid_map'), /^ +0 +100000 +65536\n$/);
+  t.is(await proc('cgroup'), '0::/lxc/100/ns\n');
+  t.regex(await proc('attr/apparmor/current'), /^lxc-100_/);
+  t.is(await proc('cmdline'), '/bin/sh\0/init\0');
+  const mounts = await proc('mountinfo');
+  t.regex(mounts, /subvol-100-disk-0.subvol \/ rw/);
+  t.regex(mounts, /subvol-100-disk-1.subvol \/data rw/);
+  t.regex(mounts, /\/bound \/srv\/bound ro/);
+  t.notRegex(await readFile('/proc/self/mountinfo', 'utf8'), /subvol-100/, 'mounted in its own namespace alone');
+  const tun = await lstat(join('/proc', String(pid), 'root/dev/net/tun'));
+  t.deepEqual([tun.isCharacterDevice(), tun.mode & 0o777, tun.uid], [true, 0o666, 100_000]);
+  t.is(await eventually('its name', () => readFile(join(volume(100, 1), 'name'), 'utf8')), 'web\n');
+  t.is(await limit(100, 'memory.max'), String(64 * MIB));
+  t.is(await limit(100, 'cpu.max'), '50000 100000');
+  const { stdout: vlans } = await run('bridge', ['vlan', 'show', 'dev', 'veth100i0']);
+  t.regex(vlans, /veth100i0\s+7 PVID Egress Untagged\s*$/);
+  const { data } = await ask(cluster, 'GET', '/nodes/pve1/lxc/100/interfaces');
+  t.like(
+    (data as Record<string, unknown>[]).find(({ name }) => name === 'eth0'),
+    {
+      hwaddr: 'bc:24:11:00:00:01',
+      inet: '10.9.0.2/24',
+    },
+  );
+  const status = await client.guests.status(ct);
+  t.like(status, { status: 'running', maxmem: 64 * MIB, pid });
+  t.true((status.mem ?? 0) > 0 && (status.mem ?? 0) < 64 * MIB);
+  t.true((status.disk ?? 0) > 0 && (status.maxdisk ?? 0) > (status.disk ?? 0));
+
+  await client.guests.configure(ct, {
+    set: { memory: 96, cpulimit: 1, net1: 'name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:02', mp2: 'local:0,mp=/more' },
+    remove: ['net0'],
+  });
+  t.is(await limit(100, 'memory.max'), String(96 * MIB));
+  t.is(await limit(100, 'cpu.max'), '100000 100000');
+  t.false(isLink('veth100i0'));
+  const { stdout: master } = await run('ip', ['-o', 'link', 'show', 'veth100i1']);
+  t.regex(master, /master vmbr0/);
+  t.regex(await proc('net/dev'), /eth1:/);
+  t.is((await client.guests.pending(ct)).find(({ key }) => key === 'mp2')?.value, undefined, 'it waits');
+
+  process.kill(pid, 'SIGKILL');
+  await stopped(ct);
+  t.truthy((await client.guests.pending(ct)).find(({ key }) => key === 'mp2')?.value, 'what waited is applied');
+  await done(await client.guests.delete(ct, {}));
+  t.false(existsSync(volume(100)));
+  t.deepEqual(await readdir(join(cluster.state.directory, 'lxc/pve1')), []);
+  t.false(existsSync('/sys/fs/cgroup/lxc/100') || existsSync('/sys/fs/cgroup/lxc.monitor/100') || isLink('veth100i1'));
+});
+
+test.serial('a privileged container ends and starts again', async (t) => {
+  const ct = await create(t, 101, { unprivileged: false });
+  const deaf = join(volume(101), 'deaf');
+  t.is((await lstat(join(volume(101), 'init'))).uid, 0);
+  const first = await started(ct);
+  await writeFile(deaf, '');
+  const failure = await t.throwsAsync(async () => done(await client.guests.shutdown(ct, { timeout: 1 })));
+  t.regex(failure.message, /container did not stop/);
+  t.true(existsSync(`/proc/${first}`));
+  await done(await client.guests.shutdown(ct, { timeout: 1, forceStop: true }));
+  t.false(existsSync(`/proc/${first}`));
+  await rm(deaf);
+  const second = await started(ct);
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/lxc/101/status/reboot', { body: { timeout: 300 } }), 'OK');
+  const third = (await client.guests.status(ct)).pid ?? 0;
+  t.not(third, second);
+  await run('nsenter', ['-t', String(third), '-p', 'busybox', 'reboot', '-f']);
+  await eventually('the guest that reboots itself', async () => {
+    const { pid, status } = await client.guests.status(ct);
+    return status === 'running' && pid !== third;
+  });
+  await done(await client.guests.shutdown(ct, { timeout: 300 }));
+  t.is((await client.guests.status(ct)).status, 'stopped');
+});
+
+test.serial('a start that fails says why', async (t) => {
+  const ct = await create(t, 102, { unprivileged: true, entrypoint: '/missing' });
+  const start = async () => done(await client.guests.start(ct));
+  const error = await t.throwsAsync(start, { instanceOf: TaskFailedError });
+  t.is(error.exitStatus, "startup for container '102' failed");
+  t.regex(error.log.join('\n'), /expected sequence number 7/);
+  await client.guests.configure(ct, { set: { mp0: '/etc/hostname,mp=/x' } });
+  const again = await t.throwsAsync(start, { instanceOf: TaskFailedError });
+  t.regex(again.log.join('\n'), /Script exited with status 9/);
+  t.is((await client.guests.status(ct)).status, 'stopped');
+});
+
+test.serial('containers are copied, and move between nodes', async (t) => {
+  const ct = await create(t, 103, { unprivileged: true });
+  await writeFile(join(volume(103), 'mark'), 'here');
+  await done(await client.guests.clone(ct, { newid: 104, full: true }));
+  t.is(await readFile(join(volume(104), 'mark'), 'utf8'), 'here');
+  t.is((await lstat(join(volume(104), 'init'))).uid, 100_000);
+  await done(await client.guests.delete({ ...ct, vmid: 104 }, {}));
+  await started(ct);
+  const move = (body: Record<string, unknown>) => ask(cluster, 'POST', '/nodes/pve1/lxc/103/migrate', { body });
+  t.regex((await move({ target: 'pve2' })).reason, /can't migrate running container/);
+  const restart = { body: { target: 'pve2', restart: 1 } };
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/lxc/103/migrate', restart), 'OK');
+  const moved = { ...ct, node: 'pve2' };
+  const { pid = 0 } = await client.guests.status(moved);
+  const { stdout } = await run('ps', ['-o', 'args=', '-C', 'lxc-start']);
+  t.regex(stdout, /-P \S+\/lxc\/pve2\b/);
+  t.deepEqual(await readdir(join(cluster.state.directory, 'lxc/pve1')), []);
+  await done(await client.guests.stop(moved));
+  t.false(existsSync(`/proc/${pid}`));
+});
