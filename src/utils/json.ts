@@ -20,6 +20,19 @@ export function isTooDeep(value: unknown): boolean {
   return false;
 }
 
+/** Whether a JSON value has more than `most` values inside, at any depth; does not recurse. */
+export function hasMoreValuesThan(value: unknown, most: number): boolean {
+  const pending = [value].filter(isContainer);
+  let count = 0;
+  for (let each = pending.pop(); each !== undefined; each = pending.pop()) {
+    const inside = Object.values(each) as unknown[];
+    count += inside.length;
+    if (count > most) return true;
+    for (const one of inside) if (isContainer(one)) pending.push(one);
+  }
+  return false;
+}
+
 function isContainer(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

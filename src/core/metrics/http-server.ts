@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { messageOf } from '../../utils/errors.ts';
 import { WaitingConnections } from '../../utils/net/waiting-connections.ts';
 import type { Logger } from '../model/logger.ts';
@@ -7,6 +8,8 @@ import type { Metrics } from './metrics.ts';
 
 /** Maximum number of connections; Prometheus keeps one. Beyond it the oldest is closed. */
 export const MAX_METRICS_CONNECTIONS = 64;
+/** Maximum number of unanswered requests of a connection: Prometheus never sends a second one. */
+const MAX_WAITING_REQUESTS = 4;
 /** Milliseconds until a request must have arrived, and until an idle connection is closed. */
 const REQUEST_MS = 10_000;
 /** Milliseconds until listening on an unavailable address is retried. */
@@ -64,13 +67,26 @@ function metricsServer(metrics: Metrics, logger: Logger): Server {
     keepAliveTimeout: REQUEST_MS,
     connectionsCheckingInterval: REQUEST_MS / 2,
   };
+  const waiting = new WeakMap<Socket, number>();
+  let collecting: Promise<string> | undefined;
+  /** Requests at the same time share a text. */
+  const collect = () =>
+    (collecting ??= metrics.registry.metrics().finally(() => {
+      collecting = undefined;
+    }));
   const server = createServer(limits, (request, response) => {
+    const { socket } = request;
+    const count = (waiting.get(socket) ?? 0) + 1;
+    waiting.set(socket, count);
+    response.once('close', () => waiting.set(socket, (waiting.get(socket) ?? 1) - 1));
+    if (count > MAX_WAITING_REQUESTS) socket.destroy();
+    if (socket.destroyed) return;
     const path = request.url?.split('?')[0];
     if (path !== '/metrics' || (request.method !== 'GET' && request.method !== 'HEAD')) {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('Not found: the metrics are at /metrics\n');
       return;
     }
-    metrics.registry.metrics().then(
+    collect().then(
       (text) => response.writeHead(200, { 'content-type': metrics.registry.contentType }).end(text),
       (error: unknown) => {
         logger.error('Collecting metrics failed', { error: messageOf(error) });

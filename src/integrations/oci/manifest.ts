@@ -1,9 +1,13 @@
 import { z } from 'zod';
 import { CriError, failedPrecondition, StatusCode, unimplemented } from '../../core/model/errors.ts';
 import { formatPlace } from '../../utils/errors.ts';
+import { hasMoreValuesThan } from '../../utils/json.ts';
 
 /** Largest manifest, index or configuration read (the distribution specification asks registries for 4 MiB). */
 export const MAX_DOCUMENT = 4 * 1_048_576;
+
+/** Values in a manifest or index: ten in each of the ten thousand entries that an index may have. */
+export const MAX_VALUES = 100_000;
 
 const descriptor = z.object({
   mediaType: z.string().default(''),
@@ -78,6 +82,7 @@ function parseDocument(bytes: Buffer, what: string): z.output<typeof document> {
   if (typeof json === 'object' && json !== null && 'schemaVersion' in json && json.schemaVersion === 1) {
     throw failedPrecondition(`${what}: uses the obsolete Docker schema 1; push the image again with a current tool`);
   }
+  if (hasMoreValuesThan(json, MAX_VALUES)) throw malformed(what, `has more than ${MAX_VALUES} values`);
   const parsed = document.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

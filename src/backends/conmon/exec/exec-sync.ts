@@ -40,10 +40,15 @@ export function fit(stdout: Buffer, stderr: Buffer, limit: number): [Buffer, Buf
   return [out, stderr.subarray(0, limit - out.length)];
 }
 
+/** Bytes of a block in which small chunks are collected: alone, each would take a hundred bytes of memory more. */
+const BLOCK_BYTES = 65_536;
+
 /** Keeps the first `limit` bytes and drops the rest. */
-class Capture extends Writable {
+export class Capture extends Writable {
   readonly #limit: number;
   readonly #chunks: Buffer[] = [];
+  #block: Buffer | undefined;
+  #blockSize = 0;
   #size = 0;
 
   constructor(limit: number) {
@@ -52,12 +57,32 @@ class Capture extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    if (this.#size < this.#limit) this.#chunks.push(chunk.subarray(0, this.#limit - this.#size));
+    if (this.#size < this.#limit) this.#keep(chunk.subarray(0, this.#limit - this.#size));
     this.#size += chunk.length;
     done();
   }
 
+  #keep(chunk: Buffer): void {
+    if (this.#blockSize + chunk.length > BLOCK_BYTES) this.#endBlock();
+    if (chunk.length > BLOCK_BYTES / 16) {
+      this.#endBlock();
+      this.#chunks.push(chunk);
+      return;
+    }
+    this.#block ??= Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    this.#blockSize += chunk.copy(this.#block, this.#blockSize);
+  }
+
+  #endBlock(): void {
+    if (this.#block !== undefined && this.#blockSize > 0) {
+      this.#chunks.push(Buffer.from(this.#block.subarray(0, this.#blockSize)));
+    }
+    this.#blockSize = 0;
+  }
+
+  /** What was kept, once. */
   content(): Buffer {
+    this.#endBlock();
     return Buffer.concat(this.#chunks);
   }
 }

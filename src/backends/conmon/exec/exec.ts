@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -86,7 +87,14 @@ async function startOnTerminal(command: string[], { io, signal }: Exec, work: st
   void (async () => {
     for await (const { width, height } of io.resizes ?? []) {
       if (signal.aborted || sizes.destroyed) return;
-      sizes.write(`${String(height)} ${String(width)}\n`);
+      if (sizes.write(`${String(height)} ${String(width)}\n`)) continue;
+      // A flood of sizes waits with its sender.
+      const given = new AbortController();
+      await Promise.race([
+        once(sizes, 'drain', { signal: given.signal }),
+        once(sizes, 'close', { signal: given.signal }),
+      ]).catch(() => undefined);
+      given.abort();
     }
   })();
   return { ...started, outputs: [new Pump(output, io.stdout)] };

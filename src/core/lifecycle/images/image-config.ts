@@ -3,6 +3,10 @@ import { z } from 'zod';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { ImageConfig } from '../../model/image.ts';
 import { formatPlace } from '../../../utils/errors.ts';
+import { hasMoreValuesThan } from '../../../utils/json.ts';
+
+/** Values in an image configuration, such as labels and variables: real ones have hundreds, and each takes microseconds. */
+const MAX_VALUES = 20_000;
 
 // None of these can be passed to execve(2) with a NUL inside.
 const text = z.string().refine((value) => !value.includes('\0'), 'must not contain a NUL byte');
@@ -57,6 +61,9 @@ export function parseImageConfig(document: Buffer): ImageConfig {
     json = JSON.parse(document.toString('utf8'));
   } catch (cause) {
     throw new CriError(StatusCode.INVALID_ARGUMENT, 'image configuration: is not a JSON document', { cause });
+  }
+  if (hasMoreValuesThan(json, MAX_VALUES)) {
+    throw new CriError(StatusCode.INVALID_ARGUMENT, `image configuration: has more than ${MAX_VALUES} values`);
   }
   const parsed = imageConfig.safeParse(json);
   if (!parsed.success) {

@@ -9,6 +9,8 @@ import type { FrameSink } from './stream.ts';
 
 /** Maximum number of open streams on one connection; kubectl port-forward opens two for each forwarded connection. */
 const MAX_STREAMS = 2000;
+/** Bytes that all streams together hold for slow readers before the connection waits. */
+const MAX_HELD_BYTES = 4 * 1_048_576;
 
 /**
  * The server end of a SPDY/3.1 connection as Kubernetes uses it: only the client opens streams, TCP is the only flow control,
@@ -23,6 +25,8 @@ export class SpdyConnection {
   readonly #streams = new Map<number, SpdyStream>();
   readonly #sink: FrameSink;
   #lastId = 0;
+  #heldBytes = 0;
+  #wake: (() => void) | undefined;
 
   /** `onStream` receives every stream and returns whether it accepts it; the client is notified before it receives data. */
   constructor(socket: Duplex, onStream: (stream: SpdyStream) => boolean) {
@@ -34,6 +38,10 @@ export class SpdyConnection {
       },
       write: (frames, done) => {
         this.#write(frames, done);
+      },
+      holds: (bytes) => {
+        this.#heldBytes += bytes;
+        if (this.#heldBytes <= MAX_HELD_BYTES) this.#wake?.();
       },
     };
   }
@@ -55,6 +63,7 @@ export class SpdyConnection {
           else {
             const room = this.#data(frame);
             if (room !== undefined) await beatWhile(room, this.#beat);
+            if (this.#heldBytes > MAX_HELD_BYTES) await beatWhile(this.#readersCaughtUp(), this.#beat);
           }
         }
       }
@@ -76,6 +85,14 @@ export class SpdyConnection {
       throw new SpdyError('data for a stream that was never opened');
     }
     return stream?.receive(data, fin);
+  }
+
+  /** Each stream of many may hold less than its own bound: a reader that is too slow, or a stream that waits for its pair. */
+  async #readersCaughtUp(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = undefined;
   }
 
   /**

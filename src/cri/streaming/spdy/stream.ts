@@ -9,6 +9,8 @@ const RECEIVE_BYTES = 262_144;
 export interface FrameSink {
   /** Writes frames; `done` is called when they are written to the socket, or with the error that ended the connection. */
   write(frames: readonly Buffer[], done: (error?: Error | null) => void): void;
+  /** The bytes that a stream holds for its reader are more by `bytes`, or fewer. */
+  holds(bytes: number): void;
   readonly closed: boolean;
 }
 
@@ -20,6 +22,8 @@ export class SpdyStream extends Duplex {
   #wake: (() => void) | undefined;
   #peerEnded = false;
   #peerReset = false;
+  /** Bytes for the reader, as the sink knows them. */
+  #held = 0;
 
   constructor(id: number, headers: SpdyHeaders, sink: FrameSink) {
     super({ readableHighWaterMark: RECEIVE_BYTES });
@@ -34,6 +38,7 @@ export class SpdyStream extends Duplex {
   receive(data: Buffer, fin: boolean): Promise<void> | undefined {
     if (this.#peerEnded || this.destroyed) return undefined;
     const room = data.length === 0 || this.push(data);
+    this.#count(this.readableLength);
     if (fin) {
       this.#peerEnded = true;
       this.push(null);
@@ -49,6 +54,18 @@ export class SpdyStream extends Duplex {
   reset(status: number): void {
     this.#peerReset = true;
     this.destroy(new Error(`the peer reset the stream (status ${String(status)})`));
+  }
+
+  override read(size?: number): unknown {
+    const chunk: unknown = super.read(size);
+    if (!this.destroyed) this.#count(this.readableLength);
+    return chunk;
+  }
+
+  #count(held: number): void {
+    const before = this.#held;
+    this.#held = held;
+    if (held !== before) this.#sink.holds(held - before);
   }
 
   override _read(): void {
@@ -71,6 +88,7 @@ export class SpdyStream extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this._read();
+    this.#count(0);
     const whole = this.writableFinished && this.#peerEnded;
     if (!whole && !this.#peerReset && !this.#sink.closed) {
       this.#sink.write([controlFrame(FrameKind.RST_STREAM, 0, [this.id, ResetStatus.CANCEL])], () => undefined);

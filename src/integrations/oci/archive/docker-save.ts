@@ -5,7 +5,7 @@ import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
 import { formatPlace } from '../../../utils/errors.ts';
 import { digestOf, digestOfStream } from '../digest.ts';
-import { parseJson, readDocument } from './documents.ts';
+import { DocumentCount, parseJson, readDocument } from './documents.ts';
 import { openBlob } from './layout.ts';
 
 const manifestSchema = z
@@ -46,6 +46,7 @@ export async function readDockerSave(
   }
   const hashed = new Map<string, LayerDescriptor>();
   const images: SourceImage[] = [];
+  const documents = new DocumentCount();
   for (const { Config, RepoTags, Layers } of parsed.data) {
     const config = await readDocument(required(member, Config), Config);
     if (!config) throw broken(`${Config}: is missing in the archive`);
@@ -60,6 +61,7 @@ export async function readDockerSave(
     }
     const configDigest = digestOf(config);
     const manifest = makeManifest(configDigest, config.length, layers);
+    documents.add({ manifest, config });
     const digest = digestOf(manifest);
     const openLayer: SourceImage['openLayer'] = (layer, abort, range) =>
       Promise.resolve(openBlob(paths.get(layer.digest) ?? '', layer, abort, range));

@@ -7,7 +7,7 @@ import { measured, verified, verifyDigest } from '../digest.ts';
 import { type Descriptor, parseManifest } from '../manifest.ts';
 import type { Platform } from '../platform.ts';
 import { resolveImage } from '../resolve.ts';
-import { readDocument } from './documents.ts';
+import { DocumentCount, readDocument } from './documents.ts';
 
 /** Whole names, as containerd, podman and buildkit write them; the specification's own ref.name may be a tag alone. */
 const NAME_KEYS = ['io.containerd.image.name', 'org.opencontainers.image.ref.name'];
@@ -30,9 +30,11 @@ export async function readLayout(
   const parsed = parseManifest(index, 'index.json');
   if (parsed.kind !== 'index') throw new CriError(StatusCode.INVALID_ARGUMENT, 'index.json: is not an index');
   const images: SourceImage[] = [];
+  const documents = new DocumentCount();
   for (const descriptor of parsed.manifests) {
     const top = await readBlob(directory, descriptor);
     const image = await resolveImage(top, platform, (wanted) => readBlob(directory, wanted));
+    documents.add(image);
     const openLayer: OpenBlob = (layer, signal, range) =>
       Promise.resolve(openBlob(blobPath(directory, layer.digest), layer, signal, range));
     images.push({ ...image, names: namesOf(descriptor), openLayer, close });

@@ -2,10 +2,12 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import fc from 'fast-check';
 import '../../../lib/native.ts';
-import { execSync, fit } from '../../../../src/backends/conmon/exec/exec-sync.ts';
+import { Capture, execSync, fit } from '../../../../src/backends/conmon/exec/exec-sync.ts';
 import { runExec } from '../../../../src/backends/conmon/exec/exec.ts';
 import { RelayLimit } from '../../../../src/backends/conmon/streams/relay-limit.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
@@ -68,4 +70,22 @@ test('Relays are limited per pod', async (t) => {
     { message: 'x' },
   );
   t.is(await limit.run('a', () => Promise.resolve(1)), 1);
+});
+
+test('output in single bytes takes no more memory', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const capture = new Capture(1_000_000);
+  const used = () => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const before = used();
+  for (let count = 0; count < 300_000; count++) capture.write(Buffer.allocUnsafeSlow(1).fill(count));
+  t.true(used() - before < 3_000_000, `${String(used() - before)} bytes`);
+  capture.write(Buffer.alloc(800_000, 7));
+  const content = capture.content();
+  t.is(content.length, 1_000_000);
+  t.deepEqual(content.subarray(299_990, 300_002), Buffer.of(214, 215, 216, 217, 218, 219, 220, 221, 222, 223, 7, 7));
 });

@@ -32,6 +32,21 @@ test('idle connections are limited and block nobody', async (t) => {
   t.pass();
 });
 
+test('pipelined requests are collected once, then refused', async (t) => {
+  const metrics = new Metrics();
+  let collected = 0;
+  metrics.watchInventory({ podsByState: () => ({}), containersByState: () => ({}), images: () => (collected += 1) });
+  const page = serveMetrics('127.0.0.1:0', metrics, silent);
+  t.teardown(page.close);
+  await eventually('a port', () => page.port() !== undefined);
+  const socket = connect({ host: '127.0.0.1', port: page.port() ?? 0 });
+  socket.on('error', drop).resume();
+  socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1000));
+  await once(socket, 'close');
+  t.true(collected <= 2, `${String(collected)} times`);
+  t.is((await fetch(`http://127.0.0.1:${String(page.port())}/metrics`)).status, 200);
+});
+
 test('an address in use is retried until free', async (t) => {
   const neighbour = createServer().listen({ host: '127.0.0.1', port: 0 });
   await once(neighbour, 'listening');

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { Duplex, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
 import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
@@ -14,6 +15,7 @@ import { SpdyConnection } from '../../../../src/cri/streaming/spdy/connection.ts
 import { FrameDecoder, FrameKind, controlFrame } from '../../../../src/cri/streaming/spdy/frames.ts';
 import type { Frame } from '../../../../src/cri/streaming/spdy/frames.ts';
 import { serveSpdyRemoteCommand } from '../../../../src/cri/streaming/spdy/remote-command.ts';
+import type { SpdyStream } from '../../../../src/cri/streaming/spdy/stream.ts';
 import { plainMessage, statusMessage } from '../../../../src/cri/streaming/status.ts';
 import { MAX_WAITING_CONNECTIONS, StreamingServer } from '../../../../src/cri/streaming/streaming-server.ts';
 import { TokenCache } from '../../../../src/cri/streaming/tokens.ts';
@@ -164,6 +166,40 @@ test('a stalled reader causes backpressure', async (t) => {
   t.true(given < 4_000_000, `${String(given)} bytes were taken`);
   socket.destroy();
   await t.throwsAsync(run);
+});
+
+test('streams without readers share one bound', async (t) => {
+  const client = new SpdyClientFrames();
+  const streams: SpdyStream[] = [];
+  let [given, received] = [0, 0];
+  async function* input() {
+    for (let id = 1; id <= 199; id += 2) {
+      yield await client.open(id, { streamtype: 'data', port: '1', requestid: String(id) });
+      given += 100_000;
+      yield client.data(id, Buffer.alloc(100_000));
+    }
+    // The end of the connection would end its streams, read or not.
+    await eventually('the readers', () => received === 10_000_000);
+  }
+  const source = Readable.from(input(), { highWaterMark: 1 });
+  const socket = Duplex.from({ readable: source, writable: new PassThrough().resume() });
+  t.teardown(() => socket.destroy());
+  const connection = new SpdyConnection(socket, (stream) => streams.push(stream) > 0);
+  const ended = connection.run();
+  const held = () => streams.reduce((sum, { readableLength }) => sum + readableLength, 0);
+  await eventually('a wait for the readers', () => held() > 4_000_000);
+  // What the source offers at once is read in these turns.
+  for (let turn = 0; turn < 1000; turn++) await immediate();
+  t.true(given < 6_000_000 && held() < 5_000_000, `${String(given)} bytes read, ${String(held())} held`);
+  const reading = setInterval(() => {
+    for (const stream of streams) {
+      if (stream.listenerCount('data') === 0) stream.on('data', (chunk: Buffer) => (received += chunk.length));
+    }
+  }, 1);
+  await ended.finally(() => {
+    clearInterval(reading);
+  });
+  t.is(received, 10_000_000);
 });
 
 test('at most 1,000 single-use tokens wait one minute', (t) => {

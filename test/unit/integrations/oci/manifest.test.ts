@@ -22,6 +22,22 @@ test('the amd64 level is the highest fully supported one', (t) => {
   );
 });
 
+test('documents of very many values are refused', (t) => {
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`key${index}`, 'v']));
+  const config = (Labels: object) =>
+    Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config: { Labels } }));
+  t.is(Object.keys(parseImageConfig(config(many(19_000))).config.Labels).length, 19_000);
+  t.throws(() => parseImageConfig(config(many(20_000))), {
+    message: 'image configuration: has more than 20000 values',
+  });
+  const index = (annotations: object) =>
+    Buffer.from(
+      JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType: '', digest: sha256(''), size: 0, annotations }] }),
+    );
+  t.is(parseManifest(index(many(99_000)), 'm').kind, 'index');
+  t.throws(() => parseManifest(index(many(100_000)), 'm'), { message: 'm: has more than 100000 values' });
+});
+
 const described = (variant: string | undefined, architecture = 'amd64') => ({
   mediaType: MANIFEST,
   digest: sha256(`${architecture}${String(variant)}`),
