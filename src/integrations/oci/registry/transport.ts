@@ -43,8 +43,6 @@ export class Transport {
 
   constructor(pace: Pace) {
     this.#pace = pace;
-    // Reading the machine's authorities blocks everything for a moment: at the start, not in the first pull.
-    tlsOptions(undefined);
   }
 
   /**
@@ -91,10 +89,12 @@ export class Transport {
   /** Connections by TLS settings: one without verification must not serve other settings. */
   #dispatcher(tls: TlsSettings | undefined, url: URL): Dispatcher {
     const isProxied = hasProxy() && !bypassesProxy(url, environment('no_proxy'));
-    const key = JSON.stringify([isProxied, tls]);
+    // The machine's authorities, which are slow to read, are read for the first connection that needs them.
+    const isPlain = url.protocol === 'http:' && !isProxied;
+    const key = JSON.stringify([isProxied, isPlain, tls]);
     const known = this.#dispatchers.get(key);
     if (known) return known;
-    const made = newDispatcher(tls, isProxied);
+    const made = isPlain ? new Agent({ connect: { timeout: CONNECT_MS } }) : newDispatcher(tls, isProxied);
     this.#dispatchers.set(key, made);
     const [oldest] = this.#dispatchers;
     if (oldest && this.#dispatchers.size > MAX_DISPATCHERS) {

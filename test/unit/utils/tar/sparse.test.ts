@@ -37,24 +37,24 @@ for (const format of [
     await mkdir(join(directory, 'out'));
     const file = await open(join(directory, 'in/holes'), 'w');
     // More pieces than fit one header, and a hole at the end.
-    for (let i = 0; i < 60; i++) await file.write(`piece ${i}`, i * 1_000_003);
-    await file.truncate(100_000_000);
+    for (let i = 0; i < 60; i++) await file.write(`piece ${i}`, i * 100_003);
+    await file.truncate(10_000_000);
     await file.close();
     const long = 'x'.repeat(120);
     await run('cp', ['--sparse=always', '--', join(directory, 'in/holes'), join(directory, 'in', long)]);
     const archive = join(directory, 'a.tar');
     await run('tar', [...format, '--sparse', '-C', join(directory, 'in'), '-cf', archive, 'holes', long]);
     const kept = (await stat(archive)).size;
-    t.true(kept < 5_000_000, `the archive has ${kept} bytes`);
+    t.true(kept < 1_500_000, `the archive has ${kept} bytes`);
 
     const checked = filter();
     await extract(checked.run(createReadStream(archive)), join(directory, 'out'), undefined);
     const expected = await readFile(join(directory, 'in/holes'));
     for (const name of ['holes', long]) {
       t.true(expected.equals(await readFile(join(directory, 'out', name))));
-      t.true((await stat(join(directory, 'out', name))).blocks * 512 < 5_000_000);
+      t.true((await stat(join(directory, 'out', name))).blocks * 512 < 1_500_000);
     }
-    t.true(checked.facts.usage.bytes < 5_000_000n);
+    t.true(checked.facts.usage.bytes < 1_500_000n);
   });
 }
 
