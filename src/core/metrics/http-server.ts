@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer } from '../../utils/net/http.ts';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { messageOf } from '../../utils/errors.ts';

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer } from '../../utils/net/http.ts';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
