@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { TestFn } from 'ava';
 import { ServerFixture } from './server-fixture.ts';
+import { programFile } from '../lib/program.ts';
 
 /** How a command ended and what it wrote. */
 export interface Outcome {
@@ -43,7 +44,7 @@ export class Cli {
 
   /** The whole command line, without the program that runs it. */
   words(command: string, ...args: string[]): string[] {
-    return ['src/main.ts', command, '--address', this.address, ...args];
+    return [programFile('main'), command, '--address', this.address, ...args];
   }
 
   /** Starts a command whose standard input stays open. */

@@ -8,6 +8,7 @@ import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { processesWith } from './runner-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { programFile } from '../lib/program.ts';
 
 interface Report {
   healthy: boolean;
@@ -18,7 +19,7 @@ interface Report {
 
 /** Runs a command of the program with the fixture's configuration. */
 async function program(server: ServerFixture, ...args: string[]) {
-  const command = ['src/main.ts', ...args, '--config', join(server.directory, 'config.toml')];
+  const command = [programFile('main'), ...args, '--config', join(server.directory, 'config.toml')];
   try {
     return { code: 0, ...(await run(process.execPath, command, { timeoutMs: HANG_MS })) };
   } catch (error) {

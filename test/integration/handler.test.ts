@@ -8,13 +8,14 @@ import {
 } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { programFile } from '../lib/program.ts';
 
 const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.CONTAINER };
 const linux = { securityContext: { namespaceOptions } };
 
 test('pods of an added handler survive a server restart', async (t) => {
   const extra = '[handlers.bare]\nnote = "hello"\n';
-  const server = await ServerFixture.make(t, extra, { program: 'test/fixtures/handler/main.ts' });
+  const server = await ServerFixture.make(t, extra, { program: programFile('handler') });
   const { runtimeHandlers } = await server.client.call(RuntimeServiceService.status, StatusRequest.create());
   t.true(runtimeHandlers.some(({ name }) => name === 'bare'));
 

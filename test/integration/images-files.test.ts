@@ -10,6 +10,7 @@ import { imageFilesBelow } from '../lib/image-files.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { isSandboxed, mountCopy, newService, removeCopy, skopeo, temporary, writeLayout } from './images-fixture.ts';
 import { IMAGE, ServerFixture } from './server-fixture.ts';
+import { programFile } from '../lib/program.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
@@ -171,7 +172,7 @@ test('Images of the archive directory replace an unreachable registry', async (t
 test('import, export, images --digests and prune work', async (t) => {
   const server = await ServerFixture.make(t);
   const cli = async (command: string, ...args: string[]) => {
-    const argv = ['src/main.ts', command, '--address', `unix://${server.socket}`, ...args];
+    const argv = [programFile('main'), command, '--address', `unix://${server.socket}`, ...args];
     const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     const ended = once(child, 'close') as Promise<[number]>;
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), ended]);

@@ -11,9 +11,10 @@ import test, { type ExecutionContext } from 'ava';
 import { hashPassword } from '../pve/api/access/session.ts';
 import { startCluster } from '../pve/cluster.ts';
 import { type Certificate, makeCertificate } from '../pve/http/certificate.ts';
+import { programFile } from '../lib/program.ts';
 
 const PLANTED = 'planted-0f5c2d1e';
-const MAIN = resolve('src/main.ts');
+const MAIN = programFile('main');
 
 /** What must be nowhere: planted values, tickets and CSRF tokens as they are and encoded, header values, keys. */
 const SECRETS: readonly RegExp[] = [

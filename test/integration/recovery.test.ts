@@ -23,6 +23,7 @@ import { leaseholders } from './kills-reality.ts';
 import { exceptVanished, inventory, leftovers } from './leaks.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { writeScript } from '../lib/script.ts';
+import { programFile } from '../lib/program.ts';
 
 test.serial("a recovery waits for the predecessor's plugins", async (t) => {
   const server = await ServerFixture.make(t);
@@ -404,7 +405,7 @@ test.serial('the kubelet can retry what cleanup at start left', async (t) => {
 
 /** The actions of the next start according to doctor: the first words of each and its id. */
 async function foretold(server: ServerFixture): Promise<string[]> {
-  const doctor = ['src/main.ts', 'doctor', '-o', 'json', '--config', join(server.directory, 'config.toml')];
+  const doctor = [programFile('main'), 'doctor', '-o', 'json', '--config', join(server.directory, 'config.toml')];
   const { stdout } = await run(process.execPath, doctor, { timeoutMs: HANG_MS });
   const { recovery } = JSON.parse(stdout) as { recovery: { id: string; action: string }[] };
   return recovery.map(({ id, action }) => `${action.split(/[:,]/, 1)[0] ?? ''} ${id}`).sort();

@@ -8,11 +8,12 @@ import { CommandError, run } from '../../src/host/processes/run.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
 import { unmountBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
+import { programFile } from '../lib/program.ts';
 
 /** Runs a command of the program to its end and returns its exit code and output. */
 async function program(...args: string[]): Promise<{ code: number | undefined; said: string }> {
   try {
-    const { stdout, stderr } = await run(process.execPath, ['src/main.ts', ...args], { timeoutMs: HANG_MS });
+    const { stdout, stderr } = await run(process.execPath, [programFile('main'), ...args], { timeoutMs: HANG_MS });
     return { code: 0, said: stdout + stderr };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
@@ -87,7 +88,7 @@ test.serial('a second server on the same root is refused', async (t) => {
   const root = join(server.directory, 'root');
   await symlink(root, join(server.directory, 'link'));
   const flags = ['--state', join(server.directory, 'other'), '--listen', `unix://${server.directory}/other.sock`];
-  const serve = ['src/main.ts', 'serve', ...flags, '--root'];
+  const serve = [programFile('main'), 'serve', ...flags, '--root'];
   for (const [command, ...args] of [
     [process.execPath, ...serve, root],
     [process.execPath, ...serve, `${root}/`],

@@ -24,6 +24,7 @@ import { exists } from '../../src/utils/fs/exists.ts';
 import { accepts } from '../lib/accepts.ts';
 import { eventually } from '../lib/eventually.ts';
 import { unmountBelow } from '../lib/mounts.ts';
+import { programFile } from '../lib/program.ts';
 
 /** Name of the image that every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
@@ -82,18 +83,21 @@ export class ServerFixture {
 
   /**
    * Starts a server; `extra` is additional TOML for its configuration, `checkout` the directory of its sources,
-   * `program` its main file. Without `settled` it does not wait for the end of the server's recovery. The image {@link
+   * `program` its main file, by default of the bundle. Without `settled` it does not wait for the end of the server's recovery. The image {@link
    * IMAGE} is present.
    */
   static async make(
     t: Owner,
     extra = '',
-    { metrics = '', checkout = '.', program = 'src/main.ts', settled = true } = {},
+    { metrics = '', checkout = '.', program = '', settled = true } = {},
   ): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const directory = await mkdtemp('/tmp/cri-');
     await chmod(directory, 0o711);
-    const fixture = new ServerFixture(directory, `${testCgroup}/${directory.slice(5)}`, extra, { checkout, program });
+    const fixture = new ServerFixture(directory, `${testCgroup}/${directory.slice(5)}`, extra, {
+      checkout,
+      program: program || (checkout === '.' ? programFile('main') : 'src/main.ts'),
+    });
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);
     await fixture.start({ settled });

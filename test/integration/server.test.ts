@@ -20,6 +20,7 @@ import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { processesWith } from './runner-fixture.ts';
 import { IMAGE, ServerFixture, oneServer } from './server-fixture.ts';
+import { programFile } from '../lib/program.ts';
 
 const one = oneServer(test);
 
@@ -345,7 +346,7 @@ test.serial('a second server on the same directories is refused', async (t) => {
   const server = await one(t);
   // It exits by itself, so that its supervisor notices.
   const refused = async (args: string[], words: RegExp) => {
-    const serve = ['src/main.ts', 'serve', '--config', join(server.directory, 'config.toml'), ...args];
+    const serve = [programFile('main'), 'serve', '--config', join(server.directory, 'config.toml'), ...args];
     const error = await t.throwsAsync(run(process.execPath, serve, { timeoutMs: HANG_MS }), {
       instanceOf: CommandError,
       message: words,

@@ -3,9 +3,10 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Command } from '../fixtures/faults/control.ts';
 import type { Fault } from '../fixtures/faults/fault-points.ts';
+import { programFile } from '../lib/program.ts';
 
 /** The program of a server fixture with fault points (test/fixtures/faults). */
-export const FAULTY_PROGRAM = 'test/fixtures/faults/main.ts';
+export const FAULTY_PROGRAM = programFile('faults');
 
 /** Sends commands to the fault points of a running server. */
 export class Faults {

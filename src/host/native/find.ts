@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, readFileSync, readdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unavailable } from '../../core/model/errors.ts';
@@ -38,7 +38,9 @@ export function look(env: NodeJS.ProcessEnv): string {
 
 /** Where `src/native/build` puts the program; undefined where there are no sources. */
 function builtHere(): string | undefined {
-  const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+  // From these sources, or from a bundle of them somewhere in the checkout.
+  let root = dirname(fileURLToPath(import.meta.url));
+  while (root !== '/' && !existsSync(join(root, 'src/native'))) root = dirname(root);
   const sources = join(root, 'src/native');
   try {
     const names = readdirSync(sources);

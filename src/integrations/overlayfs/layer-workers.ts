@@ -96,10 +96,13 @@ export class LayerWorkers {
   }
 }
 
+/** The thread's program, among the sources or the files of deploy/bundle. */
+const PROGRAM = new URL(import.meta.url.endsWith('.ts') ? './layer-worker.ts' : './layer-worker.js', import.meta.url);
+
 function newWorker(): Worker {
   const { port1, port2 } = new MessageChannel();
   serveThread(port1);
-  return new Worker(new URL('./layer-worker.ts', import.meta.url), {
+  return new Worker(PROGRAM, {
     resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
     execArgv: [],
     workerData: { native: port2 } satisfies WorkerData,
