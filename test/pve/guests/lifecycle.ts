@@ -97,7 +97,11 @@ export function stopper(
   };
 }
 
-async function shutDown(
+/**
+ * Asks a guest to end, for `timeout` seconds; with `force` it is ended then. Applies what waited for it.
+ * @throws ApiError when it does not end; Interrupted when the task is stopped.
+ */
+export async function shutGuest(
   state: ClusterState,
   ref: GuestRef,
   options: { timeout: number; force: boolean },
@@ -125,7 +129,7 @@ export function shutter(
   ref: GuestRef,
   options: { timeout: number; force: boolean },
 ): (worker: Worker) => Promise<void> {
-  return (worker) => state.locked(ref.kind, ref.vmid, () => shutDown(state, ref, options, worker), worker.signal);
+  return (worker) => state.locked(ref.kind, ref.vmid, () => shutGuest(state, ref, options, worker), worker.signal);
 }
 
 /** The work of a reboot task. */
@@ -135,7 +139,8 @@ export function rebooter(state: ClusterState, ref: GuestRef, timeout: number): (
       ref.kind,
       ref.vmid,
       async () => {
-        await shutDown(state, ref, { timeout, force: false }, worker);
+        // A container that does not hear is ended, a machine is not.
+        await shutGuest(state, ref, { timeout, force: ref.kind.type === 'lxc' }, worker);
         await startGuest(state, ref, loadGuest(state, ref), worker.log);
       },
       worker.signal,

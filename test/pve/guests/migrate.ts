@@ -4,7 +4,7 @@ import { parsePropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { sourceOf, volumesOf } from './disks.ts';
 import { checkLock, loadGuest } from '../config/guest.ts';
-import { endGuest, startGuest } from './lifecycle.ts';
+import { endGuest, shutGuest, startGuest } from './lifecycle.ts';
 
 function localBinds(call: Call, ref: GuestRef): string[] {
   const { values } = loadGuest(call.state, ref).current;
@@ -68,10 +68,14 @@ export function migrateGuest(call: Call, ref: GuestRef): string {
         if (bind !== undefined) throw fault(`migration aborted: cannot migrate local bind mount point '${bind}'`);
         worker.log(`starting migration of ${kind.label} ${vmid} to node '${target}' (127.0.0.1)`);
         const moved = { ...ref, node: target };
-        if (running) await endGuest(state, ref);
+        if (running && kind.type === 'lxc') {
+          worker.log(`shutdown CT ${vmid}`);
+          await shutGuest(state, ref, { timeout: Number(call.params['timeout'] ?? 180), force: false }, worker);
+        } else if (running) await endGuest(state, ref);
         await state.pause(2000);
         state.guests.move(ref, target);
         await state.runtime.forget(ref);
+        if (running && kind.type === 'lxc') worker.log('start container on target node');
         if (running) await startGuest(state, moved, loadGuest(state, moved), worker.log);
         worker.log('migration finished successfully');
       },
