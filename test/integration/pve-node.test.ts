@@ -299,3 +299,39 @@ test('without what real containers need there are none', async (t) => {
     /^test\/pve\/node: containers need .*a shorter directory than \/\S+, which the names of sockets contain\n$/,
   );
 });
+
+test('all guests of a node start and end in their order', async (t) => {
+  const cluster = await start(t, { nodes: ['pve1', 'pve2'] });
+  const guests: [vmid: number, settings: Record<string, unknown>][] = [
+    [100, { onboot: 1 }],
+    [101, { onboot: 1, startup: 'order=2,down=7' }],
+    [102, { onboot: 1, startup: 'order=1,up=4' }],
+    [103, {}],
+  ];
+  for (const [vmid, settings] of guests) {
+    t.is(await finish(cluster, 'POST', '/nodes/pve1/lxc', { body: { ...container(vmid), ...settings } }), 'OK');
+  }
+  t.is(await finish(cluster, 'POST', '/nodes/pve2/lxc', { body: { ...container(200), onboot: 1 } }), 'OK');
+  const running = () => cluster.state.guests.list().filter((ref) => cluster.state.runtime.running(ref) !== undefined);
+  const log = (type: string) => cluster.state.tasks.all().find((task) => task.type === type)?.log;
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/startall'), 'OK');
+  t.deepEqual(log('startall'), [
+    'Starting CT 102',
+    'Waiting for 4 seconds (startup delay)',
+    'Starting CT 101',
+    'Starting CT 100',
+    'TASK OK',
+  ]);
+  t.deepEqual(
+    running().map(({ vmid }) => vmid),
+    [100, 101, 102],
+  );
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/stopall', { body: { timeout: 9 } }), 'OK');
+  t.deepEqual(log('stopall'), [
+    'Stopping CT 100 (timeout = 9 seconds)',
+    'Stopping CT 101 (timeout = 7 seconds)',
+    'Stopping CT 102 (timeout = 9 seconds)',
+    'TASK OK',
+  ]);
+  t.deepEqual(running(), []);
+});

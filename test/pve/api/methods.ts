@@ -16,6 +16,7 @@ import { snapshotMethods } from './guests/snapshots.ts';
 import type { Method } from './method.ts';
 import { contentMethods } from './nodes/content.ts';
 import { networkMethods } from './nodes/network.ts';
+import { bulkMethods } from './nodes/bulk.ts';
 import { nodeMethods } from './nodes/nodes.ts';
 import { storageMethods } from './nodes/storage.ts';
 import { taskMethods } from './nodes/tasks.ts';
@@ -38,6 +39,7 @@ export const methods: readonly Method[] = [
   ...poolMethods,
   ...resourceMethods,
   ...nodeMethods,
+  ...bulkMethods,
   ...networkMethods,
   ...taskMethods,
   ...storageMethods,

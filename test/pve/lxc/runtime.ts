@@ -9,11 +9,11 @@ import type { ProxmoxRelease } from '../guest-config/model.ts';
 import { ApiOnlyRuntime, type Archive, type Running, type RuntimeHost, type Usage } from '../guests/runtime.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { removeCgroups } from './machine/cgroups.ts';
-import { fitsSocket, isRunning } from './machine/command-socket.ts';
+import { isRunning } from './machine/command-socket.ts';
 import { writeLxcFiles } from './files.ts';
 import { idsOf } from './ids.ts';
 import { changeLimit } from './limits.ts';
-import { missingNeeds } from './machine/needs.ts';
+import { missingNeeds, unfitPlace } from './machine/needs.ts';
 import { changeNetwork, interfacesOf } from './network.ts';
 import { writePlan } from './plan.ts';
 import { LxcProcess, makeNodeFiles, StartFailure } from './process.ts';
@@ -43,10 +43,8 @@ export class LxcRuntime extends ApiOnlyRuntime {
   #closing = false;
 
   override async open(host: RuntimeHost): Promise<void> {
-    const missing = missingNeeds();
-    if (!host.nodes.every((node) => fitsSocket(join(host.directory, 'lxc', node)))) {
-      missing.push(`a shorter directory than ${host.directory}, which the names of sockets contain`);
-    }
+    const lxcPaths = host.nodes.map((node) => join(host.directory, 'lxc', node));
+    const missing = [...missingNeeds(), ...unfitPlace(host.directory, lxcPaths)];
     if (missing.length > 0) throw new Error(`containers need ${missing.join('; ')}`);
     this.#host = host;
     // Root of an unprivileged container reaches its volumes through it; what is secret below is so itself.

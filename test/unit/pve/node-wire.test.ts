@@ -79,6 +79,8 @@ function guestSteps(kind: 'lxc' | 'qemu', vmid: number, release: string): Step[]
     ['POST', `${guest}/status/shutdown`, { timeout: 5, forceStop: 1 }],
     ['POST', `${guest}/status/start`],
     ['POST', `${guest}/status/stop`],
+    ['POST', `${NODE}/startall`, { vms: vmid, force: 1 }],
+    ['POST', `${NODE}/stopall`, { vms: vmid, timeout: 5, 'force-stop': 0 }],
     ['POST', `${guest}/clone`, { newid: vmid + 1, full: 1 }],
     ...(isContainer && release === '8.4' ? [] : ([['GET', `${guest}/migrate`]] satisfies Step[])),
     ['POST', `${guest}/template`],

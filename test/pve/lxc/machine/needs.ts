@@ -1,5 +1,6 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fitsSocket } from './command-socket.ts';
 import { environment } from './tool.ts';
 
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
@@ -24,6 +25,24 @@ function hasProgram(name: string): boolean {
 
 function text(file: string): string {
   return existsSync(file) ? readFileSync(file, 'utf8') : '';
+}
+
+/** The first directory above `directory` that others cannot go through. */
+function closedAbove(directory: string): string | undefined {
+  const above = dirname(directory);
+  if ((statSync(above).mode & 0o001) === 0) return above;
+  return above === directory ? undefined : closedAbove(above);
+}
+
+/** Why the directory of a cluster cannot have containers, whose own directories are at `lxcPaths`; nothing when it can. */
+export function unfitPlace(directory: string, lxcPaths: readonly string[]): string[] {
+  const closed = closedAbove(directory);
+  return [
+    ...(closed === undefined ? [] : [`a directory ${closed} that root of an unprivileged container can go through`]),
+    ...(lxcPaths.every(fitsSocket)
+      ? []
+      : [`a shorter directory than ${directory}, which the names of sockets contain`]),
+  ];
 }
 
 /** What this machine lacks to run containers as a Proxmox node does; nothing when it can. */
