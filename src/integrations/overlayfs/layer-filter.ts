@@ -18,6 +18,9 @@ const OPAQUE = '.wh..wh..opq';
 const OPAQUE_XATTR = 'trusted.overlay.opaque';
 /** An empty value; overlayfs then expects whiteouts in a directory without lower ones (ovl_path_check_origin_xattr). */
 const ORIGIN_XATTR = 'trusted.overlay.origin';
+// Shared: an image has up to two million entries.
+const NO_XATTRS: ReadonlyMap<string, Buffer> = new Map();
+const OTHER = { kind: 'other' } as const;
 /** Blocks of the filesystem, for the estimate of what a layer uses. */
 const FS_BLOCK = 4096;
 
@@ -61,8 +64,8 @@ export class LayerFilter {
   readonly #options: LayerFilterOptions;
   readonly #paths = new LayerPaths();
   /** Whiteouts hide entries of lower layers, never of this layer, wherever they are in it: written at the end. */
-  #whiteouts: string[][] = [];
-  #opaque: string[][] = [];
+  #whiteouts: string[] = [];
+  #opaque: string[] = [];
   #replaced = 0;
   /** Whether the lower layers have a directory, as far as it was checked. */
   readonly #below = new Map<string, boolean>();
@@ -106,12 +109,12 @@ export class LayerFilter {
     if (!last?.startsWith(WHITEOUT)) return false;
     const directory = components.slice(0, -1);
     if (last === OPAQUE) {
-      this.#opaque.push(directory);
+      this.#opaque.push(directory.join('/'));
     } else {
       const hidden = last.slice(WHITEOUT.length);
       if (hidden === '' || hidden === '.' || hidden === '..')
         throw new TarError(`${quote(last)}: invalid whiteout name`);
-      this.#whiteouts.push([...directory, hidden]);
+      this.#whiteouts.push([...directory, hidden].join('/'));
     }
     this.#count(`whiteout ${quote(last)}`);
     return true;
@@ -144,7 +147,7 @@ export class LayerFilter {
       if ((entry.sparse?.realSize ?? 0) > this.#options.limits.maxBytes) {
         throw new TarError(`${quote(path)}: is larger than ${this.#options.limits.maxBytes} bytes`);
       }
-      this.#paths.set(path, { kind: 'other' });
+      this.#paths.set(path, OTHER);
     }
     return checked;
   }
@@ -154,7 +157,7 @@ export class LayerFilter {
     if (path === '' || ++this.#replaced > MAX_REPLACED_DIRECTORIES || this.#paths.hasBelow(path)) {
       throw new TarError(`${quote(path)}: a ${type} replaces a directory that is in use`);
     }
-    const stays = (components: string[]) => !`${components.join('/')}/`.startsWith(`${path}/`);
+    const stays = (mark: string) => !`${mark}/`.startsWith(`${path}/`);
     this.#opaque = this.#opaque.filter(stays);
     this.#whiteouts = this.#whiteouts.filter(stays);
   }
@@ -175,10 +178,10 @@ export class LayerFilter {
   }
 
   async *#applyWhiteouts(): AsyncGenerator<Buffer> {
-    const opaque = new Set(this.#opaque.map((directory) => this.#paths.resolveDirectory(directory)));
+    const opaque = new Set(this.#opaque.map((mark) => this.#paths.resolveDirectory(mark.split('/'))));
     const hidden = new Set<string>();
-    for (const components of this.#whiteouts) {
-      const path = this.#paths.resolve(components);
+    for (const mark of this.#whiteouts) {
+      const path = this.#paths.resolve(mark.split('/'));
       const node = this.#paths.get(path);
       if (node?.kind === 'directory') opaque.add(path);
       else if (!node) hidden.add(path);
@@ -189,7 +192,7 @@ export class LayerFilter {
       const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
       if (!(await this.#isMerged(directory, opaque))) continue;
       yield* this.#parents(path);
-      this.#paths.set(path, { kind: 'other' });
+      this.#paths.set(path, OTHER);
       yield this.#emit({ ...blank(path, 'character'), mode: 0 });
       if (!marks.has(directory)) marks.set(directory, new Map([[ORIGIN_XATTR, Buffer.alloc(0)]]));
     }
@@ -222,7 +225,8 @@ export class LayerFilter {
   }
 
   /** `trusted.overlay.*` and `user.overlay.*` steer overlayfs, other `security.*` and `trusted.*` attributes this host. */
-  #allowedXattrs(path: string, xattrs: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
+  #allowedXattrs(path: string, xattrs: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
+    if (xattrs.size === 0) return NO_XATTRS;
     const allowed = new Map<string, Buffer>();
     let bytes = 0;
     for (const [name, value] of xattrs) {
@@ -241,7 +245,7 @@ export class LayerFilter {
     if (this.#xattrBytes > MAX_LAYER_XATTR_BYTES) {
       throw new TarError(`the extended attributes in the layer take more than ${MAX_LAYER_XATTR_BYTES} bytes`);
     }
-    return allowed;
+    return allowed.size === 0 ? NO_XATTRS : allowed;
   }
 
   #emit(entry: TarEntry): Buffer {
@@ -276,7 +280,7 @@ function blank(name: string, type: TarEntry['type']): TarEntry {
     mtime: '0',
     deviceMajor: 0,
     deviceMinor: 0,
-    xattrs: new Map(),
+    xattrs: NO_XATTRS,
   };
 }
 

@@ -19,7 +19,7 @@ export interface TarEntry {
   mtime: string;
   deviceMajor: number;
   deviceMinor: number;
-  xattrs: Map<string, Buffer>;
+  xattrs: ReadonlyMap<string, Buffer>;
   /** Of a sparse file: where the `size` bytes of content that follow belong. */
   sparse?: SparseMap;
 }

@@ -2,6 +2,8 @@ import test from 'ava';
 import fc from 'fast-check';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { extract as tarExtract } from 'tar-stream';
 import type { Usage } from '../../../../src/core/model/rootfs.ts';
 import * as bounds from '../../../../src/integrations/overlayfs/bounds.ts';
@@ -76,6 +78,31 @@ test('a path through a symlink stays inside the root', async (t) => {
     ['usr/lib/a.so', 'etc/shadow', 'etc/group', 'etc/passwd'],
   );
   t.is(result.entries.find(({ name }) => name === 'hard')?.linkName, 'etc/group');
+});
+
+test.serial('deep whiteouts take the memory of their names', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const limits = { maxEntries: 10_000, maxBytes: 1e9, maxNameBytes: 1e7, maxRatio: 200 };
+  const below = { bytes: 0n, inodes: 0n };
+  const whiteouts = async function* () {
+    for (let index = 0; index < 1000; index++)
+      yield tarOf({ name: `${index}${'/d'.repeat(505)}/.wh.x` }).subarray(0, -1024);
+  };
+  let after: number | undefined;
+  const inherit = () => {
+    // The first whiteout is applied when all have been read.
+    after ??= used();
+    return Promise.resolve(undefined);
+  };
+  const filter = new LayerFilter({ limits, below, inherit });
+  const before = used();
+  for await (const piece of filter.run(whiteouts())) t.true(piece.length > 0);
+  t.true((after ?? Infinity) - before < 4_500_000, `${String((after ?? 0) - before)} bytes`);
 });
 
 const described: DirectoryFacts = { mode: 0o755, uid: 0, gid: 0, mtime: '0' };
