@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { Duplex, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setImmediate as immediate } from 'node:timers/promises';
+import { WebSocket } from 'ws';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
 import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
@@ -202,6 +203,21 @@ test('streams without readers share one bound', async (t) => {
   t.is(received, 10_000_000);
 });
 
+test('the 2,001st stream of a connection is refused', async (t) => {
+  const client = new SpdyClientFrames();
+  const frames: Buffer[] = [];
+  for (let id = 1; id <= 4001; id += 2) frames.push(await client.open(id, { streamtype: 'data' }));
+  const { socket, sent } = wire(frames);
+  let accepted = 0;
+  await new SpdyConnection(socket, () => (accepted += 1) > 0).run();
+  t.is(accepted, 2000);
+  const resets = streamsOf(sent()).control.filter((frame) => 'kind' in frame && frame.kind === FrameKind.RST_STREAM);
+  t.deepEqual(
+    resets.map((frame) => 'payload' in frame && frame.payload.readUInt32BE(0)).filter((id) => id === 4001),
+    [4001],
+  );
+});
+
 test('at most 1,000 single-use tokens wait one minute', (t) => {
   let now = 0;
   const cache = new TokenCache<number>(() => now);
@@ -288,6 +304,15 @@ test('refused upgrades return a reason and consume the URL', async (t) => {
   const url = server.offer(request);
   t.regex(await ask(url.replace('/exec/', '/attach/'), 'POST', spdy), /^HTTP\/1.1 404 /);
   t.regex(await ask(url, 'POST', spdy), /^HTTP\/1.1 404 /);
+});
+
+test('a WebSocket message above 1 MiB ends its session', async (t) => {
+  const server = await serve(t);
+  const client = new WebSocket(server.offer(capitals).replace(/^http/, 'ws'), 'v5.channel.k8s.io');
+  client.on('error', () => undefined);
+  await once(client, 'open');
+  client.send(Buffer.alloc(2 ** 20 + 1));
+  t.deepEqual(await once(client, 'close').then(([code]: unknown[]) => code), 1009);
 });
 
 test('idle connections are limited and block nobody', async (t) => {

@@ -44,3 +44,8 @@ test.serial('a timeout kills a command without its helper', async (t) => {
   await eventually('its end', () => Promise.resolve(!existsSync(`/proc/${String(pid)}`)));
   t.false(existsSync(join(directory, 'done')));
 });
+
+test.serial('output above the limit is read and dropped', async (t) => {
+  const { stdout } = await run('head', ['-c', '3000000', '/dev/zero']);
+  t.is(stdout.length, 1_048_576);
+});

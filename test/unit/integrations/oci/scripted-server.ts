@@ -13,7 +13,7 @@ export interface ScriptedServer {
 }
 
 /** A registry on 127.0.0.1 that serves one image under every repository and tag, by default with ranges. */
-export async function serve(t: ExecutionContext, image?: BuiltImage): Promise<ScriptedServer> {
+export async function serve(t: Pick<ExecutionContext, 'teardown'>, image?: BuiltImage): Promise<ScriptedServer> {
   const scripted: ScriptedServer = { host: '', log: [], intercept: undefined };
   const server = createServer((request, response) => {
     scripted.log.push(`${request.method ?? ''} ${request.url ?? ''}`);
