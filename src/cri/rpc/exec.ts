@@ -12,7 +12,8 @@ export function execCalls({ sessions, pods, streaming }: Services): Handlers<typ
       const flags = { stdin, stdout, stderr, tty };
       checkFlags(flags);
       const run = await sessions.exec(containerId, cmd, tty);
-      return { url: streaming.offer({ kind: 'exec', flags, run }) };
+      const bytes = cmd.reduce((sum, word) => sum + word.length, 0);
+      return { url: streaming.offer({ kind: 'exec', flags, run }, bytes) };
     },
 
     attach: ({ containerId, stdin, stdout, stderr, tty }) => {

@@ -115,9 +115,12 @@ export class StreamingServer {
     this.#base = `${tls === undefined ? 'http' : 'https'}://${shown}:${String(bound.port)}`;
   }
 
-  /** The URL at which one client can start the streaming session. @throws CriError RESOURCE_EXHAUSTED */
-  offer(request: StreamingRequest): string {
-    return `${this.#base}/${request.kind}/${this.#tokens.insert(request)}`;
+  /**
+   * The URL at which one client can start the streaming session; `bytes`: of its command.
+   * @throws CriError RESOURCE_EXHAUSTED
+   */
+  offer(request: StreamingRequest, bytes = 0): string {
+    return `${this.#base}/${request.kind}/${this.#tokens.insert(request, bytes)}`;
   }
 
   /** Ends every streaming session and stops listening. */

@@ -83,6 +83,6 @@ export class Capture extends Writable {
   /** What was kept, once. */
   content(): Buffer {
     this.#endBlock();
-    return Buffer.concat(this.#chunks);
+    return Buffer.concat(this.#chunks.splice(0));
   }
 }

@@ -8,6 +8,7 @@ import { Duplex, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import { CriError } from '../../../../src/core/model/errors.ts';
 import type { Logger } from '../../../../src/core/model/logger.ts';
 import { checkFlags } from '../../../../src/cri/streaming/requests.ts';
 import type { RemoteCommand, StreamingRequest, TerminalSize } from '../../../../src/cri/streaming/requests.ts';
@@ -232,6 +233,19 @@ test('at most 1,000 single-use tokens wait one minute', (t) => {
   t.throws(() => cache.insert(0), { message: /maximum number of in-flight requests/ });
   now = 120_000;
   t.notThrows(() => cache.insert(0));
+});
+
+test('unused tokens have at most 64 MiB of commands', (t) => {
+  let now = 0;
+  const tokens = new TokenCache<number>(() => now);
+  const insert = () => tokens.insert(1, 16 * 2 ** 20);
+  const [first] = [insert(), insert(), insert(), insert()];
+  t.throws(insert, { instanceOf: CriError, message: /^the commands of 4 streaming URLs .* more than 67108864 bytes/ });
+  t.is(tokens.consume(first), 1);
+  insert();
+  t.throws(insert);
+  now = 60_000;
+  t.notThrows(insert, 'the others have expired');
 });
 
 test('contradictory session flags are refused', (t) => {
