@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CriError } from '../../../../src/core/model/errors.ts';
 import type { NetworkRequest } from '../../../../src/core/model/network.ts';
@@ -262,4 +262,12 @@ test('a missing plugin is named with the directories searched', async (t) => {
   const plugins = new CniPlugins(['/none/a', '/none/b'], { fifo: '/dev/null', earlierEnded: Promise.resolve() });
   const error = await t.throwsAsync(plugins.find('bridge'), { instanceOf: CriError });
   t.regex(error?.message ?? '', /"bridge".*\/none\/a, \/none\/b/);
+});
+
+test('a configuration above 1 MiB is refused', async (t) => {
+  const directory = await temporary(t);
+  const file = join(directory, '10-large.conflist');
+  await writeFile(file, '{}');
+  await truncate(file, 1_048_577);
+  await t.throwsAsync(new CniConfigDirectory(directory, 1).load(), { instanceOf: CriError, message: /is larger/ });
 });
