@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
-const PREFIX = 'proxmox_lxcri_';
+/** Of the names of all metrics. */
+export const PREFIX = 'proxmox_lxcri_';
 
 /** Source of the gauges: numbers of objects by state at the time of the scrape. */
 export interface InventorySource {
