@@ -65,6 +65,8 @@ export interface RootfsStore {
    * overlayfs, zfs. Records of containers contain it: each store of a server has a unique name, which never changes.
    */
   readonly name: string;
+  /** Layers of one image that a root filesystem can have. */
+  readonly maxLayers: number;
 
   hasLayer(chainId: string): Promise<boolean>;
 

@@ -160,6 +160,9 @@ function textOf({ outputs }: StepResult, descriptor: number): string {
 function lastWords(text: string): string {
   return text
     .trim()
+    // The expression takes the square of the number of spaces in a row.
+    .slice(-2000)
+    .trimStart()
     .replaceAll(/\s*\n\s*/g, '; ')
     .slice(-500);
 }

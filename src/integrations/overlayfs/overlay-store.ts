@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CriError, failedPrecondition, invalidArgument } from '../../core/model/errors.ts';
+import { CriError, failedPrecondition } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
@@ -39,6 +39,7 @@ const DEFAULT_LIMITS: LayerLimits & TarLimits = {
 /** The rootfs store on overlayfs: one directory per layer, and one upper directory per root filesystem. */
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
+  readonly maxLayers = MAX_LAYERS;
   readonly #root: string;
   readonly #limits: LayerLimits & TarLimits;
   readonly #layers: LayerIndex;
@@ -72,12 +73,6 @@ export class OverlayStore implements RootfsStore {
       const present = this.#layers.get(request.chainId);
       if (present) return usageOf(present);
       const chain = this.#layers.chain(request.parent);
-      if (chain.length >= MAX_LAYERS) {
-        throw invalidArgument(
-          'image.image',
-          `the image has more than the ${MAX_LAYERS} layers that overlayfs can stack`,
-        );
-      }
       await mkdir(this.#temporary, { recursive: true, mode: 0o700 });
       const directory = await mkdtemp(join(this.#temporary, 'layer-'));
       try {

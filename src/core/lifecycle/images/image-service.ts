@@ -282,6 +282,10 @@ export class ImageService {
         `the manifest has ${layers.length} layers, the image configuration ${config.diffIds.length}; the image is broken`,
       );
     }
+    const { name, maxLayers } = this.#options.store;
+    if (layers.length > maxLayers) {
+      throw invalidArgument('image.image', `the image has more than the ${maxLayers} layers that ${name} can stack`);
+    }
     const chain = chainIds(config.diffIds);
     const hold = this.#unpacker.hold(chain);
     const documents = this.#content.hold([source.configDigest, source.manifestDigest]);

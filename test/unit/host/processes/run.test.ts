@@ -49,3 +49,8 @@ test.serial('output above the limit is read and dropped', async (t) => {
   const { stdout } = await run('head', ['-c', '3000000', '/dev/zero']);
   t.is(stdout.length, 1_048_576);
 });
+
+test.serial("a failed command's words may have a million spaces", async (t) => {
+  const call = run('sh', ['-c', 'printf "a%1000000sb" "" >&2; exit 1']);
+  await t.throwsAsync(call, { message: 'sh exited with code 1: b' });
+});

@@ -26,6 +26,7 @@ const none = { bytes: 0n, inodes: 0n };
 /** Layers in memory, verified against their digests; `used` stands for snapshots. */
 class MemoryStore implements RootfsStore {
   readonly name = 'memory';
+  readonly maxLayers = 3;
   readonly layers = new Map<string, string | undefined>();
   readonly used = new Set<string>();
   applied = 0;
@@ -387,6 +388,15 @@ test('a failed pull leaves nothing', async (t) => {
   const lying = buildImage([layer('x')]);
   registry.push('r.io/y:1', { ...lying, layers: [...lying.layers, ...lying.layers] });
   t.regex((await t.throwsAsync(images.pull('r.io/y:1')))?.message ?? '', /2 layers.*1/);
+});
+
+test('too many layers are refused before one is fetched', async (t) => {
+  const { images, registry } = await setUp(t);
+  registry.push('r.io/x:1', buildImage(['w', 'x', 'y', 'z'].map(layer)));
+  await t.throwsAsync(images.pull('r.io/x:1'), {
+    message: 'image.image: the image has more than the 3 layers that memory can stack',
+  });
+  t.deepEqual(registry.fetched, []);
 });
 
 test('an image without layers is valid', async (t) => {
