@@ -158,11 +158,13 @@ function textOf({ outputs }: StepResult, descriptor: number): string {
 
 /** The end of a command's output on one line, at most 500 characters. */
 function lastWords(text: string): string {
-  return text
-    .trim()
-    // The expression takes the square of the number of spaces in a row.
-    .slice(-2000)
-    .trimStart()
-    .replaceAll(/\s*\n\s*/g, '; ')
-    .slice(-500);
+  return (
+    text
+      .trim()
+      // The expression takes the square of the number of spaces in a row.
+      .slice(-2000)
+      .trimStart()
+      .replaceAll(/\s*\n\s*/g, '; ')
+      .slice(-500)
+  );
 }
