@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 const SOURCES = {
   main: 'src/main.ts',
@@ -11,5 +11,5 @@ const SOURCES = {
 /** The file that Node.js runs: of the bundle that test/run makes, or the source where there is none. */
 export function programFile(name: keyof typeof SOURCES): string {
   const bundle = process.env['PROXMOX_LXCRI_TEST_BUNDLE'];
-  return bundle ? join(bundle, `${name}.js`) : resolve(SOURCES[name]);
+  return bundle ? resolve(bundle, `${name}.js`) : resolve(SOURCES[name]);
 }
