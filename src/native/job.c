@@ -70,12 +70,25 @@ static void reset_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Waits until the server knows this process; ends with the helper until then. */
+static void wait_at(int gate, pid_t parent) {
+  char byte;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(1);
+  ssize_t count;
+  while ((count = read(gate, &byte, 1)) < 0 && errno == EINTR) continue;
+  if (count != 1) _exit(1);
+  close(gate);
+  prctl(PR_SET_PDEATHSIG, 0);
+}
+
 /* What the child does, from fork(2) on. */
-static _Noreturn void run_child(struct job *job, int report, int null, int hold, const int close_these[2], pid_t parent) {
+static _Noreturn void run_child(struct job *job, int report, int null, int hold, const int close_these[2], pid_t parent, int gate) {
   reset_signals();
   close(close_these[0]);
   close(close_these[1]);
   if (job->step->operation == OP_SPAWN) {
+    if (gate >= 0) wait_at(gate, parent);
     report_to(report);
     struct fd_plan plans[COMMAND_FD_LIMIT];
     for (int i = 0; i < job->pipe_count; i++) plans[i] = job->pipes[i].plan;
@@ -97,8 +110,8 @@ static _Noreturn void run_child(struct job *job, int report, int null, int hold,
 
 void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[2]) {
   struct fd_plan plans[COMMAND_FD_LIMIT];
-  int ends[2] = {-1, -1};
-  *job = (struct job){.step = step, .report_fd = -1, .started = true};
+  int ends[2] = {-1, -1}, gate[2] = {-1, -1};
+  *job = (struct job){.step = step, .report_fd = -1, .gate = -1, .started = true};
   if (step->operation == OP_SPAWN) {
     job->pipe_count = spawn_plans(step, plans);
     if (job->pipe_count < 0) {
@@ -110,13 +123,16 @@ void job_start(struct job *job, const struct step *step, int null, int hold, con
   for (int i = 0; i < job->pipe_count; i++) job->pipes[i] = (struct job_pipe){.plan = plans[i], .fd = -1};
   pid_t parent = getpid(), pid = -1;
   const char *what = "pipe";
-  if (make_pipes(job) && pipe2(ends, O_CLOEXEC) == 0) {
+  if (make_pipes(job) && pipe2(ends, O_CLOEXEC) == 0 && (!is_told(job) || pipe2(gate, O_CLOEXEC) == 0)) {
     what = "fork";
     pid = fork();
-    if (pid == 0) run_child(job, ends[1], null, hold, close_these, parent);
+    if (pid == 0) run_child(job, ends[1], null, hold, close_these, parent, gate[0]);
   }
   int error = errno;
   close_once(&ends[1]);
+  close_once(&gate[0]);
+  if (pid < 0) close_once(&gate[1]);
+  job->gate = gate[1];
   for (int i = 0; i < job->pipe_count; i++) {
     /* An input without a reader cannot be opened, and the command may end at once. */
     if (pid < 0 || job->pipes[i].plan.kind != FD_PIPE_IN) close_once(&job->pipes[i].plan.child_end);
@@ -132,6 +148,21 @@ void job_start(struct job *job, const struct step *step, int null, int hold, con
   fcntl(job->report_fd, F_SETFL, O_NONBLOCK);
   job->pid = pid;
   if (step->limit_ms > 0) job->deadline = now_ms() + step->limit_ms;
+}
+
+bool is_told(const struct job *job) {
+  if (job->step->operation != OP_SPAWN) return false;
+  for (int i = 0; i < job->pipe_count; i++) {
+    if (is_offered(&job->pipes[i])) return true;
+  }
+  return step_next(job->step, 'k', NULL) != NULL;
+}
+
+void job_open_gate(struct job *job) {
+  if (job->gate < 0) return;
+  /* A program that was killed meanwhile does not read it. */
+  while (write(job->gate, "", 1) < 0 && errno == EINTR) continue;
+  close_once(&job->gate);
 }
 
 void job_kill(struct job *job, enum status status) {
@@ -307,6 +338,7 @@ void job_result(const struct job *job, struct buffer *out) {
 void job_free(struct job *job) {
   if (!job->started) return;
   close_once(&job->report_fd);
+  close_once(&job->gate);
   buffer_free(&job->report);
   for (int i = 0; i < job->pipe_count; i++) {
     close_once(&job->pipes[i].fd);

@@ -20,6 +20,7 @@ struct job {
   const struct step *step;
   pid_t pid; /* 0 once it is reaped */
   int report_fd;
+  int gate; /* a program that the server is told of waits at its other end; -1: nothing waits */
   struct buffer report;
   struct job_pipe pipes[COMMAND_FD_LIMIT];
   int pipe_count;
@@ -37,6 +38,12 @@ int64_t now_ms(void);
 /* Starts the step's child. When that fails the job is finished, with the reason in its report. `close_these` are the
    helper's own descriptors, which a slow child must not keep open: the channel and the signals. */
 void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[2]);
+
+/* Whether the server is told that the step's program has started. */
+bool is_told(const struct job *job);
+
+/* The server was told: lets the program begin. Were it to begin earlier, it could outlive this helper unknown to the server. */
+void job_open_gate(struct job *job);
 
 /* Kills the child with its process group, unless it has ended; the job ends soon with that status. */
 void job_kill(struct job *job, enum status status);

@@ -86,8 +86,7 @@ static void start_steps(struct server *server, struct work *work) {
     if (work->stopped) return;
     struct job *job = &work->jobs[work->next];
     job_start(job, &work->request->steps[work->next], server->null, server->hold, mine);
-    bool asked = job->step->operation == OP_SPAWN && step_next(job->step, 'k', NULL) != NULL;
-    if (job->pid > 0 && (asked || job->offered)) tell_started(server, work, job);
+    if (job->pid > 0 && is_told(job)) tell_started(server, work, job);
     work->next++;
   }
 }
@@ -192,6 +191,9 @@ static void send_out(struct server *server) {
   if (server->sent < server->out.length) return;
   server->sent = server->out.length = 0;
   give_back(&server->out);
+  for (struct work *work = server->first; work != NULL; work = work->after) {
+    for (uint16_t i = 0; i < work->next; i++) job_open_gate(&work->jobs[i]);
+  }
 }
 
 /* Hands each child that has ended to its job. */
