@@ -25,7 +25,7 @@ export type PodStep = 'ending' | 'removing';
 
 type Listener = (event: NumberedEvent) => void;
 
-/** Maximum number of queued events per reader: some minutes of a busy node. */
+/** Maximum weight of the queued events of a reader: some minutes of a busy node. */
 const QUEUE_LIMIT = 4096;
 
 /**
@@ -53,10 +53,14 @@ export class EventHub {
 
   /**
    * New events, each rendered by `render` when it is published, until `signal` fires. For a slow reader the oldest ones are
-   * dropped.
+   * dropped, from a total weight of 4,096 on; `weigh` gives that of one, which is 1 without it.
    */
-  async *stream<T>(render: (event: NumberedEvent) => T, signal: AbortSignal): AsyncGenerator<T> {
-    const queue = new BoundedQueue<T>(QUEUE_LIMIT, this.#onDropped);
+  async *stream<T>(
+    render: (event: NumberedEvent) => T,
+    signal: AbortSignal,
+    weigh: (rendered: T) => number = () => 1,
+  ): AsyncGenerator<T> {
+    const queue = new BoundedQueue<T>(QUEUE_LIMIT, weigh, this.#onDropped);
     const unsubscribe = this.subscribe((event) => {
       queue.push(render(event));
     });

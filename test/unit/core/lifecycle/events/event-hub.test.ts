@@ -51,11 +51,34 @@ test('a stream sends events from its start until aborted', async (t) => {
 
 test('a slow reader loses the oldest events, each counted', async (t) => {
   let dropped = 0;
-  const queue = new BoundedQueue<number>(3, () => (dropped += 1));
+  const queue = new BoundedQueue<number>(
+    3,
+    () => 1,
+    () => (dropped += 1),
+  );
   for (const number of [1, 2, 3, 4, 5]) queue.push(number);
   const read = queue.read(new AbortController().signal);
   t.deepEqual([(await read.next()).value, (await read.next()).value, (await read.next()).value], [3, 4, 5]);
   t.is(dropped, 2);
+});
+
+test('heavy events take the place of several', async (t) => {
+  let dropped = 0;
+  const weigh = (text: string) => text.length;
+  const queue = new BoundedQueue<string>(5, weigh, () => (dropped += 1));
+  const read = queue.read(new AbortController().signal);
+  const next = async () => (await read.next()).value as string;
+  for (const text of ['a', 'bb', 'ccc']) queue.push(text);
+  t.is(dropped, 1);
+  t.is(await next(), 'bb');
+  // What was read has left room.
+  queue.push('dd');
+  t.is(dropped, 1);
+  queue.push('longer than all');
+  t.is(dropped, 3);
+  t.is(await next(), 'longer than all');
+  queue.push('e');
+  t.is(await next(), 'e');
 });
 
 test('steps of a pod stop at the first failure', async (t) => {
