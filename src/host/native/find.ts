@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'node:fs';
+import { accessSync, constants, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unavailable } from '../../core/model/errors.ts';
@@ -13,7 +13,7 @@ let found: string | undefined;
 
 /**
  * The path of the native helper (src/native): what the environment variable PROXMOX_LXCRI_NATIVE names, else what
- * `src/native/build` has built from the sources of this checkout, else the packaged one.
+ * `src/native/build` has built from the sources of this checkout, or what is beside this bundle, else the packaged one.
  * @throws CriError UNAVAILABLE with the remedy when there is none.
  */
 export function findNative(): string {
@@ -28,7 +28,9 @@ export function look(env: NodeJS.ProcessEnv): string {
     if (isExecutable(named)) return named;
     throw unavailable(`${VARIABLE}: program ${JSON.stringify(named)} not found; build it with src/native/build`);
   }
-  const path = [builtHere(), PACKAGED].find((candidate) => candidate !== undefined && isExecutable(candidate));
+  const path = [here(fileURLToPath(import.meta.url)), PACKAGED].find(
+    (candidate) => candidate !== undefined && isExecutable(candidate),
+  );
   if (path !== undefined) return path;
   throw unavailable(
     `native helper ${NAME} not found; run src/native/build in the checkout (requires gcc and libc6-dev), ` +
@@ -36,11 +38,13 @@ export function look(env: NodeJS.ProcessEnv): string {
   );
 }
 
-/** Where `src/native/build` puts the program; undefined where there are no sources. */
-function builtHere(): string | undefined {
-  // From these sources, or from a bundle of them somewhere in the checkout.
-  let root = dirname(fileURLToPath(import.meta.url));
-  while (root !== '/' && !existsSync(join(root, 'src/native'))) root = dirname(root);
+/**
+ * Where `src/native/build` puts the program, or deploy/bundle. No other directory is searched: it might be anybody's.
+ * undefined where there are no sources.
+ */
+function here(file: string): string | undefined {
+  if (!file.endsWith('.ts')) return join(dirname(file), NAME);
+  const root = dirname(dirname(dirname(dirname(file))));
   const sources = join(root, 'src/native');
   try {
     const names = readdirSync(sources);
