@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { programEnv } from '../../../host/processes/programs.ts';
 import { startProgram } from '../../../host/processes/start-program.ts';
 import type { ProgramStep } from '../../../host/processes/start-program.ts';
 import { Pump, feed } from '../streams/pump.ts';
+import { put } from '../streams/put.ts';
 import { relayCommand } from '../streams/relay-process.ts';
 import { prepareExec, throwIfRuntimeFailed } from './exec-command.ts';
 import type { ExecTarget } from './exec-command.ts';
@@ -87,14 +87,8 @@ async function startOnTerminal(command: string[], { io, signal }: Exec, work: st
   void (async () => {
     for await (const { width, height } of io.resizes ?? []) {
       if (signal.aborted || sizes.destroyed) return;
-      if (sizes.write(`${String(height)} ${String(width)}\n`)) continue;
       // A flood of sizes waits with its sender.
-      const given = new AbortController();
-      await Promise.race([
-        once(sizes, 'drain', { signal: given.signal }),
-        once(sizes, 'close', { signal: given.signal }),
-      ]).catch(() => undefined);
-      given.abort();
+      await put(sizes, `${String(height)} ${String(width)}\n`);
     }
   })();
   return { ...started, outputs: [new Pump(output, io.stdout)] };

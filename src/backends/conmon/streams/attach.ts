@@ -1,7 +1,7 @@
-import { once } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { ContainerStreams } from '../../../core/model/container-runner.ts';
 import { feed } from './pump.ts';
+import { put } from './put.ts';
 import { relayCommand, runRelay } from './relay-process.ts';
 
 /** Bytes before each packet of the relay: stream number and length. */
@@ -49,14 +49,4 @@ async function handOut(source: Readable, io: ContainerStreams): Promise<void> {
       rest = rest.subarray(end);
     }
   }
-}
-
-async function put(sink: Writable | undefined, content: Buffer): Promise<void> {
-  if (sink === undefined || sink.destroyed || sink.writableEnded || sink.write(content)) return;
-  const given = new AbortController();
-  await Promise.race([
-    once(sink, 'drain', { signal: given.signal }),
-    once(sink, 'close', { signal: given.signal }),
-  ]).catch(() => undefined);
-  given.abort();
 }
