@@ -19,5 +19,6 @@ need_kept_modules() {
   need_node_modules "$root" || return
   mkdir -p "$store"
   find "$store" -type f -mtime +7 -delete
-  tar --create --file "$archive.$$" --directory "$root" node_modules && mv "$archive.$$" "$archive"
+  # Without room for it the next checkout only takes longer.
+  { tar --create --file "$archive.$$" --directory "$root" node_modules && mv "$archive.$$" "$archive"; } || rm -f "$archive.$$"
 }
