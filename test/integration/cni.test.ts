@@ -1,134 +1,11 @@
 import test from 'ava';
-import type { ExecutionContext } from 'ava';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import type { NetworkAttachment, NetworkRequest } from '../../src/core/model/network.ts';
-import { CniNetwork } from '../../src/integrations/cni/cni-network.ts';
+import type { NetworkAttachment } from '../../src/core/model/network.ts';
 import { run } from '../../src/host/processes/run.ts';
-import { testCgroup } from './runner-fixture.ts';
-import { writeScript } from '../lib/script.ts';
-
-let subnets = 0;
-
-interface RecordedCall {
-  command: string;
-  environment: Record<string, string>;
-  input: Record<string, unknown>;
-}
-
-/** A bridge network with Debian's plugins, and network namespaces; all are removed after the test. */
-class CniFixture {
-  readonly directory: string;
-  readonly bridge: string;
-  readonly subnet: string;
-  readonly network: CniNetwork;
-  readonly warnings: string[] = [];
-
-  private constructor(directory: string) {
-    subnets += 1;
-    this.directory = directory;
-    this.bridge = `cnitest${String(subnets)}`;
-    this.subnet = `10.77.${String(subnets)}`;
-    const note = (message: string) => void this.warnings.push(message);
-    const logger = { debug: note, info: note, warn: note, error: note, with: () => logger };
-    const pluginDirs = [join(directory, 'bin'), resolve('test/fixtures/cni'), '/usr/lib/cni'];
-    const configDir = join(directory, 'net.d');
-    const commands = { fifo: '/dev/null', earlierEnded: Promise.resolve() };
-    this.network = new CniNetwork({ configDir, maxNetworks: 0, template: undefined, pluginDirs, commands, logger });
-  }
-
-  static async make(t: ExecutionContext): Promise<CniFixture> {
-    if (testCgroup === undefined) throw new Error('run this below test/sandbox');
-    const directory = await mkdtemp('/tmp/cni-');
-    const fixture = new CniFixture(directory);
-    await mkdir(join(directory, 'net.d'));
-    await mkdir(join(directory, 'bin'));
-    await fixture.configure([{ type: 'portmap', capabilities: { portMappings: true } }]);
-    t.teardown(async () => {
-      await run('ip', ['link', 'delete', fixture.bridge]).catch(() => undefined);
-      await rm(directory, { recursive: true, force: true });
-    });
-    return fixture;
-  }
-
-  async configure(more: object[], ranges = [`${this.subnet}.0/24`], settings = {}): Promise<void> {
-    const ipam = {
-      type: 'host-local',
-      dataDir: join(this.directory, 'leases'),
-      ranges: ranges.map((subnet) => [{ subnet }]),
-      routes: [{ dst: '0.0.0.0/0' }],
-    };
-    const bridge = { type: 'bridge', bridge: this.bridge, isGateway: true, ipMasq: true, ipam };
-    await this.list('10-test', { cniVersion: '1.0.0', name: 'test', plugins: [bridge, ...more], ...settings });
-  }
-
-  /** Writes a configuration list. */
-  async list(name: string, list: object): Promise<void> {
-    await writeFile(join(this.directory, 'net.d', `${name}.conflist`), JSON.stringify(list));
-  }
-
-  /** A plugin that records its calls in the journal. */
-  recorder(more: object = {}): object {
-    return { type: 'recorder', journal: join(this.directory, 'journal'), ...more };
-  }
-
-  /** Calls of the recorder since the last read. */
-  async calls(): Promise<RecordedCall[]> {
-    const path = join(this.directory, 'journal');
-    const text = await readFile(path, 'utf8').catch(() => '');
-    await rm(path, { force: true });
-    return text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as RecordedCall);
-  }
-
-  /** Makes a command of the recorder fail with the error, or succeed again. */
-  async fail(command: string, error?: { code: number; msg: string }): Promise<void> {
-    const path = join(this.directory, `journal.${command}`);
-    if (error === undefined) await rm(path, { force: true });
-    else await writeFile(path, JSON.stringify({ cniVersion: '1.1.0', ...error }));
-  }
-
-  /** A plugin of the test. */
-  async plugin(name: string, script: string): Promise<void> {
-    await writeScript(join(this.directory, 'bin', name), script);
-  }
-
-  async request(t: ExecutionContext, name: string): Promise<NetworkRequest & { netns: string }> {
-    const namespace = `${this.bridge}-${name}`;
-    await run('ip', ['netns', 'add', namespace]);
-    t.teardown(() => run('ip', ['netns', 'delete', namespace]).catch(() => undefined));
-    return {
-      sandboxId: name.repeat(8),
-      podName: name,
-      podNamespace: 'default',
-      podUid: `uid-${name}`,
-      netns: `/run/netns/${namespace}`,
-      portMappings: [],
-      cgroupParent: '',
-      annotations: {},
-    };
-  }
-
-  async leases(network = 'test'): Promise<string[]> {
-    const names = await readdir(join(this.directory, 'leases', network)).catch(() => []);
-    return names.filter((name) => /^(10\.|fd)/.test(name)).sort();
-  }
-
-  /** Attaches; on failure rolls back, as the caller has to. */
-  async attach(request: NetworkRequest & { netns: string }): Promise<NetworkAttachment> {
-    let begun: NetworkAttachment = { ips: [], networks: [] };
-    const progress = (soFar: NetworkAttachment) => Promise.resolve((begun = soFar)).then(() => undefined);
-    try {
-      return await this.network.attach(request, progress);
-    } catch (error) {
-      await this.network.detach(request, begun);
-      throw error;
-    }
-  }
-}
+import { CniFixture } from './cni-fixture.ts';
+import { eventually } from '../lib/eventually.ts';
 
 const links = async (netns: string) => (await run('nsenter', [`--net=${netns}`, 'ip', '-br', 'addr'])).stdout;
 const rules = async () => (await run('iptables-save', [])).stdout;
@@ -316,7 +193,7 @@ test.serial('a pod gets addresses and ports of both families', async (t) => {
 
 test.serial('a pod joins every network; only one provides addresses', async (t) => {
   const fixture = await CniFixture.make(t);
-  const range = `10.78.${String(subnets)}`;
+  const range = fixture.subnet.replace('77', '78');
   const ipam = {
     type: 'host-local',
     dataDir: join(fixture.directory, 'leases'),
@@ -388,6 +265,30 @@ test.serial('STATUS of version 1.1 decides readiness', async (t) => {
     reason: 'NetworkPluginNotReady',
     message: 'CNI plugin recorder failed to STATUS: the daemon is away (code 50)',
   });
+});
+
+test.serial('DEL ends a CHECK of the same pod', async (t) => {
+  const fixture = await CniFixture.make(t);
+  await fixture.configure([fixture.recorder(), fixture.recorder()]);
+  const request = await fixture.request(t, 'pod');
+  const other = await fixture.request(t, 'other');
+  const attachment = await fixture.attach(request);
+  const otherAttachment = await fixture.attach(other);
+  const hang = join(fixture.directory, 'journal.CHECK.hang');
+  await writeFile(hang, '');
+  await fixture.calls();
+  const checking = fixture.network.check(request, attachment);
+  checking.catch(() => undefined);
+  const commands: string[] = [];
+  await eventually('the first CHECK', async () => {
+    commands.push(...(await fixture.calls()).map(({ command }) => command));
+    return commands.length > 0;
+  });
+  await fixture.network.detach(other, otherAttachment);
+  await fixture.network.detach(request, attachment);
+  await t.throwsAsync(checking, { message: /the pod is detached from its networks/ });
+  commands.push(...(await fixture.calls()).map(({ command }) => command));
+  t.deepEqual(commands, ['CHECK', 'DEL', 'DEL', 'DEL', 'DEL'], 'the second plugin is not asked');
 });
 
 test.serial('CHECK gets the result of ADD where permitted', async (t) => {

@@ -71,7 +71,7 @@ export interface Network {
   /** Detaches; no error when it was detached already or the namespace is gone. */
   detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
-  /** Runs CHECK of the plugins on an attachment. @throws CriError UNAVAILABLE with the problem. */
+  /** Runs CHECK of the plugins on an attachment; a `detach` of the pod ends it. @throws CriError UNAVAILABLE with the problem. */
   check(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
   /**

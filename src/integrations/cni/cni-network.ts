@@ -33,6 +33,8 @@ export class CniNetwork implements Network {
   readonly #template: ConfTemplate | undefined;
   /** GC must not remove what a concurrent ADD has just created. */
   readonly #lock = new SharedLock();
+  /** By pod. Its DEL ends them: calls for one container must not overlap (CNI specification, section 3). */
+  readonly #checks = new Map<string, { end: AbortController; ended: Promise<void> }>();
   #readiness: Promise<NetworkReadiness> | undefined;
 
   constructor(options: CniNetworkOptions) {
@@ -92,6 +94,9 @@ export class CniNetwork implements Network {
   }
 
   async detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void> {
+    const running = this.#checks.get(request.sandboxId);
+    running?.end.abort(unavailable('the pod is detached from its networks'));
+    await running?.ended;
     const netns = request.netns !== undefined && (await exists(request.netns)) ? request.netns : undefined;
     const failures: unknown[] = [];
     for (const { ifName, conflist, result } of [...attachment.networks].reverse()) {
@@ -102,8 +107,20 @@ export class CniNetwork implements Network {
   }
 
   async check(request: NetworkRequest, attachment: NetworkAttachment): Promise<void> {
+    const end = new AbortController();
+    const work = this.#check(request, attachment, end.signal);
+    const running = { end, ended: work.catch(() => undefined) };
+    this.#checks.set(request.sandboxId, running);
+    try {
+      await work;
+    } finally {
+      if (this.#checks.get(request.sandboxId) === running) this.#checks.delete(request.sandboxId);
+    }
+  }
+
+  async #check(request: NetworkRequest, attachment: NetworkAttachment, signal: AbortSignal): Promise<void> {
     for (const { ifName, conflist, result } of attachment.networks) {
-      await check(this.#plugins, { list: parseCniConfig(conflist), request, ifName }, parseResult(result));
+      await check(this.#plugins, { list: parseCniConfig(conflist), request, ifName }, parseResult(result), signal);
     }
   }
 

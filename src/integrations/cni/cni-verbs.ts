@@ -59,15 +59,21 @@ export async function del(plugins: CniPlugins, connection: CniConnection, result
 }
 
 /**
- * CHECK, where the version supports it and the list does not disable it. @throws CriError UNAVAILABLE with the first
- * plugin's error.
+ * CHECK, where the version supports it and the list does not disable it. When `signal` fires the running plugin is
+ * killed. @throws CriError UNAVAILABLE with the first plugin's error; the signal's reason.
  */
-export async function check(plugins: CniPlugins, connection: CniConnection, prevResult: unknown): Promise<void> {
+export async function check(
+  plugins: CniPlugins,
+  connection: CniConnection,
+  prevResult: unknown,
+  signal: AbortSignal,
+): Promise<void> {
   const { list, request } = connection;
   if (!speaks(list, '0.4.0') || list.disableCheck) return;
   for (const plugin of list.plugins) {
+    signal.throwIfAborted();
     const input = pluginInput(list, plugin, { prevResult, runtimeConfig: runtimeConfig(plugin, request) });
-    await plugins.call(plugin.type, input, { command: 'CHECK', attachment: attachmentOf(connection) });
+    await plugins.call(plugin.type, input, { command: 'CHECK', attachment: attachmentOf(connection) }, signal);
   }
 }
 

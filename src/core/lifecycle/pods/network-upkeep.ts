@@ -40,7 +40,7 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
   const isReady = (id: string) => records().some((record) => record.id === id && record.phase === 'ready');
   for (const record of records()) {
     const place = status(record);
-    if (record.network === undefined || place.state !== 'running') continue;
+    if (record.network === undefined || place.state !== 'running' || !isReady(record.id)) continue;
     if (signal.aborted) return;
     await network
       .check(networkRequest(record, place.placement.namespaces.network), record.network)
