@@ -5,6 +5,9 @@ const GET_STATE = 3;
 const GET_INIT_PID = 4;
 const GET_LIMITING_CGROUP = 19;
 const RUNNING = 2;
+const EPERM = -1;
+/** How often a command is sent that the monitor refuses. */
+const TRIES = 10;
 /** The longest name of an abstract socket, without the zero before it. */
 const LONGEST_NAME = 107;
 
@@ -26,10 +29,23 @@ interface Answer {
 }
 
 /**
- * Asks the monitor of a guest. Both sides exchange C structures: command or result, length of the data, a pointer; then the data.
+ * Asks the monitor of a guest, again while it refuses: it demands credentials of a connection a moment after it has accepted
+ * it, and takes a command that arrives between the two for a stranger's.
+ * @throws Error when there is no monitor, it hangs up, or it refuses each time.
+ */
+async function ask(lxcPath: string, vmid: number, command: number, data = ''): Promise<Answer> {
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const answer = await send(lxcPath, vmid, command, data);
+    if (answer.result !== EPERM) return answer;
+  }
+  throw new Error(`the monitor refused command ${command}: EPERM`);
+}
+
+/**
+ * Sends one command. Both sides exchange C structures: command or result, length of the data, a pointer; then the data.
  * @throws Error when there is no monitor, or it hangs up.
  */
-function ask(lxcPath: string, vmid: number, command: number, data = ''): Promise<Answer> {
+function send(lxcPath: string, vmid: number, command: number, data: string): Promise<Answer> {
   const request = Buffer.alloc(16);
   request.writeInt32LE(command);
   request.writeInt32LE(data === '' ? 0 : data.length + 1, 4);
