@@ -14,6 +14,8 @@ import { startCluster, type SimulatedCluster } from '../pve/cluster.ts';
 import { ask, finish } from '../pve/http/ask.ts';
 import { makeCertificate } from '../pve/http/certificate.ts';
 import { LxcRuntime } from '../pve/lxc/runtime.ts';
+import { checkPool } from '../unit/pve/pool-behaviour.ts';
+import { FOREIGN, output, POOL, TestPool } from './pve-pool.ts';
 
 const run = promisify(execFile);
 const MIB = 1_048_576;
@@ -219,4 +221,84 @@ test.serial('containers are copied, and move between nodes', async (t) => {
   t.deepEqual(await readdir(join(cluster.state.directory, 'lxc/pve1')), []);
   await done(await client.guests.stop(moved));
   t.false(existsSync(`/proc/${pid}`));
+});
+
+test.serial('volumes of a storage on ZFS are datasets', async (t) => {
+  const pool = await TestPool.make(directory);
+  t.teardown(() => pool.remove());
+  const foreign = FOREIGN.map((name) => name.slice(POOL.length + 1));
+  const states = {
+    created: ['subvol-100-disk-0', 'subvol-100-disk-1'],
+    cloned: [
+      ...['basevol-100-disk-0', 'basevol-100-disk-0@__base__', 'basevol-100-disk-1', 'basevol-100-disk-1@__base__'],
+      ...[101, 102].flatMap((vmid) => [`subvol-${vmid}-disk-0`, `subvol-${vmid}-disk-1`]),
+    ],
+    gone: [],
+  };
+  await checkPool(t, {
+    cluster,
+    pool: POOL,
+    mountpoint: pool.mountpoint,
+    template: 'local:vztmpl/busybox.tar.zst',
+    setImported: (imported) => pool.setImported(imported),
+    look: async (state) => {
+      t.deepEqual((await pool.names()).sort(), [...foreign, ...states[state]].sort(), state);
+      if (state === 'created') {
+        const made = await pool.get('subvol-100-disk-0', 'refquota', 'acltype', 'xattr', 'type', 'mounted');
+        t.deepEqual(made, ['1073741824', 'posix', 'sa', 'filesystem', 'yes']);
+        t.is((await pool.get('subvol-100-disk-1', 'refquota'))[0], '0');
+        t.is((await lstat(join(pool.mountpoint, 'subvol-100-disk-0/bin/busybox'))).uid, 100_000);
+      }
+      if (state === 'cloned') {
+        t.deepEqual(await pool.get('subvol-101-disk-0', 'origin'), ['-'], 'a copy');
+        t.true(existsSync(join(pool.mountpoint, 'subvol-101-disk-0/bin/busybox')));
+        const clone = await pool.get('subvol-102-disk-0', 'origin', 'refquota');
+        t.deepEqual(clone, [`${POOL}/basevol-100-disk-0@__base__`, '1073741824']);
+      }
+    },
+  });
+});
+
+test.serial('a running container on ZFS has snapshots', async (t) => {
+  const pool = await TestPool.make(directory);
+  t.teardown(() => pool.remove());
+  const added = await ask(cluster, 'POST', '/storage', { body: { storage: 'tank', type: 'zfspool', pool: POOL } });
+  t.is(added.status, 200, added.reason);
+  t.teardown(() => ask(cluster, 'DELETE', '/storage/tank'));
+  const ct = await create(t, 105, { unprivileged: true, rootfs: 'tank:0.25' });
+  const root = join(pool.mountpoint, 'subvol-105-disk-0');
+  const mark = (name: string) => existsSync(join(root, name));
+  const pid = await started(ct);
+  t.regex(
+    await readFile(`/proc/${pid}/mountinfo`, 'utf8'),
+    /subvol-105-disk-0 \/ rw|\/ \/ rw.* zfs guest\/ct\/subvol-105-disk-0 /,
+  );
+  const task = (verb: string, path: string, body: Record<string, unknown> = {}) =>
+    finish(cluster, verb, `/nodes/pve1/lxc${path}`, { body });
+  await writeFile(join(root, 'before'), '');
+  t.is(await task('POST', '/105/snapshot', { snapname: 'one' }), 'OK');
+  t.true(existsSync(`/proc/${pid}`));
+  t.is(await limit(105, 'cgroup.freeze'), '0');
+  await writeFile(join(root, 'after'), '');
+  t.is(await task('POST', '/105/clone', { newid: 106, full: 1, snapname: 'one' }), 'OK');
+  const copy = join(pool.mountpoint, 'subvol-106-disk-0');
+  t.deepEqual([existsSync(join(copy, 'before')), existsSync(join(copy, 'after'))], [true, false]);
+  t.is(await task('DELETE', '/106'), 'OK', 'no namespace of the running one keeps it busy');
+  t.is(await task('POST', '/105/snapshot/one/rollback'), 'OK');
+  t.false(existsSync(`/proc/${pid}`), 'it was stopped');
+  const again = await started(ct);
+  t.deepEqual([mark('before'), mark('after')], [true, false]);
+  t.is((await client.guests.status(ct)).maxdisk, 256 * MIB, 'its quota is its disk');
+  t.is(await task('DELETE', '/105?force=1'), 'OK');
+  t.false(existsSync(`/proc/${again}`));
+
+  const [available = '0'] = await pool.get('data', 'available');
+  await output('zfs', 'set', `refreservation=${Number(available) - MIB}`, `${POOL}/data`);
+  const failure = await t.throwsAsync(create(t, 107, { unprivileged: true, rootfs: 'tank:1' }));
+  t.regex(failure.message, /unable to create CT 107 - /);
+  t.is(cluster.state.guests.find(107), undefined);
+  t.deepEqual(
+    await pool.names(),
+    FOREIGN.map((name) => name.slice(POOL.length + 1)),
+  );
 });

@@ -13,6 +13,7 @@ import { makeCertificate, type Certificate } from './http/certificate.ts';
 import { NodeService } from './http/serve.ts';
 import type { Release } from './api/params/property.ts';
 import { ClusterState } from './state/cluster-state.ts';
+import type { StorageConfig } from './state/store.ts';
 
 /** How a cluster is started; everything has a default. */
 export interface ClusterOptions {
@@ -32,6 +33,8 @@ export interface ClusterOptions {
   readonly pace?: number;
   /** Whether guests and nodes are measured; true unless said otherwise. */
   readonly statistics?: boolean;
+  /** Storages by their ids, besides those of earlier; `local` is always there. */
+  readonly storages?: Readonly<Record<string, StorageConfig>>;
   /** The certificate of all nodes; one is made for each unless said otherwise. */
   readonly certificate?: Certificate;
 }
@@ -137,6 +140,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Simula
   const router = new Router(methods, release);
   const running: RunningNode[] = [];
   const servers = new Map<string, Server>();
+  Object.assign(state.store.storages, options.storages);
   try {
     await state.runtime.open({
       release,
@@ -146,6 +150,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Simula
       config: (ref) => loadGuest(state, ref),
       ended: (ref) => applyAfterEnd(state, ref),
     });
+    for (const storage of Object.keys(options.storages ?? {})) await state.volumes.added(storage);
+    state.save();
     for (const [index, name] of nodes.entries()) {
       const { certificate, key, fingerprint, authority } = options.certificate ?? (await makeCertificate(name));
       const service = new NodeService(state, router, name);

@@ -7,6 +7,7 @@ import { clusterMethods } from './cluster/cluster.ts';
 import { configuredMethods } from './cluster/configured.ts';
 import { poolMethods } from './cluster/pools.ts';
 import { resourceMethods } from './cluster/resources.ts';
+import { storageConfigMethods } from './cluster/storages.ts';
 import { configMethods } from './guests/config.ts';
 import { copyMethods } from './guests/copies.ts';
 import { firewallMethods } from './guests/firewall.ts';
@@ -42,6 +43,7 @@ export const methods: readonly Method[] = [
   ...bulkMethods,
   ...networkMethods,
   ...taskMethods,
+  ...storageConfigMethods,
   ...storageMethods,
   ...contentMethods,
   ...uploadMethods,

@@ -4,9 +4,9 @@ import { printPropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
-import { allocateDisk, checkStorage, volumesOf } from './disks.ts';
+import { allocateDisk, checkStorage, freeAll, volumesOf } from './disks.ts';
+import type { Feature } from '../storage/storage.ts';
 import { checkLock, isTemplate, loadGuest, saveGuest, setLock, printGuest } from '../config/guest.ts';
-import { canSnapshot } from './snapshots.ts';
 import { withNewAddress } from '../config/values.ts';
 
 // What rsync --stats prints; nothing is counted.
@@ -54,10 +54,18 @@ function checkVolumes(call: Call, ref: GuestRef, section: Section, full: boolean
   if (full && running && ref.kind.type === 'lxc' && textOf(call, 'snapname') === '') {
     throw fault('Full clone of a running container is only possible from a snapshot');
   }
-  for (const { volid } of volumesOf(ref.kind, { current: section })) {
-    if (!full) throw fault(`Linked clone feature for '${volid}' is not available`);
+  const snapshot = textOf(call, 'snapname');
+  for (const { key, volid } of volumesOf(ref.kind, { current: section })) {
+    const options = { guest: ref.kind.type, ...(snapshot === '' ? {} : { snapshot }) };
+    if (!full && !state.volumes.has('clone', volid, options)) {
+      throw fault(
+        ref.kind.type === 'lxc'
+          ? `Linked clone feature for '${volid}' is not available`
+          : `Linked clone feature is not supported for '${volid}' (${key})`,
+      );
+    }
     const storage = textOf(call, 'storage') || volid.split(':')[0]!;
-    checkStorage(state, ref.kind, storage);
+    checkStorage(state, ref.node, ref.kind, storage);
     state.access.require(call.who, `/storage/${storage}`, ['Datastore.AllocateSpace']);
   }
 }
@@ -74,36 +82,59 @@ function cloned(call: Call, ref: GuestRef, section: Section): Section {
   return copy;
 }
 
-async function copyDisks(call: Call, ref: GuestRef, newid: number, section: Section, { log }: Worker): Promise<void> {
+/** Copies a disk into a new volume of the guest `newid`; returns its id. */
+async function copyDisk(
+  call: Call,
+  { kind }: GuestRef,
+  newid: number,
+  volid: string,
+  { log }: Worker,
+): Promise<string> {
+  const { state } = call;
+  const storage = textOf(call, 'storage') || volid.split(':')[0]!;
+  const snapshot = textOf(call, 'snapname');
+  const original = await state.volumes.stat(volid);
+  if (original === undefined) throw fault(`clone failed: volume '${volid}' does not exist`);
+  const { format, size } = original;
+  // A machine's disk keeps its format on a storage that has such.
+  const same = kind.type === 'qemu' && state.volumes.config(storage).type !== 'zfspool' ? { format } : {};
+  const copy = await allocateDisk(state, kind, newid, { storage, bytes: size, ...same }, log);
+  try {
+    await state.pause(1000);
+    await state.volumes.activateVolume(volid);
+    const kept = snapshot === '' ? undefined : state.volumes.snapshotOf(volid, snapshot);
+    const source = { file: state.volumes.file(volid), ...(kept === undefined ? {} : { snapshot: kept }) };
+    await state.volumes.activateVolume(copy);
+    await state.runtime.copy(source, state.volumes.file(copy));
+  } catch (error) {
+    await freeAll(state, [copy], log);
+    throw error;
+  }
+  if (kind.type === 'lxc') for (const line of copied(size)) log(line);
+  return copy;
+}
+
+/** Makes the disks of a clone in place of the original's, which `section` has; those that are made are in `made` also when one fails. */
+async function cloneDisks(
+  call: Call,
+  ref: GuestRef,
+  { newid, section, full, made }: { newid: number; section: Section; full: boolean; made: string[] },
+  worker: Worker,
+): Promise<void> {
   const { state } = call;
   const { kind } = ref;
+  const name = kind.type === 'lxc' ? (full ? 'mountpoint' : 'mount point') : 'drive';
   for (const { key, volid, disk } of volumesOf(kind, { current: section })) {
-    const storage = textOf(call, 'storage') || volid.split(':')[0]!;
-    log(
-      kind.type === 'lxc'
-        ? `create full clone of mountpoint ${key} (${volid})`
-        : `create full clone of drive ${key} (${volid})`,
-    );
-    const original = state.volumes.stat(volid);
-    if (original === undefined) throw fault(`clone failed: volume '${volid}' does not exist`);
-    const { format, size } = original;
-    const copy = allocateDisk(
-      state,
-      kind,
-      newid,
-      { storage, bytes: size, format: kind.type === 'lxc' && format !== 'subvol' ? 'raw' : format },
-      log,
-    );
-    await state.pause(1000);
-    await state.runtime.copy(state.volumes.file(volid), state.volumes.file(copy));
-    if (kind.type === 'lxc') for (const line of copied(size)) log(line);
+    worker.log(`create ${full ? 'full' : 'linked'} clone of ${name} ${key} (${volid})`);
+    const copy = full ? await copyDisk(call, ref, newid, volid, worker) : await state.volumes.clone(volid, newid);
+    made.push(copy);
     const volume = kind.type === 'lxc' ? 'volume' : 'file';
     section.values[key] = printPropertyString(kind.volumeFormat(key), { ...disk, [volume]: copy });
   }
 }
 
 /**
- * Clones a guest under a new VMID; on directory storages only a full copy is possible.
+ * Clones a guest under a new VMID: its disks are copied, or linked clones of a template's.
  * @returns the task's UPID
  * @throws ApiError
  */
@@ -133,13 +164,13 @@ export function cloneGuest(call: Call, ref: GuestRef): string {
   if (kind.type === 'lxc') setLock(state, ref, 'disk');
   if (pool !== '') state.store.pools[pool]?.vms.push(newid);
   return call.fork(`${kind.tasks}clone`, String(vmid), async (worker) => {
+    const made: string[] = [];
     try {
       worker.log(`creating a clone of ${kind.type === 'lxc' ? 'container' : 'VM'} ${vmid} with ID ${newid}`);
-      await copyDisks(call, ref, newid, copy, worker);
+      await cloneDisks(call, ref, { newid, section: copy, full, made }, worker);
       saveGuest(state, target, { current: copy, pending: emptySection(), snapshots: new Map() });
     } catch (error) {
-      for (const { volid } of volumesOf(kind, { current: copy }))
-        if (volid.includes(`:${newid}/`)) state.volumes.free(volid);
+      await freeAll(state, made, worker.log);
       state.guests.remove(target);
       throw error;
     } finally {
@@ -177,13 +208,9 @@ export function makeTemplate(call: Call, ref: GuestRef): string {
         const config = loadGuest(state, ref);
         check(config);
         for (const { key, volid, disk } of volumesOf(kind, config)) {
-          const name = volid.replace(/^.*\//, '').replace(/^vm-/, 'base-');
           const volume = kind.type === 'lxc' ? 'volume' : 'file';
-          if (!state.volumes.exists(volid)) throw fault(`volume '${volid}' does not exist`);
-          config.current.values[key] = printPropertyString(kind.volumeFormat(key), {
-            ...disk,
-            [volume]: state.volumes.rename(volid, name),
-          });
+          const base = await state.volumes.makeBase(volid);
+          config.current.values[key] = printPropertyString(kind.volumeFormat(key), { ...disk, [volume]: base });
         }
         config.current.values['template'] = '1';
         saveGuest(state, ref, config);
@@ -197,6 +224,10 @@ export function makeTemplate(call: Call, ref: GuestRef): string {
 export function hasFeature(call: Call, ref: GuestRef): number {
   const config = loadGuest(call.state, ref);
   const feature = textOf(call, 'feature');
-  if (feature === 'copy') return 1;
-  return feature === 'snapshot' && canSnapshot(call.state, ref, config) ? 1 : 0;
+  const snapshot = textOf(call, 'snapname');
+  const section = snapshot === '' ? config.current : config.snapshots.get(snapshot);
+  if (section === undefined) throw fault(`snapshot '${snapshot}' does not exist`);
+  const options = { guest: ref.kind.type, ...(snapshot === '' ? {} : { snapshot }) };
+  const disks = volumesOf(ref.kind, { current: section });
+  return disks.every(({ volid }) => call.state.volumes.has(feature as Feature, volid, options)) ? 1 : 0;
 }

@@ -5,7 +5,7 @@ import { parsePropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { emptySection, type Section } from '../config/config-text.ts';
-import { checkStorage, realizeDisk, sourceOf } from './disks.ts';
+import { checkStorage, freeAll, realizeDisk, sourceOf } from './disks.ts';
 import { printGuest, saveGuest } from '../config/guest.ts';
 import type { Kind } from '../config/kind.ts';
 import { startNested } from './lifecycle.ts';
@@ -60,7 +60,7 @@ function wanted({ params }: Call): Record<string, string | number> {
 }
 
 function checkDisks(call: Call, kind: Kind, set: Readonly<Record<string, string | number>>, standard: string): void {
-  const { state, who } = call;
+  const { state, who, node } = call;
   const disks = Object.keys(set).filter((key) => kind.isVolume(key));
   const storages = disks.flatMap((key) => {
     const source = sourceOf(kind, parsePropertyString(kind.volumeFormat(key), String(set[key])), standard);
@@ -68,7 +68,7 @@ function checkDisks(call: Call, kind: Kind, set: Readonly<Record<string, string 
   });
   if (kind.type === 'lxc' && set['rootfs'] === undefined) storages.push(standard);
   for (const storage of storages) {
-    checkStorage(state, kind, storage);
+    checkStorage(state, node, kind, storage);
     state.access.require(who, `/storage/${storage}`, ['Datastore.AllocateSpace']);
   }
 }
@@ -107,16 +107,12 @@ async function unpack(call: Call, ref: GuestRef, section: Section, worker: Worke
   const { state } = call;
   const template = textOf(call, 'ostemplate');
   const path = state.volumes.path(template);
-  if (!state.volumes.exists(template)) {
-    throw fault(`unable to create CT ${ref.vmid} - volume '${template}' does not exist`);
+  if (!(await state.volumes.exists(template))) {
+    throw fault(`volume '${template}' does not exist`);
   }
   worker.log(`extracting archive '${path}'`);
   state.requireSpace(template.split(':')[0]!);
-  try {
-    worker.log(await state.runtime.unpack(ref, { file: state.volumes.file(template), config: section }));
-  } catch (error) {
-    throw fault(`unable to create CT ${ref.vmid} - ${messageOf(error)}`);
-  }
+  worker.log(await state.runtime.unpack(ref, { file: state.volumes.file(template), config: section }));
   if (section.values['ostype'] === undefined) {
     worker.log("/etc/os-release file not found and autodetection failed, falling back to 'unmanaged'");
     section.values['ostype'] = 'unmanaged';
@@ -141,7 +137,7 @@ async function build(
     for (const [key, value] of Object.entries(set)) {
       if (key === 'description') section.description = String(value);
       else if (ref.kind.isVolume(key)) {
-        const realized = realizeDisk(
+        const realized = await realizeDisk(
           state,
           ref.kind,
           ref.vmid,
@@ -157,11 +153,11 @@ async function build(
     saveGuest(state, ref, { current: section, pending: emptySection(), snapshots: new Map() });
   } catch (error) {
     // A create that fails leaves neither disks nor a configuration.
-    for (const volid of made) state.volumes.free(volid);
     await state.runtime.forget(ref);
+    await freeAll(state, made, worker.log);
     state.guests.remove(ref);
     removeFromPools(call, ref.vmid);
-    throw error;
+    throw fault(`unable to create ${ref.kind.label} ${ref.vmid} - ${messageOf(error)}`);
   }
 }
 
@@ -190,7 +186,7 @@ export async function createGuest(call: Call, kind: Kind): Promise<string> {
   const privileged = kind.type === 'lxc' && set['unprivileged'] === 0;
   if (privileged && state.nine) state.access.require(who, '/', ['Sys.Modify']);
   const checked = without(set, 'unprivileged');
-  checkModify(state, { who, kind, vmid, set: checked, remove: [], privileged, ...(pool === '' ? {} : { pool }) });
+  checkModify(state, { who, node, kind, vmid, set: checked, remove: [], privileged, ...(pool === '' ? {} : { pool }) });
   if (kind.type === 'lxc') checkArchive(call);
   const standard = textOf(call, 'storage') || 'local';
   checkDisks(call, kind, set, standard);

@@ -3,7 +3,7 @@ import { fault } from '../http/api-error.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import type { GuestConfig } from '../config/config-text.ts';
-import { owns, volumesOf } from './disks.ts';
+import { volumesOf } from './disks.ts';
 import { checkLock, loadGuest } from '../config/guest.ts';
 
 function haResource({ kind, vmid }: GuestRef): string {
@@ -26,17 +26,23 @@ function check({ state, params }: Call, ref: GuestRef, config: GuestConfig): voi
   );
 }
 
-function freeDisks({ state, params }: Call, { kind, vmid }: GuestRef, config: GuestConfig, { log }: Worker): void {
+async function freeDisks(
+  { state, params }: Call,
+  { kind, vmid }: GuestRef,
+  config: GuestConfig,
+  { log }: Worker,
+): Promise<void> {
   const unused = Object.entries(config.current.values).filter(([key]) => /^unused\d+$/.test(key));
   const volids = [...volumesOf(kind, config).map(({ volid }) => volid), ...unused.map(([, volid]) => volid)];
   for (const volid of volids) {
     state.volumes.config(volid.split(':')[0]!);
-    if (owns(vmid, volid)) state.volumes.free(volid);
+    if (state.volumes.owner(volid) === vmid) await state.volumes.free(volid);
     else log(`ignore deletion of '${volid}', ${kind.label} ${vmid} isn't the owner!`);
   }
   if (params['destroy-unreferenced-disks'] !== 1) return;
-  for (const storage of Object.keys(state.store.storages)) {
-    for (const { volid } of state.volumes.images(storage, vmid)) state.volumes.free(volid);
+  for (const [storage, { options }] of Object.entries(state.store.storages)) {
+    if (options['disable'] === 1) continue;
+    for (const { volid } of await state.volumes.images(storage, vmid)) await state.volumes.free(volid);
   }
 }
 
@@ -79,7 +85,7 @@ export function destroyGuest(call: Call, ref: GuestRef): string {
           await state.runtime.stop(ref);
         }
         await state.pause(800);
-        freeDisks(call, ref, config, worker);
+        await freeDisks(call, ref, config, worker);
         await state.runtime.forget(ref);
         forget(call, ref, worker);
         state.requireQuorum();

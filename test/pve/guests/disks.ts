@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { parsePropertyString, printPropertyString } from '../api/params/property-string.ts';
-import { badParameters, fault } from '../http/api-error.ts';
+import { badParameters, fault, messageOf } from '../http/api-error.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestConfig } from '../config/config-text.ts';
 import type { Kind } from '../config/kind.ts';
@@ -43,18 +43,12 @@ export function volumesOf(
     });
 }
 
-/** Whether the guest `vmid` owns the volume, by its name. */
-export function owns(vmid: number, volid: string): boolean {
-  return new RegExp(`:${vmid}/`).test(volid);
-}
-
 /**
- * Checks that the storage exists and takes disks of the kind.
+ * Checks that the storage exists, is there on the node and takes disks of the kind.
  * @throws ApiError
  */
-export function checkStorage(state: ClusterState, kind: Kind, storage: string): void {
-  const { content, options } = state.volumes.config(storage);
-  if (options['disable'] === 1) throw fault(`storage '${storage}' is disabled`);
+export function checkStorage(state: ClusterState, node: string, kind: Kind, storage: string): void {
+  const { content } = state.requireStorage(storage, node);
   if (kind.type === 'lxc' && !content.includes('rootdir')) {
     throw badParameters({ storage: `storage '${storage}' does not support container directories` });
   }
@@ -80,25 +74,23 @@ function ext4Lines(bytes: number): string[] {
 }
 
 /**
- * Allocates a disk of `bytes` for `vmid`; nothing makes a directory, for a container.
+ * Allocates a disk of `bytes` for `vmid`; a container has a directory of no bytes, and a dataset of any on a pool.
  * @param log gets what the tools of a node print
  * @returns the volume's name.
  */
-export function allocateDisk(
+export async function allocateDisk(
   state: ClusterState,
   kind: Kind,
   vmid: number,
-  {
-    storage,
-    bytes,
-    format = kind.type === 'lxc' && bytes === 0 ? 'subvol' : 'raw',
-  }: { storage: string; bytes: number; format?: string },
+  { storage, bytes, format: wanted }: { storage: string; bytes: number; format?: string },
   log: (line: string) => void,
-): string {
+): Promise<string> {
   state.requireSpace(storage);
-  const volid = state.volumes.allocate(storage, vmid, state.volumes.freeName(storage, vmid, format), format, bytes);
+  const { type } = state.volumes.config(storage);
+  const format = wanted ?? (kind.type === 'lxc' && (bytes === 0 || type === 'zfspool') ? 'subvol' : 'raw');
+  const volid = await state.volumes.allocate(storage, { vmid, format, size: bytes });
   if (format === 'subvol') return volid;
-  if (state.volumes.config(storage).type === 'dir') {
+  if (type === 'dir') {
     const preallocation = format === 'raw' ? ' preallocation=off' : '';
     log(`Formatting '${state.volumes.path(volid)}', fmt=${format} size=${bytes}${preallocation}`);
   }
@@ -110,20 +102,20 @@ export function allocateDisk(
  * The value of a disk once its volume is there: a new one is allocated, others stay.
  * @returns the value for the configuration.
  */
-export function realizeDisk(
+export async function realizeDisk(
   state: ClusterState,
   kind: Kind,
   vmid: number,
   { key, value, standard }: { key: string; value: string; standard?: string },
   log: (line: string) => void,
-): string {
+): Promise<string> {
   const format = kind.volumeFormat(key);
   const disk = parsePropertyString(format, value);
   const source = sourceOf(kind, disk, standard);
   if (source.kind !== 'new') return value;
   const bytes = Math.round(source.gibibytes * 1024 ** 3);
   const wanted = kind.type === 'qemu' ? disk['format'] : undefined;
-  const volid = allocateDisk(
+  const volid = await allocateDisk(
     state,
     kind,
     vmid,
@@ -136,4 +128,24 @@ export function realizeDisk(
 /** The bytes that a resize asks for: an absolute size, or what `+` adds. */
 export function wantedSize(written: string, current: number): number {
   return written.startsWith('+') ? current + parseSize(written.slice(1)) : parseSize(written);
+}
+
+/** Frees the volumes of something that failed; what cannot be freed is left, with a line in the log. */
+export async function freeAll(
+  state: ClusterState,
+  volids: readonly string[],
+  log: (line: string) => void,
+): Promise<void> {
+  for (const volid of volids) await state.volumes.free(volid).catch((error: unknown) => log(messageOf(error)));
+}
+
+/** Keeps a volume that the configuration does not have any more as an unused disk, unless a key or a snapshot has it. */
+export function keepUnused(kind: Kind, config: Pick<GuestConfig, 'current' | 'snapshots'>, volid: string): void {
+  const { values } = config.current;
+  const sections = [config.current, ...config.snapshots.values()];
+  if (sections.some((current) => volumesOf(kind, { current }).some((disk) => disk.volid === volid))) return;
+  if (Object.entries(values).some(([key, value]) => /^unused\d+$/.test(key) && value === volid)) return;
+  let number = 0;
+  while (values[`unused${number}`] !== undefined) number += 1;
+  values[`unused${number}`] = volid;
 }

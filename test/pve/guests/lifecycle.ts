@@ -23,7 +23,7 @@ export async function startGuest(
   log: (line: string) => void,
 ): Promise<void> {
   if (isTemplate(config)) throw fault(`you can't start a ${ref.kind.type === 'lxc' ? 'CT' : 'vm'} if it's a template`);
-  applyAllPending(state, ref);
+  await applyAllPending(state, ref);
   checkGenerated(state, ref);
   await state.pause(starting);
   try {
@@ -59,7 +59,7 @@ export async function startNested(call: Call, ref: GuestRef): Promise<void> {
 export async function endGuest(state: ClusterState, ref: GuestRef): Promise<void> {
   await state.runtime.stop(ref);
   await state.pause(stopping);
-  applyAllPending(state, ref);
+  await applyAllPending(state, ref);
 }
 
 /** Interrupts the shutdown tasks of a guest, as far as `who` may. */

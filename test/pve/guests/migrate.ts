@@ -16,7 +16,7 @@ function localBinds(call: Call, ref: GuestRef): string[] {
 }
 
 /** What GET migrate answers: where the guest may go, and what holds it here. */
-export function migrationPreconditions(call: Call, ref: GuestRef): Record<string, unknown> {
+export async function migrationPreconditions(call: Call, ref: GuestRef): Promise<Record<string, unknown>> {
   const { state } = call;
   const config = loadGuest(state, ref);
   const running = state.runtime.running(ref) === undefined ? 0 : 1;
@@ -26,12 +26,14 @@ export function migrationPreconditions(call: Call, ref: GuestRef): Record<string
     running,
     allowed_nodes: others,
     not_allowed_nodes: {},
-    local_disks: volumesOf(ref.kind, config).map(({ volid }) => ({
-      cdrom: 0,
-      volid,
-      size: state.volumes.stat(volid)?.size ?? 0,
-      is_unused: 0,
-    })),
+    local_disks: await Promise.all(
+      volumesOf(ref.kind, config).map(async ({ volid }) => ({
+        cdrom: 0,
+        volid,
+        size: (await state.volumes.stat(volid))?.size ?? 0,
+        is_unused: 0,
+      })),
+    ),
     local_resources: [],
     'mapped-resources': [],
     'mapped-resource-info': {},

@@ -8,6 +8,7 @@ import type { Kind } from '../config/kind.ts';
 /** A change of a guest's configuration by somebody. */
 export interface Change {
   readonly who: Identity;
+  readonly node: string;
   readonly kind: Kind;
   readonly vmid: number;
   /** Values to set by key. */
@@ -60,18 +61,18 @@ function checkNetwork(state: ClusterState, { who, kind }: Change, value: string)
 }
 
 function checkDisk(state: ClusterState, change: Change, key: string, value: string): void {
-  const { who, kind, vmid } = change;
+  const { who, node, kind, vmid } = change;
   const source = sourceOf(kind, parsePropertyString(kind.volumeFormat(key), value));
   if (source.kind === 'bind' || source.kind === 'device') throw only(`mount point type ${source.kind} is`);
   if (source.kind === 'new') {
-    checkStorage(state, kind, source.storage);
+    checkStorage(state, node, kind, source.storage);
     state.access.require(who, `/storage/${source.storage}`, ['Datastore.AllocateSpace']);
   }
-  if (source.kind === 'volume' && !source.volid.includes(`:${vmid}/`)) {
+  const owner = source.kind === 'volume' ? state.volumes.owner(source.volid) : undefined;
+  if (source.kind === 'volume' && owner !== vmid) {
     if (!state.access.allows(who, `/storage/${source.storage}`, ['Datastore.Allocate'])) {
-      const owner = /:(\d+)\//.exec(source.volid)?.[1] ?? '';
       state.access.require(who, `/storage/${source.storage}`, ['Datastore.Audit']);
-      state.access.require(who, `/vms/${owner}`, ['VM.Config.Disk']);
+      state.access.require(who, `/vms/${owner ?? ''}`, ['VM.Config.Disk']);
     }
   }
 }

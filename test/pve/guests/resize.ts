@@ -24,16 +24,24 @@ function checked(path: string, before: number, after: number): string[] {
   ];
 }
 
+interface Looked {
+  readonly volid: string;
+  readonly format: string;
+  readonly size: number;
+  readonly wanted: number;
+  readonly disk: Record<string, string>;
+}
+
 /**
  * Enlarges a disk.
  * @returns the task's UPID
  * @throws ApiError also when the disk would shrink.
  */
-export function resizeGuest(call: Call, ref: GuestRef): string {
+export async function resizeGuest(call: Call, ref: GuestRef): Promise<string> {
   const { state } = call;
   const { kind, vmid } = ref;
   const key = textOf(call, 'disk');
-  const look = (): { volid: string; size: number; wanted: number; disk: Record<string, string> } => {
+  const look = async (): Promise<Looked> => {
     const config = loadGuest(state, ref);
     checkLock(ref, config);
     checkDigest(config, textOf(call, 'digest'));
@@ -49,24 +57,26 @@ export function resizeGuest(call: Call, ref: GuestRef): string {
     const disk = parsePropertyString(kind.volumeFormat(key), value);
     const source = sourceOf(kind, disk);
     if (source.kind !== 'volume') throw fault(`can't resize mount point owned by another container or host path`);
-    const volume = state.volumes.stat(source.volid);
+    const volume = await state.volumes.stat(source.volid);
     if (volume === undefined) throw fault(`volume '${source.volid}' does not exist`);
     const wanted = wantedSize(textOf(call, 'size'), volume.size);
     if (wanted < volume.size) throw fault('unable to shrink disk size');
-    if (volume.format === 'subvol') throw fault("can't resize this image format");
-    return { volid: source.volid, size: volume.size, wanted, disk };
+    const { format, size } = volume;
+    if (format === 'subvol' && state.volumes.config(source.storage).type !== 'zfspool')
+      throw fault("can't resize this image format");
+    return { volid: source.volid, format, size, wanted, disk };
   };
-  look();
+  await look();
   return call.fork('resize', String(vmid), (worker) =>
     state.locked(
       kind,
       vmid,
       async () => {
-        const { volid, size, wanted, disk } = look();
+        const { volid, format, size, wanted, disk } = await look();
         state.requireSpace(volid.split(':')[0]!);
         await state.pause(500);
-        state.volumes.resize(volid, wanted);
-        if (kind.type === 'lxc') {
+        await state.volumes.resize(volid, wanted);
+        if (kind.type === 'lxc' && format !== 'subvol') {
           worker.log('Image resized.');
           for (const line of checked(state.volumes.path(volid), size, wanted)) worker.log(line);
         }

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import type { Release } from '../api/params/property.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Volumes } from '../state/volumes.ts';
+import type { Datasets } from '../storage/zfspool/datasets.ts';
 import type { GuestConfig, Section } from '../config/config-text.ts';
 
 /** A guest that runs. */
@@ -35,7 +36,14 @@ export interface RuntimeHost {
   /** @throws ApiError when there is no such guest. */
   readonly config: (ref: GuestRef) => GuestConfig;
   /** Has what waits for the guest's stop applied. */
-  readonly ended: (ref: GuestRef) => void;
+  readonly ended: (ref: GuestRef) => Promise<void>;
+}
+
+/** What is copied, on this machine. */
+export interface CopySource {
+  readonly file: string;
+  /** The dataset's snapshot, for the content of that time. */
+  readonly snapshot?: string;
 }
 
 /** An archive to be unpacked into the volumes of a new container. */
@@ -60,6 +68,8 @@ export interface GuestRuntime {
   close(): Promise<void>;
   /** The bridges of the machine; undefined where those of the cluster's store count. */
   bridges(): readonly string[] | undefined;
+  /** The datasets of the machine; undefined where those of the cluster's store count. */
+  datasets(): Datasets | undefined;
   /** The guest, when it runs. */
   running(ref: GuestRef): Running | undefined;
   /**
@@ -98,8 +108,10 @@ export interface GuestRuntime {
    * @throws Error with the text of the task's error.
    */
   unpack(ref: GuestRef, archive: Archive): Promise<string>;
-  /** Copies a volume's content into a new volume of its size; both are files or both directories, on this machine. */
-  copy(from: string, to: string): Promise<void>;
+  /** Does `work` while nothing of a running guest goes on, so that the snapshots of its volumes fit together. */
+  frozen<T>(ref: GuestRef, work: () => Promise<T>): Promise<T>;
+  /** Copies a volume's content, or that of its snapshot, into a new volume of its size. */
+  copy(from: CopySource, to: string): Promise<void>;
   /** Removes what the runtime keeps of a guest that does not run on that node any more. */
   forget(ref: GuestRef): Promise<void>;
 }
@@ -119,6 +131,10 @@ export class ApiOnlyRuntime implements GuestRuntime {
   }
 
   bridges(): readonly string[] | undefined {
+    return undefined;
+  }
+
+  datasets(): Datasets | undefined {
     return undefined;
   }
 
@@ -184,7 +200,11 @@ export class ApiOnlyRuntime implements GuestRuntime {
     return Promise.resolve(`Total bytes read: ${size} (${(size / 1024 ** 2).toFixed(1)}MiB, 66MiB/s)`);
   }
 
-  copy(_from: string, _to: string): Promise<void> {
+  frozen<T>(_ref: GuestRef, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+
+  copy(_from: CopySource, _to: string): Promise<void> {
     return Promise.resolve();
   }
 

@@ -1,17 +1,15 @@
-import { fault } from '../http/api-error.ts';
+import { fault, messageOf } from '../http/api-error.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
-import { volumesOf } from './disks.ts';
+import { keepUnused, volumesOf } from './disks.ts';
 import { checkLock, isTemplate, loadGuest, saveGuest } from '../config/guest.ts';
 
 /** Whether every disk lies where snapshots can be made. */
 export function canSnapshot(state: ClusterState, ref: GuestRef, config: Pick<GuestConfig, 'current'>): boolean {
-  return volumesOf(ref.kind, config).every(({ volid }) => {
-    const { type } = state.volumes.config(volid.split(':')[0]!);
-    return type === 'btrfs' || (ref.kind.type === 'qemu' && volid.endsWith('.qcow2'));
-  });
+  const options = { guest: ref.kind.type };
+  return volumesOf(ref.kind, config).every(({ volid }) => state.volumes.has('snapshot', volid, options));
 }
 
 function snapshotOf(config: GuestConfig, name: string): Section {
@@ -42,6 +40,28 @@ export function listSnapshots(state: ClusterState, ref: GuestRef): Record<string
   ];
 }
 
+/** Takes the snapshots of a guest's disks; where one fails, there are none. */
+async function snapshotDisks(
+  state: ClusterState,
+  { kind }: GuestRef,
+  config: GuestConfig,
+  name: string,
+  log: (line: string) => void,
+): Promise<void> {
+  const made: string[] = [];
+  try {
+    for (const { volid } of volumesOf(kind, config)) {
+      await state.volumes.snapshot(volid, name);
+      made.push(volid);
+    }
+  } catch (error) {
+    log('snapshot create failed: starting cleanup');
+    for (const volid of made)
+      await state.volumes.deleteSnapshot(volid, name).catch((failure: unknown) => log(messageOf(failure)));
+    throw error;
+  }
+}
+
 /** The work of a snapshot task. */
 export function snapshotter(
   state: ClusterState,
@@ -49,7 +69,7 @@ export function snapshotter(
   name: string,
   description: string,
 ): (worker: Worker) => Promise<void> {
-  return ({ signal }) =>
+  return ({ signal, log }) =>
     state.locked(
       ref.kind,
       ref.vmid,
@@ -60,6 +80,7 @@ export function snapshotter(
         if (config.snapshots.has(name)) throw fault(`snapshot name '${name}' already used`);
         if (!canSnapshot(state, ref, config)) throw fault('snapshot feature is not available');
         await state.pause(500);
+        await state.runtime.frozen(ref, () => snapshotDisks(state, ref, config, name, log));
         const section = copySection(config.current);
         delete section.description;
         if (description !== '') section.description = description;
@@ -88,17 +109,23 @@ export function rollbacker(
         const section = copySection(snapshotOf(config, name));
         checkLock(ref, config);
         if (isTemplate(config)) throw fault("you can't rollback if vm is a template");
+        const disks = volumesOf(ref.kind, { current: section });
+        for (const { volid } of disks) await state.volumes.checkRollback(volid, name);
         await state.runtime.stop(ref);
+        for (const { volid } of disks) await state.volumes.rollback(volid, name);
         await state.pause(500);
         delete section.values['snaptime'];
         delete section.description;
         section.values['parent'] = name;
         const { description } = config.current;
-        saveGuest(state, ref, {
+        const before = volumesOf(ref.kind, config).map(({ volid }) => volid);
+        const after = {
           current: { ...section, ...(description === undefined ? {} : { description }) },
           pending: emptySection(),
           snapshots: config.snapshots,
-        });
+        };
+        for (const volid of before) keepUnused(ref.kind, after, volid);
+        saveGuest(state, ref, after);
       },
       signal,
     );
@@ -106,22 +133,36 @@ export function rollbacker(
   };
 }
 
-/** The work of a task that deletes a snapshot. */
-export function snapshotDeleter(state: ClusterState, ref: GuestRef, name: string): (worker: Worker) => Promise<void> {
-  return ({ signal }) =>
+/** The work of a task that deletes a snapshot; with `force` also where its disks have none. */
+export function snapshotDeleter(
+  state: ClusterState,
+  ref: GuestRef,
+  name: string,
+  force: boolean,
+): (worker: Worker) => Promise<void> {
+  return ({ signal, log }) =>
     state.locked(
       ref.kind,
       ref.vmid,
       async () => {
         const config = loadGuest(state, ref);
         checkLock(ref, config);
-        const { parent } = snapshotOf(config, name).values;
+        const section = snapshotOf(config, name);
+        const { parent } = section.values;
         await state.pause(300);
+        const disks = volumesOf(ref.kind, { current: section });
+        for (const { volid } of disks) {
+          await state.volumes.deleteSnapshot(volid, name).catch((error: unknown) => {
+            if (!force) throw error;
+            log(messageOf(error));
+          });
+        }
         config.snapshots.delete(name);
-        for (const section of [config.current, ...config.snapshots.values()]) {
-          if (section.values['parent'] !== name) continue;
-          if (parent === undefined) delete section.values['parent'];
-          else section.values['parent'] = parent;
+        for (const { volid } of disks) keepUnused(ref.kind, config, volid);
+        for (const { values } of [config.current, ...config.snapshots.values()]) {
+          if (values['parent'] !== name) continue;
+          if (parent === undefined) delete values['parent'];
+          else values['parent'] = parent;
         }
         saveGuest(state, ref, config);
       },

@@ -4,7 +4,7 @@ import { elements } from '../api/params/formats.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
-import { owns, realizeDisk, sourceOf } from './disks.ts';
+import { realizeDisk, sourceOf } from './disks.ts';
 import { checkDigest, checkLock, loadGuest, saveGuest } from '../config/guest.ts';
 import { storedValue } from '../config/values.ts';
 
@@ -37,22 +37,27 @@ function bridgeError(state: ClusterState, { kind }: GuestRef, value: string): st
 }
 
 /** Frees or keeps as unused the volume of a disk that leaves the configuration. */
-function dropDisk(state: ClusterState, { kind, vmid }: GuestRef, { current }: GuestConfig, key: string): void {
+async function dropDisk(
+  state: ClusterState,
+  { kind, vmid }: GuestRef,
+  { current }: GuestConfig,
+  key: string,
+): Promise<void> {
   const value = current.values[key];
   if (value === undefined) return;
   if (/^unused\d+$/.test(key)) {
-    state.volumes.free(value);
+    await state.volumes.free(value);
     return;
   }
   if (!kind.isVolume(key)) return;
   const source = sourceOf(kind, parsePropertyString(kind.volumeFormat(key), value));
-  if (source.kind !== 'volume' || !owns(vmid, source.volid)) return;
+  if (source.kind !== 'volume' || state.volumes.owner(source.volid) !== vmid) return;
   let number = 0;
   while (current.values[`unused${number}`] !== undefined) number += 1;
   current.values[`unused${number}`] = source.volid;
 }
 
-function set(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string, value: string): void {
+async function set(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string, value: string): Promise<void> {
   if (key === 'description') {
     config.current.description = value;
     return;
@@ -61,37 +66,37 @@ function set(state: ClusterState, ref: GuestRef, config: GuestConfig, key: strin
     config.current.values[key] = value;
     return;
   }
-  const realized = realizeDisk(state, ref.kind, ref.vmid, { key, value }, () => undefined);
+  const realized = await realizeDisk(state, ref.kind, ref.vmid, { key, value }, () => undefined);
   const [before, after] = [config.current.values[key], realized].map((text) => text?.split(',')[0]);
-  if (before !== after) dropDisk(state, ref, config, key);
+  if (before !== after) await dropDisk(state, ref, config, key);
   config.current.values[key] = realized;
 }
 
-function remove(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string): void {
-  dropDisk(state, ref, config, key);
+async function remove(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string): Promise<void> {
+  await dropDisk(state, ref, config, key);
   if (key === 'description') delete config.current.description;
   Reflect.deleteProperty(config.current.values, key);
 }
 
 /** Applies the changes that wait, of the keys that `wanted` says; what fails stays waiting and is returned by key. */
-function applyPending(
+async function applyPending(
   state: ClusterState,
   ref: GuestRef,
   config: GuestConfig,
   wanted: (key: string) => boolean,
   checkBridges: boolean,
-): Record<string, string> {
+): Promise<Record<string, string>> {
   const { pending } = config;
   const errors: Record<string, string> = {};
   const removals = elements(pending.values['delete']);
-  for (const key of removals.filter(wanted)) remove(state, ref, config, key);
+  for (const key of removals.filter(wanted)) await remove(state, ref, config, key);
   const left = removals.filter((key) => !wanted(key));
   if (left.length > 0) pending.values['delete'] = left.join(',');
   else delete pending.values['delete'];
   for (const [key, value] of Object.entries(pending.values)) {
     if (key === 'delete' || !wanted(key)) continue;
     const error = checkBridges && /^net\d+$/.test(key) ? bridgeError(state, ref, value) : undefined;
-    if (error === undefined) set(state, ref, config, key, value);
+    if (error === undefined) await set(state, ref, config, key, value);
     else errors[key] = `unable to hotplug ${key}: ${error}\n`;
     Reflect.deleteProperty(pending.values, key);
   }
@@ -103,18 +108,18 @@ function applyPending(
 }
 
 /** Applies every change that waits for the guest to stop. */
-export function applyAllPending(state: ClusterState, ref: GuestRef): void {
+export async function applyAllPending(state: ClusterState, ref: GuestRef): Promise<void> {
   const config = loadGuest(state, ref);
-  applyPending(state, ref, config, () => true, false);
+  await applyPending(state, ref, config, () => true, false);
   config.pending = emptySection();
   saveGuest(state, ref, config);
 }
 
 /** Applies what waited for the stop of a guest that ended by itself. */
-export function applyAfterEnd(state: ClusterState, ref: GuestRef): void {
+export async function applyAfterEnd(state: ClusterState, ref: GuestRef): Promise<void> {
   if (state.guests.read(ref) === undefined) return;
   const { pending } = loadGuest(state, ref);
-  if (Object.keys(pending.values).length > 0 || pending.description !== undefined) applyAllPending(state, ref);
+  if (Object.keys(pending.values).length > 0 || pending.description !== undefined) await applyAllPending(state, ref);
 }
 
 /**
@@ -196,7 +201,7 @@ export async function updateGuest(state: ClusterState, ref: GuestRef, update: Up
     const before = copySection(config.current);
     let errors: Record<string, string>;
     try {
-      errors = applyPending(
+      errors = await applyPending(
         state,
         ref,
         config,

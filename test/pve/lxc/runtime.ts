@@ -6,14 +6,24 @@ import { printGuest } from '../config/guest.ts';
 import { lxc } from '../config/kind.ts';
 import { parseGuestConfig } from '../guest-config/parse.ts';
 import type { ProxmoxRelease } from '../guest-config/model.ts';
-import { ApiOnlyRuntime, type Archive, type Running, type RuntimeHost, type Usage } from '../guests/runtime.ts';
+import {
+  ApiOnlyRuntime,
+  type Archive,
+  type CopySource,
+  type Running,
+  type RuntimeHost,
+  type Usage,
+} from '../guests/runtime.ts';
 import type { GuestRef } from '../state/guest-files.ts';
-import { removeCgroups } from './machine/cgroups.ts';
+import type { Datasets } from '../storage/zfspool/datasets.ts';
+import { ZfsDatasets } from '../storage/zfspool/zfs.ts';
+import { copyVolume } from './copy.ts';
+import { freeze, removeCgroups } from './machine/cgroups.ts';
 import { isRunning } from './machine/command-socket.ts';
 import { writeLxcFiles } from './files.ts';
 import { idsOf } from './ids.ts';
 import { changeLimit } from './limits.ts';
-import { missingNeeds, unfitPlace } from './machine/needs.ts';
+import { missingNeeds, missingPools, unfitPlace } from './machine/needs.ts';
 import { changeNetwork, interfacesOf } from './network.ts';
 import { writePlan } from './plan.ts';
 import { LxcProcess, makeNodeFiles, StartFailure } from './process.ts';
@@ -38,13 +48,15 @@ interface Guest {
  */
 export class LxcRuntime extends ApiOnlyRuntime {
   readonly #guests = new Map<number, Guest>();
+  readonly #datasets = new ZfsDatasets();
   #host: RuntimeHost | undefined;
   #nodeFiles = '';
   #closing = false;
 
   override async open(host: RuntimeHost): Promise<void> {
     const lxcPaths = host.nodes.map((node) => join(host.directory, 'lxc', node));
-    const missing = [...missingNeeds(), ...unfitPlace(host.directory, lxcPaths)];
+    const pools = await missingPools(host.volumes.pools());
+    const missing = [...missingNeeds(), ...unfitPlace(host.directory, lxcPaths), ...pools];
     if (missing.length > 0) throw new Error(`containers need ${missing.join('; ')}`);
     this.#host = host;
     // Root of an unprivileged container reaches its volumes through it; what is secret below is so itself.
@@ -60,6 +72,10 @@ export class LxcRuntime extends ApiOnlyRuntime {
     this.#closing = true;
     await Promise.all([...this.#guests.values()].map(({ ref }) => this.stop(ref)));
     await super.close();
+  }
+
+  override datasets(): Datasets {
+    return this.#datasets;
   }
 
   override bridges(): readonly string[] {
@@ -160,8 +176,19 @@ export class LxcRuntime extends ApiOnlyRuntime {
     return unpackArchive(this.#nodeFiles, directory, file, ids);
   }
 
-  override async copy(from: string, to: string): Promise<void> {
-    await tool('cp', ['--archive', '--sparse=always', '--no-target-directory', from, to]);
+  override async frozen<T>(ref: GuestRef, work: () => Promise<T>): Promise<T> {
+    const guest = this.#guests.get(ref.vmid);
+    if (ref.kind.type === 'qemu' || guest === undefined) return super.frozen(ref, work);
+    await freeze(guest.process.cgroup, true);
+    try {
+      return await work();
+    } finally {
+      await freeze(guest.process.cgroup, false);
+    }
+  }
+
+  override copy(from: CopySource, to: string): Promise<void> {
+    return copyVolume(from, to);
   }
 
   override async forget(ref: GuestRef): Promise<void> {
@@ -227,7 +254,7 @@ export class LxcRuntime extends ApiOnlyRuntime {
     const reboots = existsSync(again);
     this.#guests.delete(ref.vmid);
     try {
-      this.#open.ended(ref);
+      await this.#open.ended(ref);
       if (!reboots) return;
       await unlink(again);
       if (!this.#closing) await this.start(ref, this.#open.config(ref), () => undefined);

@@ -2,7 +2,7 @@ import { chownSync, closeSync, openSync, readdirSync, readSync, statSync } from 
 import { parsePropertyString } from '../api/params/property-string.ts';
 import type { Section } from '../config/config-text.ts';
 import { lxc } from '../config/kind.ts';
-import { owns, sourceOf } from '../guests/disks.ts';
+import { sourceOf } from '../guests/disks.ts';
 import type { Volumes } from '../state/volumes.ts';
 import type { Ids } from './ids.ts';
 import { tool } from './machine/tool.ts';
@@ -38,7 +38,8 @@ function mountOf(disk: Readonly<Record<string, string>>, volumes: Volumes): Moun
   if (status === undefined) throw new Error(`volume '${source.volid}' does not exist`);
   if (status.isDirectory()) return bind(file);
   const base = /\/base-[^/]*$/.test(file) ? ['ro', 'noload'] : [];
-  return { kind: 'image', source: file, target, options: ['loop', ...base, ...options] };
+  const how = status.isBlockDevice() ? 'defaults' : 'loop';
+  return { kind: 'image', source: file, target, options: [how, ...base, ...options] };
 }
 
 /**
@@ -76,15 +77,17 @@ async function prepareImage(file: string, { uid, gid }: Ids): Promise<void> {
 }
 
 /**
- * Makes the container's own volumes ready for use: a new image gets a file system, an enlarged one fills its image, an empty
- * directory belongs to the container's root.
+ * Makes the volumes of a container ready for use, and its own ones fit for it: a new image gets a file system, an enlarged one
+ * fills its image, an empty directory belongs to the container's root.
  * @throws Error when a tool fails or a volume does not exist.
  */
 export async function prepareVolumes(vmid: number, section: Section, volumes: Volumes, ids: Ids): Promise<void> {
   for (const [key, value] of Object.entries(section.values)) {
     if (!lxc.isVolume(key)) continue;
     const source = sourceOf(lxc, parsePropertyString(lxc.volumeFormat(key), value));
-    if (source.kind !== 'volume' || !owns(vmid, source.volid)) continue;
+    if (source.kind !== 'volume') continue;
+    await volumes.activateVolume(source.volid);
+    if (volumes.owner(source.volid) !== vmid) continue;
     const file = volumes.file(source.volid);
     const status = statSync(file, { throwIfNoEntry: false });
     if (status === undefined) throw new Error(`volume '${source.volid}' does not exist`);

@@ -40,6 +40,11 @@ const actions: Record<string, Action> = {
   'POST /release': ({ state }) => state.faults.release(),
   'POST /guest': ({ state }, write: GuestWrite) => writeGuest(state, write),
   'POST /crash': ({ state }, { vmid }: { vmid: number }) => runtimeOf(state).crash(vmid),
+  'POST /pool': ({ state }, { pool, imported }: { pool: string; imported: boolean }) => {
+    const others = (state.store.missingPools ?? []).filter((name) => name !== pool);
+    state.store.missingPools = imported ? others : [...others, pool];
+    state.save();
+  },
   'POST /node': (cluster, { node, down }: { node: string; down: boolean }) => cluster.setDown(node, down),
   'POST /ignore-shutdown': ({ state }, { vmid, ignores }: { vmid: number; ignores: boolean }) =>
     runtimeOf(state).ignoreShutdown(vmid, ignores),
@@ -48,7 +53,8 @@ const actions: Record<string, Action> = {
 /**
  * Serves the control interface on a Unix socket: HTTP with JSON bodies. `POST /faults` arms a fault, `DELETE /faults`
  * removes all, `POST /release` lets held tasks go on, `POST /guest` writes or removes a guest's file as another writer
- * does, `POST /crash` ends a guest, `POST /node` takes a node down or brings it back, `POST /ignore-shutdown` makes one deaf.
+ * does, `POST /crash` ends a guest, `POST /node` takes a node down or brings it back, `POST /ignore-shutdown` makes one deaf,
+ * `POST /pool` has a noted pool of ZFS exported or imported.
  */
 export async function serveControl(cluster: SimulatedCluster, socket: string): Promise<Server> {
   await rm(socket, { force: true });

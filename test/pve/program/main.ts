@@ -6,6 +6,8 @@ import { hashPassword } from '../api/access/session.ts';
 import { startCluster } from '../cluster.ts';
 import { ApiOnlyRuntime, type GuestRuntime } from '../guests/runtime.ts';
 import { LxcRuntime } from '../lxc/runtime.ts';
+import { newConfig } from '../api/cluster/storages.ts';
+import type { PoolConfig } from '../state/store.ts';
 import { serveControl } from './control.ts';
 
 const usage = `Usage: test/pve/node [options]
@@ -18,6 +20,8 @@ Simulates a Proxmox VE cluster's API over HTTPS.
   --directory DIR        where guests, volumes and tasks stay (a temporary directory, removed at the end)
   --guests none|lxc      none: starting a guest notes that it runs; lxc: containers are real ones, virtual machines notes.
                          lxc needs root, cgroup v2, AppArmor, LXC, and bridges that exist, such as vmbr0 (none)
+  --zfspool ID=POOL[,..] a storage of type zfspool, with its properties as the API has them: data=tank/data,sparse=1; may
+                         be repeated. With --guests lxc it is a pool of this machine, otherwise a note
   --pace FACTOR          factor on the durations of a real node, 0 for none (1)
   --help                 print this
 `;
@@ -32,7 +36,7 @@ function fail(message: string): never {
   process.exit(2);
 }
 
-function options(): Record<string, string | boolean | undefined> {
+function options(): Record<string, string | boolean | readonly string[] | undefined> {
   const string = { type: 'string' } as const;
   try {
     return parseArgs({
@@ -42,6 +46,7 @@ function options(): Record<string, string | boolean | undefined> {
         nodes: string,
         directory: string,
         guests: string,
+        zfspool: { ...string, multiple: true },
         pace: string,
         help: { type: 'boolean' },
       },
@@ -49,6 +54,19 @@ function options(): Record<string, string | boolean | undefined> {
   } catch (error) {
     return fail(`${(error as Error).message}. Use --help.`);
   }
+}
+
+/** A storage as --zfspool has it. */
+function poolOf(written: string): [id: string, config: PoolConfig] {
+  const [, id, pool, rest] =
+    /^([a-z][a-z0-9\-_.]*[a-z0-9])=([^,=]+)((?:,[a-z]+=[^,]+)*)$/i.exec(written) ??
+    fail(`--zfspool must be ID=POOL[,KEY=VALUE...], not '${written}'`);
+  const values = [...rest!.matchAll(/,([a-z]+)=([^,]+)/gi)].map(([, key, value]) => [key!, value!] as const);
+  const config = newConfig('zfspool', {
+    pool: pool!,
+    ...Object.fromEntries(values.map(([key, value]) => [key, /^[01]$/.test(value) ? Number(value) : value])),
+  });
+  return [id!, config as PoolConfig];
 }
 
 const given = options();
@@ -63,6 +81,12 @@ const [, host, port] =
 const pace = Number(given['pace'] ?? 1);
 if (!(pace >= 0)) fail('--pace must be a number of 0 or more');
 const runtime = runtimes[String(given['guests'] ?? 'none')] ?? fail('--guests must be none or lxc');
+let storages: Record<string, PoolConfig> = {};
+try {
+  storages = Object.fromEntries([given['zfspool'] ?? []].flat().map((written) => poolOf(String(written))));
+} catch (error) {
+  fail(`--zfspool: ${(error as Error).message}`);
+}
 const directory = given['directory'] === undefined ? undefined : resolve(String(given['directory']));
 if (directory !== undefined) await mkdir(directory, { recursive: true });
 
@@ -73,6 +97,7 @@ const cluster = await startCluster({
   port: Number(port),
   pace,
   runtime: runtime(),
+  storages,
   ...(directory === undefined ? {} : { directory }),
 }).catch((error: unknown) => fail((error as Error).message));
 const password = randomBytes(12).toString('base64url');

@@ -290,18 +290,19 @@ function shown(exchanges: readonly Exchange[], vmid: number): string | undefined
   return undefined;
 }
 
-function addVolume(cluster: SimulatedCluster, volid: string, bytes: number): void {
+async function addVolume({ state }: SimulatedCluster, volid: string, bytes: number): Promise<void> {
   const [, storage = '', vmid = '', name = ''] = /^([^:]+):(\d+)\/(.+)$/.exec(volid) ?? [];
-  if (cluster.state.store.storages[storage] === undefined || cluster.state.volumes.exists(volid)) return;
-  cluster.state.volumes.allocate(storage, Number(vmid), name, name.endsWith('.subvol') ? 'subvol' : 'raw', bytes);
+  if (state.store.storages[storage] === undefined || (await state.volumes.exists(volid))) return;
+  const format = name.endsWith('.subvol') ? 'subvol' : 'raw';
+  await state.volumes.allocate(storage, { vmid: Number(vmid), name, format, size: bytes });
 }
 
 const sizes: Record<string, number> = { '64M': 67_108_864, '4G': 4_294_967_296 };
 
-function addGuest(cluster: SimulatedCluster, vmid: number, text: string): void {
+async function addGuest(cluster: SimulatedCluster, vmid: number, text: string): Promise<void> {
   cluster.state.guests.write({ node: 'pve1', kind: lxc, vmid }, text);
   const [, volid = '', size = ''] = /^rootfs: ([^,\n]+)(?:,size=(\w+))?/m.exec(text) ?? [];
-  addVolume(cluster, volid, sizes[size] ?? 0);
+  await addVolume(cluster, volid, sizes[size] ?? 0);
 }
 
 /** Brings a fresh cluster into the state that a transcript presumes. */
@@ -324,14 +325,14 @@ export async function presume(cluster: SimulatedCluster, exchanges: readonly Exc
   for (const vmid of vmids) {
     if (presumption.absent?.includes(vmid) === true) continue;
     const explicit = given[vmid];
-    addGuest(
+    await addGuest(
       cluster,
       vmid,
       explicit === undefined ? (shown(exchanges, vmid) ?? textOf(vmid, {})) : textOf(vmid, explicit),
     );
   }
-  for (const [volid, bytes] of Object.entries(presumption.volumes ?? {})) addVolume(cluster, volid, bytes);
-  for (const volid of presumption.lost ?? []) state.volumes.free(volid);
+  for (const [volid, bytes] of Object.entries(presumption.volumes ?? {})) await addVolume(cluster, volid, bytes);
+  for (const volid of presumption.lost ?? []) await state.volumes.free(volid);
   for (const vmid of presumption.running ?? [])
     await state.runtime.start({ node: 'pve1', kind: lxc, vmid }, undefined as never, () => undefined);
   for (const vmid of presumption.deaf ?? [])

@@ -10,10 +10,11 @@ import { Faults } from './faults.ts';
 import { GuestFiles, type GuestRef } from './guest-files.ts';
 import { Locks } from './locks.ts';
 import { privilegesOf } from './privileges.ts';
-import { loadStore, saveStore, type Store } from './store.ts';
+import { isUsable, loadStore, saveStore, type StorageConfig, type Store } from './store.ts';
 import { Tasks } from './tasks.ts';
 import { Tickets } from './tickets.ts';
 import { Volumes } from './volumes.ts';
+import { NotedDatasets } from '../storage/zfspool/noted.ts';
 
 /** What a cluster is made of. */
 export interface ClusterSettings {
@@ -78,7 +79,8 @@ export class ClusterState {
     this.access = new Access(this.store, privilegesOf(release));
     this.tickets = new Tickets(etc);
     this.guests = new GuestFiles(etc, nodes);
-    this.volumes = new Volumes(directory, this.store);
+    const datasets = runtime.datasets() ?? new NotedDatasets(this.store, () => this.save());
+    this.volumes = new Volumes({ root: directory, datasets, keepsQuota: this.nine }, this.store);
   }
 
   get version(): { version: string; release: string; repoid: string } {
@@ -134,6 +136,17 @@ export class ClusterState {
       throw fault(`unable to open file '${path}.tmp.${process.pid}' - Permission denied`);
     }
     this.guests.write(ref, text);
+  }
+
+  /**
+   * The configuration of a storage that may be used on the node.
+   * @throws ApiError when it does not exist, is disabled or is not for that node.
+   */
+  requireStorage(storage: string, node: string): StorageConfig {
+    const config = this.volumes.config(storage);
+    if (config.options['disable'] === 1) throw fault(`storage '${storage}' is disabled`);
+    if (!isUsable(config, node)) throw fault(`storage '${storage}' is not available on node '${node}'`);
+    return config;
   }
 
   /** @throws ApiError while the storage is full. */

@@ -1,4 +1,5 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { elements } from '../api/params/formats.ts';
 
 /** A user of the cluster. */
 export interface User {
@@ -35,12 +36,39 @@ export interface Pool {
   storage: string[];
 }
 
-/** A storage of the cluster's configuration. */
-export interface StorageConfig {
-  type: 'dir' | 'btrfs';
-  path: string;
+interface CommonConfig {
   content: string[];
   options: Record<string, string | number>;
+}
+
+/** A storage that is a directory of the node. */
+export interface DirectoryConfig extends CommonConfig {
+  type: 'dir' | 'btrfs';
+  path: string;
+}
+
+/** A storage that is a pool of ZFS, or a dataset of one. */
+export interface PoolConfig extends CommonConfig {
+  type: 'zfspool';
+  pool: string;
+}
+
+/** A storage of the cluster's configuration. */
+export type StorageConfig = DirectoryConfig | PoolConfig;
+
+/** Whether the storage may be used on the node: it is enabled, and not for other nodes alone. */
+export function isUsable({ options }: StorageConfig, node: string): boolean {
+  const { disable, nodes } = options;
+  return disable !== 1 && (nodes === undefined || elements(nodes).includes(node));
+}
+
+/** A dataset of ZFS where there is no ZFS. */
+export interface NotedDataset {
+  type: 'filesystem' | 'volume';
+  properties: Record<string, string>;
+  /** Properties of its snapshots by name, the oldest first. */
+  snapshots: Record<string, Record<string, string>>;
+  origin?: string;
 }
 
 type Entry = Record<string, string | number>;
@@ -55,6 +83,10 @@ export interface Store {
   acl: Grant[];
   pools: Record<string, Pool>;
   storages: Record<string, StorageConfig>;
+  /** By name, where there is no ZFS. */
+  datasets?: Record<string, NotedDataset>;
+  /** Pools of ZFS that are not imported, where there is no ZFS. */
+  missingPools?: string[];
   /** datacenter.cfg. */
   options: Record<string, string>;
   backups: Record<string, Entry>;

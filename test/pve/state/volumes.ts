@@ -1,57 +1,32 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
 import { fault } from '../http/api-error.ts';
+import { DirectoryStorage } from '../storage/directory.ts';
+import type { Allocation, Feature, FeatureOptions, Space, Storage, Volume } from '../storage/storage.ts';
+import type { Datasets } from '../storage/zfspool/datasets.ts';
+import { ZfsPoolStorage } from '../storage/zfspool/pool.ts';
+import { Locks } from './locks.ts';
 import type { StorageConfig, Store } from './store.ts';
 
-/** A file or directory of a storage. */
-export interface Volume {
-  readonly volid: string;
-  readonly format: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly used: number;
-  /** Seconds since the epoch. */
-  readonly ctime: number;
-  /** The guest that owns it; only images have one. */
-  readonly vmid?: number;
-  /** Only what is no image has one. */
-  readonly content?: string;
+/** How long to wait for a storage's lock, in milliseconds. */
+const LOCK_TIMEOUT = 60_000;
+
+/** What the volumes of a cluster are on. */
+export interface VolumesSettings {
+  /** Directory that the paths of directory storages are below. */
+  readonly root: string;
+  readonly datasets: Datasets;
+  /** Whether snapshots keep the size of a dataset, as they do since release 9. */
+  readonly keepsQuota: boolean;
 }
 
-const directories: Record<string, string> = {
-  vztmpl: 'template/cache',
-  iso: 'template/iso',
-  backup: 'dump',
-  snippets: 'snippets',
-  import: 'import',
-};
-
-function formatOf(content: string, name: string): string {
-  if (content === 'iso') return 'iso';
-  if (content === 'snippets') return 'snippet';
-  const [, packed = ''] = /\.tar\.(gz|xz|zst|bz2)$/.exec(name) ?? [];
-  return packed === '' ? (name.split('.').pop() ?? '') : `t${packed}`;
-}
-
-const extension: Record<string, string> = { raw: 'raw', qcow2: 'qcow2', vmdk: 'vmdk', subvol: 'subvol' };
-
-/** Volumes of storages that are directories; their files lie below the cluster's own directory. */
+/** The volumes of all storages by their ids, `STORAGE:NAME`. */
 export class Volumes {
-  readonly #root: string;
+  readonly #settings: VolumesSettings;
   readonly #store: Store;
+  readonly #locks = new Locks();
+  readonly #open = new Map<string, { readonly config: StorageConfig; readonly storage: Storage }>();
 
-  constructor(root: string, store: Store) {
-    this.#root = root;
+  constructor(settings: VolumesSettings, store: Store) {
+    this.#settings = settings;
     this.#store = store;
     for (const storage of Object.keys(store.storages)) this.prepare(storage);
   }
@@ -63,38 +38,49 @@ export class Volumes {
     return config;
   }
 
-  /** Makes the directories of a storage. */
-  prepare(storage: string): void {
-    const base = join(this.#root, this.config(storage).path);
-    for (const directory of ['images', ...Object.values(directories)])
-      mkdirSync(join(base, directory), { recursive: true });
+  /** Storages that are pools of ZFS. */
+  pools(): string[] {
+    return Object.entries(this.#store.storages).flatMap(([id, { type }]) => (type === 'zfspool' ? [id] : []));
   }
 
-  /** Size of the storage's file system in bytes. */
-  space(storage: string): { total: number; used: number; avail: number } {
-    const { bsize, blocks, bfree, bavail } = statfsSync(join(this.#root, this.config(storage).path));
-    return { total: blocks * bsize, used: (blocks - bfree) * bsize, avail: bavail * bsize };
+  /** Makes the directories of a storage that is one. */
+  prepare(storage: string): void {
+    this.#storage(storage);
+  }
+
+  /** Completes the configuration of a storage that was added. */
+  added(storage: string): Promise<void> {
+    return this.#storage(storage).added();
+  }
+
+  /** @throws ApiError when the storage is not to be had. */
+  activate(storage: string): Promise<void> {
+    return this.#storage(storage).activate();
+  }
+
+  /** Room of the storage in bytes; undefined while it is not active. */
+  space(storage: string): Promise<Space | undefined> {
+    return this.#storage(storage).space();
   }
 
   /** The path of a volume as the node's messages say it. */
   path(volid: string): string {
-    const [storage = '', ...rest] = volid.split(':');
-    const name = rest.join(':');
-    const [kind = '', ...file] = name.split('/');
-    const { path } = this.config(storage);
-    if (/^\d+$/.test(kind) && file.length === 1) return join(path, 'images', name);
-    const directory = directories[kind];
-    if (directory === undefined || file.length !== 1) throw fault(`unable to parse directory volume name '${name}'`);
-    return join(path, directory, file[0]!);
+    return this.#of(volid, (storage, name) => storage.path(name));
   }
 
   /** Where the volume is on this machine. */
   file(volid: string): string {
-    return join(this.#root, this.path(volid));
+    return this.#of(volid, (storage, name) => storage.file(name));
   }
 
-  exists(volid: string): boolean {
-    return existsSync(this.file(volid));
+  /** The guest that owns the volume by its name; undefined of what is no image, or of no storage. */
+  owner(volid: string): number | undefined {
+    const [storage = ''] = volid.split(':');
+    return storage in this.#store.storages ? this.#of(volid, (of, name) => of.owner(name)) : undefined;
+  }
+
+  async exists(volid: string): Promise<boolean> {
+    return (await this.stat(volid)) !== undefined;
   }
 
   /** Where an upload or a download goes on this machine. */
@@ -102,90 +88,117 @@ export class Volumes {
     return this.file(`${storage}:${content}/${name}`);
   }
 
-  /** The first free name for a disk of `vmid`. */
-  freeName(storage: string, vmid: number, format: string): string {
-    const taken = new Set(this.images(storage, vmid).map(({ volid }) => /-disk-(\d+)/.exec(volid)?.[1]));
-    let number = 0;
-    while (taken.has(String(number))) number += 1;
-    return `${format === 'subvol' ? 'subvol' : 'vm'}-${vmid}-disk-${number}.${extension[format]!}`;
-  }
-
   /**
-   * Allocates a volume: a sparse file, or a directory for the format `subvol`.
-   * @param size bytes
-   * @throws ApiError when one of the name exists.
+   * Allocates an image.
+   * @throws ApiError when one of the name exists, or the storage does not take it.
    */
-  allocate(storage: string, vmid: number, name: string, format: string, size: number): string {
-    const volid = `${storage}:${vmid}/${name}`;
-    const file = this.file(volid);
-    if (existsSync(file)) throw fault(`disk image '${this.path(volid)}' already exists`);
-    mkdirSync(dirname(file), { recursive: true });
-    if (format === 'subvol') mkdirSync(file);
-    else {
-      writeFileSync(file, '', { flag: 'wx' });
-      truncateSync(file, size);
-    }
-    return volid;
+  allocate(storage: string, wanted: Allocation): Promise<string> {
+    return this.#alone(storage, async (of) => `${storage}:${await of.allocate(wanted)}`);
   }
 
   /** Frees a volume; one that is gone already is nothing to do. */
-  free(volid: string): void {
-    rmSync(this.file(volid), { recursive: true, force: true });
+  async free(volid: string): Promise<void> {
+    await this.#change(volid, (storage, name) => storage.free(name));
   }
 
   /** @param size bytes */
-  resize(volid: string, size: number): void {
-    truncateSync(this.file(volid), size);
+  async resize(volid: string, size: number): Promise<void> {
+    await this.#of(volid, (storage, name) => storage.resize(name, size));
   }
 
-  /** Renames a volume within its directory and returns its new name. */
-  rename(volid: string, name: string): string {
-    const renamed = volid.replace(/[^/]+$/, name);
-    if (renamed !== volid) renameSync(this.file(volid), this.file(renamed));
-    return renamed;
+  /** Makes an image the base of linked clones and returns its new id. */
+  makeBase(volid: string): Promise<string> {
+    return this.#renaming(volid, (storage, name) => storage.makeBase(name));
+  }
+
+  /** Makes a linked clone of a base for `vmid` and returns its id. */
+  clone(volid: string, vmid: number): Promise<string> {
+    return this.#renaming(volid, (storage, name) => storage.clone(name, vmid));
+  }
+
+  /** Whether the node can do that with the volume. */
+  has(feature: Feature, volid: string, options: FeatureOptions): boolean {
+    return this.#of(volid, (storage, name) => storage.has(feature, name, options));
+  }
+
+  snapshot(volid: string, snapshot: string): Promise<void> {
+    return this.#of(volid, (storage, name) => storage.snapshot(name, snapshot));
+  }
+
+  deleteSnapshot(volid: string, snapshot: string): Promise<void> {
+    return this.#of(volid, (storage, name) => storage.deleteSnapshot(name, snapshot));
+  }
+
+  /** @throws ApiError where a rollback is impossible. */
+  checkRollback(volid: string, snapshot: string): Promise<void> {
+    return this.#of(volid, (storage, name) => storage.checkRollback(name, snapshot));
+  }
+
+  rollback(volid: string, snapshot: string): Promise<void> {
+    return this.#of(volid, (storage, name) => storage.rollback(name, snapshot));
+  }
+
+  /** The snapshot of a dataset; undefined where snapshots keep no content. */
+  snapshotOf(volid: string, snapshot: string): string | undefined {
+    return this.#of(volid, (storage, name) => storage.snapshotOf(name, snapshot));
+  }
+
+  /** Makes an image usable at its file. */
+  async activateVolume(volid: string): Promise<void> {
+    await this.#of(volid, async (storage, name) => {
+      await storage.activate();
+      await storage.activateVolume(name);
+    });
   }
 
   /** One volume; undefined when it does not exist. */
-  stat(volid: string): Volume | undefined {
-    if (!this.exists(volid)) return undefined;
-    const status = statSync(this.file(volid));
-    const [, owner, name = ''] = /:([^/]+)\/(.+)$/.exec(volid) ?? [];
-    const image = /^\d+$/.test(owner ?? '');
-    const format = image ? (status.isDirectory() ? 'subvol' : name.split('.').pop()!) : formatOf(owner!, name);
-    return {
-      volid,
-      format,
-      size: status.isDirectory() ? 0 : status.size,
-      used: status.isDirectory() ? 0 : status.blocks * 512,
-      ctime: Math.floor(status.ctimeMs / 1000),
-      ...(image ? { vmid: Number(owner) } : { content: owner! }),
-    };
+  stat(volid: string): Promise<Volume | undefined> {
+    return this.#of(volid, (storage, name) => storage.stat(name));
   }
 
   /** The images of a storage, of one guest or of all. */
-  images(storage: string, vmid?: number): Volume[] {
-    const base = join(this.#root, this.config(storage).path, 'images');
-    const owners = vmid === undefined ? readdirSync(base).filter((name) => /^\d+$/.test(name)) : [String(vmid)];
-    return owners.flatMap((owner) =>
-      existsSync(join(base, owner))
-        ? this.#stats(readdirSync(join(base, owner)).map((name) => `${storage}:${owner}/${name}`))
-        : [],
-    );
+  async images(storage: string, vmid?: number): Promise<Volume[]> {
+    const of = this.#storage(storage);
+    await of.activate();
+    return of.images(vmid);
   }
 
   /** What is no image: templates, ISO images, backups. */
   files(storage: string): Volume[] {
-    const { path, content } = this.config(storage);
-    return content
-      .filter((type) => directories[type] !== undefined)
-      .flatMap((type) =>
-        this.#stats(
-          readdirSync(join(this.#root, path, directories[type]!)).map((name) => `${storage}:${type}/${name}`),
-        ),
-      );
+    return this.#storage(storage).files();
   }
 
-  #stats(volids: readonly string[]): Volume[] {
-    return volids.map((volid) => this.stat(volid)).filter((volume) => volume !== undefined);
+  #storage(id: string): Storage {
+    const config = this.config(id);
+    const open = this.#open.get(id);
+    if (open?.config === config) return open.storage;
+    const { root, datasets, keepsQuota } = this.#settings;
+    const storage =
+      config.type === 'zfspool'
+        ? new ZfsPoolStorage(id, config, { datasets, keepsQuota })
+        : new DirectoryStorage(root, id, config);
+    this.#open.set(id, { config, storage });
+    return storage;
+  }
+
+  #of<T>(volid: string, work: (storage: Storage, name: string) => T): T {
+    const [storage = '', ...rest] = volid.split(':');
+    return work(this.#storage(storage), rest.join(':'));
+  }
+
+  /** Changes which volumes a storage has: one after the other, as the node's lock has it. */
+  async #alone<T>(id: string, work: (storage: Storage) => Promise<T>): Promise<T> {
+    const storage = this.#storage(id);
+    await storage.activate();
+    return this.#locks.with(`/var/lock/pve-manager/pve-storage-${id}`, LOCK_TIMEOUT, () => work(storage));
+  }
+
+  #change<T>(volid: string, work: (storage: Storage, name: string) => Promise<T>): Promise<T> {
+    const [id = '', ...rest] = volid.split(':');
+    return this.#alone(id, (storage) => work(storage, rest.join(':')));
+  }
+
+  #renaming(volid: string, work: (storage: Storage, name: string) => Promise<string>): Promise<string> {
+    return this.#change(volid, async (storage, name) => `${volid.split(':')[0]!}:${await work(storage, name)}`);
   }
 }

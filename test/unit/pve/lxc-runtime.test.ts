@@ -7,6 +7,7 @@ import { idsOf, mapped } from '../../pve/lxc/ids.ts';
 import { mountsOf } from '../../pve/lxc/volumes.ts';
 import { freshStore } from '../../pve/state/store.ts';
 import { Volumes } from '../../pve/state/volumes.ts';
+import { NotedDatasets } from '../../pve/storage/zfspool/noted.ts';
 
 const section = (...lines: string[]) => parseContainer(`${lines.join('\n')}\n`, '9.2').current;
 
@@ -27,9 +28,12 @@ test('raw mappings count before the standard ones', (t) => {
 test('mounts are in the order of their numbers', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'pve-volumes-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
-  const volumes = new Volumes(directory, freshStore());
-  volumes.allocate('local', 100, 'subvol-100-disk-0.subvol', 'subvol', 0);
-  for (const name of ['vm-100-disk-1.raw', 'base-100-disk-2.raw']) volumes.allocate('local', 100, name, 'raw', 4096);
+  const store = freshStore();
+  const datasets = new NotedDatasets(store, () => undefined);
+  const volumes = new Volumes({ root: directory, datasets, keepsQuota: true }, store);
+  const of = { vmid: 100, format: 'raw', size: 4096 };
+  await volumes.allocate('local', { vmid: 100, format: 'subvol', size: 0 });
+  for (const name of ['vm-100-disk-1.raw', 'base-100-disk-2.raw']) await volumes.allocate('local', { ...of, name });
   const file = (name: string) => volumes.file(`local:100/${name}`);
   const mounts = mountsOf(
     section(

@@ -22,10 +22,10 @@ function find({ state }: Call, name: string): Pool {
   return found;
 }
 
-function view(call: Call, name: string): Record<string, unknown> {
+async function view(call: Call, name: string): Promise<Record<string, unknown>> {
   const { comment, vms, storage } = find(call, name);
   const type = textOf(call, 'type');
-  const members = resourcesOf(call)
+  const members = (await resourcesOf(call))
     .filter((resource) => {
       if (resource['type'] === 'storage') return storage.includes(String(resource['storage']));
       return 'vmid' in resource && vms.includes(Number(resource['vmid']));
@@ -95,12 +95,12 @@ export const poolMethods: readonly Method[] = [
     path: '/pools',
     permission: 'all',
     parameters: { poolid: text({ format: formats.poolId }), type: kind },
-    handle: (call) => {
+    handle: async (call) => {
       const { state, who } = call;
       const asked = textOf(call, 'poolid');
       if (asked !== '') {
         state.access.require(who, `/pool/${asked}`, ['Pool.Audit']);
-        return [view(call, asked)];
+        return [await view(call, asked)];
       }
       if (textOf(call, 'type') !== '')
         throw badParameters({ type: "missing property - 'poolid' requires this property" });

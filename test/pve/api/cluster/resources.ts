@@ -3,6 +3,7 @@ import { statusOf } from '../../guests/status.ts';
 import { oneOf } from '../params/property.ts';
 import type { GuestRef } from '../../state/guest-files.ts';
 import type { Call, Method } from '../method.ts';
+import { isUsable } from '../../state/store.ts';
 import { without } from '../../state/without.ts';
 
 /** One entry of the list of resources. */
@@ -76,24 +77,28 @@ function nodes({ state }: Call): Resource[] {
   }));
 }
 
-function storages({ state, who }: Call): Resource[] {
-  return Object.entries(state.store.storages)
-    .filter(([storage]) =>
-      state.access.allows(who, `/storage/${storage}`, ['Datastore.Audit', 'Datastore.AllocateSpace'], true),
-    )
-    .flatMap(([storage, { type, content }]) => {
-      const { used, total } = state.volumes.space(storage);
-      return state.nodes.map((node) => ({
+async function storages({ state, who }: Call): Promise<Resource[]> {
+  const visible = Object.entries(state.store.storages).filter(([storage]) =>
+    state.access.allows(who, `/storage/${storage}`, ['Datastore.Audit', 'Datastore.AllocateSpace'], true),
+  );
+  const resources: Resource[] = [];
+  for (const [storage, config] of visible) {
+    const nodes = state.nodes.filter((node) => isUsable(config, node));
+    const room = state.statistics && nodes.length > 0 ? await state.volumes.space(storage) : undefined;
+    for (const node of nodes) {
+      resources.push({
         id: `storage/${node}/${storage}`,
         type: 'storage',
         storage,
         node,
-        plugintype: type,
-        content: content.join(','),
+        plugintype: config.type,
+        content: config.content.join(','),
         shared: 0,
-        ...(state.statistics ? { status: 'available', disk: used, maxdisk: total } : { status: 'unknown' }),
-      }));
-    });
+        ...(room === undefined ? { status: 'unknown' } : { status: 'available', disk: room.used, maxdisk: room.total }),
+      });
+    }
+  }
+  return resources;
 }
 
 function networks({ state, who }: Call): Resource[] {
@@ -120,11 +125,11 @@ function pools({ state, who }: Call): Resource[] {
 }
 
 /** Guests, nodes and storages as the list of resources has them, as far as the caller may see them. */
-export function resourcesOf(call: Call): Resource[] {
-  return [...guests(call), ...nodes(call), ...storages(call)];
+export async function resourcesOf(call: Call): Promise<Resource[]> {
+  return [...guests(call), ...nodes(call), ...(await storages(call))];
 }
 
-const selections: Record<string, (call: Call) => Resource[]> = {
+const selections: Record<string, (call: Call) => Resource[] | Promise<Resource[]>> = {
   vm: guests,
   node: nodes,
   storage: storages,
@@ -138,10 +143,10 @@ export const resourceMethods: readonly Method[] = [
     path: '/cluster/resources',
     permission: 'all',
     parameters: { type: oneOf('vm', 'storage', 'node', 'sdn') },
-    handle: (call) => {
+    handle: async (call) => {
       const { type } = call.params;
       if (type !== undefined) return selections[String(type)]!(call);
-      return [...pools(call), ...resourcesOf(call), ...networks(call)];
+      return [...pools(call), ...(await resourcesOf(call)), ...networks(call)];
     },
   },
 ];

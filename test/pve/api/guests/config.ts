@@ -42,7 +42,7 @@ function prepare(call: Call, kind: Kind): () => Promise<void> {
   const update = updateOf(call, kind);
   requireRootFor(call, 'skiplock');
   const privileged = kind.type === 'lxc' && loadGuest(state, ref).current.values['unprivileged'] !== '1';
-  checkModify(state, { who, kind, vmid: ref.vmid, set: update.set, remove: update.remove, privileged });
+  checkModify(state, { who, node: ref.node, kind, vmid: ref.vmid, set: update.set, remove: update.remove, privileged });
   return () => updateGuest(state, ref, update);
 }
 

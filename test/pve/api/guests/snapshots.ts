@@ -60,7 +60,7 @@ export function snapshotMethods(kind: Kind): Method[] {
         return call.fork(
           `${kind.tasks}delsnapshot`,
           String(ref.vmid),
-          snapshotDeleter(call.state, ref, textOf(call, 'snapname')),
+          snapshotDeleter(call.state, ref, textOf(call, 'snapname'), numberOf(call, 'force') === 1),
         );
       },
     },

@@ -2,8 +2,9 @@ import { badParameters, fault, forbidden } from '../../http/api-error.ts';
 import * as formats from '../params/formats.ts';
 import { flag, integer, oneOf, required, text } from '../params/property.ts';
 import { parseSize } from '../../config/sizes.ts';
-import type { Volume } from '../../state/volumes.ts';
+import type { Volume } from '../../storage/storage.ts';
 import { textOf, type Call, type Method } from '../method.ts';
+import { without } from '../../state/without.ts';
 
 const base = '/nodes/{node}/storage/{storage}/content';
 const using = ['Datastore.Audit', 'Datastore.AllocateSpace'];
@@ -18,24 +19,19 @@ function volidOf(call: Call): string {
   return named === undefined ? `${storage}:${volume}` : volume;
 }
 
-function entry({ state }: Call, { volid, format, size, used, ctime, vmid, content }: Volume): Record<string, unknown> {
-  if (vmid === undefined) return { volid, content, format, size, ctime };
-  // A directory of btrfs has no time of its creation.
-  const timeless = format === 'subvol' && state.volumes.config(volid.split(':')[0]!).type === 'btrfs';
-  return {
-    ...{ volid, format, size, used, vmid, parent: null },
-    content: state.guests.find(vmid)?.kind.type === 'lxc' ? 'rootdir' : 'images',
-    ...(timeless ? {} : { ctime }),
-  };
+function entry({ state }: Call, volume: Volume): Record<string, unknown> {
+  const { vmid } = volume;
+  if (vmid === undefined) return without(volume, 'used');
+  return { ...volume, content: state.guests.find(vmid)?.kind.type === 'lxc' ? 'rootdir' : 'images' };
 }
 
-function list(call: Call): Record<string, unknown>[] {
+async function list(call: Call): Promise<Record<string, unknown>[]> {
   const { state, who, params } = call;
   const storage = textOf(call, 'storage');
   const all = state.access.allows(who, `/storage/${storage}`, ['Datastore.Allocate', 'Datastore.Audit'], true);
   const vmid = params['vmid'] === undefined ? undefined : Number(params['vmid']);
-  state.volumes.config(storage);
-  const images = state.volumes.images(storage, vmid);
+  state.requireStorage(storage, call.node);
+  const images = await state.volumes.images(storage, vmid);
   const files = vmid === undefined ? state.volumes.files(storage) : [];
   return [...images, ...files]
     .filter(
@@ -46,7 +42,7 @@ function list(call: Call): Record<string, unknown>[] {
     .filter(({ content }) => params['content'] === undefined || content === params['content']);
 }
 
-function allocate(call: Call): string {
+function allocate(call: Call): Promise<string> {
   const { state } = call;
   const storage = textOf(call, 'storage');
   const filename = textOf(call, 'filename');
@@ -55,11 +51,12 @@ function allocate(call: Call): string {
   if (suffix !== undefined && suffix !== format) {
     throw badParameters({ format: `different storage formats (${format} != ${suffix})` });
   }
-  state.volumes.config(storage);
+  state.requireStorage(storage, call.node);
   state.requireSpace(storage);
   const written = textOf(call, 'size');
   const kibibytes = /[MG]$/.test(written) ? parseSize(written) / 1024 : Number(written);
-  return state.volumes.allocate(storage, Number(call.params['vmid']), filename, format, kibibytes * 1024);
+  const vmid = Number(call.params['vmid']);
+  return state.volumes.allocate(storage, { vmid, format, size: kibibytes * 1024, name: filename });
 }
 
 function requireVolume({ state, who }: Call, volid: string, privilege: string): void {
@@ -74,10 +71,10 @@ async function remove(call: Call): Promise<string | null> {
   state.volumes.path(volid);
   requireVolume(call, volid, 'Datastore.Allocate');
   const storage = textOf(call, 'storage');
-  const owner = /:(\d+)\//.exec(volid)?.[1];
+  const owner = state.volumes.owner(volid);
   const upid = call.fork('imgdel', owner === undefined ? storage : `${owner}@${storage}`, async ({ log }) => {
     await state.pause(200);
-    state.volumes.free(volid);
+    await state.volumes.free(volid);
     log(`Removed volume '${volid}'`);
   });
   if (call.params['delay'] === undefined) return upid;
@@ -117,10 +114,10 @@ export const contentMethods: readonly Method[] = [
     path: `${base}/{volume}`,
     permission: 'all',
     protected: true,
-    handle: (call) => {
+    handle: async (call) => {
       const volid = volidOf(call);
       requireVolume(call, volid, 'Datastore.Audit');
-      const volume = call.state.volumes.stat(volid);
+      const volume = await call.state.volumes.stat(volid);
       if (volume === undefined) throw fault(`volume_size_info on '${volid}' failed - no format`);
       const { format, size, used } = volume;
       const path = call.state.volumes.path(volid);

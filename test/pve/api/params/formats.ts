@@ -81,3 +81,15 @@ export const diskSize = matching(
   /^\d+(?:\.\d+)?[KMGT]?$/,
   (value) => `value does not look like a valid disk size: ${value}`,
 );
+export const storagePath = matching(/^\/[^;()]+$/, () => 'value does not look like a valid absolute path');
+
+/** The size of blocks of ZFS, which release 8 takes as it is. */
+export const zfsBlocksize: Format = (value, _name, release) => {
+  if (release === '8.4' || value === '') return undefined;
+  const [, number, unit = ''] = /^([1-9]\d*)([km]?)$/i.exec(value) ?? [];
+  if (number === undefined)
+    return `invalid ZFS blocksize format '${value}'. Use a positive number (no leading zeros) with an optional 'k' or 'm' suffix.\n`;
+  const bytes = Number(number) * 1024 ** ['', 'k', 'm'].indexOf(unit.toLowerCase());
+  if (bytes >= 512 && bytes <= 16 * 1024 ** 2 && Number.isInteger(Math.log2(bytes))) return undefined;
+  return `value '${value}' is not a valid ZFS blocksize. Must be a power of 2 between 512B and 16MiB (e.g., 4k, 8k, 16k, 64k, 1m).\n`;
+};

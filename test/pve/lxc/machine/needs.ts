@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fitsSocket } from './command-socket.ts';
-import { environment } from './tool.ts';
+import { environment, tool } from './tool.ts';
 
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   lxc: ['lxc-start', 'lxc-stop', 'lxc-usernsexec'],
@@ -67,4 +67,21 @@ export function missingNeeds(): string[] {
     ]),
   ];
   return checks.filter(([met]) => !met).map(([, missing]) => missing);
+}
+
+/** What this machine lacks for storages that are pools of ZFS; nothing when it has it, or there are none. */
+export async function missingPools(storages: readonly string[]): Promise<string[]> {
+  if (storages.length === 0) return [];
+  const of = `for storage '${storages.join("', '")}'`;
+  if (!['zfs', 'zpool'].every(hasProgram)) return [`zfs and zpool (package zfsutils-linux) ${of}`];
+  const loaded = await tool('zpool', ['list', '-H']).then(
+    () => true,
+    () => false,
+  );
+  // Where mounts are private, each container's namespace keeps the datasets of the others busy.
+  const followed = /^\d+ \d+ \S+ \S+ \/ \S+ .*\bshared:\d/m.test(text('/proc/self/mountinfo'));
+  return [
+    ...(loaded ? [] : [`OpenZFS in the kernel ${of}`]),
+    ...(followed ? [] : [`shared mounts (mount --make-rshared /) ${of}`]),
+  ];
 }
