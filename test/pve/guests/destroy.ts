@@ -1,5 +1,6 @@
 import type { Call } from '../api/method.ts';
-import { fault } from '../http/api-error.ts';
+import { fault, messageOf } from '../http/api-error.ts';
+import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import type { GuestConfig } from '../config/config-text.ts';
@@ -26,19 +27,47 @@ function check({ state, params }: Call, ref: GuestRef, config: GuestConfig): voi
   );
 }
 
+async function freeOfContainer(
+  { volumes }: ClusterState,
+  vmid: number,
+  volids: readonly string[],
+  { log }: Worker,
+): Promise<void> {
+  for (const volid of volids) {
+    volumes.config(volid.split(':')[0]!);
+    if (volumes.owner(volid) === vmid) await volumes.free(volid);
+    else log(`ignore deletion of '${volid}', CT ${vmid} isn't the owner!`);
+  }
+}
+
+/** Frees a machine's disks; one that cannot be freed is left behind. */
+async function freeOfMachine(
+  { volumes }: ClusterState,
+  vmid: number,
+  volids: readonly string[],
+  { warn }: Worker,
+): Promise<void> {
+  const own = volids.filter((volid) => volumes.owner(volid) === vmid);
+  for (const volid of own) {
+    const used = await volumes.isBaseInUse(volid).catch(() => false);
+    if (used) throw fault(`base volume '${volid}' is still in use by linked cloned`);
+  }
+  for (const volid of own) {
+    await volumes.free(volid).catch((error: unknown) => {
+      warn(`Could not remove disk '${volid}', check manually: ${messageOf(error)}`);
+    });
+  }
+}
+
 async function freeDisks(
   { state, params }: Call,
   { kind, vmid }: GuestRef,
   config: GuestConfig,
-  { log }: Worker,
+  worker: Worker,
 ): Promise<void> {
   const unused = Object.entries(config.current.values).filter(([key]) => /^unused\d+$/.test(key));
   const volids = [...volumesOf(kind, config).map(({ volid }) => volid), ...unused.map(([, volid]) => volid)];
-  for (const volid of volids) {
-    state.volumes.config(volid.split(':')[0]!);
-    if (state.volumes.owner(volid) === vmid) await state.volumes.free(volid);
-    else log(`ignore deletion of '${volid}', ${kind.label} ${vmid} isn't the owner!`);
-  }
+  await (kind.type === 'lxc' ? freeOfContainer : freeOfMachine)(state, vmid, volids, worker);
   if (params['destroy-unreferenced-disks'] !== 1) return;
   for (const [storage, { options }] of Object.entries(state.store.storages)) {
     if (options['disable'] === 1) continue;

@@ -116,6 +116,11 @@ export class Volumes {
     return this.#renaming(volid, (storage, name) => storage.clone(name, vmid));
   }
 
+  /** Whether linked clones have the base. */
+  isBaseInUse(volid: string): Promise<boolean> {
+    return this.#of(volid, (storage, name) => storage.isBaseInUse(name));
+  }
+
   /** Whether the node can do that with the volume. */
   has(feature: Feature, volid: string, options: FeatureOptions): boolean {
     return this.#of(volid, (storage, name) => storage.has(feature, name, options));

@@ -134,6 +134,10 @@ export class DirectoryStorage implements Storage {
     return Promise.reject(fault(`Linked clone feature for '${this.#id}:${name}' is not available`));
   }
 
+  isBaseInUse(_name: string): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   has(feature: Feature, name: string, { guest }: FeatureOptions): boolean {
     if (feature !== 'snapshot') return feature !== 'clone';
     return this.#config.type === 'btrfs' || (guest === 'qemu' && name.endsWith('.qcow2'));

@@ -76,6 +76,8 @@ export interface Storage {
   makeBase(name: string): Promise<string>;
   /** Makes a linked clone of a base; returns its name. */
   clone(name: string, vmid: number): Promise<string>;
+  /** Whether linked clones have the base. */
+  isBaseInUse(name: string): Promise<boolean>;
   has(feature: Feature, name: string, options: FeatureOptions): boolean;
   snapshot(name: string, snapshot: string): Promise<void>;
   deleteSnapshot(name: string, snapshot: string): Promise<void>;

@@ -67,7 +67,12 @@ export async function checkPool(t: ExecutionContext, under: PoolUnderTest): Prom
   t.like(active, { type: 'zfspool', active: 1, enabled: 1, shared: 0 });
   t.is(active['total'], active['used']! + active['avail']!);
 
-  await ok('POST', '/lxc', { ...container, vmid: 100, rootfs: 'tank:1', mp0: 'tank:0,mp=/data' });
+  await ok('POST', '/lxc', { ...container, vmid: 100, rootfs: 'tank:1' });
+  const unlimited = { filename: 'subvol-100-disk-1', vmid: 100, size: '0', format: 'subvol' };
+  t.is(
+    (await ask(cluster, 'POST', `${node}/storage/tank/content`, { body: unlimited })).data,
+    'tank:subvol-100-disk-1',
+  );
   t.is(await rootfs(100), 'tank:subvol-100-disk-0,size=1G');
   const volume = { format: 'subvol', parent: null, vmid: 100, content: 'rootdir' };
   t.deepEqual(await content(), [
@@ -80,6 +85,7 @@ export async function checkPool(t: ExecutionContext, under: PoolUnderTest): Prom
     size: GIB,
   });
   await under.look?.('created');
+  await ok('DELETE', '/storage/tank/content/subvol-100-disk-1');
   const missing = `500 zfs error: cannot open '${pool}/subvol-100-disk-9': dataset does not exist`;
   t.is(await get(`${node}/storage/tank/content/subvol-100-disk-9`), missing);
   const taken = { filename: 'subvol-100-disk-0', vmid: 100, size: '1M', format: 'subvol' };
@@ -127,6 +133,7 @@ export async function checkPool(t: ExecutionContext, under: PoolUnderTest): Prom
   await ok('PUT', '/qemu/201/resize', { disk: 'scsi0', size: '+1G' });
   const device = `/dev/zvol/${pool}/vm-201-disk-0`;
   t.like(await get(`${node}/storage/tank/content/base-200-disk-0%2Fvm-201-disk-0`), { path: device, size: 2 * GIB });
+  t.is(await task('DELETE', '/qemu/200'), "base volume 'tank:base-200-disk-0' is still in use by linked cloned");
   for (const vmid of [201, 200]) await ok('DELETE', `/qemu/${vmid}`);
 
   t.is((await ask(cluster, 'PUT', '/storage/tank', { body: { sparse: 0 } })).status, 200);

@@ -17,16 +17,22 @@ export async function removeCgroups(vmid: number): Promise<void> {
   for (const parent of ['lxc', 'lxc.monitor']) await removeTree(`/sys/fs/cgroup/${parent}/${vmid}`);
 }
 
+function whenGone(error: unknown): undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'ENOENT' && code !== 'ENODEV') throw error;
+}
+
 /**
- * Has the processes of a cgroup stand still, or go on.
+ * Has the processes of a cgroup stand still, or go on; those of a guest that ends meanwhile are nothing to do.
  * @param cgroup from the root of the hierarchy
  * @throws Error when they do not stand still in time.
  */
 export async function freeze(cgroup: string, still: boolean): Promise<void> {
   const directory = `/sys/fs/cgroup${cgroup}`;
-  await writeFile(`${directory}/cgroup.freeze`, still ? '1' : '0');
+  await writeFile(`${directory}/cgroup.freeze`, still ? '1' : '0').catch(whenGone);
   for (const end = performance.now() + FREEZING; still; await sleep(LOOK)) {
-    if (/^frozen 1$/m.test(await readFile(`${directory}/cgroup.events`, 'utf8'))) return;
+    const events = await readFile(`${directory}/cgroup.events`, 'utf8').catch(whenGone);
+    if (events === undefined || /^frozen 1$/m.test(events)) return;
     if (performance.now() > end) throw new Error(`the processes of ${cgroup} do not stand still`);
   }
 }

@@ -123,9 +123,8 @@ export class ZfsPoolStorage implements Storage {
   }
 
   async free(volume: string): Promise<void> {
-    const { name, base } = parseName(volume);
-    if (base && (await this.images()).some(({ volid }) => volid.startsWith(`${this.#id}:${name}/`)))
-      throw fault(`base volume '${volume}' is still in use by linked clones`);
+    if (await this.isBaseInUse(volume)) throw fault(`base volume '${volume}' is still in use by linked clones`);
+    const { name } = parseName(volume);
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.#datasets.destroy(this.#dataset(name));
@@ -166,6 +165,11 @@ export class ZfsPoolStorage implements Storage {
     }
     await this.#datasets.clone(`${this.#dataset(origin)}@${BASE}`, this.#dataset(name), properties);
     return `${origin}/${name}`;
+  }
+
+  async isBaseInUse(volume: string): Promise<boolean> {
+    const { name, base } = parseName(volume);
+    return base && (await this.images()).some(({ volid }) => volid.startsWith(`${this.#id}:${name}/`));
   }
 
   has(feature: Feature, volume: string, { snapshot }: FeatureOptions): boolean {
