@@ -11,7 +11,7 @@ import { rereadOf } from './errors/reread.ts';
 import { number } from './lenient.ts';
 import type { Observer } from './observe.ts';
 import { type Hosts, HostsError } from './transport/hosts.ts';
-import { Slots } from './transport/slots.ts';
+import { Slots } from '../../utils/async/slots.ts';
 
 /** Longer than the 30 s after which the server itself gives up on another node. */
 const TIMEOUT_MS = 40_000;

@@ -39,3 +39,23 @@ export async function runLocked<T>(
   await abortable(Promise.race([begun.promise, settled]), signal);
   return result;
 }
+
+/**
+ * Settles as `promise` does, or rejects with the signal's reason `graceMs` milliseconds after it fired; `promise` then continues
+ * by itself.
+ */
+export function settlesSoonAfter<T>(signal: AbortSignal, graceMs: number, promise: Promise<T>): Promise<T> {
+  const over = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const abort = () => {
+    timer = setTimeout(() => {
+      over.abort(signal.reason);
+    }, graceMs);
+  };
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return abortable(promise, over.signal).finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
+  });
+}

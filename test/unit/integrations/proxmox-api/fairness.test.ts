@@ -1,5 +1,5 @@
 import test from 'ava';
-import { Slots } from '../../../../src/integrations/proxmox-api/transport/slots.ts';
+import { Slots } from '../../../../src/utils/async/slots.ts';
 import { type Certificates, makeCertificates } from './certificates.ts';
 import { clientOf, type Reply, servePve } from './scripted-pve.ts';
 

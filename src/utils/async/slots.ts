@@ -1,4 +1,4 @@
-import { abortable } from '../../../utils/async/abortable.ts';
+import { abortable } from './abortable.ts';
 
 interface Waiting {
   resume: () => void;

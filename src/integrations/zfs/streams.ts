@@ -1,0 +1,105 @@
+import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { StepResult } from '../../host/native/messages.ts';
+import { CommandError } from '../../host/processes/run.ts';
+import { startProgram } from '../../host/processes/start-program.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { environment } from './commands.ts';
+import { errorFrom } from './errors/from-outcome.ts';
+import { assignment, checkDataset, checkSnapshot } from './names.ts';
+import type { Settings } from './zfs.ts';
+
+/** Bytes that a stream has ready. */
+const BUFFER = 1_048_576;
+const WORDS = { kind: 'capture', limit: 4000 } as const;
+
+export interface SendOptions {
+  /** Only what has changed since this snapshot: of the same dataset, or the origin of a clone. */
+  from?: string | undefined;
+  /** As it is on disk, also encrypted; blocks stay compressed in any case. */
+  raw?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * A snapshot with its properties as a stream, which is destroyed with a ZfsError when `zfs send` fails; destroying it ends the
+ * program.
+ * @throws CriError INVALID_ARGUMENT for a bad name; the signal's reason.
+ */
+export async function send(snapshot: string, { from, raw = false, signal }: SendOptions = {}): Promise<Readable> {
+  checkSnapshot(snapshot);
+  const since = from === undefined ? [] : ['-i', checkSnapshot(from)];
+  const kill = new AbortController();
+  const { pipes, ended } = await startProgram(
+    {
+      argv: ['zfs', 'send', raw ? '-w' : '-Lce', '-p', ...since, snapshot],
+      env: environment,
+      cwd: '/',
+      pipes: { 1: 'out' },
+      descriptors: { 2: WORDS },
+    },
+    signal === undefined ? kill.signal : AbortSignal.any([signal, kill.signal]),
+  );
+  const output = new PassThrough({ highWaterMark: BUFFER });
+  output.once('close', () => {
+    kill.abort();
+    pipes[1].destroy();
+  });
+  // It may occur before the reader is there, which still receives it.
+  output.on('error', () => undefined);
+  const read = new Promise((resolve) => pipes[1].once('close', resolve));
+  pipes[1].pipe(output, { end: false });
+  Promise.all([ended, read]).then(
+    ([result]) => {
+      if (result.exit?.code === 0) output.end();
+      else output.destroy(failure('zfs send', snapshot, result, signal));
+    },
+    (error: unknown) => output.destroy(error as Error),
+  );
+  return output;
+}
+
+/**
+ * Makes a dataset of a stream, unmounted, with these properties instead of the stream's. A failure leaves nothing of it.
+ * @throws ZfsError alreadyExists, badStream, full …; the stream's error; the signal's reason.
+ */
+export async function receive(
+  dataset: string,
+  stream: Readable,
+  { settings = {}, signal }: { settings?: Settings; signal?: AbortSignal } = {},
+): Promise<void> {
+  const own = Object.entries(settings).flatMap(([name, value]) => ['-o', assignment(name, value)]);
+  const kill = new AbortController();
+  const { pipes, ended } = await startProgram(
+    {
+      argv: ['zfs', 'receive', '-u', ...own, checkDataset(dataset)],
+      env: environment,
+      cwd: '/',
+      pipes: { 0: 'in' },
+      descriptors: { 2: WORDS },
+    },
+    signal === undefined ? kill.signal : AbortSignal.any([signal, kill.signal]),
+  );
+  try {
+    await pipeline(stream, pipes[0], { ...(signal && { signal }) });
+  } catch (error) {
+    // A broken pipe only means that the program has ended; its words have the reason.
+    if (!isErrno(error, 'EPIPE')) {
+      kill.abort();
+      await ended;
+      signal?.throwIfAborted();
+      throw error;
+    }
+  }
+  const result = await ended;
+  if (result.exit?.code !== 0) throw failure('zfs receive', dataset, result, signal);
+}
+
+function failure(what: string, object: string, result: StepResult, signal: AbortSignal | undefined): Error {
+  if (signal?.aborted) return signal.reason as Error;
+  const stderr = result.outputs.get(2)?.bytes.toString('utf8') ?? '';
+  const outcome = { exitCode: result.exit?.code, signal: result.exit?.signal, stdout: '', stderr };
+  const cause = Object.assign(new Error(result.problem), { code: result.code });
+  const said = result.problem || `ended by ${result.exit?.signal ?? `code ${String(result.exit?.code)}`}`;
+  return errorFrom({ what, object }, new CommandError('zfs', said, outcome, { cause }));
+}
