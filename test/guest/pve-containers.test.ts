@@ -232,7 +232,9 @@ test.serial('volumes of a storage on ZFS are datasets', async (t) => {
   const foreign = FOREIGN.map((name) => name.slice(POOL.length + 1));
   const states = {
     created: ['subvol-100-disk-0', 'subvol-100-disk-1'],
+    resized: ['', '@first', '@second'].map((snapshot) => `subvol-100-disk-0${snapshot}`),
     cloned: [...['basevol-100-disk-0', 'basevol-100-disk-0@__base__', 'subvol-101-disk-0', 'subvol-102-disk-0']],
+    machines: ['base-200-disk-0', 'base-200-disk-0@__base__', 'vm-201-disk-0'],
     gone: [],
   };
   await checkPool(t, {
@@ -249,6 +251,19 @@ test.serial('volumes of a storage on ZFS are datasets', async (t) => {
         t.is((await pool.get('subvol-100-disk-1', 'refquota'))[0], '0');
         t.is((await lstat(join(pool.mountpoint, 'subvol-100-disk-0/bin/busybox'))).uid, 100_000);
       }
+      if (state === 'resized') {
+        t.deepEqual(await pool.get('subvol-100-disk-0', 'refquota'), [String(2048 * MIB)]);
+        t.deepEqual(await pool.get('subvol-100-disk-0@first', 'pve-storage:refquota'), [String(1024 * MIB)]);
+      }
+      if (state === 'machines') {
+        t.deepEqual(await pool.get('base-200-disk-0', 'volsize', 'volblocksize', 'refreservation'), [
+          String(1024 * MIB),
+          '16384',
+          '0',
+        ]);
+        const clone = await pool.get('vm-201-disk-0', 'origin', 'volsize');
+        t.deepEqual(clone, [`${POOL}/base-200-disk-0@__base__`, String(2048 * MIB)]);
+      }
       if (state === 'cloned') {
         t.deepEqual(await pool.get('subvol-101-disk-0', 'origin'), ['-'], 'a copy');
         t.true(existsSync(join(pool.mountpoint, 'subvol-101-disk-0/bin/busybox')));
@@ -264,38 +279,39 @@ test.serial('a running container on ZFS has snapshots', async (t) => {
   const added = await ask(cluster, 'POST', '/storage', { body: { storage: 'tank', type: 'zfspool', pool: POOL } });
   t.is(added.status, 200, added.reason);
   t.teardown(() => ask(cluster, 'DELETE', '/storage/tank'));
-  const ct = await create(t, 105, { unprivileged: true, rootfs: 'tank:0.25' });
-  const root = join(pool.mountpoint, 'subvol-105-disk-0');
-  const mark = (name: string) => existsSync(join(root, name));
-  const pid = await started(ct);
-  t.regex(
-    await readFile(`/proc/${pid}/mountinfo`, 'utf8'),
-    /subvol-105-disk-0 \/ rw|\/ \/ rw.* zfs guest\/ct\/subvol-105-disk-0 /,
-  );
   const task = (verb: string, path: string, body: Record<string, unknown> = {}) =>
     finish(cluster, verb, `/nodes/pve1/lxc${path}`, { body });
+  const template = await create(t, 105, { unprivileged: true, rootfs: 'tank:0.25' });
+  t.is((await ask(cluster, 'POST', '/nodes/pve1/lxc/105/template')).status, 200);
+  await eventually('the template', async () => (await pool.names()).includes('basevol-105-disk-0@__base__'));
+  t.is(await task('POST', '/105/clone', { newid: 106 }), 'OK');
+  const ct = { ...template, vmid: 106 };
+  const root = join(pool.mountpoint, 'subvol-106-disk-0');
+  const pid = await started(ct);
+  t.regex(await readFile(`/proc/${pid}/mountinfo`, 'utf8'), / \/ \/ rw.* - zfs guest\/ct\/subvol-106-disk-0 rw/);
   await writeFile(join(root, 'before'), '');
-  t.is(await task('POST', '/105/snapshot', { snapname: 'one' }), 'OK');
+  t.is(await task('POST', '/106/snapshot', { snapname: 'one' }), 'OK');
   t.true(existsSync(`/proc/${pid}`));
-  t.is(await limit(105, 'cgroup.freeze'), '0');
+  t.is(await limit(106, 'cgroup.freeze'), '0');
   await writeFile(join(root, 'after'), '');
-  t.is(await task('POST', '/105/clone', { newid: 106, full: 1, snapname: 'one' }), 'OK');
-  const copy = join(pool.mountpoint, 'subvol-106-disk-0');
+  t.is(await task('POST', '/106/clone', { newid: 107, full: 1, snapname: 'one' }), 'OK');
+  const copy = join(pool.mountpoint, 'subvol-107-disk-0');
   t.deepEqual([existsSync(join(copy, 'before')), existsSync(join(copy, 'after'))], [true, false]);
-  t.is(await task('DELETE', '/106'), 'OK', 'no namespace of the running one keeps it busy');
-  t.is(await task('POST', '/105/snapshot/one/rollback'), 'OK');
+  t.is(await task('DELETE', '/107'), 'OK', 'no namespace of the running one keeps it busy');
+  t.is(await task('POST', '/106/snapshot/one/rollback'), 'OK');
   t.false(existsSync(`/proc/${pid}`), 'it was stopped');
   const again = await started(ct);
-  t.deepEqual([mark('before'), mark('after')], [true, false]);
+  t.deepEqual([existsSync(join(root, 'before')), existsSync(join(root, 'after'))], [true, false]);
   t.is((await client.guests.status(ct)).maxdisk, 256 * MIB, 'its quota is its disk');
-  t.is(await task('DELETE', '/105?force=1'), 'OK');
+  t.is(await task('DELETE', '/106?force=1'), 'OK');
   t.false(existsSync(`/proc/${again}`));
+  t.is(await task('DELETE', '/105'), 'OK');
 
   const [available = '0'] = await pool.get('data', 'available');
   await output('zfs', 'set', `refreservation=${Number(available) - MIB}`, `${POOL}/data`);
-  const failure = await t.throwsAsync(create(t, 107, { unprivileged: true, rootfs: 'tank:1' }));
-  t.regex(failure.message, /unable to create CT 107 - /);
-  t.is(cluster.state.guests.find(107), undefined);
+  const failure = await t.throwsAsync(create(t, 108, { unprivileged: true, rootfs: 'tank:1' }));
+  t.regex(failure.message, /unable to create CT 108 - /);
+  t.is(cluster.state.guests.find(108), undefined);
   t.deepEqual(
     await pool.names(),
     FOREIGN.map((name) => name.slice(POOL.length + 1)),

@@ -14,7 +14,7 @@ export interface PoolUnderTest {
   /** A template of a container. */
   readonly template: string;
   /** Looks at the truth beside the API. */
-  readonly look?: (state: 'created' | 'cloned' | 'gone') => Promise<void>;
+  readonly look?: (state: 'created' | 'resized' | 'cloned' | 'machines' | 'gone') => Promise<void>;
   readonly setImported: (imported: boolean) => Promise<void>;
 }
 
@@ -101,6 +101,7 @@ export async function checkPool(t: ExecutionContext, under: PoolUnderTest): Prom
   await ok('PUT', '/lxc/100/resize', { disk: 'rootfs', size: '+1G' });
   t.is(await rootfs(100), 'tank:subvol-100-disk-0,size=2G');
   await ok('POST', '/lxc/100/snapshot', { snapname: 'second' });
+  await under.look?.('resized');
   t.is(
     await task('POST', '/lxc/100/snapshot/first/rollback'),
     "can't rollback, 'first' is not most recent snapshot on 'tank:subvol-100-disk-0'",
@@ -133,6 +134,7 @@ export async function checkPool(t: ExecutionContext, under: PoolUnderTest): Prom
   await ok('PUT', '/qemu/201/resize', { disk: 'scsi0', size: '+1G' });
   const device = `/dev/zvol/${pool}/vm-201-disk-0`;
   t.like(await get(`${node}/storage/tank/content/base-200-disk-0%2Fvm-201-disk-0`), { path: device, size: 2 * GIB });
+  await under.look?.('machines');
   t.is(await task('DELETE', '/qemu/200'), "base volume 'tank:base-200-disk-0' is still in use by linked cloned");
   for (const vmid of [201, 200]) await ok('DELETE', `/qemu/${vmid}`);
 

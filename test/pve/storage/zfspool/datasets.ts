@@ -43,7 +43,7 @@ export interface Datasets {
   destroySnapshot(snapshot: string): Promise<void>;
   rename(dataset: string, name: string): Promise<void>;
   clone(snapshot: string, dataset: string, properties: Properties): Promise<void>;
-  snapshot(snapshot: string): Promise<void>;
+  snapshot(snapshot: string, properties: Properties): Promise<void>;
   /** Names of a dataset's snapshots, without its own, the oldest first. */
   snapshots(dataset: string): Promise<string[]>;
   /** Only to the newest snapshot. */

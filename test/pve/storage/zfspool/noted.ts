@@ -28,7 +28,9 @@ export class NotedDatasets implements Datasets {
   }
 
   mounted(dataset: string): boolean {
-    return this.#isImported(dataset);
+    const noted = this.#all[dataset];
+    const is = noted === undefined ? this.#isOfStorage(dataset) : noted.properties['mounted'] === 'yes';
+    return is && this.#isImported(dataset);
   }
 
   async imported(pool: string): Promise<boolean> {
@@ -51,12 +53,9 @@ export class NotedDatasets implements Datasets {
     return properties.map((property) => of?.[property] ?? '-');
   }
 
-  async set(name: string, property: string, value: string): Promise<void> {
-    const [dataset = '', snapshot] = name.split('@');
-    const found = this.#find(dataset);
-    const of = snapshot === undefined ? found.properties : found.snapshots[snapshot];
+  async set(dataset: string, property: string, value: string): Promise<void> {
     const sized = property === 'refquota' || property === 'volsize';
-    if (of !== undefined) of[property] = sized ? String(value === 'none' ? 0 : bytes(value)) : value;
+    this.#find(dataset).properties[property] = sized ? String(value === 'none' ? 0 : bytes(value)) : value;
     this.#save();
   }
 
@@ -118,12 +117,12 @@ export class NotedDatasets implements Datasets {
     for (const [name, value] of Object.entries(properties)) await this.set(dataset, name, value);
   }
 
-  async snapshot(snapshot: string): Promise<void> {
+  async snapshot(snapshot: string, given: Properties): Promise<void> {
     const [dataset = '', name = ''] = snapshot.split('@');
     const { snapshots, properties } = this.#find(dataset);
     if (name in snapshots) failed(`cannot create snapshot '${snapshot}': dataset already exists`);
     const { volsize } = properties;
-    snapshots[name] = volsize === undefined ? {} : { volsize };
+    snapshots[name] = { ...(volsize === undefined ? {} : { volsize }), ...given };
     this.#save();
   }
 
@@ -159,6 +158,10 @@ export class NotedDatasets implements Datasets {
     return this.#store.missingPools?.includes(dataset.split('/')[0]!) !== true;
   }
 
+  #isOfStorage(dataset: string): boolean {
+    return Object.values(this.#store.storages).some((of) => of.type === 'zfspool' && of.pool === dataset);
+  }
+
   #requireImported(dataset: string): void {
     if (!this.#isImported(dataset)) failed(`cannot open '${dataset}': dataset does not exist`);
   }
@@ -179,8 +182,7 @@ export class NotedDatasets implements Datasets {
   /** Of a dataset that volumes are below: what nobody made, but a storage names. */
   #ofParent(dataset: string, properties: readonly string[]): string[] {
     this.#requireImported(dataset);
-    const pools = Object.values(this.#store.storages).map((config) => (config.type === 'zfspool' ? config.pool : ''));
-    if (!pools.includes(dataset)) failed(`cannot open '${dataset}': dataset does not exist`);
+    if (!this.#isOfStorage(dataset)) failed(`cannot open '${dataset}': dataset does not exist`);
     const room = this.#room(dataset);
     const values: Properties = {
       available: String(room.available),

@@ -179,11 +179,12 @@ export class ZfsPoolStorage implements Storage {
 
   async snapshot(volume: string, snapshot: string): Promise<void> {
     const { name, format } = parseName(volume);
-    const kept = this.snapshotOf(volume, snapshot);
-    await this.#datasets.snapshot(kept);
-    if (format !== 'subvol' || !this.#keepsQuota) return;
-    const [quota = ''] = await this.#datasets.get(this.#dataset(name), 'refquota');
-    await this.#datasets.set(kept, KEPT_QUOTA, quota);
+    const properties: Record<string, string> = {};
+    if (format === 'subvol' && this.#keepsQuota) {
+      const [quota = ''] = await this.#datasets.get(this.#dataset(name), 'refquota');
+      properties[KEPT_QUOTA] = quota;
+    }
+    await this.#datasets.snapshot(this.snapshotOf(volume, snapshot), properties);
   }
 
   async deleteSnapshot(volume: string, snapshot: string): Promise<void> {
@@ -200,7 +201,6 @@ export class ZfsPoolStorage implements Storage {
   }
 
   async rollback(volume: string, snapshot: string): Promise<void> {
-    await this.checkRollback(volume, snapshot);
     const { name, format } = parseName(volume);
     const dataset = this.#dataset(name);
     const kept = this.snapshotOf(volume, snapshot);
@@ -225,8 +225,7 @@ export class ZfsPoolStorage implements Storage {
       await this.#datasets.link(dataset);
       return;
     }
-    const [mounted] = await this.#datasets.get(dataset, 'mounted');
-    if (mounted !== 'yes') await this.#datasets.mount(dataset);
+    if (!this.#datasets.mounted(dataset)) await this.#datasets.mount(dataset);
   }
 
   #dataset(name: string): string {

@@ -94,8 +94,8 @@ export class ZfsDatasets implements Datasets {
     await run('zfs', 'clone', snapshot, dataset, ...given(properties));
   }
 
-  async snapshot(snapshot: string): Promise<void> {
-    await run('zfs', 'snapshot', snapshot);
+  async snapshot(snapshot: string, properties: Properties): Promise<void> {
+    await run('zfs', 'snapshot', ...given(properties), snapshot);
   }
 
   async snapshots(dataset: string): Promise<string[]> {
