@@ -94,8 +94,8 @@ const writes: Write[] = [
   ['POST', '/nodes/pve1/storage/local/content', { filename: 'vm-300-disk-0.raw', vmid: 300, size: '1M' }],
 ];
 
-/** Reads of what a fresh node does not have. */
-const refused = /rrddata|prunebackups|qemu\/200\/snapshot\/s1/;
+/** Reads of what a fresh node does not have: statistics, backups, the snapshot, an agent in the guest. */
+const refused = /rrddata|prunebackups|qemu\/200\/(?:snapshot\/s1|agent\/)/;
 
 function pathOf(template: string, upid: string): string {
   const vmid = template.includes('/qemu/') ? '200' : '100';

@@ -12,6 +12,7 @@ import { configMethods } from './guests/config.ts';
 import { copyMethods } from './guests/copies.ts';
 import { firewallMethods } from './guests/firewall.ts';
 import { indexMethods } from './guests/index.ts';
+import { machineMethods } from './guests/machine.ts';
 import { powerMethods } from './guests/power.ts';
 import { snapshotMethods } from './guests/snapshots.ts';
 import type { Method } from './method.ts';
@@ -49,4 +50,5 @@ export const methods: readonly Method[] = [
   ...uploadMethods,
   ...guestMethods(lxc),
   ...guestMethods(qemu),
+  ...machineMethods,
 ];

@@ -55,9 +55,9 @@ export async function startNested(call: Call, ref: GuestRef): Promise<void> {
   await call.state.tasks.ended(upid);
 }
 
-/** Ends a guest at once and applies what waited for it. */
-export async function endGuest(state: ClusterState, ref: GuestRef): Promise<void> {
-  await state.runtime.stop(ref);
+/** Ends a guest at once, or one that was asked before and is too `late`, and applies what waited for it. */
+export async function endGuest(state: ClusterState, ref: GuestRef, late = false): Promise<void> {
+  await state.runtime.stop(ref, late);
   await state.pause(stopping);
   await applyAllPending(state, ref);
 }
@@ -108,7 +108,7 @@ export async function shutGuest(
   { log, signal }: Worker,
 ): Promise<void> {
   checkLock(ref, loadGuest(state, ref), 'mounted');
-  const ended = await state.runtime.shutdown(ref, options.timeout * 1000, signal);
+  const ended = await state.runtime.shutdown(ref, options.timeout * 1000, signal, log);
   if (signal.aborted) {
     throw new Interrupted(
       ref.kind.type === 'lxc'
@@ -119,8 +119,8 @@ export async function shutGuest(
   if (!ended && !options.force) {
     throw fault(ref.kind.type === 'lxc' ? 'container did not stop' : 'VM quit/powerdown failed - got timeout');
   }
-  if (!ended && ref.kind.type === 'qemu') log('VM quit/powerdown failed - terminating now with SIGTERM');
-  await endGuest(state, ref);
+  if (!ended && ref.kind.type === 'qemu') log('VM still running - terminating now with SIGTERM');
+  await endGuest(state, ref, !ended);
 }
 
 /** The work of a shutdown task: the timeout is in seconds. */

@@ -1,8 +1,9 @@
 import { textOf, type Call } from '../api/method.ts';
-import { ApiError, fault } from '../http/api-error.ts';
+import { ApiError, fault, messageOf } from '../http/api-error.ts';
 import { parsePropertyString, printPropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { sourceOf, wantedSize } from './disks.ts';
+import { enlargeDisk } from './machine.ts';
 import { checkDigest, checkLock, loadGuest, saveGuest } from '../config/guest.ts';
 import { printSize } from '../config/sizes.ts';
 
@@ -76,6 +77,9 @@ export async function resizeGuest(call: Call, ref: GuestRef): Promise<string> {
         state.requireSpace(volid.split(':')[0]!);
         await state.pause(500);
         await state.volumes.resize(volid, wanted);
+        await enlargeDisk(state, ref, key, wanted).catch((error: unknown) => {
+          throw fault(messageOf(error));
+        });
         if (kind.type === 'lxc' && format !== 'subvol') {
           worker.log('Image resized.');
           for (const line of checked(state.volumes.path(volid), size, wanted)) worker.log(line);

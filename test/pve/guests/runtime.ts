@@ -27,6 +27,21 @@ export interface Usage {
   readonly pressures?: Readonly<Record<string, string>>;
 }
 
+/** The monitor of a virtual machine that is a process. Its errors have the node's text. */
+export interface Monitor {
+  /**
+   * Runs a command of the machine protocol.
+   * @param timeout milliseconds
+   * @returns what it answers.
+   * @throws Error when it fails.
+   */
+  execute(command: string, parameters?: Readonly<Record<string, unknown>>, timeout?: number): Promise<unknown>;
+  /** Runs a line of the monitor for people and returns what it prints. @throws Error when it fails. */
+  human(line: string): Promise<string>;
+  /** Runs a command of the agent in the guest, as {@link execute} does. @throws Error also when there is no agent. */
+  agent(command: string, parameters?: Readonly<Record<string, unknown>>, timeout?: number): Promise<unknown>;
+}
+
 /** The cluster as a runtime sees it. */
 export interface RuntimeHost {
   readonly release: Release;
@@ -56,7 +71,7 @@ export interface Archive {
 
 /**
  * What runs guests. The node keeps configuration, locks, tasks and permissions; a runtime makes processes of guests and
- * ends them. `ApiOnlyRuntime` runs none; `LxcRuntime` runs containers; one for QEMU fits here.
+ * ends them. `ApiOnlyRuntime` runs none; `LxcRuntime` runs containers, `QemuRuntime` virtual machines.
  */
 export interface GuestRuntime {
   /**
@@ -83,20 +98,27 @@ export interface GuestRuntime {
    * @throws Error with the text of the start task's error.
    */
   start(ref: GuestRef, config: GuestConfig, log: (line: string) => void): Promise<void>;
-  /** Ends the guest at once; one that does not run is nothing to do. */
-  stop(ref: GuestRef): Promise<void>;
+  /**
+   * Ends the guest at once; one that does not run is nothing to do.
+   * @param late whether it was asked before and did not end
+   */
+  stop(ref: GuestRef, late?: boolean): Promise<void>;
   /**
    * Asks the guest to end.
    * @param timeout milliseconds to wait for it
+   * @param log gets the lines of the shutdown task
    * @returns whether it ended in time; false also when `signal` aborted the wait.
+   * @throws Error when it cannot be asked.
    */
-  shutdown(ref: GuestRef, timeout: number, signal: AbortSignal): Promise<boolean>;
+  shutdown(ref: GuestRef, timeout: number, signal: AbortSignal, log: (line: string) => void): Promise<boolean>;
   /** @param cpus how many the guest may use */
   usage(ref: GuestRef, cpus: number): Usage;
   /** The interfaces that a running container has, as the API answers them; undefined where its configuration says them. */
   interfaces(ref: GuestRef): Promise<Record<string, unknown>[] | undefined>;
-  /** Whether a running container can take a new value of the key at once. */
-  takes(key: string): boolean;
+  /** The monitor of a running virtual machine; undefined where it is no process. */
+  monitor(ref: GuestRef): Monitor | undefined;
+  /** Whether a running guest can take the value of `key` that waits in its configuration, or the removal of the key, at once. */
+  takes(ref: GuestRef, key: string, config: GuestConfig): boolean;
   /**
    * Gives a running guest its new values.
    * @returns why it does not take one, by key.
@@ -114,6 +136,10 @@ export interface GuestRuntime {
   copy(from: CopySource, to: string): Promise<void>;
   /** Removes what the runtime keeps of a guest that does not run on that node any more. */
   forget(ref: GuestRef): Promise<void>;
+  /** Makes a guest that is a note ignore the wish to end, or obey it again. @throws Error for one that is a process. */
+  ignoreShutdown(vmid: number, ignores: boolean): void;
+  /** Ends a guest from within, as a crash does. */
+  crash(vmid: number): void;
 }
 
 /** A runtime without processes: starting a guest notes that it runs. */
@@ -155,7 +181,7 @@ export class ApiOnlyRuntime implements GuestRuntime {
     this.#running.delete(vmid);
   }
 
-  async shutdown(ref: GuestRef, timeout: number, signal: AbortSignal): Promise<boolean> {
+  async shutdown(ref: GuestRef, timeout: number, signal: AbortSignal, _log: (line: string) => void): Promise<boolean> {
     if (this.#deaf.has(ref.vmid)) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, timeout);
@@ -187,7 +213,11 @@ export class ApiOnlyRuntime implements GuestRuntime {
     return Promise.resolve(undefined);
   }
 
-  takes(_key: string): boolean {
+  monitor(_ref: GuestRef): Monitor | undefined {
+    return undefined;
+  }
+
+  takes(_ref: GuestRef, _key: string, _config: GuestConfig): boolean {
     return true;
   }
 
@@ -212,13 +242,11 @@ export class ApiOnlyRuntime implements GuestRuntime {
     return Promise.resolve();
   }
 
-  /** Makes a guest one whose processes ignore the wish to end, or obey it again. */
   ignoreShutdown(vmid: number, ignores: boolean): void {
     if (ignores) this.#deaf.add(vmid);
     else this.#deaf.delete(vmid);
   }
 
-  /** Ends a guest from within, as a crash of its init does. */
   crash(vmid: number): void {
     this.#running.delete(vmid);
   }

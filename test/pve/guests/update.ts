@@ -22,12 +22,13 @@ const needed: Record<'lxc' | 'qemu', readonly string[]> = { lxc: ['memory', 'roo
 const hotContainer =
   /^(?:description|onboot|startup|protection|hostname|hookscript|cores|tags|lock|cpulimit|cpuunits|memory|swap|net\d+|template)$/;
 const hotMachine =
-  /^(?:description|name|onboot|startup|protection|hookscript|tags|lock|template|net\d+|(?:ide|sata|scsi|virtio)\d+|shares|vmstatestorage)$/;
+  /^(?:description|name|onboot|startup|protection|hookscript|tags|lock|template|net\d+|(?:ide|sata|scsi|virtio)\d+|shares|vmstatestorage|cpulimit|cpuunits)$/;
 
-function isHot(state: ClusterState, { kind }: GuestRef, { current }: GuestConfig, key: string): boolean {
-  if (kind.type === 'qemu') return hotMachine.test(key);
-  const fits = hotContainer.test(key) || (/^(?:mp|dev)\d+$/.test(key) && current.values[key] === undefined);
-  return fits && state.runtime.takes(key);
+function isHot(state: ClusterState, ref: GuestRef, config: GuestConfig, key: string): boolean {
+  const isNew = config.current.values[key] === undefined;
+  const fits =
+    ref.kind.type === 'qemu' ? hotMachine.test(key) : hotContainer.test(key) || (/^(?:mp|dev)\d+$/.test(key) && isNew);
+  return fits && state.runtime.takes(ref, key, config);
 }
 
 function bridgeError(state: ClusterState, { kind }: GuestRef, value: string): string | undefined {
@@ -142,6 +143,14 @@ export function checkGenerated(state: ClusterState, ref: GuestRef): void {
   }
 }
 
+/** A volume that its guest did not give back is not unused. */
+function keepDisk({ current }: GuestConfig, value = ''): void {
+  const [unused] =
+    Object.entries(current.values).find(([key, volid]) => key.startsWith('unused') && volid === value.split(',')[0]) ??
+    [];
+  if (unused !== undefined) Reflect.deleteProperty(current.values, unused);
+}
+
 /** Gives a running guest what was changed; a value that it does not take waits for its stop. */
 async function plug(
   state: ClusterState,
@@ -153,10 +162,13 @@ async function plug(
   for (const key of Object.keys(failed)) {
     const value = config.current.values[key];
     if (value !== undefined) config.pending.values[key] = value;
+    else config.pending.values['delete'] = [...elements(config.pending.values['delete']), key].join(',');
+    keepDisk(config, before.values[key]);
     if (before.values[key] === undefined) Reflect.deleteProperty(config.current.values, key);
     else config.current.values[key] = before.values[key];
   }
-  return Object.fromEntries(Object.entries(failed).map(([key, why]) => [key, `unable to hotplug ${key}: ${why}\n`]));
+  const said = (key: string): string => (ref.kind.type === 'lxc' ? `unable to hotplug ${key}:` : 'hotplug problem -');
+  return Object.fromEntries(Object.entries(failed).map(([key, why]) => [key, `${said(key)} ${why}\n`]));
 }
 
 function checkKeys({ kind }: GuestRef, { set: given, remove: removals }: Update): void {

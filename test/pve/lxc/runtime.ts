@@ -120,8 +120,13 @@ export class LxcRuntime extends ApiOnlyRuntime {
     await guest.over;
   }
 
-  override async shutdown(ref: GuestRef, timeout: number, signal: AbortSignal): Promise<boolean> {
-    if (ref.kind.type === 'qemu') return super.shutdown(ref, timeout, signal);
+  override async shutdown(
+    ref: GuestRef,
+    timeout: number,
+    signal: AbortSignal,
+    log: (line: string) => void,
+  ): Promise<boolean> {
+    if (ref.kind.type === 'qemu') return super.shutdown(ref, timeout, signal, log);
     const guest = this.#guests.get(ref.vmid);
     if (guest === undefined) return true;
     const seconds = String(Math.ceil(timeout / 1000));
@@ -143,9 +148,9 @@ export class LxcRuntime extends ApiOnlyRuntime {
     return pid === undefined ? undefined : interfacesOf(pid);
   }
 
-  override takes(key: string): boolean {
+  override takes({ kind }: GuestRef, key: string, _config: GuestConfig): boolean {
     // Mounting in a running container is left out.
-    return !/^(?:mp|dev)\d+$/.test(key);
+    return kind.type === 'qemu' || !/^(?:mp|dev)\d+$/.test(key);
   }
 
   override async change(ref: GuestRef, before: Section, config: GuestConfig): Promise<Record<string, string>> {

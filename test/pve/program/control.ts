@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { kinds } from '../config/kind.ts';
-import { ApiOnlyRuntime } from '../guests/runtime.ts';
 import type { SimulatedCluster } from '../cluster.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { Fault } from '../state/faults.ts';
@@ -27,11 +26,6 @@ function writeGuest(state: ClusterState, { node, type, vmid, text }: GuestWrite)
   else state.guests.write({ node, kind, vmid }, text);
 }
 
-function runtimeOf(state: ClusterState): ApiOnlyRuntime {
-  if (state.runtime instanceof ApiOnlyRuntime) return state.runtime;
-  throw new Error('this runtime runs guests: disturb them themselves');
-}
-
 type Action = (cluster: SimulatedCluster, body: never) => unknown;
 
 const actions: Record<string, Action> = {
@@ -39,7 +33,7 @@ const actions: Record<string, Action> = {
   'DELETE /faults': ({ state }) => state.faults.clear(),
   'POST /release': ({ state }) => state.faults.release(),
   'POST /guest': ({ state }, write: GuestWrite) => writeGuest(state, write),
-  'POST /crash': ({ state }, { vmid }: { vmid: number }) => runtimeOf(state).crash(vmid),
+  'POST /crash': ({ state }, { vmid }: { vmid: number }) => state.runtime.crash(vmid),
   'POST /pool': ({ state }, { pool, imported }: { pool: string; imported: boolean }) => {
     const others = (state.store.missingPools ?? []).filter((name) => name !== pool);
     state.store.missingPools = imported ? others : [...others, pool];
@@ -47,7 +41,7 @@ const actions: Record<string, Action> = {
   },
   'POST /node': (cluster, { node, down }: { node: string; down: boolean }) => cluster.setDown(node, down),
   'POST /ignore-shutdown': ({ state }, { vmid, ignores }: { vmid: number; ignores: boolean }) =>
-    runtimeOf(state).ignoreShutdown(vmid, ignores),
+    state.runtime.ignoreShutdown(vmid, ignores),
 };
 
 /**

@@ -8,6 +8,7 @@ import { ApiOnlyRuntime, type GuestRuntime } from '../guests/runtime.ts';
 import { LxcRuntime } from '../lxc/runtime.ts';
 import { newConfig } from '../api/cluster/storages.ts';
 import type { PoolConfig } from '../state/store.ts';
+import { QemuRuntime } from '../qemu/runtime.ts';
 import { serveControl } from './control.ts';
 
 const usage = `Usage: test/pve/node [options]
@@ -18,10 +19,11 @@ Simulates a Proxmox VE cluster's API over HTTPS.
   --version 8.4|9.2      release to be (9.2)
   --nodes A,B            names of the nodes (pve1,pve2)
   --directory DIR        where guests, volumes and tasks stay (a temporary directory, removed at the end)
-  --guests none|lxc      none: starting a guest notes that it runs; lxc: containers are real ones, virtual machines notes.
-                         lxc needs root, cgroup v2, AppArmor, LXC, and bridges that exist, such as vmbr0 (none)
+  --guests KINDS         none, lxc, qemu or lxc,qemu: which guests are real; starting another one notes that it runs (none).
+                         Both need root, cgroup v2 and bridges that exist, such as vmbr0; lxc needs AppArmor and LXC,
+                         qemu the package qemu-system-x86
   --zfspool ID=POOL[,..] a storage of type zfspool, with its properties as the API has them: data=tank/data,sparse=1; may
-                         be repeated. With --guests lxc it is a pool of this machine, otherwise a note
+                         be repeated. With real guests it is a pool of this machine, otherwise a note
   --pace FACTOR          factor on the durations of a real node, 0 for none (1)
   --help                 print this
 `;
@@ -29,6 +31,8 @@ Simulates a Proxmox VE cluster's API over HTTPS.
 const runtimes: Readonly<Record<string, () => GuestRuntime>> = {
   none: () => new ApiOnlyRuntime(),
   lxc: () => new LxcRuntime(),
+  qemu: () => new QemuRuntime(),
+  'lxc,qemu': () => new QemuRuntime(new LxcRuntime()),
 };
 
 function fail(message: string): never {
@@ -80,7 +84,7 @@ const [, host, port] =
   /^(.+):(\d+)$/.exec(String(given['listen'] ?? '127.0.0.1:8006')) ?? fail('--listen must be ADDRESS:PORT');
 const pace = Number(given['pace'] ?? 1);
 if (!(pace >= 0)) fail('--pace must be a number of 0 or more');
-const runtime = runtimes[String(given['guests'] ?? 'none')] ?? fail('--guests must be none or lxc');
+const runtime = runtimes[String(given['guests'] ?? 'none')] ?? fail('--guests must be none, lxc, qemu or lxc,qemu');
 let storages: Record<string, PoolConfig> = {};
 try {
   storages = Object.fromEntries([given['zfspool'] ?? []].flat().map((written) => poolOf(String(written))));

@@ -1,6 +1,5 @@
 import type { SimulatedCluster } from '../cluster.ts';
 import { lxc } from '../config/kind.ts';
-import { ApiOnlyRuntime } from '../guests/runtime.ts';
 import { without } from '../state/without.ts';
 import type { Exchange } from './transcript.ts';
 
@@ -335,6 +334,5 @@ export async function presume(cluster: SimulatedCluster, exchanges: readonly Exc
   for (const volid of presumption.lost ?? []) await state.volumes.free(volid);
   for (const vmid of presumption.running ?? [])
     await state.runtime.start({ node: 'pve1', kind: lxc, vmid }, undefined as never, () => undefined);
-  for (const vmid of presumption.deaf ?? [])
-    if (state.runtime instanceof ApiOnlyRuntime) state.runtime.ignoreShutdown(vmid, true);
+  for (const vmid of presumption.deaf ?? []) state.runtime.ignoreShutdown(vmid, true);
 }

@@ -1,6 +1,5 @@
 import { configView } from '../../pve/config/views.ts';
 import { loadGuest, saveGuest } from '../../pve/config/guest.ts';
-import type { ApiOnlyRuntime } from '../../pve/guests/runtime.ts';
 import type { ClusterState } from '../../pve/state/cluster-state.ts';
 import type { Disturbance, Guest } from './model.ts';
 
@@ -29,7 +28,7 @@ export function nodeView(state: ClusterState): Guest[] {
 export function disturb(state: ClusterState, { name, vmid, memory }: Disturbance): void {
   const ref = state.guests.find(vmid);
   if (ref === undefined) return;
-  if (name === 'remove' || name === 'crash') (state.runtime as ApiOnlyRuntime).crash(vmid);
+  if (name === 'remove' || name === 'crash') state.runtime.crash(vmid);
   if (name === 'remove') state.guests.remove(ref);
   if (name === 'crash' || name === 'remove') return;
   const config = loadGuest(state, ref);

@@ -71,7 +71,7 @@ function guestSteps(kind: 'lxc' | 'qemu', vmid: number, release: string): Step[]
     ['POST', `${guest}/status/start`],
     ['GET', `${guest}/status/current`],
     ['GET', `${NODE}/${kind}`],
-    ...(isContainer ? ([['GET', `${guest}/interfaces`]] satisfies Step[]) : []),
+    isContainer ? ['GET', `${guest}/interfaces`] : ['POST', `${guest}/monitor`, { command: 'info status' }],
     ['POST', `${guest}/status/suspend`],
     ['POST', `${guest}/status/resume`],
     ['POST', `${guest}/status/reboot`],
@@ -178,6 +178,10 @@ const UNSEEN: Record<string, string> = {
   'PUT /nodes/{node}/storage/{storage}/content/{volume}': 'there are no backups, which alone have notes',
   'GET /nodes/{node}/lxc/{vmid}/rrddata': 'nothing is measured over time',
   'GET /nodes/{node}/qemu/{vmid}/rrddata': 'nothing is measured over time',
+  'PUT /nodes/{node}/qemu/{vmid}/sendkey': 'there is no process of QEMU',
+  'POST /nodes/{node}/qemu/{vmid}/agent/ping': 'there is no agent',
+  'GET /nodes/{node}/qemu/{vmid}/agent/info': 'there is no agent',
+  'GET /nodes/{node}/qemu/{vmid}/agent/network-get-interfaces': 'there is no agent',
   'POST /nodes/{node}/lxc/{vmid}/status/resume': 'a container that could not be suspended runs',
 };
 /** Tasks that fail on a node without CRIU and QEMU. */

@@ -220,9 +220,8 @@ test('what is left out is refused by name', (t) => {
 
 test('QEMU as Debian builds it gets what it knows', (t) => {
   const values = { kvm: '0', cpu: 'host', vga: 'none', scsi0: 'local:100/vm-100-disk-0.raw' };
-  const command = forUpstream(run(values), { program: 'qemu-system-x86_64', kvm: false, ioUring: false });
-  t.is(command[0], 'qemu-system-x86_64');
-  t.false(command.includes('-id') || command.includes('-nographic'));
+  const command = forUpstream(run(values), { kvm: false, ioUring: false });
+  t.false(command.includes('-id'));
   t.deepEqual(all(command, '-machine'), ['accel=tcg,smm=off,type=pc']);
   t.deepEqual(all(command, '-boot'), ['menu=on,strict=on,reboot-timeout=1000']);
   t.deepEqual(all(command, '-cpu'), ['max']);

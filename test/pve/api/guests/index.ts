@@ -3,6 +3,7 @@ import * as formats from '../params/formats.ts';
 import { createGuest } from '../../guests/create.ts';
 import { destroyGuest } from '../../guests/destroy.ts';
 import type { Kind } from '../../config/kind.ts';
+import { machineStatus } from '../../guests/machine.ts';
 import { haOf, interfacesOf, statusOf } from '../../guests/status.ts';
 import { fault } from '../../http/api-error.ts';
 import type { Method } from '../method.ts';
@@ -126,9 +127,10 @@ export function indexMethods(kind: Kind): Method[] {
       path: guestPath(kind, '/status/current'),
       permission: onGuest('VM.Audit'),
       protected: true,
-      handle: (call) => {
+      handle: async (call) => {
         const ref = guestOf(call, kind);
-        return { ...statusOf(call.state, ref), ha: haOf(call.state, ref) };
+        const status = { ...statusOf(call.state, ref), ha: haOf(call.state, ref) };
+        return kind.type === 'lxc' ? status : { ...status, ...(await machineStatus(call.state, ref)) };
       },
     },
     {

@@ -3,6 +3,7 @@ import { flag, integer, text, type Schema } from '../params/property.ts';
 import type { Kind } from '../../config/kind.ts';
 import { loadGuest } from '../../config/guest.ts';
 import { rebooter, shutter, starter, stopper } from '../../guests/lifecycle.ts';
+import { isPaused, resetMachine, resumeMachine, suspendMachine } from '../../guests/machine.ts';
 import type { GuestRef } from '../../state/guest-files.ts';
 import { numberOf, type Call, type Method } from '../method.ts';
 import { guestOf, guestPath, onGuest, requireRootFor } from './common.ts';
@@ -30,21 +31,30 @@ function stop(call: Call, ref: GuestRef): string {
   return call.fork(`${kind.tasks}stop`, String(vmid), stopper(call.state, ref, options));
 }
 
-function shutdown(call: Call, ref: GuestRef): string {
+async function shutdown(call: Call, ref: GuestRef): Promise<string> {
   const { kind, vmid } = ref;
   requireRootFor(call, 'skiplock');
+  const force = numberOf(call, 'forceStop') === 1;
+  if (kind.type === 'qemu' && (await isPaused(call.state, ref))) {
+    if (!force) throw fault('VM is paused - cannot shutdown');
+    return call.fork('qmshutdown', String(vmid), async (worker) => {
+      worker.log('VM is paused - stop instead of shutdown');
+      await stopper(call.state, ref, { skipLock: false, overrule: false, who: call.who })(worker);
+    });
+  }
   if (!isRunning(call, ref)) {
     if (kind.type === 'lxc') throw fault(`CT ${vmid} not running`);
     loadGuest(call.state, ref);
   }
-  const options = { timeout: Number(call.params['timeout'] ?? 60), force: numberOf(call, 'forceStop') === 1 };
+  const options = { timeout: Number(call.params['timeout'] ?? 60), force };
   return call.fork(`${kind.tasks}shutdown`, String(vmid), async (worker) => {
     if (isRunning(call, ref)) await shutter(call.state, ref, options)(worker);
   });
 }
 
-function reboot(call: Call, ref: GuestRef): string {
+async function reboot(call: Call, ref: GuestRef): Promise<string> {
   const { kind, vmid } = ref;
+  if (kind.type === 'qemu' && (await isPaused(call.state, ref))) throw fault('VM is paused - cannot shutdown');
   if (!isRunning(call, ref)) throw fault(`VM ${vmid} not running`);
   return call.fork(
     `${kind.tasks}reboot`,
@@ -56,8 +66,12 @@ function reboot(call: Call, ref: GuestRef): string {
 function suspend(call: Call, ref: GuestRef): string {
   const { kind, vmid } = ref;
   if (!isRunning(call, ref)) throw fault(`${kind.label} ${vmid} not running`);
-  return call.fork(`${kind.tasks}suspend`, String(vmid), async ({ log }) => {
-    if (kind.type === 'qemu') throw fault('suspending needs a QEMU process, which the simulated node does not run');
+  return call.fork(`${kind.tasks}suspend`, String(vmid), async ({ log, signal }) => {
+    if (kind.type === 'qemu') {
+      if (numberOf(call, 'todisk') === 1) throw fault('suspending to disk is not part of the simulated node');
+      await call.state.locked(kind, vmid, () => suspendMachine(call.state, ref), signal);
+      return;
+    }
     log(
       `lxc-checkpoint: ${vmid}: ../src/lxc/criu.c: criu_version_ok: 762 No such file or directory - execing criu failed, is it installed?`,
     );
@@ -69,22 +83,25 @@ function suspend(call: Call, ref: GuestRef): string {
 function resume(call: Call, ref: GuestRef): string {
   const { kind, vmid } = ref;
   if (kind.type === 'lxc' && isRunning(call, ref)) throw fault(`CT ${vmid} already running`);
-  return call.fork(`${kind.tasks}resume`, String(vmid), async () => {
+  return call.fork(`${kind.tasks}resume`, String(vmid), async ({ signal }) => {
     loadGuest(call.state, ref);
     if (kind.type === 'lxc')
       throw fault(`command 'lxc-checkpoint -r -n ${vmid} -D /var/lib/vz/dump' failed: exit code 1`);
     if (!isRunning(call, ref)) throw fault(`VM ${vmid} not running`);
+    await call.state.locked(kind, vmid, () => resumeMachine(call.state, ref), signal);
   });
 }
 
 function reset(call: Call, ref: GuestRef): string {
   requireRootFor(call, 'skiplock');
   if (!isRunning(call, ref)) throw fault(`VM ${ref.vmid} not running`);
-  return call.fork('qmreset', String(ref.vmid), async () => void loadGuest(call.state, ref));
+  return call.fork('qmreset', String(ref.vmid), ({ signal }) =>
+    call.state.locked(ref.kind, ref.vmid, () => resetMachine(call.state, ref), signal),
+  );
 }
 
 interface Action {
-  readonly run: (call: Call, ref: GuestRef) => string;
+  readonly run: (call: Call, ref: GuestRef) => string | Promise<string>;
   readonly parameters: Record<Kind['type'], Schema>;
 }
 

@@ -12,7 +12,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   tar: ['tar'],
 };
 
-function hasProgram(name: string): boolean {
+/** Whether the programs of the node include `name`. */
+export function hasProgram(name: string): boolean {
   return environment.PATH.split(':').some((directory) => {
     try {
       accessSync(join(directory, name), constants.X_OK);

@@ -53,6 +53,16 @@ export class Draft {
     this.#devices.splice(2, 0, ...options);
   }
 
+  /** The values of the options that were added before the devices; they are added no more. */
+  takeOptions(): string[] {
+    return this.#options.splice(0).filter((word) => !word.startsWith('-'));
+  }
+
+  /** The values of the devices that were added; they are added no more. */
+  takeDevices(): string[] {
+    return this.#devices.splice(0).filter((word) => !word.startsWith('-'));
+  }
+
   /** A socket of the machine below the node's directory. */
   socket(extension: string): string {
     return `${this.host.run}/${this.vmid}.${extension}`;

@@ -1,7 +1,5 @@
 /** What the machine has in place of Proxmox's QEMU and kernel. */
 export interface Substitutes {
-  /** The program in place of `/usr/bin/kvm`. */
-  readonly program: string;
   readonly kvm: boolean;
   readonly ioUring: boolean;
 }
@@ -17,6 +15,7 @@ function adapted(option: string, value: string, { kvm, ioUring }: Substitutes): 
   // The image is part of Proxmox's package.
   if (option === '-boot') return value.replace(/,splash=[^,]*/, '');
   if (option === '-cpu' && !kvm) return value.replace(/^host(?=,|$)/, 'max');
+  if (option === '-device' && !kvm) return value.replace(/^host(?=-x86_64-cpu,)/, 'max');
   if (ioUring) return value;
   if (option === '-drive') return value.replace(',aio=io_uring', ',aio=threads');
   return option === '-blockdev' ? value.replaceAll('"aio":"io_uring"', '"aio":"threads"') : value;
@@ -25,7 +24,6 @@ function adapted(option: string, value: string, { kvm, ioUring }: Substitutes): 
 /**
  * A command line of Proxmox as Debian's QEMU takes it. Each deviation is one of necessity:
  * - `-id` and revisions of machine types are additions of Proxmox to QEMU;
- * - QEMU as others build it refuses `-nographic` of a daemon; it means the same as no display here;
  * - the image for the screen of the firmware, KVM and io_uring may not be there.
  */
 export function forUpstream(command: readonly string[], substitutes: Substitutes): string[] {
@@ -33,8 +31,6 @@ export function forUpstream(command: readonly string[], substitutes: Substitutes
   for (let index = 0; index < command.length; index += 1) {
     const word = command[index]!;
     if (word === '-id') index += 1;
-    else if (word === '/usr/bin/kvm') result.push(substitutes.program);
-    else if (word === '-nographic') result.push('-display', 'none');
     else result.push(adapted(command[index - 1] ?? '', word, substitutes));
   }
   return result;
