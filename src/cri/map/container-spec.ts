@@ -4,6 +4,7 @@ import type { ContainerSpec, DeviceSpec } from '../../core/model/container-spec.
 import { invalidArgument, unimplemented } from '../../core/model/errors.ts';
 import { defined } from '../../utils/object.ts';
 import { cdiDeviceNames } from './cdi-names.ts';
+import { checkContainerSize } from './config-size.ts';
 import { mountSpec } from './mounts.ts';
 import { containerNamespaces } from './namespaces.ts';
 import { containerLimits } from './resources.ts';
@@ -16,6 +17,7 @@ import { stopSignal } from './signals.ts';
  */
 export function containerSpec(config: ContainerConfig | undefined): ContainerSpec {
   if (config === undefined) throw invalidArgument('config', 'is required');
+  checkContainerSize(config);
   const { metadata, image, linux } = config;
   if (metadata === undefined || metadata.name === '')
     throw invalidArgument('config.metadata.name', 'must not be empty');

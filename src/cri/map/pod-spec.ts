@@ -9,6 +9,7 @@ import { defined } from '../../utils/object.ts';
 import { podBandwidth } from './bandwidth.ts';
 import { cgroupParent } from './cgroup-parent.ts';
 import type { CgroupSettings } from './cgroup-parent.ts';
+import { checkPodSize } from './config-size.ts';
 import { podNamespaces } from './namespaces.ts';
 import { podLimits } from './resources.ts';
 import { selinuxLabel } from './security.ts';
@@ -31,6 +32,7 @@ const PROTOCOLS: Readonly<Record<number, network.PortMapping['protocol']>> = {
  */
 export function podSpec(config: PodSandboxConfig | undefined, settings: PodSettings): PodSpec {
   if (config === undefined) throw invalidArgument('config', 'is required');
+  checkPodSize(config);
   const metadata = podMetadata(config.metadata);
   if (config.logDirectory !== '') checkAbsolutePath('config.log_directory', config.logDirectory);
   if (config.windows !== undefined) throw unimplemented('config.windows: a Windows pod');

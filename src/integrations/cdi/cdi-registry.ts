@@ -8,7 +8,7 @@ import { parseCdiSpec } from './cdi-spec.ts';
 import type { CdiSpec } from './cdi-spec.ts';
 
 /** Files have a few kilobytes; a larger one is not a specification. */
-const FILE_LIMIT_BYTES = 4 * 1024 * 1024;
+const FILE_LIMIT_BYTES = 1024 * 1024;
 
 /** The result of one scan of the directories. */
 interface Found {

@@ -89,7 +89,7 @@ async function readMapBlocks(source: ByteSource): Promise<{ numbers: number[]; b
       numbers.push(decimal(line));
       if (numbers.length > 1) continue;
       wanted = 1 + 2 * (numbers[0] ?? 0);
-      if (wanted > 2 * MAX_PIECES) throw tooMany();
+      if (wanted > 1 + 2 * MAX_PIECES) throw tooMany();
     }
     if (rest.length > 20 && numbers.length < wanted) throw new TarError('a sparse map is malformed');
   }

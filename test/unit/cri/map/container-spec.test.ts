@@ -15,7 +15,15 @@ const CONTEXT = 'config.linux.security_context';
 const env = (key: string, value: string | Buffer): Partial => ({ envs: [{ key, value: Buffer.from(value) }] });
 const ids = [{ hostId: 1, containerId: 0, length: 1 }];
 
+const BIG = 'x'.repeat(2 ** 20);
+const LISTED = 'config.labels, annotations, metadata and image';
+
 const refused: [field: string, partial: Partial, words: RegExp][] = [
+  [LISTED, { labels: { a: BIG } }, /take 10485\d\d bytes, the maximum is 1048576; shorten/],
+  [LISTED, { annotations: { [BIG]: '' } }, /shorten/],
+  [LISTED, { metadata: { name: BIG } }, /shorten/],
+  [LISTED, { image: { image: 'i', userSpecifiedImage: BIG } }, /shorten/],
+  ['config', { args: Array.from({ length: 8 }, () => BIG) }, /takes? 8\d+ bytes, the maximum is 8388608; shorten/],
   ['config.metadata.name', { metadata: { name: '' } }, /must not be empty/],
   ['config.metadata.name', { metadata: { name: 'a\nb' } }, /line break/],
   ['config.image.image', { image: { image: '' } }, /must not be empty/],

@@ -61,6 +61,21 @@ for (const [field, partial, code] of refused) {
   });
 }
 
+test('a pod of more than 1 MiB is refused', (t) => {
+  const big = 'x'.repeat(2 ** 20);
+  for (const partial of [
+    { annotations: { a: big } },
+    { labels: { [big]: '' } },
+    { metadata: { ...metadata, name: big } },
+    { dnsConfig: { searches: [big] } },
+  ]) {
+    const message = /^config: takes 10\d{5} bytes, the maximum is 1048576; shorten/;
+    const error = t.throws(() => parse(partial), { instanceOf: CriError, message });
+    t.is(error.code, StatusCode.INVALID_ARGUMENT);
+  }
+  t.notThrows(() => parse({ annotations: { a: big.slice(1000) } }));
+});
+
 test('a sysctl of a node namespace is refused', (t) => {
   const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.shmmax': '1' };
   t.notThrows(() => {

@@ -87,6 +87,15 @@ test('an inconsistent sparse map is refused', async (t) => {
   await t.throwsAsync(buffer(Readable.from(filter().run(Readable.from([huge])))), { message: /is larger than/ });
 });
 
+test('a sparse map may have 100,000 pieces', async (t) => {
+  const of = (count: number) => {
+    const pieces = Array.from({ length: count }, (_, index): [number, number] => [2 * index, 1]);
+    return entriesOf(tarOf({ name: 'f', body: 'x'.repeat(count), sparse: { realSize: 2 * count, pieces } }));
+  };
+  t.is((await of(100_000))[0]?.sparse?.pieces.length, 100_000);
+  await t.throwsAsync(of(100_001), { message: 'a sparse file has more than 100000 pieces' });
+});
+
 test('any sparse map is parsed or refused', async (t) => {
   const number = fc.oneof(fc.nat(200), fc.maxSafeNat(), fc.constant(-1));
   const map = fc.record({ realSize: number, pieces: fc.array(fc.tuple(number, number), { maxLength: 30 }) });
