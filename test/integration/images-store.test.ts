@@ -11,7 +11,7 @@ import { readTar } from '../../src/utils/tar/reader.ts';
 import { sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { eventually } from '../lib/eventually.ts';
 import { isMounted, mountPointsBelow } from '../lib/mounts.ts';
-import { hostileEntries } from '../unit/integrations/overlayfs/hostile.ts';
+import { hostileEntries } from '../unit/host/layers/hostile.ts';
 import { makeDeep } from '../unit/host/trees/deep-tree.ts';
 import {
   applyAll,

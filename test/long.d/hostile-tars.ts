@@ -7,7 +7,7 @@ import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { newStore } from '../integration/images-fixture.ts';
 import { sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
-import { hostileEntries } from '../unit/integrations/overlayfs/hostile.ts';
+import { hostileEntries } from '../unit/host/layers/hostile.ts';
 
 /** Of this process with its threads, in KiB. */
 const MAX_RSS = 1024 * 1024;

@@ -10,11 +10,11 @@ import { toJson } from '../../utils/json.ts';
 import { runLocked } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { run } from '../../host/processes/run.ts';
-import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYER_NAME_BYTES, MAX_LAYERS, MAX_RATIO } from './bounds.ts';
-import { TAR_LIMITS, type TarLimits } from './extract.ts';
-import type { LayerLimits } from './layer-filter.ts';
+import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYER_NAME_BYTES, MAX_LAYERS, MAX_RATIO } from '../../host/layers/bounds.ts';
+import { TAR_LIMITS, type TarLimits } from '../../host/layers/extract.ts';
+import type { LayerLimits } from '../../host/layers/layer-filter.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
-import { LayerWorkers } from './layer-workers.ts';
+import { LayerWorkers } from '../../host/layers/layer-workers.ts';
 import { WritableCopies } from './writable-copies.ts';
 
 export interface OverlayStoreOptions {

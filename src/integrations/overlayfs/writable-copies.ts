@@ -11,7 +11,7 @@ import { unmountBelow } from '../../host/mounts/mount.ts';
 import { toJson } from '../../utils/json.ts';
 import { diskUsage } from '../../host/trees/disk-usage.ts';
 import type { Trash } from '../../host/trees/trash.ts';
-import { describeDirectory, setFacts } from './directory-facts.ts';
+import { describeDirectory, setFacts } from '../../host/layers/directory-facts.ts';
 import type { LayerIndex } from './layer-index.ts';
 import { namesIn } from '../../utils/fs/names.ts';
 

@@ -4,7 +4,7 @@ import { addAbortSignal } from 'node:stream';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Usage } from '../../core/model/rootfs.ts';
-import { openTar } from '../../host/processes/decompress.ts';
+import { openTar } from '../processes/decompress.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { UNSUSPICIOUS_BYTES } from './bounds.ts';
 import { describeDirectory } from './directory-facts.ts';

@@ -6,12 +6,12 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { extract as tarExtract } from 'tar-stream';
 import type { Usage } from '../../../../src/core/model/rootfs.ts';
-import * as bounds from '../../../../src/integrations/overlayfs/bounds.ts';
-import { LayerFilter, type DirectoryFacts } from '../../../../src/integrations/overlayfs/layer-filter.ts';
+import * as bounds from '../../../../src/host/layers/bounds.ts';
+import { LayerFilter, type DirectoryFacts } from '../../../../src/host/layers/layer-filter.ts';
 import { formatHeader, padding, TarError, type TarEntry } from '../../../../src/utils/tar/header.ts';
 import { formatPax } from '../../../../src/utils/tar/pax.ts';
 import { readTar } from '../../../../src/utils/tar/reader.ts';
-import { type EntrySpec, tarOf } from '../oci/image-builder.ts';
+import { type EntrySpec, tarOf } from '../../integrations/oci/image-builder.ts';
 import { hostileEntries } from './hostile.ts';
 
 interface Filtered {

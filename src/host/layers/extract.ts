@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
-import { startProgram } from '../../host/processes/start-program.ts';
+import { startProgram } from '../processes/start-program.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { MAX_TAR_CPU_SECONDS, MAX_TAR_MEMORY_BYTES } from './bounds.ts';

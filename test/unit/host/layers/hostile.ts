@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { TarEntryType } from '../../../../src/utils/tar/header.ts';
-import type { EntrySpec } from '../oci/image-builder.ts';
+import type { EntrySpec } from '../../integrations/oci/image-builder.ts';
 
 const component = fc.oneof(
   { weight: 30, arbitrary: fc.constantFrom('a', 'b', 'c') },

@@ -1,5 +1,5 @@
 import { chmod, chown, lstat, utimes } from 'node:fs/promises';
-import { run } from '../../host/processes/run.ts';
+import { run } from '../processes/run.ts';
 import type { DirectoryFacts } from './layer-filter.ts';
 
 /** Sets the owner, mode and modification time of a directory. */

@@ -1,8 +1,8 @@
 // The thread that unpacks layers: runs one task at a time from its parent, until the message "abort".
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CriError, type StatusCode } from '../../core/model/errors.ts';
-import { native } from '../../host/native/helper.ts';
-import { ThreadNative } from '../../host/native/thread.ts';
+import { native } from '../native/helper.ts';
+import { ThreadNative } from '../native/thread.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { LayerFacts } from './layer-filter.ts';
 import { type UnpackTask, unpackLayer } from './unpack-layer.ts';

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
-import { serveThread } from '../../host/native/thread.ts';
+import { serveThread } from '../native/thread.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { THREAD_HEAP_MIB } from './bounds.ts';
 import type { LayerFacts } from './layer-filter.ts';
