@@ -193,6 +193,18 @@ export const DEVIATIONS: readonly Deviation[] = [
     'the task of a token names user and token apart',
   ),
   unrecorded(
+    'GET /storage',
+    '[].pool [].sparse [].blocksize [].mountpoint [].nodes [].bwlimit',
+    'pve-storage:src/PVE/API2/Storage/Config.pm',
+    'the schema lists the name of a storage alone',
+  ),
+  unrecorded(
+    'GET /nodes/{node}/storage/{storage}/content',
+    '[].name',
+    'pve-storage:src/PVE/Storage/ZFSPoolPlugin.pm',
+    'the volumes of a pool of ZFS have names',
+  ),
+  unrecorded(
     'GET /cluster/resources',
     '[].shared [].sdn',
     'pve-manager:PVE/API2/Cluster.pm',

@@ -147,6 +147,11 @@ export async function checkPool(t: ExecutionContext, under: PoolUnderTest): Prom
 
   await under.setImported(false);
   t.like(await get(`${node}/storage/tank/status`), { active: 0, enabled: 1, total: 0, used: 0, avail: 0 });
+  const resources = (await get('/cluster/resources?type=storage')) as Record<string, unknown>[];
+  t.like(
+    resources.find(({ id }) => id === 'storage/pve1/tank'),
+    { status: 'unknown', plugintype: 'zfspool' },
+  );
   t.regex(String(await get(`${node}/storage/tank/content`)), /^500 could not activate storage 'tank', zfs error: /);
   const inactive = await task('POST', '/lxc', { ...container, vmid: 103, rootfs: 'tank:1' });
   t.regex(inactive, /^unable to create CT 103 - could not activate storage 'tank', zfs error: cannot import /);

@@ -119,7 +119,9 @@ export class NotedDatasets implements Datasets {
 
   async snapshot(snapshot: string, given: Properties): Promise<void> {
     const [dataset = '', name = ''] = snapshot.split('@');
-    const { snapshots, properties } = this.#find(dataset);
+    // What zfs says last then: it prints its usage.
+    const { snapshots, properties } =
+      this.#all[dataset] ?? failed('For further help on a command or topic, run: zfs help [<topic>]');
     if (name in snapshots) failed(`cannot create snapshot '${snapshot}': dataset already exists`);
     const { volsize } = properties;
     snapshots[name] = { ...(volsize === undefined ? {} : { volsize }), ...given };
