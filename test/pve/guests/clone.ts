@@ -94,7 +94,7 @@ async function copyDisk(
   const storage = textOf(call, 'storage') || volid.split(':')[0]!;
   const snapshot = textOf(call, 'snapname');
   const original = await state.volumes.stat(volid);
-  if (original === undefined) throw fault(`clone failed: volume '${volid}' does not exist`);
+  if (original === undefined) throw fault(`volume '${volid}' does not exist`);
   const { format, size } = original;
   // A machine's disk keeps its format on a storage that has such.
   const same = kind.type === 'qemu' && state.volumes.config(storage).type !== 'zfspool' ? { format } : {};
@@ -172,7 +172,7 @@ export function cloneGuest(call: Call, ref: GuestRef): string {
     } catch (error) {
       await freeAll(state, made, worker.log);
       state.guests.remove(target);
-      throw error;
+      throw fault(`clone failed: ${messageOf(error)}`);
     } finally {
       if (kind.type === 'lxc' && state.guests.read(ref) !== undefined) setLock(state, ref, undefined);
       state.save();

@@ -60,6 +60,17 @@ test('rollback keeps a newer disk as unused', async (t) => {
   t.like(data, { mp0: undefined, unused0: 'tank:subvol-100-disk-1' });
 });
 
+test('a clone without room leaves nothing', async (t) => {
+  const cluster = await startCluster({ storages: { tank: config } });
+  t.teardown(() => cluster.close());
+  const { state } = cluster;
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu', { body: { vmid: 200, scsi0: 'tank:60' } }), 'OK');
+  const full = "clone failed: zfs error: cannot create 'tank/vm-201-disk-0': out of space";
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu/200/clone', { body: { newid: 201 } }), full);
+  t.is(state.guests.find(201), undefined);
+  t.deepEqual(Object.keys(state.store.datasets ?? {}), ['tank/vm-200-disk-0']);
+});
+
 test('a busy dataset is tried again', async (t) => {
   const datasets = new NotedDatasets(freshStore(), () => undefined);
   const storage = new ZfsPoolStorage('tank', config, { datasets, keepsQuota: true });

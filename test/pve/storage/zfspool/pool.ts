@@ -93,7 +93,8 @@ export class ZfsPoolStorage implements Storage {
     const all = await this.#datasets.children(pool);
     return all
       .map((dataset) => this.#listed(dataset))
-      .filter((volume) => volume !== undefined && (vmid === undefined || volume.vmid === vmid)) as Volume[];
+      .filter((volume) => volume !== undefined)
+      .filter((volume) => vmid === undefined || volume.vmid === vmid);
   }
 
   files(): Volume[] {
