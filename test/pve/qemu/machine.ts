@@ -178,11 +178,12 @@ export class Machine {
   /** What qmeventd has done after the end of a process: sockets go, and what waited for the end is applied. */
   async #cleanUp(): Promise<void> {
     await this.process.ended;
+    // Its files are open until then.
+    await this.scope.remove();
     const { facts, host } = this.node;
     for (const extension of ['qmp', 'pid', 'vnc', 'qga', 'serial0', 'serial1', 'serial2', 'serial3'])
       await rm(`${facts.run}/${this.ref.vmid}.${extension}`, { force: true });
     removeNetworks(facts.scripts, this.ref.vmid);
-    await this.scope.remove();
     try {
       await host.ended(this.ref);
     } catch {

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const ROOT = '/sys/fs/cgroup';
 const SLICE = join(ROOT, 'qemu.slice');
@@ -8,6 +9,8 @@ const CONTROLLERS = '+cpu +io +memory';
 /** The span of processor time that a limit counts in, in microseconds. */
 const PERIOD = 100_000;
 const STANDARD_WEIGHT = 100;
+/** How often a cgroup is looked at whose processes end, in milliseconds. */
+const LOOK_MS = 10;
 
 /** The cgroup of one machine, as systemd makes it on a node: `qemu.slice/VMID.scope`. */
 export class Scope {
@@ -32,8 +35,9 @@ export class Scope {
     this.#write('cpu.weight', cpuunits ?? String(STANDARD_WEIGHT));
   }
 
-  /** Removes it, when nothing runs in it. */
+  /** Removes it, when the last thread in it has ended: a moment after its process cannot be seen any more. */
   async remove(): Promise<void> {
+    while (/^populated 1$/m.test(this.#read('cgroup.events'))) await sleep(LOOK_MS);
     await rmdir(this.path).catch(() => undefined);
   }
 
