@@ -233,7 +233,7 @@ test.serial('volumes of a storage on ZFS are datasets', async (t) => {
   const states = {
     created: ['subvol-100-disk-0', 'subvol-100-disk-1'],
     resized: ['', '@first', '@second'].map((snapshot) => `subvol-100-disk-0${snapshot}`),
-    cloned: [...['basevol-100-disk-0', 'basevol-100-disk-0@__base__', 'subvol-101-disk-0', 'subvol-102-disk-0']],
+    cloned: ['basevol-100-disk-0', 'basevol-100-disk-0@__base__', 'subvol-102-disk-0'],
     machines: ['base-200-disk-0', 'base-200-disk-0@__base__', 'vm-201-disk-0'],
     gone: [],
   };
@@ -265,8 +265,6 @@ test.serial('volumes of a storage on ZFS are datasets', async (t) => {
         t.deepEqual(clone, [`${POOL}/base-200-disk-0@__base__`, String(2048 * MIB)]);
       }
       if (state === 'cloned') {
-        t.deepEqual(await pool.get('subvol-101-disk-0', 'origin'), ['-'], 'a copy');
-        t.true(existsSync(join(pool.mountpoint, 'subvol-101-disk-0/bin/busybox')));
         const clone = await pool.get('subvol-102-disk-0', 'origin', 'refquota');
         t.deepEqual(clone, [`${POOL}/basevol-100-disk-0@__base__`, '1073741824']);
       }
@@ -297,6 +295,7 @@ test.serial('a running container on ZFS has snapshots', async (t) => {
   t.is(await task('POST', '/106/clone', { newid: 107, full: 1, snapname: 'one' }), 'OK');
   const copy = join(pool.mountpoint, 'subvol-107-disk-0');
   t.deepEqual([existsSync(join(copy, 'before')), existsSync(join(copy, 'after'))], [true, false]);
+  t.deepEqual(await pool.get('subvol-107-disk-0', 'origin', 'refquota'), ['-', String(256 * MIB)]);
   t.is(await task('DELETE', '/107'), 'OK', 'no namespace of the running one keeps it busy');
   t.is(await task('POST', '/106/snapshot/one/rollback'), 'OK');
   t.false(existsSync(`/proc/${pid}`), 'it was stopped');
