@@ -296,21 +296,25 @@ test('a person starts the program and disturbs it', async (t) => {
   t.like((await ask(again, 'GET', '/nodes/a/storage/tank/status')).data, { active: 0 });
 });
 
-test('without what real containers need there are none', async (t) => {
-  const program = join(import.meta.dirname, '../pve/node');
-  const directory = join(await mkdtemp(join(tmpdir(), 'pve-program-')), 'd'.repeat(100));
-  t.teardown(() => rm(dirname(directory), { recursive: true, force: true }));
-  const options = ['--guests', 'lxc', '--listen', '127.0.0.1:0', '--directory', directory, '--zfspool', 'tank=tank'];
-  const child = spawn(program, options);
-  t.teardown(() => child.kill('SIGKILL'));
-  const [said, ended] = await Promise.all([text(child.stderr), once(child, 'exit')]);
-  t.deepEqual(ended, [2, null]);
-  t.regex(
-    said,
-    /^test\/pve\/node: containers need .*a shorter directory than \/\S+, which the names of sockets contain(?:;.*)?\n$/,
-  );
-  if (!existsSync('/usr/sbin/zfs')) t.regex(said, /zfs and zpool \(package zfsutils-linux\) for storage 'tank'/);
-});
+for (const [kind, guests, need] of [
+  ['lxc', 'containers', '/usr/bin/lxc-start'],
+  ['qemu', 'virtual machines', '/usr/bin/kvm'],
+] as const) {
+  test(`without what real ${guests} need there are none`, async (t) => {
+    const program = join(import.meta.dirname, '../pve/node');
+    const directory = join(await mkdtemp(join(tmpdir(), 'pve-program-')), 'd'.repeat(100));
+    t.teardown(() => rm(dirname(directory), { recursive: true, force: true }));
+    const options = ['--guests', kind, '--listen', '127.0.0.1:0', '--directory', directory, '--zfspool', 'tank=tank'];
+    const child = spawn(program, options);
+    t.teardown(() => child.kill('SIGKILL'));
+    const [said, ended] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+    t.deepEqual(ended, [2, null]);
+    t.regex(said, new RegExp(`^test/pve/node: ${guests} need .*a shorter directory than /\\S+, which .*\n$`));
+    if (!existsSync(need))
+      t.regex(said, kind === 'lxc' ? /lxc-start.* \(package lxc\)/ : /\(package qemu-system-x86\)/);
+    if (!existsSync('/usr/sbin/zfs')) t.regex(said, /zfs and zpool \(package zfsutils-linux\) for storage 'tank'/);
+  });
+}
 
 test('all guests of a node start and end in their order', async (t) => {
   const cluster = await start(t, { nodes: ['pve1', 'pve2'] });

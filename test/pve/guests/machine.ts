@@ -137,17 +137,12 @@ export async function agentCommand({ state }: Call, ref: GuestRef, command: stri
   return { result: await monitor.agent(`guest-${command}`) };
 }
 
-/** What `status/current` says of a machine beyond lists: its run state, and what its monitor knows. */
-export async function machineStatus(state: ClusterState, ref: GuestRef): Promise<Record<string, unknown>> {
-  const { values } = loadGuest(state, ref).current;
+/** What the monitor of a machine says of it for lists that ask for everything, and its run state. */
+export async function fullStatus(state: ClusterState, ref: GuestRef): Promise<Record<string, unknown>> {
   const running = state.runtime.running(ref) !== undefined;
   const monitor = state.runtime.monitor(ref);
-  const fixed = {
-    qmpstatus: running ? 'running' : 'stopped',
-    ...(/^(?:enabled=)?1(?:,|$)/.test(values['agent'] ?? '') ? { agent: 1 } : {}),
-    ...(Object.keys(values).some((key) => /^serial\d$/.test(key)) ? { serial: 1 } : {}),
-  };
-  if (monitor === undefined) return fixed;
+  const known = { qmpstatus: running ? 'running' : 'stopped' };
+  if (monitor === undefined) return known;
   try {
     const blocks = (await monitor.execute('query-blockstats')) as BlockStatistics[];
     const machines = (await monitor.execute('query-machines')) as MachineType[];
@@ -155,7 +150,6 @@ export async function machineStatus(state: ClusterState, ref: GuestRef): Promise
     const machine =
       machines.find((one) => one['is-current'] === true) ?? machines.find((one) => one['is-default'] === true);
     return {
-      ...fixed,
       qmpstatus: await runState(monitor),
       diskread: blocks.reduce((sum, { stats }) => sum + stats.rd_bytes, 0),
       diskwrite: blocks.reduce((sum, { stats }) => sum + stats.wr_bytes, 0),
@@ -164,6 +158,16 @@ export async function machineStatus(state: ClusterState, ref: GuestRef): Promise
     };
   } catch {
     // It ends at any moment, or does not answer in time: the rest of the status is answered all the same.
-    return fixed;
+    return known;
   }
+}
+
+/** What `status/current` says of a machine beyond lists. */
+export async function machineStatus(state: ClusterState, ref: GuestRef): Promise<Record<string, unknown>> {
+  const { values } = loadGuest(state, ref).current;
+  return {
+    ...(await fullStatus(state, ref)),
+    ...(/^(?:enabled=)?1(?:,|$)/.test(values['agent'] ?? '') ? { agent: 1 } : {}),
+    ...(Object.keys(values).some((key) => /^serial\d$/.test(key)) ? { serial: 1 } : {}),
+  };
 }

@@ -40,7 +40,7 @@ function cpus({ kind }: GuestRef, { current: { values } }: GuestConfig): number 
 
 /** The name of a guest, or what the node calls one without. */
 export function guestName({ kind, vmid }: GuestRef, { current: { values } }: GuestConfig): string {
-  return values[kind.nameKey] ?? `${kind.label}${vmid}`;
+  return values[kind.nameKey] ?? (kind.type === 'lxc' ? `CT${vmid}` : `VM ${vmid}`);
 }
 
 /** The status of a guest as lists and `status/current` have it. */
@@ -60,6 +60,7 @@ export function statusOf(state: ClusterState, ref: GuestRef): Record<string, unk
     mem: usage?.mem ?? 0,
     maxmem: memory(ref, config),
     ...(container ? { disk: usage?.disk ?? 0 } : {}),
+    ...(!container && state.nine ? { memhost: usage?.mem ?? 0 } : {}),
     maxdisk: container && usage !== undefined ? usage.maxdisk : diskSize(ref, config),
     diskread: usage?.diskread ?? 0,
     diskwrite: usage?.diskwrite ?? 0,

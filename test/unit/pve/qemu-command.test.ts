@@ -226,4 +226,6 @@ test('QEMU as Debian builds it gets what it knows', (t) => {
   t.deepEqual(all(command, '-boot'), ['menu=on,strict=on,reboot-timeout=1000']);
   t.deepEqual(all(command, '-cpu'), ['max']);
   t.regex(all(command, '-blockdev')[0]!, /"aio":"threads"/);
+  const plugged = run({ kvm: '0', cpu: 'host', hotplug: 'cpu', cores: '2' });
+  t.regex(device(forUpstream(plugged, { kvm: false, ioUring: true }), 'cpu2')!, /^max-x86_64-cpu,/);
 });

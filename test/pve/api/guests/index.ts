@@ -3,10 +3,10 @@ import * as formats from '../params/formats.ts';
 import { createGuest } from '../../guests/create.ts';
 import { destroyGuest } from '../../guests/destroy.ts';
 import type { Kind } from '../../config/kind.ts';
-import { machineStatus } from '../../guests/machine.ts';
+import { fullStatus, machineStatus } from '../../guests/machine.ts';
 import { haOf, interfacesOf, statusOf } from '../../guests/status.ts';
 import { fault } from '../../http/api-error.ts';
-import type { Method } from '../method.ts';
+import { numberOf, type Method } from '../method.ts';
 import { guestOf, guestPath, onGuest } from './common.ts';
 
 const creation = {
@@ -81,12 +81,15 @@ export function indexMethods(kind: Kind): Method[] {
       permission: 'all',
       protected: true,
       ...(kind.type === 'qemu' ? { parameters: { full: flag } } : {}),
-      handle: ({ state, who, node }) =>
-        state.guests
+      handle: (call) => {
+        const { state, who, node } = call;
+        const refs = state.guests
           .list()
           .filter((ref) => ref.node === node && ref.kind === kind)
-          .filter(({ vmid }) => state.access.allows(who, `/vms/${vmid}`, ['VM.Audit']))
-          .map((ref) => statusOf(state, ref)),
+          .filter(({ vmid }) => state.access.allows(who, `/vms/${vmid}`, ['VM.Audit']));
+        if (numberOf(call, 'full') === 0) return refs.map((ref) => statusOf(state, ref));
+        return Promise.all(refs.map(async (ref) => ({ ...statusOf(state, ref), ...(await fullStatus(state, ref)) })));
+      },
     },
     {
       verb: 'POST',
