@@ -11,6 +11,17 @@ function equal(a: string, b: string): boolean {
   return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
 }
 
+/** Of all clusters of this process: it takes a long time to make. */
+let pair: ReturnType<typeof makePair> | undefined;
+
+function makePair() {
+  return generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  });
+}
+
 function keep(file: string, content: string): void {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, content);
@@ -29,11 +40,7 @@ export class Tickets {
   constructor(directory: string) {
     const [key, www] = [join(directory, 'priv/authkey.key'), join(directory, 'pve-www.key')];
     if (!existsSync(key)) {
-      const pair = generateKeyPairSync('rsa', {
-        modulusLength: 2048,
-        publicKeyEncoding: { type: 'spki', format: 'pem' },
-        privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-      });
+      pair ??= makePair();
       keep(key, pair.privateKey);
       keep(join(directory, 'authkey.pub'), pair.publicKey);
       keep(www, `${randomBytes(32).toString('base64')}\n`);
