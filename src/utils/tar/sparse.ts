@@ -55,12 +55,16 @@ export async function readPaxSparse(
   return { map: { realSize, pieces: pairs(list === '' ? [] : list.split(',').map(decimal)) }, mapBytes: 0 };
 }
 
-/** @throws TarError unless the pieces ascend inside the file and take `stored` bytes. */
+/**
+ * @throws TarError unless the pieces ascend inside the file, take `stored` bytes, and are whole blocks but for the last one:
+ *   GNU tar writes such pieces only, and reads whole blocks for any, so that it would take what follows the file for its content.
+ */
 export function checkSparse({ realSize, pieces }: SparseMap, stored: number): void {
   let end = 0;
   let sum = 0;
   for (const [offset, length] of pieces) {
     if (offset < end || length < 0) throw new TarError('a sparse map is out of order');
+    if (length > 0 && sum % BLOCK !== 0) throw new TarError('a piece of a sparse file is not whole blocks');
     end = offset + length;
     sum += length;
   }
