@@ -245,9 +245,9 @@ export class ImageService {
   /** Removes layers and documents that no image, no running pull and no rootfs uses. Call it after removing a rootfs. */
   async collect(): Promise<void> {
     await this.#locks.run('collect', async () => {
-      const records = this.#catalog.list();
-      const keep = new Set(records.flatMap((record) => chainIds(record.config.diffIds)));
-      await this.#unpacker.collect(keep);
+      await this.#unpacker.collect(
+        () => new Set(this.#catalog.list().flatMap((record) => chainIds(record.config.diffIds))),
+      );
       await this.#content.collect(() => this.#catalog.list().flatMap((record) => [record.id, record.manifestDigest]));
     });
   }

@@ -67,20 +67,23 @@ export class LayerUnpacker {
     }
   }
 
-  /** Removes layers that are neither in `keep`, nor leased, nor in use by the store. */
-  async collect(keep: ReadonlySet<string>): Promise<void> {
+  /** Removes layers that are neither in `needed`, which is evaluated for each layer, nor leased, nor in use by the store. */
+  async collect(needed: () => ReadonlySet<string>): Promise<void> {
     // A layer can be removed only after those on top of it, whose order the store knows: repeat while there is progress.
     for (let removed = true; removed;) {
       removed = false;
-      for (const chainId of await this.#store.listLayers()) {
+      const layers = await this.#store.listLayers();
+      const keep = needed();
+      for (const chainId of layers) {
         if (keep.has(chainId)) continue;
-        removed = (await this.#locks.run(chainId, () => this.#tryRemove(chainId))) || removed;
+        removed = (await this.#locks.run(chainId, () => this.#tryRemove(chainId, needed))) || removed;
       }
     }
   }
 
-  async #tryRemove(chainId: string): Promise<boolean> {
-    if (this.#holds.has(chainId)) return false;
+  async #tryRemove(chainId: string, needed: () => ReadonlySet<string>): Promise<boolean> {
+    // A pull that has ended since the round began has no lease any more, but a record.
+    if (this.#holds.has(chainId) || needed().has(chainId)) return false;
     try {
       await this.#store.removeLayer(chainId);
       return true;

@@ -234,6 +234,27 @@ test('removing one name removes the image and unshared layers', async (t) => {
   t.is(store.layers.size, 0);
 });
 
+for (const amid of ['listLayers', 'removeLayer'] as const) {
+  test(`a pull that ends amid ${amid} keeps its layers`, async (t) => {
+    const { images, registry, store } = await setUp(t);
+    registry.push('r.io/a:1', A);
+    registry.push('r.io/b:1', B);
+    await images.pull('r.io/a:1');
+    const top = chainIds(A.diffIds).at(-1);
+    const before = { listLayers: store.listLayers, removeLayer: store.removeLayer.bind(store) };
+    let pulled = false;
+    const pullOnce = async (chainId = top) => {
+      if (pulled || chainId !== top) return;
+      pulled = true;
+      await images.pull('r.io/b:1');
+    };
+    if (amid === 'listLayers') store.listLayers = () => pullOnce().then(before.listLayers);
+    else store.removeLayer = (chainId) => pullOnce(chainId).then(() => before.removeLayer(chainId));
+    await images.remove('r.io/a:1');
+    t.deepEqual(new Set(store.layers.keys()), new Set(chainIds(B.diffIds)));
+  });
+}
+
 test('concurrent pulls fetch shared layers once', async (t) => {
   const { images, registry, store } = await setUp(t);
   registry.push('r.io/a:1', A);
