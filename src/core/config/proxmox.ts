@@ -72,7 +72,7 @@ export function proxmoxTable(vmids: z.ZodType<VmidRanges>) {
       pool: named(`|${NAME}(?:/${NAME}){0,2}`, 'must be the name of a resource pool, or "" for none')
         .default('')
         .describe(
-          'resource pool of the guests; "" for none. With a pool the token needs its privileges on the pool only',
+          'resource pool of the guests; "" for none. With a pool the token may change the guests of the pool only',
         ),
       storage: named(NAME, 'must be the name of a storage, as in Datacenter > Storage')
         .default('local-zfs')

@@ -91,7 +91,10 @@ function commandsOf(
   const known = roles.find(({ roleid }) => roleid === role);
   const all = `--privs '${privileges.join(',')}'`;
   const isWhole = known !== undefined && privileges.every((name) => known.privs.includes(name));
-  const grant = (kind: string, whom: string) => `pveum acl modify ${path} --${kind} '${whom}' --roles ${role}`;
+  // What is needed on the cluster itself is not to reach all that is in it.
+  const propagate = path === '/' ? ' --propagate 0' : '';
+  const grant = (kind: string, whom: string) =>
+    `pveum acl modify ${path} --${kind} '${whom}' --roles ${role}${propagate}`;
   return [
     ...(known === undefined ? [`pveum role add ${role} ${all}`] : []),
     ...(known !== undefined && !isWhole ? [`pveum role modify ${role} ${all} --append 1`] : []),

@@ -23,6 +23,8 @@ export interface Requirement {
   only: string | undefined;
 }
 
+type Needed = [path: string, role: string, privileges: readonly string[], only?: string | undefined];
+
 const prefixed = (prefix: string, ...names: string[]) => names.map((name) => `${prefix}.${name}`);
 
 const GUESTS = [
@@ -33,7 +35,9 @@ const GUESTS = [
 
 /**
  * What a token needs for pods in unprivileged containers, and what only a part of them needs. A role holds all that its
- * path needs, for a role that is granted on a path replaces what is inherited from the paths above.
+ * path needs, for a role that is granted on a path replaces what is inherited from the paths above. What is left of a guest
+ * is in no pool any more, and keeps its VMID from being used again: its HA entry shows to who may audit the cluster, its
+ * firewall to who may audit all guests, its volumes to who may change all guests' disks or allocate on the storage.
  */
 export function requirementsOf(
   { node, pool, storage, templateStorage, bridges }: Places,
@@ -47,14 +51,20 @@ export function requirementsOf(
   const onStorage = isShared ? [...new Set([...space, ...template])] : space;
   const guestPath = pool === '' ? '/vms' : `/pool/${pool}`;
   const networks = bridges.map((bridge) => (bridge.includes('/') ? bridge : `localnetwork/${bridge}`));
-  const needed: [path: string, role: string, privileges: readonly string[], only?: string][] = [
+  const stray = pool === '' ? 'removing stray volumes' : undefined;
+  const needed: Needed[] = [
     [guestPath, 'LxcriGuests', guests],
     [guestPath, 'LxcriMachines', [...guests, ...prefixed('VM.Config', 'Cloudinit', 'HWType'), agent], 'pods as VMs'],
     [`/storage/${storage}`, isShared ? 'LxcriStorageTemplates' : 'LxcriStorage', onStorage],
-    [`/storage/${storage}`, 'LxcriStorageAdmin', [...onStorage, 'Datastore.Allocate'], 'removing stray volumes'],
-    ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as [string, string, string[]]]),
-    ...networks.map((network): [string, string, string[]] => [`/sdn/zones/${network}`, 'LxcriNetwork', ['SDN.Use']]),
+    [`/storage/${storage}`, 'LxcriStorageAdmin', [...onStorage, 'Datastore.Allocate'], stray],
+    ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as Needed]),
+    ...networks.map((network): Needed => [`/sdn/zones/${network}`, 'LxcriNetwork', ['SDN.Use']]),
     [`/nodes/${node}`, 'LxcriNode', ['Sys.Audit']],
+    ['/', 'LxcriCluster', ['Sys.Audit']],
+    ...(hasFeature(version, 'privilegedNeedsSysModify')
+      ? [['/', 'LxcriPrivileged', ['Sys.Audit', 'Sys.Modify'], 'privileged pods'] as Needed]
+      : []),
+    ...(pool === '' ? [] : [['/vms', 'LxcriLeftovers', ['VM.Audit']] as Needed]),
     ['/mapping/dir', 'LxcriMappings', ['Mapping.Use'], 'volumes of pods as VMs'],
   ];
   return needed.map(([path, role, privileges, only]) => ({

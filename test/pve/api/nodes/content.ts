@@ -25,19 +25,24 @@ function entry({ state }: Call, volume: Volume): Record<string, unknown> {
   return { ...volume, content: state.guests.find(vmid)?.kind.type === 'lxc' ? 'rootdir' : 'images' };
 }
 
+/** Whether the caller may use a volume of the guest: who may audit a storage sees the volumes of guests by their disks. */
+function mayUse({ state, who }: Call, storage: string, owner: number): boolean {
+  const path = `/storage/${storage}`;
+  if (state.access.allows(who, path, ['Datastore.Allocate'])) return true;
+  return (
+    state.access.allows(who, path, ['Datastore.Audit']) && state.access.allows(who, `/vms/${owner}`, ['VM.Config.Disk'])
+  );
+}
+
 async function list(call: Call): Promise<Record<string, unknown>[]> {
-  const { state, who, params } = call;
+  const { state, params } = call;
   const storage = textOf(call, 'storage');
-  const all = state.access.allows(who, `/storage/${storage}`, ['Datastore.Allocate', 'Datastore.Audit'], true);
   const vmid = params['vmid'] === undefined ? undefined : Number(params['vmid']);
   state.requireStorage(storage, call.node);
   const images = await state.volumes.images(storage, vmid);
   const files = vmid === undefined ? state.volumes.files(storage) : [];
   return [...images, ...files]
-    .filter(
-      (volume) =>
-        all || volume.vmid === undefined || state.access.allows(who, `/vms/${volume.vmid}`, ['VM.Config.Disk']),
-    )
+    .filter(({ vmid: owner }) => owner === undefined || mayUse(call, storage, owner))
     .map((volume) => entry(call, volume))
     .filter(({ content }) => params['content'] === undefined || content === params['content']);
 }
