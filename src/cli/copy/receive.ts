@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, lstat, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { run } from '../../host/processes/run.ts';
+import { removeTree } from '../../host/trees/remove-tree.ts';
 import { isErrno } from '../../utils/errors.ts';
 
 /**
@@ -29,20 +30,22 @@ export async function receive(target: string, name: string, fill: (archive: Writ
     await tame(join(work, name));
     await place(join(work, name), target);
   } finally {
-    await rm(work, { recursive: true, force: true });
+    await removeTree(work);
   }
 }
 
-/** Removes devices and set-user-ID bits. */
+/**
+ * Removes devices, FIFOs and set-user-ID bits. By find(1), which works on open directories: an archive may have paths that are
+ * too long here.
+ */
 async function tame(path: string): Promise<void> {
-  const entry = await lstat(path);
-  if (entry.isDirectory()) {
-    for (const name of await readdir(path)) await tame(join(path, name));
-  } else if (entry.isFile()) {
-    if ((entry.mode & 0o7000) !== 0) await chmod(path, entry.mode & 0o777);
-  } else if (!entry.isSymbolicLink()) {
-    await rm(path);
-  }
+  await lstat(path);
+  const isSpecial = ['(', '-type', 'b', '-o', '-type', 'c', '-o', '-type', 'p', '-o', '-type', 's', ')'];
+  const hasSpecialBits = ['-type', 'f', '-perm', '/7000'];
+  const plain = ['-execdir', 'chmod', 'a-st', '{}', '+'];
+  const rules = [...isSpecial, '-delete', '-o', ...hasSpecialBits, ...plain];
+  // -execdir refuses a PATH with relative directories.
+  await run('find', ['-P', path, ...rules], { holds: 'nothing', env: { PATH: '/usr/bin:/bin' } });
 }
 
 /** Renames, or merges a directory into an existing one. */
@@ -51,6 +54,7 @@ async function place(path: string, target: string): Promise<void> {
     await rename(path, target);
   } catch (error) {
     if (!isErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
-    await run('cp', ['--archive', '--no-target-directory', '--', path, target]);
+    // A file replaces a link of that name, which an earlier copy may have brought, and is not written through it.
+    await run('cp', ['--archive', '--remove-destination', '--no-target-directory', '--', path, target]);
   }
 }
