@@ -9,9 +9,11 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
+import type { GuestConfig, Section } from '../pve/config/config-text.ts';
 import { lxc } from '../pve/config/kind.ts';
 import { startCluster, type ClusterOptions, type SimulatedCluster } from '../pve/cluster.ts';
 import { ApiOnlyRuntime } from '../pve/guests/runtime.ts';
+import type { GuestRef } from '../pve/state/guest-files.ts';
 import { makeCertificate, type Certificate } from '../pve/http/certificate.ts';
 import { ask, finish } from '../pve/http/ask.ts';
 
@@ -225,6 +227,45 @@ test('a virtual machine lives and ends', async (t) => {
   t.like((await ask(cluster, 'GET', '/nodes/pve1/qemu/200/config?current=1')).data, { cores: 2 });
   t.is(await finish(cluster, 'DELETE', '/nodes/pve1/qemu/200?purge=1'), 'OK');
   t.deepEqual(await cluster.state.volumes.images('local', 200), []);
+});
+
+test('the medium in a drive is no disk of a machine', async (t) => {
+  const cluster = await start(t);
+  await writeFile(cluster.state.volumes.target('local', 'iso', 'a.iso'), 'medium');
+  const drives = { ide2: 'local:iso/a.iso,media=cdrom', scsi0: 'local:1,format=qcow2', net0: 'virtio,bridge=vmbr0' };
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu', { body: { vmid: 200, ...drives } }), 'OK');
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu/200/snapshot', { body: { snapname: 's1' } }), 'OK');
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu/200/clone', { body: { newid: 201, full: 1 } }), 'OK');
+  const { data } = await ask(cluster, 'GET', '/nodes/pve1/qemu/201/config');
+  t.like(data, { boot: 'order=scsi0;ide2;net0', ide2: drives.ide2, scsi0: 'local:201/vm-201-disk-0.qcow2,size=1G' });
+  t.is(await finish(cluster, 'DELETE', '/nodes/pve1/qemu/201'), 'OK');
+  t.true(await cluster.state.volumes.exists('local:iso/a.iso'));
+});
+
+test('what a running machine refuses waits for its stop', async (t) => {
+  const asked: string[][] = [];
+  class Refusing extends ApiOnlyRuntime {
+    override async change(_ref: GuestRef, before: Section, { current }: GuestConfig): Promise<Record<string, string>> {
+      const keys = Object.keys({ ...before.values, ...current.values });
+      asked.push(keys.filter((key) => before.values[key] !== current.values[key]));
+      return current.values['virtio0'] === undefined ? { virtio0: 'busy' } : {};
+    }
+  }
+  const cluster = await start(t, { runtime: new Refusing() });
+  const config = '/nodes/pve1/qemu/200/config';
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu', { body: { vmid: 200, virtio0: 'local:1', start: 1 } }), 'OK');
+  const { errors } = await ask(cluster, 'PUT', config, { body: { delete: 'virtio0' } });
+  t.deepEqual(errors, { virtio0: 'hotplug problem - busy\n' });
+  t.is((await ask(cluster, 'PUT', config, { body: { name: 'vm' } })).status, 200, 'it is not tried again');
+  t.deepEqual(asked, [['virtio0', 'unused0'], ['name']]);
+  const pending = (await ask(cluster, 'GET', '/nodes/pve1/qemu/200/pending')).data as { key: string }[];
+  t.like(
+    pending.find(({ key }) => key === 'virtio0'),
+    { delete: 1 },
+  );
+  t.false(pending.some(({ key }) => key === 'unused0'));
+  t.is(await finish(cluster, 'POST', '/nodes/pve1/qemu/200/status/stop'), 'OK');
+  t.like((await ask(cluster, 'GET', config)).data, { unused0: 'local:200/vm-200-disk-0.raw' });
 });
 
 test('who reads the keys can make tickets', async (t) => {

@@ -11,6 +11,7 @@ import type { Kind } from '../config/kind.ts';
 import { startNested } from './lifecycle.ts';
 import { checkModify } from './modify-permission.ts';
 import { storedValue } from '../config/values.ts';
+import { drivesOf } from '../qemu/command/disks/drives.ts';
 import { without } from '../state/without.ts';
 
 /** Parameters of a create that are no keys of the configuration. */
@@ -90,12 +91,22 @@ function containerDefaults(
   };
 }
 
+/** What a machine boots from without being told: its first disk, CD-ROM and network. */
+function bootDevices(set: Readonly<Record<string, string | number>>): string[] {
+  const drives = drivesOf(Object.fromEntries(Object.entries(set).map(([key, value]) => [key, String(value)])));
+  const networks = Array.from({ length: 32 }, (_, index) => `net${index}`);
+  const first = [
+    drives.find(({ cdrom }) => !cdrom)?.key,
+    drives.find(({ cdrom }) => cdrom)?.key,
+    networks.find((key) => set[key] !== undefined),
+  ];
+  return first.filter((key) => key !== undefined);
+}
+
 function machineDefaults(set: Readonly<Record<string, string | number>>): Record<string, string | number> {
-  const firstDisk = Object.keys(set)
-    .sort()
-    .find((key) => /^(?:ide|sata|scsi|virtio)\d+$/.test(key));
+  const devices = bootDevices(set);
   return {
-    ...(firstDisk === undefined ? {} : { boot: `order=${firstDisk}` }),
+    ...(devices.length === 0 ? {} : { boot: `order=${devices.join(';')}` }),
     smbios1: `uuid=${randomUUID()}`,
     vmgenid: randomUUID(),
     meta: `creation-qemu=10.0.2,ctime=${Math.floor(Date.now() / 1000)}`,

@@ -39,7 +39,8 @@ export function volumesOf(
     .flatMap(([key, value]) => {
       const disk = parsePropertyString(kind.volumeFormat(key), value);
       const source = sourceOf(kind, disk);
-      return source.kind === 'volume' ? [{ key, volid: source.volid, disk }] : [];
+      // A medium in a drive is nobody's disk.
+      return source.kind === 'volume' && disk['media'] !== 'cdrom' ? [{ key, volid: source.volid, disk }] : [];
     });
 }
 

@@ -17,12 +17,6 @@ interface BlockStatistics {
   readonly stats: { readonly rd_bytes: number; readonly wr_bytes: number };
 }
 
-interface MachineType {
-  readonly name: string;
-  readonly 'is-default'?: boolean;
-  readonly 'is-current'?: boolean;
-}
-
 /** What QEMU says of its run state; undefined for a machine that is no process. */
 async function runState(monitor: Monitor | undefined, timeout?: number): Promise<string | undefined> {
   if (monitor === undefined) return undefined;
@@ -145,15 +139,13 @@ export async function fullStatus(state: ClusterState, ref: GuestRef): Promise<Re
   if (monitor === undefined) return known;
   try {
     const blocks = (await monitor.execute('query-blockstats')) as BlockStatistics[];
-    const machines = (await monitor.execute('query-machines')) as MachineType[];
+    const type = String(await monitor.execute('qom-get', { path: '/machine', property: 'type' }));
     const { qemu } = (await monitor.execute('query-version')) as { qemu: Record<'major' | 'minor' | 'micro', number> };
-    const machine =
-      machines.find((one) => one['is-current'] === true) ?? machines.find((one) => one['is-default'] === true);
     return {
       qmpstatus: await runState(monitor),
       diskread: blocks.reduce((sum, { stats }) => sum + stats.rd_bytes, 0),
       diskwrite: blocks.reduce((sum, { stats }) => sum + stats.wr_bytes, 0),
-      'running-machine': machine?.name ?? 'pc',
+      'running-machine': type.replace(/-machine$/, ''),
       'running-qemu': `${qemu.major}.${qemu.minor}.${qemu.micro}`,
     };
   } catch {

@@ -211,13 +211,16 @@ export async function updateGuest(state: ClusterState, ref: GuestRef, update: Up
     if (removals.size > 0) pending.values['delete'] = [...removals].join(',');
     const running = state.runtime.running(ref) !== undefined;
     const before = copySection(config.current);
+    // Of a running machine, what waited before goes on waiting.
+    const asked = new Set([...update.remove, ...Object.keys(update.set)]);
+    const isTried = (key: string): boolean => kind.type === 'lxc' || asked.has(key);
     let errors: Record<string, string>;
     try {
       errors = await applyPending(
         state,
         ref,
         config,
-        (key) => !running || isHot(state, ref, config, key),
+        (key) => !running || (isTried(key) && isHot(state, ref, config, key)),
         running && kind.type === 'lxc',
       );
       if (running) Object.assign(errors, await plug(state, ref, config, before));
