@@ -1,3 +1,4 @@
+import { Container } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { ContainerRecord } from '../../core/model/container.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
@@ -42,7 +43,7 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
     listContainers: ({ filter }) => Promise.resolve({ containers: list(filter) }),
 
     streamContainers: async function* ({ filter }) {
-      for (const part of chunks(list(filter))) yield { containers: part };
+      for (const part of chunks(list(filter), Container)) yield { containers: part };
     },
 
     containerStatus: async ({ containerId, verbose }) => {

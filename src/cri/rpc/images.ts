@@ -1,4 +1,4 @@
-import { ImageFsInfoResponse } from '../../../api/gen/cri.ts';
+import { Image, ImageFsInfoResponse } from '../../../api/gen/cri.ts';
 import type { ImageServiceService, ImageSpec } from '../../../api/gen/cri.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
@@ -29,7 +29,7 @@ export function imageCalls({ images, containers }: Services): Handlers<typeof Im
     listImages: ({ filter }) => Promise.resolve({ images: list(filter) }),
 
     streamImages: async function* ({ filter }) {
-      for (const part of chunks(list(filter))) yield { images: part };
+      for (const part of chunks(list(filter), Image)) yield { images: part };
     },
 
     removeImage: async ({ image }) => {

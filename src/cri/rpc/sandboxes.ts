@@ -1,3 +1,4 @@
+import { PodSandbox } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { SandboxRecord } from '../../core/model/sandbox.ts';
 import { defined } from '../../utils/object.ts';
@@ -67,7 +68,7 @@ export function sandboxCalls({
     listPodSandbox: ({ filter }) => Promise.resolve({ items: list(filter) }),
 
     streamPodSandboxes: async function* ({ filter }) {
-      for (const podSandboxes of chunks(list(filter))) yield { podSandboxes };
+      for (const podSandboxes of chunks(list(filter), PodSandbox)) yield { podSandboxes };
     },
   };
 }

@@ -50,7 +50,25 @@ export function info(details: Record<string, unknown>): Record<string, string> {
   };
 }
 
-/** Splits a list into messages of bounded size (CRI streaming lists: each item once, no empty message). */
-export function* chunks<T>(items: readonly T[], size = 100): Generator<T[]> {
-  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
+/** Bytes of the items in one message of a streaming list; the kubelet's client takes 16 MiB. */
+const CHUNK_BYTES = 2 ** 20;
+
+/**
+ * Splits a list into messages of bounded size (CRI streaming lists: each item once, no empty message): of at most 1 MiB, or of
+ * one item that is larger.
+ */
+export function* chunks<T>(items: readonly T[], codec: { encode(item: T): { finish(): Uint8Array } }): Generator<T[]> {
+  let part: T[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    const { length } = codec.encode(item).finish();
+    if (part.length > 0 && bytes + length > CHUNK_BYTES) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(item);
+    bytes += length;
+  }
+  if (part.length > 0) yield part;
 }

@@ -1,3 +1,4 @@
+import { ContainerStats, PodSandboxStats } from '../../../api/gen/cri.ts';
 import type { PodSandboxStatsFilter, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Handlers } from '../handlers.ts';
 import { matchesStats } from '../map/container.ts';
@@ -23,14 +24,14 @@ export function statsCalls({ stats, podStats, images }: Services): Handlers<type
     },
     listContainerStats: async ({ filter }) => ({ stats: await list(filter) }),
     streamContainerStats: async function* ({ filter }) {
-      for (const containerStats of chunks(await list(filter))) yield { containerStats };
+      for (const containerStats of chunks(await list(filter), ContainerStats)) yield { containerStats };
     },
     podSandboxStats: async ({ podSandboxId }) => {
       return { stats: toPodSandboxStats(await podStats.of(podSandboxId), await mountpoint()) };
     },
     listPodSandboxStats: async ({ filter }) => ({ stats: await listPods(filter) }),
     streamPodSandboxStats: async function* ({ filter }) {
-      for (const podSandboxStats of chunks(await listPods(filter))) yield { podSandboxStats };
+      for (const podSandboxStats of chunks(await listPods(filter), PodSandboxStats)) yield { podSandboxStats };
     },
   };
 }
