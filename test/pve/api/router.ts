@@ -12,6 +12,7 @@ export interface Route {
 export const pathParameters: Readonly<Record<string, Property>> = {
   node: required(text({ format: formats.nodeName })),
   vmid: required(integer(100, 999999999, { format: formats.vmid })),
+  name: required(text({ minLength: 2, maxLength: 64 })),
   snapname: required(text({ format: formats.configId, maxLength: 40 })),
   storage: required(text({ format: formats.storageId })),
   volume: required(text()),

@@ -79,7 +79,7 @@ function forget({ state, params }: Call, ref: GuestRef, { log }: Worker): void {
   const { store } = state;
   store.acl = store.acl.filter(({ path }) => path !== `/vms/${ref.vmid}`);
   for (const pool of Object.values(store.pools)) pool.vms = pool.vms.filter((member) => member !== ref.vmid);
-  Reflect.deleteProperty(store.firewall, `${ref.kind.type}/${ref.vmid}`);
+  Reflect.deleteProperty(store.firewall, ref.vmid);
   if (params['purge'] !== 1) return;
   log(`purging ${ref.kind.label} ${ref.vmid} from related configurations..`);
   Reflect.deleteProperty(store.ha, haResource(ref));

@@ -73,6 +73,14 @@ export interface NotedDataset {
 
 type Entry = Record<string, string | number>;
 
+/** A guest's firewall; aliases and sets of addresses by name. */
+export interface Firewall {
+  options: Entry;
+  rules: Entry[];
+  aliases: Record<string, Entry>;
+  ipset: Record<string, Entry>;
+}
+
 /** Everything the cluster keeps besides guests, volumes and tasks. */
 export interface Store {
   users: Record<string, User>;
@@ -93,8 +101,8 @@ export interface Store {
   ha: Record<string, Entry>;
   zones: Record<string, Entry>;
   vnets: Record<string, Entry>;
-  /** Firewall options and rules by guest, `lxc/100`. */
-  firewall: Record<string, { options: Entry; rules: Entry[] }>;
+  /** Firewalls by VMID: both kinds of guests have one file. */
+  firewall: Record<string, Firewall>;
   /** Bridges of every node. */
   bridges: string[];
 }

@@ -81,6 +81,8 @@ async function guestLife(client: ProxmoxClient, kind: GuestKind, vmid: number, r
   await firewall.configure(ref, { enable: true, policy_in: 'DROP' }, ['dhcp']);
   await firewall.addRule(ref, { type: 'in', action: 'ACCEPT', proto: 'tcp', dport: '80', enable: 1 });
   await firewall.rules(ref);
+  await firewall.aliases(ref);
+  await firewall.ipsets(ref);
   await firewall.deleteRule(ref, 0);
   await ha.get(ref);
   const started = await guests.start(ref);

@@ -8,8 +8,7 @@ const DISKS = ['images', 'rootdir'];
 
 /**
  * Looks for what is left of a VMID by the API: the guest in the whole cluster, running tasks, and without a guest volumes on
- * the active storages of the node, options and rules of its firewall, and HA resources (which needs Sys.Audit on `/`).
- * Aliases and address sets of a firewall that has neither option nor rule are not seen.
+ * the active storages of the node, its firewall, and HA resources (which needs Sys.Audit on `/`).
  */
 export class ClusterTracer implements GuestTracer {
   readonly #api: TracesApi;
@@ -77,8 +76,14 @@ export class ClusterTracer implements GuestTracer {
   /** Both kinds of guests have one file, which the API reads by the VMID alone. */
   async #firewall(vmid: number): Promise<boolean> {
     const ref = { kind: 'lxc', node: this.#node, vmid } as const;
-    const [options, rules] = await Promise.all([this.#api.firewall.options(ref), this.#api.firewall.rules(ref)]);
-    return rules.length > 0 || Object.values(options).some((value) => value !== undefined);
+    const { firewall } = this.#api;
+    const [options, ...lists] = await Promise.all([
+      firewall.options(ref),
+      firewall.rules(ref),
+      firewall.aliases(ref),
+      firewall.ipsets(ref),
+    ]);
+    return lists.some((list) => list.length > 0) || Object.values(options).some((value) => value !== undefined);
   }
 
   async #highAvailability(vmid: number): Promise<string[]> {

@@ -40,7 +40,12 @@ export interface TracesApi {
       filter: { vmid: number },
     ) => Promise<readonly { volid: string; content?: string | undefined }[]>;
   };
-  firewall: { options: (ref: Ref) => Promise<object>; rules: (ref: Ref) => Promise<readonly unknown[]> };
+  firewall: {
+    options: (ref: Ref) => Promise<object>;
+    rules: (ref: Ref) => Promise<readonly unknown[]>;
+    aliases: (ref: Ref) => Promise<readonly unknown[]>;
+    ipsets: (ref: Ref) => Promise<readonly unknown[]>;
+  };
   ha: { list: () => Promise<readonly { sid: string }[]> };
 }
 

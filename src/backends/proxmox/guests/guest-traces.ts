@@ -9,7 +9,7 @@ export interface GuestTraces {
   datasets: readonly string[];
   /** Whether the guest's firewall has a file, which Proxmox would apply to the next guest of the VMID. */
   firewall: boolean;
-  /** HA resources and their rules, such as `ct:10000`. */
+  /** HA resources, such as `ct:10000`; a rule without its resource rules nothing. */
   highAvailability: readonly string[];
   /** Tasks that work on a guest of the VMID, by their ids. */
   tasks: readonly string[];

@@ -40,7 +40,14 @@ export type FirewallRule = z.infer<typeof RULE>;
 /** A rule to be made. */
 export type NewRule = Readonly<{ type: 'in' | 'out' | 'group'; action: string } & Parameters>;
 
-/** The firewalls of guests. They outlive a guest that is deleted without `purge`. Errors are those of `Api.call`. */
+const NAMED = z.object({ name: text, comment: optional(text) });
+/** An alias of an address, or a set of addresses. */
+export type FirewallName = z.infer<typeof NAMED>;
+
+/**
+ * The firewalls of guests: one file a VMID, whatever the kind, which deleting the guest removes. Without a guest they are
+ * those of the next one. Errors are those of `Api.call`.
+ */
 export class Firewall {
   readonly #api: Api;
 
@@ -65,6 +72,15 @@ export class Firewall {
   /** Adds a rule before all others, or at `pos`. */
   addRule(ref: GuestRef, rule: NewRule, options?: CallOptions): Promise<void> {
     return this.#api.call({ ...at(ref, 'POST', '/rules'), params: rule }, ignored, options);
+  }
+
+  aliases(ref: GuestRef, options?: CallOptions): Promise<FirewallName[]> {
+    return this.#api.call(at(ref, 'GET', '/aliases'), listOf(NAMED), options);
+  }
+
+  /** The sets of addresses. */
+  ipsets(ref: GuestRef, options?: CallOptions): Promise<FirewallName[]> {
+    return this.#api.call(at(ref, 'GET', '/ipset'), listOf(NAMED), options);
   }
 
   deleteRule(ref: GuestRef, pos: number, options?: CallOptions): Promise<void> {

@@ -4,6 +4,7 @@ import { elements } from '../params/formats.ts';
 import { flag, integer, oneOf, required, text, type Schema, type Values } from '../params/property.ts';
 import type { Kind } from '../../config/kind.ts';
 import { numberOf, type Call, type Method } from '../method.ts';
+import type { Firewall } from '../../state/store.ts';
 import { guestPath, onGuest } from './common.ts';
 
 const levels = oneOf('emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug', 'nolog');
@@ -39,10 +40,8 @@ const rule: Schema = {
   sport: text(),
 };
 
-type Firewall = Call['state']['store']['firewall'][string];
-
-function firewallOf(call: Call, kind: Kind): Firewall {
-  return (call.state.store.firewall[`${kind.type}/${numberOf(call, 'vmid')}`] ??= { options: {}, rules: [] });
+function firewallOf({ state, params }: Call): Firewall {
+  return (state.store.firewall[String(params['vmid'])] ??= { options: {}, rules: [], aliases: {}, ipset: {} });
 }
 
 function digestOf(value: unknown): string {
@@ -55,25 +54,66 @@ function own({ params }: Call, ...apart: string[]): Values {
   );
 }
 
-function ruleAt(call: Call, kind: Kind): { rules: Values[]; pos: number } {
-  const { rules } = firewallOf(call, kind);
+function ruleAt(call: Call): { rules: Values[]; pos: number } {
+  const { rules } = firewallOf(call);
   const pos = numberOf(call, 'pos');
   if (rules[pos] === undefined) throw badParameters({ pos: 'no such rule' });
   return { rules, pos };
 }
 
-/** Options and rules of a guest's firewall. */
+/** The names of a kind in a guest's firewall: they are listed, made, and removed. */
+function nameMethods(kind: Kind, room: 'aliases' | 'ipset', parameters: Schema, label: string): Method[] {
+  const path = guestPath(kind, `/firewall/${room}`);
+  const name = text({ pattern: /[A-Za-z][A-Za-z0-9\-_]+/, minLength: 2, maxLength: 64 });
+  return [
+    {
+      verb: 'GET',
+      path,
+      permission: onGuest('VM.Audit'),
+      handle: (call) => {
+        const all = Object.entries(firewallOf(call)[room]);
+        return all.map(([its, values]) => ({ name: its, ...values, digest: digestOf(all) }));
+      },
+    },
+    {
+      verb: 'POST',
+      path,
+      permission: onGuest('VM.Config.Network'),
+      protected: true,
+      parameters: { name: required(name), comment: text(), ...parameters },
+      handle: (call) => {
+        const all = firewallOf(call)[room];
+        const its = String(call.params['name']);
+        if (all[its] !== undefined) throw badParameters({ name: `${label} '${its}' already exists` });
+        all[its] = own(call, 'name');
+      },
+    },
+    {
+      verb: 'DELETE',
+      path: `${path}/{name}`,
+      permission: onGuest('VM.Config.Network'),
+      protected: true,
+      handle: (call) => {
+        Reflect.deleteProperty(firewallOf(call)[room], String(call.params['name']));
+      },
+    },
+  ];
+}
+
+/** Options, rules and names of a guest's firewall. */
 export function firewallMethods(kind: Kind): Method[] {
   const base = guestPath(kind, '/firewall');
   const reading = onGuest('VM.Audit');
   const writing = onGuest('VM.Config.Network');
   return [
+    ...nameMethods(kind, 'aliases', { cidr: required(text()) }, 'alias'),
+    ...nameMethods(kind, 'ipset', {}, 'IPSet'),
     {
       verb: 'GET',
       path: `${base}/options`,
       permission: reading,
       handle: (call) => {
-        const found = firewallOf(call, kind).options;
+        const found = firewallOf(call).options;
         return { ...found, digest: digestOf(found) };
       },
     },
@@ -84,7 +124,7 @@ export function firewallMethods(kind: Kind): Method[] {
       protected: true,
       parameters: { ...options, delete: text(), digest: text({ maxLength: 64 }) },
       handle: (call) => {
-        const found = firewallOf(call, kind).options;
+        const found = firewallOf(call).options;
         for (const key of elements(call.params['delete'])) Reflect.deleteProperty(found, key);
         Object.assign(found, own(call, 'delete'));
       },
@@ -94,7 +134,7 @@ export function firewallMethods(kind: Kind): Method[] {
       path: `${base}/rules`,
       permission: reading,
       handle: (call) => {
-        const { rules } = firewallOf(call, kind);
+        const { rules } = firewallOf(call);
         return rules.map((found, pos) => ({ ...found, pos, digest: digestOf(rules) }));
       },
     },
@@ -106,7 +146,7 @@ export function firewallMethods(kind: Kind): Method[] {
       parameters: { ...rule, action: required(rule['action']!), type: required(rule['type']!), pos: integer(0) },
       handle: (call) => {
         // A new rule is the first one unless it says where it stands.
-        firewallOf(call, kind).rules.splice(numberOf(call, 'pos'), 0, { enable: 0, ...own(call, 'pos') });
+        firewallOf(call).rules.splice(numberOf(call, 'pos'), 0, { enable: 0, ...own(call, 'pos') });
       },
     },
     {
@@ -114,7 +154,7 @@ export function firewallMethods(kind: Kind): Method[] {
       path: `${base}/rules/{pos}`,
       permission: reading,
       handle: (call) => {
-        const { rules, pos } = ruleAt(call, kind);
+        const { rules, pos } = ruleAt(call);
         return { ...rules[pos], pos, digest: digestOf(rules) };
       },
     },
@@ -125,7 +165,7 @@ export function firewallMethods(kind: Kind): Method[] {
       protected: true,
       parameters: { ...rule, delete: text(), moveto: integer(0) },
       handle: (call) => {
-        const { rules, pos } = ruleAt(call, kind);
+        const { rules, pos } = ruleAt(call);
         for (const key of elements(call.params['delete'])) Reflect.deleteProperty(rules[pos]!, key);
         Object.assign(rules[pos]!, own(call, 'delete', 'moveto', 'pos'));
         if (call.params['moveto'] !== undefined) rules.splice(numberOf(call, 'moveto'), 0, ...rules.splice(pos, 1));
@@ -138,7 +178,7 @@ export function firewallMethods(kind: Kind): Method[] {
       protected: true,
       parameters: { digest: text({ maxLength: 64 }) },
       handle: (call) => {
-        const { rules, pos } = ruleAt(call, kind);
+        const { rules, pos } = ruleAt(call);
         rules.splice(pos, 1);
       },
     },

@@ -62,6 +62,28 @@ test('what outlives its guest', async (t) => {
   });
 });
 
+test('aliases and address sets alone are a firewall', async (t) => {
+  const { state, traces } = await start(t);
+  const leave = (room: 'aliases' | 'ipset') => {
+    const fresh = { options: {}, rules: [], aliases: {}, ipset: {} };
+    state.store.firewall['101'] = { ...fresh, [room]: { web: { cidr: '10.0.0.0/24' } } };
+  };
+  leave('aliases');
+  t.deepEqual(await traces(), { ...FREE, firewall: true });
+  leave('ipset');
+  t.deepEqual(await traces(), { ...FREE, firewall: true });
+});
+
+test('a machine leaves its firewall to a container', async (t) => {
+  const { api, state, traces } = await start(t);
+  const machine = { ...ref, kind: 'qemu' } as const;
+  await api.tasks.follow(await api.guests.create(machine, { memory: 64 }));
+  await api.firewall.configure(machine, { enable: true });
+  t.deepEqual(await api.firewall.options(ref), await api.firewall.options(machine));
+  state.guests.remove(state.guests.find(101)!);
+  t.deepEqual(await traces(), { ...FREE, firewall: true });
+});
+
 test('a guest that is still being made', async (t) => {
   const { state, create, traces } = await start(t);
   state.faults.add({ effect: { kind: 'task-hold' } });

@@ -316,6 +316,8 @@ test('pools, networks, firewall, access, backup, HA', async (t) => {
       'PUT /nodes/pve1/lxc/101/firewall/options': null,
       [`GET ${rules}`]: [{ pos: 0, type: 'in', action: 'ACCEPT', enable: 1 }],
       [`POST ${rules}`]: null,
+      'GET /nodes/pve1/lxc/101/firewall/aliases': [{ name: 'web', cidr: '10.0.0.1', digest: 'x' }],
+      'GET /nodes/pve1/lxc/101/firewall/ipset': [{ name: 'pods', comment: 'all', digest: 'x' }],
       [`DELETE ${rules}/0`]: null,
       'GET /access/permissions': { '/vms': { 'VM.Audit': 1, 'Pool.Audit': '0' } },
       'GET /cluster/backup': [{ id: 'backup-1', all: 1, enabled: '0', exclude: '100,101', schedule: '02:00' }],
@@ -352,6 +354,8 @@ test('pools, networks, firewall, access, backup, HA', async (t) => {
   await client.firewall.configure(ct, { enable: true }, ['policy_in']);
   t.deepEqual(pve.seen.at(-1)?.body, { enable: 1, delete: 'policy_in' });
   t.like((await client.firewall.rules(ct))[0], { pos: 0, enable: true });
+  t.like(await client.firewall.aliases(ct), [{ name: 'web' }]);
+  t.like(await client.firewall.ipsets(ct), [{ name: 'pods', comment: 'all' }]);
   await client.firewall.addRule(ct, { type: 'in', action: 'DROP', proto: 'tcp' });
   await client.firewall.deleteRule(ct, 0);
   t.deepEqual(await client.access.permissions('/vms'), { '/vms': { 'VM.Audit': true, 'Pool.Audit': false } });
