@@ -11,6 +11,7 @@ import {
   MAX_TARGET_BYTES,
 } from './bounds.ts';
 import { LayerPaths, quote } from './layer-paths.ts';
+import { PathBits } from './path-bits.ts';
 
 const WHITEOUT = '.wh.';
 const WHITEOUT_META = '.wh..wh.';
@@ -187,10 +188,15 @@ export class LayerFilter {
       else if (!node) hidden.add(path);
     }
     const marks = new Map<string, TarEntry['xattrs']>();
-    for (const path of opaque) marks.set(path, new Map([[OPAQUE_XATTR, Buffer.from('y')]]));
+    const bits = new PathBits();
+    for (const path of opaque) {
+      marks.set(path, new Map([[OPAQUE_XATTR, Buffer.from('y')]]));
+      bits.add(bits.below(PathBits.root, path));
+    }
+    const isOpaque = (directory: string) => opaque.has('') || hasDirectoryOf(directory, opaque, bits);
     for (const path of hidden) {
       const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
-      if (!(await this.#isMerged(directory, opaque))) continue;
+      if (isOpaque(directory) || !(await this.#isMerged(directory))) continue;
       yield* this.#parents(path);
       this.#paths.set(path, OTHER);
       yield this.#emit({ ...blank(path, 'character'), mode: 0 });
@@ -208,14 +214,10 @@ export class LayerFilter {
   }
 
   /**
-   * Whether a directory of this layer shows together with one of the layers below. Where it does not, there is nothing to
-   * hide, and overlayfs would show a whiteout as the character device that it is.
+   * Whether a directory that is not opaque shows together with one of the layers below. Where it does not, there is nothing
+   * to hide, and overlayfs would show a whiteout as the character device that it is.
    */
-  async #isMerged(directory: string, opaque: ReadonlySet<string>): Promise<boolean> {
-    for (let above = directory; ; above = above.slice(0, Math.max(above.lastIndexOf('/'), 0))) {
-      if (opaque.has(above)) return false;
-      if (above === '') break;
-    }
+  async #isMerged(directory: string): Promise<boolean> {
     let found = this.#below.get(directory);
     if (found === undefined) {
       found = (await this.#options.inherit(directory)) !== undefined;
@@ -287,4 +289,17 @@ function blank(name: string, type: TarEntry['type']): TarEntry {
 function isAllowedXattr(name: string): boolean {
   if (name.startsWith('user.')) return !name.startsWith('user.overlay.');
   return name === 'security.capability' || name.startsWith('system.posix_acl_');
+}
+
+/** Whether a path or one of the directories above it, the root aside, is in a set of which `bits` are. */
+function hasDirectoryOf(path: string, set: ReadonlySet<string>, bits: PathBits): boolean {
+  let hash = PathBits.root;
+  for (let from = 0; from < path.length;) {
+    const slash = path.indexOf('/', from);
+    const end = slash < 0 ? path.length : slash;
+    hash = bits.below(hash, path.slice(from, end));
+    if (bits.mayHave(hash) && set.has(path.slice(0, end))) return true;
+    from = end + 1;
+  }
+  return false;
 }

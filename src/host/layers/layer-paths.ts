@@ -1,4 +1,5 @@
 import { TarError, type TarEntry } from '../../utils/tar/header.ts';
+import { PathBits } from './path-bits.ts';
 import { MAX_DEPTH, MAX_LINKS, MAX_NAME_BYTES, MAX_PATH_BYTES } from './bounds.ts';
 
 export type LayerNode =
@@ -11,6 +12,8 @@ export type LayerNode =
  */
 export class LayerPaths {
   readonly #nodes = new Map<string, LayerNode>();
+  /** Of all nodes that were not directories when they were set. */
+  readonly #bits = new PathBits();
 
   get(path: string): LayerNode | undefined {
     return this.#nodes.get(path);
@@ -18,6 +21,7 @@ export class LayerPaths {
 
   set(path: string, node: LayerNode): void {
     this.#nodes.set(path, node);
+    if (node.kind !== 'directory') this.#bits.add(this.#bits.below(PathBits.root, path));
   }
 
   /** Whether the layer has an entry below a directory. Checks every path. */
@@ -57,20 +61,26 @@ export class LayerPaths {
     if (this.#nodes.get(plain)?.kind === 'directory') return plain;
     const pending = components.toReversed();
     const current: string[] = [];
+    const hashes: number[] = [];
     let links = 0;
     for (let component = pending.pop(); component !== undefined; component = pending.pop()) {
       if (component === '' || component === '.') continue;
       if (component === '..') {
         current.pop();
+        hashes.pop();
         continue;
       }
       current.push(component);
+      const hash = this.#bits.below(hashes.at(-1) ?? PathBits.root, component);
+      hashes.push(hash);
+      if (!this.#bits.mayHave(hash)) continue;
       const node = this.#nodes.get(current.join('/'));
       if (node?.kind === 'other') throw new TarError(`${quote(plain)}: ${quote(current.join('/'))} is not a directory`);
       if (node?.kind !== 'symlink') continue;
       if (++links > MAX_LINKS) throw new TarError(`${quote(plain)}: too many symbolic links`);
       current.pop();
-      if (node.target.startsWith('/')) current.length = 0;
+      hashes.pop();
+      if (node.target.startsWith('/')) current.length = hashes.length = 0;
       pending.push(...node.target.split('/').reverse());
     }
     return bounded(current.join('/'));
