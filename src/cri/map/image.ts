@@ -3,11 +3,15 @@ import type { AuthConfig } from '../../../api/gen/cri.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Credentials, ImageRecord } from '../../core/model/image.ts';
 
+/** The last user id; the next one means "none". */
+const MAX_ID = 4_294_967_294;
+
 /** The record in ListImages and ImageStatus. */
 export function toImage(record: ImageRecord): Image {
   // "uid" or "name", with an optional ":group" that CRI does not report.
   const user = record.config.config.User.split(':')[0] ?? '';
-  const isUid = /^\d+$/.test(user);
+  // A number that is no id cannot be sent as one, and would make every list of images fail.
+  const isUid = /^\d{1,10}$/.test(user) && Number(user) <= MAX_ID;
   return Image.create({
     id: record.id,
     repoTags: record.repoTags,

@@ -8,6 +8,9 @@ import { hasMoreValuesThan } from '../../../utils/json.ts';
 /** Values in an image configuration, such as labels and variables: real ones have hundreds, and each takes microseconds. */
 const MAX_VALUES = 20_000;
 
+/** Characters of a user with its group; useradd(8) allows 32 for each name. */
+const MAX_USER = 1024;
+
 // None of these can be passed to execve(2) with a NUL inside.
 const text = z.string().refine((value) => !value.includes('\0'), 'must not contain a NUL byte');
 const optionalText = text.nullish().transform((value) => value ?? '');
@@ -21,7 +24,7 @@ const keys = z
   .transform((value) => Object.keys(value ?? {}).sort());
 
 const processConfig = z.object({
-  User: optionalText,
+  User: optionalText.refine((user) => user.length <= MAX_USER, `must not be longer than ${MAX_USER} characters`),
   Env: texts,
   Entrypoint: texts,
   Cmd: texts,
