@@ -13,6 +13,15 @@ const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 const XZ = Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]);
 
 /**
+ * MiB of memory of a decompressor. `xz -9` needs 65; without a limit, xz takes the 4 GiB that a file may ask for. zstd has its
+ * own limit, 128.
+ */
+const MAX_MIB = 256;
+
+/** Arguments beside the common ones. */
+const OWN_ARGUMENTS = { zstd: [], xz: ['--threads=1', `--memlimit-decompress=${MAX_MIB}MiB`] };
+
+/**
  * The uncompressed tar in a file that is plain or compressed by gzip, zstd or xz. What the bytes begin with decides, as in Docker: images exist whose media types say
  * otherwise, and the result is verified against the layer's diff id. Corrupt data is an error of the stream.
  */
@@ -48,7 +57,7 @@ async function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
   const kill = new AbortController();
   const { pipes, ended } = await startProgram(
     {
-      argv: [command, '--decompress', '--stdout', '--quiet'],
+      argv: [command, '--decompress', '--stdout', '--quiet', ...OWN_ARGUMENTS[command]],
       env: programEnv,
       cwd: '/',
       pipes: { 1: 'out' },
@@ -84,5 +93,11 @@ function failure(command: 'zstd' | 'xz', { status, problem, outputs }: StepResul
     return new CriError(StatusCode.UNAVAILABLE, hint, { cause: new Error(problem) });
   }
   const words = outputs.get(2)?.bytes.toString('utf8').trim().slice(-500);
+  if (words?.includes('Memory usage limit reached')) {
+    return new CriError(
+      StatusCode.INVALID_ARGUMENT,
+      `refused: ${command} requires more than ${MAX_MIB} MiB of memory for it`,
+    );
+  }
   return new CriError(StatusCode.INVALID_ARGUMENT, `corrupt ${command} data: ${words || 'killed'}`);
 }

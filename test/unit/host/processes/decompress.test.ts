@@ -4,6 +4,7 @@ import { mkdtemp, readFile, readdir, readlink, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import test from 'ava';
 import { openTar } from '../../../../src/host/processes/decompress.ts';
 import { eventually } from '../../../lib/eventually.ts';
@@ -57,3 +58,23 @@ for (const command of ['zstd', 'xz', 'gzip'] as const) {
     });
   });
 }
+
+test('xz takes no more memory than its bound', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'decompress-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const [plain, packed] = [join(directory, 'data'), join(directory, 'packed')];
+  await writeFile(plain, Buffer.alloc(20_000, 'ab'));
+  const read = async (dictionary: number) => {
+    const { stdout } = await run('xz', ['--stdout', '--lzma2=dict=4KiB', plain], { encoding: 'buffer' });
+    // The block header (.xz file format, 3.1) ends with its CRC32; 0x21 is LZMA2, its property the size of the dictionary.
+    const header = stdout.subarray(12, 12 + (stdout.readUInt8(12) + 1) * 4);
+    header.writeUInt8(dictionary, header.indexOf(Buffer.of(0x21, 1)) + 2);
+    header.writeUInt32LE(crc32(header.subarray(0, -4)), header.length - 4);
+    await writeFile(packed, stdout);
+    let bytes = 0;
+    for await (const chunk of await openTar(packed)) bytes += (chunk as Buffer).length;
+    return bytes;
+  };
+  t.is(await read(28), 20_000, '64 MiB');
+  await t.throwsAsync(read(40), { message: 'refused: xz requires more than 256 MiB of memory for it' });
+});
