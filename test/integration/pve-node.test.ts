@@ -203,6 +203,10 @@ test('a token may what it is granted and its user may', async (t) => {
     (await ask(cluster, 'DELETE', '/nodes/pve1/lxc/100', { headers })).reason,
     'Permission check failed (/vms/100, VM.Allocate)',
   );
+  await finish(cluster, 'POST', '/nodes/pve1/lxc/100/status/start', { headers });
+  const { data: started } = await ask(cluster, 'GET', '/nodes/pve1/tasks?typefilter=vzstart');
+  t.like(started, [{ user: 'k8s@pve', tokenid: 'node' }]);
+  t.deepEqual((await ask(cluster, 'GET', '/cluster/tasks', { headers })).data, [], 'not even its own');
 });
 
 test('a virtual machine lives and ends', async (t) => {

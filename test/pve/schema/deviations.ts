@@ -193,6 +193,12 @@ export const DEVIATIONS: readonly Deviation[] = [
     'the task of a token names user and token apart',
   ),
   unrecorded(
+    ['GET /nodes/{node}/tasks', 'GET /cluster/tasks'],
+    '[].tokenid',
+    'pve-manager:PVE/API2/Tasks.pm',
+    'so do lists of tasks, but for those that run on a node',
+  ),
+  unrecorded(
     'GET /storage',
     '[].pool [].sparse [].blocksize [].mountpoint [].nodes [].bwlimit',
     'pve-storage:src/PVE/API2/Storage/Config.pm',

@@ -4,7 +4,8 @@ import { integer, text } from '../params/property.ts';
 import { parsePropertyString, propertyString, type PropertyString } from '../params/property-string.ts';
 import { loadGuest } from '../../config/guest.ts';
 import { numberOf, type Call, type Method } from '../method.ts';
-import { visibleTasks } from '../nodes/tasks.ts';
+import { ownerOf } from '../nodes/tasks.ts';
+import { nameOf } from '../../state/access.ts';
 
 const range: PropertyString = { keys: { lower: integer(100, 999999999), upper: integer(100, 1000000000) } };
 
@@ -147,12 +148,15 @@ export const clusterMethods: readonly Method[] = [
     verb: 'GET',
     path: '/cluster/tasks',
     permission: 'all',
-    handle: (call) =>
-      visibleTasks(call)
+    handle: ({ state, who }) =>
+      state.tasks
+        .all()
+        // A token does not see its own.
+        .filter(({ user }) => ownerOf(user).user === nameOf(who) || state.access.allows(who, '/', ['Sys.Audit']))
         .sort((a, b) => b.starttime - a.starttime || b.pid - a.pid)
-        .slice(0, 25 * call.state.nodes.length)
+        .slice(0, 25 * state.nodes.length)
         .map(({ upid, node, starttime, endtime, type, id, user, exit }) => ({
-          ...{ upid, node, starttime, type, id, user },
+          ...{ upid, node, starttime, type, id, ...ownerOf(user) },
           ...(exit === undefined ? {} : { endtime, status: exit }),
           saved: exit === undefined ? '0' : '1',
         })),

@@ -10,7 +10,7 @@ function owns({ who }: Call, task: Pick<Task, 'user'>): boolean {
 }
 
 /** The tasks that a caller may see: one's own, and all of nodes that one may audit. */
-export function visibleTasks(call: Call): Task[] {
+function visibleTasks(call: Call): Task[] {
   const { state, who } = call;
   return state.tasks
     .all()
@@ -41,9 +41,16 @@ function selected(call: Call): Task[] {
   );
 }
 
+/** Who a task is of; answers name the token of a user apart, but in lists of running tasks of a node. */
+export function ownerOf(user: string): { user: string; tokenid?: string } {
+  const [name = '', tokenid] = user.split('!');
+  return tokenid === undefined ? { user: name } : { user: name, tokenid };
+}
+
 function entry({ upid, node, pid, pstart, starttime, type, id, user, endtime, exit }: Task): Record<string, unknown> {
-  const ended = exit === undefined ? { status: 'RUNNING', saved: '0' } : { endtime, status: exit };
-  return { upid, node, pid, pstart, starttime, type, id, user, ...ended };
+  const ended =
+    exit === undefined ? { user, status: 'RUNNING', saved: '0' } : { ...ownerOf(user), endtime, status: exit };
+  return { upid, node, pid, pstart, starttime, type, id, ...ended };
 }
 
 function requireUpid(call: Call): string {
@@ -63,11 +70,9 @@ function taskOf(call: Call, privilege: string): Task {
 }
 
 function status({ exit, user, endtime: _endtime, log: _log, ...task }: Task): Record<string, unknown> {
-  const [name, token] = user.split('!');
   return {
     ...task,
-    user: name,
-    ...(token === undefined ? {} : { tokenid: token }),
+    ...ownerOf(user),
     status: exit === undefined ? 'running' : 'stopped',
     ...(exit === undefined ? {} : { exitstatus: exit }),
   };
