@@ -8,7 +8,7 @@ import { chainIds } from '../../src/core/lifecycle/images/image-config.ts';
 import { ImageService, type ImageServiceOptions } from '../../src/core/lifecycle/images/image-service.ts';
 import { mountRootfs, removeRootfs } from '../../src/core/lifecycle/rootfs-place.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
-import type { RootfsOptions } from '../../src/core/model/rootfs.ts';
+import type { RootfsOptions, RootfsStore } from '../../src/core/model/rootfs.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
 import { OverlayStore, type OverlayStoreOptions } from '../../src/integrations/overlayfs/overlay-store.ts';
@@ -63,7 +63,7 @@ export function removeCopy(store: OverlayStore, id: string): Promise<void> {
 }
 
 /** Applies these archives in order. Returns their chain ids. */
-export async function applyAll(store: OverlayStore, tars: readonly Buffer[]): Promise<string[]> {
+export async function applyAll(store: RootfsStore, tars: readonly Buffer[]): Promise<string[]> {
   const chain = chainIds(tars.map(sha256));
   for (const [i, tar] of tars.entries()) {
     const request = { parent: chain[i - 1], chainId: chain[i]!, diffId: sha256(tar) };

@@ -53,6 +53,8 @@ export interface RootfsOptions {
   /** A read-only view. */
   readonly?: boolean;
   ids?: IdRange | undefined;
+  /** Whose it is, for operators: a store may show it. */
+  owner?: { pod: string; image: string } | undefined;
   signal?: AbortSignal | undefined;
 }
 

@@ -11,6 +11,7 @@ import {
   MAX_TARGET_BYTES,
 } from './bounds.ts';
 import { LayerPaths, quote } from './layer-paths.ts';
+import type { Removals } from './merge-layer.ts';
 import { PathBits } from './path-bits.ts';
 
 const WHITEOUT = '.wh.';
@@ -41,6 +42,8 @@ export interface LayerLimits {
 export type DirectoryFacts = Pick<TarEntry, 'mode' | 'uid' | 'gid' | 'mtime'>;
 
 export interface LayerFilterOptions {
+  /** What becomes of whiteouts: files and attributes of overlayfs, or a list for {@link mergeLayer}. */
+  whiteouts?: 'overlayfs' | 'list';
   limits: LayerLimits;
   /** The parts of the image's bounds that the lower layers use. */
   below: Usage;
@@ -57,11 +60,13 @@ export interface LayerFacts {
 
 /**
  * Converts a layer's tar (OCI image specification, layer.md) to one that a plain tar can write into an empty directory:
- * names inside the directory and through no symlink, every directory before its content, whiteouts in overlayfs' form,
+ * names inside the directory and through no symlink, every directory before its content, whiteouts in overlayfs' form or none,
  * no extended attributes with a meaning to overlayfs or to this host.
  */
 export class LayerFilter {
   readonly facts: LayerFacts = { usage: { bytes: 0n, inodes: 0n }, opaqueRoot: false };
+  /** Empty, unless whiteouts are to be listed. */
+  readonly removals: Removals & { hidden: string[]; opaque: string[] } = { hidden: [], opaque: [] };
   readonly #options: LayerFilterOptions;
   readonly #paths = new LayerPaths();
   /** Whiteouts hide entries of lower layers, never of this layer, wherever they are in it: written at the end. */
@@ -99,6 +104,16 @@ export class LayerFilter {
     yield* this.#applyWhiteouts();
     yield* this.#directory('');
     yield END_OF_ARCHIVE;
+  }
+
+  /** An archive of the layer's directories alone, its root among them: files that are moved change their times. */
+  *directories(): Generator<Buffer> {
+    for (const entry of this.#paths.directories()) yield formatEntry({ ...entry, name: nameOf(entry) });
+    yield END_OF_ARCHIVE;
+  }
+
+  get #isListing(): boolean {
+    return this.#options.whiteouts === 'list';
   }
 
   #isWhiteout(components: string[]): boolean {
@@ -198,17 +213,22 @@ export class LayerFilter {
       const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
       if (isOpaque(directory) || !(await this.#isMerged(directory))) continue;
       yield* this.#parents(path);
+      if (this.#isListing) {
+        this.removals.hidden.push(path);
+        continue;
+      }
       this.#paths.set(path, OTHER);
       yield this.#emit({ ...blank(path, 'character'), mode: 0 });
       if (!marks.has(directory)) marks.set(directory, new Map([[ORIGIN_XATTR, Buffer.alloc(0)]]));
     }
     this.facts.opaqueRoot = opaque.has('');
+    if (this.#isListing) this.removals.opaque.push(...opaque);
     for (const [path, marked] of marks) {
       if (path === '') continue;
       yield* this.#parents(path);
       yield* this.#directory(path);
       const node = this.#paths.get(path);
-      if (node?.kind !== 'directory') continue;
+      if (node?.kind !== 'directory' || this.#isListing) continue;
       yield this.#emit({ ...node.entry, xattrs: new Map([...node.entry.xattrs, ...marked]) });
     }
   }
@@ -260,7 +280,7 @@ export class LayerFilter {
     if (usage.bytes + below.bytes > BigInt(limits.maxBytes)) {
       throw new TarError(`the image is larger than ${limits.maxBytes} bytes`);
     }
-    return formatEntry({ ...entry, name: entry.name === '' ? './' : entry.name });
+    return formatEntry({ ...entry, name: nameOf(entry) });
   }
 
   #count(what: string): void {
@@ -268,6 +288,10 @@ export class LayerFilter {
       throw new TarError(`${what}: the image has more than ${this.#options.limits.maxEntries} entries`);
     }
   }
+}
+
+function nameOf({ name }: TarEntry): string {
+  return name === '' ? './' : name;
 }
 
 function blank(name: string, type: TarEntry['type']): TarEntry {

@@ -24,6 +24,11 @@ export class LayerPaths {
     if (node.kind !== 'directory') this.#bits.add(this.#bits.below(PathBits.root, path));
   }
 
+  /** The directories, each after those above it unless the archive has it earlier. */
+  *directories(): Generator<TarEntry> {
+    for (const node of this.#nodes.values()) if (node.kind === 'directory') yield node.entry;
+  }
+
   /** Whether the layer has an entry below a directory. Checks every path. */
   hasBelow(path: string): boolean {
     for (const known of this.#nodes.keys()) if (known.startsWith(`${path}/`)) return true;

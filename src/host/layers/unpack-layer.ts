@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { addAbortSignal } from 'node:stream';
+import { addAbortSignal, Readable } from 'node:stream';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Usage } from '../../core/model/rootfs.ts';
@@ -8,6 +8,7 @@ import { openTar } from '../processes/decompress.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { UNSUSPICIOUS_BYTES } from './bounds.ts';
 import { describeDirectory } from './directory-facts.ts';
+import { mergeLayer } from './merge-layer.ts';
 import { extract, type TarLimits } from './extract.ts';
 import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
 
@@ -19,6 +20,8 @@ export interface UnpackTask {
   diffId: string;
   /** An empty directory. */
   directory: string;
+  /** The tree of the layers below, into which the layer is merged; `directory` is in its root then, and removed. */
+  onto?: string;
   /** Directories of the layers below, the top one first. */
   below: string[];
   /** The total usage of all lower layers. */
@@ -27,16 +30,17 @@ export interface UnpackTask {
 }
 
 /**
- * Inflates, hashes, checks and writes a layer.
+ * Inflates, hashes, checks and writes a layer, and merges it where that is asked for.
  * @throws CriError INVALID_ARGUMENT for a broken or hostile layer, RESOURCE_EXHAUSTED when the disk is full; the signal's
  *   reason. What has been written then is the caller's to remove.
  */
 export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promise<LayerFacts> {
-  const { blob, diffId, directory, below, limits } = task;
+  const { blob, diffId, directory, onto, below, limits } = task;
   const maxInflated = Math.max(UNSUSPICIOUS_BYTES, (await stat(blob)).size * limits.maxRatio);
   const tar = await openTar(blob);
   const hash = createHash('sha256');
   const filter = new LayerFilter({
+    ...(onto !== undefined && { whiteouts: 'list' as const }),
     limits,
     below: task.usageBelow,
     inherit: (path) => describeDirectory(below, path),
@@ -54,6 +58,10 @@ export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promis
   const actual = `sha256:${hash.digest('hex')}`;
   if (actual !== diffId) {
     throw refused(`its content has the digest ${actual}, the image configuration expects ${diffId}`);
+  }
+  if (onto !== undefined) {
+    mergeLayer(directory, onto, filter.removals);
+    await extract(Readable.from(filter.directories()), onto, signal, limits);
   }
   return filter.facts;
 }

@@ -20,6 +20,8 @@ const ROOT = 'root';
 /** Where a block device is mounted whose root filesystem shows it with mapped ids. */
 const DEVICE = 'device';
 
+type Device = Extract<Rootfs, { blockDevice: string }>;
+
 const FLAGS: ReadonlyMap<string, number> = new Map([
   ['ro', MountFlag.readonly],
   ['nosuid', MountFlag.nosuid],
@@ -61,8 +63,9 @@ export class HostRootfsMounts implements RootfsMounts {
     await mkdir(this.#directory, { recursive: true, mode: 0o711 });
     await mkdir(root, { recursive: true, mode: 0o700 });
     if (rootfs.ids !== undefined) await letIn(own, rootfs.ids.hostId);
-    if ('mounts' in rootfs) await mountAll(root, rootfs.mounts, rootfs.ids, signal);
-    else await mountDevice(own, rootfs, signal);
+    const whole = 'mounts' in rootfs ? asDevice(rootfs) : rootfs;
+    if (whole !== undefined) await mountDevice(own, whole, signal);
+    else if ('mounts' in rootfs) await mountAll(root, rootfs.mounts, rootfs.ids, signal);
     return root;
   }
 }
@@ -80,6 +83,17 @@ async function unmountAll(own: string): Promise<void> {
 async function letIn(directory: string, gid: number): Promise<void> {
   await chown(directory, 0, gid);
   await chmod(directory, 0o710);
+}
+
+/**
+ * A filesystem that is shown with mapped ids as a whole, such as that of a dataset: mounted like a device's. undefined for mounts
+ * without mapped ids, and for overlayfs, which maps those of its layers.
+ */
+function asDevice({ mounts, ids }: Extract<Rootfs, { mounts: unknown }>): Device | undefined {
+  const [mount, more] = mounts;
+  if (ids === undefined || mount === undefined || more !== undefined) return undefined;
+  if (mount.type === 'overlay' || mount.target !== '') return undefined;
+  return { blockDevice: mount.source, fsType: mount.type, options: mount.options, ids };
 }
 
 async function mountAll(
@@ -120,7 +134,7 @@ function stepFor(mount: RootfsMount, target: string, ids: IdRange | undefined): 
 /** With mapped ids the device is mounted beside the root, which shows a clone of that mount. */
 async function mountDevice(
   own: string,
-  { blockDevice, fsType, options: all = [], ids }: Extract<Rootfs, { blockDevice: string }>,
+  { blockDevice, fsType, options: all = [], ids }: Device,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const root = join(own, ROOT);

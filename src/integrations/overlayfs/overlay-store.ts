@@ -10,9 +10,10 @@ import { toJson } from '../../utils/json.ts';
 import { runLocked } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { run } from '../../host/processes/run.ts';
-import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYER_NAME_BYTES, MAX_LAYERS, MAX_RATIO } from '../../host/layers/bounds.ts';
-import { TAR_LIMITS, type TarLimits } from '../../host/layers/extract.ts';
+import { MAX_LAYERS } from '../../host/layers/bounds.ts';
+import type { TarLimits } from '../../host/layers/extract.ts';
 import type { LayerLimits } from '../../host/layers/layer-filter.ts';
+import { LAYER_LIMITS } from '../../host/layers/limits.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
 import { LayerWorkers } from '../../host/layers/layer-workers.ts';
 import { WritableCopies } from './writable-copies.ts';
@@ -27,14 +28,6 @@ export interface OverlayStoreOptions {
   /** Limits of one layer; the defaults are in `bounds.ts`. */
   limits?: Partial<LayerLimits & TarLimits>;
 }
-
-const DEFAULT_LIMITS: LayerLimits & TarLimits = {
-  ...TAR_LIMITS,
-  maxEntries: MAX_ENTRIES,
-  maxBytes: MAX_IMAGE_BYTES,
-  maxNameBytes: MAX_LAYER_NAME_BYTES,
-  maxRatio: MAX_RATIO,
-};
 
 /** The rootfs store on overlayfs: one directory per layer, and one upper directory per root filesystem. */
 export class OverlayStore implements RootfsStore {
@@ -53,7 +46,7 @@ export class OverlayStore implements RootfsStore {
 
   constructor({ root, logger, limits }: OverlayStoreOptions) {
     this.#root = root;
-    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+    this.#limits = { ...LAYER_LIMITS, ...limits };
     this.#logger = logger;
     this.#trash = new Trash(join(root, 'removed'), (error) => {
       logger.error('Removing files of a removed layer or root filesystem failed', { error: messageOf(error) });

@@ -2,7 +2,7 @@ import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { StepResult } from '../../host/native/messages.ts';
 import { CommandError } from '../../host/processes/run.ts';
-import { startProgram } from '../../host/processes/start-program.ts';
+import { type ProgramStep, startProgram } from '../../host/processes/start-program.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { environment } from './commands.ts';
 import { errorFrom } from './errors/from-outcome.ts';
@@ -30,7 +30,7 @@ export async function send(snapshot: string, { from, raw = false, signal }: Send
   checkSnapshot(snapshot);
   const since = from === undefined ? [] : ['-i', checkSnapshot(from)];
   const kill = new AbortController();
-  const { pipes, ended } = await startProgram(
+  const { pipes, ended } = await start(
     {
       argv: ['zfs', 'send', raw ? '-w' : '-Lce', '-p', ...since, snapshot],
       env: environment,
@@ -38,7 +38,8 @@ export async function send(snapshot: string, { from, raw = false, signal }: Send
       pipes: { 1: 'out' },
       descriptors: { 2: WORDS },
     },
-    signal === undefined ? kill.signal : AbortSignal.any([signal, kill.signal]),
+    signal,
+    kill.signal,
   );
   const output = new PassThrough({ highWaterMark: BUFFER });
   output.once('close', () => {
@@ -70,7 +71,7 @@ export async function receive(
 ): Promise<void> {
   const own = Object.entries(settings).flatMap(([name, value]) => ['-o', assignment(name, value)]);
   const kill = new AbortController();
-  const { pipes, ended } = await startProgram(
+  const { pipes, ended } = await start(
     {
       argv: ['zfs', 'receive', '-u', ...own, checkDataset(dataset)],
       env: environment,
@@ -78,7 +79,8 @@ export async function receive(
       pipes: { 0: 'in' },
       descriptors: { 2: WORDS },
     },
-    signal === undefined ? kill.signal : AbortSignal.any([signal, kill.signal]),
+    signal,
+    kill.signal,
   );
   try {
     await pipeline(stream, pipes[0], { ...(signal && { signal }) });
@@ -93,6 +95,19 @@ export async function receive(
   }
   const result = await ended;
   if (result.exit?.code !== 0) throw failure('zfs receive', dataset, result, signal);
+}
+
+async function start<Pipe extends number>(
+  step: ProgramStep<Pipe>,
+  signal: AbortSignal | undefined,
+  kill: AbortSignal,
+): ReturnType<typeof startProgram<Pipe>> {
+  try {
+    return await startProgram(step, signal === undefined ? kill : AbortSignal.any([signal, kill]));
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
 }
 
 function failure(what: string, object: string, result: StepResult, signal: AbortSignal | undefined): Error {

@@ -73,7 +73,9 @@ export async function createContainer(
   rollback.add('remove the root filesystem', () => removeRootfs(rootfs, id));
   const { hostname, namespaces } = pod.record.spec;
   const { network, ipc, user: ids } = namespaces;
-  const path = await mountRootfs(rootfs, id, image.chainId, { ids, signal });
+  const { name, namespace } = pod.record.spec.metadata;
+  const owner = { pod: `${namespace}/${name}`, image: asked.image.asked || asked.image.name };
+  const path = await mountRootfs(rootfs, id, image.chainId, { ids, owner, signal });
   const targets = await mountTargets(files, path, asked.mounts);
   rollback.add('remove the image volumes', () => removeImageVolumes(rootfs, record));
   const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids, signal }, mounted);

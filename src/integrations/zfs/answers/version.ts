@@ -18,6 +18,8 @@ export const OLDEST = { major: 2, minor: 1 };
 /** The first release whose `get` prints JSON. */
 export const WITH_JSON = { major: 2, minor: 3 };
 
+/** The first release whose mounts can have mapped ids. */
+export const WITH_MAPPED_IDS = { major: 2, minor: 2 };
 /** The first release whose `clone` can leave the new dataset unmounted. */
 export const WITH_UNMOUNTED_CLONES = { major: 2, minor: 4 };
 

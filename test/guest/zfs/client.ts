@@ -1,39 +1,17 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, open, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
-import { numberOf, ownValueOf, valueOf } from '../../src/integrations/zfs/answers/properties.ts';
-import { zfsClient } from '../../src/integrations/zfs/client.ts';
-import type { ErrorKind } from '../../src/integrations/zfs/errors/zfs-error.ts';
-import { followEvents, type ZfsEvent } from '../../src/integrations/zfs/events.ts';
-import { receive, send } from '../../src/integrations/zfs/streams.ts';
-import { eventually } from '../lib/eventually.ts';
+import { numberOf, ownValueOf, valueOf } from '../../../src/integrations/zfs/answers/properties.ts';
+import { zfsClient } from '../../../src/integrations/zfs/client.ts';
+import type { ErrorKind } from '../../../src/integrations/zfs/errors/zfs-error.ts';
+import { followEvents, type ZfsEvent } from '../../../src/integrations/zfs/events.ts';
+import { receive, send } from '../../../src/integrations/zfs/streams.ts';
+import { directory, makePool, run, TANK, zfs, zpool } from './pools.ts';
+import { eventually } from '../../lib/eventually.ts';
 
-const { zfs, zpool } = zfsClient();
 const lines = zfsClient('lines');
-/** The pool of most tests; those that come to harm have their own. */
-const TANK = 'tank';
-let directory: string;
-
-/** Runs a program in the C locale and resolves with its standard output; rejects, with `stderr`, when it fails. */
-async function run(program: string, ...args: string[]): Promise<string> {
-  return (await promisify(execFile)(program, args, { env: { ...process.env, LC_ALL: 'C' } })).stdout;
-}
-
-/**
- * A pool on a new file, and its root directory. The kernel's threads do not see mounts of the sandbox: the file is on a
- * filesystem of the guest.
- */
-async function makePool(name: string, size: string, place = directory): Promise<string> {
-  const disk = join(place, `${name}.disk`);
-  await run('truncate', '--size', size, disk);
-  const root = join(directory, name);
-  await run('zpool', 'create', '-o', 'cachefile=none', '-O', `mountpoint=${root}`, name, disk);
-  return root;
-}
 
 /** Asserts that a call fails with that kind of error, which names the object. */
 async function fails(t: ExecutionContext, kind: ErrorKind, object: string, work: Promise<unknown>): Promise<void> {
@@ -43,15 +21,8 @@ async function fails(t: ExecutionContext, kind: ErrorKind, object: string, work:
 }
 
 test.before(async () => {
-  directory = await mkdtemp('/scratch/zfs-client-');
-  await makePool(TANK, '512M');
   await zfs.createFilesystem(`${TANK}/a`, { settings: { 'proxmox-lxcri:kind': 'layer' } });
   await zfs.mount(`${TANK}/a`);
-});
-
-test.after.always(async () => {
-  for (const pool of await zpool.list()) await run('zpool', 'destroy', '-f', pool.name).catch(() => undefined);
-  await rm(directory, { recursive: true, force: true });
 });
 
 test.serial('both dialects read the same from real pools', async (t) => {
@@ -122,13 +93,13 @@ test.serial('datasets are made, cloned, promoted and destroyed', async (t) => {
 });
 
 test.serial('a snapshot goes to another dataset as a stream', async (t) => {
-  await writeFile(join(directory, TANK, 'a/file'), 'content');
+  await writeFile(join(directory.path, TANK, 'a/file'), 'content');
   await zfs.snapshot([`${TANK}/a@sent`]);
   await receive(`${TANK}/received`, await send(`${TANK}/a@sent`), { settings: { 'x:from': 'a' } });
   const [of, copy] = await zfs.get([`${TANK}/a@sent`, `${TANK}/received@sent`], ['guid']);
   t.is(copy && valueOf(copy, 'guid'), of && valueOf(of, 'guid'));
   await zfs.mount(`${TANK}/received`);
-  t.is(await readFile(join(directory, TANK, 'received/file'), 'utf8'), 'content');
+  t.is(await readFile(join(directory.path, TANK, 'received/file'), 'utf8'), 'content');
 
   const stop = new AbortController();
   const endless = new PassThrough();
@@ -140,7 +111,7 @@ test.serial('a snapshot goes to another dataset as a stream', async (t) => {
 });
 
 test.serial('a busy dataset is waited for', async (t) => {
-  const file = await open(join(directory, TANK, 'a/open'), 'w');
+  const file = await open(join(directory.path, TANK, 'a/open'), 'w');
   const unmounted = zfs.unmount(`${TANK}/a`);
   await fails(t, 'busy', `${TANK}/a`, unmounted);
   const again = zfs.unmount(`${TANK}/a`);
@@ -170,13 +141,13 @@ test.serial('a quota and a full pool are told apart', async (t) => {
   const volume = zfs.createVolume(`${TANK}/limited/child/volume`, 64n * 2n ** 20n);
   await fails(t, 'quota', `${TANK}/limited`, volume);
   await fails(t, 'full', `${TANK}/volume`, zfs.createVolume(`${TANK}/volume`, 2n ** 40n));
-  const filled = run('dd', 'if=/dev/urandom', `of=${join(directory, TANK, 'limited/fill')}`, 'bs=1M', 'count=9');
+  const filled = run('dd', 'if=/dev/urandom', `of=${join(directory.path, TANK, 'limited/fill')}`, 'bs=1M', 'count=9');
   await t.throwsAsync(filled, { message: /Disk quota exceeded/ });
   await fails(t, 'quota', `${TANK}/limited`, zfs.set(`${TANK}/limited`, { quota: '1M' }));
 });
 
 test.serial('an encrypted dataset needs its key', async (t) => {
-  const key = join(directory, 'key');
+  const key = join(directory.path, 'key');
   await writeFile(key, Buffer.alloc(32, 7));
   const secret = `${TANK}/secret`;
   const settings = { encryption: 'on', keyformat: 'raw', keylocation: `file://${key}` };
@@ -201,7 +172,7 @@ test.serial('a pool that is imported read-only', async (t) => {
     '-o',
     'cachefile=none',
     '-d',
-    join(directory, 'still.disk'),
+    join(directory.path, 'still.disk'),
     'still',
   );
   t.like(await zpool.get('still'), { isReadonly: true, health: 'ONLINE' });

@@ -1,0 +1,101 @@
+import { failedPrecondition, notFound } from '../../../core/model/errors.ts';
+import { type Entry, ownValueOf } from '../answers/properties.ts';
+import { isKind } from '../errors/zfs-error.ts';
+import type { Settings, Zfs } from '../zfs.ts';
+
+/** What a dataset or snapshot is, and of what: an operator reads it, and the store is rebuilt from it. */
+export const PROPERTY = {
+  /** `store`, `layer`, `rootfs`; without it, set on itself, it is foreign. */
+  kind: 'proxmox-lxcri:kind',
+  /** Of layers: the OCI chain id, the parent's, and the digest of the tar. */
+  chain: 'proxmox-lxcri:chain',
+  parent: 'proxmox-lxcri:parent',
+  diff: 'proxmox-lxcri:diff',
+  /** Of layers: what the files use. */
+  bytes: 'proxmox-lxcri:bytes',
+  inodes: 'proxmox-lxcri:inodes',
+  /** Of layers: the objects of the dataset, those of its parents among them. */
+  objects: 'proxmox-lxcri:objects',
+  /** Of root filesystems. */
+  container: 'proxmox-lxcri:container',
+  pod: 'proxmox-lxcri:pod',
+  image: 'proxmox-lxcri:image',
+  readonly: 'proxmox-lxcri:readonly',
+  /** `first host id,number of ids` of its user namespace. */
+  ids: 'proxmox-lxcri:ids',
+} as const;
+
+export type Kind = 'store' | 'layer' | 'rootfs';
+
+/** The snapshot of a complete layer. */
+export const COMPLETE = 'layer';
+
+/** What every file of an image needs; never mounted by ZFS itself. */
+const FILESYSTEM: Settings = {
+  mountpoint: 'legacy',
+  acltype: 'posixacl',
+  xattr: 'sa',
+  atime: 'off',
+  [PROPERTY.kind]: 'store' satisfies Kind,
+};
+
+/** Names of the datasets below the one that is configured. */
+export class Layout {
+  readonly parent: string;
+  readonly layers: string;
+  readonly rootfs: string;
+
+  constructor(parent: string) {
+    this.parent = parent;
+    this.layers = `${parent}/layers`;
+    this.rootfs = `${parent}/rootfs`;
+  }
+
+  /** The dataset of a layer. */
+  layer(chainId: string): string {
+    return `${this.layers}/${chainId.replace(/^sha256:/, '')}`;
+  }
+
+  /** The dataset of a root filesystem. */
+  rootfsOf(id: string): string {
+    return `${this.rootfs}/${id}`;
+  }
+
+  /**
+   * Creates the datasets that are missing. @throws CriError FAILED_PRECONDITION where there is no such parent, or one of them
+   * belongs to others.
+   */
+  async make(zfs: Zfs): Promise<void> {
+    const present = await this.#present(zfs);
+    for (const name of [this.layers, this.rootfs]) {
+      const entry = present.find((each) => each.name === name);
+      if (entry === undefined) await zfs.createFilesystem(name, { settings: FILESYSTEM });
+      else if (ownValueOf(entry, PROPERTY.kind) !== 'store') throw foreign(name);
+    }
+  }
+
+  async #present(zfs: Zfs): Promise<Entry[]> {
+    try {
+      return await zfs.list(this.parent, ['type', PROPERTY.kind], { depth: 1 });
+    } catch (error) {
+      if (!isKind(error, 'notFound')) throw error;
+      throw failedPrecondition(
+        `rootfs.dataset: no dataset ${this.parent}; create it with "zfs create ${this.parent}"`,
+        error,
+      );
+    }
+  }
+}
+
+/** The error for a dataset in the way that the store has not made. */
+export function foreign(name: string): Error {
+  return failedPrecondition(
+    `dataset ${name} is in the way and does not belong to this server (it has no property ${PROPERTY.kind} of its own); ` +
+      `rename it with "zfs rename"`,
+  );
+}
+
+/** A missing layer. */
+export function noLayer(chainId: string): Error {
+  return notFound('image layer', chainId);
+}

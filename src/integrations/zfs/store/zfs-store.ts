@@ -1,0 +1,135 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '../../../core/model/logger.ts';
+import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../../core/model/rootfs.ts';
+import { MAX_LAYERS } from '../../../host/layers/bounds.ts';
+import type { TarLimits } from '../../../host/layers/extract.ts';
+import type { LayerLimits } from '../../../host/layers/layer-filter.ts';
+import { LAYER_LIMITS } from '../../../host/layers/limits.ts';
+import { unmountBelow } from '../../../host/mounts/mount.ts';
+import { call } from '../../../host/native/call.ts';
+import { runLocked } from '../../../utils/async/abortable.ts';
+import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
+import { numberOf } from '../answers/properties.ts';
+import type { Zfs } from '../zfs.ts';
+import { LayerDatasets } from './layer-datasets.ts';
+import { Layout } from './layout.ts';
+import { RootfsDatasets } from './rootfs-datasets.ts';
+
+export interface ZfsStoreOptions {
+  zfs: Zfs;
+  /** The dataset below which everything is; it exists. */
+  dataset: string;
+  /** Directory of the store's own mount points, created when missing. */
+  mounts: string;
+  /** Bytes that a root filesystem may write; no limit by default. */
+  quotaBytes?: bigint | undefined;
+  logger: Logger;
+  /** Limits of one layer; the defaults are in `bounds.ts`. */
+  limits?: Partial<LayerLimits & TarLimits>;
+}
+
+/** The rootfs store on ZFS: a dataset for each layer, and one for each root filesystem, all clones of the layers below. */
+export class ZfsStore implements RootfsStore {
+  readonly name = 'zfs';
+  readonly maxLayers = MAX_LAYERS;
+  readonly #zfs: Zfs;
+  readonly #layout: Layout;
+  readonly #mounts: string;
+  readonly #layers: LayerDatasets;
+  readonly #rootfs: RootfsDatasets;
+  /** One key for each layer and root filesystem. */
+  readonly #locks = new KeyedLock();
+  #loaded: Promise<void> | undefined;
+
+  constructor({ zfs, dataset, mounts, quotaBytes, logger, limits }: ZfsStoreOptions) {
+    this.#zfs = zfs;
+    this.#layout = new Layout(dataset);
+    this.#mounts = mounts;
+    const all = { ...LAYER_LIMITS, ...limits };
+    this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: join(mounts, 'work'), limits: all, logger });
+    this.#rootfs = new RootfsDatasets({ zfs, layout: this.#layout, layers: this.#layers, quotaBytes });
+  }
+
+  async hasLayer(chainId: string): Promise<boolean> {
+    await this.#load();
+    return this.#layers.get(chainId) !== undefined;
+  }
+
+  async applyLayer(request: LayerApply): Promise<Usage> {
+    await this.#load();
+    return runLocked(this.#locks, request.chainId, request.signal, async () => {
+      const { bytes, inodes } = this.#layers.get(request.chainId) ?? (await this.#layers.apply(request));
+      return { bytes, inodes };
+    });
+  }
+
+  async listLayers(): Promise<string[]> {
+    await this.#load();
+    return this.#layers.list().map(({ chainId }) => chainId);
+  }
+
+  async removeLayer(chainId: string): Promise<void> {
+    await this.#load();
+    await this.#locks.run(chainId, async () => {
+      if (this.#layers.get(chainId) !== undefined) await this.#layers.remove(chainId);
+    });
+  }
+
+  async prepare(id: string, chainId: string | undefined, options: RootfsOptions = {}): Promise<Rootfs> {
+    await this.#load();
+    return runLocked(this.#locks, id, options.signal, () => this.#rootfs.prepare(id, chainId, options));
+  }
+
+  async get(id: string): Promise<Rootfs | undefined> {
+    return this.#rootfs.get(id);
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#load();
+    await this.#locks.run(id, () => this.#rootfs.remove(id));
+  }
+
+  async list(): Promise<string[]> {
+    await this.#load();
+    return this.#rootfs.list();
+  }
+
+  async usage(id: string): Promise<Usage | undefined> {
+    await this.#load();
+    return this.#rootfs.usage(id);
+  }
+
+  async fsUsage(): Promise<Usage & { mountpoint: string }> {
+    await this.#load();
+    const [entry] = await this.#zfs.get([this.#layout.layers], ['used']);
+    const inodes = this.#layers.list().reduce((sum, layer) => sum + layer.inodes, 0n);
+    return { bytes: (entry && numberOf(entry, 'used')) ?? 0n, inodes, mountpoint: this.#filesystem };
+  }
+
+  async recover(): Promise<void> {
+    await unmountBelow(join(this.#mounts, 'work'));
+    await this.#load();
+    await this.#layers.recover();
+  }
+
+  /** Where the dataset of the layers is mounted, so that its free space can be read; nothing is in it. */
+  get #filesystem(): string {
+    return join(this.#mounts, 'pool');
+  }
+
+  #load(): Promise<void> {
+    const load = async () => {
+      await this.#layout.make(this.#zfs);
+      await this.#layers.load();
+      await mkdir(this.#filesystem, { recursive: true, mode: 0o700 });
+      const mount = { source: this.#layout.layers, target: this.#filesystem, type: 'zfs', unlessMounted: true };
+      await call([{ do: 'mount', ...mount }]);
+    };
+    this.#loaded ??= load().catch((error: unknown) => {
+      this.#loaded = undefined;
+      throw error;
+    });
+    return this.#loaded;
+  }
+}
