@@ -36,10 +36,10 @@ import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { imageFiles } from './integrations/oci/files/image-files.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
-import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { makeDirectories } from './host/paths.ts';
 import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
+import { rootfsStore } from './rootfs-store.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
 /** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin's own limit is two minutes. */
@@ -86,7 +86,7 @@ export async function build(
   });
   const records = { root: config.root, state: config.state, reserve: new DiskReserve(config.root) };
   await records.reserve.fill();
-  const rootfs = new OverlayStore({ root: join(config.root, ROOT.overlay), logger });
+  const rootfs = await rootfsStore(config, logger);
   const mounts = new HostRootfsMounts(join(config.state, STATE.rootfs));
   const images = new ImageService({
     records,

@@ -20,6 +20,9 @@ export type Wipe = (config: Config) => Promise<string[]>;
 /** Checks the Proxmox cluster of the configuration, for `doctor`; nothing without one. */
 export type ExamineProxmox = (config: Config) => Promise<Finding[]>;
 
+/** Which store of root filesystems a start would choose, and why, for `doctor`. */
+export type ExamineRootfs = (config: Config) => Promise<Finding[]>;
+
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
 /** Standard input; a terminal supports raw mode. */
@@ -38,6 +41,7 @@ export interface CliContext {
   serve: Serve;
   wipe: Wipe;
   examineProxmox: ExamineProxmox;
+  examineRootfs: ExamineRootfs;
   /** Declares the handlers' tables to the configuration; called before a command that reads it. */
   declareHandlers: () => Promise<void>;
   /** Calls `listener` for signals (SIGPIPE: the reader of stdout closed it) instead of exiting. Returns the unsubscriber. */

@@ -24,8 +24,9 @@ export async function runCli(
     serve,
     wipe,
     examineProxmox,
+    examineRootfs,
     declareHandlers,
-  }: Pick<CliContext, 'serve' | 'wipe' | 'examineProxmox' | 'declareHandlers'>,
+  }: Pick<CliContext, 'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'declareHandlers'>,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
@@ -38,6 +39,7 @@ export async function runCli(
     serve,
     wipe,
     examineProxmox,
+    examineRootfs,
     declareHandlers,
   };
   let exitCode = 0;

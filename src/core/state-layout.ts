@@ -13,6 +13,8 @@ export const ROOT = {
   images: 'images',
   content: 'content',
   overlay: 'overlay',
+  /** Mount points of the ZFS store. */
+  zfs: 'zfs',
   volumes: 'volumes',
   import: 'import',
   export: 'export',
@@ -63,6 +65,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: `${ROOT.overlay}/layers`, own: BY_ID },
   { path: `${ROOT.overlay}/containers`, own: BY_ID },
   { path: ROOT.overlay },
+  { path: ROOT.zfs },
   // Trees being removed, which a killed server leaves.
   { path: `${ROOT.volumes}/removed` },
   { path: ROOT.volumes, own: BY_ID },

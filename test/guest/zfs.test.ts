@@ -1,4 +1,5 @@
 // One guest for all: the tests run in this order, the last one unloads the kernel module.
 import './zfs/client.ts';
 import './zfs/store.ts';
+import './zfs/server.ts';
 import './zfs/container.ts';

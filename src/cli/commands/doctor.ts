@@ -19,7 +19,7 @@ export const doctor: Command = {
       import('../output/json.ts'),
     ]);
     const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
-    const { findings, recovery } = await examine(config, context.examineProxmox);
+    const { findings, recovery } = await examine(config, context);
     const lacks = findings.some(({ status }) => status === 'missing');
     if (input.text('output') === 'json') {
       context.stdout.write(formatJson({ healthy: !lacks, findings, serverRuns: recovery === undefined, recovery }));

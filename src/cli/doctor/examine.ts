@@ -1,5 +1,5 @@
 import type { Config } from '../../core/config/schema.ts';
-import type { ExamineProxmox } from '../command.ts';
+import type { CliContext } from '../command.ts';
 import { checkAppArmor } from './apparmor.ts';
 import { checkCgroupDriver } from './cgroup-driver.ts';
 import type { Finding } from '../../core/model/finding.ts';
@@ -15,7 +15,7 @@ import { checkUserNamespaces } from './user-namespaces.ts';
 /** Checks the machine, the Proxmox cluster of the configuration, and the server's data without changing them. `recovery` is undefined while a server runs. */
 export async function examine(
   config: Config,
-  examineProxmox: ExamineProxmox,
+  { examineProxmox, examineRootfs }: Pick<CliContext, 'examineProxmox' | 'examineRootfs'>,
 ): Promise<{ findings: Finding[]; recovery: Step[] | undefined }> {
   const parts = await Promise.all([
     checkPrograms(config),
@@ -27,6 +27,7 @@ export async function examine(
     checkAppArmor(),
     checkMonitorSockets(),
     examineProxmox(config),
+    examineRootfs(config),
   ]);
   return { findings: parts.flat(), recovery: await planRecovery(config) };
 }

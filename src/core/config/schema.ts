@@ -4,6 +4,7 @@ import { parseUlimit } from '../model/rlimits.ts';
 import { type HandlerSchema, declaredHandlers } from './handlers.ts';
 import { DEFAULT_LISTEN } from './listen-address.ts';
 import { proxmoxTable } from './proxmox.ts';
+import { rootfsTable } from './rootfs.ts';
 import { declaredVmidRanges, type VmidRanges } from './vmid-ranges.ts';
 
 const absolutePath = z
@@ -306,6 +307,7 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
       })
       .prefault({})
       .describe('images and registries'),
+    rootfs: rootfsTable(),
     proxmox: proxmoxTable(vmidRanges),
   });
 

@@ -18,6 +18,7 @@ export async function rootfsProblem(backend: Backend, root: string): Promise<str
   } catch (error) {
     // A full or read-only disk may be writable again later.
     if (isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS')) return undefined;
+    if (place.store.name !== 'overlayfs') return `cannot make a root filesystem: ${messageOf(error)}`;
     return (
       `cannot make a root filesystem in ${root}: ${messageOf(error)}; root must be on a filesystem that can ` +
       `be the upper layer of ${place.store.name}, such as ext4, xfs or tmpfs, not on overlayfs`

@@ -109,4 +109,7 @@ export interface RootfsStore {
 
   /** Called once at start: removes incomplete layers and clones. */
   recover(): Promise<void>;
+
+  /** Removes what an empty store has outside the server's directories. Returns what stays there because it is in use or foreign. */
+  erase?(): Promise<string[]>;
 }

@@ -56,7 +56,10 @@ function replace(upper: Buffer, lower: Buffer): void {
 }
 
 function remove(path: Buffer): void {
-  if (statOf(path)?.isDirectory() !== true) {
+  const stat = statOf(path);
+  // A layer may remove what is not there.
+  if (stat === undefined) return;
+  if (!stat.isDirectory()) {
     unlinkSync(path);
     return;
   }

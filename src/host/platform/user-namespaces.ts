@@ -9,7 +9,7 @@ import { firstClosedDirectory } from '../../utils/fs/searchable.ts';
 const TRIAL = trialId('ids');
 /** Any range works. */
 const IDS = { hostId: 65_536, size: 65_536 };
-const REMEDY = 'requires Linux 5.19 and a filesystem such as ext4, xfs or btrfs';
+const REMEDY = 'requires Linux 5.19 and a filesystem such as ext4, xfs, btrfs or ZFS 2.2';
 
 export interface HostUserNamespacesOptions {
   store: Pick<RootfsStore, 'name' | 'prepare' | 'remove'>;

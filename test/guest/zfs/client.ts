@@ -20,7 +20,7 @@ async function fails(t: ExecutionContext, kind: ErrorKind, object: string, work:
   t.true(error?.message.includes(` ${object}: `), error?.message);
 }
 
-test.before(async () => {
+test.serial.before(async () => {
   await zfs.createFilesystem(`${TANK}/a`, { settings: { 'proxmox-lxcri:kind': 'layer' } });
   await zfs.mount(`${TANK}/a`);
 });

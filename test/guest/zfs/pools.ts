@@ -30,7 +30,7 @@ export async function makePool(name: string, size: string, place = directory.pat
   return root;
 }
 
-test.before(async () => {
+test.serial.before(async () => {
   directory.path = await mkdtemp('/scratch/zfs-');
   await makePool(TANK, '1G');
 });

@@ -34,6 +34,7 @@ export async function cli(
       serve,
       wipe: () => Promise.reject(new Error('wipe was not expected')),
       examineProxmox: () => Promise.resolve([]),
+      examineRootfs: () => Promise.resolve([]),
       declareHandlers: () => Promise.resolve(), // the test has
     },
     {

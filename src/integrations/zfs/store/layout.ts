@@ -74,6 +74,18 @@ export class Layout {
     }
   }
 
+  /** Removes the datasets that {@link make} has made, where nothing is below them; returns those that stay. */
+  async remove(zfs: Zfs): Promise<string[]> {
+    const left: string[] = [];
+    for (const name of [this.layers, this.rootfs]) {
+      await zfs.destroy(name).catch((error: unknown) => {
+        if (!isKind(error, 'inUse')) throw error;
+        left.push(`dataset ${name}`);
+      });
+    }
+    return left;
+  }
+
   async #present(zfs: Zfs): Promise<Entry[]> {
     try {
       return await zfs.list(this.parent, ['type', PROPERTY.kind], { depth: 1 });

@@ -113,6 +113,13 @@ export class ZfsStore implements RootfsStore {
     await this.#layers.recover();
   }
 
+  async erase(): Promise<string[]> {
+    await this.#load();
+    await unmountBelow(this.#mounts);
+    this.#loaded = undefined;
+    return this.#layout.remove(this.#zfs);
+  }
+
   /** Where the dataset of the layers is mounted, so that its free space can be read; nothing is in it. */
   get #filesystem(): string {
     return join(this.#mounts, 'pool');

@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import test from 'ava';
+import { ImageServiceService, NamespaceMode, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import { ServerFixture } from '../../integration/server-fixture.ts';
+import { programFile } from '../../lib/program.ts';
+import { mountPointsBelow } from '../../lib/mounts.ts';
+import { run, TANK, zfs } from './pools.ts';
+
+const FOREVER = 'echo mine >/mark; trap "exit 0" TERM; echo ready; sleep 3600 & wait';
+
+test.serial('the server runs pods on ZFS', async (t) => {
+  const dataset = `${TANK}/proxmox-lxcri`;
+  await zfs.createFilesystem(dataset);
+  // Found by its name.
+  const server = await ServerFixture.make(t, '[rootfs]\nquota_bytes = 4194304\n');
+  const config = join(server.directory, 'config.toml');
+  const doctor = run(process.execPath, programFile('main'), 'doctor', '--config', config);
+  const report = await doctor.catch((error: unknown) => (error as { stdout: string }).stdout);
+  t.regex(report, /ZFS in tank\/proxmox-lxcri/);
+  const rootfs = async () => (await zfs.list(`${dataset}/rootfs`, ['type'], { depth: 1 })).length - 1;
+  const ids: string[] = [];
+  for (const [index, handler] of ['lxc', 'crun'].entries()) {
+    const user = { mode: NamespaceMode.POD, uids: [{ hostId: 200_000, containerId: 0, length: 65_536 }] };
+    const mapped =
+      index === 1
+        ? { linux: { securityContext: { namespaceOptions: { usernsOptions: { ...user, gids: user.uids } } } } }
+        : {};
+    const pod = await server.pod(`pod-${handler}`, mapped, handler);
+    const id = await server.sh(pod, 'app', FOREVER);
+    await server.said(`pod-${handler}`, 'app', 'ready');
+    t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
+    const filled = await server.exec(id, 'sh', '-c', 'dd if=/dev/urandom of=/fill bs=1M count=8 conv=fsync');
+    t.regex(filled.stderr.toString(), /quota exceeded/i);
+    ids.push(id);
+  }
+  const pods = await run('zfs', 'list', '-rHo', 'proxmox-lxcri:pod', `${dataset}/rootfs`);
+  t.deepEqual(pods.trim().split('\n').sort(), ['-', 'test/pod-crun', 'test/pod-lxc']);
+  const { imageFilesystems } = await server.client.call(ImageServiceService.imageFsInfo, {});
+  t.deepEqual(await mountPointsBelow(join(server.directory, 'root')), [imageFilesystems[0]?.fsId?.mountpoint]);
+
+  await server.end('SIGKILL');
+  await zfs.createFilesystem(`${dataset}/rootfs/${'f'.repeat(64)}`, { settings: { 'proxmox-lxcri:kind': 'rootfs' } });
+  await server.start();
+  t.is(await rootfs(), 2, 'the orphan is gone, the others are there');
+  for (const id of ids) {
+    t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 10n });
+    await server.client.call(RuntimeServiceService.removeContainer, { containerId: id });
+  }
+  t.is(await rootfs(), 0);
+  await server.end('SIGTERM');
+  await run(process.execPath, programFile('main'), 'wipe', '--force', '--config', config);
+  t.deepEqual(
+    (await zfs.list(dataset, ['type'])).map(({ name }) => name),
+    [dataset],
+  );
+});
