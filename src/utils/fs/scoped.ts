@@ -106,36 +106,39 @@ async function absent<T>(promise: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Opens what `path` names, without reading it. Everything opened on the way is appended to `opened`. */
+/**
+ * Opens what `path` names, without reading it. `opened` has the directories from the root to it and it, so no more of them at
+ * once than a path has, whatever links lead through.
+ */
 async function walk(root: string, path: string, opened: FileHandle[]): Promise<FileHandle | undefined> {
   const openAt = async (where: string, flags: number) => {
     const handle = await open(where, O_PATH | flags);
     opened.push(handle);
     return handle;
   };
-  const stack = [await openAt(root, constants.O_DIRECTORY)];
+  const closeFrom = async (depth: number) => {
+    while (opened.length > depth) await opened.pop()?.close();
+  };
+  await openAt(root, constants.O_DIRECTORY);
   const pending = path.split('/').reverse();
   let links = 0;
   for (let component = pending.pop(); component !== undefined; component = pending.pop()) {
-    const directory = stack.at(-1);
+    const directory = opened.at(-1);
     if (!directory) return undefined;
     if (component === '' || component === '.') continue;
     if (component === '..') {
-      if (stack.length > 1) stack.pop();
+      await closeFrom(Math.max(opened.length - 1, 1));
       continue;
     }
     const where = `${fdPath(directory)}/${component}`;
     const next = await openAt(where, constants.O_NOFOLLOW);
-    if (!(await next.stat()).isSymbolicLink()) {
-      stack.push(next);
-      continue;
-    }
+    if (!(await next.stat()).isSymbolicLink()) continue;
     if (++links > MAX_LINKS) throw new ScopedFileError(`${path}: too many symbolic links`);
     const target = await readlink(where);
-    if (target.startsWith('/')) stack.length = 1;
+    await closeFrom(target.startsWith('/') ? 1 : opened.length - 1);
     pending.push(...target.split('/').reverse());
   }
-  return stack.at(-1);
+  return opened.at(-1);
 }
 
 /** The filesystem's own name of an open file: a path through it starts there, whatever happened to its name. */

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readFileScoped, resolveScoped, ScopedFileError, withScoped } from '../../../../src/utils/fs/scoped.ts';
@@ -65,6 +65,16 @@ test('a resolved path stays valid after the tree changes', async (t) => {
   );
   const failing = withScoped(root, 'moved', () => Promise.reject(new Error('mine')));
   await t.throwsAsync(failing, { message: 'mine' });
+});
+
+test('a chain of links holds few descriptors', async (t) => {
+  const { root } = await makeRoot(t);
+  for (let link = 0; link < 20; link++) {
+    const next = link === 19 ? 'etc/passwd' : `link${String(link + 1)}`;
+    await symlink(`${'etc/../'.repeat(100)}${next}`, join(root, `link${String(link)}`));
+  }
+  const opened = await withScoped(root, 'link0', async () => (await readdir('/proc/self/fd')).length);
+  t.true((opened ?? Infinity) < 500, String(opened));
 });
 
 test('a missing path is undefined; special files are refused', async (t) => {
