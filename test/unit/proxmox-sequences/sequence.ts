@@ -84,8 +84,8 @@ class Sequence {
     this.tally.operations++;
     if (!isCalm) this.tally.disturbed++;
     if (!isCalm && outcome === 'done') this.tally.doneAllTheSame++;
-    // To stop what does not run leads to what was wanted, even where the task fails for a lock.
-    const isIdle = isStop && !isRunning && outcome === 'done';
+    // To stop what does not run, or to start what does, leads to what was wanted, even where the task fails.
+    const isIdle = outcome === 'done' && (isStop ? !isRunning : operation.name === 'start' && isRunning);
     if (isCalm && !isDamaged && !isIdle)
       assert.equal(outcome === 'done', isAllowed, 'what the model allows, undisturbed');
     const makes = operation.name === 'create' || operation.name === 'clone';

@@ -114,7 +114,10 @@ export class Guests {
     return this.#api.call(at(ref, 'GET', '/status/current'), GUEST_STATUS, options);
   }
 
-  /** Starts a guest. For a VMID that does not exist the call succeeds, and the task fails. */
+  /**
+   * Starts a guest. For a VMID that does not exist the call succeeds, and the task fails; so it is for a virtual machine that
+   * runs, while a container that runs is refused (`alreadyRunning`). Of one under HA the task only asks HA to start it.
+   */
   start(ref: GuestRef, options?: CallOptions): Promise<Upid> {
     return this.#api.call(at(ref, 'POST', '/status/start'), TASK_ID, options);
   }

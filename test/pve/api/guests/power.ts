@@ -15,7 +15,9 @@ function isRunning({ state }: Call, ref: GuestRef): boolean {
 function start(call: Call, ref: GuestRef): string {
   const { kind, vmid } = ref;
   requireRootFor(call, 'skiplock');
-  if (isRunning(call, ref)) throw fault(`${kind.label} ${vmid} already running`);
+  // Whether a machine runs is looked at by the task alone.
+  if (kind.type === 'lxc' && isRunning(call, ref)) throw fault(`CT ${vmid} already running`);
+  call.state.requireQuorum();
   return call.fork(`${kind.tasks}start`, String(vmid), starter(call.state, ref, numberOf(call, 'skiplock') === 1));
 }
 
