@@ -85,11 +85,11 @@ export function stopper(
       ref.kind,
       ref.vmid,
       async () => {
-        if (!options.skipLock) checkLock(ref, loadGuest(state, ref), 'mounted');
-        if (state.runtime.running(ref) === undefined) {
-          if (ref.kind.type === 'qemu') return;
-          throw fault(`CT ${ref.vmid} not running`);
-        }
+        const config = loadGuest(state, ref);
+        const isRunning = state.runtime.running(ref) !== undefined;
+        if (!isRunning && ref.kind.type === 'qemu') return;
+        if (!options.skipLock) checkLock(ref, config, 'mounted');
+        if (!isRunning) throw fault(`CT ${ref.vmid} not running`);
         await endGuest(state, ref);
       },
       signal,
@@ -107,7 +107,6 @@ export async function shutGuest(
   options: { timeout: number; force: boolean },
   { log, signal }: Worker,
 ): Promise<void> {
-  checkLock(ref, loadGuest(state, ref), 'mounted');
   const ended = await state.runtime.shutdown(ref, options.timeout * 1000, signal, log);
   if (signal.aborted) {
     throw new Interrupted(
@@ -129,7 +128,16 @@ export function shutter(
   ref: GuestRef,
   options: { timeout: number; force: boolean },
 ): (worker: Worker) => Promise<void> {
-  return (worker) => state.locked(ref.kind, ref.vmid, () => shutGuest(state, ref, options, worker), worker.signal);
+  return (worker) =>
+    state.locked(
+      ref.kind,
+      ref.vmid,
+      () => {
+        checkLock(ref, loadGuest(state, ref));
+        return shutGuest(state, ref, options, worker);
+      },
+      worker.signal,
+    );
 }
 
 /** The work of a reboot task. */
@@ -139,6 +147,7 @@ export function rebooter(state: ClusterState, ref: GuestRef, timeout: number): (
       ref.kind,
       ref.vmid,
       async () => {
+        checkLock(ref, loadGuest(state, ref), 'mounted');
         // A container that does not hear is ended, a machine is not.
         await shutGuest(state, ref, { timeout, force: ref.kind.type === 'lxc' }, worker);
         await startGuest(state, ref, loadGuest(state, ref), worker.log);
