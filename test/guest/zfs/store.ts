@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -155,6 +155,20 @@ test.serial('root filesystems are clones that know whose they are', async (t) =>
   for (const id of ['c1', 'c2', 'view', 'c1']) await remove(id);
   await store.removeLayer(chainId);
   t.deepEqual([await store.listLayers(), await store.list()], [[], []]);
+});
+
+test.serial('a root filesystem in use is removed later', async (t) => {
+  const { store, dataset, mount, remove, make } = await newStore(t, 'used');
+  const [chainId = ''] = await applyAll(store, [tarOf({ name: 'file' })]);
+  const file = await open(join(await mount('c1', chainId), 'file'));
+  await remove('c1');
+  t.deepEqual([await store.list(), await store.get('c1'), await store.usage('c1')], [[], undefined, undefined]);
+  await t.throwsAsync(store.removeLayer(chainId), { code: StatusCode.FAILED_PRECONDITION });
+  t.is((await zfs.list(`${dataset}/rootfs`, ['type'])).length, 2);
+  await file.close();
+  await make().recover();
+  t.is((await zfs.list(`${dataset}/rootfs`, ['type'])).length, 1);
+  await store.removeLayer(chainId);
 });
 
 test.serial('a user namespace sees its own ids', async (t) => {

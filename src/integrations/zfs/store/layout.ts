@@ -5,7 +5,7 @@ import type { Settings, Zfs } from '../zfs.ts';
 
 /** What a dataset or snapshot is, and of what: an operator reads it, and the store is rebuilt from it. */
 export const PROPERTY = {
-  /** `store`, `layer`, `rootfs`; without it, set on itself, it is foreign. */
+  /** `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign. */
   kind: 'proxmox-lxcri:kind',
   /** Of layers: the OCI chain id, the parent's, and the digest of the tar. */
   chain: 'proxmox-lxcri:chain',
@@ -25,7 +25,7 @@ export const PROPERTY = {
   ids: 'proxmox-lxcri:ids',
 } as const;
 
-export type Kind = 'store' | 'layer' | 'rootfs';
+export type Kind = 'store' | 'layer' | 'rootfs' | 'removed';
 
 /** The snapshot of a complete layer. */
 export const COMPLETE = 'layer';

@@ -82,16 +82,32 @@ export class RootfsDatasets {
     return identity && valueOf(this.#layout.rootfsOf(id), identity);
   }
 
-  /** Destroys a root filesystem with its snapshots; no error when there is none. @throws CriError for a foreign dataset. */
+  /**
+   * Destroys a root filesystem with its snapshots; no error when there is none. A process that has a file open in it keeps it
+   * mounted, though nowhere: it is then only marked, and {@link sweep} destroys it later.
+   * @throws CriError for a foreign dataset.
+   */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
     if (!this.#own.has(id) && (await this.#find(id)) === undefined) return;
+    const name = this.#layout.rootfsOf(id);
     try {
-      await this.#zfs.destroy(this.#layout.rootfsOf(id), { recursive: true });
+      await this.#zfs.destroy(name, { recursive: true, repeats: 3 });
     } catch (error) {
-      if (!isKind(error, 'notFound')) throw error;
+      if (isKind(error, 'busy')) await this.#zfs.set(name, { [PROPERTY.kind]: 'removed' satisfies Kind });
+      else if (!isKind(error, 'notFound')) throw error;
     }
     this.#own.delete(id);
+  }
+
+  /** Destroys those that were in use when they were removed, unless they still are. */
+  async sweep(): Promise<void> {
+    for (const entry of await this.#zfs.list(this.#layout.rootfs, [PROPERTY.kind], { depth: 1 })) {
+      if (ownValueOf(entry, PROPERTY.kind) !== ('removed' satisfies Kind)) continue;
+      await this.#zfs.destroy(entry.name, { recursive: true, repeats: 0 }).catch((error: unknown) => {
+        if (!isKind(error, 'busy', 'notFound')) throw error;
+      });
+    }
   }
 
   /** Ids of the root filesystems, without datasets of others. */
@@ -156,7 +172,9 @@ export class RootfsDatasets {
     const name = this.#layout.rootfsOf(id);
     try {
       const [entry] = await this.#zfs.get([name], READ);
-      if (entry === undefined || ownValueOf(entry, PROPERTY.kind) !== ('rootfs' satisfies Kind)) throw foreign(name);
+      const kind = entry && ownValueOf(entry, PROPERTY.kind);
+      if (kind === ('removed' satisfies Kind)) return undefined;
+      if (entry === undefined || kind !== ('rootfs' satisfies Kind)) throw foreign(name);
       return {
         chainId: ownValueOf(entry, PROPERTY.chain),
         readonly: ownValueOf(entry, PROPERTY.readonly) === 'on',

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../core/model/logger.ts';
 import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../../core/model/rootfs.ts';
@@ -10,6 +10,7 @@ import { unmountBelow } from '../../../host/mounts/mount.ts';
 import { call } from '../../../host/native/call.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
+import { namesIn } from '../../../utils/fs/names.ts';
 import { numberOf } from '../answers/properties.ts';
 import type { Zfs } from '../zfs.ts';
 import { LayerDatasets } from './layer-datasets.ts';
@@ -72,7 +73,10 @@ export class ZfsStore implements RootfsStore {
   async removeLayer(chainId: string): Promise<void> {
     await this.#load();
     await this.#locks.run(chainId, async () => {
-      if (this.#layers.get(chainId) !== undefined) await this.#layers.remove(chainId);
+      if (this.#layers.get(chainId) === undefined) return;
+      // One of them may be a clone of it.
+      await this.#rootfs.sweep();
+      await this.#layers.remove(chainId);
     });
   }
 
@@ -108,9 +112,13 @@ export class ZfsStore implements RootfsStore {
   }
 
   async recover(): Promise<void> {
-    await unmountBelow(join(this.#mounts, 'work'));
+    const work = join(this.#mounts, 'work');
+    await unmountBelow(work);
+    // Never a tree: what is mounted must not be deleted.
+    for (const name of await namesIn(work)) await rmdir(join(work, name)).catch(() => undefined);
     await this.#load();
     await this.#layers.recover();
+    await this.#rootfs.sweep();
   }
 
   async erase(): Promise<string[]> {
