@@ -37,6 +37,20 @@ export async function inspectPath(path: string, { limitMs = LIMIT_MS, signal }: 
   return { path: text.slice(end + 1), kind, mode: mode & 0o7777, uid, gid, ...deviceNumbers(device) };
 }
 
+/** The target of a symlink; undefined for anything else and for nothing. @throws StepError as {@link inspectPath}. */
+export async function readLinkPath(
+  path: string,
+  { limitMs = LIMIT_MS, signal }: Patience = {},
+): Promise<string | undefined> {
+  try {
+    const [result] = await call([{ do: 'stat', path, link: true, limitMs }], signal);
+    return result?.outputs.get(1)?.bytes.toString('utf8');
+  } catch (error) {
+    if (isErrno(error, 'EINVAL', 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
 /**
  * The content of a regular file that a request or a configuration names, at most `limit` bytes; see {@link inspectPath}.
  * @throws StepError: `EFBIG` for more bytes, `EINVAL` for what is no regular file, and as {@link inspectPath}.

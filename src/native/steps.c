@@ -87,9 +87,18 @@ static _Noreturn void write_run(const struct step *step) {
   step_done(NULL, 0);
 }
 
+/* Only the target of the link `p`. */
+static _Noreturn void readlink_run(const char *path) {
+  char target[PATH_MAX];
+  ssize_t length = readlink(path, target, sizeof target);
+  if (length < 0) step_failed("readlink", path);
+  step_done(target, (size_t)length);
+}
+
 /* What is at `p`, links followed: "mode uid gid rdev size dev ino mtimeNs" and, after a line break, its path without links. */
 static _Noreturn void stat_run(const struct step *step) {
   const char *path = needed(step, 'p');
+  if (step_next(step, 'l', NULL) != NULL) readlink_run(path);
   struct stat facts;
   char *real = realpath(path, NULL);
   if (real == NULL || stat(real, &facts) < 0) step_failed("stat", path);

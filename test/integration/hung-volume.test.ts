@@ -22,23 +22,24 @@ for (const handler of ['lxc', 'crun']) {
     const pod = await server.pod('p', {}, handler);
     const script = 'cat /volume/file; until [ -e /dev/shm/go ]; do usleep 20000; done; cat /volume/file';
     const stuck = await server.sh(pod, 'stuck', script, { mounts });
+    const nested = await server.pod('nested', {}, handler);
     const beside = await server.sh(pod, 'beside', 'exec sleep 1000');
     await server.said('p', 'stuck', 'content');
 
     volume.stall();
     await server.exec(stuck, 'touch', '/dev/shm/go');
     await volume.waiting(1);
-    const works = async () => {
+    const works = async (pods: number) => {
       t.is((await server.status(stuck)).state, ContainerState.CONTAINER_RUNNING);
       t.is((await server.containers()).containers.length, 2);
       t.is((await client.call(listContainerStats, { filter: undefined })).stats.length, 2);
-      t.is((await client.call(listPodSandboxStats, { filter: undefined })).stats.length, 1);
+      t.is((await client.call(listPodSandboxStats, { filter: undefined })).stats.length, pods);
       t.is((await server.exec(beside, 'true')).exitCode, 0);
       const other = await server.pod('other', {}, handler);
       t.is((await server.exit(await server.sh(other, 'c', 'exit 5'))).exitCode, 5);
       await client.call(removePodSandbox, { podSandboxId: other });
     };
-    await works();
+    await works(2);
 
     /** The request ends with this error, which says why, although nothing can end the access. */
     const fails = async (call: Promise<unknown>, message: RegExp) => {
@@ -46,10 +47,17 @@ for (const handler of ['lxc', 'crun']) {
       t.is(error.code, StatusCode.UNAVAILABLE);
     };
     const create = server.create(pod, 'more', { command: ['true'], mounts }, { timeoutMs });
-    await fails(create, /config\.mounts\[0\]\.host_path: .*timed out/);
+    const inner = Mount.create({ hostPath: server.directory, containerPath: '/volume/inner' });
+    const config = { command: ['true'], mounts: [...mounts, inner] };
+    const createNested = server.create(nested, 'more', config, { timeoutMs });
+    await Promise.all([
+      fails(create, /config\.mounts\[0\]\.host_path: .*timed out/),
+      fails(createNested, /config\.mounts\[1\]\.container_path: .*timed out/),
+    ]);
+    await client.call(removePodSandbox, { podSandboxId: nested }, { timeoutMs });
     const unkillable = /processes \d+ do not exit after SIGKILL/;
     await fails(client.call(stopContainer, { containerId: stuck, timeout: 0n }, { timeoutMs }), unkillable);
-    await works();
+    await works(1);
     await fails(client.call(stopPodSandbox, { podSandboxId: pod }, { timeoutMs }), unkillable);
 
     t.is(await server.end('SIGTERM'), 0);

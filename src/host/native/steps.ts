@@ -95,6 +95,8 @@ interface WriteStep {
 interface PathStep {
   do: 'stat';
   path: string;
+  /** Only the target of a symlink; EINVAL for anything else. */
+  link?: boolean;
 }
 
 interface ReadStep {
@@ -221,7 +223,7 @@ function fieldsOf(step: Step): Field[] {
         ...optional('m', step.mode?.toString()),
       ];
     case 'stat':
-      return [['p', step.path]];
+      return [['p', step.path], ...(step.link === true ? [['l', ''] as const] : [])];
     case 'read':
       return [
         ['p', step.path],

@@ -1,7 +1,10 @@
 import { posix } from 'node:path';
-import { invalidArgument } from '../../core/model/errors.ts';
+import { invalidArgument, unavailable } from '../../core/model/errors.ts';
 import type { InnerMount } from '../../core/model/platform-files.ts';
-import { ScopedFileError, resolveLinks } from '../../utils/fs/scoped.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { ScopedFileError, linkTarget, resolveLinks } from '../../utils/fs/scoped.ts';
+import { StepError } from '../native/call.ts';
+import { readLinkPath } from '../paths.ts';
 
 /** `resolveInRoot` of PlatformFiles on this host. */
 export async function resolveInRoot(
@@ -10,21 +13,24 @@ export async function resolveInRoot(
   field: string,
   mounts: readonly InnerMount[] = [],
 ): Promise<string> {
-  const locate = (inside: string) => {
+  const targetOf = async (inside: string) => {
     const below = mounts.filter(({ destination }) => inside === destination || inside.startsWith(`${destination}/`));
     // The longest is the innermost, and the last of equals covers the others.
     const mount = below.reduce<InnerMount | undefined>(
       (deepest, one) => (one.destination.length >= (deepest?.destination.length ?? 0) ? one : deepest),
       undefined,
     );
-    if (mount === undefined) return posix.join(rootfs, inside);
+    if (mount === undefined) return linkTarget(posix.join(rootfs, inside));
     if (mount.source === undefined || inside === mount.destination) return undefined;
-    return posix.join(mount.source, inside.slice(mount.destination.length));
+    // A volume may be on a stalled filesystem.
+    return readLinkPath(posix.join(mount.source, inside.slice(mount.destination.length)));
   };
   try {
-    return await resolveLinks(path, locate);
+    return await resolveLinks(path, targetOf);
   } catch (error) {
     if (error instanceof ScopedFileError) throw invalidArgument(field, error.message);
+    if (error instanceof StepError && error.status === 'timeout')
+      throw unavailable(`${field}: ${messageOf(error)}`, error);
     throw error;
   }
 }

@@ -23,16 +23,19 @@ export class ScopedFileError extends Error {
  */
 export async function resolveScoped(root: string, path: string): Promise<string> {
   const base = resolve(root);
-  return join(base, await resolveLinks(path, (inside) => join(base, inside)));
+  return join(base, await resolveLinks(path, (inside) => linkTarget(join(base, inside))));
 }
 
 /**
  * Resolves `path` where a root is made of several places, as with mounts in it: absolute symlinks and `..` stay inside.
  * Returns the absolute path inside the root, without symlinks; what does not exist is kept as it is written.
- * @param locate where something inside the root is on this side; undefined: nowhere, or it is no symlink for sure.
+ * @param targetOf the target of the symlink that is there in the root; undefined for anything else.
  * @throws ScopedFileError in a loop of symlinks.
  */
-export async function resolveLinks(path: string, locate: (inside: string) => string | undefined): Promise<string> {
+export async function resolveLinks(
+  path: string,
+  targetOf: (inside: string) => Promise<string | undefined>,
+): Promise<string> {
   const pending = path.split('/').reverse();
   const current: string[] = [];
   let links = 0;
@@ -42,8 +45,7 @@ export async function resolveLinks(path: string, locate: (inside: string) => str
       current.pop();
       continue;
     }
-    const place = locate(join('/', ...current, component));
-    const target = place === undefined ? undefined : await linkTarget(place);
+    const target = await targetOf(join('/', ...current, component));
     if (target === undefined) {
       current.push(component);
       continue;
@@ -158,7 +160,8 @@ async function readAtMost(file: FileHandle, maxBytes: number, path: string): Pro
   return buffer.subarray(0, length);
 }
 
-async function linkTarget(path: string): Promise<string | undefined> {
+/** The target of the symlink at `path`; undefined for anything else and for nothing. */
+export async function linkTarget(path: string): Promise<string | undefined> {
   try {
     return await readlink(path);
   } catch (error) {

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { inspectPath, makeDirectories, readPath } from '../../../src/host/paths.ts';
+import { inspectPath, makeDirectories, readLinkPath, readPath } from '../../../src/host/paths.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'paths-'));
 test.after.always(() => rmSync(directory, { recursive: true }));
@@ -12,6 +12,9 @@ test('a symlink is followed to its target', async (t) => {
   symlinkSync('directory', join(directory, 'link'));
   const facts = await inspectPath(join(directory, 'link'));
   t.like(facts, { path: join(directory, 'directory'), kind: 'directory', mode: 0o750, uid: process.getuid?.() ?? 0 });
+  t.is(await readLinkPath(join(directory, 'link')), 'directory');
+  for (const path of ['directory', 'absent', 'absent/below'])
+    t.is(await readLinkPath(join(directory, path)), undefined);
   t.like(await inspectPath('/dev/full'), { kind: 'char', major: 1, minor: 7 });
 });
 

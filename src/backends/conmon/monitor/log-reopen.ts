@@ -20,11 +20,12 @@ const LIMIT_MS = 30_000;
  * DEADLINE_EXCEEDED when conmon does not answer.
  */
 export async function reopenLog(control: string, logPath: string, monitor: ProcessRef): Promise<void> {
+  // First, since only this has a time limit: the directory may be on a stalled filesystem.
+  await makeDirectories(dirname(logPath), 0o755);
   if (await exists(logPath)) {
     if (await holdsOpen(monitor.pid, logPath)) return;
     throw failedPrecondition(`${logPath} is not this container's log file; move it, then retry`);
   }
-  await makeDirectories(dirname(logPath), 0o755);
   await askToReopenLog(control);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
     if (!(await isAlive(monitor)) && !(await exists(logPath))) {
