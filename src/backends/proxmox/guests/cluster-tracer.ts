@@ -1,4 +1,4 @@
-import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import type { TracesApi, MarkedConfig } from './guest-api.ts';
 import type { GuestTracer, GuestTraces } from './guest-traces.ts';
 import { ownerOf } from './owner-mark.ts';
@@ -13,10 +13,13 @@ const DISKS = ['images', 'rootdir'];
 export class ClusterTracer implements GuestTracer {
   readonly #api: TracesApi;
   readonly #node: string;
+  readonly #storage: string;
 
-  constructor(api: TracesApi, node: string) {
+  /** @param storage that of the disks of pods' guests: while its volumes cannot be seen, nothing is known of a VMID */
+  constructor(api: TracesApi, node: string, storage: string) {
     this.#api = api;
     this.#node = node;
+    this.#storage = storage;
   }
 
   /** @throws as the API: then nothing is known, and the VMID is not used. */
@@ -64,6 +67,10 @@ export class ClusterTracer implements GuestTracer {
     const storages = (await this.#api.storages.list(this.#node, { enabled: true })).filter(
       ({ active, content }) => active === true && content.some((type) => DISKS.includes(type)),
     );
+    if (!storages.some(({ storage }) => storage === this.#storage))
+      throw unavailable(
+        `storage ${this.#storage} is not active on node ${this.#node}: what it holds of VMID ${vmid} is unknown`,
+      );
     const found = await Promise.all(
       storages.map(({ storage }) => this.#api.storages.content(this.#node, storage, { vmid })),
     );

@@ -31,7 +31,7 @@ async function start(t: ExecutionContext) {
   const isUncertain = (error: unknown): boolean => error instanceof AmbiguousOutcomeError;
   const create = (owner: string, node = 'pve1') =>
     createGuest(101, { api, isUncertain, node, kind: 'lxc', owner, settings: { ...settings, description: 'notes' } });
-  const traces = (node = 'pve1') => new ClusterTracer(api, node).tracesOf(101);
+  const traces = (node = 'pve1', storage = 'local') => new ClusterTracer(api, node, storage).tracesOf(101);
   return { api, state: cluster.state, create, traces };
 }
 
@@ -60,6 +60,17 @@ test('what outlives its guest', async (t) => {
     firewall: true,
     highAvailability: ['ct:101'],
   });
+});
+
+test('while the storage is not active nothing is known', async (t) => {
+  const { state, traces } = await start(t);
+  const content = ['images', 'rootdir'];
+  state.store.storages['tank'] = { type: 'zfspool', pool: 'tank', content, options: {} };
+  await state.volumes.allocate('tank', { vmid: 101, format: 'subvol', size: 1024 ** 3 });
+  t.deepEqual(await traces('pve1', 'tank'), { ...FREE, datasets: ['tank:subvol-101-disk-0'] });
+  state.store.missingPools = ['tank'];
+  await t.throwsAsync(traces('pve1', 'tank'), { message: /^storage tank is not active on node pve1/ });
+  t.deepEqual(await traces(), FREE, 'of another storage nobody asks');
 });
 
 test('aliases and address sets alone are a firewall', async (t) => {
