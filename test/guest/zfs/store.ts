@@ -8,6 +8,7 @@ import { StatusCode } from '../../../src/core/model/errors.ts';
 import type { RootfsOptions } from '../../../src/core/model/rootfs.ts';
 import { HostRootfsMounts } from '../../../src/host/platform/rootfs-mounts.ts';
 import { valueOf } from '../../../src/integrations/zfs/answers/properties.ts';
+import { zfsClient } from '../../../src/integrations/zfs/client.ts';
 import { ZfsStore, type ZfsStoreOptions } from '../../../src/integrations/zfs/store/zfs-store.ts';
 import { OverlayStore } from '../../../src/integrations/overlayfs/overlay-store.ts';
 import { type EntrySpec, sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
@@ -108,8 +109,10 @@ test.serial('the same image gives the same tree on both stores', async (t) => {
     const paths = [await mount(id, chainId), await mountRootfs(other, id, chainId)];
     const [ours = '', theirs = ''] = await Promise.all(paths.map(tarOfTree));
     const isSame = (await readFile(ours)).equals(await readFile(theirs));
-    const lists = await Promise.all([ours, theirs].map((file) => run('tar', '--xattrs', '-tvvf', file)));
-    if (!isSame) t.is(lists[0], lists[1], `layer ${String(index)}`);
+    if (!isSame) {
+      const lists = await Promise.all([ours, theirs].map((file) => run('tar', '--xattrs', '-tvvf', file)));
+      t.is(lists[0], lists[1], `layer ${String(index)}`);
+    }
     t.true(isSame, `layer ${String(index)}`);
     await removeRootfs(other, id);
   }
@@ -252,8 +255,9 @@ test.serial('a full pool ends a pull and leaves nothing', async (t) => {
   t.is((await zfs.list(`${dataset}/layers`, ['type'])).length, 1);
 });
 
+// As versions before 2.3 print.
 test.serial('many containers share an image of many layers', async (t) => {
-  const { store, mount } = await newStore(t, 'many');
+  const { store, mount } = await newStore(t, 'many', { zfs: zfsClient('lines').zfs });
   const tars = Array.from({ length: 6 }, (_, index) => tarOf({ name: `layer-${String(index)}`, body: String(index) }));
   const top = (await applyAll(store, tars)).at(-1);
   const ids = Array.from({ length: 15 }, (_, index) => `c${String(index)}`);
