@@ -36,7 +36,7 @@ interface Looked {
 /**
  * Enlarges a disk.
  * @returns the task's UPID
- * @throws ApiError also when the disk would shrink.
+ * @throws ApiError also when a container's disk would shrink, or stay as it is.
  */
 export async function resizeGuest(call: Call, ref: GuestRef): Promise<string> {
   const { state } = call;
@@ -61,20 +61,25 @@ export async function resizeGuest(call: Call, ref: GuestRef): Promise<string> {
     const volume = await state.volumes.stat(source.volid);
     if (volume === undefined) throw fault(`volume '${source.volid}' does not exist`);
     const wanted = wantedSize(textOf(call, 'size'), volume.size);
-    if (wanted < volume.size) throw fault('unable to shrink disk size');
     const { format, size } = volume;
-    if (format === 'subvol' && state.volumes.config(source.storage).type !== 'zfspool')
-      throw fault("can't resize this image format");
+    if (wanted < size)
+      throw fault(kind.type === 'lxc' ? 'unable to shrink disk size' : 'shrinking disks is not supported');
+    if (wanted === size && kind.type === 'lxc') throw fault('disk is already at specified size');
     return { volid: source.volid, format, size, wanted, disk };
   };
-  await look();
+  // A machine's disk is looked at by the task alone.
+  if (kind.type === 'lxc') await look();
   return call.fork('resize', String(vmid), (worker) =>
     state.locked(
       kind,
       vmid,
       async () => {
         const { volid, format, size, wanted, disk } = await look();
-        state.requireSpace(volid.split(':')[0]!);
+        if (wanted === size) return;
+        const storage = volid.split(':')[0]!;
+        if (format === 'subvol' && state.volumes.config(storage).type !== 'zfspool')
+          throw fault("can't resize this image format");
+        state.requireSpace(storage);
         await state.pause(500);
         await state.volumes.resize(volid, wanted);
         await enlargeDisk(state, ref, key, wanted).catch((error: unknown) => {

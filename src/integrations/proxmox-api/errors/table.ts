@@ -56,7 +56,8 @@ export const RULES: readonly Rule[] = [
     pattern: /unable to delete required option|unable to modify read-only option|no options specified/,
     kind: 'invalid',
   },
-  { pattern: /unable to shrink|format error|missing value for required option|boundary rule broken/, kind: 'invalid' },
+  { pattern: /unable to shrink|shrinking disks|already at specified size/, kind: 'invalid' },
+  { pattern: /format error|missing value for required option|boundary rule broken/, kind: 'invalid' },
   { pattern: /unable to parse|cannot be used together|reserved name|only backups can have notes/, kind: 'invalid' },
   {
     pattern: /does not support '|is not available\b|not supported|only possible from|convert a (CT|VM|template)/,

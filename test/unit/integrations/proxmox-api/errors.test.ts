@@ -49,6 +49,8 @@ const MESSAGES: readonly (readonly [ErrorKind, string])[] = [
   ['protected', "can't remove VM 101 - protection mode enabled"],
   ['inUse', 'unable to remove CT 101 - used in HA resources and purge parameter not set.'],
   ['rootOnly', "only root can set 'args' config"],
+  ['invalid', 'disk is already at specified size'],
+  ['invalid', 'shrinking disks is not supported'],
   ['unsupported', "storage 'tank' is not available on node 'pve1'"],
 ];
 
