@@ -3,25 +3,33 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { unavailable } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { readProcess, sendSignal } from '../processes/process-table.ts';
-import { readCgroupFile, writeCgroupFile } from './files.ts';
+import { pathOf, readCgroupFile, writeCgroupFile } from './files.ts';
 
 const SIGKILL = 9;
 
-/** Directories of a cgroup and of those below it, the given one first; none when it does not exist. */
+/** Directories of a cgroup and of those below it as Latin-1 strings, the given one first; none when it does not exist. */
 export function cgroupTree(directory: string): string[] {
   const found: string[] = [];
   const pending = [directory];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     try {
-      for (const entry of readdirSync(next, { withFileTypes: true })) {
+      for (const entry of readdirSync(pathOf(next), { withFileTypes: true, encoding: 'latin1' })) {
         if (entry.isDirectory()) pending.push(`${next}/${entry.name}`);
       }
       found.push(next);
     } catch (error) {
-      if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error;
+      if (!isErrno(error, 'ENOENT', 'ENODEV', 'ENAMETOOLONG')) throw error;
     }
   }
   return found;
+}
+
+/** PATH_MAX, minus a name of a cgroup and one of a file in it. */
+const LONGEST_PATH = 4096 - 2 * 256;
+
+/** Whether a tree of {@link cgroupTree} may have cgroups that it lacks, since their paths are too long. */
+export function hasTooLongPaths(tree: readonly string[]): boolean {
+  return tree.some((directory) => directory.length > LONGEST_PATH);
 }
 
 /**
@@ -43,7 +51,7 @@ export async function killCgroup(directories: readonly string[], timeoutMs = 10_
   const deadline = performance.now() + timeoutMs;
   for (let round = 0; ; round += 1) {
     const pids = await livingIn(directories);
-    if (pids.length === 0) return;
+    if (pids.length === 0 && (round > 0 || !hasTooLongPaths(directories.flatMap(cgroupTree)))) return;
     if (performance.now() > deadline) {
       throw unavailable(
         `processes ${pids.slice(0, 10).join(', ')} do not exit after SIGKILL; /proc/<pid>/stack shows the system call that blocks them`,

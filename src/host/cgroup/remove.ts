@@ -3,7 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, unavailable } from '../../core/model/errors.ts';
 import { forEach } from '../../utils/async/for-each.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { cgroupTree, killCgroup } from './processes.ts';
+import { CommandError, run } from '../processes/run.ts';
+import { pathOf } from './files.ts';
+import { cgroupTree, hasTooLongPaths, killCgroup } from './processes.ts';
 
 /**
  * Removes the cgroups at `directories` (one cgroup's directory in each hierarchy) with everything below. No error when
@@ -13,7 +15,9 @@ import { cgroupTree, killCgroup } from './processes.ts';
 export async function removeCgroup(directories: readonly string[], timeoutMs = 2000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   await forEach(directories, directories.length, async (top) => {
-    for (const directory of cgroupTree(top).reverse()) {
+    const tree = cgroupTree(top);
+    if (hasTooLongPaths(tree)) await removeBelow(top);
+    for (const directory of tree.reverse()) {
       while (!(await removed(directory))) {
         if (performance.now() > deadline) throw unavailable(`cgroup ${directory} is still in use`);
         await sleep(10);
@@ -41,9 +45,18 @@ export async function destroyCgroup(directories: readonly string[], timeoutMs = 
   }
 }
 
+/** By find(1), which works on open directories. What is in use stays, and fails afterwards. */
+async function removeBelow(top: string): Promise<void> {
+  await run('find', [top, '-mindepth', '1', '-depth', '-type', 'd', '-delete'], { holds: 'nothing' }).catch(
+    (error: unknown) => {
+      if (!(error instanceof CommandError)) throw error;
+    },
+  );
+}
+
 async function removed(directory: string): Promise<boolean> {
   try {
-    await rmdir(directory);
+    await rmdir(pathOf(directory));
   } catch (error) {
     if (isErrno(error, 'EBUSY', 'ENOTEMPTY')) return false;
     if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error;

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import type { CgroupHierarchy } from '../../../../src/host/cgroup/hierarchies.ts
 import { cgroupDirectories } from '../../../../src/host/cgroup/path.ts';
 import { killCgroup } from '../../../../src/host/cgroup/processes.ts';
 import { destroyCgroup, removeCgroup } from '../../../../src/host/cgroup/remove.ts';
+import { run } from '../../../../src/host/processes/run.ts';
 import { parseFlatKeyed, readUsage, wasOomKilled } from '../../../../src/host/cgroup/usage.ts';
 
 // Plain directories with the files that the kernel would show: both versions can be tested on any machine.
@@ -117,4 +119,28 @@ test('cgroup.kill is used; an empty cgroup is not killed', async (t) => {
   await killCgroup(cgroupDirectories('/pod/c', v2));
   t.is(await readFile(join(directory, 'cgroup.kill'), 'utf8'), '1');
   t.is(child.exitCode, 0, 'it was not killed by signals besides');
+});
+
+test('Cgroups of any name and depth are killed and removed', async (t) => {
+  const { v2, root } = await trees(t);
+  const [top = ''] = cgroupDirectories('/pod/c', v2);
+  const process = spawn('sleep', ['1000'], { stdio: 'ignore' });
+  t.teardown(() => process.kill('SIGKILL'));
+  const named = Buffer.concat([Buffer.from(`${top}/`), Buffer.of(0xff, 0xc3, 0xa9)]);
+  await mkdir(named);
+  const procs = Buffer.concat([named, Buffer.from('/cgroup.procs')]);
+  await writeFile(procs, `${String(process.pid)}\n`);
+  await killCgroup([top]);
+  t.not(process.exitCode ?? process.signalCode ?? (await once(process, 'exit'))[1], null);
+  await rm(procs);
+
+  const ten = Array<string>(10).fill('d'.repeat(250)).join('/');
+  await mkdir(join(top, ten), { recursive: true });
+  await run('mkdir', ['-p', '--', ten], { cwd: join(top, ten) });
+  await writeFile(join(top, 'cgroup.kill'), '');
+  await killCgroup([top]);
+  t.is(await readFile(join(top, 'cgroup.kill'), 'utf8'), '1', 'what is too deep to be listed is killed as well');
+  await rm(join(top, 'cgroup.kill'));
+  await removeCgroup([top]);
+  t.deepEqual(await readdir(join(root, 'unified/pod')), []);
 });
