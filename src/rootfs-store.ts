@@ -22,6 +22,7 @@ export async function rootfsStore(config: Config, logger: Logger): Promise<Rootf
   return new ZfsStore({
     zfs: client.zfs,
     dataset: choice.dataset,
+    root: config.root,
     mounts: join(config.root, ROOT.zfs),
     ...(quota > 0 && { quotaBytes: BigInt(quota) }),
     logger,

@@ -22,7 +22,7 @@ async function newStore(t: ExecutionContext, name: string, more: Partial<ZfsStor
   await zfs.createFilesystem(dataset);
   const root = join(directory.path, `root-${name}`);
   await mkdir(root);
-  const make = () => new ZfsStore({ zfs, dataset, mounts: join(root, 'zfs'), logger: silent, ...more });
+  const make = () => new ZfsStore({ zfs, dataset, root, mounts: join(root, 'zfs'), logger: silent, ...more });
   const store = make();
   await store.recover();
   const mounts = new HostRootfsMounts(join(root, 'rootfs'));
@@ -208,11 +208,21 @@ test.serial('datasets of others are named and left alone', async (t) => {
   await make().recover();
   t.deepEqual([await make().list(), await make().listLayers()], [[], []]);
   t.is((await zfs.list(dataset, ['type'])).length, 6);
+  const root = '/other';
+  const second = new ZfsStore({ zfs, dataset, root, mounts: join(directory.path, 'second'), logger: silent });
+  const message = /layers belongs to the server with root .*root-foreign; name another dataset/;
+  await t.throwsAsync(second.recover(), { code: StatusCode.FAILED_PRECONDITION, message });
   const stolen = `${TANK}/stolen`;
   await run('zfs', 'create', '-p', `${stolen}/layers`);
-  const other = new ZfsStore({ zfs, dataset: stolen, mounts: join(directory.path, 'stolen'), logger: silent });
+  const other = new ZfsStore({ zfs, dataset: stolen, root, mounts: join(directory.path, 'stolen'), logger: silent });
   await t.throwsAsync(other.recover(), { message: /dataset tank\/stolen\/layers is in the way/ });
-  const missing = new ZfsStore({ zfs, dataset: `${TANK}/nowhere`, mounts: join(directory.path, 'no'), logger: silent });
+  const missing = new ZfsStore({
+    zfs,
+    dataset: `${TANK}/nowhere`,
+    root,
+    mounts: join(directory.path, 'no'),
+    logger: silent,
+  });
   await t.throwsAsync(missing.recover(), { message: /zfs create tank\/nowhere/ });
 });
 
@@ -245,7 +255,7 @@ test.serial('a full pool ends a pull and leaves nothing', async (t) => {
   const dataset = 'small/lxcri';
   await zfs.createFilesystem(dataset);
   const mounts = join(directory.path, 'small-mounts');
-  const store = new ZfsStore({ zfs, dataset, mounts, logger: silent });
+  const store = new ZfsStore({ zfs, dataset, root, mounts, logger: silent });
   t.teardown(() => run('zpool', 'destroy', '-f', 'small'));
   t.teardown(() => run('umount', join(mounts, 'pool')));
   await store.recover();

@@ -7,6 +7,8 @@ import type { Settings, Zfs } from '../zfs.ts';
 export const PROPERTY = {
   /** `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign. */
   kind: 'proxmox-lxcri:kind',
+  /** Of the store: the root directory of its server. Another server would take its root filesystems for leftovers. */
+  root: 'proxmox-lxcri:root',
   /** Of layers: the OCI chain id, the parent's, and the digest of the tar. */
   chain: 'proxmox-lxcri:chain',
   parent: 'proxmox-lxcri:parent',
@@ -44,8 +46,11 @@ export class Layout {
   readonly parent: string;
   readonly layers: string;
   readonly rootfs: string;
+  readonly #root: string;
 
-  constructor(parent: string) {
+  /** @param root the root directory of the server. */
+  constructor(parent: string, root: string) {
+    this.#root = root;
     this.parent = parent;
     this.layers = `${parent}/layers`;
     this.rootfs = `${parent}/rootfs`;
@@ -63,14 +68,16 @@ export class Layout {
 
   /**
    * Creates the datasets that are missing. @throws CriError FAILED_PRECONDITION where there is no such parent, or one of them
-   * belongs to others.
+   * belongs to others, another server of this program among them.
    */
   async make(zfs: Zfs): Promise<void> {
     const present = await this.#present(zfs);
     for (const name of [this.layers, this.rootfs]) {
       const entry = present.find((each) => each.name === name);
-      if (entry === undefined) await zfs.createFilesystem(name, { settings: FILESYSTEM });
+      const settings = { ...FILESYSTEM, [PROPERTY.root]: this.#root };
+      if (entry === undefined) await zfs.createFilesystem(name, { settings });
       else if (ownValueOf(entry, PROPERTY.kind) !== 'store') throw foreign(name);
+      else if (ownValueOf(entry, PROPERTY.root) !== this.#root) throw this.#occupied(entry);
     }
   }
 
@@ -86,9 +93,17 @@ export class Layout {
     return left;
   }
 
+  #occupied({ name, properties }: Entry): Error {
+    const other = properties.get(PROPERTY.root)?.value ?? 'unknown';
+    return failedPrecondition(
+      `dataset ${name} belongs to the server with root ${other}; name another dataset in rootfs.dataset, or, when that server ` +
+        `is gone, run "zfs set ${PROPERTY.root}=${this.#root} ${this.layers} ${this.rootfs}"`,
+    );
+  }
+
   async #present(zfs: Zfs): Promise<Entry[]> {
     try {
-      return await zfs.list(this.parent, ['type', PROPERTY.kind], { depth: 1 });
+      return await zfs.list(this.parent, ['type', PROPERTY.kind, PROPERTY.root], { depth: 1 });
     } catch (error) {
       if (!isKind(error, 'notFound')) throw error;
       throw failedPrecondition(

@@ -21,6 +21,8 @@ export interface ZfsStoreOptions {
   zfs: Zfs;
   /** The dataset below which everything is; it exists. */
   dataset: string;
+  /** The root directory of the server: no other server may use the dataset. */
+  root: string;
   /** Directory of the store's own mount points, created when missing. */
   mounts: string;
   /** Bytes that a root filesystem may write; no limit by default. */
@@ -43,9 +45,9 @@ export class ZfsStore implements RootfsStore {
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
 
-  constructor({ zfs, dataset, mounts, quotaBytes, logger, limits }: ZfsStoreOptions) {
+  constructor({ zfs, dataset, root, mounts, quotaBytes, logger, limits }: ZfsStoreOptions) {
     this.#zfs = zfs;
-    this.#layout = new Layout(dataset);
+    this.#layout = new Layout(dataset, root);
     this.#mounts = mounts;
     const all = { ...LAYER_LIMITS, ...limits };
     this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: join(mounts, 'work'), limits: all, logger });
