@@ -66,8 +66,11 @@ export function formatReference(reference: ImageReference): string {
 function splitName(name: string, defaultRegistry: string): { registry: string; repository: string } {
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
-  const hasRegistry = /[.:[]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
-  let registry = hasRegistry ? first : defaultRegistry;
+  const lower = first.toLowerCase();
+  const isHost = /[.:[]/.test(first) || lower === 'localhost';
+  const hasRegistry = isHost || first !== lower;
+  // As in addresses (RFC 3986, 3.2.2): another spelling must not pass by the signature policy and settings of the host.
+  let registry = isHost ? lower : hasRegistry ? first : defaultRegistry;
   let repository = hasRegistry ? name.slice(slash + 1) : name;
   if (registry === 'index.docker.io') registry = 'docker.io';
   if (registry === 'docker.io' && !repository.includes('/')) repository = `library/${repository}`;
