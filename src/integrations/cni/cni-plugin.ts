@@ -20,6 +20,9 @@ export type CniCall =
   | { command: 'ADD' | 'DEL' | 'CHECK'; attachment: CniAttachment }
   | { command: 'STATUS' | 'GC'; attachment?: undefined };
 
+/** Calls of a DEL whose helper dies: it can be repeated, and needs the network namespace, which a rollback removes next. */
+const DEL_TRIES = 3;
+
 /**
  * Maximum milliseconds of a call. A hanging plugin keeps its pod's lock, and the kubelet's timeout for a sandbox is
  * four minutes; STATUS delays the kubelet's own status check, GC every new pod.
@@ -52,40 +55,57 @@ export class CniPlugins {
   /**
    * Calls a plugin with a configuration on its standard input and returns its output. Its environment has only CNI's
    * variables and PATH. On timeout or when `signal` fires it is killed with its process group, which includes plugins
-   * that it delegates to; their completed work stays. ADD, DEL and GC wait until those of an earlier server have ended.
+   * that it delegates to; their completed work stays. ADD, DEL and GC wait until those of an earlier server have ended. A DEL
+   * whose native helper dies is called again.
    * @throws CriError UNAVAILABLE with the plugin's own error; the signal's reason.
    */
-  async call(type: string, config: object, { command, attachment }: CniCall, signal?: AbortSignal): Promise<string> {
+  async call(type: string, config: object, call: CniCall, signal?: AbortSignal): Promise<string> {
+    const { command } = call;
     const path = await this.find(type);
     const { fifo, earlierEnded } = this.#commands;
     const changes = command === 'ADD' || command === 'DEL' || command === 'GC';
     if (changes) await abortable(earlierEnded, signal);
-    try {
-      const { stdout } = await run(path, [], {
-        input: JSON.stringify(config),
-        env: {
-          CNI_COMMAND: command,
-          ...(attachment !== undefined && {
-            CNI_CONTAINERID: attachment.containerId,
-            CNI_NETNS: attachment.netns ?? '',
-            CNI_IFNAME: attachment.ifName,
-            CNI_ARGS: attachment.args,
-          }),
-          CNI_PATH: this.#directories.join(':'),
-          PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
-        },
-        cwd: '/',
-        timeoutMs: LIMIT_MS[command],
-        signal,
-        holds: changes ? { fifo } : 'nothing',
-      });
-      return stdout;
-    } catch (cause) {
-      signal?.throwIfAborted();
-      if (!(cause instanceof CommandError)) throw cause;
-      const words = pluginError(cause.stdout) ?? cause.message;
-      throw new CriError(StatusCode.UNAVAILABLE, `CNI plugin ${type} failed to ${command}: ${words}`, { cause });
+    for (let tries = command === 'DEL' ? DEL_TRIES : 1; ; tries--) {
+      try {
+        return await this.#run(path, config, call, changes ? fifo : undefined, signal);
+      } catch (cause) {
+        signal?.throwIfAborted();
+        if (!(cause instanceof CommandError)) {
+          if (tries > 1) continue;
+          throw cause;
+        }
+        const words = pluginError(cause.stdout) ?? cause.message;
+        throw new CriError(StatusCode.UNAVAILABLE, `CNI plugin ${type} failed to ${command}: ${words}`, { cause });
+      }
     }
+  }
+
+  async #run(
+    path: string,
+    config: object,
+    { command, attachment }: CniCall,
+    fifo: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    const { stdout } = await run(path, [], {
+      input: JSON.stringify(config),
+      env: {
+        CNI_COMMAND: command,
+        ...(attachment !== undefined && {
+          CNI_CONTAINERID: attachment.containerId,
+          CNI_NETNS: attachment.netns ?? '',
+          CNI_IFNAME: attachment.ifName,
+          CNI_ARGS: attachment.args,
+        }),
+        CNI_PATH: this.#directories.join(':'),
+        PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+      },
+      cwd: '/',
+      timeoutMs: LIMIT_MS[command],
+      signal,
+      holds: fifo === undefined ? 'nothing' : { fifo },
+    });
+    return stdout;
   }
 }
 
