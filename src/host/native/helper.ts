@@ -44,9 +44,7 @@ interface Pending {
 /** A helper process, while it lives. */
 interface Connection {
   child: ChildProcess;
-  requests: Socket;
-  /** By itself: a failed write ends a socket, and with it what it has received and nobody has read. */
-  answers: Socket;
+  channel: Socket;
 }
 
 /**
@@ -89,7 +87,7 @@ export class NativeHelper implements Native {
       if (step?.do === 'spawn') step.started?.(pid, openPipes(step, pipes));
     };
     const cancel = () => {
-      if (this.#pending.has(id)) this.#connection?.requests.write(encodeCancel(id));
+      if (this.#pending.has(id)) this.#connection?.channel.write(encodeCancel(id));
     };
     signal?.addEventListener('abort', cancel, { once: true });
     try {
@@ -117,8 +115,7 @@ export class NativeHelper implements Native {
 
   /** Ends the helper process; running programs continue. A later request starts another one. */
   close(): void {
-    this.#connection?.requests.destroy();
-    this.#connection?.answers.destroy();
+    this.#connection?.channel.destroy();
   }
 
   #newId(): number {
@@ -129,10 +126,10 @@ export class NativeHelper implements Native {
 
   #send(id: number, bytes: Buffer, repeatable: boolean, started: Pending['started']): Promise<StepResult[]> {
     return new Promise((resolve, reject) => {
-      const { requests } = this.#connect();
+      const { channel } = this.#connect();
       this.#pending.set(id, { bytes, repeatable, started, resolve, reject });
       this.#keepAlive();
-      requests.write(bytes);
+      channel.write(bytes);
     });
   }
 
@@ -144,23 +141,22 @@ export class NativeHelper implements Native {
       problem = error.message;
       this.#lost(child, problem);
     });
-    const [requests, answers] = child.stdio.slice(3) as [Socket, Socket]; // as `stdio` asks
+    const channel = child.stdio[3] as Socket; // as `stdio` asks
     const reader = new AnswerReader();
-    answers.on('data', (bytes: Buffer) => {
+    channel.on('data', (bytes: Buffer) => {
       try {
         for (const answer of reader.push(bytes)) this.#answered(answer);
       } catch (error) {
         problem = messageOf(error);
-        answers.destroy();
+        channel.destroy();
       }
     });
-    for (const socket of [requests, answers]) socket.on('error', (error) => (problem = error.message));
-    answers.on('close', () => {
-      requests.destroy();
+    channel.on('error', (error) => (problem = error.message));
+    channel.on('close', () => {
       this.#lost(child, problem);
     });
-    this.#connection = { child, requests, answers };
-    if (this.#held !== undefined) requests.write(encodeHold(0, this.#held));
+    this.#connection = { child, channel };
+    if (this.#held !== undefined) channel.write(encodeHold(0, this.#held));
     return this.#connection;
   }
 
@@ -179,14 +175,14 @@ export class NativeHelper implements Native {
 
   /** Synchronous: until it is notified, the helper keeps the program's pipes open under these numbers. */
   #started(pending: Pending, { id, step, pid, pipes }: Started): void {
-    const { child, requests } = this.#connection ?? {};
+    const { child, channel } = this.#connection ?? {};
     try {
       pending.started(step, pid, { helper: child?.pid ?? 0, numbers: pipes });
     } catch (error) {
       pending.refusal = unavailable(`cannot use a program's pipes: ${messageOf(error)}`, error);
-      requests?.write(encodeCancel(id));
+      channel?.write(encodeCancel(id));
     }
-    if (pipes.size > 0) requests?.write(encodeRelease(id, step));
+    if (pipes.size > 0) channel?.write(encodeRelease(id, step));
   }
 
   /** The process has exited, or sends invalid data. */
@@ -205,11 +201,13 @@ export class NativeHelper implements Native {
   }
 
   #keepAlive(): void {
-    if (this.#connection === undefined) return;
-    const { child, requests, answers } = this.#connection;
-    for (const each of [child, requests, answers]) {
-      if (this.#pending.size > 0) each.ref();
-      else each.unref();
+    const { child, channel } = this.#connection ?? {};
+    if (this.#pending.size > 0) {
+      child?.ref();
+      channel?.ref();
+    } else {
+      child?.unref();
+      channel?.unref();
     }
   }
 }
@@ -219,7 +217,7 @@ function start(program: string): ChildProcess {
     const child = spawn(program, ['serve'], {
       cwd: '/',
       env: {},
-      stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
       detached: true, // a terminal's Ctrl-C is for the server, which still has work for it
     });
     return withStreams(child);
