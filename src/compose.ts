@@ -147,7 +147,7 @@ export async function build(
   };
   const parts: Omit<HandlerParts, 'directory'> = {
     programs: join(config.root, ROOT.programs),
-    host: { runner, network, rootfs, platform },
+    host: { runner, network, rootfs, rootfsLimits: { quotaBytes: BigInt(config.rootfs.quota_bytes) }, platform },
     inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
     logger,
   };

@@ -18,13 +18,11 @@ export async function rootfsStore(config: Config, logger: Logger): Promise<Rootf
   const choice = await choose(config, client);
   logger.info('Root filesystem store chosen', { ...choice });
   if (choice.store === 'overlayfs') return new OverlayStore({ root: join(config.root, ROOT.overlay), logger });
-  const quota = config.rootfs.quota_bytes;
   return new ZfsStore({
     zfs: client.zfs,
     dataset: choice.dataset,
     root: config.root,
     mounts: join(config.root, ROOT.zfs),
-    ...(quota > 0 && { quotaBytes: BigInt(quota) }),
     logger,
   });
 }

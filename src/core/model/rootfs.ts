@@ -49,10 +49,18 @@ export function trialId(purpose: string): string {
   return `${'0'.repeat(64)}.${purpose}`;
 }
 
+/** What a root filesystem may take and has reserved, in bytes, beyond its image; none by default. */
+export interface RootfsLimits {
+  readonly quotaBytes?: bigint;
+  readonly reservationBytes?: bigint;
+}
+
 export interface RootfsOptions {
   /** A read-only view. */
   readonly?: boolean;
   ids?: IdRange | undefined;
+  /** Of a writable one; only where the store {@link RootfsStore.enforcesLimits}. */
+  limits?: RootfsLimits | undefined;
   /** Whose it is, for operators: a store may show it. */
   owner?: { pod: string; image: string } | undefined;
   signal?: AbortSignal | undefined;
@@ -64,11 +72,13 @@ export interface RootfsOptions {
  */
 export interface RootfsStore {
   /**
-   * overlayfs, zfs. Records of containers contain it: each store of a server has a unique name, which never changes.
+   * overlayfs, zfs:DATASET. Records of containers contain it: each store of a server has a unique name, which never changes.
    */
   readonly name: string;
   /** Layers of one image that a root filesystem can have. */
   readonly maxLayers: number;
+  /** Whether {@link RootfsOptions.limits} have an effect. */
+  readonly enforcesLimits: boolean;
 
   hasLayer(chainId: string): Promise<boolean>;
 

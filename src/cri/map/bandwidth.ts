@@ -1,21 +1,9 @@
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Bandwidth } from '../../core/model/network.ts';
+import { parseQuantity } from '../../core/model/quantity.ts';
 
 const INGRESS = 'kubernetes.io/ingress-bandwidth';
 const EGRESS = 'kubernetes.io/egress-bandwidth';
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-};
 /** The limits Kubernetes documents for these annotations, bits a second. */
 const LEAST = 1e3;
 const MOST = 1e15;
@@ -34,8 +22,7 @@ export function podBandwidth(annotations: Record<string, string>): Bandwidth | u
 function rate(annotations: Record<string, string>, name: string): number | undefined {
   const text = annotations[name];
   if (text === undefined) return undefined;
-  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/.exec(text) ?? [];
-  const bits = digits === undefined ? NaN : Math.floor(Number(digits) * (UNITS[unit] ?? NaN));
+  const bits = Number(parseQuantity(text) ?? NaN);
   if (bits >= LEAST && bits <= MOST) return bits;
   throw invalidArgument(
     `config.annotations["${name}"]`,

@@ -2,6 +2,7 @@ import type { ContainerConfig, Device, KeyValue } from '../../../api/gen/cri.ts'
 import { checkAbsolutePath, checkLine, checkNoNul } from '../../core/lifecycle/checks.ts';
 import type { ContainerSpec, DeviceSpec } from '../../core/model/container-spec.ts';
 import { invalidArgument, unimplemented } from '../../core/model/errors.ts';
+import { checkStorageAnnotations } from '../../core/model/storage-annotations.ts';
 import { defined } from '../../utils/object.ts';
 import { cdiDeviceNames } from './cdi-names.ts';
 import { checkContainerSize } from './config-size.ts';
@@ -18,6 +19,7 @@ import { stopSignal } from './signals.ts';
 export function containerSpec(config: ContainerConfig | undefined): ContainerSpec {
   if (config === undefined) throw invalidArgument('config', 'is required');
   checkContainerSize(config);
+  checkStorageAnnotations(config.annotations);
   const { metadata, image, linux } = config;
   if (metadata === undefined || metadata.name === '')
     throw invalidArgument('config.metadata.name', 'must not be empty');

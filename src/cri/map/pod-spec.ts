@@ -5,6 +5,7 @@ import { checkAbsolutePath, checkLine } from '../../core/lifecycle/checks.ts';
 import { invalidArgument, unimplemented } from '../../core/model/errors.ts';
 import type * as network from '../../core/model/network.ts';
 import type { PodMetadata, PodSpec } from '../../core/model/pod-spec.ts';
+import { checkStorageAnnotations } from '../../core/model/storage-annotations.ts';
 import { defined } from '../../utils/object.ts';
 import { podBandwidth } from './bandwidth.ts';
 import { cgroupParent } from './cgroup-parent.ts';
@@ -33,6 +34,7 @@ const PROTOCOLS: Readonly<Record<number, network.PortMapping['protocol']>> = {
 export function podSpec(config: PodSandboxConfig | undefined, settings: PodSettings): PodSpec {
   if (config === undefined) throw invalidArgument('config', 'is required');
   checkPodSize(config);
+  checkStorageAnnotations(config.annotations);
   const metadata = podMetadata(config.metadata);
   if (config.logDirectory !== '') checkAbsolutePath('config.log_directory', config.logDirectory);
   if (config.windows !== undefined) throw unimplemented('config.windows: a Windows pod');

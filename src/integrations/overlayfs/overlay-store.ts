@@ -33,6 +33,7 @@ export interface OverlayStoreOptions {
 export class OverlayStore implements RootfsStore {
   readonly name = 'overlayfs';
   readonly maxLayers = MAX_LAYERS;
+  readonly enforcesLimits = false;
   readonly #root: string;
   readonly #limits: LayerLimits & TarLimits;
   readonly #layers: LayerIndex;

@@ -185,12 +185,16 @@ test.serial('a user namespace sees its own ids', async (t) => {
 });
 
 test.serial('a quota ends writes of one container only', async (t) => {
-  const { store, mount } = await newStore(t, 'quota', { quotaBytes: 4n * 2n ** 20n });
+  const { store, dataset, mount } = await newStore(t, 'quota');
+  const limits = { quotaBytes: 4n * 2n ** 20n, reservationBytes: 2n ** 20n };
   const [chainId] = await applyAll(store, [tarOf({ name: 'file', body: 'x' })]);
-  const path = await mount('c1', chainId);
+  const path = await mount('c1', chainId, { limits });
   const fill = run('dd', 'if=/dev/urandom', `of=${join(path, 'fill')}`, 'bs=1M', 'count=8', 'conv=fsync');
   await t.throwsAsync(fill, { message: /Disk quota exceeded/ });
   await writeFile(join(await mount('c2', chainId), 'more'), Buffer.alloc(2 ** 20, 'x'));
+  await store.prepare('view', chainId, { limits, readonly: true });
+  const names = ['c1', 'c2', 'view'].map((id) => `${dataset}/rootfs/${id}`);
+  t.is(await run('zfs', 'get', '-Hpo', 'value', 'quota,reservation', ...names), '4194304\n1048576\n0\n0\n0\n0\n');
 });
 
 test.serial('datasets of others are named and left alone', async (t) => {

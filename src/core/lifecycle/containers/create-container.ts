@@ -17,6 +17,7 @@ import type { ContainerStore } from './container-store.ts';
 import { findMountedImages, mountImageVolumes, removeImageVolumes } from './image-volumes.ts';
 import { mountTargets } from './mount-targets.ts';
 import { targetPidNamespace } from './pid-target.ts';
+import { rootfsLimits } from './rootfs-limits.ts';
 import { containerLogPath } from './log-path.ts';
 
 /**
@@ -38,6 +39,8 @@ export async function createContainer(
   const { facts: host, volumes, files } = platform;
   if (asked.security.selinux !== undefined && host.selinux)
     throw unimplemented('config.linux.security_context.selinux_options: SELinux');
+  const annotated = { pod: pod.record.spec.annotations, container: asked.annotations, name: asked.metadata.name };
+  const limits = rootfsLimits(annotated, pod.backend.rootfsLimits ?? {}, rootfs.store);
   const image = findImage(options, asked.image.name);
   const mounted = findMountedImages(asked.mounts, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, asked.pid);
@@ -75,7 +78,7 @@ export async function createContainer(
   const { network, ipc, user: ids } = namespaces;
   const { name, namespace } = pod.record.spec.metadata;
   const owner = { pod: `${namespace}/${name}`, image: asked.image.asked || asked.image.name };
-  const path = await mountRootfs(rootfs, id, image.chainId, { ids, owner, signal });
+  const path = await mountRootfs(rootfs, id, image.chainId, { ids, limits, owner, signal });
   const targets = await mountTargets(files, path, asked.mounts);
   rollback.add('remove the image volumes', () => removeImageVolumes(rootfs, record));
   const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids, signal }, mounted);

@@ -29,26 +29,14 @@ export class RootfsDatasets {
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #layers: LayerDatasets;
-  readonly #quotaBytes: bigint | undefined;
   /** Ids of those that are known to belong to the store. */
   readonly #own = new Set<string>();
   #usages: Promise<Map<string, Usage>> | undefined;
 
-  constructor({
-    zfs,
-    layout,
-    layers,
-    quotaBytes,
-  }: {
-    zfs: Zfs;
-    layout: Layout;
-    layers: LayerDatasets;
-    quotaBytes: bigint | undefined;
-  }) {
+  constructor({ zfs, layout, layers }: { zfs: Zfs; layout: Layout; layers: LayerDatasets }) {
     this.#zfs = zfs;
     this.#layout = layout;
     this.#layers = layers;
-    this.#quotaBytes = quotaBytes;
   }
 
   /** As RootfsStore.prepare. One command, where it does not exist. */
@@ -155,7 +143,8 @@ export class RootfsDatasets {
     );
   }
 
-  #settings(id: string, { chainId, readonly, ids }: Identity, { owner }: RootfsOptions): Settings {
+  #settings(id: string, { chainId, readonly, ids }: Identity, { owner, limits }: RootfsOptions): Settings {
+    const { quotaBytes, reservationBytes } = readonly ? {} : (limits ?? {});
     return {
       [PROPERTY.kind]: 'rootfs' satisfies Kind,
       [PROPERTY.container]: id,
@@ -163,7 +152,8 @@ export class RootfsDatasets {
       ...(ids !== undefined && { [PROPERTY.ids]: ids }),
       ...(readonly && { [PROPERTY.readonly]: 'on', readonly: 'on' }),
       ...(owner !== undefined && { [PROPERTY.pod]: text(owner.pod), [PROPERTY.image]: text(owner.image) }),
-      ...(this.#quotaBytes !== undefined && !readonly && { quota: String(this.#quotaBytes) }),
+      ...(quotaBytes !== undefined && { quota: String(quotaBytes) }),
+      ...(reservationBytes !== undefined && { reservation: String(reservationBytes) }),
     };
   }
 

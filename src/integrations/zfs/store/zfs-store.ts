@@ -25,8 +25,6 @@ export interface ZfsStoreOptions {
   root: string;
   /** Directory of the store's own mount points, created when missing. */
   mounts: string;
-  /** Bytes that a root filesystem may write; no limit by default. */
-  quotaBytes?: bigint | undefined;
   logger: Logger;
   /** Limits of one layer; the defaults are in `bounds.ts`. */
   limits?: Partial<LayerLimits & TarLimits>;
@@ -34,8 +32,9 @@ export interface ZfsStoreOptions {
 
 /** The rootfs store on ZFS: a dataset for each layer, and one for each root filesystem, all clones of the layers below. */
 export class ZfsStore implements RootfsStore {
-  readonly name = 'zfs';
+  readonly name: string;
   readonly maxLayers = MAX_LAYERS;
+  readonly enforcesLimits = true;
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #mounts: string;
@@ -45,13 +44,14 @@ export class ZfsStore implements RootfsStore {
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
 
-  constructor({ zfs, dataset, root, mounts, quotaBytes, logger, limits }: ZfsStoreOptions) {
+  constructor({ zfs, dataset, root, mounts, logger, limits }: ZfsStoreOptions) {
+    this.name = `zfs:${dataset}`;
     this.#zfs = zfs;
     this.#layout = new Layout(dataset, root);
     this.#mounts = mounts;
     const all = { ...LAYER_LIMITS, ...limits };
     this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: join(mounts, 'work'), limits: all, logger });
-    this.#rootfs = new RootfsDatasets({ zfs, layout: this.#layout, layers: this.#layers, quotaBytes });
+    this.#rootfs = new RootfsDatasets({ zfs, layout: this.#layout, layers: this.#layers });
   }
 
   async hasLayer(chainId: string): Promise<boolean> {

@@ -27,6 +27,7 @@ const none = { bytes: 0n, inodes: 0n };
 class MemoryStore implements RootfsStore {
   readonly name = 'memory';
   readonly maxLayers = 3;
+  readonly enforcesLimits = false;
   readonly layers = new Map<string, string | undefined>();
   readonly used = new Set<string>();
   applied = 0;

@@ -1,0 +1,33 @@
+import test from 'ava';
+import { rootfsLimits } from '../../../../../src/core/lifecycle/containers/rootfs-limits.ts';
+import { StatusCode } from '../../../../../src/core/model/errors.ts';
+
+const QUOTA = 'proxmox-lxcri/rootfs-quota';
+const RESERVATION = 'proxmox-lxcri/rootfs-reservation';
+const zfs = { name: 'zfs:tank/a', enforcesLimits: true };
+const overlayfs = { name: 'overlayfs', enforcesLimits: false };
+const of = (pod: Record<string, string>, container: Record<string, string> = {}) => ({ pod, container, name: 'db' });
+
+test("a container's annotation wins, then the pod's", (t) => {
+  const defaults = { quotaBytes: 7n, reservationBytes: 0n };
+  t.deepEqual(rootfsLimits(of({}), defaults, zfs), { quotaBytes: 7n });
+  t.deepEqual(rootfsLimits(of({ [QUOTA]: '1, db=2' }), defaults, zfs), { quotaBytes: 2n });
+  t.deepEqual(rootfsLimits(of({ [QUOTA]: 'db=2' }, { [QUOTA]: '3' }), defaults, zfs), { quotaBytes: 3n });
+  t.deepEqual(rootfsLimits(of({ [QUOTA]: 'web=2' }), defaults, zfs), { quotaBytes: 7n });
+  t.deepEqual(rootfsLimits(of({ [QUOTA]: '0', [RESERVATION]: '5' }), defaults, zfs), { reservationBytes: 5n });
+});
+
+test('a limit that the store cannot enforce is refused', (t) => {
+  t.deepEqual(rootfsLimits(of({ [QUOTA]: '0' }), { quotaBytes: 7n }, overlayfs), {});
+  t.throws(() => rootfsLimits(of({ [RESERVATION]: '1Gi' }), {}, overlayfs), {
+    code: StatusCode.FAILED_PRECONDITION,
+    message: /^config\.annotations\["proxmox-lxcri\/rootfs-reservation"\]: .* store overlayfs .*rootfs\.store/,
+  });
+});
+
+test('a reservation is at most the quota', (t) => {
+  t.throws(() => rootfsLimits(of({ [RESERVATION]: '8' }), { quotaBytes: 7n }, zfs), {
+    code: StatusCode.INVALID_ARGUMENT,
+    message: /rootfs-reservation"\]: reserves 8 bytes, more than the quota of 7/,
+  });
+});
