@@ -185,9 +185,15 @@ test('import, export, images --digests and prune work', async (t) => {
   t.like(await cli('export', IMAGE, archive), { code: 1 });
   t.regex((await cli('images', '--digests')).stdout, /IMAGE +TAG +DIGEST +IMAGE ID/);
   t.like(await cli('import', archive, '--name', 'localhost/copy:1'), { code: 0, stderr: '' });
+  const orphan = 'f'.repeat(64);
+  await mkdir(join(server.directory, 'root/volumes', orphan), { recursive: true });
+  const planned = await cli('prune', '--dry-run');
+  t.regex(planned.stdout, new RegExp(`^KIND .*\nimage +sha256:.*\nimage +sha256:.*\nvolume +${orphan} +- +0 B\n$`));
   const pruned = await cli('prune');
   t.is(pruned.code, 0);
   t.is(pruned.stdout.split('\n').length, 3);
-  t.regex(pruned.stderr, /^2 removed, \d.* freed\n$/);
+  t.regex(pruned.stderr, /^2 removed, [1-9].* freed\n$/);
+  t.is(planned.stderr, pruned.stderr.replace('removed', 'would be removed'));
+  await t.notThrowsAsync(readdir(join(server.directory, 'root/volumes', orphan)));
   t.is((await cli('images', '-q')).stdout, '');
 });

@@ -6,8 +6,10 @@ import {
   ImageStatusRequest,
   ImageStoreService,
   ImportRequest,
+  LeftoverKind,
   ListImagesRequest,
   PruneRequest,
+  type PruneResponse,
   RemoveImageRequest,
 } from '../../../api/gen/cri.ts';
 import { printable } from '../../core/logging/escape.ts';
@@ -82,15 +84,36 @@ export async function exportImage(context: CliContext, server: ServerClient, inp
   else context.stdout.write(`${response.digest}\n`);
 }
 
-/** Lets the server remove unused images, and prints their ids and the freed space. */
+const LEFTOVERS: Readonly<Record<number, string>> = {
+  [LeftoverKind.LEFTOVER_KIND_LAYER]: 'layer',
+  [LeftoverKind.LEFTOVER_KIND_ROOTFS]: 'rootfs',
+  [LeftoverKind.LEFTOVER_KIND_VOLUME]: 'volume',
+  [LeftoverKind.LEFTOVER_KIND_REMOVED]: 'removed',
+};
+
+/**
+ * Lets the server remove unused images, and prints their ids and the freed space; with `--dry-run` those that it would remove,
+ * and what else is left behind.
+ */
 export async function pruneImages(context: CliContext, server: ServerClient, input: Input): Promise<void> {
-  const response = await server.call(ImageStoreService.prune, PruneRequest.create(), { timeoutMs: 0 });
+  const dryRun = input.has('dry-run');
+  const response = await server.call(ImageStoreService.prune, PruneRequest.create({ dryRun }), { timeoutMs: 0 });
   if (input.text('output') === 'json') {
     context.stdout.write(formatJson(response));
     return;
   }
-  context.stdout.write(response.imageIds.map((id) => `${id}\n`).join(''));
-  context.stderr.write(`${response.imageIds.length} removed, ${formatBytes(response.reclaimedBytes)} freed\n`);
+  context.stdout.write(dryRun ? plannedTable(response) : response.imageIds.map((id) => `${id}\n`).join(''));
+  const [count, freed] = [response.imageIds.length, formatBytes(response.reclaimedBytes)];
+  context.stderr.write(`${count} ${dryRun ? 'would be removed' : 'removed'}, ${freed} freed\n`);
+}
+
+/** A line for each image that would be removed, and for each leftover; empty when there are none. */
+function plannedTable({ imageIds, leftovers }: PruneResponse): string {
+  const rows = [
+    ...imageIds.map((id) => ['image', id, '', '']),
+    ...leftovers.map(({ kind, name, store, bytes }) => [LEFTOVERS[kind] ?? '', name, store, formatBytes(bytes)]),
+  ];
+  return rows.length === 0 ? '' : formatTable(['KIND', 'NAME', 'STORE', 'SIZE'], rows);
 }
 
 /** Removes the images. @throws CriError for the first that cannot be removed; NOT_FOUND when there is none. */

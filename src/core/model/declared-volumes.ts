@@ -1,5 +1,5 @@
 import type { OciMount } from './oci-runtime.ts';
-import type { Usage } from './rootfs.ts';
+import type { Remains, Usage } from './rootfs.ts';
 
 /** The writable directories that images declare (`Volumes` of the OCI image configuration), one set a container. */
 export interface DeclaredVolumes {
@@ -35,6 +35,12 @@ export interface DeclaredVolumes {
   /** What lies in the directories of a container, with what the image has there; nothing when it has none. */
   usage(containerId: string): Promise<Usage>;
 
-  /** Ids of the containers that have any; called at start. */
+  /** Ids of the containers that have any. */
   list(): Promise<string[]>;
+
+  /** What is left of removed volumes. */
+  remains(): Promise<Remains[]>;
+
+  /** Called once at start: completes removals that an earlier process has begun. */
+  recover(): Promise<void>;
 }

@@ -6,6 +6,24 @@ export interface Usage {
   inodes: bigint;
 }
 
+/** A layer of a store, as its removal sees it. */
+export interface StoredLayer {
+  chainId: string;
+  /** Chain id of the layers below, undefined for the lowest. */
+  parent: string | undefined;
+  /** What its removal frees. */
+  bytes: bigint;
+  /** Whether a root filesystem builds on it directly. */
+  isUsed: boolean;
+}
+
+/** What was removed and is still there: a process uses it, or its removal has not ended. */
+export interface Remains {
+  /** Name of a dataset, or path of a directory. */
+  name: string;
+  bytes: bigint;
+}
+
 /** One layer to apply. Digests are written `sha256:<64 hex>`. */
 export interface LayerApply {
   /** Chain id of the layers below (OCI image specification), undefined for the lowest. */
@@ -44,9 +62,17 @@ export type Rootfs = (
   ids?: IdRange;
 };
 
+/** The id of no container. */
+const TRIAL = `${'0'.repeat(64)}.`;
+
 /** Id of a root filesystem for a trial: named like a container's, so that a start removes what a killed server left. */
 export function trialId(purpose: string): string {
-  return `${'0'.repeat(64)}.${purpose}`;
+  return `${TRIAL}${purpose}`;
+}
+
+/** Whether an id is one of {@link trialId}. */
+export function isTrial(id: string): boolean {
+  return id.startsWith(TRIAL);
 }
 
 /** What a root filesystem may take and has reserved, in bytes, beyond its image; none by default. */
@@ -87,6 +113,12 @@ export interface RootfsStore {
 
   /** Chain ids present. */
   listLayers(): Promise<string[]>;
+
+  /** The layers present, measured for this call. */
+  describeLayers(): Promise<StoredLayer[]>;
+
+  /** What is left of removed layers and root filesystems. */
+  remains(): Promise<Remains[]>;
 
   /**
    * Removes a layer; no error when it does not exist.

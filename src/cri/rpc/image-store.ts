@@ -1,7 +1,8 @@
-import { LayerState as WireState } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
+import { LayerState as WireState, LeftoverKind } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import type { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import { checkAbsolutePath } from '../../core/lifecycle/checks.ts';
 import { type LayerProgress, type LayerState, PullProgress } from '../../core/lifecycle/images/pull-progress.ts';
+import type { Leftover } from '../../core/lifecycle/containers/leftovers.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { ContainerRecord } from '../../core/model/container.ts';
 import type { Handlers } from '../handlers.ts';
@@ -18,6 +19,12 @@ const STATES: Record<LayerState, WireState> = {
   unpacking: WireState.LAYER_STATE_UNPACKING,
   done: WireState.LAYER_STATE_DONE,
   present: WireState.LAYER_STATE_PRESENT,
+};
+
+const LEFTOVERS: Record<Leftover['kind'], LeftoverKind> = {
+  rootfs: LeftoverKind.LEFTOVER_KIND_ROOTFS,
+  volume: LeftoverKind.LEFTOVER_KIND_VOLUME,
+  removed: LeftoverKind.LEFTOVER_KIND_REMOVED,
 };
 
 function toLayerProgress({ size, received, state, ...layer }: LayerProgress) {
@@ -49,13 +56,25 @@ export function imageStoreCalls({ images, containers }: Services): Handlers<type
       yield { layers: [], imageId: await pull };
     },
 
-    prune: async () => {
+    prune: async ({ dryRun }) => {
       const used = () => new Set(containers.list().flatMap((record) => [record.imageId, ...mountedImages(record)]));
+      if (dryRun) {
+        const plan = await images.planPrune(used());
+        const layers = plan.unused.map(({ chainId, bytes }) => ({ name: chainId, store: images.storeName, bytes }));
+        return {
+          imageIds: plan.images.map(({ id }) => id),
+          reclaimedBytes: plan.bytes,
+          leftovers: [
+            ...layers.map((layer) => ({ kind: LeftoverKind.LEFTOVER_KIND_LAYER, ...layer })),
+            ...(await containers.leftovers()).map((each) => ({ ...each, kind: LEFTOVERS[each.kind] })),
+          ],
+        };
+      }
       const before = await images.fsInfo();
       const removed = await images.prune(used);
       const after = await images.fsInfo();
       const freed = before.usedBytes - after.usedBytes;
-      return { imageIds: removed.map(({ id }) => id), reclaimedBytes: freed > 0n ? freed : 0n };
+      return { imageIds: removed.map(({ id }) => id), reclaimedBytes: freed > 0n ? freed : 0n, leftovers: [] };
     },
   };
 }

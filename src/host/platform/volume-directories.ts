@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DeclaredVolumes } from '../../core/model/declared-volumes.ts';
 import { invalidArgument, unknown } from '../../core/model/errors.ts';
 import type { OciMount } from '../../core/model/oci-runtime.ts';
-import type { Usage } from '../../core/model/rootfs.ts';
+import type { Remains, Usage } from '../../core/model/rootfs.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { withScoped } from '../../utils/fs/scoped.ts';
 import { run } from '../processes/run.ts';
@@ -86,8 +86,15 @@ export class VolumeDirectories implements DeclaredVolumes {
   }
 
   async list(): Promise<string[]> {
-    await this.#trash.sweep();
     return (await namesIn(this.#directory)).filter((name) => name !== REMOVED);
+  }
+
+  remains(): Promise<Remains[]> {
+    return this.#trash.remains();
+  }
+
+  recover(): Promise<void> {
+    return this.#trash.sweep();
   }
 }
 

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../utils/errors.ts';
+import { namesIn } from '../../utils/fs/names.ts';
+import { diskUsage } from './disk-usage.ts';
 import { removeTree } from './remove-tree.ts';
 
 /** Milliseconds until a failed removal is retried. */
@@ -64,6 +66,16 @@ export class Trash {
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) this.#onError(error);
     }
+  }
+
+  /** What is still there, with the space that it takes. */
+  async remains(): Promise<{ name: string; bytes: bigint }[]> {
+    const paths = (await namesIn(this.#directory)).map((name) => join(this.#directory, name));
+    const usages = await Promise.all(paths.map(diskUsage));
+    return paths.flatMap((name, index) => {
+      const usage = usages[index];
+      return usage === undefined ? [] : [{ name, bytes: usage.bytes }];
+    });
   }
 
   /** Resolves when everything discarded so far is removed or reported. */

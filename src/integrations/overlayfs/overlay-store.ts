@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { CriError, failedPrecondition } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../core/model/rootfs.ts';
+import type {
+  LayerApply,
+  Remains,
+  Rootfs,
+  RootfsOptions,
+  RootfsStore,
+  StoredLayer,
+  Usage,
+} from '../../core/model/rootfs.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { Trash } from '../../host/trees/trash.ts';
 import { toJson } from '../../utils/json.ts';
@@ -85,6 +93,21 @@ export class OverlayStore implements RootfsStore {
     return this.#layers.list().map((layer) => layer.chainId);
   }
 
+  async describeLayers(): Promise<StoredLayer[]> {
+    await this.#load();
+    return this.#locks.run('layers', async () => {
+      const used = await this.#copies.used();
+      const isUsed = ({ chainId }: Layer) => used === 'unknown' || used.has(chainId);
+      return this.#layers
+        .list()
+        .map((layer) => ({ chainId: layer.chainId, parent: layer.parent, bytes: layer.bytes, isUsed: isUsed(layer) }));
+    });
+  }
+
+  remains(): Promise<Remains[]> {
+    return this.#trash.remains();
+  }
+
   async removeLayer(chainId: string): Promise<void> {
     await this.#load();
     await this.#locks.run('layers', async () => {
@@ -93,7 +116,9 @@ export class OverlayStore implements RootfsStore {
       if (this.#layers.list().some(({ parent }) => parent === chainId)) {
         throw failedPrecondition(`layer ${chainId} is in use by another layer`);
       }
-      if (await this.#copies.isUsed(chainId)) throw failedPrecondition(`layer ${chainId} is in use by a container`);
+      const used = await this.#copies.used();
+      if (used === 'unknown' || used.has(chainId))
+        throw failedPrecondition(`layer ${chainId} is in use by a container`);
       // In one step: a partly removed layer must not look complete after a crash.
       await this.#trash.discard(this.#layers.directory(chainId));
       await this.#layers.remove(layer);

@@ -109,13 +109,15 @@ export class WritableCopies {
     return diskUsage(join(this.#directory(id), 'upper'));
   }
 
-  async isUsed(chainId: string): Promise<boolean> {
-    for (const id of await this.list()) {
-      // An unreadable one may belong to any layer.
-      const copy = await this.#read(id).catch(() => ({ chainId }));
-      if (copy?.chainId === chainId) return true;
+  /** The top layers of all clones and views; unknown where one cannot be read, which may belong to any layer. */
+  async used(): Promise<ReadonlySet<string> | 'unknown'> {
+    const used = new Set<string>();
+    try {
+      for (const id of await this.list()) used.add((await this.#read(id))?.chainId ?? '');
+    } catch {
+      return 'unknown';
     }
-    return false;
+    return used;
   }
 
   /** Removes incomplete clones and keeps foreign files. A failure for one is reported, and it is kept unchanged. */

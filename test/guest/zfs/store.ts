@@ -168,9 +168,17 @@ test.serial('a root filesystem in use is removed later', async (t) => {
   t.deepEqual([await store.list(), await store.get('c1'), await store.usage('c1')], [[], undefined, undefined]);
   await t.throwsAsync(store.removeLayer(chainId), { code: StatusCode.FAILED_PRECONDITION });
   t.is((await zfs.list(`${dataset}/rootfs`, ['type'])).length, 2);
+  t.deepEqual(
+    (await store.remains()).map(({ name }) => name),
+    [`${dataset}/rootfs/c1`],
+  );
+  const [layer] = await store.describeLayers();
+  t.like(layer, { chainId, parent: undefined, isUsed: true });
+  t.true((layer?.bytes ?? 0n) > 0n);
   await file.close();
   await make().recover();
   t.is((await zfs.list(`${dataset}/rootfs`, ['type'])).length, 1);
+  t.deepEqual([await store.remains(), (await store.describeLayers())[0]?.isUsed], [[], false]);
   await store.removeLayer(chainId);
 });
 

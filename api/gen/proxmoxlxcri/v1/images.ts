@@ -50,6 +50,30 @@ export namespace LayerState {
   export type LAYER_STATE_PRESENT = typeof LayerState.LAYER_STATE_PRESENT;
 }
 
+/** LeftoverKind is what a leftover is, and what removes it. */
+export const LeftoverKind = {
+  /** LEFTOVER_KIND_UNSPECIFIED - Not used. */
+  LEFTOVER_KIND_UNSPECIFIED: 0,
+  /** LEFTOVER_KIND_LAYER - A layer that no image has. A prune removes it, unless a container uses it. */
+  LEFTOVER_KIND_LAYER: 1,
+  /** LEFTOVER_KIND_ROOTFS - A root filesystem of a container that does not exist. The next start of the server removes it. */
+  LEFTOVER_KIND_ROOTFS: 2,
+  /** LEFTOVER_KIND_VOLUME - A volume of a container or pod that does not exist. The next start of the server removes it. */
+  LEFTOVER_KIND_VOLUME: 3,
+  /** LEFTOVER_KIND_REMOVED - Was removed while a process used it, or is being removed. It goes when that has ended, at the latest at the next start. */
+  LEFTOVER_KIND_REMOVED: 4,
+} as const;
+
+export type LeftoverKind = typeof LeftoverKind[keyof typeof LeftoverKind];
+
+export namespace LeftoverKind {
+  export type LEFTOVER_KIND_UNSPECIFIED = typeof LeftoverKind.LEFTOVER_KIND_UNSPECIFIED;
+  export type LEFTOVER_KIND_LAYER = typeof LeftoverKind.LEFTOVER_KIND_LAYER;
+  export type LEFTOVER_KIND_ROOTFS = typeof LeftoverKind.LEFTOVER_KIND_ROOTFS;
+  export type LEFTOVER_KIND_VOLUME = typeof LeftoverKind.LEFTOVER_KIND_VOLUME;
+  export type LEFTOVER_KIND_REMOVED = typeof LeftoverKind.LEFTOVER_KIND_REMOVED;
+}
+
 /** ImportRequest says where the images are. */
 export interface ImportRequest {
   /**
@@ -118,14 +142,30 @@ export interface LayerProgress {
 
 /** PruneRequest asks for the removal of unused images. */
 export interface PruneRequest {
+  /** Changes nothing: the response says what a prune would remove now, and what else is left behind. */
+  dryRun: boolean;
 }
 
 /** PruneResponse says what was removed. */
 export interface PruneResponse {
   /** The ids of the images that are gone. */
   imageIds: string[];
-  /** What their files used, in bytes. */
+  /** What the layers that went with them used, in bytes. A layer that another image or a container uses stays. */
   reclaimedBytes: bigint;
+  /** What the server has and does not need. Only with dry_run. */
+  leftovers: Leftover[];
+}
+
+/** Leftover is something of the server's own that is not needed any more. */
+export interface Leftover {
+  /** What it is. */
+  kind: LeftoverKind;
+  /** Id of a layer or of the root filesystem of a container, or name of a dataset or path of a directory. */
+  name: string;
+  /** Name of the store of root filesystems that has it; empty for a directory outside of all stores. */
+  store: string;
+  /** What its removal frees, in bytes. */
+  bytes: bigint;
 }
 
 function createBaseImportRequest(): ImportRequest {
@@ -631,11 +671,14 @@ export const LayerProgress: MessageFns<LayerProgress> = {
 };
 
 function createBasePruneRequest(): PruneRequest {
-  return {};
+  return { dryRun: false };
 }
 
 export const PruneRequest: MessageFns<PruneRequest> = {
-  encode(_: PruneRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: PruneRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
     return writer;
   },
 
@@ -652,6 +695,14 @@ export const PruneRequest: MessageFns<PruneRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -667,14 +718,15 @@ export const PruneRequest: MessageFns<PruneRequest> = {
   create(base?: DeepPartial<PruneRequest>): PruneRequest {
     return PruneRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<PruneRequest>): PruneRequest {
+  fromPartial(object: DeepPartial<PruneRequest>): PruneRequest {
     const message = createBasePruneRequest();
+    message.dryRun = object.dryRun ?? false;
     return message;
   },
 };
 
 function createBasePruneResponse(): PruneResponse {
-  return { imageIds: [], reclaimedBytes: 0n };
+  return { imageIds: [], reclaimedBytes: 0n, leftovers: [] };
 }
 
 export const PruneResponse: MessageFns<PruneResponse> = {
@@ -687,6 +739,9 @@ export const PruneResponse: MessageFns<PruneResponse> = {
         throw new globalThis.Error("value provided for field message.reclaimedBytes of type int64 too large");
       }
       writer.uint32(16).int64(message.reclaimedBytes);
+    }
+    for (const v of message.leftovers) {
+      Leftover.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -720,6 +775,14 @@ export const PruneResponse: MessageFns<PruneResponse> = {
             message.reclaimedBytes = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.leftovers.push(Leftover.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -741,6 +804,101 @@ export const PruneResponse: MessageFns<PruneResponse> = {
     message.reclaimedBytes = (object.reclaimedBytes !== undefined && object.reclaimedBytes !== null)
       ? BigInt(object.reclaimedBytes)
       : 0n;
+    message.leftovers = object.leftovers?.map((e) => Leftover.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLeftover(): Leftover {
+  return { kind: 0, name: "", store: "", bytes: 0n };
+}
+
+export const Leftover: MessageFns<Leftover> = {
+  encode(message: Leftover, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.store !== "") {
+      writer.uint32(26).string(message.store);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asIntN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type int64 too large");
+      }
+      writer.uint32(32).int64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Leftover {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeftover();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.store = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.bytes = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Leftover>): Leftover {
+    return Leftover.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Leftover>): Leftover {
+    const message = createBaseLeftover();
+    message.kind = object.kind ?? 0;
+    message.name = object.name ?? "";
+    message.store = object.store ?? "";
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
     return message;
   },
 };
@@ -790,7 +948,7 @@ export const ImageStoreService = {
     responseSerialize: (value: PullResponse): Buffer => Buffer.from(PullResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PullResponse => PullResponse.decode(value),
   },
-  /** Prune removes the images that no container uses and that are not pinned. */
+  /** Prune removes the images that no container uses and that are not pinned, or says what it would remove. */
   prune: {
     path: "/proxmoxlxcri.v1.ImageStore/Prune" as const,
     requestStream: false as const,
@@ -818,7 +976,7 @@ export interface ImageStoreServer extends UntypedServiceImplementation {
    * call cancels the pull.
    */
   pull: handleServerStreamingCall<PullRequest, PullResponse>;
-  /** Prune removes the images that no container uses and that are not pinned. */
+  /** Prune removes the images that no container uses and that are not pinned, or says what it would remove. */
   prune: handleUnaryCall<PruneRequest, PruneResponse>;
 }
 
@@ -867,7 +1025,7 @@ export interface ImageStoreClient extends Client {
    */
   pull(request: PullRequest, options?: Partial<CallOptions>): ClientReadableStream<PullResponse>;
   pull(request: PullRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<PullResponse>;
-  /** Prune removes the images that no container uses and that are not pinned. */
+  /** Prune removes the images that no container uses and that are not pinned, or says what it would remove. */
   prune(
     request: PruneRequest,
     callback: (error: ServiceError | null, response: PruneResponse) => void,

@@ -30,7 +30,8 @@ import type { StoredContainer } from './container-record.ts';
 import { createContainer } from './create-container.ts';
 import { removeImageVolumes } from './image-volumes.ts';
 import { notBefore, startFailed } from './outcome.ts';
-import { mountPointsOnce, recoverContainer, remount, removeOrphans } from './recover-containers.ts';
+import { findLeftovers, type Leftover, removeOrphans } from './leftovers.ts';
+import { mountPointsOnce, recoverContainer, remount } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import type { Measured } from './writable-usage.ts';
 
@@ -257,6 +258,11 @@ export class ContainerService {
     const [layer, volumes] = await Promise.all([place?.store.usage(id), backend.platform.volumes.usage(id)]);
     if (layer === undefined) return undefined;
     return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
+  }
+
+  /** What the stores and volumes have that no record knows, or that was removed and is still there; changes nothing. */
+  leftovers(): Promise<Leftover[]> {
+    return findLeftovers(this.#options, this.#store);
   }
 
   /** Verbose information of the runner about a container: its first process and its OCI configuration. */

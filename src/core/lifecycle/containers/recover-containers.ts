@@ -1,10 +1,9 @@
 import type { ContainerRecord } from '../../model/container.ts';
 import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
 import { needPlace } from '../rootfs-place.ts';
-import { messageOf } from '../../../utils/errors.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
-import { ownerOf, rootfsIds } from './image-volumes.ts';
+import { rootfsIds } from './image-volumes.ts';
 import { exited, lost } from './outcome.ts';
 
 /**
@@ -72,40 +71,4 @@ export async function remount(
     if (rootfs === undefined) throw new Error(`its root filesystem ${id} is not in the store ${store.name}`);
     await mounts.mount(id, rootfs);
   }
-}
-
-/**
- * Removes orphaned containers, root filesystems and volumes. Failures are logged.
- * @throws Error afterwards, when any failed.
- */
-export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
-  const { pods, logger } = options;
-  let failures = 0;
-  const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
-    const ids = await part.list().catch((error: unknown) => {
-      failures += 1;
-      logger.error(`Listing orphans (${what}) failed`, { error: messageOf(error) });
-      return [];
-    });
-    for (const id of ids) {
-      // Other names do not belong to the server.
-      if (!/^[0-9a-f]{64}$/.test(ownerOf(id)) || !store.isOrphan(ownerOf(id))) continue;
-      logger.warn(`Removing orphan (${what})`, { containerId: id });
-      try {
-        await part.remove(id);
-      } catch (error) {
-        failures += 1;
-        logger.error(`Removing orphan (${what}) failed`, { containerId: id, error: messageOf(error) });
-      }
-    }
-  };
-  const backends = pods.backends();
-  for (const runner of new Set(backends.map((backend) => backend.runner))) await sweep('container', runner);
-  for (const mounts of new Set(backends.map(({ platform }) => platform.rootfs))) {
-    const list = async () => (await mounts.list()).map(({ id }) => id);
-    await sweep('mounted root filesystem', { list, remove: (id) => mounts.unmount(id) });
-  }
-  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root filesystem', store);
-  for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) await sweep('volume', volumes);
-  if (failures > 0) throw new Error(`${String(failures)} orphans of containers could not be listed or removed`);
 }

@@ -18,6 +18,7 @@ import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
 import { LayerFetcher } from './layer-fetcher.ts';
 import { LayerUnpacker } from './layer-unpacker.ts';
+import { type PrunePlan, removableLayers } from './prune-plan.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { formatReference, parseReference, repositoryName } from './reference.ts';
 
@@ -207,13 +208,34 @@ export class ImageService {
   async prune(used: () => ReadonlySet<string>): Promise<ImageRecord[]> {
     const removed: ImageRecord[] = [];
     for (const record of this.#catalog.list()) {
-      if (record.pinned || used().has(record.id)) continue;
+      if (isKept(record, used())) continue;
       await this.#catalog.delete(record.id);
       removed.push(record);
     }
     await this.collect();
     this.#options.logger.info('Images pruned', { images: removed.map(({ id }) => id) });
     return removed;
+  }
+
+  /** What {@link prune} would do now; changes nothing. */
+  async planPrune(used: ReadonlySet<string>): Promise<PrunePlan> {
+    const layers = await this.#options.store.describeLayers();
+    const all = this.#catalog.list();
+    const chainsOf = (records: readonly ImageRecord[]) => records.flatMap(({ config }) => chainIds(config.diffIds));
+    const held = layers.map(({ chainId }) => chainId).filter((chainId) => this.#unpacker.isHeld(chainId));
+    const kept = all.filter((record) => isKept(record, used));
+    const removable = removableLayers(layers, new Set([...held, ...chainsOf(kept)]));
+    const known = new Set([...held, ...chainsOf(all)]);
+    return {
+      images: all.filter((record) => !isKept(record, used)),
+      bytes: removable.reduce((sum, { bytes }) => sum + bytes, 0n),
+      unused: layers.filter(({ chainId }) => !known.has(chainId)),
+    };
+  }
+
+  /** Name of the store that has the layers. */
+  get storeName(): string {
+    return this.#options.store.name;
   }
 
   /** The image of a name, repository digest, id, `sha256:` id or unique prefix of an id; undefined when there is none. */
@@ -309,6 +331,11 @@ export class ImageService {
     this.#options.logger.info('Image present', { image: source.configDigest, names });
     return source.configDigest;
   }
+}
+
+/** Whether a prune keeps an image; `used` are the ids of those that containers use. */
+function isKept({ pinned, id }: ImageRecord, used: ReadonlySet<string>): boolean {
+  return pinned || used.has(id);
 }
 
 function tagOf(reference: ImageReference): { tag?: string } {

@@ -67,6 +67,11 @@ export class LayerUnpacker {
     }
   }
 
+  /** Whether {@link hold} keeps a layer. */
+  isHeld(chainId: string): boolean {
+    return this.#holds.has(chainId);
+  }
+
   /** Removes layers that are neither in `needed`, which is evaluated for each layer, nor leased, nor in use by the store. */
   async collect(needed: () => ReadonlySet<string>): Promise<void> {
     // A layer can be removed only after those on top of it, whose order the store knows: repeat while there is progress.

@@ -84,6 +84,16 @@ export class LayerDatasets {
     return [...this.#layers.values()];
   }
 
+  /** What the removal of each layer frees: a block counts in the layer that has written it. */
+  async bytes(): Promise<Map<string, bigint>> {
+    const { zfs, layout } = this.#options;
+    const used = new Map<string, bigint>();
+    for (const entry of await zfs.list(layout.layers, ['used'], { depth: 1 })) {
+      used.set(entry.name, numberOf(entry, 'used') ?? 0n);
+    }
+    return new Map(this.list().map(({ chainId }) => [chainId, used.get(layout.layer(chainId)) ?? 0n]));
+  }
+
   /** The snapshot of which root filesystems and layers are clones. @throws CriError NOT_FOUND. */
   snapshotOf(chainId: string): string {
     if (!this.#layers.has(chainId)) throw noLayer(chainId);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failedPrecondition, invalidArgument } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
-import type { Rootfs, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
+import type { Remains, Rootfs, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
 import { mountPointsBySource } from '../../../host/mounts/mount.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isAtLeast, WITH_MAPPED_IDS } from '../answers/version.ts';
@@ -103,6 +103,19 @@ export class RootfsDatasets {
     const entries = await this.#zfs.list(this.#layout.rootfs, [PROPERTY.kind], { depth: 1 });
     const own = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('rootfs' satisfies Kind));
     return own.map(({ name }) => name.slice(this.#layout.rootfs.length + 1));
+  }
+
+  /** Chain ids of the layers that they are clones of, also of those that are removed and still in use. */
+  async chains(): Promise<Set<string>> {
+    const entries = await this.#zfs.list(this.#layout.rootfs, [PROPERTY.chain], { depth: 1 });
+    return new Set(entries.flatMap((entry) => ownValueOf(entry, PROPERTY.chain) ?? []));
+  }
+
+  /** Those that were in use when they were removed. */
+  async remains(): Promise<Remains[]> {
+    const entries = await this.#zfs.list(this.#layout.rootfs, ['used', PROPERTY.kind], { depth: 1 });
+    const removed = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('removed' satisfies Kind));
+    return removed.map((entry) => ({ name: entry.name, bytes: numberOf(entry, 'used') ?? 0n }));
   }
 
   /** What it uses beyond its image. Concurrent calls share a command. */

@@ -1,7 +1,15 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../core/model/logger.ts';
-import type { LayerApply, Rootfs, RootfsOptions, RootfsStore, Usage } from '../../../core/model/rootfs.ts';
+import type {
+  LayerApply,
+  Remains,
+  Rootfs,
+  RootfsOptions,
+  RootfsStore,
+  StoredLayer,
+  Usage,
+} from '../../../core/model/rootfs.ts';
 import { MAX_LAYERS } from '../../../host/layers/bounds.ts';
 import type { TarLimits } from '../../../host/layers/extract.ts';
 import type { LayerLimits } from '../../../host/layers/layer-filter.ts';
@@ -70,6 +78,19 @@ export class ZfsStore implements RootfsStore {
   async listLayers(): Promise<string[]> {
     await this.#load();
     return this.#layers.list().map(({ chainId }) => chainId);
+  }
+
+  async describeLayers(): Promise<StoredLayer[]> {
+    await this.#load();
+    const [bytes, used] = await Promise.all([this.#layers.bytes(), this.#rootfs.chains()]);
+    return this.#layers
+      .list()
+      .map(({ chainId, parent }) => ({ chainId, parent, bytes: bytes.get(chainId) ?? 0n, isUsed: used.has(chainId) }));
+  }
+
+  async remains(): Promise<Remains[]> {
+    await this.#load();
+    return this.#rootfs.remains();
   }
 
   async removeLayer(chainId: string): Promise<void> {

@@ -34,6 +34,9 @@ class MemoryStore implements RootfsStore {
 
   hasLayer = async (chainId: string) => this.layers.has(chainId);
   listLayers = async () => [...this.layers.keys()];
+  describeLayers = async () =>
+    [...this.layers].map(([chainId, parent]) => ({ chainId, parent, bytes: 10n, isUsed: this.used.has(chainId) }));
+  remains = async () => [];
   prepare = async () => ({ mounts: [] });
   get = async () => undefined;
   remove = async () => undefined;
@@ -255,6 +258,27 @@ for (const amid of ['listLayers', 'removeLayer'] as const) {
     t.deepEqual(new Set(store.layers.keys()), new Set(chainIds(B.diffIds)));
   });
 }
+
+test('a planned prune frees what a prune frees', async (t) => {
+  const { images, registry, store } = await setUp(t);
+  for (const [name, image] of [['r.io/a:1', A] as const, ['r.io/b:1', B] as const]) {
+    registry.push(name, image);
+    await images.pull(name);
+  }
+  const [top = ''] = chainIds(B.diffIds).slice(-1);
+  const plan = (...used: string[]) => images.planPrune(new Set(used));
+  t.like(await plan(A.configDigest, B.configDigest), { images: [], bytes: 0n, unused: [] });
+  t.like(await plan(A.configDigest), { images: { length: 1, 0: { id: B.configDigest } }, bytes: 10n });
+  t.like(await plan(), { images: { length: 2 }, bytes: 30n });
+  store.used.add(top);
+  t.like(await plan(), { images: { length: 2 }, bytes: 10n });
+  await images.remove(B.configDigest);
+  const { bytes, unused } = await plan();
+  t.deepEqual([bytes, unused.map(({ chainId }) => chainId)], [10n, [top]]);
+  const before = store.layers.size;
+  await images.prune(() => new Set());
+  t.is(before - store.layers.size, 1);
+});
 
 test('concurrent pulls fetch shared layers once', async (t) => {
   const { images, registry, store } = await setUp(t);
