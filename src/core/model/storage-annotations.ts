@@ -4,11 +4,11 @@ import { parseQuantity } from './quantity.ts';
 /** Annotations of pods and containers that limit or reserve storage. CRI has no field for any of it. */
 export const STORAGE_ANNOTATION = {
   /** Bytes that a container may write to its root filesystem; by the names of containers. */
-  rootfsQuota: 'proxmox-lxcri/rootfs-quota',
+  rootfsQuota: 'proxmox-lxcri.io/rootfs-quota',
   /** Bytes that are kept free for a container's root filesystem; by the names of containers. */
-  rootfsReservation: 'proxmox-lxcri/rootfs-reservation',
+  rootfsReservation: 'proxmox-lxcri.io/rootfs-reservation',
   /** Bytes that a volume may hold; by the names of volumes. */
-  volumeQuota: 'proxmox-lxcri/volume-quota',
+  volumeQuota: 'proxmox-lxcri.io/volume-quota',
 } as const;
 
 export type StorageAnnotation = (typeof STORAGE_ANNOTATION)[keyof typeof STORAGE_ANNOTATION];

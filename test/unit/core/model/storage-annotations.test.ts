@@ -4,7 +4,7 @@ import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { parseQuantity } from '../../../../src/core/model/quantity.ts';
 import { annotatedSize, checkStorageAnnotations } from '../../../../src/core/model/storage-annotations.ts';
 
-const QUOTA = 'proxmox-lxcri/rootfs-quota';
+const QUOTA = 'proxmox-lxcri.io/rootfs-quota';
 
 test('quantities are those of Kubernetes', (t) => {
   for (const [text, value] of [

@@ -2,8 +2,8 @@ import test from 'ava';
 import { rootfsLimits } from '../../../../../src/core/lifecycle/containers/rootfs-limits.ts';
 import { StatusCode } from '../../../../../src/core/model/errors.ts';
 
-const QUOTA = 'proxmox-lxcri/rootfs-quota';
-const RESERVATION = 'proxmox-lxcri/rootfs-reservation';
+const QUOTA = 'proxmox-lxcri.io/rootfs-quota';
+const RESERVATION = 'proxmox-lxcri.io/rootfs-reservation';
 const zfs = { name: 'zfs:tank/a', enforcesLimits: true };
 const overlayfs = { name: 'overlayfs', enforcesLimits: false };
 const of = (pod: Record<string, string>, container: Record<string, string> = {}) => ({ pod, container, name: 'db' });
