@@ -1,5 +1,6 @@
 // One guest for all: the tests run in this order, the last one unloads the kernel module.
 import './zfs/client.ts';
 import './zfs/store.ts';
+import './zfs/guests.ts';
 import './zfs/server.ts';
 import './zfs/container.ts';

@@ -81,6 +81,13 @@ export interface RootfsLimits {
   readonly reservationBytes?: bigint;
 }
 
+export interface RootfsOwner {
+  pod: string;
+  image: string;
+  /** VMID of the Proxmox guest that its pod is: a store may put it where Proxmox shows the guest's volumes. */
+  guest?: number | undefined;
+}
+
 export interface RootfsOptions {
   /** A read-only view. */
   readonly?: boolean;
@@ -88,7 +95,7 @@ export interface RootfsOptions {
   /** Of a writable one; only where the store {@link RootfsStore.enforcesLimits}. */
   limits?: RootfsLimits | undefined;
   /** Whose it is, for operators: a store may show it. */
-  owner?: { pod: string; image: string } | undefined;
+  owner?: RootfsOwner | undefined;
   signal?: AbortSignal | undefined;
 }
 

@@ -1,39 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { mountRootfs, removeRootfs } from '../../../src/core/lifecycle/rootfs-place.ts';
 import { StatusCode } from '../../../src/core/model/errors.ts';
-import type { RootfsOptions } from '../../../src/core/model/rootfs.ts';
 import { HostRootfsMounts } from '../../../src/host/platform/rootfs-mounts.ts';
 import { valueOf } from '../../../src/integrations/zfs/answers/properties.ts';
 import { zfsClient } from '../../../src/integrations/zfs/client.ts';
-import { ZfsStore, type ZfsStoreOptions } from '../../../src/integrations/zfs/store/zfs-store.ts';
+import { ZfsStore } from '../../../src/integrations/zfs/store/zfs-store.ts';
 import { OverlayStore } from '../../../src/integrations/overlayfs/overlay-store.ts';
 import { type EntrySpec, sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
 import { applyAll, silent, withBlob } from '../../integration/images-fixture.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
 import { directory, makePool, run, TANK, zfs } from './pools.ts';
-
-/** A store on a new dataset, what mounts its root filesystems, and a way to both. */
-async function newStore(t: ExecutionContext, name: string, more: Partial<ZfsStoreOptions> = {}) {
-  const dataset = `${TANK}/${name}`;
-  await zfs.createFilesystem(dataset);
-  const root = join(directory.path, `root-${name}`);
-  await mkdir(root);
-  const make = () => new ZfsStore({ zfs, dataset, root, mounts: join(root, 'zfs'), logger: silent, ...more });
-  const store = make();
-  await store.recover();
-  const mounts = new HostRootfsMounts(join(root, 'rootfs'));
-  t.teardown(async () => {
-    for (const { id } of await mounts.list()) await mounts.unmount(id);
-    for (const path of await mountPointsBelow(root)) await run('umount', '--lazy', path);
-  });
-  const mount = (id: string, chainId?: string, options?: RootfsOptions) =>
-    mountRootfs({ store, mounts }, id, chainId, options);
-  return { store, dataset, root, mounts, mount, make, remove: (id: string) => removeRootfs({ store, mounts }, id) };
-}
+import { newStore } from './store-fixture.ts';
 
 /** Everything of a tree, by an independent walker: names, types, owners, modes, times, attributes, links and content. */
 async function tarOfTree(path: string): Promise<string> {

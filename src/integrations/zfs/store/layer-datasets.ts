@@ -15,8 +15,8 @@ import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { objectsOf } from './objects.ts';
 import { COMPLETE, foreign, type Kind, type Layout, noLayer, PROPERTY } from './layout.ts';
+import { contentOf } from './mounted-content.ts';
 
 /** A complete layer. */
 export interface Layer extends Usage {
@@ -24,6 +24,8 @@ export interface Layer extends Usage {
   parent: string | undefined;
   /** Objects of the dataset; undefined where the server was killed before it knew. */
   objects: bigint | undefined;
+  /** Bytes of the dataset on disk, those of its parents among them. */
+  referenced: bigint;
 }
 
 export interface LayerDatasetsOptions {
@@ -35,7 +37,15 @@ export interface LayerDatasetsOptions {
   logger: Logger;
 }
 
-const READ = [PROPERTY.kind, PROPERTY.chain, PROPERTY.parent, PROPERTY.bytes, PROPERTY.inodes, PROPERTY.objects];
+const READ = [
+  'referenced',
+  PROPERTY.kind,
+  PROPERTY.chain,
+  PROPERTY.parent,
+  PROPERTY.bytes,
+  PROPERTY.inodes,
+  PROPERTY.objects,
+];
 
 /**
  * Layers: each a dataset that is a clone of its parent's snapshot. It is complete when it has its own snapshot, which has the
@@ -167,9 +177,9 @@ export class LayerDatasets {
       const snapshot = `${name}@${COMPLETE}`;
       await zfs.snapshot([snapshot], { settings: settingsOf({ chainId, parent, diffId, ...usage }) });
       // Counted when they are on disk, which a snapshot waits for.
-      const objects = await objectsOf(target);
+      const { objects, bytes: referenced } = await contentOf(target);
       await zfs.set(snapshot, { [PROPERTY.objects]: String(objects) });
-      return { chainId, parent, objects, ...usage };
+      return { chainId, parent, objects, referenced, ...usage };
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof CriError)) throw error;
@@ -216,7 +226,8 @@ function layerFrom(entry: Entry): Layer | undefined {
   if (chainId === undefined || hex === undefined || bytes === undefined || inodes === undefined) return undefined;
   if (!entry.name.endsWith(`/${hex}@${COMPLETE}`)) return undefined;
   const parent = ownValueOf(entry, PROPERTY.parent);
-  return { chainId, parent, bytes, inodes, objects: numberOf(entry, PROPERTY.objects) };
+  const [objects, referenced = 0n] = [numberOf(entry, PROPERTY.objects), numberOf(entry, 'referenced')];
+  return { chainId, parent, bytes, inodes, objects, referenced };
 }
 
 function sum(a: Usage, b: Usage): Usage {

@@ -7,7 +7,7 @@ import type { Settings, Zfs } from '../zfs.ts';
 export const PROPERTY = {
   /** `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign. */
   kind: 'proxmox-lxcri:kind',
-  /** Of the store: the root directory of its server. Another server would take its root filesystems for leftovers. */
+  /** Of the store, and of volumes of guests: the root directory of the server. Another one would take them for leftovers. */
   root: 'proxmox-lxcri:root',
   /** Of layers: the OCI chain id, the parent's, and the digest of the tar. */
   chain: 'proxmox-lxcri:chain',
@@ -33,12 +33,11 @@ export type Kind = 'store' | 'layer' | 'rootfs' | 'removed';
 export const COMPLETE = 'layer';
 
 /** What every file of an image needs; never mounted by ZFS itself. */
-const FILESYSTEM: Settings = {
+export const FILESYSTEM: Settings = {
   mountpoint: 'legacy',
   acltype: 'posixacl',
   xattr: 'sa',
   atime: 'off',
-  [PROPERTY.kind]: 'store' satisfies Kind,
 };
 
 /** Names of the datasets below the one that is configured. */
@@ -46,11 +45,11 @@ export class Layout {
   readonly parent: string;
   readonly layers: string;
   readonly rootfs: string;
-  readonly #root: string;
+  /** The root directory of the server. */
+  readonly root: string;
 
-  /** @param root the root directory of the server. */
   constructor(parent: string, root: string) {
-    this.#root = root;
+    this.root = root;
     this.parent = parent;
     this.layers = `${parent}/layers`;
     this.rootfs = `${parent}/rootfs`;
@@ -74,10 +73,10 @@ export class Layout {
     const present = await this.#present(zfs);
     for (const name of [this.layers, this.rootfs]) {
       const entry = present.find((each) => each.name === name);
-      const settings = { ...FILESYSTEM, [PROPERTY.root]: this.#root };
+      const settings = { ...FILESYSTEM, [PROPERTY.kind]: 'store' satisfies Kind, [PROPERTY.root]: this.root };
       if (entry === undefined) await zfs.createFilesystem(name, { settings });
       else if (ownValueOf(entry, PROPERTY.kind) !== 'store') throw foreign(name);
-      else if (ownValueOf(entry, PROPERTY.root) !== this.#root) throw this.#occupied(entry);
+      else if (ownValueOf(entry, PROPERTY.root) !== this.root) throw this.#occupied(entry);
     }
   }
 
@@ -97,7 +96,7 @@ export class Layout {
     const other = properties.get(PROPERTY.root)?.value ?? 'unknown';
     return failedPrecondition(
       `dataset ${name} belongs to the server with root ${other}; name another dataset in rootfs.dataset, or, when that server ` +
-        `is gone, run "zfs set ${PROPERTY.root}=${this.#root} ${this.layers} ${this.rootfs}"`,
+        `is gone, run "zfs set ${PROPERTY.root}=${this.root} ${this.layers} ${this.rootfs}"`,
     );
   }
 

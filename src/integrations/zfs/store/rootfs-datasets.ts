@@ -1,21 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failedPrecondition, invalidArgument } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
-import type { Remains, Rootfs, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
+import type { Remains, Rootfs, RootfsLimits, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
 import { mountPointsBySource } from '../../../host/mounts/mount.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isAtLeast, WITH_MAPPED_IDS } from '../answers/version.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { Settings, Zfs } from '../zfs.ts';
+import type { GuestVolumes } from './guest-volumes.ts';
 import type { LayerDatasets } from './layer-datasets.ts';
-import { objectsOf } from './objects.ts';
-import { foreign, type Kind, type Layout, PROPERTY } from './layout.ts';
+import { FILESYSTEM, foreign, type Kind, type Layout, PROPERTY } from './layout.ts';
+import { contentOf } from './mounted-content.ts';
 
 /** A component of a dataset's name, and a file name. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 /** Milliseconds in which requests for usage are collected for one command: a server measures all its containers at once. */
 const GATHER_MS = 5;
-const READ = [PROPERTY.kind, PROPERTY.chain, PROPERTY.readonly, PROPERTY.ids];
+const READ = [PROPERTY.kind, PROPERTY.container, PROPERTY.root, PROPERTY.chain, PROPERTY.readonly, PROPERTY.ids];
 
 /** What makes a root filesystem the one that was asked for. */
 interface Identity {
@@ -29,45 +30,50 @@ export class RootfsDatasets {
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #layers: LayerDatasets;
-  /** Ids of those that are known to belong to the store. */
+  readonly #guests: GuestVolumes | undefined;
+  /** Ids of those in the store's own dataset that are known to belong to it. */
   readonly #own = new Set<string>();
   #usages: Promise<Map<string, Usage>> | undefined;
 
-  constructor({ zfs, layout, layers }: { zfs: Zfs; layout: Layout; layers: LayerDatasets }) {
+  constructor({
+    zfs,
+    layout,
+    layers,
+    guests,
+  }: {
+    zfs: Zfs;
+    layout: Layout;
+    layers: LayerDatasets;
+    /** Where those of guests are; undefined: with the others. */
+    guests: GuestVolumes | undefined;
+  }) {
     this.#zfs = zfs;
     this.#layout = layout;
     this.#layers = layers;
+    this.#guests = guests;
   }
 
-  /** As RootfsStore.prepare. One command, where it does not exist. */
+  /** As RootfsStore.prepare. One command, where it does not exist and belongs to no guest. */
   async prepare(id: string, chainId: string | undefined, options: RootfsOptions): Promise<Rootfs> {
-    const { readonly = false, ids, signal } = options;
+    const { readonly = false, ids, owner } = options;
     if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is not a valid name`);
     if (ids !== undefined) await this.#needMappedIds();
     const identity: Identity = { chainId, readonly, ids: ids && `${String(ids.hostId)},${String(ids.size)}` };
-    const name = this.#layout.rootfsOf(id);
-    const settings = this.#settings(id, identity, options);
-    try {
-      if (chainId === undefined) await this.#zfs.createFilesystem(name, { settings, signal });
-      else await this.#zfs.clone(this.#layers.snapshotOf(chainId), name, { settings, signal });
-    } catch (error) {
-      if (!isKind(error, 'alreadyExists')) {
-        // What was cut off may be done.
-        if (signal?.aborted === true) await this.remove(id);
-        throw error;
-      }
-      const existing = await this.#find(id);
-      if (existing === undefined) throw error;
-      compare(id, existing, identity);
+    const isKnown = this.#own.has(id) || (await this.#guests?.find(id)) !== undefined;
+    const found = isKnown ? await this.#find(id) : undefined;
+    if (found !== undefined) {
+      compare(id, found, identity);
+      return valueOf(found.name, identity);
     }
-    this.#own.add(id);
-    return valueOf(name, identity);
+    if (this.#guests === undefined || owner?.guest === undefined) return this.#createOwn(id, identity, options);
+    const make = (name: string) => this.#create(id, name, identity, options);
+    return valueOf(await this.#guests.create(id, owner.guest, make), identity);
   }
 
   /** As RootfsStore.get. */
   async get(id: string): Promise<Rootfs | undefined> {
-    const identity = ID.test(id) ? await this.#find(id) : undefined;
-    return identity && valueOf(this.#layout.rootfsOf(id), identity);
+    const found = ID.test(id) ? await this.#find(id) : undefined;
+    return found && valueOf(found.name, found);
   }
 
   /**
@@ -77,20 +83,16 @@ export class RootfsDatasets {
    */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
-    if (!this.#own.has(id) && (await this.#find(id)) === undefined) return;
-    const name = this.#layout.rootfsOf(id);
-    try {
-      await this.#zfs.destroy(name, { recursive: true, repeats: 3 });
-    } catch (error) {
-      if (isKind(error, 'busy')) await this.#zfs.set(name, { [PROPERTY.kind]: 'removed' satisfies Kind });
-      else if (!isKind(error, 'notFound')) throw error;
-    }
+    // The name of a guest's volume may be another's by now.
+    const name = this.#own.has(id) ? this.#layout.rootfsOf(id) : (await this.#find(id))?.name;
+    if (name !== undefined) await this.#destroy(name);
     this.#own.delete(id);
+    await this.#guests?.forget(id);
   }
 
   /** Destroys those that were in use when they were removed, unless they still are. */
   async sweep(): Promise<void> {
-    for (const entry of await this.#zfs.list(this.#layout.rootfs, [PROPERTY.kind], { depth: 1 })) {
+    for (const entry of await this.#entries([PROPERTY.kind])) {
       if (ownValueOf(entry, PROPERTY.kind) !== ('removed' satisfies Kind)) continue;
       await this.#zfs.destroy(entry.name, { recursive: true, repeats: 0 }).catch((error: unknown) => {
         if (!isKind(error, 'busy', 'notFound')) throw error;
@@ -100,20 +102,18 @@ export class RootfsDatasets {
 
   /** Ids of the root filesystems, without datasets of others. */
   async list(): Promise<string[]> {
-    const entries = await this.#zfs.list(this.#layout.rootfs, [PROPERTY.kind], { depth: 1 });
-    const own = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('rootfs' satisfies Kind));
-    return own.map(({ name }) => name.slice(this.#layout.rootfs.length + 1));
+    return (await this.#list([])).map(({ id }) => id);
   }
 
   /** Chain ids of the layers that they are clones of, also of those that are removed and still in use. */
   async chains(): Promise<Set<string>> {
-    const entries = await this.#zfs.list(this.#layout.rootfs, [PROPERTY.chain], { depth: 1 });
+    const entries = await this.#entries([PROPERTY.chain]);
     return new Set(entries.flatMap((entry) => ownValueOf(entry, PROPERTY.chain) ?? []));
   }
 
   /** Those that were in use when they were removed. */
   async remains(): Promise<Remains[]> {
-    const entries = await this.#zfs.list(this.#layout.rootfs, ['used', PROPERTY.kind], { depth: 1 });
+    const entries = await this.#entries(['used', PROPERTY.kind]);
     const removed = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('removed' satisfies Kind));
     return removed.map((entry) => ({ name: entry.name, bytes: numberOf(entry, 'used') ?? 0n }));
   }
@@ -128,20 +128,38 @@ export class RootfsDatasets {
   }
 
   async #readUsages(): Promise<Map<string, Usage>> {
-    const entries = await this.#zfs.list(this.#layout.rootfs, ['used', PROPERTY.kind, PROPERTY.chain], { depth: 1 });
+    const all = await this.#list(['used', PROPERTY.chain]);
     const mounted = await mountPointsBySource('zfs');
     const usages = new Map<string, Usage>();
-    for (const entry of entries) {
-      if (ownValueOf(entry, PROPERTY.kind) !== ('rootfs' satisfies Kind)) continue;
+    for (const { id, entry } of all) {
       const inodes = await this.#inodes(entry, mounted.get(entry.name));
-      usages.set(entry.name.slice(this.#layout.rootfs.length + 1), { bytes: numberOf(entry, 'used') ?? 0n, inodes });
+      usages.set(id, { bytes: numberOf(entry, 'used') ?? 0n, inodes });
     }
     return usages;
   }
 
+  async #list(properties: readonly string[]): Promise<{ id: string; entry: Entry }[]> {
+    const entries = await this.#entries([...properties, PROPERTY.kind, PROPERTY.container]);
+    const own = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('rootfs' satisfies Kind));
+    const below = `${this.#layout.rootfs}/`;
+    return own.flatMap((entry) => {
+      const { name } = entry;
+      const id = name.startsWith(below) ? name.slice(below.length) : ownValueOf(entry, PROPERTY.container);
+      return id === undefined ? [] : [{ id, entry }];
+    });
+  }
+
+  /** The datasets of all places where root filesystems are; of the store's own place also those of others. */
+  async #entries(properties: readonly string[]): Promise<Entry[]> {
+    const own = this.#zfs.list(this.#layout.rootfs, properties, { depth: 1 });
+    const all = await Promise.all([own, this.#guests?.list(properties) ?? []]);
+    return all.flat();
+  }
+
   /** What it has more than its image; 0 while it is not mounted: only the mounted filesystem counts them. */
   async #inodes(entry: Entry, mountPoint: string | undefined): Promise<bigint> {
-    const objects = mountPoint === undefined ? undefined : await objectsOf(mountPoint).catch(() => undefined);
+    const content = mountPoint === undefined ? undefined : await contentOf(mountPoint).catch(() => undefined);
+    const objects = content?.objects;
     const chainId = ownValueOf(entry, PROPERTY.chain);
     const below = chainId === undefined ? 0n : (this.#layers.get(chainId)?.objects ?? objects ?? 0n);
     return objects === undefined || objects < below ? 0n : objects - below;
@@ -156,33 +174,95 @@ export class RootfsDatasets {
     );
   }
 
-  #settings(id: string, { chainId, readonly, ids }: Identity, { owner, limits }: RootfsOptions): Settings {
-    const { quotaBytes, reservationBytes } = readonly ? {} : (limits ?? {});
+  /** In the store's own place, where the name is the id. */
+  async #createOwn(id: string, identity: Identity, options: RootfsOptions): Promise<Rootfs> {
+    const name = this.#layout.rootfsOf(id);
+    try {
+      await this.#create(id, name, identity, options);
+    } catch (error) {
+      const existing = isKind(error, 'alreadyExists') ? await this.#find(id) : undefined;
+      if (existing === undefined) throw error;
+      compare(id, existing, identity);
+    }
+    this.#own.add(id);
+    return valueOf(name, identity);
+  }
+
+  async #create(id: string, name: string, identity: Identity, options: RootfsOptions): Promise<void> {
+    const { chainId } = identity;
+    const { signal } = options;
+    const settings = this.#settings(id, name, identity, options);
+    try {
+      if (chainId === undefined) await this.#zfs.createFilesystem(name, { settings, signal });
+      else await this.#zfs.clone(this.#layers.snapshotOf(chainId), name, { settings, signal });
+    } catch (error) {
+      // What was cut off may be done.
+      if (signal?.aborted === true && (await this.#look(id, name)) !== undefined) await this.#destroy(name);
+      throw error;
+    }
+  }
+
+  async #destroy(name: string): Promise<void> {
+    try {
+      await this.#zfs.destroy(name, { recursive: true, repeats: 3 });
+    } catch (error) {
+      if (isKind(error, 'busy')) await this.#zfs.set(name, { [PROPERTY.kind]: 'removed' satisfies Kind });
+      else if (!isKind(error, 'notFound')) throw error;
+    }
+  }
+
+  #settings(
+    id: string,
+    name: string,
+    { chainId, readonly, ids }: Identity,
+    { owner, limits }: RootfsOptions,
+  ): Settings {
+    const isOwn = name === this.#layout.rootfsOf(id);
     return {
+      // What the store's own dataset passes on.
+      ...(!isOwn && { ...FILESYSTEM, [PROPERTY.root]: this.#layout.root }),
       [PROPERTY.kind]: 'rootfs' satisfies Kind,
       [PROPERTY.container]: id,
       ...(chainId !== undefined && { [PROPERTY.chain]: chainId }),
       ...(ids !== undefined && { [PROPERTY.ids]: ids }),
       ...(readonly && { [PROPERTY.readonly]: 'on', readonly: 'on' }),
       ...(owner !== undefined && { [PROPERTY.pod]: text(owner.pod), [PROPERTY.image]: text(owner.image) }),
+      ...(!readonly && limits !== undefined && this.#limits(limits, chainId, isOwn)),
+    };
+  }
+
+  /** Proxmox shows `refquota` as the size of a volume, of which the image is a part; `quota` is what limits. */
+  #limits({ quotaBytes, reservationBytes }: RootfsLimits, chainId: string | undefined, isOwn: boolean): Settings {
+    const image = chainId === undefined ? 0n : (this.#layers.get(chainId)?.referenced ?? 0n);
+    return {
       ...(quotaBytes !== undefined && { quota: String(quotaBytes) }),
+      ...(quotaBytes !== undefined && !isOwn && { refquota: String(quotaBytes + image) }),
       ...(reservationBytes !== undefined && { reservation: String(reservationBytes) }),
     };
   }
 
   /** What exists under an id; undefined when nothing does. @throws CriError for a foreign dataset. */
-  async #find(id: string): Promise<Identity | undefined> {
-    const name = this.#layout.rootfsOf(id);
+  async #find(id: string): Promise<(Identity & { name: string }) | undefined> {
+    return this.#look(id, (await this.#guests?.find(id)) ?? this.#layout.rootfsOf(id));
+  }
+
+  async #look(id: string, name: string): Promise<(Identity & { name: string }) | undefined> {
+    const entry = await this.#read(name);
+    const kind = entry && ownValueOf(entry, PROPERTY.kind);
+    if (entry === undefined || kind === ('removed' satisfies Kind)) return undefined;
+    if (name !== this.#layout.rootfsOf(id) && this.#guests?.isOwn(entry, id) !== true) return undefined;
+    if (kind !== ('rootfs' satisfies Kind)) throw foreign(name);
+    return {
+      name,
+      chainId: ownValueOf(entry, PROPERTY.chain),
+      readonly: ownValueOf(entry, PROPERTY.readonly) === 'on',
+      ids: ownValueOf(entry, PROPERTY.ids),
+    };
+  }
+
+  async #read(name: string): Promise<Entry | undefined> {
     try {
-      const [entry] = await this.#zfs.get([name], READ);
-      const kind = entry && ownValueOf(entry, PROPERTY.kind);
-      if (kind === ('removed' satisfies Kind)) return undefined;
-      if (entry === undefined || kind !== ('rootfs' satisfies Kind)) throw foreign(name);
-      return {
-        chainId: ownValueOf(entry, PROPERTY.chain),
-        readonly: ownValueOf(entry, PROPERTY.readonly) === 'on',
-        ids: ownValueOf(entry, PROPERTY.ids),
-      };
+      return (await this.#zfs.get([name], READ))[0];
     } catch (error) {
       if (isKind(error, 'notFound')) return undefined;
       throw error;

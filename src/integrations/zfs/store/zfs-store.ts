@@ -21,6 +21,7 @@ import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
 import { numberOf } from '../answers/properties.ts';
 import type { Zfs } from '../zfs.ts';
+import { GuestVolumes } from './guest-volumes.ts';
 import { LayerDatasets } from './layer-datasets.ts';
 import { Layout } from './layout.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
@@ -33,6 +34,8 @@ export interface ZfsStoreOptions {
   root: string;
   /** Directory of the store's own mount points, created when missing. */
   mounts: string;
+  /** The dataset of a Proxmox storage (zfspool) for the root filesystems of guests, in the same pool; none by default. */
+  guests?: string | undefined;
   logger: Logger;
   /** Limits of one layer; the defaults are in `bounds.ts`. */
   limits?: Partial<LayerLimits & TarLimits>;
@@ -47,19 +50,29 @@ export class ZfsStore implements RootfsStore {
   readonly #layout: Layout;
   readonly #mounts: string;
   readonly #layers: LayerDatasets;
+  readonly #guests: GuestVolumes | undefined;
   readonly #rootfs: RootfsDatasets;
   /** One key for each layer and root filesystem. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
 
-  constructor({ zfs, dataset, root, mounts, logger, limits }: ZfsStoreOptions) {
+  constructor({ zfs, dataset, root, mounts, guests, logger, limits }: ZfsStoreOptions) {
     this.name = `zfs:${dataset}`;
     this.#zfs = zfs;
     this.#layout = new Layout(dataset, root);
     this.#mounts = mounts;
     const all = { ...LAYER_LIMITS, ...limits };
     this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: join(mounts, 'work'), limits: all, logger });
-    this.#rootfs = new RootfsDatasets({ zfs, layout: this.#layout, layers: this.#layers });
+    this.#guests =
+      guests === undefined
+        ? undefined
+        : new GuestVolumes({ zfs, storage: guests, store: dataset, prefix: 'subvol', root });
+    this.#rootfs = new RootfsDatasets({
+      zfs,
+      layout: this.#layout,
+      layers: this.#layers,
+      guests: this.#guests,
+    });
   }
 
   async hasLayer(chainId: string): Promise<boolean> {
@@ -109,6 +122,7 @@ export class ZfsStore implements RootfsStore {
   }
 
   async get(id: string): Promise<Rootfs | undefined> {
+    await this.#load();
     return this.#rootfs.get(id);
   }
 
@@ -148,7 +162,8 @@ export class ZfsStore implements RootfsStore {
     await this.#load();
     await unmountBelow(this.#mounts);
     this.#loaded = undefined;
-    return this.#layout.remove(this.#zfs);
+    const guests = (await this.#guests?.list([])) ?? [];
+    return [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
   }
 
   /** Where the dataset of the layers is mounted, so that its free space can be read; nothing is in it. */
@@ -160,6 +175,7 @@ export class ZfsStore implements RootfsStore {
     const load = async () => {
       await this.#layout.make(this.#zfs);
       await this.#layers.load();
+      await this.#guests?.load();
       await mkdir(this.#filesystem, { recursive: true, mode: 0o700 });
       const mount = { source: this.#layout.layers, target: this.#filesystem, type: 'zfs', unlessMounted: true };
       await call([{ do: 'mount', ...mount }]);
