@@ -13,8 +13,8 @@ const MAX_VALUE = 8191;
 const COMPONENT = /^[A-Za-z0-9_.: -]+$/;
 const POOL = /^[A-Za-z][A-Za-z0-9_.: -]*$/;
 const RESERVED = ['mirror', 'raidz', 'draid', 'spare', 'log'];
-/** A native property, or one of a user: that has a colon (zfsprops(7)). */
-const PROPERTY = /^[a-z0-9][a-z0-9_:.-]{0,254}$/;
+/** A native property, one of a user, which has a colon, or one for an id, such as `userused@0` (zfsprops(7)). */
+const PROPERTY = /^[a-z0-9][a-z0-9_:.-]{0,254}(@\d{1,10})?$/;
 
 const CONTROL = /[\x00-\x1f\x7f]/;
 

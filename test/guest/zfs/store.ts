@@ -101,7 +101,7 @@ test.serial('the same image gives the same tree on both stores', async (t) => {
 });
 
 test.serial('root filesystems are clones that know whose they are', async (t) => {
-  const { store, dataset, mount, remove, make } = await newStore(t, 'clones');
+  const { store, dataset, mount, mounts, remove, make } = await newStore(t, 'clones');
   const [chainId = ''] = await applyAll(store, [tarOf({ name: 'file', body: 'from the image' })]);
   const owner = { pod: 'default/web-0\n', image: 'registry.example/web:1' };
   const path = await mount('c1', chainId, { owner });
@@ -132,11 +132,16 @@ test.serial('root filesystems are clones that know whose they are', async (t) =>
   const usage = await store.usage('c1');
   t.true(usage !== undefined && usage.bytes > 2n ** 16n && usage.inodes === 1n, String(usage?.inodes));
   t.is((await store.usage('c2'))?.inodes, 0n);
+  await mounts.unmount('c1');
+  t.deepEqual(await store.usage('c1'), usage);
   t.is(await store.usage('c3'), undefined);
   t.like(await store.fsUsage(), { inodes: 2n });
   const view = await mount('view', chainId, { readonly: true });
   await t.throwsAsync(writeFile(join(view, 'file'), ''), { code: 'EROFS' });
-  for (const id of ['c1', 'c2', 'view', 'c1']) await remove(id);
+  await writeFile(join(await mount('empty'), 'file'), '');
+  await run('zpool', 'sync', TANK);
+  t.is((await store.usage('empty'))?.inodes, 1n);
+  for (const id of ['c1', 'c2', 'view', 'empty', 'c1']) await remove(id);
   await store.removeLayer(chainId);
   t.deepEqual([await store.listLayers(), await store.list()], [[], []]);
 });

@@ -15,15 +15,14 @@ import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { COMPLETE, foreign, type Kind, type Layout, noLayer, PROPERTY } from './layout.ts';
-import { contentOf } from './mounted-content.ts';
+import { COMPLETE, foreign, type Kind, type Layout, noLayer, OBJECTS, PROPERTY } from './layout.ts';
 
 /** A complete layer. */
 export interface Layer extends Usage {
   chainId: string;
   parent: string | undefined;
-  /** Objects of the dataset; undefined where the server was killed before it knew. */
-  objects: bigint | undefined;
+  /** Files of the dataset, those of its parents among them; 0 where the pool does not count them. */
+  objects: bigint;
   /** Bytes of the dataset on disk, those of its parents among them. */
   referenced: bigint;
 }
@@ -37,15 +36,7 @@ export interface LayerDatasetsOptions {
   logger: Logger;
 }
 
-const READ = [
-  'referenced',
-  PROPERTY.kind,
-  PROPERTY.chain,
-  PROPERTY.parent,
-  PROPERTY.bytes,
-  PROPERTY.inodes,
-  PROPERTY.objects,
-];
+const READ = ['referenced', PROPERTY.kind, PROPERTY.chain, PROPERTY.parent, PROPERTY.bytes, PROPERTY.inodes, OBJECTS];
 
 /**
  * Layers: each a dataset that is a clone of its parent's snapshot. It is complete when it has its own snapshot, which has the
@@ -176,10 +167,10 @@ export class LayerDatasets {
       const { usage } = await this.#workers.run(task, signal);
       const snapshot = `${name}@${COMPLETE}`;
       await zfs.snapshot([snapshot], { settings: settingsOf({ chainId, parent, diffId, ...usage }) });
-      // Counted when they are on disk, which a snapshot waits for.
-      const { objects, bytes: referenced } = await contentOf(target);
-      await zfs.set(snapshot, { [PROPERTY.objects]: String(objects) });
-      return { chainId, parent, objects, referenced, ...usage };
+      const [entry] = await zfs.get([snapshot], READ);
+      const layer = entry && layerFrom(entry);
+      if (layer === undefined) throw new Error(`the snapshot ${snapshot} is not the one that was made`);
+      return layer;
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof CriError)) throw error;
@@ -226,7 +217,7 @@ function layerFrom(entry: Entry): Layer | undefined {
   if (chainId === undefined || hex === undefined || bytes === undefined || inodes === undefined) return undefined;
   if (!entry.name.endsWith(`/${hex}@${COMPLETE}`)) return undefined;
   const parent = ownValueOf(entry, PROPERTY.parent);
-  const [objects, referenced = 0n] = [numberOf(entry, PROPERTY.objects), numberOf(entry, 'referenced')];
+  const [objects = 0n, referenced = 0n] = [numberOf(entry, OBJECTS), numberOf(entry, 'referenced')];
   return { chainId, parent, bytes, inodes, objects, referenced };
 }
 

@@ -16,8 +16,6 @@ export const PROPERTY = {
   /** Of layers: what the files use. */
   bytes: 'proxmox-lxcri:bytes',
   inodes: 'proxmox-lxcri:inodes',
-  /** Of layers: the objects of the dataset, those of its parents among them. */
-  objects: 'proxmox-lxcri:objects',
   /** Of root filesystems. */
   container: 'proxmox-lxcri:container',
   pod: 'proxmox-lxcri:pod',
@@ -28,6 +26,12 @@ export const PROPERTY = {
 } as const;
 
 export type Kind = 'store' | 'layer' | 'rootfs' | 'removed';
+
+/**
+ * The number of files of a dataset or snapshot, mounted or not: they are of project 0, unless somebody gives one another (chattr(1),
+ * -p). As late as `used`.
+ */
+export const OBJECTS = 'projectobjused@0';
 
 /** The snapshot of a complete layer. */
 export const COMPLETE = 'layer';

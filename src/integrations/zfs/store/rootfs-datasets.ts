@@ -2,15 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { failedPrecondition, invalidArgument } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
 import type { Remains, Rootfs, RootfsLimits, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
-import { mountPointsBySource } from '../../../host/mounts/mount.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isAtLeast, WITH_MAPPED_IDS } from '../answers/version.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
 import type { LayerDatasets } from './layer-datasets.ts';
-import { FILESYSTEM, foreign, type Kind, type Layout, PROPERTY } from './layout.ts';
-import { contentOf } from './mounted-content.ts';
+import { FILESYSTEM, foreign, type Kind, type Layout, OBJECTS, PROPERTY } from './layout.ts';
 
 /** A component of a dataset's name, and a file name. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
@@ -128,14 +126,10 @@ export class RootfsDatasets {
   }
 
   async #readUsages(): Promise<Map<string, Usage>> {
-    const all = await this.#list(['used', PROPERTY.chain]);
-    const mounted = await mountPointsBySource('zfs');
-    const usages = new Map<string, Usage>();
-    for (const { id, entry } of all) {
-      const inodes = await this.#inodes(entry, mounted.get(entry.name));
-      usages.set(id, { bytes: numberOf(entry, 'used') ?? 0n, inodes });
-    }
-    return usages;
+    const all = await this.#list(['used', OBJECTS, PROPERTY.chain]);
+    return new Map(
+      all.map(({ id, entry }) => [id, { bytes: numberOf(entry, 'used') ?? 0n, inodes: this.#inodes(entry) }]),
+    );
   }
 
   async #list(properties: readonly string[]): Promise<{ id: string; entry: Entry }[]> {
@@ -156,13 +150,12 @@ export class RootfsDatasets {
     return all.flat();
   }
 
-  /** What it has more than its image; 0 while it is not mounted: only the mounted filesystem counts them. */
-  async #inodes(entry: Entry, mountPoint: string | undefined): Promise<bigint> {
-    const content = mountPoint === undefined ? undefined : await contentOf(mountPoint).catch(() => undefined);
-    const objects = content?.objects;
+  /** What it has more than its image, or than an empty filesystem, whose root is one. */
+  #inodes(entry: Entry): bigint {
+    const objects = numberOf(entry, OBJECTS) ?? 0n;
     const chainId = ownValueOf(entry, PROPERTY.chain);
-    const below = chainId === undefined ? 0n : (this.#layers.get(chainId)?.objects ?? objects ?? 0n);
-    return objects === undefined || objects < below ? 0n : objects - below;
+    const below = chainId === undefined ? 1n : (this.#layers.get(chainId)?.objects ?? 0n);
+    return objects < below ? 0n : objects - below;
   }
 
   async #needMappedIds(): Promise<void> {

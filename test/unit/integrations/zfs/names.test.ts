@@ -49,7 +49,7 @@ test('names that ZFS refuses reach no program', (t) => {
     t.throws(() => checkSnapshot(name), refused, name);
   }
   for (const name of ['a/b', '-f', 'log', '']) t.throws(() => checkPool(name), refused, name);
-  for (const name of ['', '-o', 'A:b', 'a b', 'a=b', 'a,b', ':a', 'ü:a', `a${'b'.repeat(255)}`]) {
+  for (const name of ['', '-o', 'A:b', 'a b', 'a=b', 'a,b', ':a', 'a@', 'a@b', '@0', 'ü:a', `a${'b'.repeat(255)}`]) {
     t.throws(() => checkProperty(name), refused, name);
   }
 });
