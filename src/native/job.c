@@ -83,10 +83,9 @@ static void wait_at(int gate, pid_t parent) {
 }
 
 /* What the child does, from fork(2) on. */
-static _Noreturn void run_child(struct job *job, int report, int null, int hold, const int close_these[2], pid_t parent, int gate) {
+static _Noreturn void run_child(struct job *job, int report, int null, int hold, const int close_these[3], pid_t parent, int gate) {
   reset_signals();
-  close(close_these[0]);
-  close(close_these[1]);
+  for (int i = 0; i < 3; i++) close(close_these[i]);
   if (job->step->operation == OP_SPAWN) {
     if (gate >= 0) wait_at(gate, parent);
     report_to(report);
@@ -108,7 +107,7 @@ static _Noreturn void run_child(struct job *job, int report, int null, int hold,
   call_run(job->step);
 }
 
-void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[2]) {
+void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[3]) {
   struct fd_plan plans[COMMAND_FD_LIMIT];
   int ends[2] = {-1, -1}, gate[2] = {-1, -1};
   *job = (struct job){.step = step, .report_fd = -1, .gate = -1, .started = true};

@@ -36,8 +36,8 @@ struct job {
 int64_t now_ms(void);
 
 /* Starts the step's child. When that fails the job is finished, with the reason in its report. `close_these` are the
-   helper's own descriptors, which a slow child must not keep open: the channel and the signals. */
-void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[2]);
+   helper's own descriptors, which a slow child must not keep open: the sockets and the signals. */
+void job_start(struct job *job, const struct step *step, int null, int hold, const int close_these[3]);
 
 /* Whether the server is told that the step's program has started. */
 bool is_told(const struct job *job);

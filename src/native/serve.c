@@ -1,5 +1,5 @@
 /*
- * serve: carries out requests that come through descriptor 3, a socket, until its other end is closed; README.md describes
+ * serve: carries out requests that come through descriptor 3 until its other end is closed, and answers through descriptor 4; README.md describes
  * the messages. One thread and one loop: every step is a child process, so that nothing here ever waits for a file system
  * or a program. Programs at work go on when this process ends.
  */
@@ -16,7 +16,7 @@
 #include "job.h"
 #include "native.h"
 
-enum { CHANNEL = 3 };
+enum { REQUESTS = 3, ANSWERS = 4 };
 
 /* A request whose steps are at work. */
 struct work {
@@ -78,7 +78,7 @@ static void tell_started(struct server *server, const struct work *work, const s
 
 /* Starts the steps whose turn it is: all, or the next one once those before it have ended well. */
 static void start_steps(struct server *server, struct work *work) {
-  const int mine[2] = {CHANNEL, server->signals};
+  const int mine[3] = {REQUESTS, ANSWERS, server->signals};
   while (!work->stopped && work->next < work->request->step_count) {
     const struct job *before = work->next > 0 && !work->request->side_by_side ? &work->jobs[work->next - 1] : NULL;
     if (before != NULL && !before->finished) return;
@@ -158,10 +158,10 @@ static void give_back(struct buffer *buffer) {
   if (buffer->length == 0 && buffer->capacity > 1 << 20) buffer_free(buffer);
 }
 
-/* Reads from the channel and handles the whole messages. Ends the helper with the channel. */
+/* Reads requests and handles the whole messages. Ends the helper with the last one. */
 static void receive(struct server *server) {
   static uint8_t bytes[65536];
-  ssize_t count = read(CHANNEL, bytes, sizeof bytes);
+  ssize_t count = read(REQUESTS, bytes, sizeof bytes);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (count <= 0) exit(0);
   put_bytes(&server->in, bytes, (size_t)count);
@@ -183,9 +183,9 @@ static void receive(struct server *server) {
   give_back(&server->in);
 }
 
-/* Writes what the channel takes. Ends the helper when nobody reads any more. */
+/* Writes what the server takes of the answers. Ends the helper when nobody reads any more. */
 static void send_out(struct server *server) {
-  ssize_t count = write(CHANNEL, server->out.bytes + server->sent, server->out.length - server->sent);
+  ssize_t count = write(ANSWERS, server->out.bytes + server->sent, server->out.length - server->sent);
   if (count < 0 && errno != EAGAIN && errno != EINTR) exit(0);
   if (count > 0) server->sent += (size_t)count;
   if (server->sent < server->out.length) return;
@@ -229,15 +229,16 @@ static int64_t advance_all(struct server *server) {
 static void turn(struct server *server, int64_t when) {
   static struct pollfd *polls;
   static size_t room;
-  size_t needed = 2, count = 2;
+  size_t needed = 3, count = 3;
   for (struct work *work = server->first; work != NULL; work = work->after) needed += work->next * (COMMAND_FD_LIMIT + 1);
   if (needed > room) {
     free(polls);
     room = needed * 2;
     polls = allocate(room, sizeof *polls);
   }
-  polls[0] = (struct pollfd){.fd = CHANNEL, .events = (short)(POLLIN | (server->out.length > 0 ? POLLOUT : 0))};
-  polls[1] = (struct pollfd){.fd = server->signals, .events = POLLIN};
+  polls[0] = (struct pollfd){.fd = REQUESTS, .events = POLLIN};
+  polls[1] = (struct pollfd){.fd = ANSWERS, .events = (short)(server->out.length > 0 ? POLLOUT : 0)};
+  polls[2] = (struct pollfd){.fd = server->signals, .events = POLLIN};
   for (struct work *work = server->first; work != NULL; work = work->after) {
     for (uint16_t i = 0; i < work->next; i++) {
       if (!work->jobs[i].finished) count += (size_t)job_poll(&work->jobs[i], polls + count);
@@ -245,7 +246,7 @@ static void turn(struct server *server, int64_t when) {
   }
   int64_t now = now_ms(), wait = when == 0 ? -1 : when > now ? when - now : 0;
   if (poll(polls, count, wait > 3600000 ? 3600000 : (int)wait) < 0) return;
-  size_t at = 2;
+  size_t at = 3;
   for (struct work *work = server->first; work != NULL; work = work->after) {
     for (uint16_t i = 0; i < work->next; i++) {
       if (work->jobs[i].finished) continue;
@@ -255,22 +256,27 @@ static void turn(struct server *server, int64_t when) {
       at += (size_t)own;
     }
   }
-  if (polls[1].revents != 0) reap(server);
-  if (polls[0].revents & POLLOUT) send_out(server);
-  if (polls[0].revents & ~POLLOUT) receive(server);
+  if (polls[2].revents != 0) reap(server);
+  if (polls[1].revents & POLLOUT) send_out(server);
+  if (polls[1].revents & ~POLLOUT) exit(0);
+  if (polls[0].revents != 0) receive(server);
 }
 
-/* Ends when the other end of the channel does. Exit code 2: a message or the caller was wrong, 3: out of memory. */
+/* Ends when the other end of either socket does. Exit code 2: a message or the caller was wrong, 3: out of memory. */
 int serve_main(int argc, char **argv) {
   (void)argv;
   struct server server = {.hold = -1};
   sigset_t set;
-  if (argc != 1 || chdir("/") < 0 || fcntl(CHANNEL, F_SETFL, O_RDWR | O_NONBLOCK) < 0 || fcntl(CHANNEL, F_SETFD, FD_CLOEXEC) < 0) {
-    fprintf(stderr, "usage: lxcri-native serve 3<>SOCKET\n");
+  bool usable = argc == 1 && chdir("/") == 0;
+  for (int fd = REQUESTS; usable && fd <= ANSWERS; fd++) {
+    usable = fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+  }
+  if (!usable) {
+    fprintf(stderr, "usage: lxcri-native serve 3<>SOCKET 4<>SOCKET\n");
     return 2;
   }
   /* What the server was started with by mistake is for no command. */
-  close_range(CHANNEL + 1, ~0U, 0);
+  close_range(ANSWERS + 1, ~0U, 0);
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
   sigprocmask(SIG_BLOCK, &set, NULL);

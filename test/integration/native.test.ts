@@ -110,23 +110,23 @@ test.serial('2,000 mutated messages cause no sanitizer report', async (t) => {
   await copyFile(sanitized, program);
   // Without privileges: mutated steps can do no harm.
   const args = ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs', program, 'serve'];
-  const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  const child = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] });
   t.teardown(() => child.kill('SIGKILL'));
   const ended = once(child, 'exit');
   let words = '';
   child.stderr?.on('data', (chunk: Buffer) => (words += chunk.toString()));
-  const channel = child.stdio[3] as Socket;
+  const [requests, answers] = child.stdio.slice(3) as unknown as [Socket, Socket];
   const reader = new AnswerReader();
   const answered = new Set<number>();
   let ready = () => {};
-  channel.on('data', (bytes: Buffer) => {
+  answers.on('data', (bytes: Buffer) => {
     for (const answer of reader.push(bytes)) {
       answered.add(answer.id);
-      if (answer.kind === 'started') channel.write(encodeRelease(answer.id, answer.step));
+      if (answer.kind === 'started') requests.write(encodeRelease(answer.id, answer.step));
     }
     ready();
   });
-  channel.on('error', () => {});
+  for (const socket of [requests, answers]) socket.on('error', () => {});
   const samples: Step[] = [
     { do: 'spawn', argv: ['/bin/true'], env: {}, cwd: '/', descriptors: { 1: { kind: 'capture', limit: 10 } } },
     {
@@ -148,17 +148,17 @@ test.serial('2,000 mutated messages cause no sanitizer report', async (t) => {
     // Not the length and the id: they locate the next message and match the answer.
     for (let left = below(4); left >= 0; left--) message[9 + below(message.length - 9)] = below(256);
     message.writeUInt8(1, 8);
-    channel.write(message);
+    requests.write(message);
     if (done % 100 !== 0) continue;
     const probe = 1_000_000 + done;
-    channel.write(encodeRun(probe, false, [encodeStep({ do: 'stat', path: '/' })]));
+    requests.write(encodeRun(probe, false, [encodeStep({ do: 'stat', path: '/' })]));
     while (!answered.has(probe)) {
       if (child.exitCode !== null || child.signalCode !== null) break;
       await Promise.race([new Promise<void>((resolve) => (ready = resolve)), ended]);
     }
     if (!answered.has(probe)) break;
   }
-  channel.end();
+  requests.end();
   await ended;
   t.is(words, '');
   t.is(child.exitCode, 0);

@@ -44,7 +44,9 @@ interface Pending {
 /** A helper process, while it lives. */
 interface Connection {
   child: ChildProcess;
-  channel: Socket;
+  requests: Socket;
+  /** By itself: a failed write ends a socket, and with it what it has received and nobody has read. */
+  answers: Socket;
 }
 
 /**
@@ -87,7 +89,7 @@ export class NativeHelper implements Native {
       if (step?.do === 'spawn') step.started?.(pid, openPipes(step, pipes));
     };
     const cancel = () => {
-      if (this.#pending.has(id)) this.#connection?.channel.write(encodeCancel(id));
+      if (this.#pending.has(id)) this.#connection?.requests.write(encodeCancel(id));
     };
     signal?.addEventListener('abort', cancel, { once: true });
     try {
@@ -115,7 +117,8 @@ export class NativeHelper implements Native {
 
   /** Ends the helper process; running programs continue. A later request starts another one. */
   close(): void {
-    this.#connection?.channel.destroy();
+    this.#connection?.requests.destroy();
+    this.#connection?.answers.destroy();
   }
 
   #newId(): number {
@@ -126,10 +129,10 @@ export class NativeHelper implements Native {
 
   #send(id: number, bytes: Buffer, repeatable: boolean, started: Pending['started']): Promise<StepResult[]> {
     return new Promise((resolve, reject) => {
-      const { channel } = this.#connect();
+      const { requests } = this.#connect();
       this.#pending.set(id, { bytes, repeatable, started, resolve, reject });
       this.#keepAlive();
-      channel.write(bytes);
+      requests.write(bytes);
     });
   }
 
@@ -141,22 +144,23 @@ export class NativeHelper implements Native {
       problem = error.message;
       this.#lost(child, problem);
     });
-    const channel = child.stdio[3] as Socket; // as `stdio` asks
+    const [requests, answers] = child.stdio.slice(3) as [Socket, Socket]; // as `stdio` asks
     const reader = new AnswerReader();
-    channel.on('data', (bytes: Buffer) => {
+    answers.on('data', (bytes: Buffer) => {
       try {
         for (const answer of reader.push(bytes)) this.#answered(answer);
       } catch (error) {
         problem = messageOf(error);
-        channel.destroy();
+        answers.destroy();
       }
     });
-    channel.on('error', (error) => (problem = error.message));
-    channel.on('close', () => {
+    for (const socket of [requests, answers]) socket.on('error', (error) => (problem = error.message));
+    answers.on('close', () => {
+      requests.destroy();
       this.#lost(child, problem);
     });
-    this.#connection = { child, channel };
-    if (this.#held !== undefined) channel.write(encodeHold(0, this.#held));
+    this.#connection = { child, requests, answers };
+    if (this.#held !== undefined) requests.write(encodeHold(0, this.#held));
     return this.#connection;
   }
 
@@ -175,14 +179,14 @@ export class NativeHelper implements Native {
 
   /** Synchronous: until it is notified, the helper keeps the program's pipes open under these numbers. */
   #started(pending: Pending, { id, step, pid, pipes }: Started): void {
-    const { child, channel } = this.#connection ?? {};
+    const { child, requests } = this.#connection ?? {};
     try {
       pending.started(step, pid, { helper: child?.pid ?? 0, numbers: pipes });
     } catch (error) {
       pending.refusal = unavailable(`cannot use a program's pipes: ${messageOf(error)}`, error);
-      channel?.write(encodeCancel(id));
+      requests?.write(encodeCancel(id));
     }
-    if (pipes.size > 0) channel?.write(encodeRelease(id, step));
+    if (pipes.size > 0) requests?.write(encodeRelease(id, step));
   }
 
   /** The process has exited, or sends invalid data. */
@@ -201,13 +205,11 @@ export class NativeHelper implements Native {
   }
 
   #keepAlive(): void {
-    const { child, channel } = this.#connection ?? {};
-    if (this.#pending.size > 0) {
-      child?.ref();
-      channel?.ref();
-    } else {
-      child?.unref();
-      channel?.unref();
+    if (this.#connection === undefined) return;
+    const { child, requests, answers } = this.#connection;
+    for (const each of [child, requests, answers]) {
+      if (this.#pending.size > 0) each.ref();
+      else each.unref();
     }
   }
 }
@@ -217,7 +219,7 @@ function start(program: string): ChildProcess {
     const child = spawn(program, ['serve'], {
       cwd: '/',
       env: {},
-      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
       detached: true, // a terminal's Ctrl-C is for the server, which still has work for it
     });
     return withStreams(child);

@@ -20,24 +20,28 @@ async function stuffed(t: ExecutionContext) {
   const directory = await mkdtemp(join(tmpdir(), 'gate-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const file = join(directory, 'made');
-  const helper = spawn(findNative(), ['serve'], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], cwd: '/', env: {} });
+  const helper = spawn(findNative(), ['serve'], {
+    stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
+    cwd: '/',
+    env: {},
+  });
   t.teardown(() => helper.kill('SIGKILL'));
-  const channel = helper.stdio[3] as Socket;
-  channel.on('error', () => undefined);
+  const [requests, answers] = helper.stdio.slice(3) as unknown as [Socket, Socket];
+  requests.on('error', () => undefined);
   const ask = (id: number, script: string, descriptors: Record<number, Descriptor>) => {
     const argv = ['/bin/sh', '-c', script];
     const step = { do: 'spawn' as const, argv, env: {}, cwd: '/', descriptors, started: () => undefined };
-    channel.write(encodeRun(id, false, [encodeStep(step)]));
+    requests.write(encodeRun(id, false, [encodeStep(step)]));
   };
   const children = async () =>
     (await readFile(`/proc/${helper.pid}/task/${helper.pid}/children`, 'utf8')).split(' ').filter(Boolean);
   ask(1, `/usr/bin/head -c ${MUCH} /dev/zero`, { 1: { kind: 'capture', limit: MUCH } });
-  // Its start is told in some bytes, its answer fills what the channel holds.
-  await eventually('an answer that is not read', () => Promise.resolve(channel.readableLength > 1000));
+  // Its start is told in some bytes, its answer fills what the socket holds.
+  await eventually('an answer that is not read', () => Promise.resolve(answers.readableLength > 1000));
   t.deepEqual(await children(), []);
   ask(2, `: >${file}`, {});
   await eventually('the program, or what it makes', async () => existsSync(file) || (await children()).length > 0);
-  return { helper, channel, file, children };
+  return { helper, answers, file, children };
 }
 
 test('a program does not outlive its helper unknown', async (t) => {
@@ -51,9 +55,9 @@ test('a program does not outlive its helper unknown', async (t) => {
 });
 
 test('a program begins when its start has been told', async (t) => {
-  const { channel, file } = await stuffed(t);
+  const { answers, file } = await stuffed(t);
   t.false(existsSync(file));
-  channel.resume();
+  answers.resume();
   await eventually('what it makes', () => Promise.resolve(existsSync(file)));
   t.pass();
 });

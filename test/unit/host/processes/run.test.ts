@@ -1,16 +1,24 @@
 import test from 'ava';
 import '../../../lib/native.ts';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CriError } from '../../../../src/core/model/errors.ts';
 import { native } from '../../../../src/host/native/helper.ts';
 import { run } from '../../../../src/host/processes/run.ts';
-import { eventually } from '../../../lib/eventually.ts';
+import { HANG_MS, eventually } from '../../../lib/eventually.ts';
 
 /** A command that reports its place, continues when permitted, and leaves a mark at the end. */
 const SCRIPT = 'echo $$ >"$0/pid"; : >"$0/begun"; until [ -e "$0/go" ]; do sleep 0.05; done; : >"$0/done"';
+
+/** Holds the event loop until the condition is met. */
+function block(isMet: () => boolean): void {
+  const place = new Int32Array(new SharedArrayBuffer(4));
+  for (const begin = performance.now(); !isMet(); Atomics.wait(place, 0, 0, 20)) {
+    if (performance.now() - begin > HANG_MS) throw new Error(`not so after ${String(HANG_MS)} ms: ${isMet.toString()}`);
+  }
+}
 
 test.serial('a command ends before its failed call returns', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'run-'));
@@ -26,6 +34,26 @@ test.serial('a command ends before its failed call returns', async (t) => {
       () => false,
     ),
   );
+  t.false(isSettled);
+  await writeFile(join(directory, 'go'), '');
+  await t.throwsAsync(call, { instanceOf: CriError, message: /native helper exited/ });
+  t.true(existsSync(join(directory, 'done')));
+});
+
+test.serial('what a dead helper has told is read', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'run-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  await run('true', []);
+  const helper = native.pid ?? 0;
+  let isSettled = false;
+  const call = run('sh', ['-c', SCRIPT, directory]).finally(() => (isSettled = true));
+  call.catch(() => undefined);
+  // Nothing that the helper says is read until the next request finds it dead.
+  block(() => existsSync(join(directory, 'begun')));
+  process.kill(helper, 'SIGKILL');
+  block(() => /^State:\tZ/m.test(readFileSync(`/proc/${String(helper)}/status`, 'utf8')));
+  await run('true', []).catch(() => undefined);
+  await run('true', []);
   t.false(isSettled);
   await writeFile(join(directory, 'go'), '');
   await t.throwsAsync(call, { instanceOf: CriError, message: /native helper exited/ });
