@@ -2,9 +2,9 @@ import { constants } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
-import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { programEnv } from '../../host/processes/programs.ts';
+import { requestPrograms } from '../../host/processes/request-programs.ts';
 import { CommandError, run } from '../../host/processes/run.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
@@ -24,7 +24,8 @@ export class PauseProcesses {
 
   /**
    * Starts one; its files are in `directory`, which exists. When `signal` fires the runtime is killed, and {@link
-   * remove} removes what it has created. @throws CriError INTERNAL with the runtime's message; the signal's reason.
+   * remove} removes what it has created. @throws CriError INTERNAL with the runtime's message; the signal's reason; as {@link
+   * requestPrograms}: a runtime that outlived its caller would create the removed cgroup again.
    */
   async start(id: string, directory: string, bundle: PauseBundle, signal?: AbortSignal): Promise<void> {
     await mkdir(this.#stateRoot, { recursive: true, mode: 0o700 });
@@ -51,7 +52,7 @@ export class PauseProcesses {
         limitMs: 60_000,
       },
     ];
-    const results = await native.request(steps, { signal });
+    const results = await requestPrograms(steps, signal);
     signal?.throwIfAborted();
     const failed = results.find(({ status, exit }) => status !== 'done' || (exit?.code ?? 0) !== 0);
     if (failed === undefined) return;

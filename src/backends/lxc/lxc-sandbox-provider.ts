@@ -15,7 +15,7 @@ import type {
 } from '../../core/model/sandbox-provider.ts';
 import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
 import { cgroupProcesses, killCgroup } from '../../host/cgroup/processes.ts';
-import { removeCgroup } from '../../host/cgroup/remove.ts';
+import { destroyCgroup } from '../../host/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
@@ -209,8 +209,8 @@ export class LxcSandboxProvider implements SandboxProvider {
   async remove(sandbox: SandboxReference): Promise<void> {
     await this.stop(sandbox);
     const { podDirectories, monitorDirectories, liblxcDirectories } = await lxcCgroups(sandbox.spec);
-    await killCgroup([...monitorDirectories, ...liblxcDirectories]);
-    await removeCgroup([...podDirectories, ...monitorDirectories, ...liblxcDirectories]);
+    // A monitor whose native helper died may enter only now.
+    await destroyCgroup([...podDirectories, ...monitorDirectories, ...liblxcDirectories]);
     await rm(this.#directory(sandbox), { recursive: true, force: true });
   }
 

@@ -5,8 +5,8 @@ import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.t
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
-import { native } from '../../host/native/helper.ts';
 import type { Step } from '../../host/native/steps.ts';
+import { requestPrograms } from '../../host/processes/request-programs.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 
 /** A start takes about 30 ms; liblxc's monitor waits forever when its pause process dies at a bad moment. */
@@ -65,7 +65,7 @@ export async function startLxc(start: LxcStart, signal?: AbortSignal): Promise<v
       limitMs: startTimeoutMs,
     },
   ];
-  const results = await native.request(steps, { signal });
+  const results = await requestPrograms(steps, signal);
   signal?.throwIfAborted();
   const failed = results.find(({ status }) => status !== 'done');
   if (failed !== undefined) {

@@ -9,7 +9,7 @@ import { AnswerReader, MESSAGE_LIMIT, encodeCancel, encodeHold, encodeRelease, e
 import type { Answer, Started, StepResult } from './messages.ts';
 import { openPipes } from './pipes.ts';
 import type { OfferedPipes } from './pipes.ts';
-import { encodeStep, isRepeatable } from './steps.ts';
+import { encodeStep, isRepeatable, isReported } from './steps.ts';
 import type { Step } from './steps.ts';
 
 export interface RequestOptions {
@@ -32,7 +32,8 @@ export interface Native {
 /** A request that was sent and not answered. */
 interface Pending {
   bytes: Buffer;
-  repeatable: boolean;
+  /** When another helper may run it: in any case, or as long as none of its programs has been reported as started. */
+  repeat: 'always' | 'unstarted' | 'never';
   /** Opens the program's pipes. */
   started: (step: number, pid: number, pipes: OfferedPipes) => void;
   /** Why it ends, whatever its steps result in. */
@@ -51,8 +52,8 @@ interface Connection {
 
 /**
  * The client of `lxcri-native serve`: starts the process with the first request, and another one when it dies. Running
- * requests are then repeated where that is safe, the others fail with UNAVAILABLE; started programs continue. It keeps
- * this process alive only while requests run.
+ * requests are then repeated where that is safe, also those whose programs have not begun; the others fail with UNAVAILABLE, and
+ * started programs continue. It keeps this process alive only while requests run.
  */
 export class NativeHelper implements Native {
   readonly #program: string | undefined;
@@ -89,11 +90,14 @@ export class NativeHelper implements Native {
       if (step?.do === 'spawn') step.started?.(pid, openPipes(step, pipes));
     };
     const cancel = () => {
-      if (this.#pending.has(id)) this.#connection?.requests.write(encodeCancel(id));
+      const pending = this.#pending.get(id);
+      if (pending === undefined) return;
+      pending.repeat = 'never';
+      this.#connection?.requests.write(encodeCancel(id));
     };
     signal?.addEventListener('abort', cancel, { once: true });
     try {
-      return await this.#send(id, bytes, steps.every(isRepeatable), started);
+      return await this.#send(id, bytes, repeatOf(steps), started);
     } finally {
       signal?.removeEventListener('abort', cancel);
     }
@@ -105,7 +109,7 @@ export class NativeHelper implements Native {
    */
   async hold(path: string): Promise<void> {
     const id = this.#newId();
-    const [result] = await this.#send(id, encodeHold(id, path), true, () => undefined);
+    const [result] = await this.#send(id, encodeHold(id, path), 'always', () => undefined);
     if (result?.status !== 'done') throw new Error(`cannot hold ${result?.problem ?? path}`);
     this.#held = path;
   }
@@ -127,10 +131,10 @@ export class NativeHelper implements Native {
     return id;
   }
 
-  #send(id: number, bytes: Buffer, repeatable: boolean, started: Pending['started']): Promise<StepResult[]> {
+  #send(id: number, bytes: Buffer, repeat: Pending['repeat'], started: Pending['started']): Promise<StepResult[]> {
     return new Promise((resolve, reject) => {
       const { requests } = this.#connect();
-      this.#pending.set(id, { bytes, repeatable, started, resolve, reject });
+      this.#pending.set(id, { bytes, repeat, started, resolve, reject });
       this.#keepAlive();
       requests.write(bytes);
     });
@@ -157,7 +161,7 @@ export class NativeHelper implements Native {
     for (const socket of [requests, answers]) socket.on('error', (error) => (problem = error.message));
     answers.on('close', () => {
       requests.destroy();
-      this.#lost(child, problem);
+      this.#lost(child, problem, answers.readableEnded);
     });
     this.#connection = { child, requests, answers };
     if (this.#held !== undefined) requests.write(encodeHold(0, this.#held));
@@ -180,6 +184,7 @@ export class NativeHelper implements Native {
   /** Synchronous: until it is notified, the helper keeps the program's pipes open under these numbers. */
   #started(pending: Pending, { id, step, pid, pipes }: Started): void {
     const { child, requests } = this.#connection ?? {};
+    if (pending.repeat === 'unstarted') pending.repeat = 'never';
     try {
       pending.started(step, pid, { helper: child?.pid ?? 0, numbers: pipes });
     } catch (error) {
@@ -189,18 +194,18 @@ export class NativeHelper implements Native {
     if (pipes.size > 0) requests?.write(encodeRelease(id, step));
   }
 
-  /** The process has exited, or sends invalid data. */
-  #lost(child: ChildProcess, problem: string): void {
+  /** The process has exited, or sends invalid data. `isAllRead`: nothing that it has said is unknown. */
+  #lost(child: ChildProcess, problem: string, isAllRead = false): void {
     if (this.#connection?.child !== child) return;
     this.#connection = undefined;
     child.unref();
     const lost = [...this.#pending];
     this.#pending.clear();
-    for (const [id, { bytes, repeatable, started, resolve, reject }] of lost) {
+    for (const [id, { bytes, repeat, started, resolve, reject }] of lost) {
       const error = unavailable(`the native helper exited during a request: ${problem}; retry`);
       // Once: a request that kills one helper may kill the next.
-      if (!repeatable) reject(error);
-      else this.#send(id, bytes, false, started).then(resolve, reject);
+      if (repeat === 'never' || (repeat === 'unstarted' && !isAllRead)) reject(error);
+      else this.#send(id, bytes, 'never', started).then(resolve, reject);
     }
   }
 
@@ -212,6 +217,11 @@ export class NativeHelper implements Native {
       else each.unref();
     }
   }
+}
+
+function repeatOf(steps: readonly Step[]): Pending['repeat'] {
+  if (steps.every(isRepeatable)) return 'always';
+  return steps.every((step) => isRepeatable(step) || isReported(step)) ? 'unstarted' : 'never';
 }
 
 function start(program: string): ChildProcess {

@@ -197,6 +197,11 @@ export function isRepeatable(step: Step): boolean {
   return step.do !== 'spawn';
 }
 
+/** Whether a step begins only once its start has been reported: one that was not has never run. */
+export function isReported(step: Step): boolean {
+  return step.do === 'spawn' && step.started !== undefined;
+}
+
 function fieldsOf(step: Step): Field[] {
   switch (step.do) {
     case 'spawn':

@@ -1,14 +1,7 @@
 import { constants } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { native } from '../native/helper.ts';
 import type { StepResult } from '../native/messages.ts';
 import type { Descriptor } from '../native/steps.ts';
-import { isAlive, readProcess, sendSignal } from './process-table.ts';
-
-const SIGKILL = 9;
-const LOOK_MS = 20;
-/** Milliseconds for a killed process to end. */
-const KILLED_MS = 10_000;
+import { requestPrograms } from './request-programs.ts';
 
 export interface RunOptions {
   /** Written to the command's standard input, which is closed afterwards. */
@@ -76,7 +69,6 @@ export async function run(command: string, args: readonly string[], options: Run
     holds,
     maxOutputBytes: limit = 1_048_576,
   } = options;
-  let pid: number | undefined;
   const step = {
     do: 'spawn' as const,
     argv: [command, ...args],
@@ -90,12 +82,8 @@ export async function run(command: string, args: readonly string[], options: Run
       ...(holds !== 'nothing' && { 3: holdOf(holds?.fifo) }),
     },
     ...(timeoutMs !== undefined && { limitMs: timeoutMs }),
-    started: (started: number) => (pid = started),
   };
-  const [result] = await native.request([step], { signal }).catch(async (error: unknown) => {
-    if (pid !== undefined) await endOf(pid, timeoutMs, signal);
-    throw error;
-  });
+  const [result] = await requestPrograms([step], signal);
   if (result === undefined) throw new Error('the native helper returned no result');
   const output = { stdout: textOf(result, 1), stderr: textOf(result, 2) };
   if (result.status === 'done' && result.exit?.code === 0) return output;
@@ -106,25 +94,6 @@ function holdOf(fifo: string | undefined): Descriptor {
   if (fifo === undefined) return { kind: 'hold' };
   // Without O_NONBLOCK it would wait for a writer (fifo(7)).
   return { kind: 'open', path: fifo, flags: constants.O_RDONLY | constants.O_NONBLOCK };
-}
-
-/**
- * Waits for the end of a command whose helper died; kills it with its process group at its timeout, as the helper
- * would.
- */
-async function endOf(pid: number, limitMs = Infinity, signal?: AbortSignal): Promise<void> {
-  const command = await readProcess(pid);
-  const begin = performance.now();
-  let killedAt = Infinity;
-  while (command !== undefined && (await isAlive(command))) {
-    const now = performance.now();
-    if (killedAt === Infinity && (signal?.aborted === true || now - begin >= limitMs)) {
-      sendSignal(-pid, SIGKILL);
-      killedAt = now;
-    }
-    if (now - killedAt >= KILLED_MS) return;
-    await sleep(LOOK_MS);
-  }
 }
 
 function failure(

@@ -1,6 +1,6 @@
-import { native } from '../../../host/native/helper.ts';
 import type { Step } from '../../../host/native/steps.ts';
 import { programEnv } from '../../../host/processes/programs.ts';
+import { requestPrograms } from '../../../host/processes/request-programs.ts';
 import { parseSyncMessage } from './sync-message.ts';
 
 /** Bytes kept of conmon's output, and of its line on the sync pipe. */
@@ -41,7 +41,7 @@ export async function launchMonitor(launch: MonitorLaunch, signal?: AbortSignal)
     session: true,
     limitMs: launch.timeoutMs,
   };
-  const [result] = await native.request([step], { signal });
+  const [result] = await requestPrograms([step], signal);
   const output = (descriptor: number) => result?.outputs.get(descriptor)?.bytes.toString('utf8') ?? '';
   if (result?.status === 'timeout') throw new Error(`no answer within ${String(launch.timeoutMs)} ms`);
   const message = parseSyncMessage(output(SYNC));
