@@ -5,6 +5,7 @@ import { mountExits } from './backends/conmon/exits/exit-space.ts';
 import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
 import { versionInfo } from './cli/version-info.ts';
 import type { Config } from './core/config/schema.ts';
+import { ContainerChanges } from './core/lifecycle/containers/container-changes.ts';
 import { ContainerService } from './core/lifecycle/containers/container-service.ts';
 import { ContainerSessions } from './core/lifecycle/containers/container-sessions.ts';
 import { ContainerStatsService } from './core/lifecycle/containers/container-stats.ts';
@@ -180,12 +181,14 @@ export async function build(
   });
   const version = versionInfo().version;
   const sessions = new ContainerSessions(pods, containers);
+  const changes = new ContainerChanges(pods, containers);
   const stats = new ContainerStatsService(pods, containers, logger);
   const podStats = new PodStatsService(pods, stats, logger);
   return {
     pods,
     containers,
     sessions,
+    changes,
     stats,
     podStats,
     images,

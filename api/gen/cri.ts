@@ -2,6 +2,7 @@
 
 /* eslint-disable */
 export * from './proxmoxlxcri/v1/images.ts';
+export * from './proxmoxlxcri/v1/transfer.ts';
 export * from './runtime/v1/checkpoint.ts';
 export * from './runtime/v1/container.ts';
 export * from './runtime/v1/container_config.ts';

@@ -3,6 +3,7 @@ import { attach } from './commands/attach.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
 import { cp } from './commands/cp.ts';
+import { diff } from './commands/diff.ts';
 import { doctor } from './commands/doctor.ts';
 import { events } from './commands/events.ts';
 import { exec } from './commands/exec.ts';
@@ -51,6 +52,7 @@ export const COMMANDS: readonly Command[] = [
   exec,
   attach,
   cp,
+  diff,
   portForward,
   stats,
   top,

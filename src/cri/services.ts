@@ -1,5 +1,6 @@
 import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
+import { TransferService } from '../../api/gen/proxmoxlxcri/v1/transfer.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
 import { callDescriber } from './call-fields.ts';
 import { implement } from './handlers.ts';
@@ -12,6 +13,7 @@ import { runtimeCalls } from './rpc/runtime.ts';
 import { sandboxCalls } from './rpc/sandboxes.ts';
 import type { Services } from './rpc/services.ts';
 import { statsCalls } from './rpc/stats.ts';
+import { transferCalls } from './rpc/transfer.ts';
 
 /** The gRPC services of this server, every RPC instrumented; `shutdown` ends endless streams. */
 export function criServices(services: Services, metrics: Metrics, shutdown: AbortSignal) {
@@ -29,5 +31,6 @@ export function criServices(services: Services, metrics: Metrics, shutdown: Abor
     implement(RuntimeServiceService, runtime, parts),
     implement(ImageServiceService, imageCalls(services), parts),
     implement(ImageStoreService, imageStoreCalls(services), parts),
+    implement(TransferService, transferCalls(services), parts),
   ];
 }

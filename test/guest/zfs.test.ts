@@ -2,5 +2,6 @@
 import './zfs/client.ts';
 import './zfs/store.ts';
 import './zfs/guests.ts';
+import './zfs/transfer.ts';
 import './zfs/server.ts';
 import './zfs/container.ts';

@@ -99,6 +99,34 @@ test.serial('cp copies files and directories both ways', async (t) => {
   t.deepEqual((await readdir(here)).sort(), ['back', 'one', 'tree']);
 });
 
+test.serial('diff lists what a container has changed', async (t) => {
+  const { cli } = shared;
+  const name = '"/new/$(printf "\\377\\nx")"';
+  await inside(`mkdir -p /new /etc/sub; : >${name}; echo >>/etc/passwd; rm /bin/ash; rm -r /var; mkdir /var`);
+  const { code, stdout, stderr } = await cli.run('diff', 'web');
+  t.deepEqual([code, stderr], [0, '']);
+  // Those of the other tests, and what the runtime mounts in /etc.
+  const lines = stdout.split('\n').filter((line) => !/^. \/(tmp|www)/.test(line));
+  const expected = [
+    'C /bin',
+    'D /bin/ash',
+    'C /etc',
+    'C /etc/passwd',
+    'A /etc/sub',
+    'A /new',
+    'A /new/\\xff\\nx',
+    'C /var',
+  ];
+  t.deepEqual(lines, [...expected, '']);
+  const changes = JSON.parse((await cli.run('diff', 'web', '-o', 'json')).stdout) as { path: string; kind: string }[];
+  t.is(changes.length, stdout.split('\n').length - 1);
+  t.like(
+    changes.find(({ path }) => path.startsWith('/new/')),
+    { kind: 'A', path: '/new/\ufffd\nx', pathBase64: Buffer.from('/new/\xff\nx', 'latin1').toString('base64') },
+  );
+  t.like(await cli.run('diff', 'nothing'), { code: 1, stdout: '' });
+});
+
 test.serial('cp from a container writes nowhere else', async (t) => {
   const { cli, server } = shared;
   const target = join(server.directory, 'brought');

@@ -52,10 +52,17 @@ export function programs({ runtime, images }: Config): readonly Program[] {
       optional: true,
       version: VERSION,
     })),
-    ...['cp', 'du', 'rm', 'sync', 'touch'].map((name) => ({
+    {
+      name: 'find',
+      package: 'findutils',
+      purpose: 'lists root filesystems (diff, commit)',
+      optional: true,
+      version: VERSION,
+    },
+    ...['cp', 'du', 'rm', 'sort', 'sync', 'touch'].map((name) => ({
       name,
       package: 'coreutils',
-      purpose: 'copies, measures and removes files',
+      purpose: 'copies, measures, sorts and removes files',
       version: VERSION,
     })),
     { name: 'xz', package: 'xz-utils', purpose: 'unpacks layers compressed by xz', optional: true, version: VERSION },

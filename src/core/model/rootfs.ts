@@ -1,4 +1,5 @@
 import type { IdRange } from './id-range.ts';
+import type { RootfsChanges } from './rootfs-changes.ts';
 
 /** Bytes and inodes used on a filesystem. */
 export interface Usage {
@@ -152,6 +153,12 @@ export interface RootfsStore {
 
   /** The usage of the clone beyond its image; undefined when it does not exist. */
   usage(id: string): Promise<Usage | undefined>;
+
+  /**
+   * A root filesystem beside its image. On ZFS as it is at this moment; elsewhere what is written meanwhile may show.
+   * @throws CriError NOT_FOUND when it does not exist; the signal's reason.
+   */
+  changes(id: string, signal?: AbortSignal): Promise<RootfsChanges>;
 
   /** The total usage of the layers, known without measuring, and a path on their filesystem. */
   fsUsage(): Promise<Usage & { mountpoint: string }>;

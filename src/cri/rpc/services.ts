@@ -1,5 +1,6 @@
 import type { ContainerStatus } from '../../../api/gen/cri.ts';
 import type { Config } from '../../core/config/schema.ts';
+import type { ContainerChanges } from '../../core/lifecycle/containers/container-changes.ts';
 import type { ContainerService } from '../../core/lifecycle/containers/container-service.ts';
 import type { ContainerSessions } from '../../core/lifecycle/containers/container-sessions.ts';
 import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
@@ -21,6 +22,7 @@ export interface Services {
   containers: ContainerService;
   images: ImageService;
   sessions: ContainerSessions;
+  changes: ContainerChanges;
   stats: ContainerStatsService;
   podStats: PodStatsService;
   backends: readonly Backend[];

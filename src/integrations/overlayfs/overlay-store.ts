@@ -12,6 +12,7 @@ import type {
   StoredLayer,
   Usage,
 } from '../../core/model/rootfs.ts';
+import type { RootfsChanges } from '../../core/model/rootfs-changes.ts';
 import { syncDirectory, writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { Trash } from '../../host/trees/trash.ts';
 import { toJson } from '../../utils/json.ts';
@@ -24,6 +25,7 @@ import type { LayerLimits } from '../../host/layers/layer-filter.ts';
 import { LAYER_LIMITS } from '../../host/layers/limits.ts';
 import { type Layer, LayerIndex } from './layer-index.ts';
 import { LayerWorkers } from '../../host/layers/layer-workers.ts';
+import { mountPair, removeMountPoints } from '../../host/trees/tree-pair.ts';
 import { WritableCopies } from './writable-copies.ts';
 
 export interface OverlayStoreOptions {
@@ -148,12 +150,21 @@ export class OverlayStore implements RootfsStore {
     return this.#copies.usage(id);
   }
 
+  async changes(id: string, signal?: AbortSignal): Promise<RootfsChanges> {
+    await this.#load();
+    // Only for the mounts: what is mounted stays, whatever is removed.
+    return runLocked(this.#locks, 'layers', signal, async () =>
+      mountPair(this.#views, await this.#copies.views(id), signal),
+    );
+  }
+
   async fsUsage(): Promise<Usage & { mountpoint: string }> {
     await this.#load();
     return { ...add(this.#layers.list()), mountpoint: this.#root };
   }
 
   async recover(): Promise<void> {
+    await removeMountPoints(this.#views);
     await this.#clearTemporary();
     await this.#load();
     await this.#locks.run('layers', () => this.#copies.recover());
@@ -180,6 +191,10 @@ export class OverlayStore implements RootfsStore {
 
   get #temporary(): string {
     return join(this.#root, 'tmp');
+  }
+
+  get #views(): string {
+    return join(this.#root, 'views');
   }
 
   #load(): Promise<void> {

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { invalidArgument } from '../../core/model/errors.ts';
+import { invalidArgument, notFound } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
 import type { Rootfs, RootfsOptions, Usage } from '../../core/model/rootfs.ts';
@@ -31,6 +31,14 @@ const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 /** A lower directory without files. */
 const EMPTY = 'empty';
+
+/** A read-only overlay, as mount(2) takes it. */
+interface View {
+  type: string;
+  source: string;
+  options: string;
+  cwd: string;
+}
 
 /** Containers' writable filesystems: `containers/<id>/{rootfs.json,upper,work}`. The caller serializes changes. */
 export class WritableCopies {
@@ -89,6 +97,29 @@ export class WritableCopies {
     if (!ID.test(id)) return undefined;
     const copy = await this.#read(id);
     return copy && this.#valueOf(id, copy);
+  }
+
+  /**
+   * What shows a clone's image, and the clone as it is: its upper directory as the top layer. @throws CriError NOT_FOUND when
+   * it does not exist.
+   */
+  async views(id: string): Promise<{ image: View | undefined; rootfs: View }> {
+    const copy = ID.test(id) ? await this.#read(id) : undefined;
+    if (copy === undefined) throw notFound('root filesystem', id);
+    const image = this.#layers.visible(copy.chainId).map(({ link }) => link);
+    // Another overlay may use the upper directory meanwhile: with an index it would be refused.
+    const view = (lower: readonly string[]) => ({
+      type: 'overlay',
+      source: 'overlay',
+      options: `index=off,lowerdir=${lower.join(':')}`,
+      cwd: this.#layers.links,
+    });
+    const upper = `../containers/${id}/upper`;
+    await mkdir(join(this.#root, EMPTY), { recursive: true, mode: 0o755 });
+    return {
+      image: image.length === 0 ? undefined : view([...image, `../${EMPTY}`]),
+      rootfs: view([upper, ...image, `../${EMPTY}`]),
+    };
   }
 
   /** Removes the clone in one step; its files are removed in the background. No error when there is none. */

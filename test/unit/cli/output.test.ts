@@ -1,5 +1,6 @@
 import test from 'ava';
 import { formatJson } from '../../../src/cli/output/json.ts';
+import { pathText } from '../../../src/cli/output/path-text.ts';
 import { formatTable } from '../../../src/cli/output/table.ts';
 import { formatAge, formatBytes, shortId } from '../../../src/cli/output/units.ts';
 import { byteCount, cpuCount, keyValue, mountValue, wholeNumber } from '../../../src/cli/values.ts';
@@ -61,4 +62,9 @@ test('Option values are parsed exactly or refused', (t) => {
   for (const text of ['0', '-1', 'x', '1e9', '']) t.throws(() => cpuCount('cpus', text));
   t.is(wholeNumber('timeout', '7'), 7);
   for (const text of ['1.5', '-1', '', '99999999999999999999']) t.throws(() => wholeNumber('timeout', text));
+});
+
+test('Paths are printed without loss', (t) => {
+  t.is(pathText(Buffer.from('/caf\u00e9\\\n\u202e \ud83d\ude00')), '/caf\u00e9\\\\\\n\\u202e \ud83d\ude00');
+  t.is(pathText(Buffer.from('/\xff\xed\xa0\x80\xc3', 'latin1')), '/\\xff\\xed\\xa0\\x80\\xc3');
 });

@@ -35,6 +35,11 @@ export class GuestVolumes {
     this.#options = options;
   }
 
+  /** The dataset of the storage. */
+  get storage(): string {
+    return this.#options.storage;
+  }
+
   /** Reads what exists. @throws CriError FAILED_PRECONDITION where the storage is missing, or in another pool. */
   async load(): Promise<void> {
     const { storage, store } = this.#options;

@@ -5,7 +5,10 @@ import type { Settings, Zfs } from '../zfs.ts';
 
 /** What a dataset or snapshot is, and of what: an operator reads it, and the store is rebuilt from it. */
 export const PROPERTY = {
-  /** `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign. */
+  /**
+   * `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign.
+   * `view`: a snapshot that exists only while it is read.
+   */
   kind: 'proxmox-lxcri:kind',
   /** Of the store, and of volumes of guests: the root directory of the server. Another one would take them for leftovers. */
   root: 'proxmox-lxcri:root',
@@ -25,7 +28,7 @@ export const PROPERTY = {
   ids: 'proxmox-lxcri:ids',
 } as const;
 
-export type Kind = 'store' | 'layer' | 'rootfs' | 'removed';
+export type Kind = 'store' | 'layer' | 'rootfs' | 'removed' | 'view';
 
 /**
  * The number of files of a dataset or snapshot, mounted or not: they are of project 0, unless somebody gives one another (chattr(1),

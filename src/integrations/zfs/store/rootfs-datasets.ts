@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { failedPrecondition, invalidArgument } from '../../../core/model/errors.ts';
+import { failedPrecondition, invalidArgument, notFound } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
 import type { Remains, Rootfs, RootfsLimits, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isAtLeast, WITH_MAPPED_IDS } from '../answers/version.ts';
 import { isKind } from '../errors/zfs-error.ts';
+import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
 import type { LayerDatasets } from './layer-datasets.ts';
@@ -72,6 +73,24 @@ export class RootfsDatasets {
   async get(id: string): Promise<Rootfs | undefined> {
     const found = ID.test(id) ? await this.#find(id) : undefined;
     return found && valueOf(found.name, found);
+  }
+
+  /** Where it is, and the image it is a clone of. @throws CriError NOT_FOUND when it does not exist. */
+  async locate(id: string): Promise<{ dataset: string; chainId: string | undefined }> {
+    const found = ID.test(id) ? await this.#find(id) : undefined;
+    if (found === undefined) throw notFound('root filesystem', id);
+    return { dataset: found.name, chainId: found.chainId };
+  }
+
+  /** Names of the snapshots of this kind of all root filesystems, also of those that are removed and still in use. */
+  async snapshots(kind: Kind): Promise<string[]> {
+    const own = new Set((await this.#entries([])).map(({ name }) => name));
+    const places = [this.#layout.rootfs, ...(this.#guests === undefined ? [] : [this.#guests.storage])];
+    const lists = places.map((place) => this.#zfs.list(place, [PROPERTY.kind], { types: ['snapshot'] }));
+    const entries = (await Promise.all(lists)).flat();
+    return entries
+      .filter((entry) => own.has(datasetOf(entry.name)) && ownValueOf(entry, PROPERTY.kind) === kind)
+      .map(({ name }) => name);
   }
 
   /**

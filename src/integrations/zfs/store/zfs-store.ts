@@ -1,4 +1,4 @@
-import { mkdir, rmdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../../core/model/logger.ts';
 import type {
@@ -10,17 +10,19 @@ import type {
   StoredLayer,
   Usage,
 } from '../../../core/model/rootfs.ts';
+import type { RootfsChanges } from '../../../core/model/rootfs-changes.ts';
 import { MAX_LAYERS } from '../../../host/layers/bounds.ts';
 import type { TarLimits } from '../../../host/layers/extract.ts';
 import type { LayerLimits } from '../../../host/layers/layer-filter.ts';
 import { LAYER_LIMITS } from '../../../host/layers/limits.ts';
 import { unmountBelow } from '../../../host/mounts/mount.ts';
 import { call } from '../../../host/native/call.ts';
+import { removeMountPoints } from '../../../host/trees/tree-pair.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
-import { namesIn } from '../../../utils/fs/names.ts';
 import { numberOf } from '../answers/properties.ts';
 import type { Zfs } from '../zfs.ts';
+import { datasetChanges, destroyView } from './dataset-changes.ts';
 import { GuestVolumes } from './guest-volumes.ts';
 import { LayerDatasets } from './layer-datasets.ts';
 import { Layout } from './layout.ts';
@@ -62,7 +64,7 @@ export class ZfsStore implements RootfsStore {
     this.#layout = new Layout(dataset, root);
     this.#mounts = mounts;
     const all = { ...LAYER_LIMITS, ...limits };
-    this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: join(mounts, 'work'), limits: all, logger });
+    this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: this.#work, limits: all, logger });
     this.#guests =
       guests === undefined
         ? undefined
@@ -141,6 +143,15 @@ export class ZfsStore implements RootfsStore {
     return this.#rootfs.usage(id);
   }
 
+  async changes(id: string, signal?: AbortSignal): Promise<RootfsChanges> {
+    await this.#load();
+    return runLocked(this.#locks, id, signal, async () => {
+      const { dataset, chainId } = await this.#rootfs.locate(id);
+      const image = chainId === undefined ? undefined : this.#layers.snapshotOf(chainId);
+      return datasetChanges(this.#zfs, { dataset, image, directory: this.#work }, signal);
+    });
+  }
+
   async fsUsage(): Promise<Usage & { mountpoint: string }> {
     await this.#load();
     const [entry] = await this.#zfs.get([this.#layout.layers], ['used']);
@@ -149,12 +160,10 @@ export class ZfsStore implements RootfsStore {
   }
 
   async recover(): Promise<void> {
-    const work = join(this.#mounts, 'work');
-    await unmountBelow(work);
-    // Never a tree: what is mounted must not be deleted.
-    for (const name of await namesIn(work)) await rmdir(join(work, name)).catch(() => undefined);
+    await removeMountPoints(this.#work);
     await this.#load();
     await this.#layers.recover();
+    for (const snapshot of await this.#rootfs.snapshots('view')) await destroyView(this.#zfs, snapshot);
     await this.#rootfs.sweep();
   }
 
@@ -164,6 +173,11 @@ export class ZfsStore implements RootfsStore {
     this.#loaded = undefined;
     const guests = (await this.#guests?.list([])) ?? [];
     return [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
+  }
+
+  /** Mount points of layers that are written, and of root filesystems that are read. */
+  get #work(): string {
+    return join(this.#mounts, 'work');
   }
 
   /** Where the dataset of the layers is mounted, so that its free space can be read; nothing is in it. */

@@ -42,6 +42,7 @@ class MemoryStore implements RootfsStore {
   remove = async () => undefined;
   list = async () => [];
   usage = async () => undefined;
+  changes = () => Promise.reject(new Error('not in memory'));
   fsUsage = async () => ({ ...none, mountpoint: '/' });
   recover = async () => undefined;
 
