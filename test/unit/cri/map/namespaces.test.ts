@@ -20,7 +20,7 @@ const mountOf = (partial: Parameters<typeof Mount.create>[0]) =>
 /** The mapped id; undefined for an unmapped one. */
 function lookUp(id: number, list: readonly OciIdMapping[]): number | undefined {
   const found = list.find(({ containerID, size }) => id >= containerID && id < containerID + size);
-  return found && found.hostID + id - found.containerID;
+  return found === undefined ? undefined : found.hostID + id - found.containerID;
 }
 
 test('a user namespace is parsed exactly or refused', (t) => {
