@@ -84,7 +84,7 @@ export class RootfsDatasets {
 
   /** Names of the snapshots of this kind of all root filesystems, also of those that are removed and still in use. */
   async snapshots(kind: Kind): Promise<string[]> {
-    const own = new Set((await this.#entries([])).map(({ name }) => name));
+    const own = new Set((await this.#entries([PROPERTY.kind])).map(({ name }) => name));
     const places = [this.#layout.rootfs, ...(this.#guests === undefined ? [] : [this.#guests.storage])];
     const lists = places.map((place) => this.#zfs.list(place, [PROPERTY.kind], { types: ['snapshot'] }));
     const entries = (await Promise.all(lists)).flat();
