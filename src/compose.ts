@@ -8,6 +8,7 @@ import type { Config } from './core/config/schema.ts';
 import { ContainerChanges } from './core/lifecycle/containers/container-changes.ts';
 import { ContainerService } from './core/lifecycle/containers/container-service.ts';
 import { ContainerSessions } from './core/lifecycle/containers/container-sessions.ts';
+import { ContainerSnapshots } from './core/lifecycle/containers/container-snapshots.ts';
 import { ContainerStatsService } from './core/lifecycle/containers/container-stats.ts';
 import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
@@ -182,6 +183,8 @@ export async function build(
   const version = versionInfo().version;
   const sessions = new ContainerSessions(pods, containers);
   const changes = new ContainerChanges(pods, containers);
+  const { checkpoint_keep_count: keepCount, checkpoint_keep_days: keepDays } = config.rootfs;
+  const snapshots = new ContainerSnapshots({ containers, pods, retention: { keepCount, keepDays }, clock, logger });
   const stats = new ContainerStatsService(pods, containers, logger);
   const podStats = new PodStatsService(pods, stats, logger);
   return {
@@ -189,6 +192,7 @@ export async function build(
     containers,
     sessions,
     changes,
+    snapshots,
     stats,
     podStats,
     images,

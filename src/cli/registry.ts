@@ -1,5 +1,6 @@
 import type { Command } from './command.ts';
 import { attach } from './commands/attach.ts';
+import { checkpoint } from './commands/checkpoint.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
 import { cp } from './commands/cp.ts';
@@ -18,10 +19,13 @@ import { portForward } from './commands/port-forward.ts';
 import { prune } from './commands/prune.ts';
 import { ps } from './commands/ps.ts';
 import { pull } from './commands/pull.ts';
+import { restore } from './commands/restore.ts';
 import { rm } from './commands/rm.ts';
 import { rmi } from './commands/rmi.ts';
 import { run } from './commands/run.ts';
 import { serve } from './commands/serve.ts';
+import { snapshot } from './commands/snapshot.ts';
+import { snapshots } from './commands/snapshots.ts';
 import { stats } from './commands/stats.ts';
 import { stop } from './commands/stop.ts';
 import { top } from './commands/top.ts';
@@ -53,6 +57,10 @@ export const COMMANDS: readonly Command[] = [
   attach,
   cp,
   diff,
+  snapshot,
+  snapshots,
+  checkpoint,
+  restore,
   portForward,
   stats,
   top,

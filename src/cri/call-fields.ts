@@ -16,6 +16,10 @@ export interface CallFields {
   image?: string;
   /** The image's digest or id. */
   imageRef?: string;
+  /** Of a container's root filesystem. */
+  snapshot?: string;
+  /** Milliseconds that the container was frozen. */
+  frozenMs?: number;
 }
 
 /** Reads the objects of an RPC from its messages and from the records. Nothing else of a request is logged: it may have secrets. */
@@ -56,11 +60,14 @@ export function callDescriber(
       return isText(name) ? { ...fields, image: name } : fields;
     },
     ofResponse: (response) => {
-      const { podSandboxId, containerId, imageRef } = objectOf(response);
+      const { podSandboxId, containerId, imageRef, snapshot, frozenMs } = objectOf(response);
+      const snapshotName = objectOf(snapshot)['name'];
       return {
         ...(isText(podSandboxId) && ofPod(podSandboxId)),
         ...(isText(containerId) && ofContainer(containerId)),
         ...(isText(imageRef) && { imageRef }),
+        ...(isText(snapshotName) && { snapshot: snapshotName }),
+        ...(typeof frozenMs === 'number' && { frozenMs }),
       };
     },
   };

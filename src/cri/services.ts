@@ -1,6 +1,7 @@
 import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { TransferService } from '../../api/gen/proxmoxlxcri/v1/transfer.ts';
+import { RootfsSnapshotsService } from '../../api/gen/proxmoxlxcri/v1/snapshots.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
 import { callDescriber } from './call-fields.ts';
 import { implement } from './handlers.ts';
@@ -10,6 +11,7 @@ import { execCalls } from './rpc/exec.ts';
 import { imageStoreCalls } from './rpc/image-store.ts';
 import { imageCalls } from './rpc/images.ts';
 import { runtimeCalls } from './rpc/runtime.ts';
+import { rootfsSnapshotCalls } from './rpc/rootfs-snapshots.ts';
 import { sandboxCalls } from './rpc/sandboxes.ts';
 import type { Services } from './rpc/services.ts';
 import { statsCalls } from './rpc/stats.ts';
@@ -32,5 +34,6 @@ export function criServices(services: Services, metrics: Metrics, shutdown: Abor
     implement(ImageServiceService, imageCalls(services), parts),
     implement(ImageStoreService, imageStoreCalls(services), parts),
     implement(TransferService, transferCalls(services), parts),
+    implement(RootfsSnapshotsService, rootfsSnapshotCalls(services), parts),
   ];
 }

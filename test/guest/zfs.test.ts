@@ -4,4 +4,5 @@ import './zfs/store.ts';
 import './zfs/guests.ts';
 import './zfs/transfer.ts';
 import './zfs/server.ts';
+import './zfs/snapshots.ts';
 import './zfs/container.ts';

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,8 +25,8 @@ import { attachToMonitor } from './streams/attach.ts';
 import { readUsage } from '../../host/cgroup/usage.ts';
 import { killCgroup } from '../../host/cgroup/processes.ts';
 import { containerCgroups } from './container-cgroups.ts';
-import { firstProcess, readOom, readState } from './container-state.ts';
-import { resizeTerminal } from './monitor/control.ts';
+import { describeState, firstProcess, readOom, readState } from './container-state.ts';
+import { followSizes } from './monitor/control.ts';
 import { createContainer } from './create.ts';
 import { runExec } from './exec/exec.ts';
 import { execSync } from './exec/exec-sync.ts';
@@ -35,14 +35,14 @@ import { RelayLimit } from './streams/relay-limit.ts';
 import { monitorDirectory } from './monitor/monitor-cgroup.ts';
 import { forwardPort } from './streams/forward-port.ts';
 import { exists } from '../../utils/fs/exists.ts';
-import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
 import { reopenLog } from './monitor/log-reopen.ts';
 import { parseOciJson } from './oci-json.ts';
+import { mappedFiles } from './mapped-files.ts';
 import { RunnerPaths, isContainerId } from './paths.ts';
-import { findNative } from '../../host/native/find.ts';
+import { Pauses } from './pauses.ts';
+import { prepare, type Prepared } from './prepare.ts';
 import { isAlive, sendSignal } from '../../host/processes/process-table.ts';
-import { findProgram } from '../../host/processes/programs.ts';
 import { readRecord } from './record.ts';
 import type { RunnerRecord } from './record.ts';
 import { callRuntime, parseVersion, runtimeError } from './runtime-command.ts';
@@ -62,18 +62,8 @@ export interface ConmonRunnerOptions {
   clock: Clock;
 }
 
-interface Prepared {
-  runtime: string;
-  conmon: string;
-  native: string;
-  hierarchies: readonly CgroupHierarchy[];
-}
-
 /** Each is a process of half a megabyte; a browser behind port-forward opens dozens of connections. */
 const RELAYS_PER_POD = 128;
-
-/** The longest state directory that leaves room for the socket `tmp/conmon-term.XXXXXX` in a unix socket's address. */
-const STATE_DIR_LIMIT = 80;
 
 /**
  * Runs containers on this host: an OCI runtime below one conmon per container, which outlives this process. All state
@@ -92,12 +82,14 @@ export class ConmonRunner implements ContainerRunner {
   readonly #unmonitored = new Set<string>();
   readonly #relays = new RelayLimit(RELAYS_PER_POD);
   readonly #probe = new ProgramProbe();
+  readonly #pauses: Pauses;
   #prepared: Promise<Prepared> | undefined;
   #watcher: ExitWatcher | undefined;
 
   constructor(options: ConmonRunnerOptions) {
     this.#options = options;
     this.#paths = new RunnerPaths(options.stateDir);
+    this.#pauses = new Pauses(this.#paths);
   }
 
   async version(): Promise<{ name: string; version: string }> {
@@ -153,6 +145,22 @@ export class ConmonRunner implements ContainerRunner {
     if (record !== undefined && this.#watcher !== undefined && !(await isAlive(record.monitor))) await this.#tell(id);
   }
 
+  async pause(id: string): Promise<void> {
+    const { hierarchies } = await this.#prepare(id);
+    await this.#pauses.pause(id, hierarchies);
+  }
+
+  async resume(id: string): Promise<void> {
+    const { hierarchies } = await this.#prepare(id);
+    await this.#pauses.resume(id, hierarchies);
+  }
+
+  async mappedFiles(id: string): Promise<string[]> {
+    const [{ hierarchies }, spec] = [await this.#prepare(id), await this.spec(id)];
+    const { container } = await containerCgroups(this.#paths, hierarchies, id);
+    return spec === undefined ? [] : mappedFiles(spec.root.path, container);
+  }
+
   async inspect(id: string): Promise<RunnerState> {
     const { hierarchies } = await this.#prepare(id);
     return readState(this.#paths, hierarchies, id);
@@ -175,17 +183,19 @@ export class ConmonRunner implements ContainerRunner {
 
   async exec(id: string, process: OciProcess, options: ExecOptions): Promise<ExecResult> {
     if (process.terminal) throw invalidArgument('process.terminal', 'must be false: the output of exec is two pipes');
-    return execSync({ ...(await this.#execIn(id)), process }, options);
+    return this.#pauses.run(id, true, async () => execSync({ ...(await this.#execIn(id)), process }, options));
   }
 
   async execStream(id: string, process: OciProcess, io: ContainerStreams, signal: AbortSignal): Promise<number> {
-    const exec = { ...(await this.#execIn(id)), process, io, signal, follow: true };
-    return process.terminal ? this.#relays.run(exec.pod, () => runExec(exec)) : runExec(exec);
+    return this.#pauses.run(id, io.stdin === undefined, async () => {
+      const exec = { ...(await this.#execIn(id)), process, io, signal, follow: true };
+      return process.terminal ? this.#relays.run(exec.pod, () => runExec(exec)) : runExec(exec);
+    });
   }
 
   async attach(id: string, io: ContainerStreams, signal: AbortSignal): Promise<void> {
     const { directory, pod } = await this.#execIn(id);
-    void followSizes(this.#paths.control(id), io);
+    void followSizes(this.#paths.control(id), io.resizes);
     const { inputOnce = false } = await this.#record(id);
     await this.#relays.run(pod, () => attachToMonitor(directory, { inputOnce }, io, signal));
     // conmon disconnects its clients when the container ends, shortly before the kernel does.
@@ -333,7 +343,7 @@ export class ConmonRunner implements ContainerRunner {
   async #execIn(id: string) {
     const { runtime, hierarchies } = await this.#prepare(id);
     const state = await this.inspect(id);
-    if (state.status !== 'running') throw failedPrecondition(`container ${id} is not running: ${describe(state)}`);
+    if (state.status !== 'running') throw failedPrecondition(`container ${id} is not running: ${describeState(state)}`);
     const { runtimeRoot } = this.#paths;
     const { cgroup, monitorCgroup } = await this.#record(id);
     const monitors = monitorCgroup && `${monitorDirectory(hierarchies, monitorCgroup, id)}/cgroup.procs`;
@@ -354,41 +364,10 @@ export class ConmonRunner implements ContainerRunner {
    */
   #prepare(id?: string): Promise<Prepared> {
     if (id !== undefined && !isContainerId(id)) return Promise.reject(notFound('container', id));
-    this.#prepared ??= this.#lookAround().catch((error: unknown) => {
+    this.#prepared ??= prepare(this.#options, this.#paths).catch((error: unknown) => {
       this.#prepared = undefined;
       throw error;
     });
     return this.#prepared;
   }
-
-  async #lookAround(): Promise<Prepared> {
-    const { stateDir, ociRuntime, conmon } = this.#options;
-    if (Buffer.byteLength(stateDir) > STATE_DIR_LIMIT) {
-      throw unavailable(`state: ${stateDir} is too long for its sockets; use at most ${String(STATE_DIR_LIMIT)} bytes`);
-    }
-    const { containers, exits, runtimeRoot, temporary } = this.#paths;
-    for (const directory of [containers, exits, runtimeRoot, temporary]) {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-    }
-    return {
-      runtime: await findProgram(ociRuntime, 'runtime.oci_runtime'),
-      conmon: await findProgram(conmon, 'runtime.conmon'),
-      native: findNative(),
-      hierarchies: await cgroupHierarchies(),
-    };
-  }
-}
-
-/** The state of a container that does not run, for an error. */
-function describe(state: RunnerState): string {
-  if (state.status === 'absent') return 'it has been removed';
-  if (state.status !== 'stopped') return `it is ${state.status}`;
-  if (state.exit === undefined) return 'it has ended, and its exit code is lost';
-  const { exitCode, oomKilled } = state.exit;
-  return `it ended with exit code ${String(exitCode)}${oomKilled ? ', out of memory' : ''}`;
-}
-
-/** Sends conmon the sizes of a client's terminal, until the session ends. */
-async function followSizes(control: string, { resizes }: ContainerStreams): Promise<void> {
-  for await (const size of resizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
 }

@@ -69,6 +69,15 @@ export async function readState(
   }
 }
 
+/** The state of a container that does not run, for an error. */
+export function describeState(state: RunnerState): string {
+  if (state.status === 'absent') return 'it has been removed';
+  if (state.status !== 'stopped') return `it is ${state.status}`;
+  if (state.exit === undefined) return 'it has ended, and its exit code is lost';
+  const { exitCode, oomKilled } = state.exit;
+  return `it ended with exit code ${String(exitCode)}${oomKilled ? ', out of memory' : ''}`;
+}
+
 /** Closes the log's last line once conmon, its writer, has exited, which takes milliseconds after the exit file. */
 async function endLog(paths: RunnerPaths, id: string, { finishedAt }: ContainerExit): Promise<void> {
   const record = await readRecord(paths.record(id));

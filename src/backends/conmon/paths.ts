@@ -53,6 +53,10 @@ export class RunnerPaths {
   oom(id: string): string {
     return join(this.bundle(id), 'oom');
   }
+  /** Exists while the runner has frozen the container. */
+  paused(id: string): string {
+    return join(this.bundle(id), 'paused');
+  }
   exit(id: string): string {
     return join(this.exits, id);
   }

@@ -28,6 +28,20 @@ export function rootfsTable() {
         .min(0)
         .default(0)
         .describe('bytes that a container may write to its root filesystem on ZFS; 0: no limit'),
+      checkpoint_keep_count: z
+        .number()
+        .int()
+        .min(0)
+        .max(10_000)
+        .default(10)
+        .describe('number of checkpoints of a container that are kept; a new one removes the oldest beyond it. 0: all'),
+      checkpoint_keep_days: z
+        .number()
+        .int()
+        .min(0)
+        .max(36_500)
+        .default(0)
+        .describe('days after which a new checkpoint of a container removes older ones; 0: never'),
     })
     .prefault({})
     .describe('root filesystems');

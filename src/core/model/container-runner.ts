@@ -89,6 +89,19 @@ export interface ContainerRunner {
   /** Kills every process of the container's cgroup. No error when there is none. */
   killAll(id: string): Promise<void>;
 
+  /**
+   * Freezes the processes of a container and returns when none of them runs; commands that are to be run in it then wait. After
+   * this process has been killed, {@link resume} of the next one continues them.
+   * @throws CriError FAILED_PRECONDITION when somebody else has frozen it, UNAVAILABLE when a process does not freeze: all run on.
+   */
+  pause(id: string): Promise<void>;
+
+  /** Continues what {@link pause} has frozen. No error when nothing is frozen, or the container has ended. */
+  resume(id: string): Promise<void>;
+
+  /** Paths of files of its root filesystem that processes of a container have mapped for shared writing (mmap(2)). */
+  mappedFiles(id: string): Promise<string[]>;
+
   inspect(id: string): Promise<RunnerState>;
 
   /** The path of a running container's PID namespace where the runner is, for another to join; undefined when it does not run. */

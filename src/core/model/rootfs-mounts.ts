@@ -15,6 +15,18 @@ export interface RootfsMounts {
    */
   mount(id: string, rootfs: Rootfs, signal?: AbortSignal): Promise<string>;
 
+  /**
+   * Writes what is in memory of a mounted root filesystem to its filesystem, mapped files among it; no error when it is not
+   * mounted. @throws CriError DEADLINE_EXCEEDED after `limitMs`; Error with the reason.
+   */
+  sync(id: string, limitMs: number): Promise<void>;
+
+  /**
+   * Forgets what is in memory of files, for root filesystems whose store has changed them; what processes have mapped stays.
+   * @throws Error with the reason.
+   */
+  dropCache(): Promise<void>;
+
   /** Unmounts a root filesystem and removes its mount point; no error when there is none. */
   unmount(id: string): Promise<void>;
 

@@ -1,5 +1,6 @@
 import type { IdRange } from './id-range.ts';
 import type { RootfsChanges } from './rootfs-changes.ts';
+import type { RootfsSnapshots } from './rootfs-snapshots.ts';
 
 /** Bytes and inodes used on a filesystem. */
 export interface Usage {
@@ -113,6 +114,8 @@ export interface RootfsStore {
   readonly maxLayers: number;
   /** Whether {@link RootfsOptions.limits} have an effect. */
   readonly enforcesLimits: boolean;
+  /** Absent where the store has no snapshots of clones. */
+  readonly snapshots?: RootfsSnapshots;
 
   hasLayer(chainId: string): Promise<boolean>;
 

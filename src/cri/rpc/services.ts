@@ -3,6 +3,7 @@ import type { Config } from '../../core/config/schema.ts';
 import type { ContainerChanges } from '../../core/lifecycle/containers/container-changes.ts';
 import type { ContainerService } from '../../core/lifecycle/containers/container-service.ts';
 import type { ContainerSessions } from '../../core/lifecycle/containers/container-sessions.ts';
+import type { ContainerSnapshots } from '../../core/lifecycle/containers/container-snapshots.ts';
 import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
 import type { EventHub } from '../../core/lifecycle/events/event-hub.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
@@ -23,6 +24,7 @@ export interface Services {
   images: ImageService;
   sessions: ContainerSessions;
   changes: ContainerChanges;
+  snapshots: ContainerSnapshots;
   stats: ContainerStatsService;
   podStats: PodStatsService;
   backends: readonly Backend[];

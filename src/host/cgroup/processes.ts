@@ -4,6 +4,7 @@ import { unavailable } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { readProcess, sendSignal } from '../processes/process-table.ts';
 import { pathOf, readCgroupFile, writeCgroupFile } from './files.ts';
+import { setFrozen } from './freezer.ts';
 
 const SIGKILL = 9;
 
@@ -66,17 +67,10 @@ export async function killCgroup(directories: readonly string[], timeoutMs = 10_
 
 /** One by one, from the second round on with the freezer against forking processes. */
 async function killEach(directories: readonly string[], pids: readonly number[], round: number): Promise<void> {
-  if (round > 0) await freeze(directories, true);
+  if (round > 0) await setFrozen(directories, true);
   for (const pid of round > 0 ? await livingIn(directories) : pids) sendSignal(pid, SIGKILL);
   // Also in the first round, and below: a frozen process of v1 ends only when thawed, whoever froze it.
-  await freeze(directories.flatMap(cgroupTree), false);
-}
-
-async function freeze(directories: readonly string[], frozen: boolean): Promise<void> {
-  for (const directory of directories) {
-    await writeCgroupFile(`${directory}/freezer.state`, frozen ? 'FROZEN' : 'THAWED');
-    await writeCgroupFile(`${directory}/cgroup.freeze`, frozen ? '1' : '0');
-  }
+  await setFrozen(directories.flatMap(cgroupTree), false);
 }
 
 async function livingIn(directories: readonly string[]): Promise<number[]> {

@@ -1,21 +1,24 @@
-import { chmod, chown, mkdir, realpath, rmdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, realpath, rmdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { invalidArgument } from '../../core/model/errors.ts';
+import { deadlineExceeded, invalidArgument } from '../../core/model/errors.ts';
 import type { IdRange } from '../../core/model/id-range.ts';
 import type { Rootfs, RootfsMount } from '../../core/model/rootfs.ts';
 import type { RootfsMountPoint, RootfsMounts } from '../../core/model/rootfs-mounts.ts';
-import { runLocked } from '../../utils/async/abortable.ts';
+import { runLocked, settlesSoonAfter } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { isMountPoint, mountPoints } from '../mounts/mount.ts';
 import { call } from '../native/call.ts';
 import { MountFlag, type Step } from '../native/steps.ts';
+import { run } from '../processes/run.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
 import { namesIn } from '../../utils/fs/names.ts';
 
 /** A file name. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
+/** Milliseconds for a killed program to end. */
+const KILLED_MS = 1000;
 const ROOT = 'root';
 /** Where a block device is mounted whose root filesystem shows it with mapped ids. */
 const DEVICE = 'device';
@@ -42,6 +45,30 @@ export class HostRootfsMounts implements RootfsMounts {
   async mount(id: string, rootfs: Rootfs, signal?: AbortSignal): Promise<string> {
     if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is no plain name`);
     return runLocked(this.#locks, id, signal, () => this.#mount(id, rootfs, signal));
+  }
+
+  async sync(id: string, limitMs: number): Promise<void> {
+    const root = join(this.#directory, id, ROOT);
+    if (!ID.test(id) || !(await isMountPoint(root))) return;
+    const limit = new AbortController();
+    const timer = setTimeout(() => {
+      limit.abort(deadlineExceeded(`${root} is not written to disk after ${String(limitMs)} ms`));
+    }, limitMs);
+    try {
+      const synced = run('sync', ['--file-system', '--', root], { cwd: '/', holds: 'nothing', signal: limit.signal });
+      // A filesystem whose devices are gone does not let the program end.
+      await settlesSoonAfter(limit.signal, KILLED_MS, synced);
+    } catch (error) {
+      limit.signal.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async dropCache(): Promise<void> {
+    // Only for all filesystems at once (proc_sys_vm(5)): nothing drops the pages of one, or of files that are not known.
+    await writeFile('/proc/sys/vm/drop_caches', '1');
   }
 
   async unmount(id: string): Promise<void> {

@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { unknown } from '../../../core/model/errors.ts';
+import { StatusCode, unknown } from '../../../core/model/errors.ts';
 import type { OciProcess } from '../../../core/model/oci-runtime.ts';
 import { findNative } from '../../../host/native/find.ts';
 import { exists } from '../../../utils/fs/exists.ts';
 import { ociJson } from '../oci-json.ts';
+import { PausedError } from '../pauses.ts';
 import { readRuntimeErrors } from '../runtime-command.ts';
 
 /** A process to run in a running container. */
@@ -37,12 +38,15 @@ export async function prepareExec(target: ExecTarget, work: string, options: str
 
 /**
  * Called after the command's end: an exit code is the process's own when this does not throw.
- * @throws CriError UNKNOWN with the runtime's message, or when it did not even start.
+ * @throws CriError UNKNOWN with the runtime's message, a PausedError where that is why; or when it did not even start.
  */
 export async function throwIfRuntimeFailed({ runtime, id }: ExecTarget, work: string): Promise<void> {
   const log = logIn(work);
   const failure = (await exists(log)) ? await readRuntimeErrors(log) : `${runtime} did not start`;
-  if (failure !== '') throw unknown(`cannot run the command in container ${id}: ${failure}`);
+  if (failure === '') return;
+  const message = `cannot run the command in container ${id}: ${failure}`;
+  // crun: "the container `…` is paused", runc: "cannot exec in a paused container".
+  throw /\bpaused\b/.test(failure) ? new PausedError(StatusCode.UNKNOWN, message) : unknown(message);
 }
 
 function logIn(work: string): string {

@@ -7,11 +7,16 @@ import { isErrno } from '../../../utils/errors.ts';
 /** The size of conmon's read(2): CTLBUFSZ of its ctrl.c, minus the final zero. */
 const READ_SIZE = 199;
 
+/** Sends conmon the sizes of a client's terminal, until the session ends. */
+export async function followSizes(control: string, sizes: AsyncIterable<TerminalSize> | undefined): Promise<void> {
+  for await (const size of sizes ?? []) await resizeTerminal(control, size).catch(() => undefined);
+}
+
 /**
  * Sets the size of the container's terminal through conmon's control FIFO; the last of several consecutive calls wins.
  * @throws CriError FAILED_PRECONDITION when conmon is gone.
  */
-export async function resizeTerminal(control: string, { width, height }: TerminalSize): Promise<void> {
+async function resizeTerminal(control: string, { width, height }: TerminalSize): Promise<void> {
   const message = pad(`1 ${String(height)} ${String(width)}`);
   // Twice: the size passes a second pipe on its way to the terminal, where conmon again uses only the first one it
   // reads.

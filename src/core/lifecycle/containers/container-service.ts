@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { runLocked } from '../../../utils/async/abortable.ts';
 import { forEach } from '../../../utils/async/for-each.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { Rollback } from '../../../utils/async/rollback.ts';
@@ -290,17 +291,25 @@ export class ContainerService {
    * @throws CriError NOT_FOUND, FAILED_PRECONDITION for an exited container or a limit that the machine does not support.
    */
   async update(id: string, update: ResourceLimits): Promise<void> {
-    const { id: fullId } = this.get(id);
-    await this.#locks.run(fullId, async () => {
-      const record = this.get(fullId);
+    await this.exclusive(id, async (record) => {
       if (record.phase === 'exited') {
-        throw failedPrecondition(`container ${fullId} has exited; its limits cannot be changed`);
+        throw failedPrecondition(`container ${record.id} has exited; its limits cannot be changed`);
       }
       const { runner, platform } = this.#backendOf(record);
       const resources = mergeLimits(record.spec.resources, update);
-      await runner.update(fullId, limitsUpdate(update, resources, platform.facts));
+      await runner.update(record.id, limitsUpdate(update, resources, platform.facts));
       await this.#store.put({ ...record, spec: { ...record.spec, resources } });
     });
+  }
+
+  /**
+   * Runs a task while nothing else starts, updates or removes a container, and no exit of it is recorded. A stop waits as well,
+   * unless its grace period has begun.
+   * @param signal ends the wait. @throws CriError NOT_FOUND; the signal's reason; as the task.
+   */
+  async exclusive<T>(id: string, task: (record: ContainerRecord) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { id: fullId } = this.get(id);
+    return runLocked(this.#locks, fullId, signal, () => task(this.get(fullId)));
   }
 
   /** Loads the records and recovers the rootfs stores; called before the images are loaded, which use these. */
@@ -338,6 +347,8 @@ export class ContainerService {
     await this.#locks.run(id, async () => {
       const record = this.#store.get(id);
       if (record === undefined) return;
+      // Frozen by a process that was killed.
+      if (record.phase !== 'exited') await this.#runnerOf(record).resume(id);
       await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
       const now = this.#store.get(id);
       if (now?.phase === 'created' || now?.phase === 'running') await remount(this.#options, now, points);

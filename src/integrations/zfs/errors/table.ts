@@ -29,7 +29,8 @@ const RULES: readonly Rule[] = [
   { kind: 'full', pattern: /out of space|no space left|size is greater than available space/i },
   {
     kind: 'inUse',
-    pattern: /has (dependent clones|children)|snapshot is cloned|clones of previous snapshots|tag already exists/i,
+    pattern:
+      /has (dependent clones|children)|snapshot is cloned|clones of previous snapshots|it's being held|tag already exists/i,
   },
   { kind: 'mounted', pattern: /already mounted/i },
   { kind: 'notMounted', pattern: /not (currently )?mounted/i },

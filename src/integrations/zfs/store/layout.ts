@@ -7,7 +7,7 @@ import type { Settings, Zfs } from '../zfs.ts';
 export const PROPERTY = {
   /**
    * `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign.
-   * `view`: a snapshot that exists only while it is read.
+   * Of a snapshot `layer`, `snapshot`, `checkpoint`, or `view` for one that exists only while it is read.
    */
   kind: 'proxmox-lxcri:kind',
   /** Of the store, and of volumes of guests: the root directory of the server. Another one would take them for leftovers. */

@@ -93,6 +93,15 @@ export class RootfsDatasets {
       .map(({ name }) => name);
   }
 
+  /** The dataset of a root filesystem, read once. @throws CriError NOT_FOUND; FAILED_PRECONDITION for a foreign dataset. */
+  async datasetOf(id: string): Promise<string> {
+    const own = this.#layout.rootfsOf(id);
+    if (this.#own.has(id)) return own;
+    const { dataset } = await this.locate(id);
+    if (dataset === own) this.#own.add(id);
+    return dataset;
+  }
+
   /**
    * Destroys a root filesystem with its snapshots; no error when there is none. A process that has a file open in it keeps it
    * mounted, though nowhere: it is then only marked, and {@link sweep} destroys it later.

@@ -27,6 +27,7 @@ import { GuestVolumes } from './guest-volumes.ts';
 import { LayerDatasets } from './layer-datasets.ts';
 import { Layout } from './layout.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
+import { SnapshotDatasets } from './snapshot-datasets.ts';
 
 export interface ZfsStoreOptions {
   zfs: Zfs;
@@ -48,6 +49,7 @@ export class ZfsStore implements RootfsStore {
   readonly name: string;
   readonly maxLayers = MAX_LAYERS;
   readonly enforcesLimits = true;
+  readonly snapshots: SnapshotDatasets;
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #mounts: string;
@@ -75,6 +77,7 @@ export class ZfsStore implements RootfsStore {
       layers: this.#layers,
       guests: this.#guests,
     });
+    this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
   }
 
   async hasLayer(chainId: string): Promise<boolean> {

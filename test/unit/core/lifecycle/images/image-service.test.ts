@@ -122,7 +122,13 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
       files: imageFilesBelow(root),
       sources: [registry, archives],
       store,
-      mounts: { mount: async () => '/', unmount: async () => undefined, list: async () => [] },
+      mounts: {
+        mount: async () => '/',
+        sync: async () => undefined,
+        dropCache: async () => undefined,
+        unmount: async () => undefined,
+        list: async () => [],
+      },
       clock: systemClock,
       logger: silent,
     };
