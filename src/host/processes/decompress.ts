@@ -1,12 +1,12 @@
 import { constants, createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { PassThrough, pipeline, type Readable } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { StepResult } from '../native/messages.ts';
+import { programOutput } from './program-output.ts';
 import { programEnv } from './programs.ts';
-import { startProgram } from './start-program.ts';
 
 const GZIP = Buffer.from([0x1f, 0x8b]);
 const ZSTD = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
@@ -53,38 +53,17 @@ function isZstd(head: Buffer): boolean {
  * By a command: Node.js 24 does not support xz, and its zstd decoder stops after the first frame, while layers have
  * many.
  */
-async function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
-  const kill = new AbortController();
-  const { pipes, ended } = await startProgram(
-    {
-      argv: [command, '--decompress', '--stdout', '--quiet', ...OWN_ARGUMENTS[command]],
-      env: programEnv,
-      cwd: '/',
-      pipes: { 1: 'out' },
-      descriptors: {
-        0: { kind: 'open', path: resolve(path), flags: constants.O_RDONLY },
-        2: { kind: 'capture', limit: 65_536 },
-      },
+function filter(command: 'zstd' | 'xz', path: string): Promise<Readable> {
+  const step = {
+    argv: [command, '--decompress', '--stdout', '--quiet', ...OWN_ARGUMENTS[command]],
+    env: programEnv,
+    cwd: '/',
+    descriptors: {
+      0: { kind: 'open', path: resolve(path), flags: constants.O_RDONLY },
+      2: { kind: 'capture', limit: 65_536 },
     },
-    kill.signal,
-  );
-  const output = new PassThrough({ highWaterMark: 262_144 });
-  output.once('close', () => {
-    kill.abort();
-    pipes[1].destroy();
-  });
-  // It may occur before the reader is there, which still receives it.
-  output.on('error', () => undefined);
-  const read = new Promise((resolve) => pipes[1].once('close', resolve));
-  pipes[1].pipe(output, { end: false });
-  Promise.all([ended, read]).then(
-    ([result]) => {
-      if (result.exit?.code === 0) output.end();
-      else output.destroy(failure(command, result));
-    },
-    (error: unknown) => output.destroy(error as CriError),
-  );
-  return output;
+  } as const;
+  return programOutput(step, { readyBytes: 262_144, failure: (result) => failure(command, result) });
 }
 
 function failure(command: 'zstd' | 'xz', { status, problem, outputs }: StepResult): CriError {

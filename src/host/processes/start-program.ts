@@ -58,6 +58,25 @@ export function startProgram<Pipe extends number>(
   });
 }
 
+/**
+ * {@link startProgram}, with a function that kills the program in the way of `signal`.
+ * @throws as there; the signal's reason also when it fires meanwhile.
+ */
+export async function startKillable<Pipe extends number>(
+  step: ProgramStep<Pipe>,
+  signal?: AbortSignal,
+): Promise<Program<Pipe> & { kill: () => void }> {
+  const own = new AbortController();
+  const either = signal === undefined ? own.signal : AbortSignal.any([signal, own.signal]);
+  try {
+    const program = await startProgram(step, either);
+    return { ...program, kill: () => own.abort() };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
 function socketOf(fd: number | undefined, way: 'in' | 'out'): Socket {
   const socket = new Socket({ ...(fd !== undefined && { fd }), readable: way === 'out', writable: way === 'in' });
   return socket.on('error', () => undefined);

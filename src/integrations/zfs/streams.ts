@@ -1,8 +1,9 @@
-import { PassThrough, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { StepResult } from '../../host/native/messages.ts';
+import { programOutput } from '../../host/processes/program-output.ts';
 import { CommandError } from '../../host/processes/run.ts';
-import { type ProgramStep, startProgram } from '../../host/processes/start-program.ts';
+import { startKillable } from '../../host/processes/start-program.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { environment } from './commands.ts';
 import { errorFrom } from './errors/from-outcome.ts';
@@ -29,35 +30,14 @@ export interface SendOptions {
 export async function send(snapshot: string, { from, raw = false, signal }: SendOptions = {}): Promise<Readable> {
   checkSnapshot(snapshot);
   const since = from === undefined ? [] : ['-i', checkSnapshot(from)];
-  const kill = new AbortController();
-  const { pipes, ended } = await start(
-    {
-      argv: ['zfs', 'send', raw ? '-w' : '-Lce', '-p', ...since, snapshot],
-      env: environment,
-      cwd: '/',
-      pipes: { 1: 'out' },
-      descriptors: { 2: WORDS },
-    },
-    signal,
-    kill.signal,
-  );
-  const output = new PassThrough({ highWaterMark: BUFFER });
-  output.once('close', () => {
-    kill.abort();
-    pipes[1].destroy();
-  });
-  // It may occur before the reader is there, which still receives it.
-  output.on('error', () => undefined);
-  const read = new Promise((resolve) => pipes[1].once('close', resolve));
-  pipes[1].pipe(output, { end: false });
-  Promise.all([ended, read]).then(
-    ([result]) => {
-      if (result.exit?.code === 0) output.end();
-      else output.destroy(failure('zfs send', snapshot, result, signal));
-    },
-    (error: unknown) => output.destroy(error as Error),
-  );
-  return output;
+  const step = {
+    argv: ['zfs', 'send', raw ? '-w' : '-Lce', '-p', ...since, snapshot],
+    env: environment,
+    cwd: '/',
+    descriptors: { 2: WORDS },
+  };
+  const failed = (result: StepResult) => failure('zfs send', snapshot, result, signal);
+  return programOutput(step, { readyBytes: BUFFER, failure: failed, signal });
 }
 
 /**
@@ -70,8 +50,7 @@ export async function receive(
   { settings = {}, signal }: { settings?: Settings; signal?: AbortSignal } = {},
 ): Promise<void> {
   const own = Object.entries(settings).flatMap(([name, value]) => ['-o', assignment(name, value)]);
-  const kill = new AbortController();
-  const { pipes, ended } = await start(
+  const { pipes, ended, kill } = await startKillable(
     {
       argv: ['zfs', 'receive', '-u', ...own, checkDataset(dataset)],
       env: environment,
@@ -80,14 +59,13 @@ export async function receive(
       descriptors: { 2: WORDS },
     },
     signal,
-    kill.signal,
   );
   try {
     await pipeline(stream, pipes[0], { ...(signal && { signal }) });
   } catch (error) {
     // A broken pipe only means that the program has ended; its words have the reason.
     if (!isErrno(error, 'EPIPE')) {
-      kill.abort();
+      kill();
       await ended;
       signal?.throwIfAborted();
       throw error;
@@ -95,19 +73,6 @@ export async function receive(
   }
   const result = await ended;
   if (result.exit?.code !== 0) throw failure('zfs receive', dataset, result, signal);
-}
-
-async function start<Pipe extends number>(
-  step: ProgramStep<Pipe>,
-  signal: AbortSignal | undefined,
-  kill: AbortSignal,
-): ReturnType<typeof startProgram<Pipe>> {
-  try {
-    return await startProgram(step, signal === undefined ? kill : AbortSignal.any([signal, kill]));
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
 }
 
 function failure(what: string, object: string, result: StepResult, signal: AbortSignal | undefined): Error {
