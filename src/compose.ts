@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Handler, HandlerParts } from './backends/handler.ts';
+import type { Handler } from './backends/handler.ts';
 import { ConmonRunner } from './backends/conmon/conmon-runner.ts';
 import { mountExits } from './backends/conmon/exits/exit-space.ts';
 import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
@@ -23,7 +23,10 @@ import { HostRootfsMounts } from './host/platform/rootfs-mounts.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
 import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import type { Metrics } from './core/metrics/metrics.ts';
+import type { Platform } from './core/model/platform.ts';
+import type { RootfsStore } from './core/model/rootfs.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
+import { RootfsStores } from './core/lifecycle/rootfs-stores.ts';
 import { ROOT, STATE } from './core/state-layout.ts';
 import { messageOf } from './utils/errors.ts';
 import type { ImageRegistry } from './core/model/image.ts';
@@ -41,7 +44,7 @@ import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts'
 import { makeDirectories } from './host/paths.ts';
 import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
-import { rootfsStore } from './rootfs-store.ts';
+import { openHostStores } from './rootfs-stores.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
 /** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin's own limit is two minutes. */
@@ -66,7 +69,7 @@ export async function build(
   config: Config,
   logger: RootLogger,
   metrics: Metrics,
-): Promise<Omit<Services, 'streaming' | 'hostProblem'>> {
+): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores }> {
   const clock = systemClock;
   const host = await readHostFacts();
   const driver = await cgroupDriver(config.runtime);
@@ -88,31 +91,9 @@ export async function build(
   });
   const records = { root: config.root, state: config.state, reserve: new DiskReserve(config.root) };
   await records.reserve.fill();
-  const rootfs = await rootfsStore(config, logger);
+  const names = handlers.map(({ name }) => name);
+  const hostStores = await openHostStores(config, names, logger);
   const mounts = new HostRootfsMounts(join(config.state, STATE.rootfs));
-  const images = new ImageService({
-    records,
-    files: imageFiles({
-      content: join(config.root, ROOT.content),
-      exports: join(config.root, ROOT.export),
-      archives: config.images.archive_dir,
-      archivesSeen: join(config.root, ROOT.archives),
-    }),
-    sources: [
-      imageRegistry(config, logger),
-      new ArchiveReader({
-        temporary: join(config.root, ROOT.import),
-        ...(config.images.platform !== '' && { platform: config.images.platform }),
-      }),
-    ],
-    store: rootfs,
-    mounts,
-    clock,
-    logger,
-    defaultRegistry: config.images.default_registry,
-    maxConcurrentDownloads: config.images.max_concurrent_downloads,
-    pinned: config.images.pinned,
-  });
   const runnerState = join(config.state, STATE.runner);
   await mountExits(runnerState).catch((error: unknown) => {
     logger.warn('Exit codes are lost while the state directory is full', { error: messageOf(error) });
@@ -135,11 +116,10 @@ export async function build(
     }),
     logger,
   });
-  const platform = {
+  const shared: Omit<Platform, 'userNamespaces'> = {
     facts: host,
     apparmor: new KernelAppArmor({ logger }),
     devices: new CdiRegistry(config.runtime.cdi_spec_dirs),
-    userNamespaces: new HostUserNamespaces({ store: rootfs, mounts, directories: [config.root, config.state] }),
     rootfs: mounts,
     files: new HostFiles(),
     podDirectories: new HostPodDirectories(join(config.state, STATE.sandboxes)),
@@ -147,17 +127,54 @@ export async function build(
       logger.warn('Removing volumes of a container failed', { error: messageOf(error) });
     }),
   };
-  const parts: Omit<HandlerParts, 'directory'> = {
-    programs: join(config.root, ROOT.programs),
-    host: { runner, network, rootfs, rootfsLimits: { quotaBytes: BigInt(config.rootfs.quota_bytes) }, platform },
-    inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
-    logger,
+  const platforms = new Map<RootfsStore, Platform>();
+  const platformOf = (store: RootfsStore): Platform => {
+    const known = platforms.get(store);
+    if (known !== undefined) return known;
+    const trial = `ids-${String(platforms.size)}`;
+    const directories = [config.root, config.state];
+    const made = { ...shared, userNamespaces: new HostUserNamespaces({ store, mounts, directories, trial }) };
+    platforms.set(store, made);
+    return made;
   };
   const backends = await Promise.all(
-    handlers.map(({ name, stateDirectory, make }) =>
-      make(config.handlers[name], { ...parts, directory: join(config.state, stateDirectory) }),
-    ),
+    handlers.map(({ name, stateDirectory, make }) => {
+      const { rootfs, rootfsLimits } = hostStores.of(name);
+      return make(config.handlers[name], {
+        directory: join(config.state, stateDirectory),
+        programs: join(config.root, ROOT.programs),
+        host: { runner, network, rootfs, rootfsLimits, platform: platformOf(rootfs) },
+        inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
+        logger,
+      });
+    }),
   );
+  const ofDefault = backends.filter((_, index) => names[index] === config.runtime.default_handler);
+  const used = [...ofDefault, ...backends].map(({ rootfs }) => rootfs);
+  const stores = new RootfsStores({ used, left: hostStores.left, logger });
+  const images = new ImageService({
+    records,
+    files: imageFiles({
+      content: join(config.root, ROOT.content),
+      exports: join(config.root, ROOT.export),
+      archives: config.images.archive_dir,
+      archivesSeen: join(config.root, ROOT.archives),
+    }),
+    sources: [
+      imageRegistry(config, logger),
+      new ArchiveReader({
+        temporary: join(config.root, ROOT.import),
+        ...(config.images.platform !== '' && { platform: config.images.platform }),
+      }),
+    ],
+    stores,
+    mounts,
+    clock,
+    logger,
+    defaultRegistry: config.images.default_registry,
+    maxConcurrentDownloads: config.images.max_concurrent_downloads,
+    pinned: config.images.pinned,
+  });
   const pods = new PodService({
     records,
     backends,
@@ -171,6 +188,7 @@ export async function build(
     root: config.root,
     records,
     pods,
+    stores,
     images,
     pidsLimit: config.runtime.pids_limit,
     absentMountSourcesToReject: config.runtime.absent_mount_sources_to_reject,
@@ -182,9 +200,16 @@ export async function build(
   });
   const version = versionInfo().version;
   const sessions = new ContainerSessions(pods, containers);
-  const changes = new ContainerChanges(pods, containers);
+  const changes = new ContainerChanges(pods, stores, containers);
   const { checkpoint_keep_count: keepCount, checkpoint_keep_days: keepDays } = config.rootfs;
-  const snapshots = new ContainerSnapshots({ containers, pods, retention: { keepCount, keepDays }, clock, logger });
+  const snapshots = new ContainerSnapshots({
+    containers,
+    pods,
+    stores,
+    retention: { keepCount, keepDays },
+    clock,
+    logger,
+  });
   const stats = new ContainerStatsService(pods, containers, logger);
   const podStats = new PodStatsService(pods, stats, logger);
   return {
@@ -196,6 +221,7 @@ export async function build(
     stats,
     podStats,
     images,
+    stores,
     backends,
     events,
     config,

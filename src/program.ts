@@ -8,7 +8,8 @@ export async function runProgram(load: () => Promise<readonly Handler[]>): Promi
     serve: async (options) => (await import('./server.ts')).serve(await load(), options),
     wipe: async (config) => (await import('./wipe.ts')).wipe(await load(), config),
     examineProxmox: async (config) => (await import('./examine-proxmox.ts')).examineProxmox(config),
-    examineRootfs: async (config) => (await import('./rootfs-store.ts')).examineRootfs(config),
+    examineRootfs: async (config) => (await import('./examine-rootfs.ts')).examineRootfs(config),
+    rootfsNotes: async (config) => (await import('./examine-rootfs.ts')).rootfsNotes(config),
     declareHandlers: async () => {
       const [{ declareHandlers }, { declareVmidRanges }, { vmidRanges }, handlers] = await Promise.all([
         import('./core/config/handlers.ts'),

@@ -29,7 +29,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   let services = await start();
   // A start leaves pods and containers with a damaged record alone until the *.corrupt file is deleted.
   if (await dropSetAside(config.root)) services = await start();
-  const { pods, containers, images, backends } = services;
+  const { pods, containers, images, stores } = services;
   const failures: string[] = [];
   const attempt = async (what: string, remove: () => Promise<void>) => {
     try {
@@ -43,7 +43,12 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
   if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
   const left: string[] = [];
-  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) left.push(...((await store.erase?.()) ?? []));
+  for (const store of stores.all) {
+    await attempt(`store ${store.name}`, async () => {
+      left.push(...((await store.erase?.()) ?? []));
+    });
+  }
+  if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
   await unmountExits(join(config.state, STATE.runner));
   const ofState = stateParts(handlers.map(({ stateDirectory }) => stateDirectory));
   return [...left, ...(await removeOwn(config.root, ROOT_PARTS)), ...(await removeOwn(config.state, ofState))];

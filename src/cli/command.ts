@@ -23,6 +23,9 @@ export type ExamineProxmox = (config: Config) => Promise<Finding[]>;
 /** Which store of root filesystems a start would choose, and why, for `doctor`. */
 export type ExamineRootfs = (config: Config) => Promise<Finding[]>;
 
+/** The same as comments of a dumped configuration, by the paths of keys (`rootfs.store`). */
+export type RootfsNotes = (config: Config) => Promise<ReadonlyMap<string, string>>;
+
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
 /** Standard input; a terminal supports raw mode. */
@@ -42,6 +45,7 @@ export interface CliContext {
   wipe: Wipe;
   examineProxmox: ExamineProxmox;
   examineRootfs: ExamineRootfs;
+  rootfsNotes: RootfsNotes;
   /** Declares the handlers' tables to the configuration; called before a command that reads it. */
   declareHandlers: () => Promise<void>;
   /** Calls `listener` for signals (SIGPIPE: the reader of stdout closed it) instead of exiting. Returns the unsubscriber. */

@@ -25,8 +25,9 @@ export async function runCli(
     wipe,
     examineProxmox,
     examineRootfs,
+    rootfsNotes,
     declareHandlers,
-  }: Pick<CliContext, 'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'declareHandlers'>,
+  }: Pick<CliContext, 'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'rootfsNotes' | 'declareHandlers'>,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
@@ -40,6 +41,7 @@ export async function runCli(
     wipe,
     examineProxmox,
     examineRootfs,
+    rootfsNotes,
     declareHandlers,
   };
   let exitCode = 0;

@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
+import { RootfsStores } from '../../src/core/lifecycle/rootfs-stores.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
 import { run } from '../../src/host/processes/run.ts';
@@ -45,7 +46,7 @@ const ours: Contender = {
       records: recordsBelow(directory),
       files: imageFilesBelow(directory),
       sources: [registry, archives],
-      store,
+      stores: new RootfsStores({ used: [store], logger: silent }),
       mounts: mountsOf(store),
       clock: systemClock,
       logger: silent,

@@ -5,4 +5,5 @@ import './zfs/guests.ts';
 import './zfs/transfer.ts';
 import './zfs/server.ts';
 import './zfs/snapshots.ts';
+import './zfs/choice.ts';
 import './zfs/container.ts';

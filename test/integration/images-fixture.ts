@@ -8,6 +8,7 @@ import { chainIds } from '../../src/core/lifecycle/images/image-config.ts';
 import { ImageService, type ImageServiceOptions } from '../../src/core/lifecycle/images/image-service.ts';
 import { mountRootfs, removeRootfs } from '../../src/core/lifecycle/rootfs-place.ts';
 import type { Logger } from '../../src/core/model/logger.ts';
+import { RootfsStores } from '../../src/core/lifecycle/rootfs-stores.ts';
 import type { RootfsOptions, RootfsStore } from '../../src/core/model/rootfs.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient, type RegistryClientOptions } from '../../src/integrations/oci/registry-client.ts';
@@ -103,7 +104,7 @@ export async function newService(
     records: recordsBelow(root),
     files: imageFilesBelow(root),
     sources: [registry, archives],
-    store,
+    stores: new RootfsStores({ used: [store], logger }),
     mounts: mountsOf(store),
     clock: systemClock,
     logger,

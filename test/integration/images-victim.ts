@@ -1,6 +1,7 @@
 // images.test.ts runs this as a separate process and kills it during a pull: ROOT IMAGE.
 import { join } from 'node:path';
 import { ImageService } from '../../src/core/lifecycle/images/image-service.ts';
+import { RootfsStores } from '../../src/core/lifecycle/rootfs-stores.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { RegistryClient } from '../../src/integrations/oci/registry-client.ts';
 import { systemClock } from '../../src/utils/time/system-clock.ts';
@@ -14,7 +15,7 @@ const images = new ImageService({
   records: recordsBelow(root),
   files: imageFilesBelow(root),
   sources: [new RegistryClient({ logger: silent }), new ArchiveReader({ temporary: join(root, 'import') })],
-  store,
+  stores: new RootfsStores({ used: [store], logger: silent }),
   mounts: mountsOf(store),
   clock: systemClock,
   logger: silent,

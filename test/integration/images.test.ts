@@ -57,7 +57,7 @@ test('Images are pulled by tag and digest and removed', async (t) => {
   const path = await mountCopy(store, 'c1', images.status(dockerId)?.chainId);
   t.is(await readFile(join(path, 'app/one'), 'utf8'), 'one');
   t.is((await store.listLayers()).length, 2);
-  t.true((await images.fsInfo()).usedBytes > 0n);
+  t.true(((await images.fsInfo())[0]?.usedBytes ?? 0n) > 0n);
 
   for (const each of images.list()) await images.remove(each.id);
   t.deepEqual(images.list(), []);

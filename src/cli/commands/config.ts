@@ -33,6 +33,8 @@ const check: Command = {
 const dump: Command = {
   name: 'dump',
   summary: 'print the effective configuration, all files merged',
+  description:
+    'Comments name the store of root filesystems that a start of the server on this node chooses, and its dataset.',
   options,
   readsConfiguration: true,
   async run(context, input) {
@@ -41,7 +43,7 @@ const dump: Command = {
       import('../../core/config/render.ts'),
     ]);
     const { config } = await loadConfig({ file: input.text('config'), flags: configFlags(input) });
-    context.stdout.write(dumpConfigToml(config));
+    context.stdout.write(dumpConfigToml(config, await context.rootfsNotes(config)));
     return 0;
   },
 };

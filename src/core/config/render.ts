@@ -20,11 +20,14 @@ export function defaultConfigToml(): string {
   });
 }
 
-/** A configuration as a file that results in the same configuration, on any version that has its keys. */
-export function dumpConfigToml(config: Config): string {
+/**
+ * A configuration as a file that results in the same configuration, on any version that has its keys.
+ * @param notes more comments by the paths of keys (`rootfs.store`).
+ */
+export function dumpConfigToml(config: Config, notes: ReadonlyMap<string, string> = new Map()): string {
   return render('# The effective configuration of proxmox-lxcri.', (key, table) => {
     const path = [...(table === '' ? [] : table.split('.')), key.name];
-    return `${key.name} = ${tomlValue(valueAt(config, path))}`;
+    return `${comment(notes.get(path.join('.')) ?? '')}${key.name} = ${tomlValue(valueAt(config, path))}`;
   });
 }
 

@@ -1,33 +1,57 @@
 import { z } from 'zod';
+import {
+  DATASET,
+  type HandlerRootfs,
+  LONGEST_DATASET,
+  type RootfsSettings,
+  STORE_CHOICES,
+} from '../model/rootfs-settings.ts';
+
+const bytes = z.number().int().min(0).default(0);
 
 /** The table `[rootfs]`. */
 export function rootfsTable() {
   return z
     .strictObject({
       store: z
-        .enum(['auto', 'zfs', 'overlayfs'])
+        .enum(STORE_CHOICES)
         .default('auto')
         .describe(
           'where images and root filesystems are stored: "zfs" makes clones in a ZFS dataset, "overlayfs" directories in root; "auto" is ' +
-            '"zfs" where the dataset exists and overlayfs holds no root filesystems, "overlayfs" otherwise. Drain the node before changing it',
+            '"zfs" where the dataset exists, "overlayfs" otherwise. After a change, existing containers stay where they are and images are ' +
+            'pulled again',
         ),
       dataset: z
         .string()
-        .max(200)
-        .regex(
-          /^$|^[A-Za-z][A-Za-z0-9_.:-]*(\/[A-Za-z0-9_.:-]+)+$/,
-          'must be a dataset below a pool, such as "rpool/proxmox-lxcri"',
-        )
+        .max(LONGEST_DATASET)
+        .regex(DATASET, 'must be a dataset below a pool, such as "rpool/proxmox-lxcri"')
         .default('')
         .describe(
-          'ZFS dataset of this server, created by the operator; "" is the dataset proxmox-lxcri of the one pool that has it',
+          'ZFS dataset of this server, created by the operator; "" is the dataset proxmox-lxcri of a zfspool storage of Proxmox, or else ' +
+            'that of the one pool that has it',
         ),
-      quota_bytes: z
-        .number()
-        .int()
-        .min(0)
-        .default(0)
-        .describe('bytes that a container may write to its root filesystem on ZFS; 0: no limit'),
+      quota_bytes: bytes.describe(
+        'bytes that a container without an annotation may write to its root filesystem on ZFS; 0: no limit',
+      ),
+      reservation_bytes: bytes.describe(
+        'bytes that are kept free for the root filesystem of a container without an annotation on ZFS; 0: none',
+      ),
+      compression: z
+        .string()
+        .regex(
+          /^(|on|off|lz4|lzjb|zle|gzip(-[1-9])?|zstd(-(1?[1-9]|10))?|zstd-fast(-([1-9]|[1-9]0|100|500|1000))?)$/,
+          'must be a value of the ZFS property compression, such as "lz4" or "zstd-3", or ""',
+        )
+        .default('')
+        .describe('compression of images and root filesystems on ZFS; "": as the dataset has it'),
+      recordsize: z
+        .string()
+        .regex(
+          /^(|512|(1|2|4|8|16|32|64|128|256|512)K|(1|2|4|8|16)M)$/,
+          'must be a power of two from "512" to "16M", such as "128K", or ""',
+        )
+        .default('')
+        .describe('largest block of files of images and root filesystems on ZFS; "": as the dataset has it'),
       checkpoint_keep_count: z
         .number()
         .int()
@@ -45,4 +69,27 @@ export function rootfsTable() {
     })
     .prefault({})
     .describe('root filesystems');
+}
+
+/** The root filesystems of a handler, and the table that names their store or dataset. */
+export interface RootfsOfHandler extends RootfsSettings {
+  table: string;
+}
+
+/** The root filesystems of a handler: what its table `[handlers.NAME.rootfs]` has, and else `[rootfs]`. */
+export function rootfsOfHandler(
+  config: { rootfs: RootfsSettings; handlers: Readonly<Record<string, Readonly<Record<string, unknown>>>> },
+  handler: string,
+): RootfsOfHandler {
+  const { store, dataset, quota_bytes, reservation_bytes } = config.rootfs;
+  const common = { store, dataset, quota_bytes, reservation_bytes, table: 'rootfs' };
+  const own = config.handlers[handler]?.rootfs as HandlerRootfs | undefined;
+  if (own === undefined) return common;
+  return {
+    store: own.store === '' ? store : own.store,
+    dataset: own.dataset === '' ? dataset : own.dataset,
+    quota_bytes: own.quota_bytes === -1 ? quota_bytes : own.quota_bytes,
+    reservation_bytes: own.reservation_bytes === -1 ? reservation_bytes : own.reservation_bytes,
+    table: own.store === '' && own.dataset === '' ? 'rootfs' : `handlers.${handler}.rootfs`,
+  };
 }

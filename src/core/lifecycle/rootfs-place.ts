@@ -3,6 +3,7 @@ import type { ContainerRecord } from '../model/container.ts';
 import { failedPrecondition } from '../model/errors.ts';
 import type { RootfsOptions, RootfsStore } from '../model/rootfs.ts';
 import type { RootfsMounts } from '../model/rootfs-mounts.ts';
+import type { RootfsStores } from './rootfs-stores.ts';
 
 /** The store of records that name none: versions that wrote them had no other. */
 const FIRST_STORE = 'overlayfs';
@@ -11,6 +12,11 @@ const FIRST_STORE = 'overlayfs';
 export interface RootfsPlace {
   store: RootfsStore;
   mounts: RootfsMounts;
+}
+
+/** The name of the store of a container's root filesystem and image volumes. */
+export function storeNameOf({ rootfsStore = FIRST_STORE }: Pick<ContainerRecord, 'rootfsStore'>): string {
+  return rootfsStore;
 }
 
 /** The place of new root filesystems of a backend. */
@@ -23,25 +29,25 @@ export function placeOf({ rootfs, platform }: Backend): RootfsPlace {
  * undefined when the server has no such store any more.
  */
 export function findPlace(
-  { rootfsStore = FIRST_STORE }: Pick<ContainerRecord, 'rootfsStore'>,
-  backend: Backend,
-  backends: readonly Backend[],
+  record: Pick<ContainerRecord, 'rootfsStore'>,
+  { platform }: Backend,
+  stores: Pick<RootfsStores, 'find'>,
 ): RootfsPlace | undefined {
-  const store = [backend, ...backends].map(({ rootfs }) => rootfs).find(({ name }) => name === rootfsStore);
-  return store && { store, mounts: backend.platform.rootfs };
+  const store = stores.find(storeNameOf(record));
+  return store && { store, mounts: platform.rootfs };
 }
 
 /** As {@link findPlace}. @throws CriError FAILED_PRECONDITION when the server has no such store any more. */
 export function needPlace(
   record: Pick<ContainerRecord, 'id' | 'rootfsStore'>,
   backend: Backend,
-  backends: readonly Backend[],
+  stores: Pick<RootfsStores, 'find'>,
 ): RootfsPlace {
-  const place = findPlace(record, backend, backends);
+  const place = findPlace(record, backend, stores);
   if (place !== undefined) return place;
-  const name = JSON.stringify(record.rootfsStore ?? FIRST_STORE);
+  const name = JSON.stringify(storeNameOf(record));
   throw failedPrecondition(
-    `the root filesystem of container ${record.id} is in the store ${name}, which no handler has any more: start the server with a handler that has it`,
+    `the root filesystem of container ${record.id} is in the store ${name}, which this server does not have: make it available again, and restart the server`,
   );
 }
 

@@ -2,16 +2,20 @@ import { ContainerStats, PodSandboxStats } from '../../../api/gen/cri.ts';
 import type { CpuUsage, MemoryUsage, PodSandboxStatsFilter } from '../../../api/gen/cri.ts';
 import type { ContainerFigures } from '../../core/lifecycle/containers/container-stats.ts';
 import type { PodFigures } from '../../core/lifecycle/pods/pod-stats.ts';
+import { storeNameOf } from '../../core/lifecycle/rootfs-place.ts';
 import type { ResourceUsage } from '../../core/model/resource-usage.ts';
 import type { SandboxRecord } from '../../core/model/sandbox.ts';
 import { defined } from '../../utils/object.ts';
 import { matchesLabels } from './filter.ts';
 
 /**
- * The statistics of a container; what it has written is on the filesystem at `mountpoint`. Values that the kernel does not
- * provide are absent.
+ * The statistics of a container; what it has written is on the filesystem of its store, whose mount point `mountpoints` has by
+ * the store's name. Values that the kernel does not provide are absent.
  */
-export function toContainerStats({ record, usage, written }: ContainerFigures, mountpoint: string): ContainerStats {
+export function toContainerStats(
+  { record, usage, written }: ContainerFigures,
+  mountpoints: ReadonlyMap<string, string>,
+): ContainerStats {
   const { metadata, labels, annotations } = record.spec;
   return ContainerStats.create({
     attributes: { id: record.id, metadata, labels, annotations },
@@ -19,7 +23,7 @@ export function toContainerStats({ record, usage, written }: ContainerFigures, m
     ...(written !== undefined && {
       writableLayer: {
         timestamp: written.at,
-        fsId: { mountpoint },
+        fsId: { mountpoint: mountpoints.get(storeNameOf(record)) ?? '' },
         usedBytes: { value: written.bytes },
         inodesUsed: { value: written.inodes },
       },
@@ -28,7 +32,10 @@ export function toContainerStats({ record, usage, written }: ContainerFigures, m
 }
 
 /** The statistics of a pod and its containers. Values that its provider does not know are absent, as its network's are. */
-export function toPodSandboxStats({ record, usage, containers }: PodFigures, mountpoint: string): PodSandboxStats {
+export function toPodSandboxStats(
+  { record, usage, containers }: PodFigures,
+  mountpoints: ReadonlyMap<string, string>,
+): PodSandboxStats {
   const { metadata, labels, annotations } = record.spec;
   return PodSandboxStats.create({
     attributes: { id: record.id, metadata, labels, annotations },
@@ -37,7 +44,7 @@ export function toPodSandboxStats({ record, usage, containers }: PodFigures, mou
         ...processorAndMemory(usage),
         process: { timestamp: usage.timestamp, ...defined({ processCount: value(usage.processes) }) },
       }),
-      containers: containers.map((figures) => toContainerStats(figures, mountpoint)),
+      containers: containers.map((figures) => toContainerStats(figures, mountpoints)),
     },
   });
 }

@@ -60,7 +60,7 @@ export function imageStoreCalls({ images, containers }: Services): Handlers<type
       const used = () => new Set(containers.list().flatMap((record) => [record.imageId, ...mountedImages(record)]));
       if (dryRun) {
         const plan = await images.planPrune(used());
-        const layers = plan.unused.map(({ chainId, bytes }) => ({ name: chainId, store: images.storeName, bytes }));
+        const layers = plan.unused.map(({ chainId, store, bytes }) => ({ name: chainId, store, bytes }));
         return {
           imageIds: plan.images.map(({ id }) => id),
           reclaimedBytes: plan.bytes,
@@ -70,10 +70,10 @@ export function imageStoreCalls({ images, containers }: Services): Handlers<type
           ],
         };
       }
-      const before = await images.fsInfo();
+      const total = async () => (await images.fsInfo()).reduce((sum, { usedBytes }) => sum + usedBytes, 0n);
+      const before = await total();
       const removed = await images.prune(used);
-      const after = await images.fsInfo();
-      const freed = before.usedBytes - after.usedBytes;
+      const freed = before - (await total());
       return { imageIds: removed.map(({ id }) => id), reclaimedBytes: freed > 0n ? freed : 0n, leftovers: [] };
     },
   };

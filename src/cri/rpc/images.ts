@@ -1,5 +1,7 @@
 import { Image, ImageFsInfoResponse } from '../../../api/gen/cri.ts';
-import type { ImageServiceService, ImageSpec } from '../../../api/gen/cri.ts';
+import type { FilesystemUsage, ImageServiceService, ImageSpec } from '../../../api/gen/cri.ts';
+import type { Measured } from '../../core/lifecycle/containers/writable-usage.ts';
+import type { ImageFsInfo } from '../../core/lifecycle/images/image-service.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import { toCredentials, toImage } from '../map/image.ts';
@@ -38,18 +40,25 @@ export function imageCalls({ images, containers }: Services): Handlers<typeof Im
     },
 
     imageFsInfo: async () => {
-      const { timestamp, mountpoint, usedBytes, inodesUsed } = await images.fsInfo();
-      const written = await containers.totalUsage();
-      const usage = (at: bigint, bytes: bigint, inodes: bigint) => ({
+      const filesystems = await images.fsInfo();
+      const totals = await containers.totalUsages();
+      const usage = (at: bigint, mountpoint: string, bytes: bigint, inodes: bigint) => ({
         timestamp: at,
         fsId: { mountpoint },
         usedBytes: { value: bytes },
         inodesUsed: { value: inodes },
       });
+      const each = (filesystem: (info: ImageFsInfo, written: Measured) => FilesystemUsage) =>
+        filesystems.map((info) =>
+          filesystem(info, totals.get(info.store) ?? { at: info.timestamp, bytes: 0n, inodes: 0n }),
+        );
       return ImageFsInfoResponse.create({
-        // As in containerd: the writable layers are on the same filesystem as the images, and are included.
-        imageFilesystems: [usage(timestamp, usedBytes + written.bytes, inodesUsed + written.inodes)],
-        containerFilesystems: [usage(written.at, written.bytes, written.inodes)],
+        // As in containerd: the writable layers are on the same filesystem as the images, and are included. The kubelet reads
+        // the first of each list.
+        imageFilesystems: each(({ timestamp, mountpoint, usedBytes, inodesUsed }, { bytes, inodes }) =>
+          usage(timestamp, mountpoint, usedBytes + bytes, inodesUsed + inodes),
+        ),
+        containerFilesystems: each(({ mountpoint }, { at, bytes, inodes }) => usage(at, mountpoint, bytes, inodes)),
       });
     },
   };

@@ -8,26 +8,26 @@ import type { Services } from './services.ts';
 
 /** ContainerStats and PodSandboxStats, each with its List and its Stream. */
 export function statsCalls({ stats, podStats, images }: Services): Handlers<typeof RuntimeServiceService> {
-  const mountpoint = async () => (await images.fsInfo()).mountpoint;
+  const mountpoints = async () => new Map((await images.fsInfo()).map(({ store, mountpoint }) => [store, mountpoint]));
   const list = async (filter: Parameters<typeof matchesStats>[1]) => {
-    const place = await mountpoint();
-    return (await stats.list((record) => matchesStats(record, filter))).map((each) => toContainerStats(each, place));
+    const places = await mountpoints();
+    return (await stats.list((record) => matchesStats(record, filter))).map((each) => toContainerStats(each, places));
   };
   const listPods = async (filter: PodSandboxStatsFilter | undefined) => {
-    const place = await mountpoint();
+    const places = await mountpoints();
     const figures = await podStats.list((record) => matchesPodStats(record, filter));
-    return figures.map((each) => toPodSandboxStats(each, place));
+    return figures.map((each) => toPodSandboxStats(each, places));
   };
   return {
     containerStats: async ({ containerId }) => {
-      return { stats: toContainerStats(await stats.of(containerId), await mountpoint()) };
+      return { stats: toContainerStats(await stats.of(containerId), await mountpoints()) };
     },
     listContainerStats: async ({ filter }) => ({ stats: await list(filter) }),
     streamContainerStats: async function* ({ filter }) {
       for (const containerStats of chunks(await list(filter), ContainerStats)) yield { containerStats };
     },
     podSandboxStats: async ({ podSandboxId }) => {
-      return { stats: toPodSandboxStats(await podStats.of(podSandboxId), await mountpoint()) };
+      return { stats: toPodSandboxStats(await podStats.of(podSandboxId), await mountpoints()) };
     },
     listPodSandboxStats: async ({ filter }) => ({ stats: await listPods(filter) }),
     streamPodSandboxStats: async function* ({ filter }) {

@@ -35,6 +35,7 @@ export async function cli(
       wipe: () => Promise.reject(new Error('wipe was not expected')),
       examineProxmox: () => Promise.resolve([]),
       examineRootfs: () => Promise.resolve([]),
+      rootfsNotes: () => Promise.resolve(new Map()),
       declareHandlers: () => Promise.resolve(), // the test has
     },
     {

@@ -1,15 +1,22 @@
 import type { RootfsChange, RootfsChanges } from '../../model/rootfs-changes.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import { needPlace } from '../rootfs-place.ts';
+import type { RootfsStores } from '../rootfs-stores.ts';
 import type { ContainerService } from './container-service.ts';
 
 /** What containers have changed against their images. */
 export class ContainerChanges {
-  readonly #pods: Pick<PodService, 'backendOf' | 'backends'>;
+  readonly #pods: Pick<PodService, 'backendOf'>;
+  readonly #stores: Pick<RootfsStores, 'find'>;
   readonly #containers: Pick<ContainerService, 'get'>;
 
-  constructor(pods: Pick<PodService, 'backendOf' | 'backends'>, containers: Pick<ContainerService, 'get'>) {
+  constructor(
+    pods: Pick<PodService, 'backendOf'>,
+    stores: Pick<RootfsStores, 'find'>,
+    containers: Pick<ContainerService, 'get'>,
+  ) {
     this.#pods = pods;
+    this.#stores = stores;
     this.#containers = containers;
   }
 
@@ -20,7 +27,7 @@ export class ContainerChanges {
   async open(id: string, signal?: AbortSignal): Promise<RootfsChanges> {
     const record = this.#containers.get(id);
     const backend = this.#pods.backendOf(record.sandboxId);
-    const { store } = needPlace(record, backend, this.#pods.backends());
+    const { store } = needPlace(record, backend, this.#stores);
     const spec = await backend.runner.spec(record.id);
     const targets = new Set(spec?.mounts.map(({ destination }) => destination.replace(/^\//, '')));
     const changes = await store.changes(record.id, signal);

@@ -23,7 +23,8 @@ import { findById, lookupById, newId } from '../ids.ts';
 import { limitsUpdate, ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
-import { findPlace, needPlace, removeRootfs } from '../rootfs-place.ts';
+import { findPlace, needPlace, removeRootfs, storeNameOf } from '../rootfs-place.ts';
+import type { RootfsStores } from '../rootfs-stores.ts';
 import { Retries } from '../retries.ts';
 import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
@@ -55,6 +56,8 @@ export interface ContainerServiceOptions {
   root: string;
   records: RecordsPlace;
   pods: PodService;
+  /** Those of all handlers, and of earlier configurations. */
+  stores: RootfsStores;
   images: ContainerImages;
   /** Maximum number of processes in a container; -1: no limit. */
   pidsLimit: number;
@@ -215,11 +218,11 @@ export class ContainerService {
   async #remove(record: ContainerRecord): Promise<void> {
     const now = this.#store.get(record.id);
     if (now === undefined) return;
-    const { images, pods } = this.#options;
+    const { images, stores } = this.#options;
     const backend = this.#backendOf(record);
     const { runner, platform } = backend;
     // Before anything is removed: without its store the record must stay.
-    const rootfs = needPlace(now, backend, pods.backends());
+    const rootfs = needPlace(now, backend, stores);
     if (now.phase !== 'creating' && now.phase !== 'exited') await this.#kill(now);
     await runner.remove(record.id);
     await platform.volumes.remove(record.id);
@@ -229,7 +232,9 @@ export class ContainerService {
     await this.#store.delete(record.id);
     this.#store.publish('deleted', record);
     const used = [record.imageId, ...(record.mountedImages ?? []).map(({ imageId }) => imageId)];
-    if (used.some((id) => images.status(id) === undefined)) await images.collect();
+    // A store that is left has layers for its containers alone.
+    const isLeft = stores.left.includes(rootfs.store);
+    if (isLeft || used.some((id) => images.status(id) === undefined)) await images.collect();
   }
 
   /** Kills a container and records its exit, which an interrupted removal must not lose. */
@@ -246,16 +251,19 @@ export class ContainerService {
     return this.#usage.of(this.get(id).id);
   }
 
-  /** The same of all containers together. */
-  totalUsage(): Promise<Measured> {
-    return this.#usage.total(this.#store.all().map(({ id }) => id));
+  /** The same of all containers together, by the names of their stores. */
+  async totalUsages(): Promise<ReadonlyMap<string, Measured>> {
+    const totals = new Map<string, Measured>();
+    for (const [name, records] of Map.groupBy(this.#store.all(), storeNameOf))
+      totals.set(name, await this.#usage.total(records.map(({ id }) => id)));
+    return totals;
   }
 
   async #written(id: string): Promise<Usage | undefined> {
     const record = this.#store.get(id);
     if (record === undefined) return undefined;
     const backend = this.#backendOf(record);
-    const place = findPlace(record, backend, this.#options.pods.backends());
+    const place = findPlace(record, backend, this.#options.stores);
     const [layer, volumes] = await Promise.all([place?.store.usage(id), backend.platform.volumes.usage(id)]);
     if (layer === undefined) return undefined;
     return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
@@ -315,7 +323,7 @@ export class ContainerService {
   /** Loads the records and recovers the rootfs stores; called before the images are loaded, which use these. */
   async load(): Promise<void> {
     await this.#store.load();
-    for (const store of new Set(this.#options.pods.backends().map(({ rootfs }) => rootfs))) await store.recover();
+    await this.#options.stores.recover();
   }
 
   /**

@@ -8,6 +8,7 @@ import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
 import type { RootfsSnapshot, RootfsSnapshots } from '../../model/rootfs-snapshots.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import { needPlace } from '../rootfs-place.ts';
+import type { RootfsStores } from '../rootfs-stores.ts';
 import { expiredCheckpoints, type Retention } from './checkpoint-retention.ts';
 import type { ContainerService } from './container-service.ts';
 
@@ -21,7 +22,8 @@ const FROZEN_STEP_MS = 10_000;
 
 export interface ContainerSnapshotsOptions {
   containers: Pick<ContainerService, 'exclusive'>;
-  pods: Pick<PodService, 'backendOf' | 'backends'>;
+  pods: Pick<PodService, 'backendOf'>;
+  stores: Pick<RootfsStores, 'find'>;
   /** Which checkpoints are kept by default. */
   retention: Retention;
   clock: Clock;
@@ -167,9 +169,9 @@ export class ContainerSnapshots {
   }
 
   #partsOf(record: ContainerRecord): Parts {
-    const { pods } = this.#options;
+    const { pods, stores } = this.#options;
     const backend = pods.backendOf(record.sandboxId);
-    const { store, mounts } = needPlace(record, backend, pods.backends());
+    const { store, mounts } = needPlace(record, backend, stores);
     if (store.snapshots !== undefined) return { snapshots: store.snapshots, mounts, runner: backend.runner };
     throw failedPrecondition(
       `the root filesystem of container ${record.id} is in the store ${store.name}, which has no snapshots; ` +

@@ -17,18 +17,18 @@ export interface Leftover {
 
 /** Lists what {@link removeOrphans} would remove of the stores and volumes, and what is left of removals; changes nothing. */
 export async function findLeftovers(
-  { pods }: ContainerServiceOptions,
+  { pods, stores }: ContainerServiceOptions,
   containers: ContainerStore,
 ): Promise<Leftover[]> {
   const found: Leftover[] = [];
   const backends = pods.backends();
-  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) {
+  await stores.each('listing leftovers', async (store) => {
     for (const id of (await store.list()).filter((each) => isOrphan(containers, each) && !isTrial(each))) {
       const bytes = (await store.usage(id))?.bytes ?? 0n;
       found.push({ kind: 'rootfs', name: id, store: store.name, bytes });
     }
     for (const each of await store.remains()) found.push({ kind: 'removed', store: store.name, ...each });
-  }
+  });
   for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) {
     for (const id of (await volumes.list()).filter((each) => isOrphan(containers, each))) {
       found.push({ kind: 'volume', name: id, store: '', bytes: (await volumes.usage(id)).bytes });
@@ -43,7 +43,7 @@ export async function findLeftovers(
  * @throws Error afterwards, when any failed.
  */
 export async function removeOrphans(options: ContainerServiceOptions, store: ContainerStore): Promise<void> {
-  const { pods, logger } = options;
+  const { pods, stores, logger } = options;
   let failures = 0;
   const sweep = async (what: string, part: { list(): Promise<string[]>; remove(id: string): Promise<void> }) => {
     const ids = await part.list().catch((error: unknown) => {
@@ -67,7 +67,7 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
   for (const mounts of new Set(backends.map(({ platform }) => platform.rootfs))) {
     await sweep('mounted root filesystem', unmounting(mounts));
   }
-  for (const store of new Set(backends.map(({ rootfs }) => rootfs))) await sweep('root filesystem', store);
+  for (const store of stores.all) await sweep('root filesystem', store);
   for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) {
     await volumes.recover();
     await sweep('volume', volumes);

@@ -57,13 +57,13 @@ export function mountPointsOnce(): (mounts: RootfsMounts) => Promise<ReadonlySet
 
 /** Mounts the root filesystems of a live container that are not mounted any more. @throws Error, CriError FAILED_PRECONDITION. */
 export async function remount(
-  { pods }: ContainerServiceOptions,
+  { pods, stores }: ContainerServiceOptions,
   record: ContainerRecord,
   mounted: ReturnType<typeof mountPointsOnce>,
 ): Promise<void> {
   // Mounted by an earlier version, in its own directory in the store.
   if (record.rootfsStore === undefined) return;
-  const { store, mounts } = needPlace(record, pods.backendOf(record.sandboxId), pods.backends());
+  const { store, mounts } = needPlace(record, pods.backendOf(record.sandboxId), stores);
   const present = await mounted(mounts);
   for (const id of rootfsIds(record)) {
     if (present.has(id)) continue;

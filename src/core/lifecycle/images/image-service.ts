@@ -2,7 +2,6 @@ import type { Clock } from '../../model/clock.ts';
 import type { Credentials, ImageRecord, ImageReference, ImageSource, SourceImage } from '../../model/image.ts';
 import type { ExportedImage, ImageFiles } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
-import type { RootfsStore } from '../../model/rootfs.ts';
 import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
 import { CriError, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
@@ -12,11 +11,12 @@ import { ArchiveImports } from './archive-imports.ts';
 import { ContentStore } from './content-store.ts';
 import { exportImage, isExportCopy } from './export-image.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
-import { removeRootfs } from '../rootfs-place.ts';
+import { removeRootfs, type RootfsPlace } from '../rootfs-place.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
 import { LayerFetcher } from './layer-fetcher.ts';
+import type { RootfsStores } from '../rootfs-stores.ts';
 import { LayerUnpacker } from './layer-unpacker.ts';
 import { type PrunePlan, removableLayers } from './prune-plan.ts';
 import type { PullProgress } from './pull-progress.ts';
@@ -27,8 +27,8 @@ export interface ImageServiceOptions {
   files: ImageFiles;
   /** Image sources, in the order in which they are tried. */
   sources: readonly ImageSource[];
-  store: RootfsStore;
-  /** Mounts root filesystems of `store` on this node. */
+  stores: RootfsStores;
+  /** Mounts root filesystems of `stores` on this node. */
   mounts: RootfsMounts;
   clock: Clock;
   logger: Logger;
@@ -42,6 +42,8 @@ export interface ImageServiceOptions {
 
 /** Usage of images on their filesystem (CRI ImageFsInfo). */
 export interface ImageFsInfo {
+  /** The name of the store that it is of. */
+  store: string;
   /** Nanoseconds since 1970 at which it was measured. */
   timestamp: bigint;
   /** A directory on the filesystem. */
@@ -51,8 +53,8 @@ export interface ImageFsInfo {
 }
 
 /**
- * The images of this node: pulls and imports them into the rootfs store, finds them by every name, and removes them with unused
- * layers. Call `load` once, after the rootfs store has recovered.
+ * The images of this node: pulls and imports them into the rootfs stores in use, finds them by every name, and removes them with unused
+ * layers. Call `load` once, after the rootfs stores have recovered.
  */
 export class ImageService {
   readonly #options: ImageServiceOptions;
@@ -66,7 +68,7 @@ export class ImageService {
 
   constructor(options: ImageServiceOptions) {
     this.#options = options;
-    const { files, store, logger, clock, defaultRegistry = 'docker.io' } = options;
+    const { files, stores, logger, clock, defaultRegistry = 'docker.io' } = options;
     this.#catalog = new ImageCatalog({
       records: options.records,
       defaultRegistry,
@@ -77,7 +79,7 @@ export class ImageService {
     this.#content = new ContentStore(files.documents);
     this.#sources = new ImageSources(options.sources);
     this.#fetcher = new LayerFetcher(files.blobs, options.maxConcurrentDownloads ?? 3);
-    this.#unpacker = new LayerUnpacker(store, this.#fetcher);
+    this.#unpacker = new LayerUnpacker(stores, this.#fetcher);
     if (files.archives) {
       this.#archives = new ArchiveImports({
         directory: files.archives,
@@ -103,19 +105,20 @@ export class ImageService {
    * logged. @throws errors of reading the records.
    */
   async load(): Promise<void> {
-    const { files, store, mounts, logger } = this.#options;
+    const { files, stores, mounts, logger } = this.#options;
     await this.#clean('partial downloads', () => files.blobs.clear());
     await this.#clean('unfinished exports', async () => {
       await files.exporter.clear();
-      for (const id of await store.list()) if (isExportCopy(id)) await removeRootfs({ store, mounts }, id);
+      await stores.each('removing unfinished exports', (store) => clearExports({ store, mounts }));
     });
     await this.#catalog.load();
     for (const record of this.#catalog.list()) {
-      if (record.chainId === undefined || (await store.hasLayer(record.chainId))) continue;
-      logger.warn('Image record deleted: its layers are missing; pull it again', { image: record.id });
+      if (record.chainId === undefined || (await this.#unpacker.has(record.chainId))) continue;
+      logger.warn('Image record deleted: a store lacks its layers; pull it again', { image: record.id });
       await this.#catalog.delete(record.id);
     }
     await this.#clean('unused layers', () => this.collect());
+    await stores.retire();
   }
 
   /** A clean-up at start, which must not prevent the server from starting. */
@@ -194,7 +197,8 @@ export class ImageService {
     const record = this.#catalog.find(image);
     if (!record) throw notFound('image', image);
     const hold = this.#unpacker.hold(chainIds(record.config.diffIds));
-    const { files, store, mounts } = this.#options;
+    const { files, stores, mounts } = this.#options;
+    const [store] = stores.used;
     try {
       return await exportImage(record, { path, exporter: files.exporter, rootfs: { store, mounts }, signal });
     } catch (error) {
@@ -219,23 +223,21 @@ export class ImageService {
 
   /** What {@link prune} would do now; changes nothing. */
   async planPrune(used: ReadonlySet<string>): Promise<PrunePlan> {
-    const layers = await this.#options.store.describeLayers();
     const all = this.#catalog.list();
     const chainsOf = (records: readonly ImageRecord[]) => records.flatMap(({ config }) => chainIds(config.diffIds));
-    const held = layers.map(({ chainId }) => chainId).filter((chainId) => this.#unpacker.isHeld(chainId));
-    const kept = all.filter((record) => isKept(record, used));
-    const removable = removableLayers(layers, new Set([...held, ...chainsOf(kept)]));
-    const known = new Set([...held, ...chainsOf(all)]);
-    return {
-      images: all.filter((record) => !isKept(record, used)),
-      bytes: removable.reduce((sum, { bytes }) => sum + bytes, 0n),
-      unused: layers.filter(({ chainId }) => !known.has(chainId)),
-    };
-  }
-
-  /** Name of the store that has the layers. */
-  get storeName(): string {
-    return this.#options.store.name;
+    const kept = chainsOf(all.filter((record) => isKept(record, used)));
+    const known = new Set(chainsOf(all));
+    const plan: PrunePlan = { images: all.filter((record) => !isKept(record, used)), bytes: 0n, unused: [] };
+    await this.#options.stores.each('reading its layers', async (store, isUsed) => {
+      const layers = await store.describeLayers();
+      // No image needs a layer of a store that is left.
+      const held = isUsed ? layers.filter(({ chainId }) => this.#unpacker.isHeld(chainId)) : [];
+      const needed = new Set([...held.map(({ chainId }) => chainId), ...(isUsed ? kept : [])]);
+      for (const { bytes } of removableLayers(layers, needed)) plan.bytes += bytes;
+      const unused = layers.filter((layer) => !held.includes(layer) && !(isUsed && known.has(layer.chainId)));
+      plan.unused.push(...unused.map((layer) => ({ ...layer, store: store.name })));
+    });
+    return plan;
   }
 
   /** The image of a name, repository digest, id, `sha256:` id or unique prefix of an id; undefined when there is none. */
@@ -274,10 +276,15 @@ export class ImageService {
     });
   }
 
-  async fsInfo(): Promise<ImageFsInfo> {
-    const usage = await this.#options.store.fsUsage();
-    const { mountpoint, bytes, inodes } = usage;
-    return { timestamp: this.#options.clock.now(), mountpoint, usedBytes: bytes, inodesUsed: inodes };
+  /** The filesystem of each store: first that of the default handler, then the others in use, then those left. */
+  async fsInfo(): Promise<ImageFsInfo[]> {
+    const timestamp = this.#options.clock.now();
+    const filesystems = await this.#options.stores.filesystems();
+    return [...filesystems].map(([store, { mountpoint, bytes, inodes }]) => ({
+      ...{ store, timestamp, mountpoint },
+      usedBytes: bytes,
+      inodesUsed: inodes,
+    }));
   }
 
   /** The id of the image with this name in the archive directory. */
@@ -304,8 +311,8 @@ export class ImageService {
         `the manifest has ${layers.length} layers, the image configuration ${config.diffIds.length}; the image is broken`,
       );
     }
-    const { name, maxLayers } = this.#options.store;
-    if (layers.length > maxLayers) {
+    for (const { name, maxLayers } of this.#options.stores.used) {
+      if (layers.length <= maxLayers) continue;
       throw invalidArgument('image.image', `the image has more than the ${maxLayers} layers that ${name} can stack`);
     }
     const chain = chainIds(config.diffIds);
@@ -336,6 +343,11 @@ export class ImageService {
 /** Whether a prune keeps an image; `used` are the ids of those that containers use. */
 function isKept({ pinned, id }: ImageRecord, used: ReadonlySet<string>): boolean {
   return pinned || used.has(id);
+}
+
+/** Removes the root filesystems of exports that a killed server left. */
+async function clearExports(place: RootfsPlace): Promise<void> {
+  for (const id of await place.store.list()) if (isExportCopy(id)) await removeRootfs(place, id);
 }
 
 function tagOf(reference: ImageReference): { tag?: string } {

@@ -2,21 +2,22 @@ import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../model/image.ts';
 import type { RootfsStore } from '../../model/rootfs.ts';
+import type { RootfsStores } from '../rootfs-stores.ts';
 import { abortable, runLocked } from '../../../utils/async/abortable.ts';
 import { Holds } from './holds.ts';
 import { chainIds } from './image-config.ts';
 import type { LayerFetcher, LayerLease } from './layer-fetcher.ts';
 import type { PullProgress } from './pull-progress.ts';
 
-/** Applies an image's layers to the rootfs store, fetching only the missing ones. */
+/** Applies an image's layers to the rootfs stores in use, fetching only those that one of them lacks. */
 export class LayerUnpacker {
-  readonly #store: RootfsStore;
+  readonly #stores: Pick<RootfsStores, 'used' | 'each'>;
   readonly #fetcher: LayerFetcher;
   readonly #locks = new KeyedLock();
   readonly #holds = new Holds();
 
-  constructor(store: RootfsStore, fetcher: LayerFetcher) {
-    this.#store = store;
+  constructor(stores: Pick<RootfsStores, 'used' | 'each'>, fetcher: LayerFetcher) {
+    this.#stores = stores;
     this.#fetcher = fetcher;
   }
 
@@ -46,7 +47,7 @@ export class LayerUnpacker {
     progress?.begin(source.layers);
     try {
       for (const [index, layer] of source.layers.entries()) {
-        if (await this.#store.hasLayer(chain[index] ?? '')) progress?.enter(index, 'present');
+        if ((await this.#lacking(chain[index] ?? '')).length === 0) progress?.enter(index, 'present');
         else lease(index, layer);
       }
       for (const [index, layer] of source.layers.entries()) {
@@ -54,10 +55,12 @@ export class LayerUnpacker {
         const diffId = diffIds[index];
         if (chainId === undefined || diffId === undefined) break;
         await runLocked(this.#locks, chainId, signal, async () => {
-          if (await this.#store.hasLayer(chainId)) return;
+          const lacking = await this.#lacking(chainId);
+          if (lacking.length === 0) return;
           const file = await abortable(lease(index, layer).file, signal);
           progress?.enter(index, 'unpacking');
-          await this.#apply(file, { parent: chain[index - 1], chainId, diffId, digest: layer.digest }, signal);
+          const wanted = { parent: chain[index - 1], chainId, diffId, digest: layer.digest };
+          for (const store of lacking) await apply(store, file, wanted, signal);
         });
         progress?.enter(index, 'done');
         await leases[index]?.release();
@@ -72,43 +75,74 @@ export class LayerUnpacker {
     return this.#holds.has(chainId);
   }
 
-  /** Removes layers that are neither in `needed`, which is evaluated for each layer, nor leased, nor in use by the store. */
+  /** Whether every store in use has the layer. */
+  async has(chainId: string): Promise<boolean> {
+    return (await this.#lacking(chainId)).length === 0;
+  }
+
+  /**
+   * Removes layers that are neither in `needed`, which is evaluated for each layer, nor leased, nor in use by their store. Of a
+   * store that is left, no image needs a layer.
+   */
   async collect(needed: () => ReadonlySet<string>): Promise<void> {
+    const held = { has: (chainId: string) => this.#holds.has(chainId) };
+    const none = new Set<string>();
+    await this.#stores.each('removing unused layers', (store, isUsed) =>
+      isUsed ? this.#collect(store, needed, held) : this.#collect(store, () => none, none),
+    );
+  }
+
+  async #collect(
+    store: RootfsStore,
+    needed: () => ReadonlySet<string>,
+    held: Pick<ReadonlySet<string>, 'has'>,
+  ): Promise<void> {
     // A layer can be removed only after those on top of it, whose order the store knows: repeat while there is progress.
     for (let removed = true; removed;) {
       removed = false;
-      const layers = await this.#store.listLayers();
+      const layers = await store.listLayers();
       const keep = needed();
       for (const chainId of layers) {
         if (keep.has(chainId)) continue;
-        removed = (await this.#locks.run(chainId, () => this.#tryRemove(chainId, needed))) || removed;
+        const remove = async () => {
+          // A pull that has ended since the round began has no lease any more, but a record.
+          if (held.has(chainId) || needed().has(chainId)) return false;
+          return tryRemove(store, chainId);
+        };
+        removed = (await this.#locks.run(chainId, remove)) || removed;
       }
     }
   }
 
-  async #tryRemove(chainId: string, needed: () => ReadonlySet<string>): Promise<boolean> {
-    // A pull that has ended since the round began has no lease any more, but a record.
-    if (this.#holds.has(chainId) || needed().has(chainId)) return false;
-    try {
-      await this.#store.removeLayer(chainId);
-      return true;
-    } catch (error) {
-      if (error instanceof CriError && error.code === StatusCode.FAILED_PRECONDITION) return false;
-      throw error;
-    }
+  /** The stores in use that do not have the layer. */
+  async #lacking(chainId: string): Promise<RootfsStore[]> {
+    const lacking: RootfsStore[] = [];
+    for (const store of this.#stores.used) if (!(await store.hasLayer(chainId))) lacking.push(store);
+    return lacking;
   }
+}
 
-  async #apply(
-    file: string,
-    layer: { parent: string | undefined; chainId: string; diffId: string; digest: string },
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const { parent, chainId, diffId, digest } = layer;
-    try {
-      await this.#store.applyLayer({ parent, chainId, diffId, blob: file, signal });
-    } catch (error) {
-      if (!(error instanceof CriError) || error.code !== StatusCode.INVALID_ARGUMENT) throw error;
-      throw new CriError(StatusCode.INVALID_ARGUMENT, `layer ${digest}: ${error.message}`, { cause: error });
-    }
+async function tryRemove(store: RootfsStore, chainId: string): Promise<boolean> {
+  try {
+    await store.removeLayer(chainId);
+    return true;
+  } catch (error) {
+    if (error instanceof CriError && error.code === StatusCode.FAILED_PRECONDITION) return false;
+    throw error;
+  }
+}
+
+async function apply(
+  store: RootfsStore,
+  file: string,
+  layer: { parent: string | undefined; chainId: string; diffId: string; digest: string },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { parent, chainId, diffId, digest } = layer;
+  try {
+    await store.applyLayer({ parent, chainId, diffId, blob: file, signal });
+  } catch (error) {
+    if (!(error instanceof CriError) || error.code !== StatusCode.INVALID_ARGUMENT) throw error;
+    throw new CriError(StatusCode.INVALID_ARGUMENT, `layer ${digest}: ${error.message}`, { cause: error });
   }
 }

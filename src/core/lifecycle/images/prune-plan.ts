@@ -7,8 +7,8 @@ export interface PrunePlan {
   images: ImageRecord[];
   /** What the layers use that nothing needs then. */
   bytes: bigint;
-  /** The layers that no image has now, those that containers use among them. */
-  unused: StoredLayer[];
+  /** The layers that no image has now, those that containers use among them, with the names of their stores. */
+  unused: (StoredLayer & { store: string })[];
 }
 
 /** The layers that can go when those in `kept` must stay: neither they nor a root filesystem builds on them. */

@@ -25,9 +25,11 @@ import type { Zfs } from '../zfs.ts';
 import { datasetChanges, destroyView } from './dataset-changes.ts';
 import { GuestVolumes } from './guest-volumes.ts';
 import { LayerDatasets } from './layer-datasets.ts';
+import { applyProperties, type DatasetProperties } from './dataset-properties.ts';
 import { Layout } from './layout.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
 import { SnapshotDatasets } from './snapshot-datasets.ts';
+import { removeStoreDirectory } from './store-directory.ts';
 
 export interface ZfsStoreOptions {
   zfs: Zfs;
@@ -39,6 +41,9 @@ export interface ZfsStoreOptions {
   mounts: string;
   /** The dataset of a Proxmox storage (zfspool) for the root filesystems of guests, in the same pool; none by default. */
   guests?: string | undefined;
+  /** Of what is written from now on; by default as the dataset has it. */
+  compression?: string;
+  recordsize?: string;
   logger: Logger;
   /** Limits of one layer; the defaults are in `bounds.ts`. */
   limits?: Partial<LayerLimits & TarLimits>;
@@ -53,6 +58,7 @@ export class ZfsStore implements RootfsStore {
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #mounts: string;
+  readonly #properties: DatasetProperties;
   readonly #layers: LayerDatasets;
   readonly #guests: GuestVolumes | undefined;
   readonly #rootfs: RootfsDatasets;
@@ -60,11 +66,13 @@ export class ZfsStore implements RootfsStore {
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
 
-  constructor({ zfs, dataset, root, mounts, guests, logger, limits }: ZfsStoreOptions) {
+  constructor(options: ZfsStoreOptions) {
+    const { zfs, dataset, root, mounts, guests, compression = '', recordsize = '', logger, limits } = options;
     this.name = `zfs:${dataset}`;
     this.#zfs = zfs;
     this.#layout = new Layout(dataset, root);
     this.#mounts = mounts;
+    this.#properties = { compression, recordsize };
     const all = { ...LAYER_LIMITS, ...limits };
     this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: this.#work, limits: all, logger });
     this.#guests =
@@ -175,7 +183,9 @@ export class ZfsStore implements RootfsStore {
     await unmountBelow(this.#mounts);
     this.#loaded = undefined;
     const guests = (await this.#guests?.list([])) ?? [];
-    return [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
+    const left = [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
+    if (left.length === 0) await removeStoreDirectory(this.#mounts);
+    return left;
   }
 
   /** Mount points of layers that are written, and of root filesystems that are read. */
@@ -191,6 +201,7 @@ export class ZfsStore implements RootfsStore {
   #load(): Promise<void> {
     const load = async () => {
       await this.#layout.make(this.#zfs);
+      await applyProperties(this.#zfs, [this.#layout.layers, this.#layout.rootfs], this.#properties);
       await this.#layers.load();
       await this.#guests?.load();
       await mkdir(this.#filesystem, { recursive: true, mode: 0o700 });

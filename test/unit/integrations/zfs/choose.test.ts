@@ -18,8 +18,8 @@ function machine(pools: Record<string, 'ONLINE' | 'SUSPENDED'> | undefined, ...d
   return client as unknown as ZfsClient;
 }
 
-const auto: Wanted = { store: 'auto', dataset: '' };
-const never = () => Promise.resolve(false);
+const auto: Wanted = { store: 'auto', dataset: '', table: 'rootfs' };
+const zfs: Wanted = { ...auto, store: 'zfs' };
 
 test('auto takes ZFS where its dataset exists', async (t) => {
   const both = machine(
@@ -27,43 +27,56 @@ test('auto takes ZFS where its dataset exists', async (t) => {
     'data/proxmox-lxcri',
     'ill/proxmox-lxcri',
   );
-  t.like(await chooseStore(both, auto, never), { store: 'zfs', dataset: 'data/proxmox-lxcri' });
+  t.like(await chooseStore(both, auto, []), { store: 'zfs', dataset: 'data/proxmox-lxcri' });
   const named = machine({ rpool: 'ONLINE' }, 'rpool/a/b');
-  t.like(await chooseStore(named, { store: 'auto', dataset: 'rpool/a/b' }, never), {
+  t.like(await chooseStore(named, { ...auto, dataset: 'rpool/a/b' }, []), {
     store: 'zfs',
     dataset: 'rpool/a/b',
   });
 });
 
 test('auto takes overlayfs otherwise, and says why', async (t) => {
-  t.deepEqual(await chooseStore(machine(undefined), auto, never), { store: 'overlayfs', reason: 'there is no ZFS' });
-  t.like(await chooseStore(machine({ rpool: 'ONLINE' }), auto, never), {
+  t.deepEqual(await chooseStore(machine(undefined), auto, []), { store: 'overlayfs', reason: 'there is no ZFS' });
+  t.like(await chooseStore(machine({ rpool: 'ONLINE' }), auto, []), {
     store: 'overlayfs',
     command: 'zfs create rpool/proxmox-lxcri',
   });
-  t.like(await chooseStore(machine({ rpool: 'ONLINE' }), { store: 'auto', dataset: 'rpool/a' }, never), {
+  t.like(await chooseStore(machine({ rpool: 'ONLINE' }), { ...auto, dataset: 'rpool/a' }, []), {
     reason: 'no dataset rpool/a',
     command: 'zfs create -p rpool/a',
   });
 });
 
-test('containers on overlayfs keep their store', async (t) => {
-  const client = machine({ rpool: 'ONLINE' }, 'rpool/proxmox-lxcri');
-  const choice = await chooseStore(client, auto, () => Promise.resolve(true));
-  t.is(choice.store, 'overlayfs');
-  t.regex(choice.reason, /drain the node/);
-  const wanted: Wanted = { store: 'zfs', dataset: '' };
-  t.is((await chooseStore(client, wanted, () => Promise.resolve(true))).store, 'zfs');
+test('a dataset on a storage of Proxmox comes first', async (t) => {
+  const storages = [
+    { name: 'gone', pool: 'other/data' },
+    { name: 'local-zfs', pool: 'rpool/data' },
+  ];
+  const both = machine({ rpool: 'ONLINE' }, 'rpool/proxmox-lxcri', 'rpool/data/proxmox-lxcri');
+  t.deepEqual(await chooseStore(both, auto, storages), {
+    store: 'zfs',
+    dataset: 'rpool/data/proxmox-lxcri',
+    reason: 'found in the storage local-zfs of Proxmox',
+  });
+  const plain = machine({ rpool: 'ONLINE' }, 'rpool/proxmox-lxcri');
+  t.like(await chooseStore(plain, auto, storages), { dataset: 'rpool/proxmox-lxcri' });
+  t.like(await chooseStore(machine({ rpool: 'ONLINE' }), auto, storages), {
+    store: 'overlayfs',
+    command: 'zfs create rpool/data/proxmox-lxcri',
+  });
 });
 
 test('what cannot be chosen is refused with a remedy', async (t) => {
   const refused = { code: StatusCode.FAILED_PRECONDITION };
-  const wanted: Wanted = { store: 'zfs', dataset: '' };
-  await t.throwsAsync(chooseStore(machine({ rpool: 'ONLINE' }), wanted, never), {
+  await t.throwsAsync(chooseStore(machine({ rpool: 'ONLINE' }), zfs, []), {
     ...refused,
-    message: /zfs create rpool/,
+    message: /^rootfs\.store: .*zfs create rpool/,
   });
   const two = machine({ a: 'ONLINE', b: 'ONLINE' }, 'a/proxmox-lxcri', 'b/proxmox-lxcri');
-  await t.throwsAsync(chooseStore(two, auto, never), { ...refused, message: /name one of them/ });
-  await t.throwsAsync(chooseStore(machine(undefined), wanted, never), { code: StatusCode.UNAVAILABLE });
+  await t.throwsAsync(chooseStore(two, auto, []), { ...refused, message: /name one of them/ });
+  await t.throwsAsync(chooseStore(two, { ...auto, table: 'handlers.lxc.rootfs' }, []), {
+    ...refused,
+    message: /^handlers\.lxc\.rootfs\.dataset: /,
+  });
+  await t.throwsAsync(chooseStore(machine(undefined), zfs, []), { code: StatusCode.UNAVAILABLE });
 });

@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { ImageService, type ImageServiceOptions } from '../../../../../src/core/lifecycle/images/image-service.ts';
 import { chainIds } from '../../../../../src/core/lifecycle/images/image-config.ts';
+import { RootfsStores } from '../../../../../src/core/lifecycle/rootfs-stores.ts';
 import { formatReference, parseReference } from '../../../../../src/core/lifecycle/images/reference.ts';
 import { CriError, failedPrecondition, StatusCode } from '../../../../../src/core/model/errors.ts';
 import type { ImageRegistry, ImageSource, SourceImage } from '../../../../../src/core/model/image.ts';
@@ -25,12 +26,16 @@ const none = { bytes: 0n, inodes: 0n };
 
 /** Layers in memory, verified against their digests; `used` stands for snapshots. */
 class MemoryStore implements RootfsStore {
-  readonly name = 'memory';
+  readonly name: string;
   readonly maxLayers = 3;
   readonly enforcesLimits = false;
   readonly layers = new Map<string, string | undefined>();
   readonly used = new Set<string>();
   applied = 0;
+
+  constructor(name = 'memory') {
+    this.name = name;
+  }
 
   hasLayer = async (chainId: string) => this.layers.has(chainId);
   listLayers = async () => [...this.layers.keys()];
@@ -107,7 +112,7 @@ interface Fixture {
   store: MemoryStore;
   registry: MemoryRegistry;
   images: ImageService;
-  again: () => Promise<ImageService>;
+  again: (changed?: Partial<ImageServiceOptions>) => Promise<ImageService>;
 }
 
 async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> = {}): Promise<Fixture> {
@@ -115,13 +120,13 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
   t.teardown(() => rm(root, { recursive: true, force: true }));
   const store = new MemoryStore();
   const registry = new MemoryRegistry();
-  const again = async () => {
+  const again = async (changed: Partial<ImageServiceOptions> = {}) => {
     const archives = { name: 'none', open: () => Promise.reject(new Error('no archives here')) };
     const base = {
       records: recordsBelow(root),
       files: imageFilesBelow(root),
       sources: [registry, archives],
-      store,
+      stores: new RootfsStores({ used: [store], logger: silent }),
       mounts: {
         mount: async () => '/',
         sync: async () => undefined,
@@ -132,7 +137,7 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
       clock: systemClock,
       logger: silent,
     };
-    const images = new ImageService({ ...base, ...options });
+    const images = new ImageService({ ...base, ...options, ...changed });
     await images.load();
     return images;
   };
@@ -496,4 +501,48 @@ test('invalid requests are refused first', async (t) => {
   const reason = new Error('late');
   t.is(await t.throwsAsync(images.pull('r.io/none:1', undefined, AbortSignal.abort(reason))), reason);
   t.deepEqual(registry.fetched, []);
+});
+
+test('images are in every store in use', async (t) => {
+  const [used, left] = [new MemoryStore('used'), new MemoryStore('left')];
+  const first = await setUp(t);
+  const { store, registry } = first;
+  registry.push('r.io/app:v1', A);
+  await first.images.pull('r.io/app:v1');
+  left.layers.set('in use', undefined);
+  left.used.add('in use');
+  const stores = new RootfsStores({ used: [store, used], left: [left], logger: silent });
+  const images = await first.again({ stores });
+  t.is(images.status('r.io/app:v1'), undefined);
+  await images.pull('r.io/app:v1');
+  const chain = chainIds(A.diffIds);
+  t.deepEqual([await store.listLayers(), await used.listLayers(), await left.listLayers()], [chain, chain, ['in use']]);
+  t.is(used.applied, 2);
+  t.deepEqual(
+    (await images.fsInfo()).map((each) => each.store),
+    ['memory', 'used', 'left'],
+  );
+  used.used.add(chain.at(-1) ?? '');
+  await images.remove('r.io/app:v1');
+  t.deepEqual([await store.listLayers(), await used.listLayers()], [[], chain], 'one store does not hold up the other');
+});
+
+test('an image that a store lacks is pulled again', async (t) => {
+  const first = await setUp(t);
+  first.registry.push('r.io/app:v1', A);
+  await first.images.pull('r.io/app:v1');
+  const chain = chainIds(A.diffIds);
+  first.store.used.add(chain.at(-1) ?? '');
+  const used = new MemoryStore('used');
+  const stores = new RootfsStores({ used: [used], left: [first.store], logger: silent });
+  const images = await first.again({ stores });
+  t.deepEqual([images.status('r.io/app:v1'), images.list()], [undefined, []]);
+  t.deepEqual(await first.store.listLayers(), chain, 'a container uses them');
+  await images.pull('r.io/app:v1');
+  t.deepEqual([await used.listLayers(), stores.left.length], [chain, 1]);
+  first.store.used.clear();
+  await images.collect();
+  t.deepEqual([await used.listLayers(), await first.store.listLayers()], [chain, []], 'nothing uses them any more');
+  await first.again({ stores });
+  t.deepEqual(stores.left, []);
 });

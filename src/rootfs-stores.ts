@@ -1,0 +1,67 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { rootfsChooser } from './choose-rootfs.ts';
+import { rootfsOfHandler } from './core/config/rootfs.ts';
+import type { Config } from './core/config/schema.ts';
+import type { Logger } from './core/model/logger.ts';
+import type { Backend } from './core/model/backend.ts';
+import type { RootfsStore } from './core/model/rootfs.ts';
+import { ROOT } from './core/state-layout.ts';
+import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
+import { zfsClient } from './integrations/zfs/client.ts';
+import { storeDirectory, storesBelow } from './integrations/zfs/store/store-directory.ts';
+import { ZfsStore } from './integrations/zfs/store/zfs-store.ts';
+import { namesIn } from './utils/fs/names.ts';
+
+/** The stores of this host. */
+export interface HostStores {
+  /** The store of a handler's new root filesystems, and the limits of those without an annotation. */
+  of(handler: string): Pick<Backend, 'rootfs'> & Required<Pick<Backend, 'rootfsLimits'>>;
+  /** Those that an earlier configuration used and that may hold something. */
+  left: readonly RootfsStore[];
+}
+
+/** Chooses and opens the stores of the handlers, each once. @throws CriError naming the key and the remedy. */
+export async function openHostStores(config: Config, handlers: readonly string[], logger: Logger): Promise<HostStores> {
+  const client = zfsClient();
+  const choose = rootfsChooser(config, client);
+  const overlay = join(config.root, ROOT.overlay);
+  const directories = join(config.root, ROOT.zfs);
+  const make = (dataset: string | undefined): RootfsStore => {
+    if (dataset === undefined) return new OverlayStore({ root: overlay, logger });
+    const { compression, recordsize } = config.rootfs;
+    const mounts = join(directories, storeDirectory(dataset));
+    return new ZfsStore({ zfs: client.zfs, dataset, root: config.root, mounts, compression, recordsize, logger });
+  };
+  // By their datasets; undefined: overlayfs.
+  const open = new Map<string | undefined, RootfsStore>();
+  const byHandler = new Map<string, RootfsStore>();
+  for (const handler of handlers) {
+    const choice = await choose(handler);
+    logger.info('Root filesystem store chosen', { handler, ...choice });
+    const dataset = choice.store === 'zfs' ? choice.dataset : undefined;
+    const store = open.get(dataset) ?? make(dataset);
+    open.set(dataset, store);
+    byHandler.set(handler, store);
+    // By this directory, a later start finds a store that no handler uses any more.
+    if (dataset !== undefined)
+      await mkdir(join(directories, storeDirectory(dataset)), { recursive: true, mode: 0o700 });
+  }
+  const left: RootfsStore[] = [];
+  if (!open.has(undefined) && (await holdsOverlay(overlay))) left.push(make(undefined));
+  for (const dataset of await storesBelow(directories, client)) if (!open.has(dataset)) left.push(make(dataset));
+  return {
+    of: (handler) => {
+      const rootfs = byHandler.get(handler);
+      if (rootfs === undefined) throw new Error(`no store was opened for the handler ${handler}`);
+      const { quota_bytes: quota, reservation_bytes: reservation } = rootfsOfHandler(config, handler);
+      return { rootfs, rootfsLimits: { quotaBytes: BigInt(quota), reservationBytes: BigInt(reservation) } };
+    },
+    left,
+  };
+}
+
+async function holdsOverlay(overlay: string): Promise<boolean> {
+  for (const part of ['containers', 'layers']) if ((await namesIn(join(overlay, part))).length > 0) return true;
+  return false;
+}

@@ -1,0 +1,104 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { ImageServiceService, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
+import { StatusCode } from '../../../src/core/model/errors.ts';
+import { ServerFixture } from '../../integration/server-fixture.ts';
+import { programFile } from '../../lib/program.ts';
+import { run, TANK, zfs } from './pools.ts';
+
+const DATASET = `${TANK}/chosen`;
+const ON_BOTH = `[rootfs]
+store = "overlayfs"
+quota_bytes = 1048576
+compression = "lz4"
+recordsize = "16K"
+[handlers.lxc.rootfs]
+store = "zfs"
+dataset = "${DATASET}"
+`;
+const FOREVER = 'echo mine >/mark; trap "exit 0" TERM; echo ready; sleep 3600 & wait';
+const QUOTA = 'proxmox-lxcri.io/rootfs-quota';
+
+test.serial('handlers have stores of their own, which can be changed', async (t) => {
+  await zfs.createFilesystem(DATASET);
+  const server = await ServerFixture.make(t, ON_BOTH);
+  const config = join(server.directory, 'config.toml');
+  const overlay = (part: string) => readdir(join(server.directory, 'root/overlay', part));
+  const datasets = async () => (await zfs.list(DATASET, ['type'])).length;
+  const restart = async (rootfs: string) => {
+    await server.end('SIGKILL');
+    await writeFile(config, (await readFile(config, 'utf8')).replace(/\[rootfs\][^]*$/, rootfs));
+    await server.start();
+  };
+  const importAgain = () =>
+    server.client.call(ImageStoreService.import, { path: join(server.directory, 'tiny.tar'), reference: '' });
+  const filesystemOf = async (id: string) => {
+    const mounts = (await server.exec(id, 'cat', '/proc/mounts')).stdout.toString();
+    return / \/ (\S+) /.exec(mounts)?.[1];
+  };
+  const start = async (pod: string, name: string) => {
+    const id = await server.sh(pod, name, FOREVER);
+    await server.said(pod === onLxc ? 'on-lxc' : 'on-crun', name, 'ready');
+    return id;
+  };
+  const remove = async (containerId: string) => {
+    t.is((await server.exec(containerId, 'cat', '/mark')).stdout.toString(), 'mine\n');
+    await server.client.call(RuntimeServiceService.stopContainer, { containerId, timeout: 10n });
+    await server.client.call(RuntimeServiceService.removeContainer, { containerId });
+  };
+
+  const onLxc = await server.pod('on-lxc', { annotations: { [QUOTA]: '2Mi, small=512Ki' } }, 'lxc');
+  const onCrun = await server.pod('on-crun', {}, 'crun');
+  const empty = await datasets();
+  const refused = (pod: string, annotations: Record<string, string>) =>
+    t.throwsAsync<Error & { code: number }>(server.create(pod, 'refused', { annotations }));
+  t.like(await refused(onLxc, { [QUOTA]: 'much' }), { code: StatusCode.INVALID_ARGUMENT });
+  const reserved = { 'proxmox-lxcri.io/rootfs-reservation': '3Mi' };
+  t.like(await refused(onLxc, reserved), { code: StatusCode.INVALID_ARGUMENT });
+  t.like(await refused(onCrun, { [QUOTA]: '1Gi' }), { code: StatusCode.FAILED_PRECONDITION });
+  t.deepEqual([await datasets(), await overlay('containers')], [empty, []], 'nothing is left');
+  t.is((await server.client.call(RuntimeServiceService.listContainers, { filter: undefined })).containers.length, 0);
+
+  const [lxc, crun] = [await start(onLxc, 'lxc'), await start(onCrun, 'crun')];
+  t.deepEqual([await filesystemOf(lxc), await filesystemOf(crun)], ['zfs', 'overlay']);
+  const fill = await server.exec(lxc, 'sh', '-c', 'dd if=/dev/urandom of=/fill bs=1M count=4 conv=fsync');
+  t.regex(fill.stderr.toString(), /quota exceeded/i);
+  const rootfs = `${DATASET}/rootfs`;
+  t.is(
+    await run('zfs', 'get', '-Hpo', 'value', 'quota,compression,recordsize', `${rootfs}/${lxc}`),
+    '2097152\nlz4\n16384\n',
+  );
+  const { imageFilesystems } = await server.client.call(ImageServiceService.imageFsInfo, {});
+  const places = imageFilesystems.map(({ fsId }) => fsId?.mountpoint);
+  t.is(places.length, 2);
+  for (const [index, containerId] of [lxc, crun].entries()) {
+    const { stats } = await server.client.call(RuntimeServiceService.containerStats, { containerId });
+    t.is(stats?.writableLayer?.fsId?.mountpoint, places[index]);
+  }
+
+  // New containers of both go to ZFS; the one on overlayfs stays there.
+  await restart(`[rootfs]\ndataset = "${DATASET}"\n`);
+  const dump = await run(process.execPath, programFile('main'), 'config', 'dump', '--config', config);
+  t.regex(dump, /# On this node: zfs in tank\/chosen \(named by rootfs\.dataset\)\nstore = "auto"/);
+  t.is(await run('zfs', 'get', '-Ho', 'source', 'compression', rootfs), 'default\n');
+  const moved = await server.sh(onCrun, 'moved', FOREVER);
+  t.deepEqual([await filesystemOf(moved), await filesystemOf(crun)], ['zfs', 'overlay']);
+  await remove(crun);
+  t.deepEqual([await overlay('containers'), await overlay('layers')], [[], []]);
+  await server.client.call(RuntimeServiceService.removeContainer, { containerId: moved });
+
+  // The other way round: the image, which only the store that is left has, is pulled again.
+  await restart('[rootfs]\nstore = "overlayfs"\n');
+  t.deepEqual((await server.client.call(ImageServiceService.listImages, { filter: undefined })).images, []);
+  await importAgain();
+  const back = await start(onCrun, 'back');
+  t.deepEqual([await filesystemOf(back), await filesystemOf(lxc)], ['overlay', 'zfs']);
+  await remove(lxc);
+  t.is(await datasets(), 3, 'the layers are freed');
+  await restart('[rootfs]\nstore = "overlayfs"\n');
+  t.is(await datasets(), 1);
+  t.deepEqual(await readdir(join(server.directory, 'root/zfs')), []);
+  await remove(back);
+});
