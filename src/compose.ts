@@ -12,6 +12,7 @@ import { ContainerSnapshots } from './core/lifecycle/containers/container-snapsh
 import { ContainerStatsService } from './core/lifecycle/containers/container-stats.ts';
 import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
+import { ImageCommits } from './core/lifecycle/images/image-commits.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { PodStatsService } from './core/lifecycle/pods/pod-stats.ts';
@@ -152,14 +153,15 @@ export async function build(
   const ofDefault = backends.filter((_, index) => names[index] === config.runtime.default_handler);
   const used = [...ofDefault, ...backends].map(({ rootfs }) => rootfs);
   const stores = new RootfsStores({ used, left: hostStores.left, logger });
+  const files = imageFiles({
+    content: join(config.root, ROOT.content),
+    exports: join(config.root, ROOT.export),
+    archives: config.images.archive_dir,
+    archivesSeen: join(config.root, ROOT.archives),
+  });
   const images = new ImageService({
     records,
-    files: imageFiles({
-      content: join(config.root, ROOT.content),
-      exports: join(config.root, ROOT.export),
-      archives: config.images.archive_dir,
-      archivesSeen: join(config.root, ROOT.archives),
-    }),
+    files,
     sources: [
       imageRegistry(config, logger),
       new ArchiveReader({
@@ -210,6 +212,7 @@ export async function build(
     clock,
     logger,
   });
+  const commits = new ImageCommits({ pods, containers, changes, images, packer: files.packer, clock });
   const stats = new ContainerStatsService(pods, containers, logger);
   const podStats = new PodStatsService(pods, stats, logger);
   return {
@@ -218,6 +221,7 @@ export async function build(
     sessions,
     changes,
     snapshots,
+    commits,
     stats,
     podStats,
     images,

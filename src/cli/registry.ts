@@ -1,6 +1,7 @@
 import type { Command } from './command.ts';
 import { attach } from './commands/attach.ts';
 import { checkpoint } from './commands/checkpoint.ts';
+import { commit } from './commands/commit.ts';
 import { completion } from './commands/completion.ts';
 import { config } from './commands/config.ts';
 import { cp } from './commands/cp.ts';
@@ -57,6 +58,7 @@ export const COMMANDS: readonly Command[] = [
   attach,
   cp,
   diff,
+  commit,
   snapshot,
   snapshots,
   checkpoint,

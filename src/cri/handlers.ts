@@ -38,7 +38,7 @@ export type Handlers<D> = {
 
 /** Mutating RPCs are logged at info; the others, some of which are called every few seconds, at debug. */
 const MUTATING =
-  /^(Run|Start|Stop|Remove|Create|Update|Reopen|Pull|Import|Export|Prune|Checkpoint|Restore|Attach|Exec$|PortForward)/;
+  /^(Run|Start|Stop|Remove|Create|Update|Reopen|Pull|Import|Export|Commit|Prune|Checkpoint|Restore|Attach|Exec$|PortForward)/;
 
 /** Dependencies of every RPC beside its handler. */
 export interface CallParts {

@@ -127,6 +127,48 @@ test.serial('diff lists what a container has changed', async (t) => {
   t.like(await cli.run('diff', 'nothing'), { code: 1, stdout: '' });
 });
 
+test.serial('commit makes an image of a container', async (t) => {
+  const { cli, server } = shared;
+  const name = 'localhost/web:committed';
+  await inside(
+    'mkdir -p /kept/deep; echo hi >/kept/deep/file; ln /kept/deep/file /kept/name; chown 7:8 /kept/deep; chmod 2751 /kept/deep; ln -s deep /kept/link; rm /bin/cat; mkfifo /kept/fifo',
+  );
+  const tree = (inContainer: (script: string) => Promise<string>) =>
+    inContainer("find /bin /kept /new /var /home /root -exec stat -c '%n %f %u:%g %s %Y %N' {} + | sort");
+  const made = await cli.run(
+    'commit',
+    'web',
+    name,
+    '-c',
+    'CMD=["sed","","/kept/link/file"]',
+    '-c',
+    'ENV=WHO=me',
+    '-m',
+    'why',
+  );
+  t.regex(made.stdout, /^sha256:[0-9a-f]{64}\n$/, made.stderr);
+  t.is((await cli.run('run', name)).stdout, 'hi\n');
+  const run = async (script: string) => (await cli.run('run', name, '--', 'sh', '-c', script)).stdout;
+  t.is(await tree(run), await tree(inside));
+  t.is(await run('echo "$WHO"; test -e /bin/cat || echo gone; stat -c %h /kept/name'), 'me\ngone\n2\n');
+  const names = async () => (await cli.run('images', '--names')).stdout;
+  t.regex(await names(), /^localhost\/web:committed$/m);
+  const again = await cli.run('commit', 'web', name, '--no-pause', '-c', 'CMD=true');
+  t.not(again.stdout, made.stdout);
+
+  await inside('touch /kept/.wh.file');
+  const refused = await cli.run('commit', 'web', 'localhost/web:other');
+  t.like(refused, { code: 1 });
+  t.regex(refused.stderr, /"\/kept\/\.wh\.file": names that begin with/);
+  t.regex(
+    (await cli.run('commit', 'web', 'localhost/web:other', '-c', 'RUN=x')).stderr,
+    /changes\[0\]: .*is none of CMD/,
+  );
+  t.notRegex(await names(), /other/);
+  await inside('rm /kept/.wh.file');
+  t.deepEqual(await readdir(join(server.directory, 'root/export')), []);
+});
+
 test.serial('cp from a container writes nowhere else', async (t) => {
   const { cli, server } = shared;
   const target = join(server.directory, 'brought');

@@ -1,10 +1,13 @@
 import type { Readable } from 'node:stream';
-import type { ImageRecord } from './image.ts';
+import type { ImageRecord, SourceImage } from './image.ts';
+import type { RootfsChanges } from './rootfs-changes.ts';
 
 /** Small documents by digest: manifests and configurations. The caller has verified them. */
 export interface DocumentStore {
   /** Stores a document durably. */
   put(digest: string, document: Buffer): Promise<void>;
+  /** undefined when it does not exist. */
+  get(digest: string): Promise<Buffer | undefined>;
   /** Digests of all documents. */
   list(): Promise<string[]>;
   /** No error when it does not exist. */
@@ -72,11 +75,33 @@ export interface ImageExporter {
   clear(): Promise<void>;
 }
 
+/** A layer of an image in a file of its own, until it is discarded. */
+export interface PackedLayer {
+  /** Digest of the tar, which is not compressed. */
+  digest: string;
+  size: number;
+  /** Its bytes, or a range of them, as SourceImage.openLayer gives them. */
+  open: SourceImage['openLayer'];
+  discard(): Promise<void>;
+}
+
+/** Makes layers of what root filesystems have changed. */
+export interface LayerPacker {
+  /**
+   * Packs the changes: what was added or modified, and a whiteout (OCI image specification, layer.md) for what was deleted.
+   * @throws CriError FAILED_PRECONDITION for a file with a name that layers reserve, Error with tar's words; the signal's
+   *   reason. Nothing stays then.
+   */
+  pack(changes: RootfsChanges, signal: AbortSignal | undefined): Promise<PackedLayer>;
+}
+
 /** What the images of this node have in files, beside their layers in the rootfs store. */
 export interface ImageFiles {
   readonly documents: DocumentStore;
   readonly blobs: BlobStaging;
   /** undefined when none is configured. */
   readonly archives: ArchiveDirectory | undefined;
+  /** Its `clear` removes leftovers of `packer` too. */
   readonly exporter: ImageExporter;
+  readonly packer: LayerPacker;
 }

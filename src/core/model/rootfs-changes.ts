@@ -12,6 +12,8 @@ export interface RootfsChange {
 export interface RootfsChanges {
   /** Directory with the files of the root filesystem. Its ids are those in the image, also for a user namespace. */
   readonly directory: string;
+  /** Nothing that is written from now on shows. */
+  readonly isSnapshot: boolean;
   /**
    * What differs, in batches, each directory before its content. A directory is modified when something in it is; of a deleted
    * one, its content is not listed. The root itself is never listed. @throws Error; the signal's reason.

@@ -6,6 +6,7 @@ import type { ContainerSessions } from '../../core/lifecycle/containers/containe
 import type { ContainerSnapshots } from '../../core/lifecycle/containers/container-snapshots.ts';
 import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
 import type { EventHub } from '../../core/lifecycle/events/event-hub.ts';
+import type { ImageCommits } from '../../core/lifecycle/images/image-commits.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodStatsService } from '../../core/lifecycle/pods/pod-stats.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
@@ -25,6 +26,7 @@ export interface Services {
   sessions: ContainerSessions;
   changes: ContainerChanges;
   snapshots: ContainerSnapshots;
+  commits: ImageCommits;
   stats: ContainerStatsService;
   podStats: PodStatsService;
   backends: readonly Backend[];

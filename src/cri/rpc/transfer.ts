@@ -13,11 +13,16 @@ const KINDS: Record<ChangeKind, WireKind> = {
 const SLASH = Buffer.from('/');
 
 /** The additional service of the server about what containers have written. */
-export function transferCalls({ changes }: Services): Handlers<typeof TransferService> {
+export function transferCalls({ changes, commits }: Services): Handlers<typeof TransferService> {
   return {
     diff: async function* ({ containerId }, { signal }) {
       if (containerId === '') throw invalidArgument('container_id', 'must not be empty');
       for await (const batch of changes.list(containerId, signal)) yield { changes: batch.map(toChange) };
+    },
+
+    commit: async ({ containerId, name, noPause, ...options }, { signal }) => {
+      if (containerId === '') throw invalidArgument('container_id', 'must not be empty');
+      return { imageId: await commits.commit(containerId, name, { ...options, isPaused: !noPause, signal }) };
     },
   };
 }

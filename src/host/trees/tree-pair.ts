@@ -22,7 +22,7 @@ export async function mountPair(
   directory: string,
   { image, rootfs }: { image: Tree; rootfs: Tree },
   signal?: AbortSignal,
-): Promise<RootfsChanges> {
+): Promise<Omit<RootfsChanges, 'isSnapshot'>> {
   const name = randomUUID();
   const [before, after] = [join(directory, `${name}.image`), join(directory, `${name}.rootfs`)];
   const close = async () => {

@@ -153,9 +153,10 @@ export class OverlayStore implements RootfsStore {
   async changes(id: string, signal?: AbortSignal): Promise<RootfsChanges> {
     await this.#load();
     // Only for the mounts: what is mounted stays, whatever is removed.
-    return runLocked(this.#locks, 'layers', signal, async () =>
-      mountPair(this.#views, await this.#copies.views(id), signal),
-    );
+    return runLocked(this.#locks, 'layers', signal, async () => {
+      const pair = await mountPair(this.#views, await this.#copies.views(id), signal);
+      return { ...pair, isSnapshot: false };
+    });
   }
 
   async fsUsage(): Promise<Usage & { mountpoint: string }> {

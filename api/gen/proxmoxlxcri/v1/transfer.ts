@@ -8,9 +8,12 @@ import {
   Client,
   type ClientOptions,
   type ClientReadableStream,
+  type ClientUnaryCall,
   type handleServerStreamingCall,
+  type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
+  type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
@@ -55,6 +58,28 @@ export interface Change {
   kind: ChangeKind;
   /** Absolute path in the container; any bytes but NUL. */
   path: Buffer;
+}
+
+/** CommitRequest says what becomes an image. */
+export interface CommitRequest {
+  /** Id of the container, or a unique prefix of it. */
+  containerId: string;
+  /** Name of the image, "[registry/]repository[:tag]". An image that has it loses it. */
+  name: string;
+  /** Changes of the configuration as in a Dockerfile: "CMD=…", "ENV KEY=VALUE". */
+  changes: string[];
+  /** Who has made it; may be empty. */
+  author: string;
+  /** A comment for its history; may be empty. */
+  message: string;
+  /** Leave the container running while its files are read. */
+  noPause: boolean;
+}
+
+/** CommitResponse says what was made. */
+export interface CommitResponse {
+  /** Id of the image, as ImageStatus gives it. */
+  imageId: string;
 }
 
 function createBaseDiffRequest(): DiffRequest {
@@ -234,6 +259,176 @@ export const Change: MessageFns<Change> = {
   },
 };
 
+function createBaseCommitRequest(): CommitRequest {
+  return { containerId: "", name: "", changes: [], author: "", message: "", noPause: false };
+}
+
+export const CommitRequest: MessageFns<CommitRequest> = {
+  encode(message: CommitRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.containerId !== "") {
+      writer.uint32(10).string(message.containerId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    for (const v of message.changes) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.author !== "") {
+      writer.uint32(34).string(message.author);
+    }
+    if (message.message !== "") {
+      writer.uint32(42).string(message.message);
+    }
+    if (message.noPause !== false) {
+      writer.uint32(48).bool(message.noPause);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommitRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommitRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.author = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.noPause = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CommitRequest>): CommitRequest {
+    return CommitRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CommitRequest>): CommitRequest {
+    const message = createBaseCommitRequest();
+    message.containerId = object.containerId ?? "";
+    message.name = object.name ?? "";
+    message.changes = object.changes?.map((e) => e) || [];
+    message.author = object.author ?? "";
+    message.message = object.message ?? "";
+    message.noPause = object.noPause ?? false;
+    return message;
+  },
+};
+
+function createBaseCommitResponse(): CommitResponse {
+  return { imageId: "" };
+}
+
+export const CommitResponse: MessageFns<CommitResponse> = {
+  encode(message: CommitResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommitResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommitResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CommitResponse>): CommitResponse {
+    return CommitResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CommitResponse>): CommitResponse {
+    const message = createBaseCommitResponse();
+    message.imageId = object.imageId ?? "";
+    return message;
+  },
+};
+
 /**
  * Calls of this server's own about the root filesystems of containers, served on the same socket as the CRI.
  * buf:lint:ignore SERVICE_SUFFIX
@@ -253,6 +448,16 @@ export const TransferService = {
     responseSerialize: (value: DiffResponse): Buffer => Buffer.from(DiffResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DiffResponse => DiffResponse.decode(value),
   },
+  /** Commit makes an image of a container: that of the container, with one more layer of what the container has changed. */
+  commit: {
+    path: "/proxmoxlxcri.v1.Transfer/Commit" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CommitRequest): Buffer => Buffer.from(CommitRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CommitRequest => CommitRequest.decode(value),
+    responseSerialize: (value: CommitResponse): Buffer => Buffer.from(CommitResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CommitResponse => CommitResponse.decode(value),
+  },
 } as const;
 
 export interface TransferServer extends UntypedServiceImplementation {
@@ -261,6 +466,8 @@ export interface TransferServer extends UntypedServiceImplementation {
    * content.
    */
   diff: handleServerStreamingCall<DiffRequest, DiffResponse>;
+  /** Commit makes an image of a container: that of the container, with one more layer of what the container has changed. */
+  commit: handleUnaryCall<CommitRequest, CommitResponse>;
 }
 
 export interface TransferClient extends Client {
@@ -270,6 +477,22 @@ export interface TransferClient extends Client {
    */
   diff(request: DiffRequest, options?: Partial<CallOptions>): ClientReadableStream<DiffResponse>;
   diff(request: DiffRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<DiffResponse>;
+  /** Commit makes an image of a container: that of the container, with one more layer of what the container has changed. */
+  commit(
+    request: CommitRequest,
+    callback: (error: ServiceError | null, response: CommitResponse) => void,
+  ): ClientUnaryCall;
+  commit(
+    request: CommitRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CommitResponse) => void,
+  ): ClientUnaryCall;
+  commit(
+    request: CommitRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CommitResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const TransferClient = makeGenericClientConstructor(TransferService, "proxmoxlxcri.v1.Transfer") as unknown as {

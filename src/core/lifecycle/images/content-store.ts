@@ -20,6 +20,11 @@ export class ContentStore {
     await this.#documents.put(digest, document);
   }
 
+  /** undefined when it does not exist. */
+  async get(digest: string): Promise<Buffer | undefined> {
+    return this.#documents.get(digest);
+  }
+
   /** Removes documents without a lease that are not in `needed`, which is evaluated for each document. */
   async collect(needed: () => readonly string[]): Promise<void> {
     for (const digest of await this.#documents.list()) {

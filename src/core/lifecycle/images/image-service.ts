@@ -3,7 +3,7 @@ import type { Credentials, ImageRecord, ImageReference, ImageSource, SourceImage
 import type { ExportedImage, ImageFiles } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
-import { CriError, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
+import { CriError, failedPrecondition, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
@@ -187,6 +187,26 @@ export class ImageService {
     } finally {
       await Promise.all(sources.map((source) => source.close()));
     }
+  }
+
+  /**
+   * Stores an image of this node's own, of whose layers those below are in the store. Returns its id.
+   * @throws CriError INVALID_ARGUMENT for a malformed name or image; the signal's reason.
+   */
+  async add(source: SourceImage, name: string, signal?: AbortSignal): Promise<string> {
+    const reference = parseReference(name, {
+      defaultRegistry: this.#options.defaultRegistry ?? 'docker.io',
+      field: 'name',
+    });
+    if (reference.digest !== undefined) throw invalidArgument('name', 'must not have a digest');
+    return this.#store(source, [tagOf(reference)], { signal });
+  }
+
+  /** The documents of an image as they were pulled. @throws CriError FAILED_PRECONDITION when one is missing. */
+  async documents({ id, manifestDigest }: ImageRecord): Promise<{ config: Buffer; manifest: Buffer }> {
+    const [config, manifest] = await Promise.all([id, manifestDigest].map((digest) => this.#content.get(digest)));
+    if (config !== undefined && manifest !== undefined) return { config, manifest };
+    throw failedPrecondition(`image ${id}: its configuration or manifest is missing; pull it again`);
   }
 
   /**

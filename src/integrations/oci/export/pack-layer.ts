@@ -7,8 +7,8 @@ import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { StepResult } from '../../../host/native/messages.ts';
 import { startProgram } from '../../../host/processes/start-program.ts';
 
-/** Of the whole root, as it would be in a container. Sorted, so that the same files give the same layer. */
-const ARGUMENTS = [
+/** Of files as they would be in a container. Sorted, so that the same files give the same layer. */
+export const TAR_ARGUMENTS: readonly string[] = [
   '--create',
   '--file=-',
   '--format=posix',
@@ -35,7 +35,7 @@ export async function packLayer(
   const kill = new AbortController();
   const { pipes, ended } = await startProgram(
     {
-      argv: ['tar', ...ARGUMENTS, `--directory=${root}`, '.'],
+      argv: ['tar', ...TAR_ARGUMENTS, `--directory=${root}`, '.'],
       env: { PATH: process.env['PATH'], LC_ALL: 'C' },
       cwd: process.cwd(),
       pipes: { 1: 'out' },
@@ -59,7 +59,8 @@ export async function packLayer(
   return { diffId: `sha256:${plain.digest('hex')}`, digest: `sha256:${packed.digest('hex')}` };
 }
 
-function throwIfFailed({ status, problem, exit, outputs }: StepResult): void {
+/** The result of tar. @throws CriError UNAVAILABLE without tar, Error with tar's words. */
+export function throwIfFailed({ status, problem, exit, outputs }: StepResult): void {
   if (status === 'failed') {
     throw new CriError(StatusCode.UNAVAILABLE, 'cannot run tar; install GNU tar', { cause: new Error(problem) });
   }

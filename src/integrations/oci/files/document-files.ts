@@ -1,6 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DocumentStore } from '../../../core/model/image-files.ts';
+import { isErrno } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
 
@@ -17,6 +18,15 @@ export class DocumentFiles implements DocumentStore {
   async put(digest: string, document: Buffer): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await writeFileAtomic(this.#path(digest), document);
+  }
+
+  async get(digest: string): Promise<Buffer | undefined> {
+    try {
+      return await readFile(this.#path(digest));
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
   }
 
   async list(): Promise<string[]> {

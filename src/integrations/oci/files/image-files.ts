@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ImageFiles } from '../../../core/model/image-files.ts';
+import { ChangePacker } from '../export/change-packer.ts';
 import { OciArchiveExporter } from '../export/oci-archive-exporter.ts';
 import { FileArchiveDirectory } from './archive-directory.ts';
 import { DocumentFiles } from './document-files.ts';
@@ -24,5 +25,6 @@ export function imageFiles({ content, exports, archives, archivesSeen }: ImageFi
     blobs: new StagedBlobs(join(content, 'incoming')),
     archives: archives === '' ? undefined : new FileArchiveDirectory(archives, archivesSeen),
     exporter: new OciArchiveExporter(exports),
+    packer: new ChangePacker(exports),
   };
 }

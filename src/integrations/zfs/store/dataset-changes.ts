@@ -30,7 +30,7 @@ export async function datasetChanges(
       await pair.close();
       await remove();
     };
-    return { ...pair, close };
+    return { ...pair, isSnapshot: true, close };
   } catch (error) {
     await remove();
     throw error;
