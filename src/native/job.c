@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,6 +20,9 @@ enum { DRAIN_MS = 200 };
 enum { KILL_MS = 1000 };
 /* Bytes that a pipe between a command and the server takes, where the system allows it: fewer changes between the two. */
 enum { PIPE_BYTES = 1 << 18 };
+
+/* Bytes of a command's output that are read at once. */
+enum { OUTPUT_BYTES = 1 << 16 };
 
 int64_t now_ms(void) {
   struct timespec time;
@@ -206,7 +210,7 @@ static ssize_t read_some(int fd, uint8_t *bytes, size_t size) {
 
 /* Takes output of a command; what is beyond the limit is counted and dropped. */
 static void take_output(struct job_pipe *mine) {
-  uint8_t bytes[65536];
+  uint8_t bytes[OUTPUT_BYTES];
   ssize_t count = read_some(mine->fd, bytes, sizeof bytes);
   if (count < 0) return;
   if (count == 0) return close_once(&mine->fd);
@@ -251,6 +255,20 @@ void job_handle(struct job *job, const struct pollfd *polls, int count) {
   }
 }
 
+/*
+ * Takes what is in the pipes of a program that has ended and was waited for: this process may have had no processor time since
+ * then. What others write meanwhile is not waited for.
+ */
+static void take_rest(struct job *job) {
+  for (int i = 0; i < job->pipe_count; i++) {
+    struct job_pipe *mine = &job->pipes[i];
+    if (mine->plan.kind != FD_CAPTURE && mine->plan.kind != FD_LINE) continue;
+    int ready = 0;
+    if (mine->fd >= 0) ioctl(mine->fd, FIONREAD, &ready);
+    for (; ready > 0 && mine->fd >= 0; ready -= OUTPUT_BYTES) take_output(mine);
+  }
+}
+
 /* What the job waits for besides its child's end: bit 0: a line or a report, bit 1: output. */
 static int waits_for(const struct job *job) {
   int what = job->report_fd >= 0 ? 1 : 0;
@@ -277,8 +295,9 @@ int64_t job_check(struct job *job) {
   uint64_t drain = DRAIN_MS;
   step_number(job->step, 'w', 3600000, DRAIN_MS, &drain);
   if (job->reaped_at > 0) {
-    int waits = waits_for(job);
     bool over = now >= job->reaped_at + (int64_t)drain;
+    if (over) take_rest(job);
+    int waits = waits_for(job);
     if (waits == 0 || (over && (job->ended_by != STATUS_DONE || (waits & 1) == 0))) job->finished = true;
   }
   if (job->finished) return 0;

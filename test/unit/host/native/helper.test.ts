@@ -137,6 +137,18 @@ for (const [kind, program] of [
     t.not(await stateOf(String(pid)), undefined);
   });
 
+  test(`${kind}: no output is lost to a busy helper`, async (t) => {
+    // More than a pipe holds. Each writes the rest and ends while the others' output is read.
+    const argv = ['head', '-c', '100000', '/dev/zero'];
+    const step: SpawnStep = { ...sh(''), argv, descriptors: { 1: { kind: 'capture', limit: 200_000 } }, drainMs: 0 };
+    const results = await helperOf(t).request(
+      Array.from({ length: 200 }, () => step),
+      { sideBySide: true },
+    );
+    const sizes = results.map(({ outputs }) => outputs.get(1)?.bytes.length);
+    t.deepEqual(sizes, Array<number>(200).fill(100_000));
+  });
+
   test(`${kind}: a detached program reports its start or failure`, async (t) => {
     let pid = 0;
     const started = (started: number) => (pid = started);
