@@ -127,6 +127,7 @@ export async function build(
     volumes: new VolumeDirectories(join(config.root, ROOT.volumes), (error) => {
       logger.warn('Removing volumes of a container failed', { error: messageOf(error) });
     }),
+    volumeMounts: new HostRootfsMounts(join(config.state, STATE.volumes)),
   };
   const platforms = new Map<RootfsStore, Platform>();
   const platformOf = (store: RootfsStore): Platform => {

@@ -8,6 +8,7 @@ import { Metrics } from './core/metrics/metrics.ts';
 import { ROOT, ROOT_PARTS, STATE, stateParts } from './core/state-layout.ts';
 import { messageOf } from './utils/errors.ts';
 import { build, claim, recover } from './compose.ts';
+import { removeAllVolumes } from './core/lifecycle/volumes/volume-place.ts';
 import { removeOwn } from './host/remove-own.ts';
 
 /**
@@ -29,7 +30,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   let services = await start();
   // A start leaves pods and containers with a damaged record alone until the *.corrupt file is deleted.
   if (await dropSetAside(config.root)) services = await start();
-  const { pods, containers, images, stores } = services;
+  const { pods, containers, images, backends, stores } = services;
   const failures: string[] = [];
   const attempt = async (what: string, remove: () => Promise<void>) => {
     try {
@@ -45,6 +46,7 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   const left: string[] = [];
   for (const store of stores.all) {
     await attempt(`store ${store.name}`, async () => {
+      for (const { platform } of backends) await removeAllVolumes(store, platform.volumeMounts);
       left.push(...((await store.erase?.()) ?? []));
     });
   }

@@ -36,6 +36,8 @@ export const STATE = {
   sandboxes: 'sandboxes',
   /** Mount points of root filesystems. */
   rootfs: 'rootfs',
+  /** Mount points of volumes that a store has. */
+  volumes: 'volumes',
   runner: 'runner',
   /** FIFO that running commands of this server keep open. */
   helpers: 'helpers',
@@ -55,6 +57,9 @@ export interface OwnPart {
 
 /** Names after the 64 hexadecimal digits of an id, and hidden ones. */
 const BY_ID = /^\.|^(sha256-)?[0-9a-f]{64}/;
+
+/** The same, or those after the UID of a pod. */
+const BY_VOLUME = /^[0-9a-zA-Z-]{1,64}\./;
 
 /** Children first; the marker last, so that an interrupted removal can be repeated. */
 export const ROOT_PARTS: readonly OwnPart[] = [
@@ -85,6 +90,7 @@ export function stateParts(handlerDirectories: readonly string[]): OwnPart[] {
     { path: STATE.records },
     { path: STATE.sandboxes, own: BY_ID },
     { path: STATE.rootfs, own: BY_ID },
+    { path: STATE.volumes, own: BY_VOLUME },
     { path: `${STATE.runner}/containers`, own: BY_ID },
     { path: STATE.runner },
     ...handlerDirectories.map((path) => ({ path, own: BY_ID })),

@@ -6,4 +6,5 @@ import './zfs/transfer.ts';
 import './zfs/server.ts';
 import './zfs/snapshots.ts';
 import './zfs/choice.ts';
+import './zfs/volumes.ts';
 import './zfs/container.ts';

@@ -11,6 +11,8 @@ export interface DeclaredVolumes {
    * @param request.volumes paths as the image's configuration has them.
    * @param request.requested targets of the request's mounts, links resolved; they take precedence.
    * @param request.owner id of the container's root, which owns directories that the image does not have.
+   * @param request.place an empty directory for a volume, by its number and its path in the container; by default they are made
+   *   beside each other on the node's disk.
    * @param request.signal ends the copying.
    * @throws CriError INVALID_ARGUMENT for a path that no volume can have, UNKNOWN when the content cannot be copied; the signal's
    *   reason.
@@ -22,17 +24,18 @@ export interface DeclaredVolumes {
       volumes: readonly string[];
       requested: readonly string[];
       owner: number;
+      place?: ((number: number, destination: string) => Promise<string>) | undefined;
       signal?: AbortSignal | undefined;
     },
   ): Promise<OciMount[]>;
 
   /**
-   * Removes the directories of a container with their content, possibly in the background; no error when there are none, or
+   * Removes the directories of a container, those of a `place` aside, with their content, possibly in the background; no error when there are none, or
    * on a read-only filesystem: a later call removes them.
    */
   remove(containerId: string): Promise<void>;
 
-  /** What lies in the directories of a container, with what the image has there; nothing when it has none. */
+  /** What lies in those directories of a container, with what the image has there; nothing when it has none. */
   usage(containerId: string): Promise<Usage>;
 
   /** Ids of the containers that have any. */

@@ -13,6 +13,8 @@ export interface FileFacts {
 /** The mount that a path is on (proc_pid_mountinfo(5)). */
 export interface MountFacts {
   mountPoint: string;
+  /** What of its filesystem is mounted there, as a path in that. */
+  root: string;
   /** Of its filesystem, as the kernel names it: `ext4`, `proc`. */
   type: string;
   /** Restrictions that a bind mount of it must keep. */
@@ -51,6 +53,19 @@ export interface PlatformFiles {
 
   /** Creates a directory with mode 0755, and its parents. No error when it exists. */
   makeDirectory(path: string): Promise<void>;
+
+  /**
+   * Copies a directory onto an empty one: content, owners, modes, times and extended attributes, its own among them.
+   * @throws Error with the reason; the signal's reason.
+   */
+  copyDirectory(source: string, target: string, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * Calls `use` with a path that leads to a directory below `root`, links resolved inside, whatever somebody who can change the
+   * tree does meanwhile. What is missing of it is made, with the owners and modes that it has below `like`.
+   * @throws Error where it is no directory; whatever `use` throws.
+   */
+  withDirectory<T>(root: string, path: string, like: string, use: (path: string) => Promise<T>): Promise<T>;
 
   /** The reasons why the filesystems of `paths` do not support idmapped mounts, each undefined when it does. */
   idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]>;

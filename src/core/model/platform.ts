@@ -22,4 +22,6 @@ export interface Platform {
   readonly files: PlatformFiles;
   readonly podDirectories: PodDirectories;
   readonly volumes: DeclaredVolumes;
+  /** Mounts volumes that a store has. */
+  readonly volumeMounts: RootfsMounts;
 }

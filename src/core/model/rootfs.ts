@@ -1,6 +1,7 @@
 import type { IdRange } from './id-range.ts';
 import type { RootfsChanges } from './rootfs-changes.ts';
 import type { RootfsSnapshots } from './rootfs-snapshots.ts';
+import type { VolumeStore } from './volumes.ts';
 
 /** Bytes and inodes used on a filesystem. */
 export interface Usage {
@@ -116,6 +117,8 @@ export interface RootfsStore {
   readonly enforcesLimits: boolean;
   /** Absent where the store has no snapshots of clones. */
   readonly snapshots?: RootfsSnapshots;
+  /** Where it has volumes; undefined where they are directories beside it. */
+  readonly volumes?: VolumeStore;
 
   hasLayer(chainId: string): Promise<boolean>;
 

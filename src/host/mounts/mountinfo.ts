@@ -10,7 +10,7 @@ export function unescapeMountinfo(text: string): string {
  * (proc_pid_mountinfo(5)): the last one among those with the longest mount point.
  */
 export function mountOf(mountinfo: string, path: string): MountFacts {
-  let best: MountFacts = { mountPoint: '/', type: '', restrictions: [], shared: false, slave: false };
+  let best: MountFacts = { mountPoint: '/', root: '/', type: '', restrictions: [], shared: false, slave: false };
   for (const line of mountinfo.split('\n')) {
     const [mount = '', fileSystem = ''] = line.split(' - ');
     const fields = mount.split(' ');
@@ -21,6 +21,7 @@ export function mountOf(mountinfo: string, path: string): MountFacts {
     const optional = fields.slice(6);
     best = {
       mountPoint,
+      root: unescapeMountinfo(fields[3] ?? ''),
       type: fileSystem.split(' ')[0] ?? '',
       restrictions: (['nosuid', 'nodev', 'noexec'] as const).filter((option) => options.has(option)),
       shared: optional.some((field) => field.startsWith('shared:')),

@@ -161,7 +161,7 @@ export type Step = { /** Milliseconds after which it is killed, with its process
 );
 
 /** Flags of mount(2). */
-export const MountFlag = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8, nosymfollow: 256 } as const;
+export const MountFlag = { readonly: 1, nosuid: 2, nodev: 4, noexec: 8, nosymfollow: 256, bind: 4096 } as const;
 
 /** Of unshare(2). */
 const CLONE_NEWNET = 0x40000000;

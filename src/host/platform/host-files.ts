@@ -9,7 +9,9 @@ import { idmapProblems } from '../idmap/support.ts';
 import { mountOf } from '../mounts/mountinfo.ts';
 import { StepError } from '../native/call.ts';
 import { deviceNumbers, inspectPath, makeDirectories, readPath } from '../paths.ts';
+import { copyDirectory } from '../trees/copy-directory.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
+import { withDirectory } from './with-directory.ts';
 
 /** Files of this host. The native helper accesses paths of requests, with a time limit. */
 export class HostFiles implements PlatformFiles {
@@ -55,6 +57,14 @@ export class HostFiles implements PlatformFiles {
 
   async makeDirectory(path: string): Promise<void> {
     await makeDirectories(path, 0o755).catch(asUnavailable);
+  }
+
+  copyDirectory(source: string, target: string, signal?: AbortSignal): Promise<void> {
+    return copyDirectory(source, target, signal);
+  }
+
+  withDirectory<T>(root: string, path: string, like: string, use: (path: string) => Promise<T>): Promise<T> {
+    return withDirectory(root, path, like, use);
   }
 
   idmapProblems(paths: readonly string[]): Promise<(string | undefined)[]> {

@@ -30,6 +30,7 @@ const FLAGS: ReadonlyMap<string, number> = new Map([
   ['nosuid', MountFlag.nosuid],
   ['nodev', MountFlag.nodev],
   ['noexec', MountFlag.noexec],
+  ['bind', MountFlag.bind],
 ]);
 
 /** Mounts root filesystems on this kernel, at `<directory>/<id>/root`. */

@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DeclaredVolumes } from '../../core/model/declared-volumes.ts';
 import { invalidArgument, unknown } from '../../core/model/errors.ts';
@@ -6,7 +6,7 @@ import type { OciMount } from '../../core/model/oci-runtime.ts';
 import type { Remains, Usage } from '../../core/model/rootfs.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { withScoped } from '../../utils/fs/scoped.ts';
-import { run } from '../processes/run.ts';
+import { copyDirectory } from '../trees/copy-directory.ts';
 import { diskUsage } from '../trees/disk-usage.ts';
 import { Trash } from '../trees/trash.ts';
 import { resolveInRoot } from './resolve-in-root.ts';
@@ -36,10 +36,12 @@ export class VolumeDirectories implements DeclaredVolumes {
       volumes: readonly string[];
       requested: readonly string[];
       owner: number;
+      place?: ((number: number, destination: string) => Promise<string>) | undefined;
       signal?: AbortSignal | undefined;
     },
   ): Promise<OciMount[]> {
     const { requested, owner, signal } = request;
+    const place = request.place ?? ((number: number) => this.#own(containerId, number));
     const taken = new Set(requested);
     const wanted: { destination: string; field: string }[] = [];
     for (const volume of request.volumes) {
@@ -66,12 +68,18 @@ export class VolumeDirectories implements DeclaredVolumes {
         await makeInside(outer.source, destination.slice(outer.destination.length + 1), { field, owner });
         continue;
       }
-      const source = join(this.#directory, containerId, String(mounts.length));
-      await mkdir(join(this.#directory, containerId), { recursive: true, mode: 0o700 });
+      const source = await place(mounts.length, destination);
       await fill(source, rootfs, destination, { field, owner, signal });
       mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] });
     }
     return mounts;
+  }
+
+  /** A new directory in that of a container, which only root can enter. */
+  async #own(containerId: string, number: number): Promise<string> {
+    const path = join(this.#directory, containerId, String(number));
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return path;
   }
 
   async remove(containerId: string): Promise<void> {
@@ -137,7 +145,7 @@ async function fill(
   const found = await withScoped(rootfs, path, async ({ path: source, stats }) => {
     if (!stats.isDirectory()) throw invalidArgument(field, 'is not a directory in the image');
     try {
-      await run('cp', ['--archive', '--no-target-directory', '--', `${source}/.`, target], { signal });
+      await copyDirectory(source, target, signal);
     } catch (error) {
       signal?.throwIfAborted();
       throw unknown(`${field}: copying the content to the container failed: ${messageOf(error)}`, error);
@@ -145,6 +153,6 @@ async function fill(
     return true;
   });
   if (found !== undefined) return;
-  await mkdir(target, { mode: 0o755 });
+  await chmod(target, 0o755);
   await chown(target, owner, owner);
 }

@@ -205,7 +205,7 @@ test.serial('datasets of others are named and left alone', async (t) => {
   }
   await make().recover();
   t.deepEqual([await make().list(), await make().listLayers()], [[], []]);
-  t.is((await zfs.list(dataset, ['type'])).length, 6);
+  t.is((await zfs.list(dataset, ['type'])).length, 7);
   const root = '/other';
   const second = new ZfsStore({ zfs, dataset, root, mounts: join(directory.path, 'second'), logger: silent });
   const message = /layers belongs to the server with root .*root-foreign; name another dataset/;

@@ -23,9 +23,12 @@ import { findById, lookupById, newId } from '../ids.ts';
 import { limitsUpdate, ociResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
-import { findPlace, needPlace, removeRootfs, storeNameOf } from '../rootfs-place.ts';
+import { needPlace, removeRootfs, storeNameOf } from '../rootfs-place.ts';
 import type { RootfsStores } from '../rootfs-stores.ts';
 import { Retries } from '../retries.ts';
+import { removeVolumes } from '../volumes/container-volumes.ts';
+import { removeUnneededVolumes } from '../volumes/unneeded-volumes.ts';
+import { volumePlace } from '../volumes/volume-place.ts';
 import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import type { StoredContainer } from './container-record.ts';
@@ -35,6 +38,7 @@ import { notBefore, startFailed } from './outcome.ts';
 import { findLeftovers, type Leftover, removeOrphans } from './leftovers.ts';
 import { mountPointsOnce, recoverContainer, remount } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
+import { writtenBy } from './written.ts';
 import type { Measured } from './writable-usage.ts';
 
 /** Containers that recovery inspects concurrently. */
@@ -101,6 +105,7 @@ export class ContainerService {
     options.events.onStep('removing', async (sandboxId) => {
       const all = this.#store.of(sandboxId);
       await forEach(all, all.length, (record) => this.remove(record.id));
+      await removeUnneededVolumes(options, sandboxId);
     });
   }
 
@@ -225,7 +230,7 @@ export class ContainerService {
     const rootfs = needPlace(now, backend, stores);
     if (now.phase !== 'creating' && now.phase !== 'exited') await this.#kill(now);
     await runner.remove(record.id);
-    await platform.volumes.remove(record.id);
+    await removeVolumes(volumePlace(rootfs.store, platform), now);
     await removeImageVolumes(rootfs, record);
     await removeRootfs(rootfs, record.id);
     this.#usage.forget(record.id);
@@ -261,12 +266,7 @@ export class ContainerService {
 
   async #written(id: string): Promise<Usage | undefined> {
     const record = this.#store.get(id);
-    if (record === undefined) return undefined;
-    const backend = this.#backendOf(record);
-    const place = findPlace(record, backend, this.#options.stores);
-    const [layer, volumes] = await Promise.all([place?.store.usage(id), backend.platform.volumes.usage(id)]);
-    if (layer === undefined) return undefined;
-    return { bytes: layer.bytes + volumes.bytes, inodes: layer.inodes + volumes.inodes };
+    return record && writtenBy(this.#options, record);
   }
 
   /** What the stores and volumes have that no record knows, or that was removed and is still there; changes nothing. */

@@ -12,6 +12,10 @@ import { userFiles } from '../oci/user-files.ts';
 import { resolveUser } from '../oci/users.ts';
 import type { ReadyPod } from '../pods/pod-service.ts';
 import { mountRootfs, placeOf, removeRootfs } from '../rootfs-place.ts';
+import { makeDeclaredVolumes, removeVolumes } from '../volumes/container-volumes.ts';
+import { placeEmptyDirs } from '../volumes/pod-volumes.ts';
+import { volumePlace } from '../volumes/volume-place.ts';
+import { volumeQuotas } from '../volumes/volume-quotas.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { findMountedImages, mountImageVolumes, removeImageVolumes } from './image-volumes.ts';
@@ -32,15 +36,17 @@ export async function createContainer(
   wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown; signal: AbortSignal | undefined },
   rollback: Rollback,
 ): Promise<void> {
-  const { clock, pidsLimit, rlimits, absentMountSourcesToReject } = options;
+  const { clock, logger, pidsLimit, rlimits, absentMountSourcesToReject } = options;
   const { id, pod, spec: asked, request, signal } = wanted;
   const { runner, platform } = pod.backend;
   const rootfs = placeOf(pod.backend);
-  const { facts: host, volumes, files } = platform;
+  const { facts: host, files } = platform;
+  const volumes = volumePlace(rootfs.store, platform);
   if (asked.security.selinux !== undefined && host.selinux)
     throw unimplemented('config.linux.security_context.selinux_options: SELinux');
   const annotated = { pod: pod.record.spec.annotations, container: asked.annotations, name: asked.metadata.name };
   const limits = rootfsLimits(annotated, pod.backend.rootfsLimits ?? {}, rootfs.store);
+  const quotas = volumeQuotas(annotated, rootfs.store);
   const image = findImage(options, asked.image.name);
   const mounted = findMountedImages(asked.mounts, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, asked.pid);
@@ -82,17 +88,23 @@ export async function createContainer(
   const targets = await mountTargets(files, path, asked.mounts);
   rollback.add('remove the image volumes', () => removeImageVolumes(rootfs, record));
   const images = await mountImageVolumes({ rootfs, files }, { containerId: id, ids, signal }, mounted);
-  rollback.add('remove the volumes', () => volumes.remove(id));
-  const declared = await volumes.make(id, path, {
+  rollback.add('remove the volumes', () => removeVolumes(volumes, record));
+  const declared = await makeDeclaredVolumes(volumes, id, path, {
     volumes: image.config.config.Volumes,
     requested: targets,
     owner: ids?.hostId ?? 0,
+    pod: owner.pod,
+    quotas,
+    defaultQuota: limits.quotaBytes,
     signal,
   });
+  const { metadata } = pod.record.spec;
+  const placing = { containerId: id, pod: metadata, mounts: asked.mounts, quotas, signal };
+  const mounts = await placeEmptyDirs(volumes, files, logger, placing);
   const user = resolveUser(asked.security.user, image.config.config.User, await userFiles(files, path));
   const plain = await ociSpec(files, {
     containerId: id,
-    asked,
+    asked: { ...asked, mounts },
     image: image.config,
     rootfs: path,
     user,

@@ -1,8 +1,9 @@
-import { isTrial } from '../../model/rootfs.ts';
+import { isTrial, type RootfsStore } from '../../model/rootfs.ts';
 import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
+import { podUids, removeUnneededVolumes, unneededVolumes } from '../volumes/unneeded-volumes.ts';
 import { ownerOf } from './image-volumes.ts';
 
 /** Something of the server's own that no record knows, or that was removed and is still there. */
@@ -22,12 +23,23 @@ export async function findLeftovers(
 ): Promise<Leftover[]> {
   const found: Leftover[] = [];
   const backends = pods.backends();
+  const unneededOf = async ({ volumes }: RootfsStore) => {
+    if (volumes === undefined) return [];
+    const ids = (await volumes.list()).map(({ id }) => id).filter((id) => isOrphan(containers, id));
+    for (const { files } of new Set(backends.map(({ platform }) => platform))) {
+      ids.push(...(await unneededVolumes(volumes, files, podUids(pods))));
+    }
+    return new Set(ids);
+  };
   await stores.each('listing leftovers', async (store) => {
     for (const id of (await store.list()).filter((each) => isOrphan(containers, each) && !isTrial(each))) {
       const bytes = (await store.usage(id))?.bytes ?? 0n;
       found.push({ kind: 'rootfs', name: id, store: store.name, bytes });
     }
     for (const each of await store.remains()) found.push({ kind: 'removed', store: store.name, ...each });
+    for (const id of await unneededOf(store)) {
+      found.push({ kind: 'volume', name: id, store: store.name, bytes: (await store.volumes?.usage(id))?.bytes ?? 0n });
+    }
   });
   for (const volumes of new Set(backends.map(({ platform }) => platform.volumes))) {
     for (const id of (await volumes.list()).filter((each) => isOrphan(containers, each))) {
@@ -72,6 +84,15 @@ export async function removeOrphans(options: ContainerServiceOptions, store: Con
     await volumes.recover();
     await sweep('volume', volumes);
   }
+  for (const mounts of new Set(backends.map(({ platform }) => platform.volumeMounts))) {
+    await sweep('mounted volume', unmounting(mounts));
+  }
+  for (const { volumes } of stores.all) {
+    if (volumes === undefined) continue;
+    const list = async () => (await volumes.list()).map(({ id }) => id);
+    await sweep('volume', { list, remove: (id) => volumes.remove(id) });
+  }
+  await removeUnneededVolumes(options);
   if (failures > 0) throw new Error(`${String(failures)} orphans of containers could not be listed or removed`);
 }
 

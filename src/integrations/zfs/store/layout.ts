@@ -6,7 +6,8 @@ import type { Settings, Zfs } from '../zfs.ts';
 /** What a dataset or snapshot is, and of what: an operator reads it, and the store is rebuilt from it. */
 export const PROPERTY = {
   /**
-   * `store`, `layer`, `rootfs`, or `removed` for one of those that was still in use; without it, set on itself, it is foreign.
+   * `store`, `layer`, `rootfs`, `volume`, or `removed` for one of those that was still in use; without it, set on itself, it is
+   * foreign.
    * Of a snapshot `layer`, `snapshot`, `checkpoint`, or `view` for one that exists only while it is read.
    */
   kind: 'proxmox-lxcri:kind',
@@ -26,9 +27,12 @@ export const PROPERTY = {
   readonly: 'proxmox-lxcri:readonly',
   /** `first host id,number of ids` of its user namespace. */
   ids: 'proxmox-lxcri:ids',
+  /** Of volumes of pods: the directory of the node in whose place it is; `on` when it has the content of that. */
+  directory: 'proxmox-lxcri:directory',
+  filled: 'proxmox-lxcri:filled',
 } as const;
 
-export type Kind = 'store' | 'layer' | 'rootfs' | 'removed' | 'view';
+export type Kind = 'store' | 'layer' | 'rootfs' | 'volume' | 'removed' | 'view';
 
 /**
  * The number of files of a dataset or snapshot, mounted or not: they are of project 0, unless somebody gives one another (chattr(1),
@@ -52,6 +56,7 @@ export class Layout {
   readonly parent: string;
   readonly layers: string;
   readonly rootfs: string;
+  readonly volumes: string;
   /** The root directory of the server. */
   readonly root: string;
 
@@ -60,6 +65,7 @@ export class Layout {
     this.parent = parent;
     this.layers = `${parent}/layers`;
     this.rootfs = `${parent}/rootfs`;
+    this.volumes = `${parent}/volumes`;
   }
 
   /** The dataset of a layer. */
@@ -72,13 +78,23 @@ export class Layout {
     return `${this.rootfs}/${id}`;
   }
 
+  /** The dataset of a volume. */
+  volumeOf(id: string): string {
+    return `${this.volumes}/${id}`;
+  }
+
+  /** Those that {@link make} makes. */
+  get #own(): string[] {
+    return [this.layers, this.rootfs, this.volumes];
+  }
+
   /**
    * Creates the datasets that are missing. @throws CriError FAILED_PRECONDITION where there is no such parent, or one of them
    * belongs to others, another server of this program among them.
    */
   async make(zfs: Zfs): Promise<void> {
     const present = await this.#present(zfs);
-    for (const name of [this.layers, this.rootfs]) {
+    for (const name of this.#own) {
       const entry = present.find((each) => each.name === name);
       const settings = { ...FILESYSTEM, [PROPERTY.kind]: 'store' satisfies Kind, [PROPERTY.root]: this.root };
       if (entry === undefined) await zfs.createFilesystem(name, { settings });
@@ -90,7 +106,7 @@ export class Layout {
   /** Removes the datasets that {@link make} has made, where nothing is below them; returns those that stay. */
   async remove(zfs: Zfs): Promise<string[]> {
     const left: string[] = [];
-    for (const name of [this.layers, this.rootfs]) {
+    for (const name of this.#own) {
       await zfs.destroy(name).catch((error: unknown) => {
         if (!isKind(error, 'inUse')) throw error;
         left.push(`dataset ${name}`);
@@ -103,7 +119,7 @@ export class Layout {
     const other = properties.get(PROPERTY.root)?.value ?? 'unknown';
     return failedPrecondition(
       `dataset ${name} belongs to the server with root ${other}; name another dataset in rootfs.dataset, or, when that server ` +
-        `is gone, run "zfs set ${PROPERTY.root}=${this.root} ${this.layers} ${this.rootfs}"`,
+        `is gone, run "zfs set ${PROPERTY.root}=${this.root} ${this.#own.join(' ')}"`,
     );
   }
 
@@ -126,6 +142,11 @@ export function foreign(name: string): Error {
     `dataset ${name} is in the way and does not belong to this server (it has no property ${PROPERTY.kind} of its own); ` +
       `rename it with "zfs rename"`,
   );
+}
+
+/** A name that others chose, as the value of a property: a listing must stay one. */
+export function text(value: string): string {
+  return value.replaceAll(/\p{Cc}/gu, '?').slice(0, 1000);
 }
 
 /** A missing layer. */

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { failedPrecondition, invalidArgument, notFound } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
 import type { Remains, Rootfs, RootfsLimits, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
+import { sharedRead } from '../../../utils/async/shared-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isAtLeast, WITH_MAPPED_IDS } from '../answers/version.ts';
 import { isKind } from '../errors/zfs-error.ts';
@@ -9,7 +9,8 @@ import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
 import type { LayerDatasets } from './layer-datasets.ts';
-import { FILESYSTEM, foreign, type Kind, type Layout, OBJECTS, PROPERTY } from './layout.ts';
+import { FILESYSTEM, foreign, type Kind, type Layout, OBJECTS, PROPERTY, text } from './layout.ts';
+import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
 /** A component of a dataset's name, and a file name. */
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
@@ -32,7 +33,7 @@ export class RootfsDatasets {
   readonly #guests: GuestVolumes | undefined;
   /** Ids of those in the store's own dataset that are known to belong to it. */
   readonly #own = new Set<string>();
-  #usages: Promise<Map<string, Usage>> | undefined;
+  readonly #usages = sharedRead(GATHER_MS, () => this.#readUsages());
 
   constructor({
     zfs,
@@ -103,27 +104,21 @@ export class RootfsDatasets {
   }
 
   /**
-   * Destroys a root filesystem with its snapshots; no error when there is none. A process that has a file open in it keeps it
-   * mounted, though nowhere: it is then only marked, and {@link sweep} destroys it later.
+   * Destroys a root filesystem with its snapshots; no error when there is none. One that is in use is destroyed by {@link sweep}.
    * @throws CriError for a foreign dataset.
    */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
     // The name of a guest's volume may be another's by now.
     const name = this.#own.has(id) ? this.#layout.rootfsOf(id) : (await this.#find(id))?.name;
-    if (name !== undefined) await this.#destroy(name);
+    if (name !== undefined) await destroyOrMark(this.#zfs, name);
     this.#own.delete(id);
     await this.#guests?.forget(id);
   }
 
   /** Destroys those that were in use when they were removed, unless they still are. */
   async sweep(): Promise<void> {
-    for (const entry of await this.#entries([PROPERTY.kind])) {
-      if (ownValueOf(entry, PROPERTY.kind) !== ('removed' satisfies Kind)) continue;
-      await this.#zfs.destroy(entry.name, { recursive: true, repeats: 0 }).catch((error: unknown) => {
-        if (!isKind(error, 'busy', 'notFound')) throw error;
-      });
-    }
+    await sweepRemoved(this.#zfs, await this.#entries(REMOVAL_PROPERTIES));
   }
 
   /** Ids of the root filesystems, without datasets of others. */
@@ -139,18 +134,12 @@ export class RootfsDatasets {
 
   /** Those that were in use when they were removed. */
   async remains(): Promise<Remains[]> {
-    const entries = await this.#entries(['used', PROPERTY.kind]);
-    const removed = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('removed' satisfies Kind));
-    return removed.map((entry) => ({ name: entry.name, bytes: numberOf(entry, 'used') ?? 0n }));
+    return remainsOf(await this.#entries(REMOVAL_PROPERTIES));
   }
 
   /** What it uses beyond its image. Concurrent calls share a command. */
   async usage(id: string): Promise<Usage | undefined> {
-    this.#usages ??= sleep(GATHER_MS).then(() => {
-      this.#usages = undefined;
-      return this.#readUsages();
-    });
-    return (await this.#usages).get(id);
+    return (await this.#usages()).get(id);
   }
 
   async #readUsages(): Promise<Map<string, Usage>> {
@@ -218,17 +207,8 @@ export class RootfsDatasets {
       else await this.#zfs.clone(this.#layers.snapshotOf(chainId), name, { settings, signal });
     } catch (error) {
       // What was cut off may be done.
-      if (signal?.aborted === true && (await this.#look(id, name)) !== undefined) await this.#destroy(name);
+      if (signal?.aborted === true && (await this.#look(id, name)) !== undefined) await destroyOrMark(this.#zfs, name);
       throw error;
-    }
-  }
-
-  async #destroy(name: string): Promise<void> {
-    try {
-      await this.#zfs.destroy(name, { recursive: true, repeats: 3 });
-    } catch (error) {
-      if (isKind(error, 'busy')) await this.#zfs.set(name, { [PROPERTY.kind]: 'removed' satisfies Kind });
-      else if (!isKind(error, 'notFound')) throw error;
     }
   }
 
@@ -289,11 +269,6 @@ export class RootfsDatasets {
       throw error;
     }
   }
-}
-
-/** Names of others: a listing must stay one. */
-function text(value: string): string {
-  return value.replaceAll(/\p{Cc}/gu, '?').slice(0, 1000);
 }
 
 function compare(id: string, existing: Identity, wanted: Identity): void {

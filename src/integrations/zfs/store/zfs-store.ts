@@ -30,6 +30,7 @@ import { Layout } from './layout.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
 import { SnapshotDatasets } from './snapshot-datasets.ts';
 import { removeStoreDirectory } from './store-directory.ts';
+import { VolumeDatasets } from './volume-datasets.ts';
 
 export interface ZfsStoreOptions {
   zfs: Zfs;
@@ -55,6 +56,7 @@ export class ZfsStore implements RootfsStore {
   readonly maxLayers = MAX_LAYERS;
   readonly enforcesLimits = true;
   readonly snapshots: SnapshotDatasets;
+  readonly volumes: VolumeDatasets;
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #mounts: string;
@@ -86,6 +88,7 @@ export class ZfsStore implements RootfsStore {
       guests: this.#guests,
     });
     this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
+    this.volumes = new VolumeDatasets({ zfs, layout: this.#layout, load: () => this.#load() });
   }
 
   async hasLayer(chainId: string): Promise<boolean> {
@@ -116,7 +119,7 @@ export class ZfsStore implements RootfsStore {
 
   async remains(): Promise<Remains[]> {
     await this.#load();
-    return this.#rootfs.remains();
+    return [...(await this.#rootfs.remains()), ...(await this.volumes.remains())];
   }
 
   async removeLayer(chainId: string): Promise<void> {
@@ -176,12 +179,14 @@ export class ZfsStore implements RootfsStore {
     await this.#layers.recover();
     for (const snapshot of await this.#rootfs.snapshots('view')) await destroyView(this.#zfs, snapshot);
     await this.#rootfs.sweep();
+    await this.volumes.sweep();
   }
 
   async erase(): Promise<string[]> {
     await this.#load();
     await unmountBelow(this.#mounts);
     this.#loaded = undefined;
+    this.volumes.reset();
     const guests = (await this.#guests?.list([])) ?? [];
     const left = [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
     if (left.length === 0) await removeStoreDirectory(this.#mounts);

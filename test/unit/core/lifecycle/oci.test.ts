@@ -260,7 +260,14 @@ test("mounts replace the pod's, follow links, and keep restrictions", async (t) 
   };
   const root = join(directory, 'root');
   await mkdir(root);
-  const on: MountFacts = { mountPoint: '/v', type: 'ext4', restrictions: ['noexec'], shared: false, slave: true };
+  const on: MountFacts = {
+    mountPoint: '/v',
+    root: '/',
+    type: 'ext4',
+    restrictions: ['noexec'],
+    shared: false,
+    slave: true,
+  };
   const files = Object.assign(new HostFiles(), { mountOf: () => Promise.resolve(on) });
   const refused = join(directory, 'refused');
   const mounts = async (partial: Parameters<typeof ContainerConfig.create>[0]) => {
