@@ -3,6 +3,7 @@ import './zfs/client.ts';
 import './zfs/store.ts';
 import './zfs/guests.ts';
 import './zfs/transfer.ts';
+import './zfs/states.ts';
 import './zfs/server.ts';
 import './zfs/snapshots.ts';
 import './zfs/choice.ts';

@@ -58,7 +58,13 @@ export async function mountRootfs(
   chainId: string | undefined,
   options: RootfsOptions = {},
 ): Promise<string> {
-  return mounts.mount(id, await store.prepare(id, chainId, options), options.signal);
+  const rootfs = await store.prepare(id, chainId, options);
+  try {
+    return await mounts.mount(id, rootfs, options.signal);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw (await store.explain?.(id, error)) ?? error;
+  }
 }
 
 /** Unmounts and removes a root filesystem; no error when there is none. */

@@ -4,7 +4,8 @@ import { isAtLeast, type Versions, WITH_UNMOUNTED_CLONES } from './answers/versi
 import { isKind, UnmountedError } from './errors/zfs-error.ts';
 import type { CallOptions, Commands } from './commands.ts';
 import { assignment, checkDataset, checkObject, checkProperty, checkSnapshot, datasetOf } from './names.ts';
-import type { PropertiesReader } from './properties-reader.ts';
+import { explainMissing } from './missing.ts';
+import type { PropertiesReader, Reading } from './properties-reader.ts';
 import { explainSpace } from './space.ts';
 
 /** Properties to set: by name, as `zfs set` takes them. */
@@ -49,7 +50,7 @@ export class Zfs {
     for (let at = 0; at < names.length; at += MAX_NAMES) {
       const some = names.slice(at, at + MAX_NAMES);
       const reading = { program: 'zfs', options: [], properties, names: some, object: some[0] ?? '' } as const;
-      entries.push(...(await this.#reader.read(reading, options)));
+      entries.push(...(await this.#read(reading, options)));
     }
     return entries;
   }
@@ -60,7 +61,7 @@ export class Zfs {
     const reach = depth === undefined ? ['-r'] : ['-d', String(depth)];
     const names = [checkDataset(parent)];
     const how = [...reach, '-t', types.join(',')];
-    return this.#reader.read({ program: 'zfs', options: how, properties, names, object: parent }, call);
+    return this.#read({ program: 'zfs', options: how, properties, names, object: parent }, call);
   }
 
   /**
@@ -186,7 +187,16 @@ export class Zfs {
     try {
       await this.#commands.run({ program: 'zfs', args, object, changes: true }, call);
     } catch (error) {
-      throw await explainSpace(this.#reader, `zfs ${args[0] ?? ''}`, error);
+      const what = `zfs ${args[0] ?? ''}`;
+      throw await explainMissing(this.#reader, what, await explainSpace(this.#reader, what, error));
+    }
+  }
+
+  async #read(reading: Reading, call?: CallOptions): Promise<Entry[]> {
+    try {
+      return await this.#reader.read(reading, call);
+    } catch (error) {
+      throw await explainMissing(this.#reader, 'zfs get', error);
     }
   }
 }

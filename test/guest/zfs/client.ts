@@ -1,5 +1,4 @@
-import { mkdtemp, open, readFile, rm, statfs, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
@@ -8,7 +7,7 @@ import { zfsClient } from '../../../src/integrations/zfs/client.ts';
 import type { ErrorKind } from '../../../src/integrations/zfs/errors/zfs-error.ts';
 import { followEvents, type ZfsEvent } from '../../../src/integrations/zfs/events.ts';
 import { receive, send } from '../../../src/integrations/zfs/streams.ts';
-import { directory, makePool, run, TANK, zfs, zpool } from './pools.ts';
+import { directory, frailPool, makePool, run, TANK, zfs, zpool } from './pools.ts';
 import { eventually } from '../../lib/eventually.ts';
 
 const lines = zfsClient('lines');
@@ -163,7 +162,8 @@ test.serial('a pool that is imported read-only', async (t) => {
   await makePool('still', '64M');
   await zfs.createFilesystem('still/a');
   await run('zpool', 'export', 'still');
-  await fails(t, 'notFound', 'still/a', zfs.get(['still/a'], ['used']));
+  await fails(t, 'notImported', 'still/a', zfs.get(['still/a'], ['used']));
+  await fails(t, 'notImported', 'still/b', zfs.createFilesystem('still/b'));
   await run(
     'zpool',
     'import',
@@ -190,18 +190,9 @@ test.serial('a suspended pool refuses, and serves when it is cleared', async (t)
   t.teardown(() => {
     stop.abort();
   });
-  // A disk whose writes fail: a sparse file on a filesystem that gets no larger than it is.
-  const place = await mkdtemp(join(tmpdir(), 'zfs-client-'));
-  t.teardown(() => rm(place, { recursive: true }));
-  const root = await makePool('frail', '128M', place);
+  const frail = await frailPool(t, 'frail');
   await zfs.createFilesystem('frail/a');
-  await run('zpool', 'sync', 'frail');
-  const { blocks, bfree, bsize } = await statfs(place);
-  const resize = (bytes: string) => run('mount', '-o', `remount,size=${bytes}`, tmpdir());
-  t.teardown(() => resize('50%'));
-  await resize(String((blocks - bfree) * bsize));
-  const written = run('dd', 'if=/dev/urandom', `of=${join(root, 'data')}`, 'bs=1M', 'count=8', 'conv=fsync');
-  await eventually('the suspended pool', async () => (await zpool.get('frail')).isSuspended);
+  await frail.fail();
   await eventually('the event', () => events.find((event) => event.class === 'ereport.fs.zfs.io_failure'));
   t.true(events.every(({ pool }) => pool === 'frail'));
   t.is((await zpool.get(TANK)).isSuspended, false);
@@ -209,9 +200,7 @@ test.serial('a suspended pool refuses, and serves when it is cleared', async (t)
   await fails(t, 'suspended', 'frail/a', zfs.get(['frail/a'], ['used']));
   await fails(t, 'suspended', 'frail/a', zfs.set('frail/a', { 'x:a': '1' }));
 
-  await resize('50%');
-  await run('zpool', 'clear', 'frail');
-  await written;
+  await frail.repair();
   await zfs.createFilesystem('frail/b');
   await run('zpool', 'destroy', 'frail');
   await eventually('the end', () => events.find((event) => event.class === 'sysevent.fs.zfs.pool_destroy'));

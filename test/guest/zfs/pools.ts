@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { zfsClient } from '../../../src/integrations/zfs/client.ts';
+import { eventually } from '../../lib/eventually.ts';
 
 export const { zfs, zpool } = zfsClient();
 
@@ -28,6 +30,45 @@ export async function makePool(name: string, size: string, place = directory.pat
   const root = join(directory.path, name);
   await run('zpool', 'create', '-o', 'cachefile=none', '-O', `mountpoint=${root}`, name, disk);
   return root;
+}
+
+/** A pool whose device fails on demand. */
+export interface FrailPool {
+  /** Where its root dataset is mounted. */
+  root: string;
+  /** Its file. */
+  disk: string;
+  /** Has writes fail, and waits until the pool is suspended. */
+  fail: () => Promise<void>;
+  /** Has them succeed again, and clears the pool. */
+  repair: () => Promise<void>;
+}
+
+/** Its device is a sparse file on a filesystem that can get no larger than it is; the pool is destroyed after the test. */
+export async function frailPool(t: ExecutionContext, name: string, size = '128M'): Promise<FrailPool> {
+  const place = await mkdtemp(join(tmpdir(), 'zfs-frail-'));
+  t.teardown(() => rm(place, { recursive: true }));
+  const root = await makePool(name, size, place);
+  t.teardown(() => run('zpool', 'destroy', '-f', name).catch(() => undefined));
+  const resize = (bytes: string) => run('mount', '-o', `remount,size=${bytes}`, tmpdir());
+  t.teardown(() => resize('50%'));
+  let written: Promise<unknown> | undefined;
+  return {
+    root,
+    disk: join(place, `${name}.disk`),
+    async fail() {
+      await run('zpool', 'sync', name);
+      const { blocks, bfree, bsize } = await statfs(place);
+      await resize(String((blocks - bfree) * bsize));
+      written = run('dd', 'if=/dev/urandom', `of=${join(root, 'data')}`, 'bs=1M', 'count=8', 'conv=fsync');
+      await eventually('the suspended pool', async () => (await zpool.get(name)).isSuspended);
+    },
+    async repair() {
+      await resize('50%');
+      await run('zpool', 'clear', name);
+      await written;
+    },
+  };
 }
 
 test.serial.before(async () => {

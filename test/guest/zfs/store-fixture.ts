@@ -9,9 +9,9 @@ import { silent } from '../../integration/images-fixture.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
 import { directory, run, TANK, zfs } from './pools.ts';
 
-/** A store on a new dataset, what mounts its root filesystems, and a way to both. */
-export async function newStore(t: ExecutionContext, name: string, more: Partial<ZfsStoreOptions> = {}) {
-  const dataset = `${TANK}/${name}`;
+/** A store on a new dataset below `parent`, what mounts its root filesystems, and a way to both. */
+export async function newStore(t: ExecutionContext, name: string, more: Partial<ZfsStoreOptions> = {}, parent = TANK) {
+  const dataset = `${parent}/${name}`;
   await zfs.createFilesystem(dataset);
   const root = join(directory.path, `root-${name}`);
   await mkdir(root);

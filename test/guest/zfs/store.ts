@@ -248,19 +248,25 @@ test.serial('a layer that fails leaves nothing', async (t) => {
   });
 });
 
-test.serial('a full pool ends a pull and leaves nothing', async (t) => {
+test.serial('a full pool ends pulls and creates and leaves nothing', async (t) => {
   const root = await makePool('small', '64M');
-  const dataset = 'small/lxcri';
-  await zfs.createFilesystem(dataset);
-  const mounts = join(directory.path, 'small-mounts');
-  const store = new ZfsStore({ zfs, dataset, root, mounts, logger: silent });
   t.teardown(() => run('zpool', 'destroy', '-f', 'small'));
-  t.teardown(() => run('umount', join(mounts, 'pool')));
-  await store.recover();
-  await run('dd', 'if=/dev/urandom', `of=${join(root, 'fill')}`, 'bs=1M', 'count=32').catch(() => undefined);
+  const { store, dataset, mount, remove } = await newStore(t, 'lxcri', {}, 'small');
+  const [chainId] = await applyAll(store, [tarOf({ name: 'file' })]);
+  const fill = join(await mount('c1', chainId), 'fill');
+  const filled = run('dd', 'if=/dev/urandom', `of=${fill}`, 'bs=1M', 'count=64', 'conv=fsync');
+  await t.throwsAsync(filled, { message: /No space left/ });
+  await run('dd', 'if=/dev/urandom', `of=${join(root, 'fill')}`, 'bs=64k', 'count=64').catch(() => undefined);
+  const datasets = () => run('zfs', 'list', '-Hro', 'name', '-t', 'all', dataset);
+  const before = await datasets();
   const tar = tarOf({ name: 'big', body: randomBytes(6 * 2 ** 20).toString('hex') });
-  await t.throwsAsync(applyAll(store, [tar]), { code: StatusCode.RESOURCE_EXHAUSTED });
-  t.is((await zfs.list(`${dataset}/layers`, ['type'])).length, 1);
+  const full = { code: StatusCode.RESOURCE_EXHAUSTED, message: /small\/lxcri\/.*: .*space.*pool small/ };
+  await t.throwsAsync(applyAll(store, [tar]), full);
+  await t.throwsAsync(store.prepare('c2', chainId), full);
+  t.is(await datasets(), before);
+  await remove('c1');
+  await mount('c2', chainId);
+  t.deepEqual(await store.list(), ['c2']);
 });
 
 // As versions before 2.3 print.

@@ -80,6 +80,8 @@ export const REMEDIES: Readonly<Partial<Record<ErrorKind, (object: string, pool:
   quota: (object) => `raise the quota of ${object}, or remove data from it`,
   suspended: (_, pool) => `"zpool status ${pool}" shows the device; when it is back: "zpool clear ${pool}"`,
   poolUnavailable: (_, pool) => `"zpool status ${pool}" shows what is missing; "zpool import ${pool}" imports it`,
+  notImported: (_, pool) =>
+    `"zpool import ${pool}" imports it; "zpool import" alone shows the pools whose devices are there`,
   readOnly: (object, pool) =>
     `import the pool ${pool} writable, or set "readonly=off" where "zfs get readonly ${object}" says`,
   keyNotLoaded: (object) => `load its key with "zfs load-key ${object}", or that of the dataset it inherits it from`,

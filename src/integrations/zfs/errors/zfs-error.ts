@@ -16,6 +16,8 @@ export const KIND_CODES = {
   /** The pool waits for its devices: nothing is written until `zpool clear`. */
   suspended: StatusCode.UNAVAILABLE,
   poolUnavailable: StatusCode.UNAVAILABLE,
+  /** The pool of the dataset is not imported: what is on it is not lost. */
+  notImported: StatusCode.UNAVAILABLE,
   readOnly: StatusCode.FAILED_PRECONDITION,
   keyNotLoaded: StatusCode.FAILED_PRECONDITION,
   mounted: StatusCode.FAILED_PRECONDITION,

@@ -9,13 +9,13 @@ import type { TarLimits } from '../../../host/layers/extract.ts';
 import type { LayerLimits } from '../../../host/layers/layer-filter.ts';
 import { LayerWorkers } from '../../../host/layers/layer-workers.ts';
 import { unmount } from '../../../host/mounts/mount.ts';
-import { call } from '../../../host/native/call.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import { COMPLETE, foreign, type Kind, type Layout, noLayer, OBJECTS, PROPERTY } from './layout.ts';
+import { mountDataset } from './mount-dataset.ts';
 
 /** A complete layer. */
 export interface Layer extends Usage {
@@ -157,7 +157,7 @@ export class LayerDatasets {
     const stage = join(target, `.${randomUUID()}`);
     await mkdir(target, { recursive: true, mode: 0o700 });
     try {
-      await call([{ do: 'mount', source: name, target, type: 'zfs' }], signal);
+      await mountDataset(zfs, name, target, signal);
       const below = parent === undefined ? undefined : await describeDirectory([target], '');
       await mkdir(stage, { mode: 0o755 });
       // The root that the layer may inherit is that of the layers below, without the new directory in it.

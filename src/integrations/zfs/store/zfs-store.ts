@@ -16,7 +16,6 @@ import type { TarLimits } from '../../../host/layers/extract.ts';
 import type { LayerLimits } from '../../../host/layers/layer-filter.ts';
 import { LAYER_LIMITS } from '../../../host/layers/limits.ts';
 import { unmountBelow } from '../../../host/mounts/mount.ts';
-import { call } from '../../../host/native/call.ts';
 import { removeMountPoints } from '../../../host/trees/tree-pair.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
@@ -27,6 +26,7 @@ import { GuestVolumes } from './guest-volumes.ts';
 import { LayerDatasets } from './layer-datasets.ts';
 import { applyProperties, type DatasetProperties } from './dataset-properties.ts';
 import { Layout } from './layout.ts';
+import { explainMount, mountDataset } from './mount-dataset.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
 import { SnapshotDatasets } from './snapshot-datasets.ts';
 import { removeStoreDirectory } from './store-directory.ts';
@@ -142,6 +142,10 @@ export class ZfsStore implements RootfsStore {
     return this.#rootfs.get(id);
   }
 
+  explain(id: string, failure: unknown): Promise<unknown> {
+    return explainMount(this.#zfs, this.#layout.rootfsOf(id), failure);
+  }
+
   async remove(id: string): Promise<void> {
     await this.#load();
     await this.#locks.run(id, () => this.#rootfs.remove(id));
@@ -168,6 +172,8 @@ export class ZfsStore implements RootfsStore {
 
   async fsUsage(): Promise<Usage & { mountpoint: string }> {
     await this.#load();
+    // An export unmounts it.
+    await this.#mountFilesystem();
     const [entry] = await this.#zfs.get([this.#layout.layers], ['used']);
     const inodes = this.#layers.list().reduce((sum, layer) => sum + layer.inodes, 0n);
     return { bytes: (entry && numberOf(entry, 'used')) ?? 0n, inodes, mountpoint: this.#filesystem };
@@ -203,15 +209,18 @@ export class ZfsStore implements RootfsStore {
     return join(this.#mounts, 'pool');
   }
 
+  async #mountFilesystem(): Promise<void> {
+    await mkdir(this.#filesystem, { recursive: true, mode: 0o700 });
+    await mountDataset(this.#zfs, this.#layout.layers, this.#filesystem);
+  }
+
   #load(): Promise<void> {
     const load = async () => {
       await this.#layout.make(this.#zfs);
       await applyProperties(this.#zfs, [this.#layout.layers, this.#layout.rootfs], this.#properties);
       await this.#layers.load();
       await this.#guests?.load();
-      await mkdir(this.#filesystem, { recursive: true, mode: 0o700 });
-      const mount = { source: this.#layout.layers, target: this.#filesystem, type: 'zfs', unlessMounted: true };
-      await call([{ do: 'mount', ...mount }]);
+      await this.#mountFilesystem();
     };
     this.#loaded ??= load().catch((error: unknown) => {
       this.#loaded = undefined;

@@ -66,6 +66,15 @@ test('a dataset on a storage of Proxmox comes first', async (t) => {
   });
 });
 
+test('a named dataset whose pool is not imported is no reason for overlayfs', async (t) => {
+  const away = new ZfsError('notImported', 'rpool/a', 'pool rpool is not imported; "zpool import rpool" imports it');
+  const client = { zfs: { get: () => Promise.reject(away) }, zpool: { list: () => Promise.resolve([]) } };
+  const machine = client as unknown as ZfsClient;
+  for (const store of ['auto', 'zfs'] as const)
+    await t.throwsAsync(chooseStore(machine, { ...auto, store, dataset: 'rpool/a' }, []), { is: away });
+  t.like(await chooseStore(machine, auto, [{ name: 'local-zfs', pool: 'rpool/data' }]), { store: 'overlayfs' });
+});
+
 test('what cannot be chosen is refused with a remedy', async (t) => {
   const refused = { code: StatusCode.FAILED_PRECONDITION };
   await t.throwsAsync(chooseStore(machine({ rpool: 'ONLINE' }), zfs, []), {
