@@ -44,6 +44,9 @@ export async function contradictions(
   for (const id of await names(join(server.directory, 'root/overlay/containers'))) {
     if (!known.has(id)) found.push(`root file system of the unknown container ${id}`);
   }
+  for (const id of server.dataset === undefined ? [] : await childrenOf(`${server.dataset}/rootfs`)) {
+    if (!known.has(id)) found.push(`dataset of the unknown container ${id}`);
+  }
 
   const ready = new Set(pods.filter(({ state }) => state === PodSandboxState.SANDBOX_READY).map(({ id }) => id));
   const leases = await leaseholders(server);
@@ -116,4 +119,14 @@ function exists(path: string): Promise<boolean> {
 
 function names(directory: string): Promise<string[]> {
   return readdir(directory).catch(() => []);
+}
+
+/** Names of the datasets directly below one. */
+async function childrenOf(dataset: string): Promise<string[]> {
+  const { stdout } = await run('zfs', ['list', '-Hd', '1', '-o', 'name', dataset]);
+  return stdout
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((name) => name.slice(dataset.length + 1));
 }

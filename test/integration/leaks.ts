@@ -5,6 +5,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 import { HANG_MS } from '../lib/eventually.ts';
 
+/** Where a server has what it makes. */
+interface Place {
+  directory: string;
+  cgroup: string;
+  dataset?: string | undefined;
+}
+
 /** Milliseconds between two equal snapshots. */
 const REST_MS = 100;
 
@@ -12,7 +19,7 @@ const REST_MS = 100;
  * Everything on the machine that pods consist of, as sorted lines, to compare before and after. It is read until it is
  * stable, so that processes about to end count neither before nor after.
  */
-export async function inventory(fixture: { directory: string; cgroup: string }): Promise<string[]> {
+export async function inventory(fixture: Place): Promise<string[]> {
   const begun = performance.now();
   for (let before = await look(fixture); ;) {
     await sleep(REST_MS);
@@ -22,7 +29,7 @@ export async function inventory(fixture: { directory: string; cgroup: string }):
   }
 }
 
-async function look(fixture: { directory: string; cgroup: string }): Promise<string[]> {
+async function look(fixture: Place): Promise<string[]> {
   const lines = [
     ...(await processes()),
     ...(await mounts()),
@@ -31,6 +38,7 @@ async function look(fixture: { directory: string; cgroup: string }): Promise<str
     ...(await namespaces()),
     ...(await firewall()),
     ...(await files(fixture.directory)),
+    ...(fixture.dataset === undefined ? [] : await datasets(fixture.dataset)),
   ];
   return lines.sort();
 }
@@ -54,7 +62,7 @@ export function difference(before: readonly string[], after: readonly string[]):
  * lines for which `ignored` returns true do not count.
  */
 export async function leftovers(
-  fixture: { directory: string; cgroup: string },
+  fixture: Place,
   before: readonly string[],
   ignored: (line: string) => boolean = () => false,
 ): Promise<string[]> {
@@ -137,4 +145,14 @@ async function files(directory: string): Promise<string[]> {
   return names
     .filter((name) => !name.startsWith('logs') && !isOther(name))
     .map((name) => `file ${join(directory, name.replace(/(?<=network-commands\/).*/, 'FIFO'))}`);
+}
+
+/** Datasets and snapshots below one, with what the store says of them. */
+async function datasets(parent: string): Promise<string[]> {
+  const columns = 'name,origin,proxmox-lxcri:kind';
+  const { stdout } = await run('zfs', ['list', '-Hro', columns, '-t', 'filesystem,volume,snapshot', parent]);
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => `dataset ${line}`);
 }

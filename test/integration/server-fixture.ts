@@ -63,6 +63,8 @@ export class ServerFixture {
   readonly directory: string;
   readonly cgroup: string;
   readonly socket: string;
+  /** The ZFS dataset that has its images and root filesystems; undefined where they are on overlayfs. */
+  readonly dataset: string | undefined;
   readonly #extra: string;
   readonly #source: { checkout: string; program: string };
   /** Name of its pods' bridge. */
@@ -72,32 +74,49 @@ export class ServerFixture {
   #isWarm = false;
   client: ServerClient;
 
-  private constructor(directory: string, cgroup: string, extra: string, source: { checkout: string; program: string }) {
+  private constructor(
+    directory: string,
+    cgroup: string,
+    { dataset, extra }: { dataset: string | undefined; extra: string },
+    source: { checkout: string; program: string },
+  ) {
     this.directory = directory;
     this.cgroup = cgroup;
     this.socket = join(directory, 'cri.sock');
-    this.#extra = extra;
+    this.dataset = dataset;
+    this.#extra = dataset === undefined ? extra : `${extra}\n[rootfs]\nstore = "zfs"\ndataset = "${dataset}"\n`;
     this.#source = source;
     this.client = new ServerClient(`unix://${this.socket}`);
   }
 
   /**
    * Starts a server; `extra` is additional TOML for its configuration, `checkout` the directory of its sources,
-   * `program` its main file, by default of the bundle. Without `settled` it does not wait for the end of the server's recovery. The image {@link
-   * IMAGE} is present.
+   * `program` its main file, by default of the bundle, `dataset` an existing ZFS dataset for its images and root filesystems.
+   * Without `settled` it does not wait for the end of the server's recovery. The image {@link IMAGE} is present.
    */
   static async make(
     t: Owner,
     extra = '',
-    { metrics = '', checkout = '.', program = '', settled = true } = {},
+    {
+      metrics = '',
+      checkout = '.',
+      program = '',
+      settled = true,
+      dataset,
+    }: { metrics?: string; checkout?: string; program?: string; settled?: boolean; dataset?: string } = {},
   ): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const directory = await mkdtemp('/tmp/cri-');
     await chmod(directory, 0o711);
-    const fixture = new ServerFixture(directory, `${testCgroup}/${directory.slice(5)}`, extra, {
-      checkout,
-      program: program || (checkout === '.' ? programFile('main') : 'src/main.ts'),
-    });
+    const fixture = new ServerFixture(
+      directory,
+      `${testCgroup}/${directory.slice(5)}`,
+      { dataset, extra },
+      {
+        checkout,
+        program: program || (checkout === '.' ? programFile('main') : 'src/main.ts'),
+      },
+    );
     t.teardown(() => fixture.destroy(t));
     await fixture.#configure(metrics);
     await fixture.start({ settled });

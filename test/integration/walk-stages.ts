@@ -236,26 +236,32 @@ export function podStages(server: ServerFixture, handler: string, walk: { readon
   ];
 }
 
-/** PullImage of `image`, which is in a registry. */
-export function pullStage(server: ServerFixture, image: string): Stage {
+/** PullImage and RemoveImage of `image`, which is in a registry. */
+export function imageStages(server: ServerFixture, image: string): { pull: Stage; remove: Stage } {
   const { client } = server;
   const spec = { image };
-  const shown = async () => {
+  const tags = async () => {
     const { image: found } = await client.call(imageStatus, ImageStatusRequest.create({ image: spec }));
-    return found;
+    return found?.repoTags;
+  };
+  const pull = (options?: CallOptions) => client.call(pullImage, PullImageRequest.create({ image: spec }), options);
+  const remove = (options?: CallOptions) =>
+    client.call(removeImage, RemoveImageRequest.create({ image: spec }), options);
+  const clean = async () => {
+    await remove();
   };
   return {
-    name: 'PullImage',
-    prepare: () =>
-      Promise.resolve({
-        call: (options) => client.call(pullImage, PullImageRequest.create({ image: spec }), options),
-        async check() {
-          expect('tags', (await shown())?.repoTags, [image]);
-        },
-        async clean() {
-          await client.call(removeImage, RemoveImageRequest.create({ image: spec }));
-        },
-      }),
+    pull: {
+      name: 'PullImage',
+      prepare: () => Promise.resolve({ call: pull, check: async () => expect('tags', await tags(), [image]), clean }),
+    },
+    remove: {
+      name: 'RemoveImage',
+      async prepare() {
+        await pull();
+        return { call: remove, check: async () => expect('tags', await tags(), undefined), clean };
+      },
+    },
   };
 }
 

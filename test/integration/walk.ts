@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { ContainerState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import type { Fault } from '../fixtures/faults/fault-points.ts';
 import { eventually } from '../lib/eventually.ts';
@@ -39,6 +39,8 @@ export class Walk {
   /** What must exist after each step. */
   #before: readonly string[] = [];
   #home = '';
+  /** Id of a container that runs for the whole walk. */
+  #lasting = '';
 
   private constructor(server: ServerFixture, faults: Faults, handler: string) {
     this.#server = server;
@@ -65,6 +67,8 @@ export class Walk {
     const id = await this.#server.sh(this.#home, 'first', 'true');
     await this.#server.exit(id);
     await client.call(RuntimeServiceService.removeContainer, { containerId: id });
+    this.#lasting = await this.#server.sh(this.#home, 'lasting', 'echo mine >/mark; echo ready; exec sleep 1000000');
+    await this.#server.said('home', 'lasting', 'ready');
     // Background removal is still in progress.
     for (let last = ''; ; await sleep(200)) {
       this.#before = await inventory(this.#server);
@@ -95,6 +99,7 @@ export class Walk {
     await this.#faults.arm(fault);
     const struck = await this.#call(visit, fault, problems);
     await note('after the fault', () => this.#agree());
+    await note('the container that runs', () => this.#lasts());
     await note('repeat', () => repeated(visit));
     await note('check', () => visit.check());
     await note('after the repeat', () => this.#agree());
@@ -159,6 +164,14 @@ export class Walk {
       if (left.length === 0 || performance.now() > deadline) return left;
       await sleep(50);
     }
+  }
+
+  /** @throws Error unless the lasting container runs and has its file. */
+  async #lasts(): Promise<void> {
+    const { state } = await this.#server.status(this.#lasting);
+    if (state !== ContainerState.CONTAINER_RUNNING) throw new Error(`state ${String(state)}`);
+    const { stdout } = await this.#server.exec(this.#lasting, 'cat', '/mark');
+    if (stdout.toString() !== 'mine\n') throw new Error(`its file is ${JSON.stringify(stdout.toString())}`);
   }
 
   async #agree(): Promise<void> {

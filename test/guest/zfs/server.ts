@@ -1,32 +1,54 @@
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { ImageServiceService, NamespaceMode, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
+import { FAULTY_PROGRAM, Faults } from '../../integration/walk-faults.ts';
 import { programFile } from '../../lib/program.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
+import { PROPERTY_SEED } from '../../lib/property-seed.ts';
 import { run, TANK, zfs } from './pools.ts';
 
 const FOREVER = 'echo mine >/mark; trap "exit 0" TERM; echo ready; sleep 3600 & wait';
+
+/** Steps of the store. */
+const STEPS = /^spawn zfs (?!get)|^mount |^unmount /;
+
+/** Kills the server amid one of the steps that such a call has `passed`, which the seed chooses. */
+async function killAmid(
+  t: ExecutionContext,
+  server: ServerFixture,
+  passed: readonly string[],
+  call: () => Promise<unknown>,
+): Promise<void> {
+  const points = passed.filter((point) => STEPS.test(point));
+  const point = points[PROPERTY_SEED % points.length] ?? '';
+  t.log(point);
+  await new Faults(server.directory).arm({ point, how: 'die-amid', errno: 'EIO' });
+  await t.throwsAsync(call(), undefined, point);
+  await server.end('SIGKILL');
+}
 
 test.serial('the server runs pods on ZFS', async (t) => {
   const dataset = `${TANK}/proxmox-lxcri`;
   await zfs.createFilesystem(dataset);
   // Found by its name.
-  const server = await ServerFixture.make(t, '[rootfs]\nquota_bytes = 4194304\n');
+  const server = await ServerFixture.make(t, '[rootfs]\nquota_bytes = 4194304\n', { program: FAULTY_PROGRAM });
+  const faults = new Faults(server.directory);
   const config = join(server.directory, 'config.toml');
   const doctor = run(process.execPath, programFile('main'), 'doctor', '--config', config);
   const report = await doctor.catch((error: unknown) => (error as { stdout: string }).stdout);
   t.regex(report, /ZFS in tank\/proxmox-lxcri/);
   const rootfs = async () => (await zfs.list(`${dataset}/rootfs`, ['type'], { depth: 1 })).length - 1;
   const ids: string[] = [];
+  let podId = '';
   for (const [index, handler] of ['lxc', 'crun'].entries()) {
     const user = { mode: NamespaceMode.POD, uids: [{ hostId: 200_000, containerId: 0, length: 65_536 }] };
     const mapped =
       index === 1
         ? { linux: { securityContext: { namespaceOptions: { usernsOptions: { ...user, gids: user.uids } } } } }
         : {};
-    const pod = await server.pod(`pod-${handler}`, mapped, handler);
-    const id = await server.sh(pod, 'app', FOREVER);
+    podId = await server.pod(`pod-${handler}`, mapped, handler);
+    const id = await server.sh(podId, 'app', FOREVER);
     await server.said(`pod-${handler}`, 'app', 'ready');
     t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
     const filled = await server.exec(id, 'sh', '-c', 'dd if=/dev/urandom of=/fill bs=1M count=8 conv=fsync');
@@ -38,14 +60,25 @@ test.serial('the server runs pods on ZFS', async (t) => {
   const { imageFilesystems } = await server.client.call(ImageServiceService.imageFsInfo, {});
   t.deepEqual(await mountPointsBelow(join(server.directory, 'root')), [imageFilesystems[0]?.fsId?.mountpoint]);
 
-  await server.end('SIGKILL');
+  const create = (name: string) => server.create(podId, name, { command: ['true'] });
+  const remove = (containerId: string) => server.client.call(RuntimeServiceService.removeContainer, { containerId });
+  await faults.arm();
+  const first = await create('first');
+  await killAmid(t, server, (await faults.arm()).passed, () => create('second'));
   await zfs.createFilesystem(`${dataset}/rootfs/${'f'.repeat(64)}`, { settings: { 'proxmox-lxcri:kind': 'rootfs' } });
   await server.start();
-  t.is(await rootfs(), 2, 'the orphan is gone, the others are there');
+  t.is(await rootfs(), 3, 'the orphan and the half-made one are gone, the others are there');
+  const second = await create('second');
+  await faults.arm();
+  await remove(second);
+  await killAmid(t, server, (await faults.arm()).passed, () => remove(first));
+  await server.start();
+  await remove(first);
+  t.is(await rootfs(), 2);
   for (const id of ids) {
     t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
     await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 10n });
-    await server.client.call(RuntimeServiceService.removeContainer, { containerId: id });
+    await remove(id);
   }
   t.is(await rootfs(), 0);
   await server.end('SIGTERM');
