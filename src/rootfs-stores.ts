@@ -1,15 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootfsChooser } from './choose-rootfs.ts';
-import { rootfsOfHandler } from './core/config/rootfs.ts';
+import { type RootfsOfHandler, rootfsOfHandler } from './core/config/rootfs.ts';
 import type { Config } from './core/config/schema.ts';
+import { failedPrecondition } from './core/model/errors.ts';
 import type { Logger } from './core/model/logger.ts';
 import type { Backend } from './core/model/backend.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
 import { ROOT } from './core/state-layout.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { zfsClient } from './integrations/zfs/client.ts';
-import { storeDirectory, storesBelow } from './integrations/zfs/store/store-directory.ts';
+import { poolOf } from './integrations/zfs/names.ts';
+import { type KnownStore, storeDirectory, storesBelow } from './integrations/zfs/store/store-directory.ts';
 import { ZfsStore } from './integrations/zfs/store/zfs-store.ts';
 import { namesIn } from './utils/fs/names.ts';
 
@@ -36,8 +38,10 @@ export async function openHostStores(config: Config, handlers: readonly string[]
   // By their datasets; undefined: overlayfs.
   const open = new Map<string | undefined, RootfsStore>();
   const byHandler = new Map<string, RootfsStore>();
+  const known = await storesBelow(directories, client);
   for (const handler of handlers) {
     const choice = await choose(handler);
+    if (choice.store === 'overlayfs') needImported(known, rootfsOfHandler(config, handler));
     logger.info('Root filesystem store chosen', { handler, ...choice });
     const dataset = choice.store === 'zfs' ? choice.dataset : undefined;
     const store = open.get(dataset) ?? make(dataset);
@@ -49,7 +53,8 @@ export async function openHostStores(config: Config, handlers: readonly string[]
   }
   const left: RootfsStore[] = [];
   if (!open.has(undefined) && (await holdsOverlay(overlay))) left.push(make(undefined));
-  for (const dataset of await storesBelow(directories, client)) if (!open.has(dataset)) left.push(make(dataset));
+  for (const { dataset } of known) if (!open.has(dataset)) left.push(make(dataset));
+  for (const { name } of left) logger.info('Root filesystem store of an earlier configuration kept', { store: name });
   return {
     of: (handler) => {
       const rootfs = byHandler.get(handler);
@@ -59,6 +64,19 @@ export async function openHostStores(config: Config, handlers: readonly string[]
     },
     left,
   };
+}
+
+/**
+ * With `auto`, a pool that is imported too late must not move the node to overlayfs, where it has no image. @throws CriError
+ * FAILED_PRECONDITION when one is missing.
+ */
+function needImported(known: readonly KnownStore[], { store, table }: RootfsOfHandler): void {
+  const missing = known.find(({ isImported }) => !isImported)?.dataset;
+  if (store !== 'auto' || missing === undefined) return;
+  throw failedPrecondition(
+    `${table}.store: the pool of dataset ${missing}, in which this server has root filesystems, is not imported; import it with ` +
+      `"zpool import ${poolOf(missing)}", or set ${table}.store to "overlayfs"`,
+  );
 }
 
 async function holdsOverlay(overlay: string): Promise<boolean> {

@@ -64,15 +64,12 @@ export class RootfsStores {
     }
   }
 
-  /** Erases the stores that are left and have neither layers nor root filesystems. Failures are logged. */
+  /** Erases the stores that are left and have no layers, root filesystems and volumes. Failures are logged. */
   async retire(): Promise<void> {
     await this.each('erasing it', async (store, isUsed) => {
       if (isUsed) return;
-      const content = [...(await store.list()), ...(await store.listLayers())];
-      if (content.length > 0) {
-        this.#logger.info('Root filesystem store of an earlier configuration still in use', { store: store.name });
-        return;
-      }
+      const content = [await store.list(), await store.listLayers(), (await store.volumes?.list()) ?? []];
+      if (content.some((part) => part.length > 0)) return;
       const kept = (await store.erase?.()) ?? [];
       if (kept.length > 0) {
         this.#logger.warn('Root filesystem store of an earlier configuration not erased', { store: store.name, kept });

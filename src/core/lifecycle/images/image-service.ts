@@ -118,7 +118,6 @@ export class ImageService {
       await this.#catalog.delete(record.id);
     }
     await this.#clean('unused layers', () => this.collect());
-    await stores.retire();
   }
 
   /** A clean-up at start, which must not prevent the server from starting. */
@@ -286,13 +285,17 @@ export class ImageService {
     });
   }
 
-  /** Removes layers and documents that no image, no running pull and no rootfs uses. Call it after removing a rootfs. */
+  /**
+   * Removes layers and documents that no image, no running pull and no rootfs uses, and stores that are left and empty. Call it
+   * after removing a rootfs.
+   */
   async collect(): Promise<void> {
     await this.#locks.run('collect', async () => {
       await this.#unpacker.collect(
         () => new Set(this.#catalog.list().flatMap((record) => chainIds(record.config.diffIds))),
       );
       await this.#content.collect(() => this.#catalog.list().flatMap((record) => [record.id, record.manifestDigest]));
+      await this.#options.stores.retire();
     });
   }
 

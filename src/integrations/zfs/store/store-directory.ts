@@ -12,11 +12,18 @@ export function storeDirectory(dataset: string): string {
   return dataset.replaceAll('/', SLASH);
 }
 
+/** A store that was used on this host. */
+export interface KnownStore {
+  dataset: string;
+  /** Whether its pool is imported. */
+  isImported: boolean;
+}
+
 /**
- * The datasets of the stores that have a directory here. The directory of one that was destroyed is removed; that of a pool which is
- * not imported stays.
+ * The stores that have a directory here. The directory of one whose datasets were destroyed is removed; that of a pool which is not
+ * imported stays.
  */
-export async function storesBelow(directories: string, { zfs, zpool }: ZfsClient): Promise<string[]> {
+export async function storesBelow(directories: string, { zfs, zpool }: ZfsClient): Promise<KnownStore[]> {
   const datasets = (await namesIn(directories))
     .filter((name) => name.includes(SLASH))
     .map((name) => name.replaceAll(SLASH, '/'));
@@ -28,19 +35,19 @@ export async function storesBelow(directories: string, { zfs, zpool }: ZfsClient
     ),
   );
   const isGone = async (dataset: string) => {
-    if (!pools.has(poolOf(dataset))) return false;
     try {
       return (await zfs.list(dataset, ['type'], { depth: 1 })).length === 1;
     } catch (error) {
       return isKind(error, 'notFound');
     }
   };
-  const present: string[] = [];
+  const known: KnownStore[] = [];
   for (const dataset of datasets) {
-    if (await isGone(dataset)) await removeStoreDirectory(join(directories, storeDirectory(dataset)));
-    else present.push(dataset);
+    const isImported = pools.has(poolOf(dataset));
+    if (isImported && (await isGone(dataset))) await removeStoreDirectory(join(directories, storeDirectory(dataset)));
+    else known.push({ dataset, isImported });
   }
-  return present;
+  return known;
 }
 
 /** Removes the directory with its empty mount points. Never a tree: what is mounted must not be deleted. */

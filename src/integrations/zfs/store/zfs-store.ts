@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { failedPrecondition } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import type {
   LayerApply,
@@ -67,6 +68,7 @@ export class ZfsStore implements RootfsStore {
   /** One key for each layer and root filesystem. */
   readonly #locks = new KeyedLock();
   #loaded: Promise<void> | undefined;
+  #isErased = false;
 
   constructor(options: ZfsStoreOptions) {
     const { zfs, dataset, root, mounts, guests, compression = '', recordsize = '', logger, limits } = options;
@@ -190,13 +192,20 @@ export class ZfsStore implements RootfsStore {
 
   async erase(): Promise<string[]> {
     await this.#load();
-    await unmountBelow(this.#mounts);
-    this.#loaded = undefined;
-    this.volumes.reset();
-    const guests = (await this.#guests?.list([])) ?? [];
-    const left = [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
-    if (left.length === 0) await removeStoreDirectory(this.#mounts);
-    return left;
+    // Whoever still asks for its usage must not make it again.
+    this.#isErased = true;
+    let left: string[] | undefined;
+    try {
+      await unmountBelow(this.#mounts);
+      const guests = (await this.#guests?.list([])) ?? [];
+      left = [...(await this.#layout.remove(this.#zfs)), ...guests.map(({ name }) => `dataset ${name}`)];
+      if (left.length === 0) await removeStoreDirectory(this.#mounts);
+      return left;
+    } finally {
+      this.#loaded = undefined;
+      this.volumes.reset();
+      this.#isErased = left?.length === 0;
+    }
   }
 
   /** Mount points of layers that are written, and of root filesystems that are read. */
@@ -214,7 +223,8 @@ export class ZfsStore implements RootfsStore {
     await mountDataset(this.#zfs, this.#layout.layers, this.#filesystem);
   }
 
-  #load(): Promise<void> {
+  async #load(): Promise<void> {
+    if (this.#isErased) throw failedPrecondition(`the store ${this.name} was erased`);
     const load = async () => {
       await this.#layout.make(this.#zfs);
       await applyProperties(this.#zfs, [this.#layout.layers, this.#layout.rootfs], this.#properties);
