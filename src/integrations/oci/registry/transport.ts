@@ -1,9 +1,13 @@
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { type CriError, invalidArgument } from '../../../core/model/errors.ts';
 import { corrupt } from '../digest.ts';
 import { unreachable } from './failure.ts';
 import { bypassesProxy } from './no-proxy.ts';
 import { settingsFor, tlsOptions, type TlsSettings } from './tls.ts';
+
+/** Loaded for the first request: it takes a twelfth of a server's start. */
+const undici = () => import('./undici.ts');
+type Undici = Awaited<ReturnType<typeof undici>>;
 
 const MAX_REDIRECTS = 5;
 const CONNECT_MS = 15_000;
@@ -54,11 +58,12 @@ export class Transport {
     let { method = 'GET', body } = options;
     let target = url;
     let headers: Record<string, string> = { 'user-agent': 'proxmox-lxcri', ...options.headers };
+    const client = await undici();
     for (let redirects = 0; ; redirects++) {
       signal?.throwIfAborted();
-      const dispatcher = this.#dispatcher(settingsFor(tls, target.host), target);
+      const dispatcher = this.#dispatcher(client, settingsFor(tls, target.host), target);
       const sent = { method, headers, body: body ?? null, signal: signal ?? null };
-      const response = await this.#once(target, dispatcher, sent);
+      const response = await this.#once(client, target, dispatcher, sent);
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode) || typeof location !== 'string') return response;
       // What cannot be read only costs the connection.
@@ -87,14 +92,16 @@ export class Transport {
   }
 
   /** Connections by TLS settings: one without verification must not serve other settings. */
-  #dispatcher(tls: TlsSettings | undefined, url: URL): Dispatcher {
+  #dispatcher(client: Undici, tls: TlsSettings | undefined, url: URL): Dispatcher {
     const isProxied = hasProxy() && !bypassesProxy(url, environment('no_proxy'));
     // The machine's authorities, which are slow to read, are read for the first connection that needs them.
     const isPlain = url.protocol === 'http:' && !isProxied;
     const key = JSON.stringify([isProxied, isPlain, tls]);
     const known = this.#dispatchers.get(key);
     if (known) return known;
-    const made = isPlain ? new Agent({ connect: { timeout: CONNECT_MS } }) : newDispatcher(tls, isProxied);
+    const made = isPlain
+      ? new client.Agent({ connect: { timeout: CONNECT_MS } })
+      : newDispatcher(client, tls, isProxied);
     this.#dispatchers.set(key, made);
     const [oldest] = this.#dispatchers;
     if (oldest && this.#dispatchers.size > MAX_DISPATCHERS) {
@@ -106,6 +113,7 @@ export class Transport {
   }
 
   async #once(
+    { request }: Undici,
     url: URL,
     dispatcher: Dispatcher,
     options: Pick<Dispatcher.RequestOptions, 'method' | 'headers' | 'body' | 'signal'>,
@@ -137,7 +145,11 @@ function noAnswer(stallMs: number): Error {
   return new Error(`Timeout: no response within ${stallMs / 1000} seconds (images.stall_seconds)`);
 }
 
-function newDispatcher(tls: TlsSettings | undefined, isProxied: boolean): Dispatcher {
+function newDispatcher(
+  { Agent, EnvHttpProxyAgent }: Undici,
+  tls: TlsSettings | undefined,
+  isProxied: boolean,
+): Dispatcher {
   const connect = { timeout: CONNECT_MS, ...tlsOptions(tls) };
   // The proxy has been selected already: undici's own parser of no_proxy does not support networks.
   return isProxied ? new EnvHttpProxyAgent({ connect, requestTls: connect, noProxy: '' }) : new Agent({ connect });
