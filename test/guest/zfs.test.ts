@@ -2,6 +2,7 @@
 import './zfs/client.ts';
 import './zfs/store.ts';
 import './zfs/guests.ts';
+import './zfs/zvols.ts';
 import './zfs/transfer.ts';
 import './zfs/states.ts';
 import './zfs/server.ts';

@@ -109,7 +109,7 @@ function failure(words: string): CriError {
     .trim()
     .replaceAll(/\s*\n\s*/g, '; ')
     .slice(0, 500);
-  const code = /No space left|Disk quota exceeded/.test(said)
+  const code = /No space left|Disk quota exceeded|Wrote only \d+ of \d+ bytes/.test(said)
     ? StatusCode.RESOURCE_EXHAUSTED
     : StatusCode.INVALID_ARGUMENT;
   return new CriError(code, `unpacking failed: ${said || 'tar was killed'}`);

@@ -15,6 +15,21 @@ export async function mountPoints(): Promise<Set<string>> {
   return points;
 }
 
+/** One mount point of each source of that filesystem type in this process's mount namespace, by source. */
+export async function mountPointsBySource(type: string): Promise<Map<string, string>> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  const points = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const [mount = '', fileSystem = ''] = line.split(' - ');
+    const [ofType, source] = fileSystem.split(' ');
+    const path = mount.split(' ')[4];
+    if (ofType === type && source !== undefined && path !== undefined) {
+      points.set(unescapeMountinfo(source), unescapeMountinfo(path));
+    }
+  }
+  return points;
+}
+
 /** Whether something is mounted at `path`, which may contain links. */
 export async function isMountPoint(path: string): Promise<boolean> {
   return (await mountPoints()).has(await resolved(path));

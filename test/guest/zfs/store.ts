@@ -138,6 +138,7 @@ test.serial('root filesystems are clones that know whose they are', async (t) =>
   t.like(await store.fsUsage(), { inodes: 2n });
   const view = await mount('view', chainId, { readonly: true });
   await t.throwsAsync(writeFile(join(view, 'file'), ''), { code: 'EROFS' });
+  t.like(await stat(await mount('empty')), { mode: 0o40755, mtimeMs: 0 });
   await writeFile(join(await mount('empty'), 'file'), '');
   await run('zpool', 'sync', TANK);
   t.is((await store.usage('empty'))?.inodes, 1n);
@@ -205,7 +206,7 @@ test.serial('datasets of others are named and left alone', async (t) => {
   }
   await make().recover();
   t.deepEqual([await make().list(), await make().listLayers()], [[], []]);
-  t.is((await zfs.list(dataset, ['type'])).length, 7);
+  t.is((await zfs.list(dataset, ['type'])).length, 8);
   const root = '/other';
   const second = new ZfsStore({ zfs, dataset, root, mounts: join(directory.path, 'second'), logger: silent });
   const message = /layers belongs to the server with root .*root-foreign; name another dataset/;
@@ -229,7 +230,7 @@ test.serial('a layer that fails leaves nothing', async (t) => {
   const tar = tarOf({ name: 'file', body: 'x' });
   const request = { parent: undefined, chainId: sha256(tar), diffId: sha256(Buffer.from('other')) };
   const nothing = async (message: string) => {
-    t.deepEqual((await zfs.list(`${dataset}/layers`, ['type'])).length, 1, message);
+    t.deepEqual((await zfs.list(`${dataset}/layers`, ['type'])).length, 2, message);
     t.deepEqual(await mountPointsBelow(join(root, 'zfs/work')), [], message);
     t.deepEqual(await store.listLayers(), [], message);
   };

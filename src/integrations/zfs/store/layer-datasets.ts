@@ -11,53 +11,59 @@ import { LayerWorkers } from '../../../host/layers/layer-workers.ts';
 import { unmount } from '../../../host/mounts/mount.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
+import type { Backing, Origin } from '../backing/backing.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { COMPLETE, foreign, type Kind, type Layout, noLayer, OBJECTS, PROPERTY } from './layout.ts';
-import { mountDataset } from './mount-dataset.ts';
+import { COMPLETE, foreign, type Kind, type Layout, noLayer, PROPERTY } from './layout.ts';
 
 /** A complete layer. */
 export interface Layer extends Usage {
   chainId: string;
   parent: string | undefined;
-  /** Files of the dataset, those of its parents among them; 0 where the pool does not count them. */
-  objects: bigint;
-  /** Bytes of the dataset on disk, those of its parents among them. */
-  referenced: bigint;
 }
 
 export interface LayerDatasetsOptions {
   zfs: Zfs;
   layout: Layout;
+  backing: Backing;
   /** Directory where a layer is mounted while it is written. */
   mounts: string;
   limits: LayerLimits & TarLimits;
   logger: Logger;
 }
 
-const READ = ['referenced', PROPERTY.kind, PROPERTY.chain, PROPERTY.parent, PROPERTY.bytes, PROPERTY.inodes, OBJECTS];
+const READ = ['referenced', 'volsize', PROPERTY.kind, PROPERTY.chain, PROPERTY.parent, PROPERTY.bytes, PROPERTY.inodes];
+/** Of the root directory of an image whose layers do not have it. */
+const ROOT = { mode: 0o755, uid: 0, gid: 0, mtime: '0' };
+
+/** What of a snapshot those need that are clones of it. */
+type Stored = Omit<Origin, 'snapshot' | 'bytes'>;
 
 /**
- * Layers: each a dataset that is a clone of its parent's snapshot. It is complete when it has its own snapshot, which has the
- * properties of the layer; that is made in one step.
+ * Layers: each a dataset that is a clone of its parent's snapshot, the lowest of an empty one's, the base. It is complete when
+ * it has its own snapshot, which has the properties of the layer; that is made in one step.
  */
 export class LayerDatasets {
   readonly #options: LayerDatasetsOptions;
-  readonly #layers = new Map<string, Layer>();
+  readonly #layers = new Map<string, Layer & Stored>();
+  #base: Stored | undefined;
   readonly #workers = new LayerWorkers();
 
   constructor(options: LayerDatasetsOptions) {
     this.#options = options;
   }
 
-  /** Reads the layers of the pool. Those that are not complete, and datasets of others, are left alone. */
+  /** Reads the layers of the pool, and makes their base. Those that are not complete, and datasets of others, are left alone. */
   async load(): Promise<void> {
     this.#layers.clear();
-    for (const entry of await this.#read()) {
+    const entries = await this.#read();
+    for (const entry of entries) {
       const layer = layerFrom(entry);
-      if (layer !== undefined) this.#layers.set(layer.chainId, layer);
+      if (layer !== undefined) this.#layers.set(layer.chainId, { ...layer, ...this.#stored(entry) });
     }
+    const base = entries.find(({ name }) => name === `${this.#baseName}@${COMPLETE}`);
+    this.#base = base === undefined ? await this.#makeBase() : this.#stored(base);
   }
 
   /** Destroys what a killed server has not completed. A failure for one is logged. */
@@ -66,8 +72,10 @@ export class LayerDatasets {
     const entries = await this.#read();
     const complete = new Set(entries.filter((entry) => layerFrom(entry)).map(({ name }) => datasetOf(name)));
     for (const entry of entries) {
+      const kind = ownValueOf(entry, PROPERTY.kind);
       if (entry.name.includes('@') || entry.name === layout.layers || complete.has(entry.name)) continue;
-      if (ownValueOf(entry, PROPERTY.kind) !== ('layer' satisfies Kind)) {
+      if (kind === ('base' satisfies Kind)) continue;
+      if (kind !== ('layer' satisfies Kind)) {
         logger.warn('Foreign dataset among the layers left alone', { dataset: entry.name });
         continue;
       }
@@ -95,17 +103,23 @@ export class LayerDatasets {
     return new Map(this.list().map(({ chainId }) => [chainId, used.get(layout.layer(chainId)) ?? 0n]));
   }
 
-  /** The snapshot of which root filesystems and layers are clones. @throws CriError NOT_FOUND. */
-  snapshotOf(chainId: string): string {
-    if (!this.#layers.has(chainId)) throw noLayer(chainId);
-    return `${this.#options.layout.layer(chainId)}@${COMPLETE}`;
+  /** That of which root filesystems and layers are clones; undefined: of no layer. @throws CriError NOT_FOUND. */
+  originOf(chainId: string | undefined): Origin {
+    const stored = chainId === undefined ? this.#base : this.#layers.get(chainId);
+    if (stored === undefined) throw noLayer(chainId ?? 'base');
+    const name = chainId === undefined ? this.#baseName : this.#options.layout.layer(chainId);
+    const { objects, referenced, volumeBytes } = stored;
+    return { snapshot: `${name}@${COMPLETE}`, bytes: this.#usage(chainId).bytes, objects, referenced, volumeBytes };
   }
 
   /** Writes a layer; nothing of it is left when that fails. The caller runs one call at a time for each chain id. */
   async apply(request: LayerApply): Promise<Layer> {
-    const { zfs, layout } = this.#options;
+    const { zfs, layout, backing } = this.#options;
     const name = layout.layer(request.chainId);
-    await this.#create(name, request.parent);
+    const origin = this.originOf(request.parent);
+    await this.#afresh(name, 'layer', (settings) =>
+      zfs.clone(origin.snapshot, name, { settings: { ...settings, ...backing.writable(origin) } }),
+    );
     try {
       const layer = await this.#write(name, request);
       this.#layers.set(layer.chainId, layer);
@@ -134,67 +148,129 @@ export class LayerDatasets {
     this.#layers.delete(chainId);
   }
 
-  async #create(name: string, parent: string | undefined, isRepeated = false): Promise<void> {
+  get #baseName(): string {
+    return `${this.#options.layout.layers}/${this.#options.backing.base}`;
+  }
+
+  async #makeBase(): Promise<Stored> {
+    const { zfs, backing } = this.#options;
+    const name = this.#baseName;
+    await this.#afresh(name, 'base', (settings) => backing.create(name, settings));
+    const settings = await this.#mounted(name, async (target) => {
+      await setFacts(target, ROOT);
+      return backing.flush(name, target);
+    });
+    await zfs.snapshot([`${name}@${COMPLETE}`], { settings });
+    await backing.seal(name);
+    return this.#stored(await this.#readSnapshot(name));
+  }
+
+  /** Has `make` create a dataset, in the place of one of a killed server, or of a call whose rollback failed. */
+  async #afresh(name: string, kind: Kind, make: (settings: Settings) => Promise<void>): Promise<void> {
     const { zfs } = this.#options;
-    const settings: Settings = { [PROPERTY.kind]: 'layer' satisfies Kind };
+    const settings: Settings = { [PROPERTY.kind]: kind };
     try {
-      if (parent === undefined) await zfs.createFilesystem(name, { settings });
-      else await zfs.clone(this.snapshotOf(parent), name, { settings });
+      await make(settings);
     } catch (error) {
-      if (!isKind(error, 'alreadyExists') || isRepeated) throw error;
+      if (!isKind(error, 'alreadyExists')) throw error;
       const [entry] = await zfs.get([name], [PROPERTY.kind]);
-      if (entry === undefined || ownValueOf(entry, PROPERTY.kind) !== 'layer') throw foreign(name);
-      // Of a call whose rollback failed.
+      if (entry === undefined || ownValueOf(entry, PROPERTY.kind) !== kind) throw foreign(name);
       await zfs.destroy(name, { recursive: true });
-      await this.#create(name, parent, true);
+      await make(settings);
     }
   }
 
-  async #write(name: string, { parent, diffId, chainId, blob, signal }: LayerApply): Promise<Layer> {
-    const { zfs, limits } = this.#options;
-    const target = join(this.#options.mounts, randomUUID());
-    // Nobody can guess it: no entry of the layer is written to it, or hidden by it.
-    const stage = join(target, `.${randomUUID()}`);
-    await mkdir(target, { recursive: true, mode: 0o700 });
+  async #write(name: string, request: LayerApply): Promise<Layer & Stored> {
+    const { zfs, backing } = this.#options;
+    const { diffId, signal } = request;
     try {
-      await mountDataset(zfs, name, target, signal);
-      const below = parent === undefined ? undefined : await describeDirectory([target], '');
-      await mkdir(stage, { mode: 0o755 });
-      // The root that the layer may inherit is that of the layers below, without the new directory in it.
-      await setFacts(target, below ?? { mode: 0o755, uid: 0, gid: 0, mtime: '0' });
-      const usageBelow = this.#chain(parent).reduce(sum, { bytes: 0n, inodes: 0n });
-      const task = { blob, diffId, directory: stage, onto: target, below: [target], usageBelow, limits };
-      const { usage } = await this.#workers.run(task, signal);
-      const snapshot = `${name}@${COMPLETE}`;
-      await zfs.snapshot([snapshot], { settings: settingsOf({ chainId, parent, diffId, ...usage }) });
-      const [entry] = await zfs.get([snapshot], READ);
-      const layer = entry && layerFrom(entry);
-      if (layer === undefined) throw new Error(`the snapshot ${snapshot} is not the one that was made`);
-      return layer;
+      const settings = await this.#mounted(name, (target) => this.#unpack(name, target, request), signal);
+      await zfs.snapshot([`${name}@${COMPLETE}`], { settings });
+      await backing.seal(name);
+      const entry = await this.#readSnapshot(name);
+      const layer = layerFrom(entry);
+      if (layer === undefined) throw new Error(`${entry.name} is not the snapshot that was made`);
+      return { ...layer, ...this.#stored(entry) };
     } catch (error) {
       signal?.throwIfAborted();
-      if (!(error instanceof CriError)) throw error;
-      throw new CriError(error.code, `layer ${diffId}: ${error.message}`, { cause: error });
+      const explained = await backing.explain(name, error);
+      if (!(explained instanceof CriError)) throw explained;
+      throw new CriError(explained.code, `layer ${diffId}: ${explained.message}`, { cause: explained });
+    }
+  }
+
+  /** Returns the properties of the layer's snapshot. */
+  async #unpack(
+    name: string,
+    target: string,
+    { parent, diffId, chainId, blob, signal }: LayerApply,
+  ): Promise<Settings> {
+    const { backing, limits } = this.#options;
+    // Nobody can guess it: no entry of the layer is written to it, or hidden by it.
+    const stage = join(target, `.${randomUUID()}`);
+    const below = await describeDirectory([target], '');
+    await mkdir(stage, { mode: 0o755 });
+    // The root that the layer may inherit is that of the layers below, without the new directory in it.
+    await setFacts(target, below ?? ROOT);
+    const task = {
+      blob,
+      diffId,
+      directory: stage,
+      onto: target,
+      below: [target],
+      usageBelow: this.#usage(parent),
+      limits,
+    };
+    const { usage } = await this.#workers.run(task, signal);
+    return { ...settingsOf({ chainId, parent, diffId, ...usage }), ...(await backing.flush(name, target)) };
+  }
+
+  /** What `work` returns, which is given the directory where a dataset is mounted for as long. */
+  async #mounted<T>(name: string, work: (target: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const target = join(this.#options.mounts, randomUUID());
+    await mkdir(target, { recursive: true, mode: 0o700 });
+    try {
+      await this.#options.backing.mount(name, target, signal);
+      return await work(target);
     } finally {
       await unmount(target).catch(() => undefined);
       await rmdir(target).catch(() => undefined);
     }
   }
 
-  #chain(top: string | undefined): Layer[] {
-    const chain: Layer[] = [];
+  /** What the files of a layer and of those below use. @throws CriError NOT_FOUND. */
+  #usage(top: string | undefined): Usage {
+    let usage: Usage = { bytes: 0n, inodes: 0n };
     for (let id = top; id !== undefined;) {
       const layer = this.#layers.get(id);
       if (layer === undefined) throw noLayer(id);
-      chain.push(layer);
+      usage = { bytes: usage.bytes + layer.bytes, inodes: usage.inodes + layer.inodes };
       id = layer.parent;
     }
-    return chain;
+    return usage;
+  }
+
+  #stored(snapshot: Entry): Stored {
+    return {
+      objects: numberOf(snapshot, this.#options.backing.objects) ?? 0n,
+      referenced: numberOf(snapshot, 'referenced') ?? 0n,
+      volumeBytes: numberOf(snapshot, 'volsize'),
+    };
+  }
+
+  async #readSnapshot(dataset: string): Promise<Entry> {
+    const [entry] = await this.#options.zfs.get([`${dataset}@${COMPLETE}`], this.#properties);
+    if (entry === undefined) throw new Error(`zfs get printed nothing about ${dataset}@${COMPLETE}`);
+    return entry;
+  }
+
+  get #properties(): string[] {
+    return [...READ, this.#options.backing.objects];
   }
 
   #read(): Promise<Entry[]> {
     const { zfs, layout } = this.#options;
-    return zfs.list(layout.layers, READ, { types: ['filesystem', 'snapshot'] });
+    return zfs.list(layout.layers, this.#properties, { types: ['filesystem', 'volume', 'snapshot'] });
   }
 }
 
@@ -217,10 +293,5 @@ function layerFrom(entry: Entry): Layer | undefined {
   if (chainId === undefined || hex === undefined || bytes === undefined || inodes === undefined) return undefined;
   if (!entry.name.endsWith(`/${hex}@${COMPLETE}`)) return undefined;
   const parent = ownValueOf(entry, PROPERTY.parent);
-  const [objects = 0n, referenced = 0n] = [numberOf(entry, OBJECTS), numberOf(entry, 'referenced')];
-  return { chainId, parent, bytes, inodes, objects, referenced };
-}
-
-function sum(a: Usage, b: Usage): Usage {
-  return { bytes: a.bytes + b.bytes, inodes: a.inodes + b.inodes };
+  return { chainId, parent, bytes, inodes };
 }

@@ -1,14 +1,15 @@
 import { failedPrecondition, notFound } from '../../../core/model/errors.ts';
 import { type Entry, ownValueOf } from '../answers/properties.ts';
+import type { Backing } from '../backing/backing.ts';
+import { FILESYSTEM } from '../backing/filesystems.ts';
 import { isKind } from '../errors/zfs-error.ts';
-import type { Settings, Zfs } from '../zfs.ts';
+import type { Zfs } from '../zfs.ts';
 
 /** What a dataset or snapshot is, and of what: an operator reads it, and the store is rebuilt from it. */
 export const PROPERTY = {
   /**
-   * `store`, `layer`, `rootfs`, `volume`, or `removed` for one of those that was still in use; without it, set on itself, it is
-   * foreign.
-   * Of a snapshot `layer`, `snapshot`, `checkpoint`, or `view` for one that exists only while it is read.
+   * `store`, `base`, `layer`, `rootfs`, `volume`, or `removed` for one of those that was still in use; without it, set on itself,
+   * it is foreign. Of a snapshot `layer`, `snapshot`, `checkpoint`, or `view` for one that exists only while it is read.
    */
   kind: 'proxmox-lxcri:kind',
   /** Of the store, and of volumes of guests: the root directory of the server. Another one would take them for leftovers. */
@@ -32,24 +33,10 @@ export const PROPERTY = {
   filled: 'proxmox-lxcri:filled',
 } as const;
 
-export type Kind = 'store' | 'layer' | 'rootfs' | 'volume' | 'removed' | 'view';
-
-/**
- * The number of files of a dataset or snapshot, mounted or not: they are of project 0, unless somebody gives one another (chattr(1),
- * -p). As late as `used`.
- */
-export const OBJECTS = 'projectobjused@0';
+export type Kind = 'store' | 'base' | 'layer' | 'rootfs' | 'volume' | 'removed' | 'view';
 
 /** The snapshot of a complete layer. */
 export const COMPLETE = 'layer';
-
-/** What every file of an image needs; never mounted by ZFS itself. */
-export const FILESYSTEM: Settings = {
-  mountpoint: 'legacy',
-  acltype: 'posixacl',
-  xattr: 'sa',
-  atime: 'off',
-};
 
 /** Names of the datasets below the one that is configured. */
 export class Layout {
@@ -92,11 +79,15 @@ export class Layout {
    * Creates the datasets that are missing. @throws CriError FAILED_PRECONDITION where there is no such parent, or one of them
    * belongs to others, another server of this program among them.
    */
-  async make(zfs: Zfs): Promise<void> {
+  async make(zfs: Zfs, { inherited }: Pick<Backing, 'inherited'>): Promise<void> {
     const present = await this.#present(zfs);
-    for (const name of this.#own) {
+    for (const [name, properties] of [
+      [this.layers, inherited.layers],
+      [this.rootfs, inherited.rootfs],
+      [this.volumes, FILESYSTEM],
+    ] as const) {
       const entry = present.find((each) => each.name === name);
-      const settings = { ...FILESYSTEM, [PROPERTY.kind]: 'store' satisfies Kind, [PROPERTY.root]: this.root };
+      const settings = { ...properties, [PROPERTY.kind]: 'store' satisfies Kind, [PROPERTY.root]: this.root };
       if (entry === undefined) await zfs.createFilesystem(name, { settings });
       else if (ownValueOf(entry, PROPERTY.kind) !== 'store') throw foreign(name);
       else if (ownValueOf(entry, PROPERTY.root) !== this.root) throw this.#occupied(entry);
@@ -106,9 +97,13 @@ export class Layout {
   /** Removes the datasets that {@link make} has made, where nothing is below them; returns those that stay. */
   async remove(zfs: Zfs): Promise<string[]> {
     const left: string[] = [];
+    for (const entry of await zfs.list(this.layers, [PROPERTY.kind], { depth: 1 })) {
+      if (ownValueOf(entry, PROPERTY.kind) !== ('base' satisfies Kind)) continue;
+      await zfs.destroy(entry.name, { recursive: true }).catch(unlessInUse);
+    }
     for (const name of this.#own) {
       await zfs.destroy(name).catch((error: unknown) => {
-        if (!isKind(error, 'inUse')) throw error;
+        unlessInUse(error);
         left.push(`dataset ${name}`);
       });
     }
@@ -134,6 +129,10 @@ export class Layout {
       );
     }
   }
+}
+
+function unlessInUse(error: unknown): void {
+  if (!isKind(error, 'inUse')) throw error;
 }
 
 /** The error for a dataset in the way that the store has not made. */

@@ -1,15 +1,15 @@
-import { failedPrecondition, invalidArgument, notFound } from '../../../core/model/errors.ts';
+import { invalidArgument, notFound } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
-import type { Remains, Rootfs, RootfsLimits, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
+import type { Remains, Rootfs, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
 import { sharedRead } from '../../../utils/async/shared-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
-import { isAtLeast, WITH_MAPPED_IDS } from '../answers/version.ts';
+import type { Backing, OpenOptions, Origin } from '../backing/backing.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
 import type { LayerDatasets } from './layer-datasets.ts';
-import { FILESYSTEM, foreign, type Kind, type Layout, OBJECTS, PROPERTY, text } from './layout.ts';
+import { foreign, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
 /** A component of a dataset's name, and a file name. */
@@ -29,6 +29,7 @@ interface Identity {
 export class RootfsDatasets {
   readonly #zfs: Zfs;
   readonly #layout: Layout;
+  readonly #backing: Backing;
   readonly #layers: LayerDatasets;
   readonly #guests: GuestVolumes | undefined;
   /** Ids of those in the store's own dataset that are known to belong to it. */
@@ -38,42 +39,41 @@ export class RootfsDatasets {
   constructor({
     zfs,
     layout,
+    backing,
     layers,
     guests,
   }: {
     zfs: Zfs;
     layout: Layout;
+    backing: Backing;
     layers: LayerDatasets;
     /** Where those of guests are; undefined: with the others. */
     guests: GuestVolumes | undefined;
   }) {
     this.#zfs = zfs;
     this.#layout = layout;
+    this.#backing = backing;
     this.#layers = layers;
     this.#guests = guests;
   }
 
   /** As RootfsStore.prepare. One command, where it does not exist and belongs to no guest. */
   async prepare(id: string, chainId: string | undefined, options: RootfsOptions): Promise<Rootfs> {
-    const { readonly = false, ids, owner } = options;
+    const { readonly = false, ids } = options;
     if (!ID.test(id)) throw invalidArgument('rootfs id', `${JSON.stringify(id)} is not a valid name`);
-    if (ids !== undefined) await this.#needMappedIds();
+    if (ids !== undefined) await this.#backing.needMappedIds();
     const identity: Identity = { chainId, readonly, ids: ids && `${String(ids.hostId)},${String(ids.size)}` };
     const isKnown = this.#own.has(id) || (await this.#guests?.find(id)) !== undefined;
     const found = isKnown ? await this.#find(id) : undefined;
-    if (found !== undefined) {
-      compare(id, found, identity);
-      return valueOf(found.name, identity);
-    }
-    if (this.#guests === undefined || owner?.guest === undefined) return this.#createOwn(id, identity, options);
-    const make = (name: string) => this.#create(id, name, identity, options);
-    return valueOf(await this.#guests.create(id, owner.guest, make), identity);
+    if (found !== undefined) compare(id, found, identity);
+    const name = found?.name ?? (await this.#place(id, identity, options));
+    return this.#open(name, identity, { isNew: true, signal: options.signal });
   }
 
   /** As RootfsStore.get. */
   async get(id: string): Promise<Rootfs | undefined> {
     const found = ID.test(id) ? await this.#find(id) : undefined;
-    return found && valueOf(found.name, found);
+    return found && this.#open(found.name, found, { isNew: false });
   }
 
   /** Where it is, and the image it is a clone of. @throws CriError NOT_FOUND when it does not exist. */
@@ -143,9 +143,13 @@ export class RootfsDatasets {
   }
 
   async #readUsages(): Promise<Map<string, Usage>> {
-    const all = await this.#list(['used', OBJECTS, PROPERTY.chain]);
+    const all = await this.#list(['used', PROPERTY.chain, this.#backing.objects]);
+    const counts = await this.#backing.count(all.map(({ entry }) => entry));
     return new Map(
-      all.map(({ id, entry }) => [id, { bytes: numberOf(entry, 'used') ?? 0n, inodes: this.#inodes(entry) }]),
+      all.map(({ id, entry }) => {
+        const inodes = this.#inodes(counts.get(entry.name) ?? 0n, ownValueOf(entry, PROPERTY.chain));
+        return [id, { bytes: numberOf(entry, 'used') ?? 0n, inodes }];
+      }),
     );
   }
 
@@ -167,25 +171,22 @@ export class RootfsDatasets {
     return all.flat();
   }
 
-  /** What it has more than its image, or than an empty filesystem, whose root is one. */
-  #inodes(entry: Entry): bigint {
-    const objects = numberOf(entry, OBJECTS) ?? 0n;
-    const chainId = ownValueOf(entry, PROPERTY.chain);
-    const below = chainId === undefined ? 1n : (this.#layers.get(chainId)?.objects ?? 0n);
+  /** Those that it has more than its image, which is removed where its layer is not known. */
+  #inodes(objects: bigint, chainId: string | undefined): bigint {
+    const isKnown = chainId === undefined || this.#layers.get(chainId) !== undefined;
+    const below = isKnown ? this.#layers.originOf(chainId).objects : 0n;
     return objects < below ? 0n : objects - below;
   }
 
-  async #needMappedIds(): Promise<void> {
-    const { tools, module = tools } = await this.#zfs.versions();
-    if (isAtLeast(module, WITH_MAPPED_IDS)) return;
-    const { major, minor } = WITH_MAPPED_IDS;
-    throw failedPrecondition(
-      `OpenZFS ${module.text} has no idmapped mounts, which user namespaces need; install OpenZFS ${major}.${minor} or later`,
-    );
+  /** Creates it, and returns the name of its dataset. */
+  #place(id: string, identity: Identity, options: RootfsOptions): Promise<string> {
+    const guest = options.owner?.guest;
+    if (this.#guests === undefined || guest === undefined) return this.#createOwn(id, identity, options);
+    return this.#guests.create(id, guest, (name) => this.#create(id, name, identity, options));
   }
 
   /** In the store's own place, where the name is the id. */
-  async #createOwn(id: string, identity: Identity, options: RootfsOptions): Promise<Rootfs> {
+  async #createOwn(id: string, identity: Identity, options: RootfsOptions): Promise<string> {
     const name = this.#layout.rootfsOf(id);
     try {
       await this.#create(id, name, identity, options);
@@ -195,16 +196,15 @@ export class RootfsDatasets {
       compare(id, existing, identity);
     }
     this.#own.add(id);
-    return valueOf(name, identity);
+    return name;
   }
 
   async #create(id: string, name: string, identity: Identity, options: RootfsOptions): Promise<void> {
-    const { chainId } = identity;
     const { signal } = options;
-    const settings = this.#settings(id, name, identity, options);
+    const origin = this.#layers.originOf(identity.chainId);
+    const settings = this.#settings(id, name, identity, origin, options);
     try {
-      if (chainId === undefined) await this.#zfs.createFilesystem(name, { settings, signal });
-      else await this.#zfs.clone(this.#layers.snapshotOf(chainId), name, { settings, signal });
+      await this.#zfs.clone(origin.snapshot, name, { settings, signal });
     } catch (error) {
       // What was cut off may be done.
       if (signal?.aborted === true && (await this.#look(id, name)) !== undefined) await destroyOrMark(this.#zfs, name);
@@ -212,34 +212,26 @@ export class RootfsDatasets {
     }
   }
 
-  #settings(
-    id: string,
-    name: string,
-    { chainId, readonly, ids }: Identity,
-    { owner, limits }: RootfsOptions,
-  ): Settings {
+  #settings(id: string, name: string, identity: Identity, origin: Origin, { owner, limits }: RootfsOptions): Settings {
+    const { chainId, readonly, ids } = identity;
     const isOwn = name === this.#layout.rootfsOf(id);
     return {
       // What the store's own dataset passes on.
-      ...(!isOwn && { ...FILESYSTEM, [PROPERTY.root]: this.#layout.root }),
+      ...(!isOwn && { ...this.#backing.own, [PROPERTY.root]: this.#layout.root }),
       [PROPERTY.kind]: 'rootfs' satisfies Kind,
       [PROPERTY.container]: id,
       ...(chainId !== undefined && { [PROPERTY.chain]: chainId }),
       ...(ids !== undefined && { [PROPERTY.ids]: ids }),
       ...(readonly && { [PROPERTY.readonly]: 'on', readonly: 'on' }),
       ...(owner !== undefined && { [PROPERTY.pod]: text(owner.pod), [PROPERTY.image]: text(owner.image) }),
-      ...(!readonly && limits !== undefined && this.#limits(limits, chainId, isOwn)),
+      ...(!readonly && this.#backing.limited(limits ?? {}, origin, !isOwn)),
     };
   }
 
-  /** Proxmox shows `refquota` as the size of a volume, of which the image is a part; `quota` is what limits. */
-  #limits({ quotaBytes, reservationBytes }: RootfsLimits, chainId: string | undefined, isOwn: boolean): Settings {
-    const image = chainId === undefined ? 0n : (this.#layers.get(chainId)?.referenced ?? 0n);
-    return {
-      ...(quotaBytes !== undefined && { quota: String(quotaBytes) }),
-      ...(quotaBytes !== undefined && !isOwn && { refquota: String(quotaBytes + image) }),
-      ...(reservationBytes !== undefined && { reservation: String(reservationBytes) }),
-    };
+  async #open(name: string, { readonly, ids }: Identity, options: Omit<OpenOptions, 'readonly'>): Promise<Rootfs> {
+    const rootfs = await this.#backing.open(name, { readonly, ...options });
+    const range = rangeOf(ids);
+    return range === undefined ? rootfs : { ...rootfs, ids: range };
   }
 
   /** What exists under an id; undefined when nothing does. @throws CriError for a foreign dataset. */
@@ -275,12 +267,6 @@ function compare(id: string, existing: Identity, wanted: Identity): void {
   if (existing.chainId !== wanted.chainId) throw invalidArgument('rootfs id', `${id} exists with another image`);
   if (existing.readonly !== wanted.readonly) throw invalidArgument('rootfs id', `${id} exists with another access`);
   if (existing.ids !== wanted.ids) throw invalidArgument('rootfs id', `${id} exists with other ids`);
-}
-
-function valueOf(source: string, { readonly, ids }: Identity): Rootfs {
-  const mounts = [{ type: 'zfs', source, options: readonly ? ['ro'] : [], target: '' }];
-  const range = rangeOf(ids);
-  return range === undefined ? { mounts } : { mounts, ids: range };
 }
 
 function rangeOf(ids: string | undefined): IdRange | undefined {

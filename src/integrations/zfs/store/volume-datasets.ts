@@ -5,9 +5,10 @@ import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { sharedRead } from '../../../utils/async/shared-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
+import { OBJECTS } from '../backing/filesystems.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { foreign, type Kind, type Layout, OBJECTS, PROPERTY, text } from './layout.ts';
+import { foreign, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
 /** A component of a dataset's name, and a file name. */

@@ -21,13 +21,16 @@ import { removeMountPoints } from '../../../host/trees/tree-pair.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { numberOf } from '../answers/properties.ts';
+import type { Backing } from '../backing/backing.ts';
+import { Filesystems } from '../backing/filesystems.ts';
+import { Volumes } from '../backing/volumes.ts';
 import type { Zfs } from '../zfs.ts';
 import { datasetChanges, destroyView } from './dataset-changes.ts';
 import { GuestVolumes } from './guest-volumes.ts';
 import { LayerDatasets } from './layer-datasets.ts';
 import { applyProperties, type DatasetProperties } from './dataset-properties.ts';
 import { Layout } from './layout.ts';
-import { explainMount, mountDataset } from './mount-dataset.ts';
+import { explainMount, mountDataset } from '../backing/mount-dataset.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
 import { SnapshotDatasets } from './snapshot-datasets.ts';
 import { removeStoreDirectory } from './store-directory.ts';
@@ -46,6 +49,8 @@ export interface ZfsStoreOptions {
   /** Of what is written from now on; by default as the dataset has it. */
   compression?: string;
   recordsize?: string;
+  /** Makes layers and root filesystems volumes with ext4, of so many bytes at least; by default they are filesystems of ZFS. */
+  volumeBytes?: bigint | undefined;
   logger: Logger;
   /** Limits of one layer; the defaults are in `bounds.ts`. */
   limits?: Partial<LayerLimits & TarLimits>;
@@ -56,10 +61,12 @@ export class ZfsStore implements RootfsStore {
   readonly name: string;
   readonly maxLayers = MAX_LAYERS;
   readonly enforcesLimits = true;
-  readonly snapshots: SnapshotDatasets;
+  /** Absent for volumes: another kernel may be writing to them. */
+  readonly snapshots?: SnapshotDatasets;
   readonly volumes: VolumeDatasets;
   readonly #zfs: Zfs;
   readonly #layout: Layout;
+  readonly #backing: Backing;
   readonly #mounts: string;
   readonly #properties: DatasetProperties;
   readonly #layers: LayerDatasets;
@@ -71,25 +78,24 @@ export class ZfsStore implements RootfsStore {
   #isErased = false;
 
   constructor(options: ZfsStoreOptions) {
-    const { zfs, dataset, root, mounts, guests, compression = '', recordsize = '', logger, limits } = options;
-    this.name = `zfs:${dataset}`;
+    const { zfs, dataset, root, mounts, guests, volumeBytes, logger, limits } = options;
+    const { compression = '', recordsize = '' } = options;
+    this.#mounts = mounts;
+    const directory = { mounts: this.#work };
+    const backing =
+      volumeBytes === undefined ? new Filesystems(zfs) : new Volumes({ zfs, bytes: volumeBytes, ...directory });
+    this.name = `${backing.store}:${dataset}`;
     this.#zfs = zfs;
     this.#layout = new Layout(dataset, root);
-    this.#mounts = mounts;
+    this.#backing = backing;
     this.#properties = { compression, recordsize };
-    const all = { ...LAYER_LIMITS, ...limits };
-    this.#layers = new LayerDatasets({ zfs, layout: this.#layout, mounts: this.#work, limits: all, logger });
+    const common = { zfs, layout: this.#layout, backing };
+    this.#layers = new LayerDatasets({ ...common, ...directory, limits: { ...LAYER_LIMITS, ...limits }, logger });
+    const { guestPrefix: prefix } = backing;
     this.#guests =
-      guests === undefined
-        ? undefined
-        : new GuestVolumes({ zfs, storage: guests, store: dataset, prefix: 'subvol', root });
-    this.#rootfs = new RootfsDatasets({
-      zfs,
-      layout: this.#layout,
-      layers: this.#layers,
-      guests: this.#guests,
-    });
-    this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
+      guests === undefined ? undefined : new GuestVolumes({ zfs, storage: guests, store: dataset, prefix, root });
+    this.#rootfs = new RootfsDatasets({ ...common, layers: this.#layers, guests: this.#guests });
+    if (backing.store === 'zfs') this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
     this.volumes = new VolumeDatasets({ zfs, layout: this.#layout, load: () => this.#load() });
   }
 
@@ -164,10 +170,12 @@ export class ZfsStore implements RootfsStore {
   }
 
   async changes(id: string, signal?: AbortSignal): Promise<RootfsChanges> {
+    if (this.#backing.store === 'zvol')
+      throw failedPrecondition(`the store ${this.name} cannot list changes: its root filesystems are volumes`);
     await this.#load();
     return runLocked(this.#locks, id, signal, async () => {
       const { dataset, chainId } = await this.#rootfs.locate(id);
-      const image = chainId === undefined ? undefined : this.#layers.snapshotOf(chainId);
+      const image = chainId === undefined ? undefined : this.#layers.originOf(chainId).snapshot;
       return datasetChanges(this.#zfs, { dataset, image, directory: this.#work }, signal);
     });
   }
@@ -226,7 +234,7 @@ export class ZfsStore implements RootfsStore {
   async #load(): Promise<void> {
     if (this.#isErased) throw failedPrecondition(`the store ${this.name} was erased`);
     const load = async () => {
-      await this.#layout.make(this.#zfs);
+      await this.#layout.make(this.#zfs, this.#backing);
       await applyProperties(this.#zfs, [this.#layout.layers, this.#layout.rootfs], this.#properties);
       await this.#layers.load();
       await this.#guests?.load();
