@@ -8,6 +8,7 @@ import {
   MountPropagation,
   NamespaceMode,
   RemoveImageRequest,
+  RootfsSnapshotsService,
   RuntimeServiceService,
 } from '../../api/gen/cri.ts';
 import type { ContainerConfig } from '../../api/gen/cri.ts';
@@ -348,4 +349,11 @@ test.serial('mounts keep propagation and the restrictions of their filesystem', 
     t.regex(await outputOf(server, id, 'grep " /v " /proc/self/mountinfo'), /rw,nosuid,noexec.* shared:/);
     t.regex(await outputOf(server, id, 'grep " /dev/shm " /proc/self/mountinfo'), /rw,nosuid,nodev,noexec/);
   }
+});
+
+test.serial('snapshots are refused on overlayfs, which has none', async (t) => {
+  const server = await one(t);
+  const containerId = await server.create(await server.pod('p'), 'c', { command: ['true'] });
+  const refused = server.client.call(RootfsSnapshotsService.checkpointRootfs, { containerId });
+  await t.throwsAsync(refused, { code: StatusCode.FAILED_PRECONDITION, message: /store overlayfs, which has no/ });
 });

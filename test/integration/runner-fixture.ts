@@ -65,13 +65,13 @@ export class RunnerFixture {
   }
 
   /** Another runner on the same directory, as after a restart of the server. */
-  newRunner(): ConmonRunner {
+  newRunner(ociRuntime = this.#ociRuntime): ConmonRunner {
     const log = (message: string) => void this.warnings.push(message);
     const logger: Logger = { debug: () => undefined, info: () => undefined, warn: log, error: log, with: () => logger };
     const stateDir = join(this.directory, 'state');
     return new ConmonRunner({
       stateDir,
-      ociRuntime: this.#ociRuntime,
+      ociRuntime,
       conmon: 'conmon',
       execDrainMs: 300,
       logger,

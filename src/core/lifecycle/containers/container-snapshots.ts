@@ -206,6 +206,7 @@ export class ContainerSnapshots {
     expired: readonly RootfsSnapshot[],
   ): Promise<string[]> {
     const names = expired.map(({ name }) => name);
+    if (names.length === 0) return [];
     try {
       await snapshots.remove(id, names);
       return names;
