@@ -1,25 +1,24 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
-import { connectProxmox, type ProxmoxClient } from '../../src/integrations/proxmox-api/client.ts';
+import type { ProxmoxClient } from '../../src/integrations/proxmox-api/client.ts';
 import type { GuestRef } from '../../src/integrations/proxmox-api/guests/guest.ts';
 import type { GuestSettings } from '../../src/integrations/proxmox-api/guests/guests.ts';
 import { TaskFailedError } from '../../src/integrations/proxmox-api/tasks/follow.ts';
 import type { Upid } from '../../src/integrations/proxmox-api/tasks/upid.ts';
 import { eventually } from '../lib/eventually.ts';
-import { startCluster, type SimulatedCluster } from '../pve/cluster.ts';
+import type { SimulatedCluster } from '../pve/cluster.ts';
 import { ask, finish } from '../pve/http/ask.ts';
-import { makeCertificate } from '../pve/http/certificate.ts';
 import { LxcRuntime } from '../pve/lxc/runtime.ts';
 import { checkPool } from '../unit/pve/pool-behaviour.ts';
+import { ClusterFixture } from './pve-cluster.ts';
 import { FOREIGN, output, POOL, TestPool } from './pve-pool.ts';
 
 const run = promisify(execFile);
 const MIB = 1_048_576;
-const quick = { firstMs: 10, longestMs: 100 };
 const APPLETS = 'cat reboot sh sleep touch'.split(' ');
 /** Ends at what Proxmox sends, unless it was told not to hear. */
 const INIT = `trap 'test -e /deaf || exit 0' PWR
@@ -27,28 +26,15 @@ cat /proc/sys/kernel/hostname >/data/name 2>/dev/null
 while :; do sleep 0.1; done
 `;
 
+let fixture: ClusterFixture;
 let cluster: SimulatedCluster;
 let client: ProxmoxClient;
 let directory: string;
 let testPool: TestPool | undefined;
 
 test.before(async () => {
-  directory = await mkdtemp('/tmp/pve-');
-  await chmod(directory, 0o711);
-  await run('ip', ['link', 'add', 'vmbr0', 'up', 'type', 'bridge', 'vlan_filtering', '1']);
-  const certificate = await makeCertificate('pve1');
-  const options = { certificate, nodes: ['pve1', 'pve2'], runtime: new LxcRuntime() };
-  cluster = await startCluster({ ...options, directory: join(directory, 'cluster') });
-  const keys = join(cluster.state.directory, 'etc/pve');
-  client = await connectProxmox({
-    hosts: cluster.nodes.map(({ url }) => new URL(url).host),
-    trust: { fingerprints: [certificate.fingerprint] },
-    credentials: {
-      kind: 'local-root',
-      authKeyFile: join(keys, 'priv/authkey.key'),
-      csrfKeyFile: join(keys, 'pve-www.key'),
-    },
-  });
+  fixture = await ClusterFixture.make(new LxcRuntime());
+  ({ cluster, client, directory } = fixture);
   const tree = join(directory, 'tree');
   for (const name of ['bin', 'dev', 'proc', 'sys', 'tmp']) await mkdir(join(tree, name), { recursive: true });
   await copyFile('/bin/busybox', join(tree, 'bin/busybox'));
@@ -59,16 +45,16 @@ test.before(async () => {
 });
 
 test.after.always(async () => {
-  await client.close();
-  await cluster.close();
+  await fixture.close();
   await testPool?.remove();
-  await run('ip', ['link', 'del', 'vmbr0']);
-  await rm(directory, { recursive: true });
+  await fixture.remove();
 });
 
 const havePool = async (): Promise<TestPool> => (testPool ??= await TestPool.make(directory));
 
-const done = (upid: Upid) => client.tasks.follow(upid, quick);
+const done = (upid: Upid) => fixture.done(upid);
+
+const started = (guest: GuestRef) => fixture.started(guest);
 
 /** Creates a container of node pve1; it goes with the test. */
 async function create(t: ExecutionContext, vmid: number, settings: GuestSettings): Promise<GuestRef> {
@@ -85,12 +71,6 @@ async function create(t: ExecutionContext, vmid: number, settings: GuestSettings
     if (found !== undefined) await finish(cluster, 'DELETE', `/nodes/${found.node}/lxc/${vmid}?force=1`);
   });
   return ct;
-}
-
-/** The process id of the init of a container that was started. */
-async function started(ct: GuestRef): Promise<number> {
-  await done(await client.guests.start(ct));
-  return (await client.guests.status(ct)).pid ?? 0;
 }
 
 const stopped = (ct: GuestRef) =>

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
-import { connectProxmox, type ProxmoxClient } from '../../src/integrations/proxmox-api/client.ts';
+import type { ProxmoxClient } from '../../src/integrations/proxmox-api/client.ts';
 import type { GuestRef } from '../../src/integrations/proxmox-api/guests/guest.ts';
 import type { GuestSettings } from '../../src/integrations/proxmox-api/guests/guests.ts';
 import { TaskFailedError } from '../../src/integrations/proxmox-api/tasks/follow.ts';
@@ -13,12 +13,11 @@ import type { Upid } from '../../src/integrations/proxmox-api/tasks/upid.ts';
 import { eventually } from '../lib/eventually.ts';
 import { startCluster, type SimulatedCluster } from '../pve/cluster.ts';
 import { ask, finish } from '../pve/http/ask.ts';
-import { makeCertificate } from '../pve/http/certificate.ts';
 import { QemuRuntime } from '../pve/qemu/runtime.ts';
+import { ClusterFixture } from './pve-cluster.ts';
 
 const run = promisify(execFile);
 const MIB = 1_048_576;
-const quick = { firstMs: 10, longestMs: 100 };
 /** Says R on the first serial port, sleeps until the power button is pressed, and switches itself off. */
 const PROGRAM = Buffer.from(
   'ba0206b80001ef' + // the power button shows: out 0x602, 0x100
@@ -29,37 +28,24 @@ const PROGRAM = Buffer.from(
   'hex',
 );
 
+let fixture: ClusterFixture;
 let cluster: SimulatedCluster;
 let client: ProxmoxClient;
 let directory: string;
 
 test.before(async () => {
-  directory = await mkdtemp('/tmp/pve-');
-  await chmod(directory, 0o711);
-  await run('ip', ['link', 'add', 'vmbr0', 'up', 'type', 'bridge', 'vlan_filtering', '1']);
-  const certificate = await makeCertificate('pve1');
-  const options = { certificate, nodes: ['pve1', 'pve2'], runtime: new QemuRuntime() };
-  cluster = await startCluster({ ...options, directory: join(directory, 'cluster') });
-  const keys = join(cluster.state.directory, 'etc/pve');
-  client = await connectProxmox({
-    hosts: cluster.nodes.map(({ url }) => new URL(url).host),
-    trust: { fingerprints: [certificate.fingerprint] },
-    credentials: {
-      kind: 'local-root',
-      authKeyFile: join(keys, 'priv/authkey.key'),
-      csrfKeyFile: join(keys, 'pve-www.key'),
-    },
-  });
+  fixture = await ClusterFixture.make(new QemuRuntime());
+  ({ cluster, client, directory } = fixture);
 });
 
 test.after.always(async () => {
-  await client.close();
-  await cluster.close();
-  await run('ip', ['link', 'del', 'vmbr0']);
-  await rm(directory, { recursive: true });
+  await fixture.close();
+  await fixture.remove();
 });
 
-const done = (upid: Upid) => client.tasks.follow(upid, quick);
+const done = (upid: Upid) => fixture.done(upid);
+
+const started = (guest: GuestRef) => fixture.started(guest);
 
 /** Creates a small machine of node pve1; it goes with the test. */
 async function create(t: ExecutionContext, vmid: number, settings: GuestSettings): Promise<GuestRef> {
@@ -71,12 +57,6 @@ async function create(t: ExecutionContext, vmid: number, settings: GuestSettings
     await finish(cluster, 'DELETE', `/nodes/pve1/qemu/${vmid}`);
   });
   return vm;
-}
-
-/** The process id of a machine that was started. */
-async function started(vm: GuestRef): Promise<number> {
-  await done(await client.guests.start(vm));
-  return (await client.guests.status(vm)).pid ?? 0;
 }
 
 async function commandOf(pid: number): Promise<string[]> {

@@ -1,9 +1,8 @@
 import { readFileSync, statfsSync } from 'node:fs';
+import { ProcessorShare, traffic } from '../guests/readings.ts';
 import type { Usage } from '../guests/runtime.ts';
 
 const CGROUPS = '/sys/fs/cgroup';
-/** Between two readings of the processor time, in milliseconds; until then the last figure stays. */
-const SHORTEST = 1000;
 
 function read(file: string): string {
   try {
@@ -38,19 +37,6 @@ function pressures(cgroup: string): Record<string, string> {
   );
 }
 
-/** Bytes that the node's ends of the guest's networks received and sent: what the guest sent and received. */
-function traffic(vmid: number): { netin: number; netout: number } {
-  const total = { netin: 0, netout: 0 };
-  for (const line of read('/proc/net/dev').split('\n')) {
-    const [, name = '', figures = ''] = /^\s*(\S+):\s*(.*)$/.exec(line) ?? [];
-    if (!name.startsWith(`veth${vmid}i`)) continue;
-    const fields = figures.split(/\s+/).map(Number);
-    total.netout += fields[0] ?? 0;
-    total.netin += fields[8] ?? 0;
-  }
-  return total;
-}
-
 function space(pid: number): { disk: number; maxdisk: number } {
   try {
     const { bsize, blocks, bfree } = statfsSync(`/proc/${pid}/root`);
@@ -65,12 +51,14 @@ export class Meter {
   readonly #vmid: number;
   readonly #pid: number;
   readonly #cgroup: string;
-  #last: { at: number; used: number; cpu: number } | undefined;
+  readonly #processors: ProcessorShare;
 
   constructor(vmid: number, { pid, cgroup }: { pid: number; cgroup: string }) {
     this.#vmid = vmid;
     this.#pid = pid;
     this.#cgroup = cgroup;
+    const usedMs = () => flat(read(`${CGROUPS}${cgroup}/cpu.stat`), 'usage_usec') / 1000;
+    this.#processors = new ProcessorShare(usedMs);
   }
 
   /** What the guest uses; its processor time as a fraction of `cpus`. */
@@ -80,28 +68,13 @@ export class Meter {
     return {
       mem: Number(read(`${cgroup}/memory.current`)) - flat(read(`${cgroup}/memory.stat`), 'file'),
       swap: Number(read(`${cgroup}/memory.swap.current`)),
-      cpu: this.#cpu(cpus),
+      cpu: this.#processors.read(cpus),
       diskread: sum(io, 'rbytes'),
       diskwrite: sum(io, 'wbytes'),
       // The node reads these at this place, wherever the guest's cgroup is.
       pressures: pressures(`/lxc/${this.#vmid}`),
       ...space(this.#pid),
-      ...traffic(this.#vmid),
+      ...traffic(`veth${this.#vmid}i`),
     };
-  }
-
-  #cpu(cpus: number): number {
-    const now = {
-      at: performance.now(),
-      used: flat(read(`${CGROUPS}${this.#cgroup}/cpu.stat`), 'usage_usec') / 1000,
-      cpu: 0,
-    };
-    const last = this.#last;
-    if (last !== undefined) {
-      if (now.at - last.at < SHORTEST) return last.cpu;
-      now.cpu = (now.used - last.used) / (now.at - last.at) / cpus;
-    }
-    this.#last = now;
-    return now.cpu;
   }
 }

@@ -1,20 +1,17 @@
+import { ProcessorShare, traffic } from '../guests/readings.ts';
 import type { Usage } from '../guests/runtime.ts';
-import { processorTime, traffic } from './machine/proc.ts';
+import { processorTime } from './machine/proc.ts';
 import type { Scope } from './machine/scope.ts';
-
-/** Between two readings of the processor time, in milliseconds; until then the last figure stays. */
-const SHORTEST = 1000;
 
 /** The readings of one running machine, but what its monitor alone knows. */
 export class Meter {
   readonly #vmid: number;
-  readonly #pid: number;
+  readonly #processors: ProcessorShare;
   readonly #scope: Scope;
-  #last: { at: number; used: number; cpu: number } | undefined;
 
   constructor(vmid: number, pid: number, scope: Scope) {
     this.#vmid = vmid;
-    this.#pid = pid;
+    this.#processors = new ProcessorShare(() => processorTime(pid));
     this.#scope = scope;
   }
 
@@ -22,17 +19,6 @@ export class Meter {
   read(cpus: number): Usage {
     const { memory, pressures } = this.#scope;
     const none = { disk: 0, maxdisk: 0, diskread: 0, diskwrite: 0 };
-    return { mem: memory, cpu: this.#cpu(cpus), pressures, ...none, ...traffic(this.#vmid) };
-  }
-
-  #cpu(cpus: number): number {
-    const now = { at: performance.now(), used: processorTime(this.#pid), cpu: 0 };
-    const last = this.#last;
-    if (last !== undefined) {
-      if (now.at - last.at < SHORTEST) return last.cpu;
-      now.cpu = (now.used - last.used) / (now.at - last.at) / cpus;
-    }
-    this.#last = now;
-    return now.cpu;
+    return { mem: memory, cpu: this.#processors.read(cpus), pressures, ...none, ...traffic(`tap${this.#vmid}i`) };
   }
 }

@@ -24,16 +24,3 @@ export function processorTime(pid: number): number {
     .split(' ');
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) * 10;
 }
-
-/** Bytes that the node's ends of a machine's networks received and sent: what the guest sent and received. */
-export function traffic(vmid: number): { netin: number; netout: number } {
-  const total = { netin: 0, netout: 0 };
-  for (const line of read('/proc/net/dev').split('\n')) {
-    const [, name = '', figures = ''] = /^\s*(\S+):\s*(.*)$/.exec(line) ?? [];
-    if (!name.startsWith(`tap${vmid}i`)) continue;
-    const fields = figures.split(/\s+/).map(Number);
-    total.netout += fields[0] ?? 0;
-    total.netin += fields[8] ?? 0;
-  }
-  return total;
-}
