@@ -8,5 +8,4 @@ import './zfs/states.ts';
 import './zfs/server.ts';
 import './zfs/snapshots.ts';
 import './zfs/choice.ts';
-import './zfs/volumes.ts';
 import './zfs/container.ts';

@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { ImageServiceService, NamespaceMode, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import { ImageServiceService, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
 import { FAULTY_PROGRAM, Faults } from '../../integration/walk-faults.ts';
 import { programFile } from '../../lib/program.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
 import { PROPERTY_SEED } from '../../lib/property-seed.ts';
 import { run, TANK, zfs } from './pools.ts';
+import { importDeclaring, KubeletVolumes, volumesIn } from './volumes.ts';
 
 const FOREVER = 'echo mine >/mark; trap "exit 0" TERM; echo ready; sleep 3600 & wait';
 
@@ -38,18 +40,24 @@ test.serial('the server runs pods on ZFS', async (t) => {
   const doctor = run(process.execPath, programFile('main'), 'doctor', '--config', config);
   const report = await doctor.catch((error: unknown) => (error as { stdout: string }).stdout);
   t.regex(report, /ZFS in tank\/proxmox-lxcri/);
+  const remove = (containerId: string) => server.client.call(RuntimeServiceService.removeContainer, { containerId });
   const rootfs = async () => (await zfs.list(`${dataset}/rootfs`, ['type'], { depth: 1 })).length - 1;
+  await importDeclaring(server);
   const ids: string[] = [];
   let podId = '';
-  for (const [index, handler] of ['lxc', 'crun'].entries()) {
-    const user = { mode: NamespaceMode.POD, uids: [{ hostId: 200_000, containerId: 0, length: 65_536 }] };
-    const mapped =
-      index === 1
-        ? { linux: { securityContext: { namespaceOptions: { usernsOptions: { ...user, gids: user.uids } } } } }
-        : {};
-    podId = await server.pod(`pod-${handler}`, mapped, handler);
-    const id = await server.sh(podId, 'app', FOREVER);
+  const mapped = [{ hostId: 200_000, containerId: 0, length: 65_536 }];
+  const kubelet = await Promise.all([
+    KubeletVolumes.make(server, 'uid-lxc', []),
+    KubeletVolumes.make(server, 'uid-crun', mapped),
+  ]);
+  const [ofLxc, ofCrun] = kubelet;
+  for (const [handler, own] of [['lxc', ofLxc] as const, ['crun', ofCrun] as const]) {
+    podId = await server.pod(`pod-${handler}`, own.pod(`pod-${handler}`), handler);
+    const id = await server.sh(podId, 'app', FOREVER, own.container);
     await server.said(`pod-${handler}`, 'app', 'ready');
+    const second = handler === 'lxc' ? await server.sh(podId, 'second', FOREVER, await own.subPath()) : undefined;
+    await own.check(t, id, second);
+    if (second !== undefined) await remove(second);
     t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
     const filled = await server.exec(id, 'sh', '-c', 'dd if=/dev/urandom of=/fill bs=1M count=8 conv=fsync');
     t.regex(filled.stderr.toString(), /quota exceeded/i);
@@ -61,12 +69,17 @@ test.serial('the server runs pods on ZFS', async (t) => {
   t.deepEqual(await mountPointsBelow(join(server.directory, 'root')), [imageFilesystems[0]?.fsId?.mountpoint]);
 
   const create = (name: string) => server.create(podId, name, { command: ['true'] });
-  const remove = (containerId: string) => server.client.call(RuntimeServiceService.removeContainer, { containerId });
   await faults.arm();
   const first = await create('first');
   await killAmid(t, server, (await faults.arm()).passed, () => create('second'));
   await zfs.createFilesystem(`${dataset}/rootfs/${'f'.repeat(64)}`, { settings: { 'proxmox-lxcri:kind': 'rootfs' } });
+  const [orphan, gone] = [`${dataset}/volumes/${'f'.repeat(64)}.0`, `${dataset}/volumes/gone.cache`];
+  await zfs.createFilesystem(orphan, { settings: { 'proxmox-lxcri:kind': 'volume' } });
+  const directory = join(server.directory, 'pods/gone/volumes/kubernetes.io~empty-dir/cache');
+  const settings = { 'proxmox-lxcri:kind': 'volume', 'proxmox-lxcri:directory': directory };
+  await zfs.createFilesystem(gone, { settings });
   await server.start();
+  t.is((await volumesIn(dataset)).length, 6, 'those that nobody needs are gone');
   t.is(await rootfs(), 3, 'the orphan and the half-made one are gone, the others are there');
   const second = await create('second');
   await faults.arm();
@@ -75,12 +88,31 @@ test.serial('the server runs pods on ZFS', async (t) => {
   await server.start();
   await remove(first);
   t.is(await rootfs(), 2);
-  for (const id of ids) {
+  for (const [index, id] of ids.entries()) {
     t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
+    await kubelet[index]?.checkKept(t, id);
+    if (index === 0) await kubelet[index]?.checkUsage(t, id);
     await server.client.call(RuntimeServiceService.stopContainer, { containerId: id, timeout: 10n });
     await remove(id);
   }
   t.is(await rootfs(), 0);
+  t.deepEqual((await volumesIn(dataset)).sort(), ['uid-crun.cache', 'uid-lxc.cache']);
+  // Another sandbox of the pod, and its end.
+  const call = (method: 'stopPodSandbox' | 'removePodSandbox') =>
+    server.client.call(RuntimeServiceService[method], { podSandboxId: podId });
+  await call('removePodSandbox');
+  podId = await server.pod('pod-crun', ofCrun.pod('pod-crun', 1), 'crun');
+  await ofCrun.checkKept(t, await server.sh(podId, 'app', FOREVER, ofCrun.container));
+  await call('stopPodSandbox');
+  await ofCrun.remove();
+  await call('removePodSandbox');
+  t.deepEqual(await volumesIn(dataset), ['uid-lxc.cache']);
+  t.is((await mountPointsBelow(join(server.directory, 'state/volumes'))).length, 1);
+  const prune = (dryRun: boolean) => server.client.call(ImageStoreService.prune, { dryRun });
+  const planned = await prune(true);
+  t.deepEqual(planned.leftovers, []);
+  t.true(planned.reclaimedBytes > 2n ** 20n);
+  t.like(await prune(false), { imageIds: planned.imageIds, reclaimedBytes: planned.reclaimedBytes });
   await server.end('SIGTERM');
   await run(process.execPath, programFile('main'), 'wipe', '--force', '--config', config);
   t.deepEqual(
