@@ -279,7 +279,7 @@ for (const [kind, program] of [
 
   test(`${kind}: thousands of commands leave no descriptor or zombie`, async (t) => {
     const helper = helperOf(t);
-    const total = program === undefined ? 10_000 : 500;
+    const total = program === undefined ? 2000 : 500;
     const batch = 100;
     await helper.request([sh('')]);
     const before = await openFiles(helper.pid!);
