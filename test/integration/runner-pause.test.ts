@@ -22,7 +22,7 @@ async function isFrozen(f: RunnerFixture, id: string): Promise<boolean> {
 test('A pause lasts until it is resumed, also by a later runner', async (t) => {
   const f = await RunnerFixture.make(t);
   const id = await f.shell(IDLE);
-  await f.runner.resume(id);
+  t.false(await f.runner.resume(id));
   await f.runner.pause(id);
   t.true(await isFrozen(f, id));
   const waiting = f.exec(id, 'echo ran');
@@ -33,7 +33,7 @@ test('A pause lasts until it is resumed, also by a later runner', async (t) => {
   f.runner.close();
   f.runner = f.newRunner();
   f.runner.onExit((exit) => f.exits.push(exit));
-  await f.runner.resume(id);
+  t.true(await f.runner.resume(id));
   t.false(await isFrozen(f, id));
   t.is((await f.exec(id, 'echo ran')).stdout.toString(), 'ran\n');
 
@@ -68,6 +68,7 @@ test('A container that others have frozen is left to them', async (t) => {
   const id = await f.shell(IDLE);
   const cgroups = await f.cgroups(id);
   await setFrozen(cgroups, true);
+  await eventually('the freezer', () => isFrozen(f, id));
   await t.throwsAsync(f.runner.pause(id), { code: StatusCode.FAILED_PRECONDITION, message: /frozen by others/ });
   await f.runner.resume(id);
   t.true(await isFrozen(f, id));

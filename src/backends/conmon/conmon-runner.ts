@@ -150,9 +150,9 @@ export class ConmonRunner implements ContainerRunner {
     await this.#pauses.pause(id, hierarchies);
   }
 
-  async resume(id: string): Promise<void> {
+  async resume(id: string): Promise<boolean> {
     const { hierarchies } = await this.#prepare(id);
-    await this.#pauses.resume(id, hierarchies);
+    return this.#pauses.resume(id, hierarchies);
   }
 
   async mappedFiles(id: string): Promise<string[]> {

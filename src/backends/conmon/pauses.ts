@@ -42,13 +42,17 @@ export class Pauses {
   }
 
   /** As ContainerRunner.resume. */
-  async resume(id: string, hierarchies: readonly CgroupHierarchy[]): Promise<void> {
-    if (!(await exists(this.#paths.paused(id)))) return;
-    const { container } = await containerCgroups(this.#paths, hierarchies, id);
-    await setFrozen(container, false);
-    await rm(this.#paths.paused(id), { force: true });
-    this.#paused.get(id)?.resolve();
-    this.#paused.delete(id);
+  async resume(id: string, hierarchies: readonly CgroupHierarchy[]): Promise<boolean> {
+    try {
+      if (!(await exists(this.#paths.paused(id)))) return false;
+      const { container } = await containerCgroups(this.#paths, hierarchies, id);
+      await setFrozen(container, false);
+      await rm(this.#paths.paused(id), { force: true });
+      return true;
+    } finally {
+      this.#paused.get(id)?.resolve();
+      this.#paused.delete(id);
+    }
   }
 
   /**

@@ -96,8 +96,8 @@ export interface ContainerRunner {
    */
   pause(id: string): Promise<void>;
 
-  /** Continues what {@link pause} has frozen. No error when nothing is frozen, or the container has ended. */
-  resume(id: string): Promise<void>;
+  /** Continues what {@link pause} has frozen; false when nothing is. No error when the container has ended. */
+  resume(id: string): Promise<boolean>;
 
   /** Paths of files of its root filesystem that processes of a container have mapped for shared writing (mmap(2)). */
   mappedFiles(id: string): Promise<string[]>;

@@ -200,8 +200,10 @@ test.serial('snapshots are listed, kept and removed', async (t) => {
 
 test.serial('snapshots go with their containers', async (t) => {
   const { server } = await serverOf(t);
+  t.teardown(async () => {
+    for (const step of cleanup.reverse()) await step();
+  });
   t.not(await run('zfs', 'list', '-Hro', 'name', '-t', 'snapshot', `${DATASET}/rootfs`), '');
   await server.clear();
   t.is(await run('zfs', 'list', '-Hro', 'name', '-t', 'snapshot', `${DATASET}/rootfs`), '');
-  for (const step of cleanup.reverse()) await step();
 });

@@ -36,7 +36,7 @@ import { createContainer } from './create-container.ts';
 import { removeImageVolumes } from './image-volumes.ts';
 import { notBefore, startFailed } from './outcome.ts';
 import { findLeftovers, type Leftover, removeOrphans } from './leftovers.ts';
-import { mountPointsOnce, recoverContainer, remount } from './recover-containers.ts';
+import { continueFrozen, mountPointsOnce, recoverContainer, remount } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import { writtenBy } from './written.ts';
 import type { Measured } from './writable-usage.ts';
@@ -355,8 +355,7 @@ export class ContainerService {
     await this.#locks.run(id, async () => {
       const record = this.#store.get(id);
       if (record === undefined) return;
-      // Frozen by a process that was killed.
-      if (record.phase !== 'exited') await this.#runnerOf(record).resume(id);
+      if (record.phase !== 'exited') await continueFrozen(this.#backendOf(record), id);
       await recoverContainer(this.#options, this.#store, record, () => this.#remove(record));
       const now = this.#store.get(id);
       if (now?.phase === 'created' || now?.phase === 'running') await remount(this.#options, now, points);

@@ -1,3 +1,4 @@
+import type { Backend } from '../../model/backend.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
 import { needPlace } from '../rootfs-place.ts';
@@ -41,6 +42,11 @@ export async function recoverContainer(
       if (record.phase !== 'running') await store.settle({ ...record, phase: 'running' });
       return;
   }
+}
+
+/** Continues a container that a killed process has frozen, maybe amid a restore of its root filesystem. */
+export async function continueFrozen({ runner, platform }: Backend, id: string): Promise<void> {
+  if (await runner.resume(id)) await platform.rootfs.dropCache();
 }
 
 /** Ids of the mounted root filesystems, listed once for each platform. */
