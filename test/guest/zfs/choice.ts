@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import test from 'ava';
 import { ImageServiceService, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
+import { ownValueOf } from '../../../src/integrations/zfs/answers/properties.ts';
 import { StatusCode } from '../../../src/core/model/errors.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
 import { run, TANK, zfs } from './pools.ts';
+import { newStore } from './store-fixture.ts';
 
 const DATASET = `${TANK}/chosen`;
 const ON_BOTH = `[rootfs]
@@ -31,8 +33,6 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
     await writeFile(config, (await readFile(config, 'utf8')).replace(/\[rootfs\][^]*$/, rootfs));
     await server.start();
   };
-  const importAgain = () =>
-    server.client.call(ImageStoreService.import, { path: join(server.directory, 'tiny.tar'), reference: '' });
   const filesystemOf = async (id: string) => {
     const mounts = (await server.exec(id, 'cat', '/proc/mounts')).stdout.toString();
     return / \/ (\S+) /.exec(mounts)?.[1];
@@ -77,23 +77,38 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
     t.is(stats?.writableLayer?.fsId?.mountpoint, places[index]);
   }
 
-  // New containers of both go to ZFS; the one on overlayfs stays there.
-  await restart(`[rootfs]\ndataset = "${DATASET}"\n`);
-  t.is(await run('zfs', 'get', '-Ho', 'source', 'compression', rootfs), 'default\n');
-  const moved = await server.sh(onCrun, 'moved', FOREVER);
-  t.deepEqual([await filesystemOf(moved), await filesystemOf(crun)], ['zfs', 'overlay']);
+  // New containers of both go to another dataset; the others stay, and the image is pulled again.
+  await zfs.createFilesystem(`${DATASET}-next`);
+  await restart(`[rootfs]\ndataset = "${DATASET}-next"\n`);
+  t.deepEqual((await server.client.call(ImageServiceService.listImages, { filter: undefined })).images, []);
+  await server.client.call(ImageStoreService.import, { path: join(server.directory, 'tiny.tar'), reference: '' });
+  for (const pod of [onLxc, onCrun]) await start(pod, 'next');
+  const next = await zfs.list(`${DATASET}-next/rootfs`, ['compression'], { depth: 1 });
+  t.deepEqual(
+    next.map((entry) => ownValueOf(entry, 'compression')),
+    [undefined, undefined, undefined],
+  );
+  t.deepEqual([await filesystemOf(lxc), await filesystemOf(crun)], ['zfs', 'overlay']);
   await remove(crun);
   t.deepEqual([await overlay('containers'), await overlay('layers')], [[], []]);
-  await server.client.call(RuntimeServiceService.removeContainer, { containerId: moved });
-
-  // The other way round: the image, which only the store that is left has, is pulled again.
-  await restart('[rootfs]\nstore = "overlayfs"\n');
-  t.deepEqual((await server.client.call(ImageServiceService.listImages, { filter: undefined })).images, []);
-  await importAgain();
-  const back = await start(onCrun, 'back');
-  t.deepEqual([await filesystemOf(back), await filesystemOf(lxc)], ['overlay', 'zfs']);
   await remove(lxc);
-  t.is(await datasets(), 1, 'its store is erased');
-  t.deepEqual(await readdir(join(server.directory, 'root/zfs')), []);
-  await remove(back);
+  t.is(await datasets(), 1, 'the store is erased with its last container');
+  t.deepEqual(await readdir(join(server.directory, 'root/zfs')), ['tank%2Fchosen-next']);
+});
+
+test.serial('compression and record size follow the configuration', async (t) => {
+  const { store, dataset, make } = await newStore(t, 'properties', { compression: 'gzip-9', recordsize: '16K' });
+  await store.prepare('c1', undefined);
+  const properties = async () =>
+    (await run('zfs', 'get', '-Hpo', 'value', 'compression,recordsize', `${dataset}/rootfs/c1`)).trim().split('\n');
+  t.deepEqual(await properties(), ['gzip-9', '16384']);
+  await run('zfs', 'set', 'compression=lz4', dataset);
+  const changed = make({ compression: '', recordsize: '1M' });
+  await changed.recover();
+  t.deepEqual(await properties(), ['lz4', '1048576']);
+  await changed.remove('c1');
+  t.deepEqual(await changed.erase(), []);
+  const message = /store zfs:tank\/properties was erased/;
+  await t.throwsAsync(changed.fsUsage(), { code: StatusCode.FAILED_PRECONDITION, message });
+  t.is((await zfs.list(dataset, ['type'])).length, 1);
 });

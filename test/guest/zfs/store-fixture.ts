@@ -15,7 +15,8 @@ export async function newStore(t: ExecutionContext, name: string, more: Partial<
   await zfs.createFilesystem(dataset);
   const root = join(directory.path, `root-${name}`);
   await mkdir(root);
-  const make = () => new ZfsStore({ zfs, dataset, root, mounts: join(root, 'zfs'), logger: silent, ...more });
+  const make = (changed: Partial<ZfsStoreOptions> = {}) =>
+    new ZfsStore({ zfs, dataset, root, mounts: join(root, 'zfs'), logger: silent, ...more, ...changed });
   const store = make();
   await store.recover();
   const mounts = new HostRootfsMounts(join(root, 'rootfs'));
