@@ -13,6 +13,7 @@ import { ContainerStatsService } from './core/lifecycle/containers/container-sta
 import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageCommits } from './core/lifecycle/images/image-commits.ts';
+import { ImageTransfers } from './core/lifecycle/images/image-transfers.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { PodStatsService } from './core/lifecycle/pods/pod-stats.ts';
@@ -42,6 +43,7 @@ import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { imageFiles } from './integrations/oci/files/image-files.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
 import { SignedRegistry } from './integrations/oci/signature/signed-registry.ts';
+import { newFiles } from './host/new-file.ts';
 import { makeDirectories } from './host/paths.ts';
 import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
@@ -213,6 +215,7 @@ export async function build(
     clock,
     logger,
   });
+  const transfers = new ImageTransfers({ pods, containers, images, stores, files: newFiles, clock });
   const commits = new ImageCommits({ pods, containers, changes, images, packer: files.packer, clock });
   const stats = new ContainerStatsService(pods, containers, logger);
   const podStats = new PodStatsService(pods, stats, logger);
@@ -223,6 +226,7 @@ export async function build(
     changes,
     snapshots,
     commits,
+    transfers,
     stats,
     podStats,
     images,

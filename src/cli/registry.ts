@@ -20,10 +20,12 @@ import { portForward } from './commands/port-forward.ts';
 import { prune } from './commands/prune.ts';
 import { ps } from './commands/ps.ts';
 import { pull } from './commands/pull.ts';
+import { receive } from './commands/receive.ts';
 import { restore } from './commands/restore.ts';
 import { rm } from './commands/rm.ts';
 import { rmi } from './commands/rmi.ts';
 import { run } from './commands/run.ts';
+import { send } from './commands/send.ts';
 import { serve } from './commands/serve.ts';
 import { snapshot } from './commands/snapshot.ts';
 import { snapshots } from './commands/snapshots.ts';
@@ -63,6 +65,8 @@ export const COMMANDS: readonly Command[] = [
   snapshots,
   checkpoint,
   restore,
+  send,
+  receive,
   portForward,
   stats,
   top,

@@ -1,4 +1,6 @@
+import { addAbortSignal } from 'node:stream';
 import type {
+  handleClientStreamingCall,
   handleUnaryCall,
   ServerUnaryCall,
   ServerWritableStream,
@@ -20,25 +22,30 @@ export interface CallContext {
 
 interface MethodShape {
   path: string;
+  requestStream: boolean;
   responseStream: boolean;
   requestDeserialize: (bytes: Buffer) => unknown;
   responseDeserialize: (bytes: Buffer) => unknown;
 }
 
-/** Handlers of a generated service definition: promises for unary calls, async iterables for server streams. */
+/** Handlers of a generated service definition: promises for single messages, async iterables for streams of them. */
 export type Handlers<D> = {
   [K in keyof D]?: D[K] extends {
+    requestStream: infer C;
     responseStream: infer S;
     requestDeserialize: (bytes: Buffer) => infer Q;
     responseDeserialize: (bytes: Buffer) => infer R;
   }
-    ? (request: Q, context: CallContext) => S extends true ? AsyncIterable<R> : Promise<R>
+    ? (
+        request: C extends true ? AsyncIterable<Q> : Q,
+        context: CallContext,
+      ) => S extends true ? AsyncIterable<R> : Promise<R>
     : never;
 };
 
 /** Mutating RPCs are logged at info; the others, some of which are called every few seconds, at debug. */
 const MUTATING =
-  /^(Run|Start|Stop|Remove|Create|Update|Reopen|Pull|Import|Export|Commit|Prune|Checkpoint|Restore|Attach|Exec$|PortForward)/;
+  /^(Run|Start|Stop|Remove|Create|Update|Reopen|Pull|Import|Export|Commit|Send|Receive|Prune|Checkpoint|Restore|Attach|Exec$|PortForward)/;
 
 /** Dependencies of every RPC beside its handler. */
 export interface CallParts {
@@ -64,9 +71,17 @@ export function implement<D extends Record<keyof D, MethodShape>>(
     type Any = (request: unknown, context: CallContext) => Promise<unknown> & AsyncIterable<unknown>;
     const handler = handlers[key] as Any | undefined;
     const call = new InstrumentedMethod(method, parts);
-    implementation[key] = definition[key].responseStream ? call.stream(handler) : call.unary(handler);
+    const { requestStream, responseStream } = definition[key];
+    if (requestStream) implementation[key] = call.upload(handler);
+    else implementation[key] = responseStream ? call.stream(handler) : call.unary(handler);
   }
   return { definition: definition as unknown as ServiceDefinition, implementation };
+}
+
+/** A call of any kind; one with a stream of requests has no `request`. */
+interface ObservedCall extends Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'getDeadline'> {
+  request?: unknown;
+  on(event: 'cancelled', listener: () => void): unknown;
 }
 
 class InstrumentedMethod {
@@ -85,6 +100,27 @@ class InstrumentedMethod {
       void this.#observe(call, async (signal) => {
         if (handler === undefined) throw unimplemented(this.#method);
         return handler(call.request, { signal });
+      }).then(
+        (response) => {
+          callback(null, response);
+        },
+        (error: unknown) => {
+          callback(toServiceError(error));
+        },
+      );
+    };
+  }
+
+  /** A stream of requests and one response; the requests are read as the handler takes them. */
+  upload(
+    handler: ((requests: AsyncIterable<unknown>, context: CallContext) => Promise<unknown>) | undefined,
+  ): handleClientStreamingCall<unknown, unknown> {
+    return (call, callback) => {
+      void this.#observe(call, async (signal) => {
+        if (handler === undefined) throw unimplemented(this.#method);
+        const response = await handler(addAbortSignal(signal, call), { signal });
+        signal.throwIfAborted();
+        return response;
       }).then(
         (response) => {
           callback(null, response);
@@ -117,10 +153,7 @@ class InstrumentedMethod {
     };
   }
 
-  async #observe<T>(
-    call: ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>,
-    work: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  async #observe<T>(call: ObservedCall, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { logger, metrics, shutdown, describer } = this.#parts;
     const method = this.#method;
     const cancelled = new AbortController();

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { Client, type ClientReadableStream, type ServiceError, credentials, status } from '@grpc/grpc-js';
@@ -94,6 +95,41 @@ export class ServerClient implements Disposable {
       { once: true },
     );
     return call;
+  }
+
+  /** Sends a stream of messages, as fast as the server reads them, and returns its response. @throws as {@link call}; what `requests` throws. */
+  async upload<Request, Response>(
+    method: Method<Request, Response>,
+    requests: AsyncIterable<Request>,
+  ): Promise<Response> {
+    const { promise, resolve, reject } = Promise.withResolvers<Response>();
+    const call = this.#client.makeClientStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      (error, response) => {
+        if (error === null && response !== undefined) resolve(response);
+        else reject(error ?? new CriError(StatusCode.INTERNAL, 'the server sent no response'));
+      },
+    );
+    const over = new AbortController();
+    const settled = promise
+      .catch(() => undefined)
+      .then(() => {
+        over.abort();
+      });
+    try {
+      for await (const request of requests) {
+        // A server that has failed reads no more.
+        if (over.signal.aborted) break;
+        if (!call.write(request)) await Promise.race([once(call, 'drain'), settled]);
+      }
+      call.end();
+      return await promise;
+    } catch (error) {
+      call.cancel();
+      throw await this.explain(error);
+    }
   }
 
   [Symbol.dispose](): void {

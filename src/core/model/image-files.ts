@@ -95,6 +95,17 @@ export interface LayerPacker {
   pack(changes: RootfsChanges, signal: AbortSignal | undefined): Promise<PackedLayer>;
 }
 
+/** Files of this node whose names a caller gives. */
+export interface NewFiles {
+  /**
+   * Writes a file that must not exist, and returns its size. @param bytes called once the file can be made.
+   * @throws CriError INVALID_ARGUMENT when it exists or cannot be made; the signal's reason. Nothing stays then.
+   */
+  write(path: string, bytes: () => AsyncIterable<Buffer>, signal: AbortSignal | undefined): Promise<number>;
+  /** The bytes of a regular file. @throws CriError INVALID_ARGUMENT when it cannot be read. */
+  read(path: string): AsyncIterable<Buffer>;
+}
+
 /** What the images of this node have in files, beside their layers in the rootfs store. */
 export interface ImageFiles {
   readonly documents: DocumentStore;

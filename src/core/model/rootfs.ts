@@ -1,6 +1,7 @@
 import type { IdRange } from './id-range.ts';
 import type { RootfsChanges } from './rootfs-changes.ts';
 import type { RootfsSnapshots } from './rootfs-snapshots.ts';
+import type { RootfsTransfers } from './rootfs-transfer.ts';
 import type { VolumeStore } from './volumes.ts';
 
 /** Bytes and inodes used on a filesystem. */
@@ -119,6 +120,8 @@ export interface RootfsStore {
   readonly snapshots?: RootfsSnapshots;
   /** Where it has volumes; undefined where they are directories beside it. */
   readonly volumes?: VolumeStore;
+  /** Absent where layers cannot be moved but as tars. */
+  readonly transfers?: RootfsTransfers;
 
   hasLayer(chainId: string): Promise<boolean>;
 

@@ -7,6 +7,7 @@ import type { ContainerSnapshots } from '../../core/lifecycle/containers/contain
 import type { ContainerStatsService } from '../../core/lifecycle/containers/container-stats.ts';
 import type { EventHub } from '../../core/lifecycle/events/event-hub.ts';
 import type { ImageCommits } from '../../core/lifecycle/images/image-commits.ts';
+import type { ImageTransfers } from '../../core/lifecycle/images/image-transfers.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodStatsService } from '../../core/lifecycle/pods/pod-stats.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
@@ -27,6 +28,7 @@ export interface Services {
   changes: ContainerChanges;
   snapshots: ContainerSnapshots;
   commits: ImageCommits;
+  transfers: ImageTransfers;
   stats: ContainerStatsService;
   podStats: PodStatsService;
   backends: readonly Backend[];

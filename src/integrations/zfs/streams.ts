@@ -7,7 +7,7 @@ import { startKillable } from '../../host/processes/start-program.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { environment } from './commands.ts';
 import { errorFrom } from './errors/from-outcome.ts';
-import { assignment, checkDataset, checkSnapshot } from './names.ts';
+import { assignment, checkObject, checkSnapshot } from './names.ts';
 import type { Settings } from './zfs.ts';
 
 /** Bytes that a stream has ready. */
@@ -19,19 +19,24 @@ export interface SendOptions {
   from?: string | undefined;
   /** As it is on disk, also encrypted; blocks stay compressed in any case. */
   raw?: boolean | undefined;
+  /** With the properties of the dataset; true by default. */
+  properties?: boolean;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * A snapshot with its properties as a stream, which is destroyed with a ZfsError when `zfs send` fails; destroying it ends the
+ * A snapshot as a stream, which is destroyed with a ZfsError when `zfs send` fails; destroying it ends the
  * program.
  * @throws CriError INVALID_ARGUMENT for a bad name; the signal's reason.
  */
-export async function send(snapshot: string, { from, raw = false, signal }: SendOptions = {}): Promise<Readable> {
+export async function send(
+  snapshot: string,
+  { from, raw = false, properties = true, signal }: SendOptions = {},
+): Promise<Readable> {
   checkSnapshot(snapshot);
   const since = from === undefined ? [] : ['-i', checkSnapshot(from)];
   const step = {
-    argv: ['zfs', 'send', raw ? '-w' : '-Lce', '-p', ...since, snapshot],
+    argv: ['zfs', 'send', raw ? '-w' : '-Lce', ...(properties ? ['-p'] : []), ...since, snapshot],
     env: environment,
     cwd: '/',
     descriptors: { 2: WORDS },
@@ -41,18 +46,19 @@ export async function send(snapshot: string, { from, raw = false, signal }: Send
 }
 
 /**
- * Makes a dataset of a stream, unmounted, with these properties instead of the stream's. A failure leaves nothing of it.
+ * Makes a dataset of a stream, unmounted, with these properties instead of the stream's; `origin` is the snapshot that the
+ * stream continues. A failure leaves nothing of it. @param target the dataset, or its snapshot by name.
  * @throws ZfsError alreadyExists, badStream, full …; the stream's error; the signal's reason.
  */
 export async function receive(
-  dataset: string,
+  target: string,
   stream: Readable,
-  { settings = {}, signal }: { settings?: Settings; signal?: AbortSignal } = {},
+  { settings = {}, signal }: { settings?: Settings; signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   const own = Object.entries(settings).flatMap(([name, value]) => ['-o', assignment(name, value)]);
   const { pipes, ended, kill } = await startKillable(
     {
-      argv: ['zfs', 'receive', '-u', ...own, checkDataset(dataset)],
+      argv: ['zfs', 'receive', '-u', ...own, checkObject(target)],
       env: environment,
       cwd: '/',
       pipes: { 0: 'in' },
@@ -72,7 +78,7 @@ export async function receive(
     }
   }
   const result = await ended;
-  if (result.exit?.code !== 0) throw failure('zfs receive', dataset, result, signal);
+  if (result.exit?.code !== 0) throw failure('zfs receive', target, result, signal);
 }
 
 function failure(what: string, object: string, result: StepResult, signal: AbortSignal | undefined): Error {

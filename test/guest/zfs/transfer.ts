@@ -1,12 +1,15 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import test from 'ava';
 import { StatusCode } from '../../../src/core/model/errors.ts';
+import { chainIds } from '../../../src/core/lifecycle/images/image-config.ts';
 import type { RootfsChanges } from '../../../src/core/model/rootfs-changes.ts';
 import { applyAll } from '../../integration/images-fixture.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
-import { tarOf } from '../../unit/integrations/oci/image-builder.ts';
-import { zfs } from './pools.ts';
+import type { ZfsStore } from '../../../src/integrations/zfs/store/zfs-store.ts';
+import { sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
+import { makePool, run, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
 /** `A path` of each change. */
@@ -47,3 +50,96 @@ test.serial('changes are those at one moment', async (t) => {
   );
   t.deepEqual(await mountPointsBelow(join(root, 'zfs/work')), []);
 });
+
+const DOCUMENTS = { config: Buffer.from('{"a":1}'), manifest: Buffer.from('{}'), names: ['localhost/x:1'] };
+const TARS = ['one', 'two', 'three'].map((name) => tarOf({ name, body: name }));
+const DIFF_IDS = TARS.map(sha256);
+
+async function receiveAll({ transfers }: ZfsStore, stream: Buffer): Promise<string | undefined> {
+  async function* pieces() {
+    // Pieces of all sizes, and pauses between them.
+    for (let at = 0, size = 1; at < stream.length; at += size, size = size * 3 + 1) {
+      yield stream.subarray(at, at + size);
+      await Promise.resolve();
+    }
+  }
+  const incoming = await transfers!.open(pieces());
+  return incoming.receive((diffId) => chainIds([...incoming.layers.map((layer) => layer.diffId), diffId]).at(-1) ?? '');
+}
+
+test.serial('images and root filesystems move to another pool', async (t) => {
+  await makePool('other', '256M');
+  t.teardown(() => run('zpool', 'destroy', '-f', 'other'));
+  const here = await newStore(t, 'sender');
+  await run('zfs', 'set', 'mountpoint=/evil', 'quota=100M', 'compression=gzip', `${here.dataset}/layers`);
+  const chain = await applyAll(here.store, TARS);
+  const there = await newStore(t, 'receiver', {}, 'other');
+  const stream = await buffer(here.store.transfers!.send(DOCUMENTS, chain[2], undefined));
+  t.is(await receiveAll(there.store, stream), undefined);
+  t.deepEqual((await there.store.listLayers()).sort(), [...chain].sort());
+  t.is(await readFile(join(await there.mount('c1', chain[2]), 'three'), 'utf8'), 'three');
+  const layer = `${there.dataset}/layers/${(chain[2] ?? '').slice(7)}`;
+  t.is(await run('zfs', 'get', '-Hpo', 'value', 'mountpoint,quota,compression', layer), 'legacy\n0\non\n');
+  // Again: every layer is skipped.
+  await receiveAll(there.store, stream);
+
+  const path = await here.mount('c2', chain[2]);
+  await writeFile(join(path, 'written'), 'by the container');
+  await here.store.snapshots!.create('c2', 'named', 'snapshot', 60_000);
+  await rm(join(path, 'one'));
+  for (const [snapshot, hasOne] of [
+    ['named', true],
+    [undefined, false],
+  ] as const) {
+    const sent = await buffer(here.store.transfers!.send(DOCUMENTS, chain[2], { id: 'c2', snapshot }));
+    const diffId = await receiveAll(there.store, sent);
+    const top = chainIds([...DIFF_IDS, diffId ?? '']).at(-1);
+    const root = await there.mount(`view-${String(hasOne)}`, top, { readonly: true });
+    t.is(await readFile(join(root, 'written'), 'utf8'), 'by the container');
+    t.is(await readFile(join(root, 'one'), 'utf8').catch(() => ''), hasOne ? 'one' : '');
+    await there.remove(`view-${String(hasOne)}`);
+    await there.store.removeLayer(top ?? '');
+  }
+  await t.throwsAsync(buffer(here.store.transfers!.send(DOCUMENTS, chain[2], { id: 'c2', snapshot: 'none' })), {
+    code: StatusCode.NOT_FOUND,
+  });
+  t.deepEqual(await here.store.snapshots!.list('c2').then((all) => all.map(({ name }) => name)), ['named']);
+
+  // Layers that were unpacked there have other guids: their copies are received for those above, and go with them.
+  const pulled = await newStore(t, 'pulled', {}, 'other');
+  await applyAll(pulled.store, TARS.slice(0, 2));
+  await receiveAll(pulled.store, stream);
+  t.deepEqual((await pulled.store.listLayers()).sort(), [...chain].sort());
+  const datasets = async () => (await layersIn(pulled.dataset)).length;
+  t.is(await datasets(), 5);
+  await pulled.make().recover();
+  t.is(await datasets(), 5);
+  t.deepEqual(
+    await buffer(pulled.store.transfers!.send(DOCUMENTS, chain[2], undefined)).then((sent) => sent.length > 1000),
+    true,
+  );
+  await pulled.store.removeLayer(chain[2] ?? '');
+  t.is(await datasets(), 2);
+
+  // What is damaged, or ends early, leaves nothing.
+  const empty = await newStore(t, 'empty', {}, 'other');
+  for (const bad of [stream.subarray(0, stream.length / 2), flipped(stream)]) {
+    await t.throwsAsync(receiveAll(empty.store, bad), { code: StatusCode.DATA_LOSS });
+    for (const id of (await empty.store.listLayers()).reverse()) await empty.store.removeLayer(id);
+    t.deepEqual(await layersIn(empty.dataset), []);
+  }
+});
+
+/** Datasets of layers, complete or not, and of copies. */
+async function layersIn(dataset: string): Promise<string[]> {
+  const names = (await zfs.list(`${dataset}/layers`, ['type'], { depth: 1 })).map(({ name }) => name);
+  return names.filter((name) => !/layers(\/base)?$/.test(name));
+}
+
+/** With another last byte of the last stream. */
+function flipped(stream: Buffer): Buffer {
+  const copy = Buffer.from(stream);
+  const at = copy.length - 40;
+  copy[at] = (copy[at] ?? 0) ^ 1;
+  return copy;
+}

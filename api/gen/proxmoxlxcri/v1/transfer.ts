@@ -9,6 +9,8 @@ import {
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type ClientWritableStream,
+  type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
@@ -80,6 +82,47 @@ export interface CommitRequest {
 export interface CommitResponse {
   /** Id of the image, as ImageStatus gives it. */
   imageId: string;
+}
+
+/** SendRequest says what is sent: one of image and container_id. */
+export interface SendRequest {
+  /** Name or id of the image, as ImageStatus takes it. */
+  image: string;
+  /** Id of the container, or a unique prefix of it. */
+  containerId: string;
+  /** Snapshot of the container's root filesystem; empty: as it is now. */
+  snapshot: string;
+  /** Absolute path, on the server's host, of the file to make, which must not exist. Empty: the bytes are in the responses. */
+  path: string;
+}
+
+/** SendResponse has a part of the bytes, or says what was written. */
+export interface SendResponse {
+  /** The next bytes. */
+  data: Buffer;
+  /** Bytes of the file; only in the one message of a call with a path. */
+  size: bigint;
+}
+
+/** ReceiveRequest has a part of what is received. */
+export interface ReceiveRequest {
+  /**
+   * Name of the image, "[registry/]repository[:tag]"; only in the first message. Empty: its names on the node that has sent it.
+   * A container's root filesystem needs one.
+   */
+  name: string;
+  /** Absolute path, on the server's host, of a file with the bytes; only in the first message, which is the only one then. */
+  path: string;
+  /** The next bytes. */
+  data: Buffer;
+}
+
+/** ReceiveResponse says what is in the store now. */
+export interface ReceiveResponse {
+  /** Id of the image, as ImageStatus gives it. */
+  imageId: string;
+  /** Its names in full. */
+  names: string[];
 }
 
 function createBaseDiffRequest(): DiffRequest {
@@ -429,6 +472,313 @@ export const CommitResponse: MessageFns<CommitResponse> = {
   },
 };
 
+function createBaseSendRequest(): SendRequest {
+  return { image: "", containerId: "", snapshot: "", path: "" };
+}
+
+export const SendRequest: MessageFns<SendRequest> = {
+  encode(message: SendRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.containerId !== "") {
+      writer.uint32(18).string(message.containerId);
+    }
+    if (message.snapshot !== "") {
+      writer.uint32(26).string(message.snapshot);
+    }
+    if (message.path !== "") {
+      writer.uint32(34).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SendRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSendRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.snapshot = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SendRequest>): SendRequest {
+    return SendRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SendRequest>): SendRequest {
+    const message = createBaseSendRequest();
+    message.image = object.image ?? "";
+    message.containerId = object.containerId ?? "";
+    message.snapshot = object.snapshot ?? "";
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseSendResponse(): SendResponse {
+  return { data: Buffer.alloc(0), size: 0n };
+}
+
+export const SendResponse: MessageFns<SendResponse> = {
+  encode(message: SendResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.data.length !== 0) {
+      writer.uint32(10).bytes(message.data);
+    }
+    if (message.size !== 0n) {
+      if (BigInt.asIntN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type int64 too large");
+      }
+      writer.uint32(16).int64(message.size);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SendResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSendResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.size = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SendResponse>): SendResponse {
+    return SendResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SendResponse>): SendResponse {
+    const message = createBaseSendResponse();
+    message.data = object.data ?? Buffer.alloc(0);
+    message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : 0n;
+    return message;
+  },
+};
+
+function createBaseReceiveRequest(): ReceiveRequest {
+  return { name: "", path: "", data: Buffer.alloc(0) };
+}
+
+export const ReceiveRequest: MessageFns<ReceiveRequest> = {
+  encode(message: ReceiveRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(26).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiveRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiveRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReceiveRequest>): ReceiveRequest {
+    return ReceiveRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReceiveRequest>): ReceiveRequest {
+    const message = createBaseReceiveRequest();
+    message.name = object.name ?? "";
+    message.path = object.path ?? "";
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseReceiveResponse(): ReceiveResponse {
+  return { imageId: "", names: [] };
+}
+
+export const ReceiveResponse: MessageFns<ReceiveResponse> = {
+  encode(message: ReceiveResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    for (const v of message.names) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiveResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiveResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReceiveResponse>): ReceiveResponse {
+    return ReceiveResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReceiveResponse>): ReceiveResponse {
+    const message = createBaseReceiveResponse();
+    message.imageId = object.imageId ?? "";
+    message.names = object.names?.map((e) => e) || [];
+    return message;
+  },
+};
+
 /**
  * Calls of this server's own about the root filesystems of containers, served on the same socket as the CRI.
  * buf:lint:ignore SERVICE_SUFFIX
@@ -458,6 +808,29 @@ export const TransferService = {
     responseSerialize: (value: CommitResponse): Buffer => Buffer.from(CommitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CommitResponse => CommitResponse.decode(value),
   },
+  /**
+   * Send streams an image, or the root filesystem of a container with its image, as ZFS has them: for Receive of another node.
+   * Cancelling the call ends it.
+   */
+  send: {
+    path: "/proxmoxlxcri.v1.Transfer/Send" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: SendRequest): Buffer => Buffer.from(SendRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SendRequest => SendRequest.decode(value),
+    responseSerialize: (value: SendResponse): Buffer => Buffer.from(SendResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SendResponse => SendResponse.decode(value),
+  },
+  /** Receive makes an image of what Send has made. Nothing of it stays when it fails or is cancelled. */
+  receive: {
+    path: "/proxmoxlxcri.v1.Transfer/Receive" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReceiveRequest): Buffer => Buffer.from(ReceiveRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReceiveRequest => ReceiveRequest.decode(value),
+    responseSerialize: (value: ReceiveResponse): Buffer => Buffer.from(ReceiveResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReceiveResponse => ReceiveResponse.decode(value),
+  },
 } as const;
 
 export interface TransferServer extends UntypedServiceImplementation {
@@ -468,6 +841,13 @@ export interface TransferServer extends UntypedServiceImplementation {
   diff: handleServerStreamingCall<DiffRequest, DiffResponse>;
   /** Commit makes an image of a container: that of the container, with one more layer of what the container has changed. */
   commit: handleUnaryCall<CommitRequest, CommitResponse>;
+  /**
+   * Send streams an image, or the root filesystem of a container with its image, as ZFS has them: for Receive of another node.
+   * Cancelling the call ends it.
+   */
+  send: handleServerStreamingCall<SendRequest, SendResponse>;
+  /** Receive makes an image of what Send has made. Nothing of it stays when it fails or is cancelled. */
+  receive: handleClientStreamingCall<ReceiveRequest, ReceiveResponse>;
 }
 
 export interface TransferClient extends Client {
@@ -493,6 +873,29 @@ export interface TransferClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CommitResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Send streams an image, or the root filesystem of a container with its image, as ZFS has them: for Receive of another node.
+   * Cancelling the call ends it.
+   */
+  send(request: SendRequest, options?: Partial<CallOptions>): ClientReadableStream<SendResponse>;
+  send(request: SendRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<SendResponse>;
+  /** Receive makes an image of what Send has made. Nothing of it stays when it fails or is cancelled. */
+  receive(
+    callback: (error: ServiceError | null, response: ReceiveResponse) => void,
+  ): ClientWritableStream<ReceiveRequest>;
+  receive(
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReceiveResponse) => void,
+  ): ClientWritableStream<ReceiveRequest>;
+  receive(
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReceiveResponse) => void,
+  ): ClientWritableStream<ReceiveRequest>;
+  receive(
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReceiveResponse) => void,
+  ): ClientWritableStream<ReceiveRequest>;
 }
 
 export const TransferClient = makeGenericClientConstructor(TransferService, "proxmoxlxcri.v1.Transfer") as unknown as {

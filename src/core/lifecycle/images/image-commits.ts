@@ -58,7 +58,7 @@ export class ImageCommits {
         ...layersOf(documents.manifest),
         { mediaType: PLAIN_LAYER, digest: packed.digest, size: packed.size },
       ];
-      return await images.add(ownImage(config(packed.digest), layers, packed.open), name, signal);
+      return await images.add(ownImage(config(packed.digest), layers, packed.open), [name], signal);
     } finally {
       await packed.discard();
     }

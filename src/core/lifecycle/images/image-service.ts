@@ -189,16 +189,18 @@ export class ImageService {
   }
 
   /**
-   * Stores an image of this node's own, of whose layers those below are in the store. Returns its id.
-   * @throws CriError INVALID_ARGUMENT for a malformed name or image; the signal's reason.
+   * Stores an image that comes from no registry and no archive, of whose layers those below are in the store. Returns its id.
+   * @param names tags, and repository digests. @throws CriError INVALID_ARGUMENT for a malformed name or image; the signal's reason.
    */
-  async add(source: SourceImage, name: string, signal?: AbortSignal): Promise<string> {
-    const reference = parseReference(name, {
-      defaultRegistry: this.#options.defaultRegistry ?? 'docker.io',
-      field: 'name',
-    });
-    if (reference.digest !== undefined) throw invalidArgument('name', 'must not have a digest');
-    return this.#store(source, [tagOf(reference)], { signal });
+  async add(source: SourceImage, names: readonly string[], signal?: AbortSignal): Promise<string> {
+    const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
+    const references = names.map((name) => parseReference(name, { defaultRegistry, field: 'name' }));
+    return this.#store(source, references.map(nameIn), { signal });
+  }
+
+  /** Keeps the layers of an image, also when it is removed, until the returned function is called. */
+  hold(diffIds: readonly string[]): () => void {
+    return this.#unpacker.hold(chainIds(diffIds));
   }
 
   /** The documents of an image as they were pulled. @throws CriError FAILED_PRECONDITION when one is missing. */
@@ -371,6 +373,10 @@ function isKept({ pinned, id }: ImageRecord, used: ReadonlySet<string>): boolean
 /** Removes the root filesystems of exports that a killed server left. */
 async function clearExports(place: RootfsPlace): Promise<void> {
   for (const id of await place.store.list()) if (isExportCopy(id)) await removeRootfs(place, id);
+}
+
+function nameIn(reference: ImageReference): { tag?: string; digest?: string } {
+  return reference.digest === undefined ? tagOf(reference) : { digest: formatReference(reference) };
 }
 
 function tagOf(reference: ImageReference): { tag?: string } {

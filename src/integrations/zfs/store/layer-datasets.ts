@@ -10,7 +10,7 @@ import type { LayerLimits } from '../../../host/layers/layer-filter.ts';
 import { LayerWorkers } from '../../../host/layers/layer-workers.ts';
 import { unmount } from '../../../host/mounts/mount.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
+import { type Entry, numberOf, ownValueOf, valueOf } from '../answers/properties.ts';
 import type { Backing, Origin } from '../backing/backing.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { datasetOf } from '../names.ts';
@@ -21,6 +21,13 @@ import { COMPLETE, foreign, type Kind, type Layout, noLayer, PROPERTY } from './
 export interface Layer extends Usage {
   chainId: string;
   parent: string | undefined;
+}
+
+/** A layer as it is sent. */
+export interface Sent {
+  snapshot: string;
+  guid: bigint;
+  layer: { chainId: string; diffId: string } & Usage;
 }
 
 export interface LayerDatasetsOptions {
@@ -49,6 +56,8 @@ export class LayerDatasets {
   readonly #layers = new Map<string, Layer & Stored>();
   #base: Stored | undefined;
   readonly #workers = new LayerWorkers();
+  #receiving = 0;
+  #hasCopies = true;
 
   constructor(options: LayerDatasetsOptions) {
     this.#options = options;
@@ -74,7 +83,7 @@ export class LayerDatasets {
     for (const entry of entries) {
       const kind = ownValueOf(entry, PROPERTY.kind);
       if (entry.name.includes('@') || entry.name === layout.layers || complete.has(entry.name)) continue;
-      if (kind === ('base' satisfies Kind)) continue;
+      if (kind === ('base' satisfies Kind) || kind === ('removed' satisfies Kind)) continue;
       if (kind !== ('layer' satisfies Kind)) {
         logger.warn('Foreign dataset among the layers left alone', { dataset: entry.name });
         continue;
@@ -83,6 +92,7 @@ export class LayerDatasets {
         logger.error('Destroying an incomplete layer failed', { dataset: entry.name, error: messageOf(error) });
       });
     }
+    await this.sweep();
   }
 
   get(chainId: string): Layer | undefined {
@@ -110,6 +120,98 @@ export class LayerDatasets {
     const name = chainId === undefined ? this.#baseName : this.#options.layout.layer(chainId);
     const { objects, referenced, volumeBytes } = stored;
     return { snapshot: `${name}@${COMPLETE}`, bytes: this.#usage(chainId).bytes, objects, referenced, volumeBytes };
+  }
+
+  /** The snapshot of a layer's dataset when it is complete. */
+  completeOf(dataset: string): string {
+    return `${dataset}@${COMPLETE}`;
+  }
+
+  /**
+   * The layers of an image, the lowest first, each with the snapshot that the next one is a clone of: that of the layer itself, or
+   * of a copy of it that was received. @throws CriError NOT_FOUND.
+   */
+  async lineage(top: string | undefined): Promise<Sent[]> {
+    const { zfs, layout } = this.#options;
+    if (top === undefined) return [];
+    const entries = await zfs.list(layout.layers, ['origin', 'guid', PROPERTY.diff], {
+      types: ['filesystem', 'snapshot'],
+    });
+    const byName = new Map(entries.map((entry) => [entry.name, entry]));
+    const lineage: Sent[] = [];
+    let snapshot = this.originOf(top).snapshot;
+    for (let chainId: string | undefined = top; chainId !== undefined;) {
+      const layer = this.#layers.get(chainId);
+      const [own, sent] = [this.originOf(chainId).snapshot, snapshot].map((name) => byName.get(name));
+      const diffId = own && ownValueOf(own, PROPERTY.diff);
+      const guid = sent && numberOf(sent, 'guid');
+      if (layer === undefined || diffId === undefined || guid === undefined) throw noLayer(chainId);
+      const { bytes, inodes, parent } = layer;
+      lineage.unshift({ snapshot, guid, layer: { chainId, diffId, bytes, inodes } });
+      const dataset = byName.get(datasetOf(snapshot));
+      snapshot = (dataset && valueOf(dataset, 'origin')) ?? '';
+      chainId = parent;
+    }
+    return lineage;
+  }
+
+  /** The snapshots that streams can continue, those of copies among them. */
+  async snapshotsByGuid(): Promise<Map<bigint, string>> {
+    const { zfs, layout } = this.#options;
+    const entries = await zfs.list(layout.layers, ['guid'], { types: ['snapshot'] });
+    const complete = entries.filter(({ name }) => name.endsWith(`@${COMPLETE}`));
+    return new Map(complete.flatMap((entry) => [[numberOf(entry, 'guid') ?? 0n, entry.name] as const]));
+  }
+
+  /** Makes a dataset with the snapshot of a complete layer that layer: its properties are set last, in one step. */
+  async adopt(dataset: string, facts: Omit<LayerApply, 'blob' | 'signal'> & Usage): Promise<void> {
+    const { zfs, layout } = this.#options;
+    const name = layout.layer(facts.chainId);
+    await zfs.rename(dataset, name);
+    const snapshot = this.completeOf(name);
+    await zfs.set(snapshot, settingsOf(facts));
+    const entry = await this.#readSnapshot(name);
+    const layer = layerFrom(entry);
+    if (layer === undefined) throw new Error(`the snapshot ${snapshot} is not that of a layer`);
+    this.#layers.set(layer.chainId, { ...layer, ...this.#stored(entry) });
+  }
+
+  /** Runs a task that makes copies of layers, which {@link sweep} spares meanwhile. */
+  async receiving<T>(task: () => Promise<T>): Promise<T> {
+    this.#receiving += 1;
+    try {
+      return await task();
+    } finally {
+      this.#receiving -= 1;
+      this.#hasCopies = true;
+      await this.sweep();
+    }
+  }
+
+  /** Destroys copies of layers that no clone needs any more. */
+  async sweep(): Promise<void> {
+    const { zfs, layout } = this.#options;
+    if (this.#receiving > 0 || !this.#hasCopies) return;
+    const entries = await zfs.list(layout.layers, [PROPERTY.kind], { depth: 1 });
+    const copies = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('removed' satisfies Kind));
+    this.#hasCopies = copies.length > 0;
+    // A copy can be destroyed only after the one that continues it: repeat while there is progress.
+    for (let left = copies, before = Infinity; left.length > 0 && left.length < before;) {
+      before = left.length;
+      const gone = await Promise.all(left.map(({ name }) => this.#destroyUnused(name)));
+      left = left.filter((_, index) => gone[index] !== true);
+    }
+  }
+
+  async #destroyUnused(name: string): Promise<boolean> {
+    try {
+      await this.#options.zfs.destroy(name, { recursive: true, repeats: 0 });
+      return true;
+    } catch (error) {
+      if (isKind(error, 'inUse', 'busy')) return false;
+      if (isKind(error, 'notFound')) return true;
+      throw error;
+    }
   }
 
   /** Writes a layer; nothing of it is left when that fails. The caller runs one call at a time for each chain id. */
@@ -274,7 +376,7 @@ export class LayerDatasets {
   }
 }
 
-function settingsOf({ chainId, parent, diffId, bytes, inodes }: Omit<LayerApply, 'blob'> & Usage): Settings {
+function settingsOf({ chainId, parent, diffId, bytes, inodes }: Omit<LayerApply, 'blob' | 'signal'> & Usage): Settings {
   return {
     [PROPERTY.kind]: 'layer' satisfies Kind,
     [PROPERTY.chain]: chainId,

@@ -32,6 +32,7 @@ import { applyProperties, type DatasetProperties } from './dataset-properties.ts
 import { Layout } from './layout.ts';
 import { explainMount, mountDataset } from '../backing/mount-dataset.ts';
 import { RootfsDatasets } from './rootfs-datasets.ts';
+import { DatasetTransfers } from '../transfer/dataset-transfers.ts';
 import { SnapshotDatasets } from './snapshot-datasets.ts';
 import { removeStoreDirectory } from './store-directory.ts';
 import { VolumeDatasets } from './volume-datasets.ts';
@@ -64,6 +65,8 @@ export class ZfsStore implements RootfsStore {
   /** Absent for volumes: another kernel may be writing to them. */
   readonly snapshots?: SnapshotDatasets;
   readonly volumes: VolumeDatasets;
+  /** Absent for volumes: only streams of filesystems are received. */
+  readonly transfers?: DatasetTransfers;
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #backing: Backing;
@@ -95,7 +98,11 @@ export class ZfsStore implements RootfsStore {
     this.#guests =
       guests === undefined ? undefined : new GuestVolumes({ zfs, storage: guests, store: dataset, prefix, root });
     this.#rootfs = new RootfsDatasets({ ...common, layers: this.#layers, guests: this.#guests });
-    if (backing.store === 'zfs') this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
+    if (backing.store === 'zfs') {
+      this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
+      const parts = { ...common, layers: this.#layers, rootfs: this.#rootfs, locks: this.#locks };
+      this.transfers = new DatasetTransfers({ ...parts, load: () => this.#load(), logger });
+    }
     this.volumes = new VolumeDatasets({ zfs, layout: this.#layout, load: () => this.#load() });
   }
 
@@ -137,6 +144,7 @@ export class ZfsStore implements RootfsStore {
       // One of them may be a clone of it.
       await this.#rootfs.sweep();
       await this.#layers.remove(chainId);
+      await this.#layers.sweep();
     });
   }
 
