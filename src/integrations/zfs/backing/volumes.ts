@@ -103,10 +103,10 @@ export class Volumes implements Backing {
   /** A pool without room fails the writes of ext4, which tells its users something else. */
   async explain(name: string, error: unknown): Promise<unknown> {
     const [entry] = await this.#zfs.get([name], ['available', 'volsize']).catch(() => []);
-    if (entry === undefined || !(error instanceof CriError)) return error;
+    if (entry === undefined) return error;
     if ((numberOf(entry, 'available') ?? LEAST) < LEAST)
       return zfsError('full', { what: EXT4, object: name }, 'no space left for its blocks', error);
-    if (error.code !== StatusCode.RESOURCE_EXHAUSTED) return error;
+    if (!(error instanceof CriError) || error.code !== StatusCode.RESOURCE_EXHAUSTED) return error;
     const size = String(numberOf(entry, 'volsize') ?? this.#bytes);
     const message = `${messageOf(error)}: volume ${name} has ${size} bytes; make volumes larger`;
     return new CriError(error.code, message, { cause: error });

@@ -71,7 +71,8 @@ export class LayerDatasets {
       const layer = layerFrom(entry);
       if (layer !== undefined) this.#layers.set(layer.chainId, { ...layer, ...this.#stored(entry) });
     }
-    const base = entries.find(({ name }) => name === `${this.#baseName}@${COMPLETE}`);
+    const isBase = (entry: Entry) => ownValueOf(entry, PROPERTY.kind) === ('base' satisfies Kind);
+    const base = entries.find((entry) => entry.name === `${this.#baseName}@${COMPLETE}` && isBase(entry));
     this.#base = base === undefined ? await this.#makeBase() : this.#stored(base);
   }
 
@@ -262,7 +263,7 @@ export class LayerDatasets {
       await setFacts(target, ROOT);
       return backing.flush(name, target);
     });
-    await zfs.snapshot([`${name}@${COMPLETE}`], { settings });
+    await zfs.snapshot([`${name}@${COMPLETE}`], { settings: { ...settings, [PROPERTY.kind]: 'base' satisfies Kind } });
     await backing.seal(name);
     return this.#stored(await this.#readSnapshot(name));
   }
