@@ -21,7 +21,7 @@ test('a limit that the store cannot enforce is refused', (t) => {
   t.deepEqual(rootfsLimits(of({ [QUOTA]: '0' }), { quotaBytes: 7n }, overlayfs), {});
   t.throws(() => rootfsLimits(of({ [RESERVATION]: '1Gi' }), {}, overlayfs), {
     code: StatusCode.FAILED_PRECONDITION,
-    message: /^config\.annotations\["proxmox-lxcri\/rootfs-reservation"\]: .* store overlayfs .*rootfs\.store/,
+    message: /^config\.annotations\["proxmox-lxcri\.io\/rootfs-reservation"\]: .* store overlayfs .*rootfs\.store/,
   });
 });
 
