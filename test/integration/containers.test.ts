@@ -356,4 +356,6 @@ test.serial('snapshots are refused on overlayfs, which has none', async (t) => {
   const containerId = await server.create(await server.pod('p'), 'c', { command: ['true'] });
   const refused = server.client.call(RootfsSnapshotsService.checkpointRootfs, { containerId });
   await t.throwsAsync(refused, { code: StatusCode.FAILED_PRECONDITION, message: /store overlayfs, which has no/ });
+  const unknown = server.client.call(RootfsSnapshotsService.listSnapshots, { containerId: 'f'.repeat(64) });
+  await t.throwsAsync(unknown, { code: StatusCode.NOT_FOUND });
 });
