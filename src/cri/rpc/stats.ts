@@ -8,15 +8,24 @@ import type { Services } from './services.ts';
 
 /** ContainerStats and PodSandboxStats, each with its List and its Stream. */
 export function statsCalls({ stats, podStats, images }: Services): Handlers<typeof RuntimeServiceService> {
-  const mountpoints = async () => new Map((await images.fsInfo()).map(({ store, mountpoint }) => [store, mountpoint]));
+  let places: ReadonlyMap<string, string> = new Map();
+  /** Mount points do not change: a store that cannot be asked, such as one on a suspended pool, has its last one. */
+  const mountpoints = async () => {
+    try {
+      places = new Map((await images.fsInfo()).map(({ store, mountpoint }) => [store, mountpoint]));
+    } catch {
+      // ImageFsInfo reports it.
+    }
+    return places;
+  };
   const list = async (filter: Parameters<typeof matchesStats>[1]) => {
-    const places = await mountpoints();
-    return (await stats.list((record) => matchesStats(record, filter))).map((each) => toContainerStats(each, places));
+    const points = await mountpoints();
+    return (await stats.list((record) => matchesStats(record, filter))).map((each) => toContainerStats(each, points));
   };
   const listPods = async (filter: PodSandboxStatsFilter | undefined) => {
-    const places = await mountpoints();
+    const points = await mountpoints();
     const figures = await podStats.list((record) => matchesPodStats(record, filter));
-    return figures.map((each) => toPodSandboxStats(each, places));
+    return figures.map((each) => toPodSandboxStats(each, points));
   };
   return {
     containerStats: async ({ containerId }) => {

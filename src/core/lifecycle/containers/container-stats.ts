@@ -57,6 +57,14 @@ export class ContainerStatsService {
   async #figures(record: ContainerRecord): Promise<ContainerFigures> {
     const { runner } = this.#pods.backendOf(record.sandboxId);
     const usage = record.phase === 'running' ? await runner.usage(record.id) : undefined;
-    return { record, usage, written: await this.#containers.usage(record.id) };
+    // Its processor and memory count also while its store cannot be asked, such as one on a suspended pool.
+    const written = await this.#containers.usage(record.id).catch((error: unknown) => {
+      this.#logger.warn('Reading the disk usage of a container failed', {
+        containerId: record.id,
+        error: messageOf(error),
+      });
+      return undefined;
+    });
+    return { record, usage, written };
   }
 }
