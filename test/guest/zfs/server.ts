@@ -63,6 +63,18 @@ test.serial('the server runs pods on ZFS', async (t) => {
     t.regex(filled.stderr.toString(), /quota exceeded/i);
     ids.push(id);
   }
+  const cli = (command: string, ...words: string[]) =>
+    [process.execPath, programFile('main'), command, '--address', `unix://${server.socket}`, ...words].join(' ');
+  const [moved, committed] = ['localhost/moved:1', 'localhost/committed:1'];
+  const transfer = `${cli('send', ids[0] ?? '')} | ${cli('receive', '--name', moved)}`;
+  t.regex(await run('sh', '-c', transfer), /^sha256:[0-9a-f]{64}\nlocalhost\/moved:1\n$/);
+  await run('sh', '-c', cli('commit', ids[1] ?? '', committed));
+  for (const [index, image] of [moved, committed].entries()) {
+    const pod = `pod-${String(index)}`;
+    const copy = await server.sh(await server.pod(pod), 'copy', 'cat /mark', { image: { image } });
+    await server.said(pod, 'copy', 'mine');
+    await remove(copy);
+  }
   const pods = await run('zfs', 'list', '-rHo', 'proxmox-lxcri:pod', `${dataset}/rootfs`);
   t.deepEqual(pods.trim().split('\n').sort(), ['-', 'test/pod-crun', 'test/pod-lxc']);
   const { imageFilesystems } = await server.client.call(ImageServiceService.imageFsInfo, {});
