@@ -98,13 +98,16 @@ export class Zfs {
 
   /**
    * Makes a writable dataset of a snapshot in the same pool. Versions before 2.4 mount it, unless its mountpoint is `legacy` or
-   * `none`; where they cannot, it is destroyed again.
+   * `none`; where they cannot, it is destroyed again. The size of a volume is set afterwards: `volsize` in the command that clones
+   * meets a device that is being made, which ends the kernel (OpenZFS 2.4.4, zvol_set_volsize).
+   * @throws CriError INVALID_ARGUMENT for `volsize`.
    */
   async clone(
     snapshot: string,
     name: string,
     { settings = {}, ...call }: CallOptions & { settings?: Settings } = {},
   ): Promise<void> {
+    if (Object.hasOwn(settings, 'volsize')) throw invalidArgument('volsize', 'cannot be set by a clone');
     const names = [checkSnapshot(snapshot), checkDataset(name)];
     const how = isAtLeast((await this.versions(call)).tools, WITH_UNMOUNTED_CLONES) ? ['-u'] : [];
     try {

@@ -102,8 +102,10 @@ test.serial('a quota is the size of a volume beyond its image', async (t) => {
 
   // As a server leaves it that is killed before the filesystem has all of the volume.
   const name = `${dataset}/rootfs/c3`;
-  const settings = { 'proxmox-lxcri:kind': 'rootfs', 'proxmox-lxcri:chain': chainId ?? '', volsize: String(96n * MIB) };
+  const settings = { 'proxmox-lxcri:kind': 'rootfs', 'proxmox-lxcri:chain': chainId ?? '' };
   await zfs.clone(`${dataset}/layers/${(chainId ?? '').slice(7)}@layer`, name, { settings });
+  await store.get('c3');
+  await zfs.set(name, { volsize: String(96n * MIB) });
   const grown = await mount('c3', chainId, { limits: { quotaBytes: 94n * MIB } });
   t.true(Number((await run('stat', '-f', '-c', '%b', grown)).trim()) * 4096 > 80 * 2 ** 20);
 });

@@ -1,6 +1,7 @@
 import { watch } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { unavailable } from '../../../core/model/errors.ts';
 import { CommandError, run } from '../../../host/processes/run.ts';
 import { isErrno } from '../../../utils/errors.ts';
@@ -14,6 +15,8 @@ const LINKS = '/dev/zvol';
 const ZVOL_ID = '/usr/lib/udev/zvol_id';
 /** Milliseconds in which the kernel makes the device of a new volume; a limit for those that never get one. */
 const LIMIT_MS = 30_000;
+/** Milliseconds between two looks: nothing tells when a new device can be asked for its volume. */
+const LOOK_MS = 50;
 
 interface Named {
   volume: string | undefined;
@@ -47,7 +50,7 @@ export class Devices {
         if (found !== undefined) return found;
         signal?.throwIfAborted();
         if (limit.aborted) throw missing(volume);
-        await changed.promise;
+        await Promise.race([changed.promise, sleep(LOOK_MS)]);
       }
     } finally {
       watcher.close();

@@ -24,6 +24,9 @@ const LEAST = 4n * MIB;
 /** Bytes of a sector of /sys/block. */
 const SECTOR = 512n;
 
+/** Bytes that a clone is to have; its `volsize` follows when it has a device ({@link Zfs.clone}). */
+const SIZE = 'proxmox-lxcri:size';
+
 /** A device without partitions: what a container writes is not searched for them. Snapshots have none. */
 const VISIBLE: Settings = { volmode: 'dev', snapdev: 'hidden' };
 
@@ -86,7 +89,7 @@ export class Volumes implements Backing {
 
   async mount(name: string, target: string, signal?: AbortSignal): Promise<void> {
     const device = await this.#devices.wait(name, signal);
-    await this.#grow(device);
+    await this.#grow(name, device);
     await call([{ do: 'mount', source: device, target, type: EXT4 }], signal);
   }
 
@@ -119,7 +122,7 @@ export class Volumes implements Backing {
   async open(name: string, { readonly, isNew, signal }: OpenOptions): Promise<Rootfs> {
     const blockDevice = await this.#devices.wait(name, signal);
     // Later, another kernel may have it mounted.
-    if (isNew && !readonly) await this.#grow(blockDevice);
+    if (isNew && !readonly) await this.#grow(name, blockDevice);
     return { blockDevice, fsType: EXT4, options: [readonly ? 'ro' : 'discard'] };
   }
 
@@ -137,11 +140,14 @@ export class Volumes implements Backing {
   }
 
   #sized({ volumeBytes = 0n }: Origin, bytes: bigint): Settings {
-    return bytes > volumeBytes ? { volsize: String(bytes) } : {};
+    return bytes > volumeBytes ? { [SIZE]: String(bytes) } : {};
   }
 
-  /** Makes the filesystem as large as its volume. Without effect where it is. */
-  async #grow(device: string): Promise<void> {
+  /** Makes a volume as large as it is to be, and the filesystem as large as the volume. Without effect where they are. */
+  async #grow(name: string, device: string): Promise<void> {
+    const [entry] = await this.#zfs.get([name], ['volsize', SIZE]);
+    const [volsize = 0n, wanted = 0n] = entry === undefined ? [] : [numberOf(entry, 'volsize'), numberOf(entry, SIZE)];
+    if (wanted > volsize) await this.#zfs.set(name, { volsize: String(wanted) });
     const sectors = await readFile(join('/sys/block', basename(device), 'size'), 'utf8');
     const { bytes } = await readSuperblock(device);
     if (bytes + UNUSED > BigInt(sectors.trim()) * SECTOR) return;
