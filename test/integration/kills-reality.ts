@@ -2,6 +2,7 @@ import { access, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerState, ListPodSandboxRequest, PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { isErrno } from '../../src/utils/errors.ts';
 import type { ServerFixture } from './server-fixture.ts';
 
 /**
@@ -81,8 +82,12 @@ export async function leaseholders(server: ServerFixture): Promise<Map<string, s
   for (const network of await names(join(server.directory, 'ipam'))) {
     for (const name of await names(join(server.directory, 'ipam', network))) {
       if (!/^[\d.]+$/.test(name)) continue;
-      const [id] = (await readFile(join(server.directory, 'ipam', network, name), 'utf8')).split(/\s/);
-      leases.set(name, id ?? '');
+      const content = await readFile(join(server.directory, 'ipam', network, name), 'utf8').catch((error: unknown) => {
+        // Released since the listing.
+        if (isErrno(error, 'ENOENT')) return undefined;
+        throw error;
+      });
+      if (content !== undefined) leases.set(name, content.split(/\s/)[0] ?? '');
     }
   }
   return leases;
