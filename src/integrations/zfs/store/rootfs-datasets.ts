@@ -9,13 +9,9 @@ import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
 import type { LayerDatasets } from './layer-datasets.ts';
-import { foreign, type Kind, type Layout, PROPERTY, text } from './layout.ts';
+import { foreign, GATHER_MS, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
-/** A component of a dataset's name, and a file name. */
-const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
-/** Milliseconds in which requests for usage are collected for one command: a server measures all its containers at once. */
-const GATHER_MS = 5;
 const READ = [PROPERTY.kind, PROPERTY.container, PROPERTY.root, PROPERTY.chain, PROPERTY.readonly, PROPERTY.ids];
 
 /** What makes a root filesystem the one that was asked for. */

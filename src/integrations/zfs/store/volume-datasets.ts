@@ -8,13 +8,9 @@ import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { OBJECTS } from '../backing/filesystems.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { foreign, type Kind, type Layout, PROPERTY, text } from './layout.ts';
+import { foreign, GATHER_MS, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
-/** A component of a dataset's name, and a file name. */
-const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
-/** Milliseconds in which requests for usage are collected for one command. */
-const GATHER_MS = 5;
 const READ = [PROPERTY.kind, PROPERTY.directory, PROPERTY.filled, 'quota'];
 
 /** A volume, with its quota as the dataset has it: "0" for none. */

@@ -108,6 +108,7 @@ test('malformed names start no program', async (t) => {
   const { zfs } = zfsClient();
   await t.throwsAsync(async () => zfs.destroy('p/../a'), { message: /component "\.\."/ });
   await t.throwsAsync(async () => zfs.destroy('p', { recursive: true }), { message: /never destroyed/ });
+  await t.throwsAsync(async () => zfs.clone('p/a@b', 'p/c', { settings: { volsize: '1' } }), { message: /volsize/ });
   await t.throwsAsync(async () => zfs.set('p/-', { 'a:b': 'x\ny' }), { message: /control character/ });
   t.deepEqual(await calls('p'), []);
 });
