@@ -1,10 +1,12 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Handler } from './backends/handler.ts';
 import { LoggedError, type Serve } from './cli/command.ts';
 import { errorText } from './cli/error-text.ts';
 import { versionInfo } from './cli/version-info.ts';
 import { programs, remedyFor } from './core/config/programs.ts';
 import type { Config } from './core/config/schema.ts';
+import { valueAt } from './core/config/tables.ts';
 import { createLogger } from './core/logging/logger.ts';
 import { serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
@@ -65,7 +67,7 @@ async function run(
     logger,
   });
   const page = await listen({ streaming, server, metrics, address: config.metrics.listen, logger });
-  reloadOnHangup(logger, reload);
+  reloadOnHangup(logger, config, reload);
   const importing = services.images.importArchives(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
   services.containers.keep(shutdown.signal);
@@ -168,12 +170,17 @@ function inventory({ pods, containers, images }: Services) {
   };
 }
 
-function reloadOnHangup(logger: RootLogger, reload: () => Promise<Config>): void {
+/** @param running the configuration that this process started with. */
+function reloadOnHangup(logger: RootLogger, running: Config, reload: () => Promise<Config>): void {
   process.on('SIGHUP', () => {
     reload().then(
-      ({ log }) => {
-        logger.setLevel(log.level);
-        logger.info('Configuration reloaded; log level applied', { level: log.level });
+      (read) => {
+        const { level } = read.log;
+        logger.setLevel(level);
+        const isChanged = (key: string) => !isDeepStrictEqual(valueAt(read, [key]), valueAt(running, [key]));
+        const others = Object.keys(read).filter((key) => key !== 'log' && isChanged(key));
+        const restartFor = others.length > 0 ? { restartFor: others } : {};
+        logger.info('Configuration reloaded; log level applied', { level, ...restartFor });
       },
       (error: unknown) => {
         logger.error('Configuration reload failed; previous configuration stays in use', { error: messageOf(error) });

@@ -9,6 +9,8 @@ export interface CallFields {
   podUid?: string;
   podAttempt?: number;
   handler?: string;
+  /** What chose the handler, in RunPodSandbox. */
+  handlerChosenBy?: string;
   containerId?: string;
   /** The container's name in its pod. */
   container?: string;
@@ -40,6 +42,10 @@ export function callDescriber(
     if (record === undefined) return { podSandboxId: id };
     return { ...podFields(record.spec.metadata), podSandboxId: record.id, handler: record.handler };
   };
+  const ofNewPod = (id: string): CallFields => {
+    const chosenBy = pods.list().find((one) => one.id === id)?.handlerChosenBy;
+    return { ...ofPod(id), ...(chosenBy !== undefined && { handlerChosenBy: chosenBy }) };
+  };
   const ofContainer = (id: string): CallFields => {
     const record = containers.list().find((one) => one.id === id);
     if (record === undefined) return { containerId: id };
@@ -63,7 +69,7 @@ export function callDescriber(
       const { podSandboxId, containerId, imageRef, snapshot, frozenMs } = objectOf(response);
       const snapshotName = objectOf(snapshot)['name'];
       return {
-        ...(isText(podSandboxId) && ofPod(podSandboxId)),
+        ...(isText(podSandboxId) && ofNewPod(podSandboxId)),
         ...(isText(containerId) && ofContainer(containerId)),
         ...(isText(imageRef) && { imageRef }),
         ...(isText(snapshotName) && { snapshot: snapshotName }),

@@ -11,13 +11,15 @@ import { deadlineExceeded, unimplemented } from '../core/model/errors.ts';
 import { messageOf } from '../utils/errors.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
-import type { CallDescriber } from './call-fields.ts';
+import type { CallDescriber, CallFields } from './call-fields.ts';
 import { codeName, toServiceError } from './error-map.ts';
 
 /** Context of a handler. */
 export interface CallContext {
   /** Aborted when the caller cancels, its deadline passes (a CriError DEADLINE_EXCEEDED then) or the server shuts down. */
   signal: AbortSignal;
+  /** Adds fields to the log line of the call, also when it fails afterwards. */
+  log: (fields: CallFields) => void;
 }
 
 interface MethodShape {
@@ -97,9 +99,9 @@ class InstrumentedMethod {
     handler: ((request: unknown, context: CallContext) => Promise<unknown>) | undefined,
   ): handleUnaryCall<unknown, unknown> {
     return (call, callback) => {
-      void this.#observe(call, async (signal) => {
+      void this.#observe(call, async (context) => {
         if (handler === undefined) throw unimplemented(this.#method);
-        return handler(call.request, { signal });
+        return handler(call.request, context);
       }).then(
         (response) => {
           callback(null, response);
@@ -116,9 +118,10 @@ class InstrumentedMethod {
     handler: ((requests: AsyncIterable<unknown>, context: CallContext) => Promise<unknown>) | undefined,
   ): handleClientStreamingCall<unknown, unknown> {
     return (call, callback) => {
-      void this.#observe(call, async (signal) => {
+      void this.#observe(call, async (context) => {
         if (handler === undefined) throw unimplemented(this.#method);
-        const response = await handler(addAbortSignal(signal, call), { signal });
+        const { signal } = context;
+        const response = await handler(addAbortSignal(signal, call), context);
         signal.throwIfAborted();
         return response;
       }).then(
@@ -134,9 +137,10 @@ class InstrumentedMethod {
 
   stream(handler: ((request: unknown, context: CallContext) => AsyncIterable<unknown>) | undefined) {
     return (call: ServerWritableStream<unknown, unknown>) => {
-      void this.#observe(call, async (signal) => {
+      void this.#observe(call, async (context) => {
         if (handler === undefined) throw unimplemented(this.#method);
-        for await (const message of handler(call.request, { signal })) {
+        const { signal } = context;
+        for await (const message of handler(call.request, context)) {
           if (signal.aborted) break;
           if (!call.write(message)) await drained(call, signal);
         }
@@ -153,7 +157,7 @@ class InstrumentedMethod {
     };
   }
 
-  async #observe<T>(call: ObservedCall, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #observe<T>(call: ObservedCall, work: (context: CallContext) => Promise<T>): Promise<T> {
     const { logger, metrics, shutdown, describer } = this.#parts;
     const method = this.#method;
     const cancelled = new AbortController();
@@ -171,7 +175,8 @@ class InstrumentedMethod {
     };
     metrics.rpcInFlight.inc({ method });
     try {
-      const result = await work(AbortSignal.any([cancelled.signal, shutdown]));
+      const signal = AbortSignal.any([cancelled.signal, shutdown]);
+      const result = await work({ signal, log: (more) => Object.assign(fields, more) });
       logger[isMutating ? 'info' : 'debug'](`${method} succeeded`, {
         ...outcome('OK'),
         ...describer.ofResponse(result),

@@ -46,7 +46,7 @@ async function imageStatus(server: ServerClient, image: string): Promise<{ info:
 }
 
 /** CRI's verbose information is a map of strings, some of which are JSON. */
-function parseInfo(info: Record<string, string>): Record<string, unknown> {
+export function parseInfo(info: Record<string, string>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(info).map(([key, text]) => {
       try {

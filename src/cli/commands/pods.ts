@@ -4,7 +4,11 @@ import { LIST_OPTIONS, NAMES_OPTION } from '../options.ts';
 export const pods: Command = {
   name: 'pods',
   summary: 'list pod sandboxes',
-  options: [NAMES_OPTION, ...LIST_OPTIONS],
+  options: [
+    NAMES_OPTION,
+    { name: 'wide', description: 'print what chose the handler: the RuntimeClass, a rule of routing, or the default' },
+    ...LIST_OPTIONS,
+  ],
   async run(context, input) {
     const { connectServer } = await import('../client/connect.ts');
     const { listPods } = await import('../client/pods.ts');

@@ -1,8 +1,10 @@
 import { nearest } from './nearest.ts';
 import { ConfigError } from './config-error.ts';
 import { CONFIG_FLAGS, type ConfigFlag, type FlagValues } from './flag-names.ts';
+import { declaredHandlers } from './handlers.ts';
 import { locateKey } from './locate.ts';
 import { problemsOf } from './problems.ts';
+import { withShippedRouting } from './routing.ts';
 import { type Config, configSchema } from './schema.ts';
 import { readSources } from './sources.ts';
 import { type KeyPath, type Table, mergeTables, valueAt } from './tables.ts';
@@ -65,7 +67,11 @@ function flagTable({ table, key }: ConfigFlag, value: string): Table {
 
 /** Merges the sources, the later over the earlier, and validates. @throws ConfigError with every problem. */
 export function checkConfig(sources: readonly Source[]): Config {
-  const merged = sources.reduce<Table>((below, { table }) => mergeTables(below, table), {});
+  const written = sources.reduce<Table>((below, { table }) => mergeTables(below, table), {});
+  const merged = withShippedRouting(
+    written,
+    declaredHandlers().map(({ name }) => name),
+  );
   const result = configSchema().safeParse(merged);
   if (result.success) return result.data;
   const problems = problemsOf(result.error.issues, merged);

@@ -99,7 +99,7 @@ function typeOf(node: Node): string {
     case 'array':
       return node.items?.properties === undefined ? 'list of strings' : 'list of tables';
     case 'object':
-      return 'tables by name';
+      return byName(node)?.properties === undefined ? 'table of strings' : 'tables by name';
     default:
       return 'string';
   }

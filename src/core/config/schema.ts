@@ -5,6 +5,7 @@ import { type HandlerSchema, declaredHandlers } from './handlers.ts';
 import { DEFAULT_LISTEN } from './listen-address.ts';
 import { proxmoxTable } from './proxmox.ts';
 import { rootfsTable } from './rootfs.ts';
+import { routingTables } from './routing.ts';
 import { declaredVmidRanges, type VmidRanges } from './vmid-ranges.ts';
 
 const absolutePath = z
@@ -22,13 +23,18 @@ const mirror = z.strictObject({
 });
 
 /** The names of handlers as an enum; any name when none is declared, as in a program that only reads other tables. */
-function handlerName(handlers: readonly HandlerSchema[]) {
+function handlerName(handlers: readonly HandlerSchema[]): z.ZodType<string, string> {
   const [first, ...others] = handlers.map(({ name }) => name);
-  const name: z.ZodType<string, string> = first === undefined ? z.string() : z.enum([first, ...others]);
+  return first === undefined ? z.string() : z.enum([first, ...others]);
+}
+
+function defaultHandler(handlers: readonly HandlerSchema[]) {
   const listed = handlers.map((handler) => JSON.stringify(handler.name)).join(' or ');
-  return name
-    .default(first ?? 'lxc')
-    .describe(`handler of pods without a RuntimeClass${listed === '' ? '' : `: ${listed}`}`);
+  return handlerName(handlers)
+    .default(handlers[0]?.name ?? 'lxc')
+    .describe(
+      `handler of pods without a RuntimeClass that no rule of routing matches${listed === '' ? '' : `: ${listed}`}`,
+    );
 }
 
 /** A table for each handler, with the handler's own keys. */
@@ -53,6 +59,7 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
     state: absolutePath
       .default('/run/proxmox-lxcri')
       .describe('directory of runtime state: sockets, bundles, exit files. Must be on a tmpfs'),
+    routing: routingTables(handlerName(handlers)),
     grpc: z
       .strictObject({
         listen: z
@@ -96,7 +103,7 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
       .describe('Prometheus metrics'),
     runtime: z
       .strictObject({
-        default_handler: handlerName(handlers),
+        default_handler: defaultHandler(handlers),
         oci_runtime: z.string().min(1).default('crun').describe('OCI runtime: a name on PATH or a path'),
         conmon: z.string().min(1).default('conmon').describe('container monitor: a name on PATH or a path'),
         cgroup_driver: z

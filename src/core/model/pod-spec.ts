@@ -34,6 +34,8 @@ export interface PodSpec {
   /** Absolute path of the directory of its containers' logs; empty: nothing is logged. */
   logDirectory: string;
   namespaces: PodNamespaces;
+  /** Whether a container of it is privileged, as the kubelet says of the pod; absent: no. */
+  privileged?: boolean;
   /** Kernel parameters of its own namespaces, named as `sysctlName` gives them. */
   sysctls: Record<string, string>;
   /** Those with a port on the host. */

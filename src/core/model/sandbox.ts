@@ -14,6 +14,8 @@ export interface SandboxRecord {
   id: string;
   /** Its handler, never empty. */
   handler: string;
+  /** What chose it, as `HandlerChoice.chosenBy` says; records of earlier versions have none. */
+  handlerChosenBy?: string;
   /** The request, with the limits of later updates. */
   spec: PodSpec;
   /** The request's configuration as JSON, returned unchanged; opaque except to its parser. */

@@ -59,6 +59,7 @@ export function podSpec(config: PodSandboxConfig | undefined, settings: PodSetti
     ...defined({
       dns: dnsSettings(config.dnsConfig),
       bandwidth: podBandwidth(config.annotations),
+      privileged: context?.privileged === true || undefined,
       selinux: selinuxLabel(context?.selinuxOptions),
       overhead: podLimits(linux?.overhead, 'config.linux.overhead'),
       resources: podLimits(linux?.resources, 'config.linux.resources'),

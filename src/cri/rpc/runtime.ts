@@ -3,6 +3,8 @@ import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { NetworkReadiness } from '../../core/model/network.ts';
+import { reachableHandlers } from '../../core/model/routing.ts';
+import type { HandlerFeatures } from '../../core/model/sandbox-provider.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import { podRanges } from '../map/pod-ranges.ts';
@@ -27,7 +29,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
       const problem = await runtimeProblem(services);
       const standard = standardBackend(services);
       const network = await networkReadiness(standard);
-      const standardFeatures = await featuresOf(standard);
+      const standardFeatures = await featuresOfUnnamed(services);
       const handlers = await Promise.all(
         backends.map(async (backend) => ({ name: backend.sandboxes.handler, features: await featuresOf(backend) })),
       );
@@ -43,7 +45,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
             { type: 'NetworkReady', status: network.ready, reason: network.reason, message: network.message },
           ],
         },
-        // The empty name is the default handler.
+        // The empty name stands for every handler that routing may choose.
         runtimeHandlers: [{ name: '', features: standardFeatures }, ...handlers],
         features: {
           supplementalGroupsPolicy: true,
@@ -75,10 +77,21 @@ function standardBackend({ config, backends }: Services): Backend {
   return found;
 }
 
-async function featuresOf({ sandboxes: { features }, platform }: Backend) {
+async function featuresOf({ sandboxes: { features }, platform }: Backend): Promise<HandlerFeatures> {
   const offersUserNamespaces = async () => (await platform.userNamespaces.problem()) === undefined;
   const userNamespaces = features.userNamespaces && (await offersUserNamespaces().catch(() => false));
   return { ...features, userNamespaces };
+}
+
+/** What each handler has that a pod may get whose request names none: the kubelet does not know which one it will be. */
+async function featuresOfUnnamed({ config, backends }: Services): Promise<HandlerFeatures> {
+  const reachable = reachableHandlers({ rules: config.routing, defaultHandler: config.runtime.default_handler });
+  const possible = backends.filter(({ sandboxes }) => reachable.includes(sandboxes.handler));
+  const features = await Promise.all(possible.map(featuresOf));
+  return {
+    recursiveReadOnlyMounts: features.every(({ recursiveReadOnlyMounts }) => recursiveReadOnlyMounts),
+    userNamespaces: features.every(({ userNamespaces }) => userNamespaces),
+  };
 }
 
 /** The readiness of the network; an error counts as not ready. */

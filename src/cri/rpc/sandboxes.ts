@@ -1,5 +1,6 @@
 import { PodSandbox } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
+import { chooseHandler } from '../../core/model/routing.ts';
 import type { SandboxRecord } from '../../core/model/sandbox.ts';
 import { defined } from '../../utils/object.ts';
 import type { Handlers } from '../handlers.ts';
@@ -14,7 +15,7 @@ import type { Services } from './services.ts';
 export function sandboxCalls({
   pods,
   cgroupDriver,
-  config: { runtime },
+  config: { routing, runtime },
 }: Services): Handlers<typeof RuntimeServiceService> {
   const list = (filter: Parameters<typeof matchesSandbox>[1]) =>
     pods
@@ -29,9 +30,11 @@ export function sandboxCalls({
     unprivilegedIcmp: runtime.enable_unprivileged_icmp,
   };
   return {
-    runPodSandbox: async ({ config, runtimeHandler }, { signal }) => {
+    runPodSandbox: async ({ config, runtimeHandler }, { signal, log }) => {
       const spec = podSpec(config, settings);
-      return { podSandboxId: await pods.run(spec, toOpaque(config), runtimeHandler, signal) };
+      const choice = chooseHandler(runtimeHandler, spec, { rules: routing, defaultHandler: runtime.default_handler });
+      log({ handler: choice.handler, handlerChosenBy: choice.chosenBy });
+      return { podSandboxId: await pods.run(spec, toOpaque(config), choice, signal) };
     },
 
     stopPodSandbox: async ({ podSandboxId }) => {
@@ -49,7 +52,12 @@ export function sandboxCalls({
       return {
         status: toPodSandboxStatus(record),
         info: verbose
-          ? info({ ...(await pods.describe(record)), config: record.request, resources: limits(record) })
+          ? info({
+              ...(await pods.describe(record)),
+              handlerChosenBy: record.handlerChosenBy,
+              config: record.request,
+              resources: limits(record),
+            })
           : {},
         containersStatuses: [],
         // Zero: the response has no container statuses.

@@ -12,6 +12,7 @@ import {
   Image,
   type ImageStatusRequest,
   PodSandbox,
+  type PodSandboxStatusRequest,
   type RunPodSandboxRequest,
   type StopContainerRequest,
 } from '../../../api/gen/cri.ts';
@@ -105,6 +106,23 @@ test('Lists are tables, JSON or ids', async (t) => {
   t.is(await list('images', '--names'), 'b:5000/x:1\na/y:2\n');
   const json = JSON.parse(await list('images', '-o', 'json')) as { images: { size: string }[] };
   t.is(json.images[0]?.size, '2048');
+});
+
+test('pods --wide prints what chose each handler', async (t) => {
+  const gone = 'e'.repeat(64);
+  const items = [POD, gone].map((id) => PodSandbox.create({ id, metadata: { name: 'app' }, runtimeHandler: 'lxc' }));
+  const { address } = await scriptedServer(t, {
+    listPodSandbox: () => ({ items }),
+    podSandboxStatus: ({ podSandboxId }: PodSandboxStatusRequest) => {
+      if (podSandboxId === gone) throw Object.assign(new Error(), { code: status.NOT_FOUND });
+      return { info: { info: JSON.stringify({ handlerChosenBy: 'routing[2] (web)' }) } };
+    },
+  });
+  const { stdout } = await cli(['pods', '--wide', '--address', address]);
+  t.deepEqual(
+    stdout.split('\n').map((line) => line.split(/ {2,}/).slice(-2).join('|')),
+    ['HANDLER|CHOSEN BY', 'lxc|routing[2] (web)', 'lxc|-', ''],
+  );
 });
 
 test('Objects are found by unique id prefix or name', async (t) => {

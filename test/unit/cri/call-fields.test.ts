@@ -5,6 +5,7 @@ import { callDescriber } from '../../../src/cri/call-fields.ts';
 const pod = {
   id: 'p1',
   handler: 'lxc',
+  handlerChosenBy: 'routing[0]',
   spec: { metadata: { name: 'web-0', namespace: 'default', uid: 'u', attempt: 2 } },
 };
 const container = {
@@ -33,6 +34,12 @@ test('an RPC is logged by pod, container, image, handler', (t) => {
   });
   t.deepEqual(describer.ofRequest({ containerId: 'gone' }), { containerId: 'gone' });
   t.deepEqual(describer.ofRequest({ image: { image: 'busybox' }, auth: { password: 'secret' } }), { image: 'busybox' });
+  t.deepEqual(describer.ofResponse({ podSandboxId: 'p1' }), {
+    ...ofPod,
+    podSandboxId: 'p1',
+    handler: 'lxc',
+    handlerChosenBy: 'routing[0]',
+  });
   t.deepEqual(describer.ofResponse({ imageRef: 'sha256:1' }), { imageRef: 'sha256:1' });
 });
 

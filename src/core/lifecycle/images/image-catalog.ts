@@ -1,5 +1,6 @@
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import type { Clock } from '../../model/clock.ts';
+import { matchesGlob } from '../../model/glob.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import { RecordStore } from '../records/record-store.ts';
@@ -30,7 +31,7 @@ export class ImageCatalog {
   readonly #lock = new KeyedLock();
   readonly #clock: Clock;
   readonly #defaultRegistry: string;
-  readonly #pinned: RegExp[];
+  readonly #pinned: string[];
 
   constructor({ records, defaultRegistry, pinned, logger, clock }: ImageCatalogOptions) {
     this.#records = new RecordStore('images', records, { schema: imageSchema, logger });
@@ -126,7 +127,7 @@ export class ImageCatalog {
 
   #view(record: ImageRecord): ImageRecord {
     const names = [...record.repoTags, ...record.repoDigests];
-    return { ...record, pinned: names.some((name) => this.#pinned.some((pattern) => pattern.test(name))) };
+    return { ...record, pinned: names.some((name) => this.#pinned.some((pattern) => matchesGlob(pattern, name))) };
   }
 }
 
@@ -135,10 +136,7 @@ function union(before: readonly string[] = [], added: readonly string[]): string
 }
 
 /** `*` stands for anything; a pattern without it is completed like any image name. */
-function pinnedPattern(pattern: string, defaultRegistry: string): RegExp {
-  const whole = pattern.includes('*')
-    ? pattern
-    : formatReference(parseReference(pattern, { defaultRegistry, field: 'images.pinned' }));
-  const literal = (part: string) => part.replaceAll(/[^\w]/g, '\\$&');
-  return new RegExp(`^${whole.split('*').map(literal).join('.*')}$`);
+function pinnedPattern(pattern: string, defaultRegistry: string): string {
+  if (pattern.includes('*')) return pattern;
+  return formatReference(parseReference(pattern, { defaultRegistry, field: 'images.pinned' }));
 }

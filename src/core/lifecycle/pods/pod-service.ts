@@ -11,6 +11,7 @@ import type { PodSpec } from '../../model/pod-spec.ts';
 import type { ResourceUsage } from '../../model/resource-usage.ts';
 import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
+import { BY_REQUEST, type HandlerChoice } from '../../model/routing.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement } from '../../model/sandbox-provider.ts';
 import { findById, newId } from '../ids.ts';
@@ -120,16 +121,14 @@ export class PodService {
    * Creates and starts a pod (CRI RunPodSandbox) and returns its id. A repeat of a request that succeeded, or is still
    * in progress, returns the first attempt's pod. When it fails, or its caller disconnects or its deadline passes
    * first, everything is rolled back; a repeat then creates another pod after that.
+   * @param choice the handler. A pod that was created keeps its own, unless a repeat of the request names another.
    * @param request recorded for its parser; two requests are the same when these are equal.
    * @param signal cancels what the pod waits for.
    * @throws CriError INVALID_ARGUMENT for an unknown handler, UNIMPLEMENTED, ALREADY_EXISTS, UNAVAILABLE; the signal's
    * reason.
    */
-  async run(spec: PodSpec, request: unknown, handler: string, signal?: AbortSignal): Promise<string> {
-    const { sandboxes: provider, platform } = this.#store.backend(handler || this.#options.defaultHandler);
-    if (spec.selinux !== undefined && platform.facts.selinux)
-      throw unimplemented('config.linux.security_context.selinux_options: SELinux');
-    await checkUserNamespace(spec, platform);
+  async run(spec: PodSpec, request: unknown, choice: HandlerChoice, signal?: AbortSignal): Promise<string> {
+    const { sandboxes: provider, platform } = this.#store.backend(choice.handler);
     const name = podName(spec.metadata);
     return this.#locks.run(`name:${name}`, async () => {
       signal?.throwIfAborted();
@@ -137,11 +136,14 @@ export class PodService {
       const existing = earlier === undefined ? undefined : this.#store.records.get(earlier);
       if (
         existing?.phase === 'ready' &&
-        existing.handler === provider.handler &&
+        (existing.handler === provider.handler || choice.chosenBy !== BY_REQUEST) &&
         isDeepStrictEqual(existing.request, request)
       ) {
         return existing.id;
       }
+      if (spec.selinux !== undefined && platform.facts.selinux)
+        throw unimplemented('config.linux.security_context.selinux_options: SELinux');
+      await checkUserNamespace(spec, platform);
       // Its creation was interrupted, since this name is locked: complete the recovery of this pod first.
       if (existing?.phase === 'creating') await settlePod(existing.id, this.#recovery());
       const id = newId();
@@ -149,6 +151,7 @@ export class PodService {
       const record: SandboxRecord = {
         id,
         handler: provider.handler,
+        handlerChosenBy: choice.chosenBy,
         spec,
         request,
         phase: 'creating',

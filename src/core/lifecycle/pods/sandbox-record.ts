@@ -12,6 +12,7 @@ const text = z.string();
 const stored = z.object({
   id: text,
   handler: text,
+  handlerChosenBy: text.exactOptional(),
   spec: json<PodSpec>(),
   request: z.unknown(),
   handle: z.record(text, z.unknown()).exactOptional(),

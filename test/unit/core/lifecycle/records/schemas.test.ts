@@ -25,6 +25,7 @@ const sandbox: fc.Arbitrary<SandboxRecord> = fc.record(
   {
     id: text,
     handler: text,
+    handlerChosenBy: text,
     spec: fc
       .record({ labels: dictionary, annotations: dictionary, hostname: text, sysctls: dictionary })
       .map((spec) => spec as SandboxRecord['spec']),
