@@ -44,6 +44,11 @@ export const GATHER_MS = 5;
 /** The snapshot of a complete layer. */
 export const COMPLETE = 'layer';
 
+/** The full name of that snapshot of a layer's dataset. */
+export function completeOf(dataset: string): string {
+  return `${dataset}@${COMPLETE}`;
+}
+
 /** Names of the datasets below the one that is configured. */
 export class Layout {
   readonly parent: string;

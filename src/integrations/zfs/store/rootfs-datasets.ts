@@ -5,10 +5,10 @@ import { sharedRead } from '../../../utils/async/shared-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import type { Backing, OpenOptions, Origin } from '../backing/backing.ts';
 import { isKind } from '../errors/zfs-error.ts';
+import type { LayerIndex } from '../layers/layer-index.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
-import type { LayerDatasets } from './layer-datasets.ts';
 import { foreign, GATHER_MS, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
@@ -26,7 +26,7 @@ export class RootfsDatasets {
   readonly #zfs: Zfs;
   readonly #layout: Layout;
   readonly #backing: Backing;
-  readonly #layers: LayerDatasets;
+  readonly #layers: LayerIndex;
   readonly #guests: GuestVolumes | undefined;
   /** Ids of those in the store's own dataset that are known to belong to it. */
   readonly #own = new Set<string>();
@@ -42,7 +42,7 @@ export class RootfsDatasets {
     zfs: Zfs;
     layout: Layout;
     backing: Backing;
-    layers: LayerDatasets;
+    layers: LayerIndex;
     /** Where those of guests are; undefined: with the others. */
     guests: GuestVolumes | undefined;
   }) {

@@ -24,10 +24,10 @@ import { numberOf } from '../answers/properties.ts';
 import type { Backing } from '../backing/backing.ts';
 import { Filesystems } from '../backing/filesystems.ts';
 import { Volumes } from '../backing/volumes.ts';
+import { LayerDatasets } from '../layers/layer-datasets.ts';
 import type { Zfs } from '../zfs.ts';
 import { datasetChanges, destroyView } from './dataset-changes.ts';
 import { GuestVolumes } from './guest-volumes.ts';
-import { LayerDatasets } from './layer-datasets.ts';
 import { applyProperties, type DatasetProperties } from './dataset-properties.ts';
 import { Layout } from './layout.ts';
 import { explainMount, mountDataset } from '../backing/mount-dataset.ts';
@@ -97,7 +97,7 @@ export class ZfsStore implements RootfsStore {
     const { guestPrefix: prefix } = backing;
     this.#guests =
       guests === undefined ? undefined : new GuestVolumes({ zfs, storage: guests, store: dataset, prefix, root });
-    this.#rootfs = new RootfsDatasets({ ...common, layers: this.#layers, guests: this.#guests });
+    this.#rootfs = new RootfsDatasets({ ...common, layers: this.#layers.index, guests: this.#guests });
     if (backing.store === 'zfs') {
       this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
       const parts = { ...common, layers: this.#layers, rootfs: this.#rootfs, locks: this.#locks };
@@ -108,26 +108,26 @@ export class ZfsStore implements RootfsStore {
 
   async hasLayer(chainId: string): Promise<boolean> {
     await this.#load();
-    return this.#layers.get(chainId) !== undefined;
+    return this.#layers.index.get(chainId) !== undefined;
   }
 
   async applyLayer(request: LayerApply): Promise<Usage> {
     await this.#load();
     return runLocked(this.#locks, request.chainId, request.signal, async () => {
-      const { bytes, inodes } = this.#layers.get(request.chainId) ?? (await this.#layers.apply(request));
+      const { bytes, inodes } = this.#layers.index.get(request.chainId) ?? (await this.#layers.apply(request));
       return { bytes, inodes };
     });
   }
 
   async listLayers(): Promise<string[]> {
     await this.#load();
-    return this.#layers.list().map(({ chainId }) => chainId);
+    return this.#layers.index.list().map(({ chainId }) => chainId);
   }
 
   async describeLayers(): Promise<StoredLayer[]> {
     await this.#load();
     const [bytes, used] = await Promise.all([this.#layers.bytes(), this.#rootfs.chains()]);
-    return this.#layers
+    return this.#layers.index
       .list()
       .map(({ chainId, parent }) => ({ chainId, parent, bytes: bytes.get(chainId) ?? 0n, isUsed: used.has(chainId) }));
   }
@@ -140,11 +140,11 @@ export class ZfsStore implements RootfsStore {
   async removeLayer(chainId: string): Promise<void> {
     await this.#load();
     await this.#locks.run(chainId, async () => {
-      if (this.#layers.get(chainId) === undefined) return;
+      if (this.#layers.index.get(chainId) === undefined) return;
       // One of them may be a clone of it.
       await this.#rootfs.sweep();
       await this.#layers.remove(chainId);
-      await this.#layers.sweep();
+      await this.#layers.copies.sweep();
     });
   }
 
@@ -183,7 +183,7 @@ export class ZfsStore implements RootfsStore {
     await this.#load();
     return runLocked(this.#locks, id, signal, async () => {
       const { dataset, chainId } = await this.#rootfs.locate(id);
-      const image = chainId === undefined ? undefined : this.#layers.originOf(chainId).snapshot;
+      const image = chainId === undefined ? undefined : this.#layers.index.originOf(chainId).snapshot;
       return datasetChanges(this.#zfs, { dataset, image, directory: this.#work }, signal);
     });
   }
@@ -193,7 +193,7 @@ export class ZfsStore implements RootfsStore {
     // An export unmounts it.
     await this.#mountFilesystem();
     const [entry] = await this.#zfs.get([this.#layout.layers], ['used']);
-    const inodes = this.#layers.list().reduce((sum, layer) => sum + layer.inodes, 0n);
+    const inodes = this.#layers.index.list().reduce((sum, layer) => sum + layer.inodes, 0n);
     return { bytes: (entry && numberOf(entry, 'used')) ?? 0n, inodes, mountpoint: this.#filesystem };
   }
 

@@ -10,12 +10,14 @@ import type { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { numberOf } from '../answers/properties.ts';
 import { isKind } from '../errors/zfs-error.ts';
+import type { LayerFacts } from '../layers/layer-snapshot.ts';
 import { destroyView } from '../store/dataset-changes.ts';
-import { type Kind, PROPERTY } from '../store/layout.ts';
+import { completeOf, type Kind, PROPERTY } from '../store/layout.ts';
 import type { RootfsDatasets } from '../store/rootfs-datasets.ts';
 import { send } from '../streams.ts';
 import { framed, FrameReader, preamble } from './frames.ts';
 import { formatHeader, parseHeader, type TransferHeader } from './header.ts';
+import { lineageOf, snapshotsByGuid } from './lineage.ts';
 import { planStreams } from './plan.ts';
 import { ReceivedDatasets, type ReceivedDatasetsOptions } from './received-datasets.ts';
 
@@ -45,7 +47,7 @@ export class DatasetTransfers implements RootfsTransfers {
   ): AsyncGenerator<Buffer> {
     const { zfs, layers, load } = this.#options;
     await load();
-    const lineage = await layers.lineage(chainId);
+    const lineage = await lineageOf(this.#options, layers.index, chainId);
     const top = rootfs && (await this.#snapshot(rootfs, signal));
     try {
       const guid = top && (await this.#guidOf(top.snapshot));
@@ -70,7 +72,7 @@ export class DatasetTransfers implements RootfsTransfers {
     const header = parseHeader(await reader.header());
     const { config, manifest, names, layers, rootfs } = header;
     const receive: IncomingImage['receive'] = (chainOf, signal) =>
-      this.#options.layers.receiving(() => this.#receive(reader, header, chainOf, signal));
+      this.#options.layers.copies.receiving(() => this.#receive(reader, header, chainOf, signal));
     return { config, manifest, names, layers, hasRootfs: rootfs !== undefined, receive };
   }
 
@@ -82,9 +84,9 @@ export class DatasetTransfers implements RootfsTransfers {
   ): Promise<string | undefined> {
     const { layers, load } = this.#options;
     await load();
-    const snapshots = await layers.snapshotsByGuid();
+    const snapshots = await snapshotsByGuid(this.#options);
     const plan = planStreams(heads, rootfs !== undefined, {
-      hasLayer: (chainId) => layers.get(chainId) !== undefined,
+      hasLayer: (chainId) => layers.index.get(chainId) !== undefined,
       hasGuid: (guid) => snapshots.has(guid),
     });
     const identityOf = (index: number, guid: bigint) => ({ guid, from: heads[index - 1]?.guid ?? 0n });
@@ -103,7 +105,7 @@ export class DatasetTransfers implements RootfsTransfers {
       const received = await this.#received.receive(reader, identityOf(index, head.guid), { origin, kind }, signal);
       const facts = { ...head, parent: heads[index - 1]?.chainId };
       const dataset = use === 'layer' ? await this.#publish(received.dataset, facts, signal) : received.dataset;
-      snapshots.set(head.guid, layers.completeOf(dataset));
+      snapshots.set(head.guid, completeOf(dataset));
     }
     if (rootfs === undefined) {
       await reader.end();
@@ -125,11 +127,7 @@ export class DatasetTransfers implements RootfsTransfers {
   }
 
   /** Returns the dataset that the layer has then. */
-  async #publish(
-    dataset: string,
-    facts: Parameters<ReceivedDatasets['publish']>[1],
-    signal: AbortSignal | undefined,
-  ): Promise<string> {
+  async #publish(dataset: string, facts: LayerFacts, signal: AbortSignal | undefined): Promise<string> {
     const { locks, layout } = this.#options;
     await runLocked(locks, facts.chainId, signal, () => this.#received.publish(dataset, facts));
     return layout.layer(facts.chainId);

@@ -3,8 +3,9 @@ import { Readable } from 'node:stream';
 import type { Logger } from '../../../core/model/logger.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { isKind } from '../errors/zfs-error.ts';
-import type { LayerDatasets } from '../store/layer-datasets.ts';
-import { COMPLETE, type Kind, type Layout, PROPERTY } from '../store/layout.ts';
+import type { LayerDatasets } from '../layers/layer-datasets.ts';
+import type { LayerFacts } from '../layers/layer-snapshot.ts';
+import { completeOf, type Kind, type Layout, PROPERTY } from '../store/layout.ts';
 import { receive } from '../streams.ts';
 import type { Settings, Zfs } from '../zfs.ts';
 import { checkedStream, type StreamIdentity } from './begin-record.ts';
@@ -48,11 +49,11 @@ export class ReceivedDatasets {
     const settings: Settings = { [PROPERTY.kind]: kind, ...(origin !== undefined && { origin }) };
     try {
       const stream = Readable.from(checkedStream(bytes, identity), { objectMode: false, highWaterMark: 1_048_576 });
-      await receive(`${dataset}@${COMPLETE}`, stream, { settings, signal });
+      await receive(completeOf(dataset), stream, { settings, signal });
       const received = digest();
       // The program reads no further than the end of its own format.
       if (received === undefined) throw damaged('a part of it has more than a ZFS stream');
-      await zfs.get([`${dataset}@${COMPLETE}`], ['guid']);
+      await zfs.get([completeOf(dataset)], ['guid']);
       return { dataset, digest: received };
     } catch (error) {
       await this.remove(dataset);
@@ -62,10 +63,10 @@ export class ReceivedDatasets {
   }
 
   /** Makes a received dataset the layer of those facts, unless there is one by now. Nothing is left when that fails. */
-  async publish(dataset: string, facts: Parameters<LayerDatasets['adopt']>[1]): Promise<void> {
+  async publish(dataset: string, facts: LayerFacts): Promise<void> {
     const { layers } = this.#options;
     try {
-      if (layers.get(facts.chainId) === undefined) await layers.adopt(dataset, facts);
+      if (layers.index.get(facts.chainId) === undefined) await layers.adopt(dataset, facts);
       else await this.remove(dataset);
     } catch (error) {
       await this.remove(dataset);
