@@ -47,6 +47,7 @@ import { newFiles } from './host/new-file.ts';
 import { makeDirectories } from './host/paths.ts';
 import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
+import { openProxmox } from './proxmox-node.ts';
 import { openHostStores } from './rootfs-stores.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
@@ -68,13 +69,15 @@ export async function claim({ root, state }: Config, logger: Logger): Promise<vo
 
 /** Wires every part to the ports that use it. */
 export async function build(
-  handlers: readonly Handler[],
+  all: readonly Handler[],
   config: Config,
   logger: RootLogger,
   metrics: Metrics,
 ): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores }> {
   const clock = systemClock;
   const host = await readHostFacts();
+  const handlers = all.filter(({ needsProxmox }) => !needsProxmox || config.proxmox.hosts.length > 0);
+  const proxmox = openProxmox(config);
   const driver = await cgroupDriver(config.runtime);
   const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);
   for (const problem of unattainable(rlimits, host.hardLimits)) {
@@ -149,6 +152,7 @@ export async function build(
         programs: join(config.root, ROOT.programs),
         host: { runner, network, rootfs, rootfsLimits, platform: platformOf(rootfs) },
         inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
+        proxmox: () => proxmox,
         logger,
       });
     }),

@@ -1,16 +1,17 @@
-import { hostname } from 'node:os';
 import { rangeOf, rangeText } from './backends/proxmox/guests/vmid-ranges.ts';
 import type { Config } from './core/config/schema.ts';
 import { type Finding, missing, ok } from './core/model/finding.ts';
 import { diagnoseCluster } from './integrations/proxmox-api/diagnose/diagnose.ts';
 import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
 import { messageOf } from './utils/errors.ts';
+import { proxmoxNodeName } from './proxmox-node.ts';
 
 /** Checks the cluster that `[proxmox]` names, without changing it; nothing when it names none. */
-export async function examineProxmox({ proxmox }: Config): Promise<Finding[]> {
+export async function examineProxmox(config: Config): Promise<Finding[]> {
+  const { proxmox } = config;
   if (proxmox.hosts.length === 0) return [];
   await leaveMemoryOutOfCoreDumps();
-  const node = proxmox.node || (hostname().split('.', 1)[0] ?? '');
+  const node = proxmoxNodeName(config);
   const { hosts, ca_file: file, fingerprints, bridges, pool, storage, template_storage: templateStorage } = proxmox;
   const findings = await diagnoseCluster({
     hosts,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Backend } from '../core/model/backend.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { SandboxProvider } from '../core/model/sandbox-provider.ts';
+import type { ProxmoxNode } from './proxmox-node.ts';
 
 /** The inputs of a handler to build its backend. */
 export interface HandlerParts {
@@ -13,6 +14,8 @@ export interface HandlerParts {
   host: Omit<Backend, 'sandboxes'>;
   /** The same sandboxes in scopes of systemd, where the cgroup driver asks for those. */
   inScopes: (sandboxes: SandboxProvider) => SandboxProvider;
+  /** The node of Proxmox VE, for handlers that need it. */
+  proxmox: () => ProxmoxNode;
   logger: Logger;
 }
 
@@ -30,6 +33,8 @@ export interface Handler {
    * reports those without a record.
    */
   readonly stateDirectory: string;
+  /** Whether it is there only where `proxmox.hosts` is set. */
+  readonly needsProxmox: boolean;
   /** Builds the backend. `settings` are the values of its table. @throws ZodError for values that its schema refuses. */
   readonly make: (settings: unknown, parts: HandlerParts) => Promise<Backend>;
 }
@@ -44,15 +49,17 @@ export function defineHandler<S extends z.ZodRawShape>(handler: {
   summary: string;
   keys: S;
   stateDirectory: string;
+  needsProxmox?: boolean;
   make(settings: z.output<z.ZodObject<S>>, parts: HandlerParts): Promise<Backend>;
 }): Handler {
-  const { name, summary, stateDirectory } = handler;
+  const { name, summary, stateDirectory, needsProxmox = false } = handler;
   const schema = z.strictObject(handler.keys);
   return {
     name,
     summary,
     schema,
     stateDirectory,
+    needsProxmox,
     make: async (settings, parts) => handler.make(schema.parse(settings ?? {}), parts),
   };
 }

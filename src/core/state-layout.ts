@@ -21,6 +21,8 @@ export const ROOT = {
   signed: 'signed',
   /** The program of pause processes; state is often on a filesystem mounted noexec. */
   programs: 'programs',
+  /** Which VMIDs the pods of handlers with guests of Proxmox VE have. */
+  vmids: 'vmids.json',
   /** Which archives of images.archive_dir have been imported. */
   archives: 'archives.json',
 } as const;
@@ -79,6 +81,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.signed },
   { path: ROOT.programs },
   { path: ROOT.archives },
+  { path: ROOT.vmids },
   { path: ROOT.reserve },
   { path: ROOT.lock },
   { path: ROOT.marker },

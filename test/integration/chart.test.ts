@@ -21,8 +21,8 @@ test('helm lint accepts the chart', async (t) => {
 test('the chart creates a RuntimeClass for each handler', async (t) => {
   const text = await template();
   const handlers = [...text.matchAll(/^handler: (.*)$/gm)].map((match) => match[1]);
-  t.deepEqual(handlers, ['lxc', 'crun']);
-  t.is(text.match(/^kind: RuntimeClass$/gm)?.length, 2);
+  t.deepEqual(handlers, ['lxc', 'crun', 'proxmox-lxc']);
+  t.is(text.match(/^kind: RuntimeClass$/gm)?.length, 3);
   t.regex(text, /overhead:\n {2}podFixed:\n {4}cpu: 10m\n {4}memory: 8Mi\n/);
   t.notRegex(text, /scheduling:/);
 });

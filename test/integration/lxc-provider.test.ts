@@ -1,7 +1,7 @@
 import test from 'ava';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { formatLxcConfig } from '../../src/backends/lxc/lxc-config.ts';
+import { formatLxcConfig } from '../../src/backends/lxc-config.ts';
 import { LxcSandboxProvider } from '../../src/backends/lxc/lxc-sandbox-provider.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';

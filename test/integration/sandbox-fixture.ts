@@ -92,6 +92,7 @@ export class SandboxFixture {
     await mkdir(runDir, { recursive: true, mode: 0o700 });
     return {
       id,
+      pod: { name: 'pod-1', namespace: 'test', uid: id, attempt: 0 },
       hostname: 'pod-1',
       network: 'pod',
       ipc: 'pod',

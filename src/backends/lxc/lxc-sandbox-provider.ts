@@ -28,7 +28,7 @@ import { SandboxWatch } from '../sandbox-watch.ts';
 import { lxcCgroups, innerCgroup, prepareLxcCgroups, startCgroup } from './lxc-cgroups.ts';
 import type { LxcCgroups } from './lxc-cgroups.ts';
 import { podConfig } from './pod-config.ts';
-import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
+import { PLAIN_PATH, isPlainPath } from '../lxc-config.ts';
 import { preparePauseFiles } from './pause-files.ts';
 import type { PauseFiles } from './pause-files.ts';
 import { endMonitor } from './monitor-end.ts';

@@ -1,10 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { failedPrecondition } from '../../core/model/errors.ts';
-import { findNative } from '../../host/native/find.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { openDirectory, preparePauseRootfs, preparePauseProgram } from '../pause-rootfs.ts';
+import { hookProgram } from '../hook-program.ts';
 import { lxcPauseSeccomp } from '../pause-process.ts';
-import { PLAIN_PATH, isPlainPath } from './lxc-config.ts';
 
 /** Files that all pods use. */
 export interface PauseFiles {
@@ -19,16 +17,6 @@ export interface PauseFiles {
 
 async function keepFile(path: string, content: string, mode: number): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => '')) !== content) await writeFileAtomic(path, content, mode);
-}
-
-/**
- * liblxc passes the line of a hook to a shell. @throws CriError FAILED_PRECONDITION for a path that is not one word
- * there.
- */
-function hookProgram(): string {
-  const path = findNative();
-  if (isPlainPath(path)) return path;
-  throw failedPrecondition(`the native helper ${JSON.stringify(path)} ${PLAIN_PATH}`);
 }
 
 /**

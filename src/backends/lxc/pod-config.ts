@@ -3,7 +3,7 @@ import { pauseId } from '../pause-process.ts';
 import type { LxcCgroups } from './lxc-cgroups.ts';
 import { innerCgroup } from './lxc-cgroups.ts';
 import type { PauseFiles } from './pause-files.ts';
-import { formatLxcConfig } from './lxc-config.ts';
+import { formatLxcConfig } from '../lxc-config.ts';
 
 /**
  * The configuration of a pod's LXC container: an unprivileged pause process in an empty root, which owns the pod's

@@ -10,6 +10,8 @@ export interface HandlerSchema {
   schema: z.ZodObject;
   /** Name of its directory in the state directory, in which an entry of a sandbox has the sandbox's id as its name. */
   stateDirectory: string;
+  /** Whether it is there only where `proxmox.hosts` is set. */
+  needsProxmox?: boolean;
 }
 
 let declared: readonly HandlerSchema[] = [];

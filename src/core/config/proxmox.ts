@@ -115,7 +115,7 @@ export function proxmoxTable(vmids: z.ZodType<VmidRanges>) {
     })
     .prefault({})
     .describe(
-      'the API of a Proxmox VE cluster, 8.4 or 9; only `doctor` uses it yet. Certificates are always checked, and secrets are read from files',
+      'the API of a Proxmox VE cluster, 8.4 or 9, for the handler proxmox-lxc. Certificates are always checked, and secrets are read from files',
     );
 }
 

@@ -36,7 +36,7 @@ export function routingTables(handlerName: z.ZodType<string, string>) {
     .describe(
       'rules that choose the handler of a pod without a RuntimeClass: the first whose conditions all hold, and when none does ' +
         'runtime.default_handler. See docs/routing.md. With proxmox.hosts and without routing, pods with the host network or a privileged ' +
-        'container are of "lxc" and all others of "proxmox-lxc", in versions that have it; `routing = []` disables that',
+        'container are of "lxc" and all others of "proxmox-lxc"; `routing = []` disables that',
     )
     .meta({ examples: [[{ name: 'critical', namespaces: ['kube-system', 'infra-*'], handler: LOCAL }]] });
 }

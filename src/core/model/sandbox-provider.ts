@@ -1,4 +1,5 @@
 import type { IdRange } from './id-range.ts';
+import type { PodMetadata } from './pod-spec.ts';
 import type { ResourceUsage } from './resource-usage.ts';
 import type { ResourceLimits } from './resources.ts';
 
@@ -12,6 +13,8 @@ export type NamespaceScope = 'pod' | 'container' | 'node';
 export interface SandboxSpec {
   /** 64 hexadecimal digits. */
   id: string;
+  /** Whose sandbox it is, for people who look at the node. */
+  pod: PodMetadata;
   /** An RFC 1123 name of at most 64 characters; empty with the node's UTS namespace (host network). */
   hostname: string;
   network: 'pod' | 'node';

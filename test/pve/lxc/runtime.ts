@@ -49,16 +49,23 @@ interface Guest {
 export class LxcRuntime extends ApiOnlyRuntime {
   readonly #guests = new Map<number, Guest>();
   readonly #datasets = new ZfsDatasets();
+  readonly #places: Readonly<Record<string, string>>;
   #host: RuntimeHost | undefined;
   #nodeFiles = '';
   #closing = false;
 
+  /** @param places directories of LXC by node, such as that of a real node for one of them. */
+  constructor(places: Readonly<Record<string, string>> = {}) {
+    super();
+    this.#places = places;
+  }
+
   override async open(host: RuntimeHost): Promise<void> {
-    const lxcPaths = host.nodes.map((node) => join(host.directory, 'lxc', node));
+    this.#host = host;
+    const lxcPaths = host.nodes.map((node) => this.#lxcPath(node));
     const pools = await missingPools(host.volumes.pools());
     const missing = [...missingNeeds(), ...unfitPlace(host.directory, lxcPaths), ...pools];
     if (missing.length > 0) throw new Error(`containers need ${missing.join('; ')}`);
-    this.#host = host;
     // Root of an unprivileged container reaches its volumes through it; what is secret below is so itself.
     await chmod(host.directory, 0o711);
     this.#nodeFiles = await makeNodeFiles(join(host.directory, 'node-files'));
@@ -227,7 +234,7 @@ export class LxcRuntime extends ApiOnlyRuntime {
   }
 
   #lxcPath(node: string): string {
-    return join(this.#open.directory, 'lxc', node);
+    return this.#places[node] ?? join(this.#open.directory, 'lxc', node);
   }
 
   #write(node: string, vmid: number, config: GuestConfig): string {

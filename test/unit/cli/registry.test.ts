@@ -123,7 +123,7 @@ test('bash completes commands, options, choices and objects', async (t) => {
   t.deepEqual(complete('proxmox-lxcri port-forward --config=/y.toml '), ['third']);
   t.deepEqual(complete('proxmox-lxcri --ad'), ['--address']);
   t.deepEqual(complete('proxmox-lxcri serve --log-level '), ['debug', 'info', 'warn', 'error']);
-  t.deepEqual(complete('proxmox-lxcri run --handler '), ['lxc', 'crun']);
+  t.deepEqual(complete('proxmox-lxcri run --handler '), ['lxc', 'crun', 'proxmox-lxc']);
   t.deepEqual(complete('proxmox-lxcri rmi docker.io/a:'), ['1', '2']);
   t.deepEqual(complete('proxmox-lxcri run --memory '), []);
   t.deepEqual(complete('proxmox-lxcri help pul'), ['pull']);

@@ -1,5 +1,5 @@
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
-import type { TracesApi, MarkedConfig } from './guest-api.ts';
+import type { TracesApi, MarkedConfig } from '../../proxmox-api.ts';
 import type { GuestTracer, GuestTraces } from './guest-traces.ts';
 import { ownerOf } from './owner-mark.ts';
 

@@ -1,5 +1,5 @@
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
-import type { CreateApi } from './guest-api.ts';
+import type { CreateApi } from '../../proxmox-api.ts';
 import { ownerOf, withOwner } from './owner-mark.ts';
 
 /** What making a pod's guest needs. */

@@ -12,6 +12,7 @@ export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): Sandbo
   const { user, ...namespaces } = spec.namespaces;
   return {
     id,
+    pod: spec.metadata,
     hostname: spec.hostname,
     ...namespaces,
     ...(user !== undefined && { userNamespace: user }),

@@ -101,7 +101,7 @@ test('problems name the file, line, key and remedy', async (t) => {
   t.deepEqual(
     (await problems(t, text, { 'metrics-listen': 'x', 'default-handler': 'kata' })).sort(),
     [
-      '--default-handler: runtime.default_handler: must be "lxc" or "crun", not "kata"; the default is "lxc"',
+      '--default-handler: runtime.default_handler: must be "lxc" or "crun" or "proxmox-lxc", not "kata"; the default is "lxc"',
       '--metrics-listen: metrics.listen: must be "ADDRESS:PORT", or "" to disable metrics, not "x"; the default is "127.0.0.1:11090"',
       'FILE:10: images.platform: must be a string in quotes, not a date; the default is ""',
       'FILE:11: images.max_concurrent_downloads: must be at most 32, not 99; the default is 3',

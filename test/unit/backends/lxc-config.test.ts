@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { formatLxcConfig } from '../../../../src/backends/lxc/lxc-config.ts';
-import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import { formatLxcConfig } from '../../../src/backends/lxc-config.ts';
+import { CriError, StatusCode } from '../../../src/core/model/errors.ts';
 
 const write = (value: string, key = 'lxc.uts.name') => formatLxcConfig([{ key, value, field: 'the field' }]);
 

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../../core/model/errors.ts';
+import { invalidArgument } from '../core/model/errors.ts';
 
 /** One line of an LXC configuration file (lxc.container.conf(5)). `field` names where the value came from, for errors. */
 export interface LxcSetting {

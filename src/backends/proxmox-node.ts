@@ -1,0 +1,36 @@
+import type { GuestsApi } from './proxmox-api.ts';
+
+/** The id of a task of Proxmox VE, in its parts: a JSON value that only the API reads. */
+export interface ProxmoxTask {
+  text: string;
+  node: string;
+  pid: number;
+  pstart: number;
+  starttime: number;
+  type: string;
+  id: string;
+  user: string;
+}
+
+/** The node of Proxmox VE that this server runs on, and where its guests belong there. */
+export interface ProxmoxNode {
+  /** Name of the node. */
+  name: string;
+  /** Storage of the guests' root filesystems. */
+  storage: string;
+  /** Storage of templates of containers. */
+  templateStorage: string;
+  /** Resource pool of the guests; empty for none. */
+  pool: string;
+  /** Absolute path of the map of VMIDs, which must survive a reboot. */
+  vmidMap: string;
+  /** The VMIDs of the node's pods. @throws CriError FAILED_PRECONDITION while the configuration has none for the node. */
+  vmids: () => { first: number; size: number };
+  /**
+   * The API of the cluster; nothing is read before the first call, so that a node whose cluster file system is not there yet
+   * can serve other handlers. @throws CriError for an authority or credentials that cannot be used.
+   */
+  api: () => Promise<GuestsApi<ProxmoxTask>>;
+  /** Whether a failed call may have had its effect: the state must be read then. */
+  isUncertain: (error: unknown) => boolean;
+}

@@ -1,0 +1,199 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import type { Logger } from '../../../core/model/logger.ts';
+import { messageOf } from '../../../utils/errors.ts';
+import type { GuestConfig, GuestRef, GuestsApi } from '../../proxmox-api.ts';
+import type { ProxmoxNode, ProxmoxTask } from '../../proxmox-node.ts';
+import { ClusterTracer } from './cluster-tracer.ts';
+import { createGuest } from './create-guest.ts';
+import { ownerOf } from './owner-mark.ts';
+import { VmidAllocator } from './vmid-allocator.ts';
+import { VmidMap } from './vmid-map.ts';
+
+/** Milliseconds until what was left of a removed guest is looked for again. */
+const SWEEP_MS = 30_000;
+
+/** What a pod's guest is made from. */
+export interface GuestRequest {
+  /** The pod's id. */
+  owner: string;
+  /** Keys of the configuration, as the API has them. */
+  settings: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** Awaited with the VMID before Proxmox is asked, and with the task before it is waited for. */
+  progress: (vmid: number, task?: ProxmoxTask) => Promise<void>;
+  /** Ends the wait; the task goes on. */
+  signal?: AbortSignal | undefined;
+}
+
+interface Parts {
+  api: GuestsApi<ProxmoxTask>;
+  map: VmidMap;
+  allocator: VmidAllocator;
+}
+
+/**
+ * The guests of pods on a node, of one kind: one create, one start and one destroy task each. Errors are those of the API, with
+ * its codes.
+ */
+export class PodGuests {
+  readonly #proxmox: ProxmoxNode;
+  readonly #kind: GuestRef['kind'];
+  readonly #logger: Logger;
+  #parts: Promise<Parts> | undefined;
+  #sweeping = false;
+
+  constructor(proxmox: ProxmoxNode, kind: GuestRef['kind'], logger: Logger) {
+    this.#proxmox = proxmox;
+    this.#kind = kind;
+    this.#logger = logger;
+  }
+
+  /** Why no guest can be made now; undefined when one can. */
+  async unavailableBecause(): Promise<string | undefined> {
+    try {
+      const { api } = await this.#open();
+      const cluster = (await api.cluster.status()).find(({ type }) => type === 'cluster');
+      return cluster?.quorate === false ? 'no quorum: the cluster of Proxmox VE is read-only' : undefined;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  /** Makes a pod's guest under the lowest free VMID of the node, which it resolves with; it is not started. */
+  async create({ owner, settings, progress, signal }: GuestRequest): Promise<number> {
+    const { api, allocator } = await this.#open();
+    const { name: node, isUncertain } = this.#proxmox;
+    return allocator.allocate(owner, async (vmid) => {
+      await progress(vmid);
+      const create: typeof api.guests.create = async (ref, values) => {
+        const task = await api.guests.create(ref, values);
+        await progress(vmid, task);
+        return task;
+      };
+      const reporting = { guests: { create }, tasks: api.tasks, recheck: api.recheck };
+      return createGuest(vmid, { api: reporting, isUncertain, node, kind: this.#kind, owner, settings, signal });
+    });
+  }
+
+  /** Starts a guest and waits until it runs. */
+  async start(vmid: number, signal?: AbortSignal): Promise<void> {
+    const { api } = await this.#open();
+    const ref = this.#ref(vmid);
+    try {
+      await api.tasks.follow(await api.guests.start(ref), { signal });
+    } catch (error) {
+      if (signal?.aborted || !this.#proxmox.isUncertain(error)) throw error;
+      if ((await api.recheck.started(ref)) !== 'done') throw error;
+    }
+  }
+
+  /** Changes keys of a guest's configuration, at once where it runs and Proxmox can. */
+  async configure(vmid: number, set: Readonly<Record<string, string | number>>): Promise<void> {
+    const { api } = await this.#open();
+    await api.guests.configure(this.#ref(vmid), { set });
+  }
+
+  /**
+   * Removes a pod's guest with everything that bears its VMID. No error when there is none; a guest that is not the pod's
+   * is left alone, and the VMID is given up.
+   * @param known the VMID from the pod's record; without it, the one that the map has for the pod.
+   * @throws as the API: FAILED_PRECONDITION for a guest that is locked or protected. The call may be repeated.
+   */
+  async remove(owner: string, known?: number): Promise<void> {
+    const { map } = await this.#open();
+    const vmid = known ?? vmidOf(map, owner);
+    if (vmid === undefined || (map.get(vmid)?.owner ?? owner) !== owner) return;
+    const { api, allocator } = await this.#open();
+    await this.#delete(api, vmid, owner);
+    await allocator.release(vmid);
+    if (map.get(vmid) !== undefined) this.#sweep();
+  }
+
+  /** The pods that have a VMID, whether they have a guest or not. */
+  async owners(): Promise<string[]> {
+    const { map } = await this.#open();
+    return map.entries().map(([, { owner }]) => owner);
+  }
+
+  async #delete(api: GuestsApi<ProxmoxTask>, vmid: number, owner: string): Promise<void> {
+    const ref = this.#ref(vmid);
+    let config: GuestConfig;
+    try {
+      config = await api.guests.config(ref);
+    } catch (error) {
+      if (isNotFound(error)) return;
+      throw error;
+    }
+    if (!isOf(config, owner)) {
+      this.#logger.warn("A pod's guest was replaced by another one, which is left alone", {
+        vmid,
+        podSandboxId: owner,
+      });
+      return;
+    }
+    try {
+      const options = { force: true, purge: true, destroyUnreferencedDisks: true };
+      await api.tasks.follow(await api.guests.delete(ref, options), {});
+    } catch (error) {
+      if (isNotFound(error)) return;
+      if (!this.#proxmox.isUncertain(error) || (await api.recheck.deleted(ref)) !== 'done') throw error;
+    }
+  }
+
+  /** Frees VMIDs that were given up as soon as nothing is left of their guests. */
+  #sweep(): void {
+    if (this.#sweeping) return;
+    this.#sweeping = true;
+    void (async () => {
+      for (;;) {
+        await sleep(SWEEP_MS, undefined, { ref: false });
+        try {
+          const { api, map, allocator } = await this.#open();
+          for (const { vmid, owner, state } of await allocator.settle())
+            if (state === 'leaving') await this.#delete(api, vmid, owner);
+          if (map.entries().every(([, { state }]) => state !== 'leaving')) break;
+        } catch (error) {
+          this.#logger.warn('VMIDs that were given up could not be freed', { error: messageOf(error) });
+        }
+      }
+      this.#sweeping = false;
+    })();
+  }
+
+  #open(): Promise<Parts> {
+    this.#parts ??= this.#build().catch((error: unknown) => {
+      this.#parts = undefined;
+      throw error;
+    });
+    return this.#parts;
+  }
+
+  async #build(): Promise<Parts> {
+    const { name, storage, vmidMap } = this.#proxmox;
+    const range = this.#proxmox.vmids();
+    const api = await this.#proxmox.api();
+    const map = await VmidMap.open(vmidMap);
+    const tracer = new ClusterTracer(api, name, storage);
+    const field = `proxmox.vmids.${name}`;
+    const allocator = new VmidAllocator({ range, field, map, tracer, logger: this.#logger });
+    if (map.entries().some(([, { state }]) => state !== 'used')) this.#sweep();
+    return { api, map, allocator };
+  }
+
+  #ref(vmid: number): GuestRef {
+    return { kind: this.#kind, node: this.#proxmox.name, vmid };
+  }
+}
+
+function vmidOf(map: VmidMap, owner: string): number | undefined {
+  return map.entries().find(([, entry]) => entry.owner === owner)?.[0];
+}
+
+/** By its notes, which people may edit, or by the file that its configuration includes. */
+function isOf({ description, raw }: GuestConfig, owner: string): boolean {
+  return ownerOf(description) === owner || raw.some(([key, value]) => key === 'lxc.include' && value.includes(owner));
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof CriError && error.code === StatusCode.NOT_FOUND;
+}

@@ -1,0 +1,17 @@
+import { defineHandler } from '../../handler.ts';
+import { initKey } from '../../init-key.ts';
+import { rootfsKey } from '../../rootfs-key.ts';
+
+/** A pod is one container of Proxmox VE. */
+export const proxmoxLxc = defineHandler({
+  name: 'proxmox-lxc',
+  summary: 'pods are containers of Proxmox VE on this node; it is there when proxmox.hosts is set',
+  keys: { init: initKey, rootfs: rootfsKey },
+  stateDirectory: 'proxmox-lxc',
+  needsProxmox: true,
+  make: async ({ init }, { directory, proxmox, host, inScopes, logger }) => {
+    const { ProxmoxLxcSandboxProvider } = await import('./proxmox-lxc-provider.ts');
+    const sandboxes = new ProxmoxLxcSandboxProvider({ proxmox: proxmox(), directory, init, logger });
+    return { ...host, sandboxes: inScopes(sandboxes) };
+  },
+});

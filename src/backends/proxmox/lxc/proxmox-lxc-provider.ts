@@ -1,0 +1,313 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import type { Logger } from '../../../core/model/logger.ts';
+import type { ResourceUsage } from '../../../core/model/resource-usage.ts';
+import type {
+  HandlerFeatures,
+  Placement,
+  SandboxHandle,
+  SandboxProvider,
+  SandboxReference,
+  SandboxSpec,
+  SandboxStatus,
+} from '../../../core/model/sandbox-provider.ts';
+import { createCgroup } from '../../../host/cgroup/create.ts';
+import { findNamespaceInit } from '../../../host/cgroup/namespace-init.ts';
+import { killCgroup } from '../../../host/cgroup/processes.ts';
+import { destroyCgroup } from '../../../host/cgroup/remove.ts';
+import { spareFromOomKiller } from '../../../host/processes/oom-score.ts';
+import { isErrno } from '../../../utils/errors.ts';
+import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
+import { namesIn } from '../../../utils/fs/names.ts';
+import { hookProgram } from '../../hook-program.ts';
+import { isPin, pin, unpin } from '../../namespace-pin.ts';
+import { openDirectory } from '../../pause-rootfs.ts';
+import type { ProxmoxNode } from '../../proxmox-node.ts';
+import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from '../../sandbox-spec.ts';
+import { sandboxUsage } from '../../sandbox-usage.ts';
+import { SandboxWatch } from '../../sandbox-watch.ts';
+import { PodGuests } from '../guests/pod-guests.ts';
+import { addConfigLines } from './config-lines.ts';
+import { guestCgroups, type GuestCgroups, podMemoryLimit } from './guest-cgroups.ts';
+import { guestMemory } from './guest-memory.ts';
+import { guestName, guestTags } from './guest-name.ts';
+import { guestNotes } from './guest-notes.ts';
+import { type GuestHandle, guestHandle } from './handle.ts';
+import { includeFile } from './include-file.ts';
+import { connectMonitor } from './monitor-socket.ts';
+import { Template } from './template.ts';
+
+/** Milliseconds for liblxc's monitor to run Proxmox's hooks after the guest's end. */
+const MONITOR_MS = 10_000;
+
+export interface ProxmoxLxcProviderOptions {
+  proxmox: ProxmoxNode;
+  /** Absolute path of the handler's directory, which a reboot empties; created when missing. */
+  directory: string;
+  /** A statically linked init with a pause mode `-P`. */
+  init: string;
+  logger: Logger;
+}
+
+/**
+ * The handler `proxmox-lxc`: a pod is one container of Proxmox VE, made and removed through its API, which owns the pod's
+ * namespaces and cgroup. Everything between create and remove happens on this node without the API but for the start.
+ */
+export class ProxmoxLxcSandboxProvider implements SandboxProvider {
+  readonly handler = 'proxmox-lxc';
+  readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
+  readonly #proxmox: ProxmoxNode;
+  readonly #directory: string;
+  readonly #guests: PodGuests;
+  readonly #template: Template;
+  readonly #watch: SandboxWatch;
+
+  constructor({ proxmox, directory, init, logger }: ProxmoxLxcProviderOptions) {
+    this.#proxmox = proxmox;
+    this.#directory = directory;
+    this.#guests = new PodGuests(proxmox, 'lxc', logger);
+    this.#template = new Template(init);
+    this.#watch = new SandboxWatch(logger);
+  }
+
+  unavailableBecause(): Promise<string | undefined> {
+    return this.#guests.unavailableBecause();
+  }
+
+  async create(
+    spec: SandboxSpec,
+    progress: (handle: SandboxHandle) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<SandboxReference> {
+    checkSandboxSpec(spec);
+    const cgroups = await guestCgroups(spec);
+    const handle: GuestHandle = { directory: `${this.#directory}/${spec.id}` };
+    const sandbox = { spec, handle: { ...handle } };
+    await progress(sandbox.handle);
+    await this.remove(sandbox);
+    signal?.throwIfAborted();
+    const { ostemplate, rootfs } = await this.#template.place(this.#proxmox);
+    await this.#writeFiles(spec, handle, cgroups);
+    await createCgroup(cgroups.monitor);
+    const vmid = await this.#guests.create({
+      owner: spec.id,
+      settings: { ostemplate, rootfs, ...this.#settings(spec), memory: await memoryOf(cgroups) },
+      progress: (reserved, task) => progress({ ...handle, vmid: reserved, ...(task !== undefined && { task }) }),
+      signal,
+    });
+    await addConfigLines(this.#proxmox.name, vmid, configLines(spec, handle), `${handle.directory}/lines`);
+    return { spec, handle: { ...handle, vmid } };
+  }
+
+  async start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement> {
+    const earlier = await this.adopt(sandbox);
+    if (earlier.state === 'running') return earlier.placement;
+    const { spec } = sandbox;
+    const { directory, vmid } = this.#handle(sandbox);
+    if (vmid === undefined) throw new CriError(StatusCode.INTERNAL, 'the pod has no guest');
+    const cgroups = await guestCgroups(spec);
+    // Left by an earlier start, it would make liblxc refuse this one.
+    await destroyCgroup([cgroups.podDirectory]);
+    await writeFile(permitOf(directory), '', { mode: 0o600 });
+    await this.#guests.start(vmid, signal);
+    const init = await initOf(cgroups);
+    if (init === undefined) throw new CriError(StatusCode.INTERNAL, `CT ${String(vmid)} exited immediately`);
+    await spareFromOomKiller([init]);
+    if (spec.network === 'pod') await pin(`/proc/${String(init)}/ns/net`, networkPin(spec));
+    const status = await this.adopt(sandbox);
+    if (status.state === 'running') return status.placement;
+    throw new CriError(StatusCode.INTERNAL, `CT ${String(vmid)} exited immediately: ${status.reason}`);
+  }
+
+  async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
+    const { spec } = sandbox;
+    checkSandboxId(spec.id);
+    const { vmid } = this.#handle(sandbox);
+    const cgroups = await guestCgroups(spec);
+    const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
+    const pid = await initOf(cgroups);
+    const reason = pid === undefined ? 'its guest is not running' : await missingDirectory(spec);
+    const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
+    if (pid === undefined || vmid === undefined || reason !== undefined) {
+      const networkNamespace = pinned ?? (pid !== undefined && spec.network === 'pod' ? namespace('net') : undefined);
+      return { state: 'ended', reason: reason ?? '', ...(networkNamespace !== undefined && { networkNamespace }) };
+    }
+    const placement = {
+      namespaces: {
+        ...(spec.network === 'pod' && { network: pinned ?? namespace('net'), uts: namespace('uts') }),
+        ...(spec.ipc === 'pod' && { ipc: namespace('ipc') }),
+        ...(spec.pid === 'pod' && { pid: namespace('pid') }),
+        ...(spec.userNamespace !== undefined && { user: namespace('user') }),
+      },
+      cgroup: cgroups.pod,
+      monitorCgroup: cgroups.monitor,
+    };
+    this.#watch.follow(spec, placement, {
+      connect: () => connectMonitor(vmid),
+      alive: async () => (await initOf(cgroups)) !== undefined,
+    });
+    return { state: 'running', placement };
+  }
+
+  status({ spec }: SandboxReference): SandboxStatus {
+    return this.#watch.status(spec.id);
+  }
+
+  async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
+    const cgroups = await guestCgroups(sandbox.spec);
+    const pid = await initOf(cgroups);
+    const { vmid } = this.#handle(sandbox);
+    return {
+      provider: this.handler,
+      node: this.#proxmox.name,
+      ...(vmid !== undefined && { vmid }),
+      running: pid !== undefined,
+      ...(pid !== undefined && { pid }),
+      cgroup: cgroups.pod,
+      monitorCgroup: cgroups.monitor,
+    };
+  }
+
+  usage({ spec }: SandboxReference): Promise<ResourceUsage | undefined> {
+    return sandboxUsage(spec);
+  }
+
+  /** The guest's memory follows that of the kubelet's cgroup, which the kubelet has changed before. */
+  async update(sandbox: SandboxReference): Promise<void> {
+    const { vmid } = this.#handle(sandbox);
+    if (vmid === undefined) return;
+    await this.#guests.configure(vmid, { memory: await memoryOf(await guestCgroups(sandbox.spec)) });
+  }
+
+  /** Ends the pod without the API: it succeeds whatever lock the guest has, and without quorum. */
+  async stop(sandbox: SandboxReference): Promise<void> {
+    const { spec } = sandbox;
+    checkSandboxId(spec.id);
+    this.#watch.forget(spec.id);
+    const { podDirectory } = await guestCgroups(spec);
+    await killCgroup([podDirectory]);
+    const { vmid } = this.#handle(sandbox);
+    if (vmid !== undefined) await monitorEnd(vmid);
+    await unpin(networkPin(spec));
+  }
+
+  async remove(sandbox: SandboxReference): Promise<void> {
+    await this.stop(sandbox);
+    const { directory, vmid } = this.#handle(sandbox);
+    await this.#guests.remove(sandbox.spec.id, vmid);
+    const { podDirectory, monitorDirectory } = await guestCgroups(sandbox.spec);
+    await destroyCgroup([podDirectory, monitorDirectory]);
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  async discard(sandboxId: string): Promise<void> {
+    checkSandboxId(sandboxId);
+    const directory = `${this.#directory}/${sandboxId}`;
+    const text = await readFile(`${directory}/sandbox.json`, 'utf8').catch((error: unknown) => {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    });
+    if (text === undefined) await this.#guests.remove(sandboxId);
+    else await this.remove({ spec: JSON.parse(text) as SandboxSpec });
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  async list(): Promise<string[]> {
+    const [names, owners] = await Promise.all([namesIn(this.#directory), this.#guests.owners()]);
+    return [...new Set([...names, ...owners])].filter(isSandboxId);
+  }
+
+  onExit(listener: (sandboxId: string, reason: string) => void): () => void {
+    return this.#watch.onExit(listener);
+  }
+
+  /** The keys of a new guest that the API sets, besides its memory and what it is made of. */
+  #settings({ id, pod, userNamespace }: SandboxSpec): Record<string, string | number | boolean> {
+    const { pool } = this.#proxmox;
+    return {
+      hostname: guestName(pod),
+      tags: guestTags(pod, this.handler),
+      description: guestNotes(id, pod),
+      ostype: 'unmanaged',
+      swap: 0,
+      console: false,
+      tty: 0,
+      // The console of Proxmox is a shell in the guest: a pause process has none.
+      cmode: 'shell',
+      onboot: false,
+      unprivileged: userNamespace !== undefined,
+      ...(pool !== '' && { pool }),
+    };
+  }
+
+  async #writeFiles(spec: SandboxSpec, { directory }: GuestHandle, cgroups: GuestCgroups): Promise<void> {
+    await openDirectory(this.#directory);
+    await mkdir(directory, { mode: 0o700 });
+    await mkdir(boundOf(directory));
+    await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
+    const include = includeFile(spec, {
+      native: hookProgram(),
+      permit: permitOf(directory),
+      cgroup: cgroups.pod,
+      cgroupDirectory: cgroups.podDirectory,
+    });
+    await writeFile(includeOf(directory), include, { mode: 0o600 });
+  }
+
+  #handle({ spec, handle }: SandboxReference): GuestHandle {
+    return guestHandle(handle, `${this.#directory}/${spec.id}`);
+  }
+}
+
+/** The lines of the guest's configuration that the API sets for nobody, or for root@pam alone. */
+function configLines({ userNamespace }: SandboxSpec, { directory }: GuestHandle): string {
+  const ids = userNamespace && ['u', 'g'].map((kind) => `${kind} 0 ${userNamespace.hostId} ${userNamespace.size}`);
+  return [
+    // Proxmox refuses to migrate a guest with a directory of the node, before it shuts it down.
+    `mp0: ${boundOf(directory)},mp=/run/proxmox-lxcri,ro=1`,
+    ...(ids ?? []).map((range) => `lxc.idmap: ${range}`),
+    `lxc.include: ${includeOf(directory)}`,
+    '',
+  ].join('\n');
+}
+
+function boundOf(directory: string): string {
+  return `${directory}/bound`;
+}
+
+function includeOf(directory: string): string {
+  return `${directory}/include.conf`;
+}
+
+/** The file that allows one start; see src/native/hook.c. */
+function permitOf(directory: string): string {
+  return `${directory}/permit`;
+}
+
+/** Keeps the network until it is detached: CNI plugins roll back by the addresses they find inside. */
+function networkPin(spec: SandboxSpec): string {
+  return `${spec.runDir}/net`;
+}
+
+async function memoryOf(cgroups: GuestCgroups): Promise<number> {
+  return guestMemory(await podMemoryLimit(cgroups), totalmem());
+}
+
+function initOf({ initDirectory }: GuestCgroups): Promise<number | undefined> {
+  return findNamespaceInit([initDirectory]);
+}
+
+/** Waits until liblxc's monitor of a guest without processes has ended, for a while. */
+async function monitorEnd(vmid: number): Promise<void> {
+  const socket = await connectMonitor(vmid);
+  if (socket === undefined) return;
+  const gone = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      resolve();
+    });
+  });
+  await Promise.race([gone, sleep(MONITOR_MS, undefined, { ref: false })]);
+  socket.destroy();
+}

@@ -1,0 +1,44 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { rangeOf } from './backends/proxmox/guests/vmid-ranges.ts';
+import type { ProxmoxNode } from './backends/proxmox-node.ts';
+import type { Config } from './core/config/schema.ts';
+import { ROOT } from './core/state-layout.ts';
+import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
+import type { ProxmoxClient } from './integrations/proxmox-api/client.ts';
+
+/** Name of the node of the cluster that this server runs the pods of. */
+export function proxmoxNodeName({ proxmox }: Config): string {
+  return proxmox.node || (hostname().split('.', 1)[0] ?? '');
+}
+
+/** The node of Proxmox VE that `[proxmox]` names; nothing is read or asked before its API is needed. */
+export function openProxmox(config: Config): ProxmoxNode {
+  const { storage, template_storage: templateStorage, pool, vmids } = config.proxmox;
+  const name = proxmoxNodeName(config);
+  let client: Promise<ProxmoxClient> | undefined;
+  return {
+    ...{ name, storage, templateStorage, pool },
+    vmidMap: join(config.root, ROOT.vmids),
+    vmids: () => rangeOf(name, vmids, 'proxmox.vmids'),
+    api: () => {
+      client ??= connect(config).catch((error: unknown) => {
+        client = undefined;
+        throw error;
+      });
+      return client;
+    },
+    isUncertain: (error) => error instanceof Error && error.name === 'AmbiguousOutcomeError',
+  };
+}
+
+async function connect({ proxmox }: Config): Promise<ProxmoxClient> {
+  const { connectProxmox } = await import('./integrations/proxmox-api/client.ts');
+  await leaveMemoryOutOfCoreDumps();
+  const { hosts, ca_file: file, fingerprints, token_id: id, token_file: secret } = proxmox;
+  return connectProxmox({
+    hosts,
+    trust: { ...(file !== '' && { ca: { file } }), ...(fingerprints.length > 0 && { fingerprints }) },
+    credentials: { kind: 'token', id, secret: { file: secret } },
+  });
+}
