@@ -146,11 +146,11 @@ export async function build(
   };
   const backends = await Promise.all(
     handlers.map(({ name, stateDirectory, make }) => {
-      const { rootfs, rootfsLimits } = hostStores.of(name);
+      const { rootfs, limits } = hostStores.of(name);
       return make(config.handlers[name], {
         directory: join(config.state, stateDirectory),
         programs: join(config.root, ROOT.programs),
-        host: { runner, network, rootfs, rootfsLimits, platform: platformOf(rootfs) },
+        host: { runner, network, rootfs, limits, platform: platformOf(rootfs) },
         inScopes: (sandboxes) => new ScopedSandboxProvider(sandboxes, driver === 'systemd'),
         proxmox: () => proxmox,
         logger,

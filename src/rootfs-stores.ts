@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootfsChooser } from './choose-rootfs.ts';
-import { type RootfsOfHandler, rootfsOfHandler } from './core/config/rootfs.ts';
+import { limitPolicy, type RootfsOfHandler, rootfsOfHandler } from './core/config/rootfs.ts';
 import type { Config } from './core/config/schema.ts';
 import { failedPrecondition } from './core/model/errors.ts';
 import type { Logger } from './core/model/logger.ts';
@@ -17,8 +17,8 @@ import { namesIn } from './utils/fs/names.ts';
 
 /** The stores of this host. */
 export interface HostStores {
-  /** The store of a handler's new root filesystems, and the limits of those without an annotation. */
-  of(handler: string): Pick<Backend, 'rootfs'> & Required<Pick<Backend, 'rootfsLimits'>>;
+  /** The store of a handler's new root filesystems, and their limits. */
+  of(handler: string): Required<Pick<Backend, 'rootfs' | 'limits'>>;
   /** Those that an earlier configuration used and that may hold something. */
   left: readonly RootfsStore[];
 }
@@ -59,8 +59,7 @@ export async function openHostStores(config: Config, handlers: readonly string[]
     of: (handler) => {
       const rootfs = byHandler.get(handler);
       if (rootfs === undefined) throw new Error(`no store was opened for the handler ${handler}`);
-      const { quota_bytes: quota, reservation_bytes: reservation } = rootfsOfHandler(config, handler);
-      return { rootfs, rootfsLimits: { quotaBytes: BigInt(quota), reservationBytes: BigInt(reservation) } };
+      return { rootfs, limits: limitPolicy(rootfsOfHandler(config, handler)) };
     },
     left,
   };

@@ -18,6 +18,12 @@ export const rootfsKey: z.ZodType<HandlerRootfs> = z
       .describe('ZFS dataset, as rootfs.dataset; "" is the value of that'),
     quota_bytes: bytes.describe('bytes that a container may write, as rootfs.quota_bytes; -1: the value of that'),
     reservation_bytes: bytes.describe('bytes that are kept free, as rootfs.reservation_bytes; -1: the value of that'),
+    max_quota_bytes: bytes.describe(
+      'largest quota that an annotation may set, as rootfs.max_quota_bytes; -1: the value of that',
+    ),
+    max_reservation_bytes: bytes.describe(
+      'largest reservation that an annotation may make, as rootfs.max_reservation_bytes; -1: the value of that',
+    ),
   })
   .prefault({})
   .describe("root filesystems of this handler's containers");

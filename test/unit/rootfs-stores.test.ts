@@ -30,8 +30,14 @@ test('handlers with the same store share it', async (t) => {
   const [lxc, crun] = [stores.of('lxc'), stores.of('crun')];
   t.is(lxc.rootfs, crun.rootfs);
   t.deepEqual([lxc.rootfs.name, stores.left], ['overlayfs', []]);
-  t.deepEqual(lxc.rootfsLimits, { quotaBytes: 5n, reservationBytes: 0n });
-  t.deepEqual(crun.rootfsLimits, { quotaBytes: 0n, reservationBytes: 3n });
+  t.deepEqual(lxc.limits, {
+    defaults: { quotaBytes: 5n, reservationBytes: 0n },
+    largest: { quotaBytes: 5n, reservationBytes: 0n },
+  });
+  t.deepEqual(crun.limits, {
+    defaults: { quotaBytes: 0n, reservationBytes: 3n },
+    largest: { reservationBytes: 3n },
+  });
 });
 
 test('a pool that is not imported does not move the node', async (t) => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { LimitPolicy } from '../model/rootfs.ts';
 import {
   DATASET,
   type HandlerRootfs,
@@ -8,6 +9,7 @@ import {
 } from '../model/rootfs-settings.ts';
 
 const bytes = z.number().int().min(0).default(0);
+const largest = z.number().int().min(-1).default(-1);
 
 /** The table `[rootfs]`. */
 export function rootfsTable() {
@@ -35,6 +37,12 @@ export function rootfsTable() {
       ),
       reservation_bytes: bytes.describe(
         'bytes that are kept free for the root filesystem of a container without an annotation on ZFS; 0: none',
+      ),
+      max_quota_bytes: largest.describe(
+        'largest quota that an annotation may set for a root filesystem or a volume on ZFS; 0: no limit, -1: the value of quota_bytes',
+      ),
+      max_reservation_bytes: largest.describe(
+        'largest reservation that an annotation may make for a root filesystem on ZFS; 0: none, -1: the value of reservation_bytes',
       ),
       compression: z
         .string()
@@ -76,20 +84,44 @@ export interface RootfsOfHandler extends RootfsSettings {
   table: string;
 }
 
+/** The limits of a handler's root filesystems. */
+export function limitPolicy(settings: RootfsOfHandler): LimitPolicy {
+  const { quota_bytes, reservation_bytes, max_quota_bytes, max_reservation_bytes } = settings;
+  return {
+    defaults: { quotaBytes: BigInt(quota_bytes), reservationBytes: BigInt(reservation_bytes) },
+    largest: {
+      ...(max_quota_bytes > 0 && { quotaBytes: BigInt(max_quota_bytes) }),
+      reservationBytes: BigInt(max_reservation_bytes),
+    },
+  };
+}
+
+type BytesKey = Exclude<keyof RootfsSettings, 'store' | 'dataset'>;
+
 /** The root filesystems of a handler: what its table `[handlers.NAME.rootfs]` has, and else `[rootfs]`. */
 export function rootfsOfHandler(
   config: { rootfs: RootfsSettings; handlers: Readonly<Record<string, Readonly<Record<string, unknown>>>> },
   handler: string,
 ): RootfsOfHandler {
-  const { store, dataset, quota_bytes, reservation_bytes } = config.rootfs;
-  const common = { store, dataset, quota_bytes, reservation_bytes, table: 'rootfs' };
+  const { store, dataset, ...common } = config.rootfs;
   const own = config.handlers[handler]?.rootfs as HandlerRootfs | undefined;
-  if (own === undefined) return common;
+  const isOwn = own !== undefined && (own.store !== '' || own.dataset !== '');
+  const bytes = (key: BytesKey): number => {
+    const value = own?.[key] ?? -1;
+    return value === -1 ? common[key] : value;
+  };
+  const [quota, reservation] = [bytes('quota_bytes'), bytes('reservation_bytes')];
+  const largest = (key: BytesKey, byDefault: number) => {
+    const value = bytes(key);
+    return value === -1 ? byDefault : value;
+  };
   return {
-    store: own.store === '' ? store : own.store,
-    dataset: own.dataset === '' ? dataset : own.dataset,
-    quota_bytes: own.quota_bytes === -1 ? quota_bytes : own.quota_bytes,
-    reservation_bytes: own.reservation_bytes === -1 ? reservation_bytes : own.reservation_bytes,
-    table: own.store === '' && own.dataset === '' ? 'rootfs' : `handlers.${handler}.rootfs`,
+    store: own === undefined || own.store === '' ? store : own.store,
+    dataset: own === undefined || own.dataset === '' ? dataset : own.dataset,
+    quota_bytes: quota,
+    reservation_bytes: reservation,
+    max_quota_bytes: largest('max_quota_bytes', quota),
+    max_reservation_bytes: largest('max_reservation_bytes', reservation),
+    table: isOwn ? `handlers.${handler}.rootfs` : 'rootfs',
   };
 }

@@ -1,7 +1,7 @@
 import type { ContainerRunner } from './container-runner.ts';
 import type { Network } from './network.ts';
 import type { Platform } from './platform.ts';
-import type { RootfsLimits, RootfsStore } from './rootfs.ts';
+import type { LimitPolicy, RootfsStore } from './rootfs.ts';
 import type { SandboxProvider } from './sandbox-provider.ts';
 
 /**
@@ -13,7 +13,7 @@ export interface Backend {
   readonly runner: ContainerRunner;
   readonly network: Network;
   readonly rootfs: RootfsStore;
-  /** Limits of root filesystems for which no annotation has others; ignored where the store enforces none. */
-  readonly rootfsLimits?: RootfsLimits;
+  /** By default, none but those that annotations ask for. */
+  readonly limits?: LimitPolicy;
   readonly platform: Platform;
 }

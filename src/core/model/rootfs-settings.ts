@@ -17,6 +17,9 @@ export interface RootfsSettings {
   /** Bytes that a container may write, and bytes that are kept free for it; 0: none. */
   quota_bytes: number;
   reservation_bytes: number;
+  /** The most that annotations may ask for; -1: what those without one have. A quota of 0 is no limit. */
+  max_quota_bytes: number;
+  max_reservation_bytes: number;
 }
 
 /** The same in the table of a handler: what is "" or -1 is as in `[rootfs]`. */

@@ -85,6 +85,14 @@ export interface RootfsLimits {
   readonly reservationBytes?: bigint;
 }
 
+/** The limits of the root filesystems and volumes of one backend, ignored where the store enforces none. */
+export interface LimitPolicy {
+  /** Of those for which no annotation has others. */
+  readonly defaults: RootfsLimits;
+  /** The most that annotations may ask for; what is absent has no bound. A volume's quota is bounded as a root filesystem's. */
+  readonly largest: RootfsLimits;
+}
+
 export interface RootfsOwner {
   pod: string;
   image: string;

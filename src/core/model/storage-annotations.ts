@@ -1,5 +1,6 @@
 import { invalidArgument } from './errors.ts';
 import { parseQuantity } from './quantity.ts';
+import type { RootfsLimits } from './rootfs.ts';
 
 /** Annotations of pods and containers that limit or reserve storage. CRI has no field for any of it. */
 export const STORAGE_ANNOTATION = {
@@ -33,6 +34,23 @@ export function annotatedSize(
 /** Checks all of {@link STORAGE_ANNOTATION}. @throws as {@link annotatedSize}. */
 export function checkStorageAnnotations(annotations: Readonly<Record<string, string>>): void {
   for (const annotation of Object.values(STORAGE_ANNOTATION)) sizesOf(annotations, annotation);
+}
+
+/**
+ * Checks that an annotation asks for no more than the node allows. A quota of 0 is none at all, and more than any other.
+ * @throws CriError INVALID_ARGUMENT naming the annotation, the bound and its key.
+ */
+export function checkLargest(annotation: StorageAnnotation, bytes: bigint, largest: RootfsLimits): void {
+  const isReservation = annotation === STORAGE_ANNOTATION.rootfsReservation;
+  const bound = isReservation ? largest.reservationBytes : largest.quotaBytes;
+  const isUnlimited = !isReservation && bytes === 0n;
+  if (bound === undefined || (bytes <= bound && !isUnlimited)) return;
+  const asked = isUnlimited ? 'no limit' : `${String(bytes)} bytes`;
+  const key = isReservation ? 'max_reservation_bytes' : 'max_quota_bytes';
+  throw invalidArgument(
+    annotationField(annotation),
+    `asks for ${asked}; this node allows at most ${String(bound)} bytes (rootfs.${key}, or that of the handler)`,
+  );
 }
 
 /** Path of an annotation in a request, for errors. */

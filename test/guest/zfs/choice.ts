@@ -13,6 +13,7 @@ const DATASET = `${TANK}/chosen`;
 const ON_BOTH = `[rootfs]
 store = "overlayfs"
 quota_bytes = 1048576
+max_quota_bytes = 2097152
 compression = "lz4"
 recordsize = "16K"
 [handlers.lxc.rootfs]
@@ -54,7 +55,8 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
   const refused = (pod: string, annotations: Record<string, string>) =>
     t.throwsAsync<Error & { code: number }>(server.create(pod, 'refused', { annotations }));
   t.like(await refused(onLxc, { [QUOTA]: 'much' }), { code: StatusCode.INVALID_ARGUMENT });
-  const reserved = { 'proxmox-lxcri.io/rootfs-reservation': '3Mi' };
+  t.like(await refused(onLxc, { [QUOTA]: '3Mi' }), { code: StatusCode.INVALID_ARGUMENT });
+  const reserved = { 'proxmox-lxcri.io/rootfs-reservation': '1Mi' };
   t.like(await refused(onLxc, reserved), { code: StatusCode.INVALID_ARGUMENT });
   t.like(await refused(onCrun, { [QUOTA]: '1Gi' }), { code: StatusCode.FAILED_PRECONDITION });
   t.deepEqual([await datasets(), await overlay('containers')], [empty, []], 'nothing is left');

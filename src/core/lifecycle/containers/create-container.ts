@@ -45,8 +45,9 @@ export async function createContainer(
   if (asked.security.selinux !== undefined && host.selinux)
     throw unimplemented('config.linux.security_context.selinux_options: SELinux');
   const annotated = { pod: pod.record.spec.annotations, container: asked.annotations, name: asked.metadata.name };
-  const limits = rootfsLimits(annotated, pod.backend.rootfsLimits ?? {}, rootfs.store);
-  const quotas = volumeQuotas(annotated, rootfs.store);
+  const policy = pod.backend.limits ?? { defaults: {}, largest: {} };
+  const limits = rootfsLimits(annotated, policy, rootfs.store);
+  const quotas = volumeQuotas(annotated, policy.largest, rootfs.store);
   const image = findImage(options, asked.image.name);
   const mounted = findMountedImages(asked.mounts, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, asked.pid);

@@ -1,6 +1,6 @@
 import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
-import type { RootfsLimits, RootfsStore } from '../../model/rootfs.ts';
-import { annotatedSize, annotationField, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
+import type { LimitPolicy, RootfsLimits, RootfsStore } from '../../model/rootfs.ts';
+import { annotatedSize, annotationField, checkLargest, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
 
 const ANNOTATIONS = {
   quotaBytes: STORAGE_ANNOTATION.rootfsQuota,
@@ -11,12 +11,12 @@ const ANNOTATIONS = {
  * The limits of a new container's root filesystem: the container's annotations, then the pod's, then the defaults. A default is
  * dropped where the store cannot enforce it.
  * @param name of the container in its pod.
- * @throws CriError INVALID_ARGUMENT for a bad annotation and a reservation above the quota, FAILED_PRECONDITION for an
- *   annotation that the store cannot enforce.
+ * @throws CriError INVALID_ARGUMENT for a bad annotation, one that asks for more than it may, and a reservation above the quota;
+ *   FAILED_PRECONDITION for an annotation that the store cannot enforce.
  */
 export function rootfsLimits(
   { pod, container, name }: Record<'pod' | 'container', Readonly<Record<string, string>>> & { name: string },
-  defaults: RootfsLimits,
+  { defaults, largest }: LimitPolicy,
   store: Pick<RootfsStore, 'name' | 'enforcesLimits'>,
 ): RootfsLimits {
   const limits: { -readonly [key in keyof RootfsLimits]: RootfsLimits[key] } = {};
@@ -24,6 +24,7 @@ export function rootfsLimits(
     const annotation = ANNOTATIONS[key];
     const asked = annotatedSize(container, annotation, name) ?? annotatedSize(pod, annotation, name);
     const bytes = asked ?? defaults[key] ?? 0n;
+    if (store.enforcesLimits && asked !== undefined) checkLargest(annotation, asked, largest);
     if (bytes === 0n) continue;
     if (store.enforcesLimits) limits[key] = bytes;
     else if (asked !== undefined) {

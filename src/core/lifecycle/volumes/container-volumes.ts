@@ -31,7 +31,7 @@ export function makeDeclaredVolumes(
   if (store === undefined) return directories.make(containerId, rootfs, request);
   const owner = { pod, container: containerId };
   const place = (number: number, destination: string) => {
-    const options = { owner, quotaBytes: quotas(destination) ?? defaultQuota, signal: request.signal };
+    const options = { owner, quotaBytes: quotas.of(destination) ?? defaultQuota, signal: request.signal };
     return mountVolume(store, mounts, `${containerId}.${String(number)}`, options);
   };
   return directories.make(containerId, rootfs, { ...request, place });

@@ -39,12 +39,14 @@ export async function placeEmptyDirs(
     const emptyDir = emptyDirOf(hostPath, pod.uid);
     if (emptyDir === undefined) continue;
     const id = emptyDirVolumeId(pod.uid, emptyDir.volume);
-    const quotaBytes = quotas(emptyDir.volume);
+    const quotaBytes = quotas.of(emptyDir.volume);
     const found = await directoryOf(store, { files, logger }, id, emptyDir, quotaBytes);
     if (found === undefined) continue;
     const { directory, on } = found;
     const owner = { pod: `${pod.namespace}/${pod.name}` };
-    const options = { owner, directory: emptyDir.directory, quotaBytes, signal };
+    // One that exists may have no quota any more.
+    const bounded = quotaBytes === undefined || quotaBytes === 0n ? quotas.largest : quotaBytes;
+    const options = { owner, directory: emptyDir.directory, quotaBytes: bounded, signal };
     const root = await filledVolume({ store, points, files }, id, options);
     const field = `config.mounts[${String(index)}].host_path`;
     const sub = { hostPath, directory, root, id: subPathId(containerId, index), field, signal };

@@ -1,11 +1,19 @@
 import { failedPrecondition } from '../../model/errors.ts';
-import type { RootfsStore } from '../../model/rootfs.ts';
-import { annotatedSize, annotationField, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
+import type { RootfsLimits, RootfsStore } from '../../model/rootfs.ts';
+import { annotatedSize, annotationField, checkLargest, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
 
 const ANNOTATION = STORAGE_ANNOTATION.volumeQuota;
 
-/** The annotated quota of a volume in bytes, by its name; 0: no limit, undefined: nothing is annotated for it. */
-export type VolumeQuotas = (name: string) => bigint | undefined;
+/** The quotas of a container's volumes. */
+export interface VolumeQuotas {
+  /**
+   * The annotated quota of a volume in bytes, by its name; 0: no limit, undefined: nothing is annotated for it.
+   * @throws CriError INVALID_ARGUMENT where it is more than {@link largest}.
+   */
+  readonly of: (name: string) => bigint | undefined;
+  /** The most that a volume may hold that is in the store; undefined: any. */
+  readonly largest: bigint | undefined;
+}
 
 /**
  * The quotas of a container's volumes: the container's annotation, then the pod's.
@@ -13,6 +21,7 @@ export type VolumeQuotas = (name: string) => bigint | undefined;
  */
 export function volumeQuotas(
   { pod, container }: Record<'pod' | 'container', Readonly<Record<string, string>>>,
+  largest: RootfsLimits,
   store: Pick<RootfsStore, 'name' | 'volumes'>,
 ): VolumeQuotas {
   const isAnnotated = [container, pod].some((annotations) => Object.hasOwn(annotations, ANNOTATION));
@@ -22,5 +31,11 @@ export function volumeQuotas(
         'RuntimeClass whose handler stores root filesystems on ZFS (rootfs.store)',
     );
   }
-  return (name) => annotatedSize(container, ANNOTATION, name) ?? annotatedSize(pod, ANNOTATION, name);
+  const of = (name: string) => {
+    const bytes = annotatedSize(container, ANNOTATION, name) ?? annotatedSize(pod, ANNOTATION, name);
+    // An emptyDir without a limit is none of the store's; those that images declare have paths as names.
+    if (bytes !== undefined && (bytes > 0n || name.startsWith('/'))) checkLargest(ANNOTATION, bytes, largest);
+    return bytes;
+  };
+  return { of, largest: largest.quotaBytes };
 }

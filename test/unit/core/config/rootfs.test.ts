@@ -17,12 +17,16 @@ test("a handler's table overrides the one of all", (t) => {
     [handlers.crun.rootfs]
     store = "overlayfs"
     reservation_bytes = 0
+    max_quota_bytes = 0
   `);
   const common = { store: 'auto', dataset: 'tank/a', quota_bytes: 5, reservation_bytes: 0 };
-  t.deepEqual(rootfsOfHandler(config, 'lxc') as object, { ...common, table: 'rootfs' });
+  const largest = { max_quota_bytes: 5, max_reservation_bytes: 0 };
+  t.deepEqual(rootfsOfHandler(config, 'lxc') as object, { ...common, ...largest, table: 'rootfs' });
   t.deepEqual(rootfsOfHandler(config, 'crun') as object, {
     ...common,
+    ...largest,
     store: 'overlayfs',
+    max_quota_bytes: 0,
     table: 'handlers.crun.rootfs',
   });
 });

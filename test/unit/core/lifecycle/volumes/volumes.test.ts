@@ -63,16 +63,31 @@ test('volumes are needed as long as pod or directory exists', async (t) => {
 test('quotas need a store that has volumes', (t) => {
   const annotations = { 'proxmox-lxcri.io/volume-quota': '10Gi, cache=1Gi' };
   const store = { name: 'zfs:tank/x', volumes: storeOf() };
-  const of = volumeQuotas({ pod: annotations, container: { 'proxmox-lxcri.io/volume-quota': 'db=2' } }, store);
+  const { of } = volumeQuotas({ pod: annotations, container: { 'proxmox-lxcri.io/volume-quota': 'db=2' } }, {}, store);
   t.deepEqual([of('cache'), of('db'), of('other')], [2n ** 30n, 2n, 10n * 2n ** 30n]);
   const overlay = { name: 'overlayfs' };
-  t.is(volumeQuotas({ pod: {}, container: {} }, overlay)('cache'), undefined);
+  t.is(volumeQuotas({ pod: {}, container: {} }, {}, overlay).of('cache'), undefined);
   for (const [pod, container] of [
     [annotations, {}],
     [{}, annotations],
   ] as const) {
-    const error = t.throws(() => volumeQuotas({ pod, container }, overlay));
+    const error = t.throws(() => volumeQuotas({ pod, container }, {}, overlay));
     t.like(error, { code: StatusCode.FAILED_PRECONDITION });
     t.regex(error?.message ?? '', /volume-quota"\]: the store overlayfs has no volumes/);
+  }
+});
+
+test('a quota of a volume is at most the largest', (t) => {
+  const annotations = { 'proxmox-lxcri.io/volume-quota': '0, cache=10, db=11, /data=0' };
+  const store = { name: 'zfs:tank/x', volumes: storeOf() };
+  const { of } = volumeQuotas({ pod: annotations, container: {} }, { quotaBytes: 10n }, store);
+  // On the disk of the node.
+  t.deepEqual([of('cache'), of('other')], [10n, 0n]);
+  for (const name of ['db', '/data']) {
+    t.throws(() => of(name), {
+      code: StatusCode.INVALID_ARGUMENT,
+      message:
+        /volume-quota"\]: asks for (11 bytes|no limit); this node allows at most 10 bytes \(rootfs\.max_quota_bytes/,
+    });
   }
 });
