@@ -67,8 +67,12 @@ export async function mountRootfs(
   }
 }
 
-/** Unmounts and removes a root filesystem; no error when there is none. */
+/** Unmounts and removes a root filesystem; no error when there is none. @throws as RootfsMounts.unmount and RootfsStore.remove. */
 export async function removeRootfs({ store, mounts }: RootfsPlace, id: string): Promise<void> {
-  await mounts.unmount(id);
+  try {
+    await mounts.unmount(id);
+  } catch (error) {
+    throw (await store.explain?.(id, error)) ?? error;
+  }
   await store.remove(id);
 }

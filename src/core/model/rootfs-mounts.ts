@@ -27,7 +27,10 @@ export interface RootfsMounts {
    */
   dropCache(): Promise<void>;
 
-  /** Unmounts a root filesystem and removes its mount point; no error when there is none. */
+  /**
+   * Unmounts a root filesystem and removes its mount point; no error when there is none.
+   * @throws Error with the kernel's reason; CriError UNAVAILABLE when its device does not respond: a repetition then succeeds.
+   */
   unmount(id: string): Promise<void>;
 
   /** The mount points present. */

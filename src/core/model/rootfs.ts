@@ -162,7 +162,7 @@ export interface RootfsStore {
   /** What {@link prepare} returned for this id; undefined when there is none. */
   get(id: string): Promise<Rootfs | undefined>;
 
-  /** The error of a failed mount of what {@link prepare} returned: with the store's reason, where it knows one, or `failure`. */
+  /** The error of a failed mount or unmount of what {@link prepare} returned: with the store's reason, where it knows one, or `failure`. */
   explain?(id: string, failure: unknown): Promise<unknown>;
 
   /** Removes a clone or view that the caller has unmounted; no error when there is none. */

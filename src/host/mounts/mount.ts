@@ -1,8 +1,14 @@
 import { readFile, realpath } from 'node:fs/promises';
+import { unavailable } from '../../core/model/errors.ts';
+import { withinLimit } from '../../utils/async/abortable.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { call } from '../native/call.ts';
 import { MountFlag } from '../native/steps.ts';
 import { unescapeMountinfo } from './mountinfo.ts';
+
+/** Milliseconds to write what a filesystem has in memory, and for a killed process to end. */
+const UNMOUNT_MS = 30_000;
+const KILLED_MS = 1000;
 
 /** Mount points of this process's mount namespace (proc(5), mountinfo), unescaped. */
 export async function mountPoints(): Promise<Set<string>> {
@@ -39,7 +45,7 @@ export async function isMountPoint(path: string): Promise<boolean> {
 export async function unmountBelow(directory: string): Promise<void> {
   const inside = `${await resolved(directory)}/`;
   const below = [...(await mountPoints())].filter((path) => path.startsWith(inside));
-  for (const path of below.sort().reverse()) await call([{ do: 'unmount', target: path }]);
+  for (const path of below.sort().reverse()) await detach([path]);
 }
 
 /** The kernel lists mount points without links. */
@@ -73,8 +79,29 @@ export async function mountTmpfs(target: string, { bytes, inodes, mode, owner }:
 
 /**
  * Unmounts `path` lazily, so that a process with open files cannot block it; no error when nothing is mounted.
- * @throws StepError with the kernel's reason.
+ * @throws StepError with the kernel's reason; CriError UNAVAILABLE after 30 seconds.
  */
 export async function unmount(path: string): Promise<void> {
-  await call([{ do: 'unmount', target: await resolved(path) }]);
+  await detach([await resolved(path)]);
+}
+
+/** As {@link unmount}, everything that is mounted at each of the paths, which contain no links. */
+export async function unmountAll(paths: readonly string[]): Promise<void> {
+  if (paths.length > 0) await detach(paths, true);
+}
+
+/**
+ * The kernel detaches a mount at once, and then waits for the filesystem to write what it has, for ever where its device is gone.
+ * A repetition finds nothing mounted.
+ */
+async function detach(targets: readonly string[], all = false): Promise<void> {
+  const problem = `not unmounted after ${String(UNMOUNT_MS)} ms; its device may not respond`;
+  await withinLimit(
+    { limitMs: UNMOUNT_MS, graceMs: KILLED_MS, over: () => unavailable(`${targets.join(' and ')}: ${problem}`) },
+    (signal) =>
+      call(
+        targets.map((target) => ({ do: 'unmount', target, all })),
+        signal,
+      ),
+  );
 }

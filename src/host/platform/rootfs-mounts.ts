@@ -4,10 +4,10 @@ import { deadlineExceeded, invalidArgument } from '../../core/model/errors.ts';
 import type { IdRange } from '../../core/model/id-range.ts';
 import type { Rootfs, RootfsMount } from '../../core/model/rootfs.ts';
 import type { RootfsMountPoint, RootfsMounts } from '../../core/model/rootfs-mounts.ts';
-import { runLocked, settlesSoonAfter } from '../../utils/async/abortable.ts';
+import { runLocked, withinLimit } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { isErrno } from '../../utils/errors.ts';
-import { isMountPoint, mountPoints } from '../mounts/mount.ts';
+import { isMountPoint, mountPoints, unmountAll } from '../mounts/mount.ts';
 import { call } from '../native/call.ts';
 import { MountFlag, type Step } from '../native/steps.ts';
 import { run } from '../processes/run.ts';
@@ -51,20 +51,10 @@ export class HostRootfsMounts implements RootfsMounts {
   async sync(id: string, limitMs: number): Promise<void> {
     const root = join(this.#directory, id, ROOT);
     if (!ID.test(id) || !(await isMountPoint(root))) return;
-    const limit = new AbortController();
-    const timer = setTimeout(() => {
-      limit.abort(deadlineExceeded(`${root} is not written to disk after ${String(limitMs)} ms`));
-    }, limitMs);
-    try {
-      const synced = run('sync', ['--file-system', '--', root], { cwd: '/', holds: 'nothing', signal: limit.signal });
-      // A filesystem whose devices are gone does not let the program end.
-      await settlesSoonAfter(limit.signal, KILLED_MS, synced);
-    } catch (error) {
-      limit.signal.throwIfAborted();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
+    const over = () => deadlineExceeded(`${root} is not written to disk after ${String(limitMs)} ms`);
+    await withinLimit({ limitMs, graceMs: KILLED_MS, over }, (signal) =>
+      run('sync', ['--file-system', '--', root], { cwd: '/', holds: 'nothing', signal }),
+    );
   }
 
   async dropCache(): Promise<void> {
@@ -73,7 +63,7 @@ export class HostRootfsMounts implements RootfsMounts {
   }
 
   async unmount(id: string): Promise<void> {
-    if (ID.test(id)) await this.#locks.run(id, () => unmountAll(join(this.#directory, id)));
+    if (ID.test(id)) await this.#locks.run(id, () => clear(join(this.#directory, id)));
   }
 
   async list(): Promise<RootfsMountPoint[]> {
@@ -98,11 +88,11 @@ export class HostRootfsMounts implements RootfsMounts {
   }
 }
 
-async function unmountAll(own: string): Promise<void> {
+async function clear(own: string): Promise<void> {
   const targets = (await namesIn(own))
     .filter((name) => name === ROOT || name === DEVICE)
     .map((name) => join(own, name));
-  if (targets.length > 0) await call(targets.map((target) => ({ do: 'unmount', target, all: true })));
+  await unmountAll(targets);
   // Never a tree: mounted or foreign files must not be deleted.
   for (const path of [...targets, own]) await removeEmpty(path);
 }

@@ -59,3 +59,26 @@ export function settlesSoonAfter<T>(signal: AbortSignal, graceMs: number, promis
     signal.removeEventListener('abort', abort);
   });
 }
+
+/**
+ * Runs `work`, whose signal fires after `limitMs`. One that then goes on for more than `graceMs` is left to itself: a process
+ * that waits for a device in the kernel does not end when it is killed.
+ * @throws what `over` returns when the time is over; what `work` throws before.
+ */
+export async function withinLimit<T>(
+  { limitMs, graceMs, over }: { limitMs: number; graceMs: number; over: () => Error },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => {
+    limit.abort(over());
+  }, limitMs);
+  try {
+    return await settlesSoonAfter(limit.signal, graceMs, work(limit.signal));
+  } catch (error) {
+    limit.signal.throwIfAborted();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}

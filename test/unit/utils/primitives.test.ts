@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../../src/utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../../src/utils/json.ts';
+import { withinLimit } from '../../../src/utils/async/abortable.ts';
 import { KeyedLock } from '../../../src/utils/async/keyed-lock.ts';
+import { readTogether } from '../../../src/utils/async/read-together.ts';
 import { CommandError, run } from '../../../src/host/processes/run.ts';
 import { Rollback } from '../../../src/utils/async/rollback.ts';
 
@@ -91,4 +93,50 @@ test("a background process does not delay its command's result", async (t) => {
   const { stdout } = await run('sh', ['-c', 'sleep 100000 & echo $!']);
   const pid = Number(stdout.trim());
   t.notThrows(() => process.kill(pid, 'SIGKILL'), 'it still ran');
+});
+
+test('work that ignores its limit is left to itself', async (t) => {
+  const limit = { limitMs: 1, graceMs: 1, over: () => new Error('over') };
+  t.is(await withinLimit({ ...limit, limitMs: 60_000 }, () => Promise.resolve('done')), 'done');
+  await t.throwsAsync(
+    withinLimit(limit, () => new Promise(() => undefined)),
+    { message: 'over' },
+  );
+  const obedient = (signal: AbortSignal) =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => {
+        reject(new Error('killed'));
+      });
+    });
+  await t.throwsAsync(withinLimit(limit, obedient), { message: 'over' });
+  await t.throwsAsync(
+    withinLimit({ ...limit, limitMs: 60_000 }, () => Promise.reject(new Error('failed'))),
+    { message: 'failed' },
+  );
+});
+
+test('readers of one source get all of it at the same pace', async (t) => {
+  const given: number[] = [];
+  let isEnded = false;
+  const source = async function* () {
+    try {
+      for (let value = 0; ; value += 1) {
+        given.push(value);
+        yield await Promise.resolve(value);
+      }
+    } finally {
+      isEnded = true;
+    }
+  };
+  const { read, close } = readTogether(source(), 2);
+  const [first, second] = [read(), read()];
+  const ahead = first.next();
+  t.deepEqual([(await second.next()).value, (await ahead).value], [0, 0]);
+  t.deepEqual(given, [0]);
+  // The other has failed.
+  const waiting = first.next();
+  close(new Error('failed'));
+  await t.throwsAsync(waiting, { message: 'failed' });
+  await new Promise(setImmediate);
+  t.deepEqual([given, isEnded], [[0], true]);
 });
