@@ -121,6 +121,23 @@ export class Layout {
     return left;
   }
 
+  /**
+   * Checks that the datasets that {@link make} has made are still there: what is missing below them is elsewhere otherwise, and would
+   * come back with them. @throws CriError FAILED_PRECONDITION naming the one that is missing.
+   */
+  async needPresent(zfs: Zfs): Promise<void> {
+    try {
+      await zfs.get([this.parent, ...this.#own], ['type']);
+    } catch (error) {
+      if (!isKind(error, 'notFound')) throw error;
+      throw failedPrecondition(
+        `dataset ${error.object} of this server does not exist any more; rename it back with "zfs rename", or restart the server, ` +
+          `which makes new ones in ${this.parent}`,
+        error,
+      );
+    }
+  }
+
   #occupied({ name, properties }: Entry): Error {
     const other = properties.get(PROPERTY.root)?.value ?? 'unknown';
     return failedPrecondition(

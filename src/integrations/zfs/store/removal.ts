@@ -10,16 +10,18 @@ const REMOVED: Kind = 'removed';
 export const REMOVAL_PROPERTIES = ['used', PROPERTY.kind];
 
 /**
- * Destroys a dataset of the store with its snapshots; no error when there is none. A process that has a file open in it keeps it
- * mounted, though nowhere: it is then only marked, and {@link sweepRemoved} destroys it later.
+ * Destroys a dataset of the store with its snapshots; returns false when there is none. A process that has a file open in it keeps
+ * it mounted, though nowhere: it is then only marked, and {@link sweepRemoved} destroys it later.
  */
-export async function destroyOrMark(zfs: Zfs, name: string): Promise<void> {
+export async function destroyOrMark(zfs: Zfs, name: string): Promise<boolean> {
   try {
     await zfs.destroy(name, { recursive: true, repeats: 3 });
   } catch (error) {
-    if (isKind(error, 'busy')) await zfs.set(name, { [PROPERTY.kind]: REMOVED });
-    else if (!isKind(error, 'notFound')) throw error;
+    if (isKind(error, 'notFound')) return false;
+    if (!isKind(error, 'busy')) throw error;
+    await zfs.set(name, { [PROPERTY.kind]: REMOVED });
   }
+  return true;
 }
 
 /** Those of the datasets that {@link destroyOrMark} has marked. */

@@ -101,13 +101,14 @@ export class RootfsDatasets {
 
   /**
    * Destroys a root filesystem with its snapshots; no error when there is none. One that is in use is destroyed by {@link sweep}.
-   * @throws CriError for a foreign dataset.
+   * @throws CriError for a foreign dataset, and where the store's own datasets are missing.
    */
   async remove(id: string): Promise<void> {
     if (!ID.test(id)) return;
     // The name of a guest's volume may be another's by now.
     const name = this.#own.has(id) ? this.#layout.rootfsOf(id) : (await this.#find(id))?.name;
-    if (name !== undefined) await destroyOrMark(this.#zfs, name);
+    const wasThere = name !== undefined && (await destroyOrMark(this.#zfs, name));
+    if (!wasThere) await this.#layout.needPresent(this.#zfs);
     this.#own.delete(id);
     await this.#guests?.forget(id);
   }

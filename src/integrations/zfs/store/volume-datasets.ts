@@ -57,7 +57,7 @@ export class VolumeDatasets implements VolumeStore {
     await this.#locks.run(id, async () => {
       const volumes = await this.#present();
       if (!volumes.has(id)) return;
-      await destroyOrMark(this.#zfs, this.#layout.volumeOf(id));
+      if (!(await destroyOrMark(this.#zfs, this.#layout.volumeOf(id)))) await this.#layout.needPresent(this.#zfs);
       volumes.delete(id);
     });
   }

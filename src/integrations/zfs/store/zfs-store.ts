@@ -24,6 +24,7 @@ import { numberOf } from '../answers/properties.ts';
 import type { Backing } from '../backing/backing.ts';
 import { Filesystems } from '../backing/filesystems.ts';
 import { Volumes } from '../backing/volumes.ts';
+import { isKind } from '../errors/zfs-error.ts';
 import { LayerDatasets } from '../layers/layer-datasets.ts';
 import type { Zfs } from '../zfs.ts';
 import { datasetChanges, destroyView } from './dataset-changes.ts';
@@ -111,12 +112,13 @@ export class ZfsStore implements RootfsStore {
     return this.#layers.index.get(chainId) !== undefined;
   }
 
-  async applyLayer(request: LayerApply): Promise<Usage> {
-    await this.#load();
-    return runLocked(this.#locks, request.chainId, request.signal, async () => {
-      const { bytes, inodes } = this.#layers.index.get(request.chainId) ?? (await this.#layers.apply(request));
-      return { bytes, inodes };
-    });
+  applyLayer(request: LayerApply): Promise<Usage> {
+    return this.#run(() =>
+      runLocked(this.#locks, request.chainId, request.signal, async () => {
+        const { bytes, inodes } = this.#layers.index.get(request.chainId) ?? (await this.#layers.apply(request));
+        return { bytes, inodes };
+      }),
+    );
   }
 
   async listLayers(): Promise<string[]> {
@@ -138,19 +140,21 @@ export class ZfsStore implements RootfsStore {
   }
 
   async removeLayer(chainId: string): Promise<void> {
-    await this.#load();
-    await this.#locks.run(chainId, async () => {
-      if (this.#layers.index.get(chainId) === undefined) return;
-      // One of them may be a clone of it.
-      await this.#rootfs.sweep();
-      await this.#layers.remove(chainId);
-      await this.#layers.copies.sweep();
-    });
+    await this.#run(() =>
+      this.#locks.run(chainId, async () => {
+        if (this.#layers.index.get(chainId) === undefined) return;
+        // One of them may be a clone of it.
+        await this.#rootfs.sweep();
+        await this.#layers.remove(chainId);
+        await this.#layers.copies.sweep();
+      }),
+    );
   }
 
-  async prepare(id: string, chainId: string | undefined, options: RootfsOptions = {}): Promise<Rootfs> {
-    await this.#load();
-    return runLocked(this.#locks, id, options.signal, () => this.#rootfs.prepare(id, chainId, options));
+  prepare(id: string, chainId: string | undefined, options: RootfsOptions = {}): Promise<Rootfs> {
+    return this.#run(() =>
+      runLocked(this.#locks, id, options.signal, () => this.#rootfs.prepare(id, chainId, options)),
+    );
   }
 
   async get(id: string): Promise<Rootfs | undefined> {
@@ -163,8 +167,7 @@ export class ZfsStore implements RootfsStore {
   }
 
   async remove(id: string): Promise<void> {
-    await this.#load();
-    await this.#locks.run(id, () => this.#rootfs.remove(id));
+    await this.#run(() => this.#locks.run(id, () => this.#rootfs.remove(id)));
   }
 
   async list(): Promise<string[]> {
@@ -188,13 +191,14 @@ export class ZfsStore implements RootfsStore {
     });
   }
 
-  async fsUsage(): Promise<Usage & { mountpoint: string }> {
-    await this.#load();
-    // An export unmounts it.
-    await this.#mountFilesystem();
-    const [entry] = await this.#zfs.get([this.#layout.layers], ['used']);
-    const inodes = this.#layers.index.list().reduce((sum, layer) => sum + layer.inodes, 0n);
-    return { bytes: (entry && numberOf(entry, 'used')) ?? 0n, inodes, mountpoint: this.#filesystem };
+  fsUsage(): Promise<Usage & { mountpoint: string }> {
+    return this.#run(async () => {
+      // An export unmounts it.
+      await this.#mountFilesystem();
+      const [entry] = await this.#zfs.get([this.#layout.layers], ['used']);
+      const inodes = this.#layers.index.list().reduce((sum, layer) => sum + layer.inodes, 0n);
+      return { bytes: (entry && numberOf(entry, 'used')) ?? 0n, inodes, mountpoint: this.#filesystem };
+    });
   }
 
   async recover(): Promise<void> {
@@ -221,6 +225,17 @@ export class ZfsStore implements RootfsStore {
       this.#loaded = undefined;
       this.volumes.reset();
       this.#isErased = left?.length === 0;
+    }
+  }
+
+  /** Runs a task on the loaded store. Where it misses a dataset because the store's own are missing, the error says so. */
+  async #run<T>(task: () => Promise<T>): Promise<T> {
+    await this.#load();
+    try {
+      return await task();
+    } catch (error) {
+      if (isKind(error, 'notFound')) await this.#layout.needPresent(this.#zfs);
+      throw error;
     }
   }
 
