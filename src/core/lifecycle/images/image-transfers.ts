@@ -12,6 +12,7 @@ import type { RootfsStores } from '../rootfs-stores.ts';
 import { committedConfig } from './commit-config.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import type { ImageService } from './image-service.ts';
+import { openForAll } from './open-for-all.ts';
 import { layersOf, ownImage, PLAIN_LAYER, storedImage } from './own-image.ts';
 
 export interface ImageTransfersOptions {
@@ -58,15 +59,24 @@ export class ImageTransfers {
   }
 
   /**
-   * Receives what {@link send} has made, and returns the id of the image. The root filesystem of a container becomes the top layer
+   * Receives what {@link send} has made in all stores, and returns the id of the image. The root filesystem of a container becomes the top layer
    * of an image: its diff id is the digest of its stream, not of a tar.
    * @param name for the image instead of its names; a container's root filesystem needs one.
    * @throws CriError DATA_LOSS for a damaged stream, INVALID_ARGUMENT, FAILED_PRECONDITION, RESOURCE_EXHAUSTED; the signal's
    *   reason. Nothing stays then.
    */
   async receive(source: AsyncIterable<Buffer>, name: string, signal?: AbortSignal): Promise<string> {
+    const { stores } = this.#options;
+    const incoming = await openForAll(stores.used.map(transfersOf), source);
+    try {
+      return await this.#receive(incoming, name, signal);
+    } finally {
+      incoming.close();
+    }
+  }
+
+  async #receive(incoming: IncomingImage, name: string, signal?: AbortSignal): Promise<string> {
     const { images } = this.#options;
-    const incoming = await this.#transfers().open(source);
     const { diffIds } = parseImageConfig(incoming.config);
     this.#check(incoming, diffIds, name);
     const releases = [images.hold(diffIds)];
@@ -111,26 +121,15 @@ export class ImageTransfers {
     return { image, store, rootfs: { id: record.id, snapshot: what.snapshot } };
   }
 
-  /** A stream makes a layer in one store only, and every store has every image. */
-  #transfers(): RootfsTransfers {
-    const { used } = this.#options.stores;
-    const [store, ...others] = used;
-    if (others.length === 0) return transfersOf(store);
-    const names = used.map((each) => each.name).join(' and ');
-    throw failedPrecondition(`this node has images in ${names}; use export and import`);
-  }
-
   #check({ layers, hasRootfs }: IncomingImage, diffIds: readonly string[], name: string): void {
-    const [{ name: store, maxLayers }] = this.#options.stores.used;
     const own = { diffIds: layers.map(({ diffId }) => diffId), chain: layers.map(({ chainId }) => chainId) };
     if (!isDeepStrictEqual(own, { diffIds: [...diffIds], chain: chainIds(diffIds) })) {
       throw new CriError(StatusCode.DATA_LOSS, 'the stream is damaged: its layers are not those of its configuration');
     }
-    if (layers.length + Number(hasRootfs) > maxLayers) {
-      throw invalidArgument(
-        'stream',
-        `the image has more than the ${String(maxLayers)} layers that ${store} can stack`,
-      );
+    for (const { name: store, maxLayers } of this.#options.stores.used) {
+      if (layers.length + Number(hasRootfs) <= maxLayers) continue;
+      const most = `the ${String(maxLayers)} layers that ${store} can stack`;
+      throw invalidArgument('stream', `the image has more than ${most}`);
     }
     if (hasRootfs && name === '')
       throw invalidArgument('name', "a container's root filesystem becomes an image: name it");
@@ -147,7 +146,7 @@ export class ImageTransfers {
 
 function transfersOf({ name, transfers }: RootfsStore): RootfsTransfers {
   if (transfers !== undefined) return transfers;
-  throw failedPrecondition(`the store ${name} cannot send and receive, which needs ZFS; use export and import`);
+  throw failedPrecondition(`the store ${name} cannot send and receive streams of ZFS; use export and import`);
 }
 
 /** Every layer has been received before. */
