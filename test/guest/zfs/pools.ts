@@ -62,9 +62,10 @@ export async function frailPool(t: ExecutionContext, name: string, size = '128M'
       await resize(String((blocks - bfree) * bsize));
       written = run('dd', 'if=/dev/urandom', `of=${join(root, 'data')}`, 'bs=1M', 'count=8', 'conv=fsync');
       await eventually('the suspended pool', async () => (await zpool.get(name)).isSuspended);
+      // It stays suspended; a server has its files there, too.
+      await resize('50%');
     },
     async repair() {
-      await resize('50%');
       await run('zpool', 'clear', name);
       await written;
     },
