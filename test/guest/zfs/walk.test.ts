@@ -6,11 +6,23 @@ import { imageStages, podStages } from '../../integration/walk-stages.ts';
 import { Walk } from '../../integration/walk.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
 import { TANK, zfs } from './pools.ts';
+import { operatorStages } from './walk-stages.ts';
 
 const OF_CONTAINERS = ['CreateContainer', 'RemoveContainer'];
 
-test.serial('a server killed at every step on ZFS', async (t) => {
-  const dataset = `${TANK}/walk`;
+for (const handler of process.env['WALK_HANDLER']?.split(',') ?? ['lxc', 'crun']) {
+  test.serial(`containers of ${handler} on ZFS survive faults at every point`, async (t) => {
+    const dataset = `${TANK}/walk-${handler}`;
+    await zfs.createFilesystem(dataset);
+    const server = await ServerFixture.make(t, '', { program: FAULTY_PROGRAM, dataset });
+    const walk = await Walk.begin(server, new Faults(server.directory), handler);
+    const stages = podStages(server, handler, walk).filter(({ name }) => OF_CONTAINERS.includes(name));
+    await lead(t, walk, [...stages, ...operatorStages(server, dataset, walk)]);
+  });
+}
+
+test.serial('images on ZFS survive faults at every point', async (t) => {
+  const dataset = `${TANK}/walk-images`;
   await zfs.createFilesystem(dataset);
   const image = await serveImage(t);
   const server = await ServerFixture.make(t, '', { program: FAULTY_PROGRAM, dataset });
@@ -19,7 +31,5 @@ test.serial('a server killed at every step on ZFS', async (t) => {
   const first = await pull.prepare();
   await first.call();
   await first.clean();
-  const walk = await Walk.begin(server, new Faults(server.directory), 'crun');
-  const containers = podStages(server, 'crun', walk).filter(({ name }) => OF_CONTAINERS.includes(name));
-  await lead(t, walk, [pull, ...containers, remove]);
+  await lead(t, await Walk.begin(server, new Faults(server.directory), 'crun'), [pull, remove]);
 });
