@@ -20,6 +20,7 @@ export async function examineProxmox(config: Config): Promise<Finding[]> {
     tokenFile: proxmox.token_file,
     localRoot: proxmox.local_root_ticket ? {} : undefined,
     ...{ node, pool, storage, templateStorage, bridges },
+    ranges: Object.entries(proxmox.vmids).map(([name, range]) => ({ node: name, ...range })),
   });
   return [...findings, checkRange(node, proxmox.vmids)];
 }

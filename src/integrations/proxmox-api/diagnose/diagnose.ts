@@ -6,9 +6,13 @@ import { readSecret } from '../auth/secret.ts';
 import { connectProxmox, type ProxmoxClient, type ProxmoxClientOptions } from '../client.ts';
 import { isKind } from '../errors/proxmox-error.ts';
 import type { Trust } from '../transport/tls.ts';
-import { hostFindings, type HostResult, wordsOf } from './hosts.ts';
+import { isSupported } from '../version.ts';
+import { checkBackups } from './backups.ts';
+import { checkBridges } from './bridges.ts';
+import { hostFindings, type HostResult, unsupported, wordsOf } from './hosts.ts';
 import { checkPrivileges } from './privileges.ts';
 import type { Places } from './requirements.ts';
+import { checkQuorum } from './quorum.ts';
 import { checkStorages } from './storages.ts';
 
 /** A cluster as the configuration describes it. */
@@ -99,9 +103,12 @@ async function checkCluster(client: ProxmoxClient, options: DiagnosisOptions): P
   const version = await client.nodes.version(node);
   return [
     ...root,
-    ok('Proxmox node', node),
+    isSupported(version) ? ok('Proxmox node', node) : unsupported('Proxmox node', version),
+    ...(await checkQuorum(client)),
     ...(await checkPrivileges(client, tokenId, options, version)),
     ...(await checkStorages(client, options)),
+    ...(await checkBridges(client, options)),
+    ...(await checkBackups(client, options)),
   ];
 }
 

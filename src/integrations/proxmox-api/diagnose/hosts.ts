@@ -63,7 +63,7 @@ export function hostFindings(results: readonly HostResult[]): Finding[] {
     const subject = `Proxmox host ${host}`;
     if (version !== undefined) {
       if (isSupported(version)) return ok(subject, `Proxmox VE ${version.text}`);
-      return missing(subject, `Proxmox VE ${version.text} is not supported`, 'upgrade the host to Proxmox VE 8.4 or 9');
+      return unsupported(subject, version);
     }
     if (isKind(error, 'unauthenticated')) return ok(subject, 'answers; its version is told to valid tokens only');
     const found = isKind(error, 'unreachable', 'timeout') ? wordsOf(error).replace(/^\S+:\d+: /, '') : wordsOf(error);
@@ -73,6 +73,11 @@ export function hostFindings(results: readonly HostResult[]): Finding[] {
     const make = someAnswer && known?.isTrust !== true ? warning : missing;
     return make(subject, found, known?.remedy ?? OTHERWISE);
   });
+}
+
+/** The finding about a host or node whose version this client is not for. */
+export function unsupported(subject: string, { text }: Version): Finding {
+  return missing(subject, `Proxmox VE ${text} is not supported`, 'upgrade it to Proxmox VE 8.4 or 9');
 }
 
 /** An error's message without the call that failed. */

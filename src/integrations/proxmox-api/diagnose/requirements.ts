@@ -9,6 +9,15 @@ export interface Places {
   templateStorage: string;
   /** `vmbr0`, or `zone/vnet`. */
   bridges: readonly string[];
+  /** The VMIDs of the pods' guests on each node. */
+  ranges: readonly PodRange[];
+}
+
+/** The VMIDs of the pods of a node, `first` to `first + size - 1`. */
+export interface PodRange {
+  node: string;
+  first: number;
+  size: number;
 }
 
 /** Privileges on one path of the access control list. */
@@ -40,7 +49,7 @@ const GUESTS = [
  * firewall to who may audit all guests, its volumes to who may change all guests' disks or allocate on the storage.
  */
 export function requirementsOf(
-  { node, pool, storage, templateStorage, bridges }: Places,
+  { node, pool, storage, templateStorage, bridges }: Omit<Places, 'ranges'>,
   version: Version,
 ): Requirement[] {
   const guests = pool === '' ? GUESTS : [...GUESTS, 'Pool.Audit'];
@@ -50,7 +59,6 @@ export function requirementsOf(
   const isShared = storage === templateStorage;
   const onStorage = isShared ? [...new Set([...space, ...template])] : space;
   const guestPath = pool === '' ? '/vms' : `/pool/${pool}`;
-  const networks = bridges.map((bridge) => (bridge.includes('/') ? bridge : `localnetwork/${bridge}`));
   const stray = pool === '' ? 'removing stray volumes' : undefined;
   const needed: Needed[] = [
     [guestPath, 'LxcriGuests', guests],
@@ -58,7 +66,7 @@ export function requirementsOf(
     [`/storage/${storage}`, isShared ? 'LxcriStorageTemplates' : 'LxcriStorage', onStorage],
     [`/storage/${storage}`, 'LxcriStorageAdmin', [...onStorage, 'Datastore.Allocate'], stray],
     ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as Needed]),
-    ...networks.map((network): Needed => [`/sdn/zones/${network}`, 'LxcriNetwork', ['SDN.Use']]),
+    ...bridges.map((bridge): Needed => [networkPath(bridge), 'LxcriNetwork', ['SDN.Use']]),
     [`/nodes/${node}`, 'LxcriNode', ['Sys.Audit']],
     ['/', 'LxcriCluster', ['Sys.Audit']],
     ...(hasFeature(version, 'privilegedNeedsSysModify')
@@ -74,4 +82,9 @@ export function requirementsOf(
     mustPropagate: ['/vms', '/mapping/dir'].includes(path),
     only,
   }));
+}
+
+/** The path of a bridge, or of a virtual network as `zone/vnet`, in the access control list. */
+export function networkPath(bridge: string): string {
+  return `/sdn/zones/${bridge.includes('/') ? bridge : `localnetwork/${bridge}`}`;
 }

@@ -1,16 +1,24 @@
-import { type Finding, missing, ok } from '../../../core/model/finding.ts';
+import { type Finding, missing, ok, warning } from '../../../core/model/finding.ts';
 import type { ProxmoxClient } from '../client.ts';
+import type { Storage } from '../endpoints/storage.ts';
 import type { Places } from './requirements.ts';
 
-/** Whether the storages of the guests and of their templates are there, on, and for this content. Errors as `Api.call`. */
+/** Types of storages that can hold snippets: those with a directory. */
+const DIRECTORIES = ['dir', 'btrfs', 'nfs', 'cifs', 'cephfs'];
+
+/**
+ * Whether the storages of the guests and of their templates are there, on, and for this content, and whether one can hold the
+ * guests' hookscript. Errors as `Api.call`.
+ */
 export async function checkStorages(client: ProxmoxClient, places: Places): Promise<Finding[]> {
   const { node, storage, templateStorage } = places;
   const known = await client.storages.list(node);
+  const allow = contentCommands(known);
   const uses = [
     { name: storage, key: 'proxmox.storage', content: 'rootdir' },
     { name: templateStorage, key: 'proxmox.template_storage', content: 'vztmpl' },
   ];
-  return uses.map(({ name, key, content }) => {
+  const findings = uses.map(({ name, key, content }) => {
     const subject = `${key} ${name}`;
     const found = known.find((one) => one.storage === name);
     if (found === undefined) {
@@ -27,12 +35,41 @@ export async function checkStorages(client: ProxmoxClient, places: Places): Prom
         commands: [`pvesm status --storage ${name}`],
       };
     if (!found.content.includes(content)) {
-      const all = [...found.content, content].join(',');
       return {
         ...missing(subject, `may not hold ${content}`, 'allow that content, on a node:'),
-        commands: change(`--content ${all}`),
+        commands: [allow(name, content)],
       };
     }
     return ok(subject, `${found.type}, active on ${node}`);
   });
+  return known.length === 0 ? findings : [...findings, checkSnippets(known, places, allow)];
+}
+
+type Allow = (storage: string, content: string) => string;
+
+/** Lines that each allow one more content on a storage, and keep what an earlier line allows. */
+function contentCommands(known: readonly Storage[]): Allow {
+  const contents = new Map(known.map(({ storage, content }) => [storage, [...content]]));
+  return (storage, content) => {
+    const all = contents.get(storage) ?? [];
+    all.push(content);
+    return `pvesm set ${storage} --content ${all.join(',')}`;
+  };
+}
+
+/** A hookscript has the reason for a refused start in the task log, and lies on a storage for snippets. */
+function checkSnippets(known: readonly Storage[], { node, templateStorage }: Places, allow: Allow): Finding {
+  const subject = 'Proxmox snippets';
+  const active = known.filter((one) => one.active === true);
+  const found = active.find(({ content }) => content.includes('snippets'));
+  if (found !== undefined) return ok(subject, `on storage ${found.storage}`);
+  const directories = active.filter(({ type }) => DIRECTORIES.includes(type));
+  const fit = directories.find(({ storage }) => storage === templateStorage) ?? directories[0];
+  const without = `no active storage of ${node} may hold them: a refused start has no reason in its task log`;
+  const remedy = 'allow them on a storage, on a node:';
+  const commands =
+    fit === undefined
+      ? ['pvesm add dir snippets --path /var/lib/snippets --content snippets']
+      : [allow(fit.storage, 'snippets')];
+  return { ...warning(subject, without, remedy), commands };
 }

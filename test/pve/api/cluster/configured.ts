@@ -38,6 +38,17 @@ const ha = entryMethods({
   },
 });
 
+/** A job takes a list of guests, a pool, or all but some; a new choice replaces the others. */
+function settleSelection(values: Record<string, string | number>, given: Record<string, string | number>): void {
+  const drop = (...keys: string[]) => {
+    for (const key of keys) Reflect.deleteProperty(values, key);
+  };
+  if (values['exclude'] !== undefined && values['pool'] === undefined) values['all'] = 1;
+  if (given['vmid'] !== undefined) drop('all', 'exclude', 'pool');
+  else if (given['all'] === 1) drop('vmid', 'pool');
+  else if (values['pool'] !== undefined) drop('vmid', 'all', 'exclude');
+}
+
 const backup = entryMethods({
   path: '/cluster/backup',
   key: 'id',
@@ -66,6 +77,7 @@ const backup = entryMethods({
     vmid: text({ format: formats.listOf(formats.vmid) }),
   },
   creation: { id: text() },
+  settle: settleSelection,
   nameOf: (call) => textOf(call, 'id') || `backup-${randomUUID().slice(0, 13)}`,
   standard: () => ({ enabled: 1, mode: 'snapshot' }),
   guarded: false,

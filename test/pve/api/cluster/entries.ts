@@ -24,6 +24,8 @@ export interface EntryKind {
   readonly taken: (name: string) => string;
   /** Says why an entry cannot be as `values`. */
   readonly refuse?: (call: Call, name: string) => string | undefined;
+  /** Removes or adds what follows from the values that a change has given. */
+  readonly settle?: (values: Record<string, string | number>, given: Record<string, string | number>) => void;
   /** The entry that a name given with a creation becomes. */
   readonly nameOf?: (call: Call) => string;
 }
@@ -79,7 +81,9 @@ export function entryMethods(kind: EntryKind): Method[] {
         if (entries[name] !== undefined) throw fault(kind.taken(name));
         const refusal = kind.refuse?.(call, name);
         if (refusal !== undefined) throw fault(refusal);
-        entries[name] = { ...kind.standard?.(name), ...given(kind, call) };
+        const values = given(kind, call);
+        entries[name] = { ...kind.standard?.(name), ...values };
+        kind.settle?.(entries[name], values);
       },
     },
     {
@@ -104,7 +108,9 @@ export function entryMethods(kind: EntryKind): Method[] {
       handle: (call) => {
         const { values } = find(kind, call);
         for (const key of elements(call.params['delete'])) Reflect.deleteProperty(values, key);
-        Object.assign(values, given(kind, call));
+        const changes = given(kind, call);
+        Object.assign(values, changes);
+        kind.settle?.(values, changes);
       },
     },
     {

@@ -1,49 +1,18 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import type { Finding } from '../../../../src/core/model/finding.ts';
 import { type DiagnosisOptions, diagnoseCluster } from '../../../../src/integrations/proxmox-api/diagnose/diagnose.ts';
-import { type ClusterOptions, startCluster } from '../../../pve/cluster.ts';
+import type { ClusterOptions } from '../../../pve/cluster.ts';
 import { type Certificate, makeCertificate } from '../../../pve/http/certificate.ts';
 import { pveum } from '../../../pve/program/pveum.ts';
-
-const TOKEN = 'k8s@pve!node';
-const WHERE = {
-  node: 'pve1',
-  pool: '',
-  storage: 'local',
-  templateStorage: 'local',
-  bridges: ['vmbr0'],
-};
+import { bad, startDiagnosed, subjects, TOKEN } from './diagnosed-cluster.ts';
 
 let certificate: Certificate;
 test.before(async () => {
   certificate = await makeCertificate('pve1');
 });
 
-async function start(t: ExecutionContext, options: ClusterOptions = {}) {
-  const cluster = await startCluster({ certificate, ...options });
-  t.teardown(() => cluster.close());
-  cluster.state.store.users['k8s@pve'] = { enable: 1, expire: 0 };
-  const secret = cluster.token('k8s@pve', 'node', true).replace(/^.*=/, '');
-  const directory = await mkdtemp(join(tmpdir(), 'diagnose-test-'));
-  t.teardown(() => rm(directory, { recursive: true }));
-  const tokenFile = join(directory, 'token');
-  await writeFile(tokenFile, `${secret}\n`, { mode: 0o600 });
-  const settings: DiagnosisOptions = {
-    ...WHERE,
-    hosts: cluster.nodes.map(({ url }) => new URL(url).host),
-    trust: { fingerprints: [certificate.fingerprint] },
-    tokenId: TOKEN,
-    tokenFile,
-    localRoot: undefined,
-  };
-  return { cluster, settings, tokenFile };
-}
-
-const bad = (findings: readonly Finding[]) => findings.filter(({ status }) => status !== 'ok');
-const subjects = (findings: readonly Finding[]) => findings.map(({ subject }) => subject);
+const start = (t: ExecutionContext, options: ClusterOptions = {}) => startDiagnosed(t, certificate, options);
 
 for (const release of ['8.4', '9.2'] as const) {
   test(`the remedies of ${release} make a token whole`, async (t) => {
