@@ -1,4 +1,5 @@
 import { rangeOf, rangeText } from './backends/proxmox/guests/vmid-ranges.ts';
+import { checkProxmoxNode } from './cli/doctor/proxmox-node.ts';
 import type { Config } from './core/config/schema.ts';
 import { type Finding, missing, ok } from './core/model/finding.ts';
 import { diagnoseCluster } from './integrations/proxmox-api/diagnose/diagnose.ts';
@@ -6,7 +7,7 @@ import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
 import { messageOf } from './utils/errors.ts';
 import { proxmoxNodeName } from './proxmox-node.ts';
 
-/** Checks the cluster that `[proxmox]` names, without changing it; nothing when it names none. */
+/** Checks the cluster that `[proxmox]` names, and this machine as its node, without changing them; nothing when it names none. */
 export async function examineProxmox(config: Config): Promise<Finding[]> {
   const { proxmox } = config;
   if (proxmox.hosts.length === 0) return [];
@@ -22,7 +23,7 @@ export async function examineProxmox(config: Config): Promise<Finding[]> {
     ...{ node, pool, storage, templateStorage, bridges },
     ranges: Object.entries(proxmox.vmids).map(([name, range]) => ({ node: name, ...range })),
   });
-  return [...findings, checkRange(node, proxmox.vmids)];
+  return [...findings, checkRange(node, proxmox.vmids), ...(await checkProxmoxNode(node))];
 }
 
 function checkRange(node: string, vmids: Config['proxmox']['vmids']): Finding {
