@@ -5,6 +5,8 @@ import type { Usage } from '../../model/rootfs.ts';
 const AGE_NS = 10_000_000_000n;
 /** A measurement is valid for this multiple of its duration, so that measuring takes at most a twentieth of the time. */
 const REST = 20n;
+/** Milliseconds for which a caller waits for a first measurement: requests of the kubelet and crictl have time limits. */
+const PATIENCE_MS = 5000;
 /** Containers with more inodes are measured one at a time, after all others. */
 const LARGE = 10_000n;
 
@@ -14,7 +16,7 @@ export interface Measured extends Usage {
 }
 
 interface Entry {
-  /** The first measurement, for which every caller waits. */
+  /** The first measurement, for which every caller waits a while. */
   first: Promise<Measured | undefined>;
   /** The last one; undefined before the first. */
   last: Measured | undefined;
@@ -32,7 +34,7 @@ export interface WritableUsageOptions {
 
 /**
  * The disk usage of containers, measured in the background at a bounded rate. A caller receives the last measurement, and
- * starts a new one when it has expired; it waits only for the first one.
+ * starts a new one when it has expired; it waits only for the first one, and for no more than five seconds.
  */
 export class WritableUsage {
   readonly #options: WritableUsageOptions;
@@ -43,15 +45,18 @@ export class WritableUsage {
     this.#options = options;
   }
 
-  /** The disk usage of one container. @throws the error of its first measurement, which the next call retries. */
-  of(id: string): Promise<Measured | undefined> {
+  /**
+   * The disk usage of one container; undefined while it is not known, because the first measurement takes long.
+   * @throws the error of its first measurement, which the next call retries.
+   */
+  async of(id: string): Promise<Measured | undefined> {
     const entry = this.#entries.get(id) ?? this.#begin(id);
-    if (entry.last === undefined) return entry.first;
+    if (entry.last === undefined) return this.#patiently(entry.first);
     this.#refresh();
-    return Promise.resolve(entry.last);
+    return entry.last;
   }
 
-  /** The total disk usage of several containers; `at` is the oldest of their times, now without any. */
+  /** The total disk usage of those containers for which it is known; `at` is the oldest of their times, now without any. */
   async total(ids: readonly string[]): Promise<Measured> {
     const { clock, onError } = this.#options;
     const one = (id: string) =>
@@ -78,6 +83,19 @@ export class WritableUsage {
   /** Resolves when all requested measurements are complete. */
   async settled(): Promise<void> {
     while (this.#work) await this.#work;
+  }
+
+  async #patiently(first: Promise<Measured | undefined>): Promise<Measured | undefined> {
+    const timer = new AbortController();
+    const over = this.#options.clock.sleep(PATIENCE_MS, timer.signal).then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([first, over]);
+    } finally {
+      timer.abort();
+    }
   }
 
   #begin(id: string): Entry {

@@ -16,6 +16,7 @@ function setUp() {
     inodes: 1n,
     errors: [] as string[],
     gate: Promise.resolve() as Promise<unknown>,
+    patience: new Promise<void>(() => undefined),
   };
   const measure = async (id: string): Promise<Usage | undefined> => {
     const bytes = BigInt(state.calls.push(id)) * 10n;
@@ -26,7 +27,7 @@ function setUp() {
     if (state.fails) throw new Error('cannot count');
     return id === 'none' ? undefined : { bytes, inodes: state.inodes };
   };
-  const clock = { now: () => state.now + state.wasSet, monotonic: () => state.now, sleep: () => Promise.resolve() };
+  const clock = { now: () => state.now + state.wasSet, monotonic: () => state.now, sleep: () => state.patience };
   const usage = new WritableUsage({ measure, clock, onError: (id) => state.errors.push(id) });
   return { state, usage };
 }
@@ -38,6 +39,20 @@ test('the first figures are awaited, also by concurrent callers', async (t) => {
   t.deepEqual(state.calls, ['a']);
   usage.forget('a');
   t.is((await usage.of('a'))?.bytes, 20n);
+});
+
+test('a slow first count holds up no caller', async (t) => {
+  const { state, usage } = setUp();
+  const gate = Promise.withResolvers<undefined>();
+  state.gate = gate.promise;
+  state.patience = Promise.resolve();
+  t.is(await usage.of('a'), undefined);
+  t.deepEqual(await usage.total(['a', 'b']), { bytes: 0n, inodes: 0n, at: 100n * SECOND });
+  gate.resolve(undefined);
+  state.patience = new Promise(() => undefined);
+  t.is((await usage.of('a'))?.bytes, 10n);
+  t.is((await usage.total(['a', 'b'])).bytes, 30n);
+  t.deepEqual(state.calls, ['a', 'b']);
 });
 
 test('figures expire after ten seconds and refresh in background', async (t) => {
