@@ -39,6 +39,8 @@ tar -C "$2" --numeric-owner --xattrs -xf "$3"
 zfs snapshot "$1@layer"
 umount "$2"`;
 
+const USAGE = `exec zfs list -Hpr -o name,used,projectobjused@0 "$1"`;
+
 const [rounds = 5, megabytes = 500, containers = 500] = process.argv.slice(2).map(Number);
 const directory = await mkdtemp('/scratch/bench-rootfs-');
 const shell = (script: string, ...args: string[]) => run('sh', ['-c', script, 'sh', ...args], { timeoutMs: 3_600_000 });
@@ -52,7 +54,7 @@ async function time(task: () => Promise<unknown>): Promise<number> {
 
 function report(what: string, ours: readonly number[], bare: readonly number[]): void {
   const [a, b] = [median([...ours]), median([...bare])];
-  console.log(`${what.padEnd(36)} ${a.toFixed(1)} ms, bare ${b.toFixed(1)} ms, ratio ${(a / b).toFixed(2)}`);
+  console.log(`${what.padEnd(44)} ${a.toFixed(1)} ms, bare ${b.toFixed(1)} ms, ratio ${(a / b).toFixed(2)}`);
 }
 
 /** A tar of that size: half of its bytes are in files of 4 MiB, half in small ones. */
@@ -123,18 +125,23 @@ async function benchUnpack(store: ZfsStore): Promise<void> {
   report(`unpack ${String(megabytes)} MB`, ours, bare);
 }
 
-async function benchUsage(store: ZfsStore): Promise<void> {
+async function benchUsage(store: ZfsStore, mounts: HostRootfsMounts): Promise<void> {
   const [top] = await store.listLayers();
   const ids = Array.from({ length: containers }, (_, index) => `u${String(index)}`);
-  for (let at = 0; at < ids.length; at += 4) {
-    await Promise.all(ids.slice(at, at + 4).map((id) => store.prepare(id, top)));
-  }
+  // As after a start of the node, when nothing is mounted, then as beside running containers.
+  for (const id of ids) await store.prepare(id, top);
+  await compareUsage(store, ids, 'not mounted');
+  for (const id of ids) await mountRootfs({ store, mounts }, id, top);
+  await compareUsage(store, ids, 'mounted');
+}
+
+async function compareUsage(store: ZfsStore, ids: readonly string[], state: string): Promise<void> {
   const [ours, bare]: [number[], number[]] = [[], []];
   for (let round = 0; round < rounds; round += 1) {
     ours.push(await time(() => Promise.all(ids.map((id) => store.usage(id)))));
-    bare.push(await time(() => run('zfs', ['list', '-Hpro', 'name,used', `${DATASET}/rootfs`])));
+    bare.push(await time(() => shell(USAGE, `${DATASET}/rootfs`)));
   }
-  report(`usage of ${String(containers)} containers`, ours, bare);
+  report(`usage of ${String(ids.length)} containers, ${state}`, ours, bare);
 }
 
 try {
@@ -152,9 +159,10 @@ try {
     logger: silent,
   });
   await store.recover();
-  await benchCreate(store, new HostRootfsMounts(join(root, 'rootfs')));
-  await benchUsage(store);
+  const mounts = new HostRootfsMounts(join(root, 'rootfs'));
+  await benchCreate(store, mounts);
   await benchUnpack(store);
+  await benchUsage(store, mounts);
 } finally {
   await unmountBelow(directory);
   await run('zpool', ['destroy', '-f', POOL]).catch(() => undefined);

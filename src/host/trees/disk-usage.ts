@@ -1,11 +1,9 @@
 import { lstat } from 'node:fs/promises';
-import { setTimeout } from 'node:timers/promises';
+import { gatheredRead } from '../../utils/async/gathered-read.ts';
 import { CommandError, run } from '../processes/run.ts';
 
 /** Trees per command: their paths fit its arguments and the captured output. */
 const BATCH = 1000;
-/** Milliseconds in which trees are collected for one command: a server measures all its containers at once. */
-const GATHER_MS = 5;
 
 /** Bytes on disk (st_blocks) and inodes, a file with several names once. */
 interface TreeUsage {
@@ -13,9 +11,7 @@ interface TreeUsage {
   inodes: bigint;
 }
 
-type Counted = Map<string, TreeUsage>;
-
-let gathered: { paths: string[]; counted: Promise<Counted> } | undefined;
+const counted = gatheredRead(count, BATCH);
 
 /**
  * The usage below a directory, without the directory itself, mounts in it, and link targets; undefined when it does not
@@ -26,25 +22,14 @@ let gathered: { paths: string[]; counted: Promise<Counted> } | undefined;
  */
 export async function diskUsage(directory: string): Promise<TreeUsage | undefined> {
   if ((await blocksOf(directory)) === undefined) return undefined;
-  if (gathered === undefined || gathered.paths.length >= BATCH) gathered = gather();
-  gathered.paths.push(directory);
-  const usage = (await gathered.counted).get(directory);
+  const usage = await counted(directory);
   if (usage !== undefined || (await blocksOf(directory)) === undefined) return usage;
   throw new Error(`${directory}: cannot be measured`);
 }
 
-function gather(): { paths: string[]; counted: Promise<Counted> } {
-  const paths: string[] = [];
-  const counted = setTimeout(GATHER_MS).then(() => {
-    if (gathered?.paths === paths) gathered = undefined;
-    return count([...new Set(paths)]);
-  });
-  return { paths, counted };
-}
-
-async function count(paths: readonly string[]): Promise<Counted> {
+async function count(paths: readonly string[]): Promise<Map<string, TreeUsage>> {
   const [blocks, inodes] = await Promise.all([du('--block-size=512', paths), du('--inodes', paths)]);
-  const usages: Counted = new Map();
+  const usages = new Map<string, TreeUsage>();
   for (const path of paths) {
     const own = await blocksOf(path);
     const [allBlocks, allInodes] = [blocks.get(path), inodes.get(path)];

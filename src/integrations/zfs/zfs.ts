@@ -20,8 +20,8 @@ export interface ListOptions extends CallOptions {
   types?: readonly DatasetType[] | undefined;
 }
 
-/** Names in one command line. */
-const MAX_NAMES = 500;
+/** Names of one `get`: each has a time limit of its own, and other reads their turn between two. */
+const MAX_NAMES = 100;
 /** Bytes of the names of snapshots in one argument (MAX_ARG_STRLEN is 128 KiB). */
 const MAX_ARGUMENT = 100_000;
 

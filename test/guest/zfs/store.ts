@@ -46,6 +46,7 @@ test.serial('root filesystems are clones that know whose they are', async (t) =>
   t.is((await store.usage('c2'))?.inodes, 0n);
   await mounts.unmount('c1');
   t.deepEqual(await store.usage('c1'), usage);
+  t.deepEqual(await Promise.all([store.usage('c1'), store.usage('c3')]), [usage, undefined]);
   t.is(await store.usage('c3'), undefined);
   t.like(await store.fsUsage(), { inodes: 2n });
   const view = await mount('view', chainId, { readonly: true });

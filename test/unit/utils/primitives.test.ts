@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../../src/utils/fs/atomic.ts';
 import { fromJson, toJson } from '../../../src/utils/json.ts';
 import { withinLimit } from '../../../src/utils/async/abortable.ts';
+import { gatheredRead } from '../../../src/utils/async/gathered-read.ts';
 import { KeyedLock } from '../../../src/utils/async/keyed-lock.ts';
 import { readTogether } from '../../../src/utils/async/read-together.ts';
 import { CommandError, run } from '../../../src/host/processes/run.ts';
@@ -50,6 +51,23 @@ test('a lock runs tasks of one key in order', async (t) => {
   await t.throwsAsync(first, { message: 'task failed' });
   await second;
   t.deepEqual(order, ['b1', 'a1', 'a2']);
+});
+
+test('reads of the same moment are one', async (t) => {
+  const calls: string[][] = [];
+  const read = gatheredRead((keys) => {
+    calls.push(keys);
+    if (keys.includes('fails')) return Promise.reject(new Error('cannot be read'));
+    return Promise.resolve(new Map(keys.filter((key) => key !== 'none').map((key) => [key, `${key}!`])));
+  }, 3);
+  t.deepEqual(await Promise.all(['a', 'a', 'none', 'b', 'c'].map(read)), ['a!', 'a!', undefined, 'b!', 'c!']);
+  t.is(await read('a'), 'a!');
+  t.deepEqual(calls, [['a', 'none', 'b'], ['c'], ['a']]);
+  const failed = await Promise.allSettled([read('a'), read('fails')]);
+  t.deepEqual(
+    failed.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
 });
 
 test('a rollback continues in reverse order after a failure', async (t) => {

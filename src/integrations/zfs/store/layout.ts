@@ -38,9 +38,6 @@ export type Kind = 'store' | 'base' | 'layer' | 'rootfs' | 'volume' | 'removed' 
 /** What an id may be: a component of a dataset's name, and a file name. */
 export const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
-/** Milliseconds in which requests for usage are collected for one command: a server measures all its containers at once. */
-export const GATHER_MS = 5;
-
 /** The snapshot of a complete layer. */
 export const COMPLETE = 'layer';
 

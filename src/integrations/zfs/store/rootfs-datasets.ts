@@ -1,18 +1,21 @@
 import { invalidArgument, notFound } from '../../../core/model/errors.ts';
 import type { IdRange } from '../../../core/model/id-range.ts';
 import type { Remains, Rootfs, RootfsOptions, Usage } from '../../../core/model/rootfs.ts';
-import { sharedRead } from '../../../utils/async/shared-read.ts';
+import { gatheredRead } from '../../../utils/async/gathered-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import type { Backing, OpenOptions, Origin } from '../backing/backing.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { LayerIndex } from '../layers/layer-index.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
+import { getPresent } from './get-present.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
-import { foreign, GATHER_MS, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
+import { foreign, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
-const READ = [PROPERTY.kind, PROPERTY.container, PROPERTY.root, PROPERTY.chain, PROPERTY.readonly, PROPERTY.ids];
+/** What tells whose root filesystem a dataset is. */
+const IDENTIFYING = [PROPERTY.kind, PROPERTY.container, PROPERTY.root];
+const READ = [...IDENTIFYING, PROPERTY.chain, PROPERTY.readonly, PROPERTY.ids];
 
 /** What makes a root filesystem the one that was asked for. */
 interface Identity {
@@ -30,7 +33,7 @@ export class RootfsDatasets {
   readonly #guests: GuestVolumes | undefined;
   /** Ids of those in the store's own dataset that are known to belong to it. */
   readonly #own = new Set<string>();
-  readonly #usages = sharedRead(GATHER_MS, () => this.#readUsages());
+  readonly #usages = gatheredRead((ids) => this.#readUsages(ids));
 
   constructor({
     zfs,
@@ -134,13 +137,13 @@ export class RootfsDatasets {
     return remainsOf(await this.#entries(REMOVAL_PROPERTIES));
   }
 
-  /** What it uses beyond its image. Concurrent calls share a command. */
+  /** What it uses beyond its image. Concurrent calls share commands. */
   async usage(id: string): Promise<Usage | undefined> {
-    return (await this.#usages()).get(id);
+    return this.#usages(id);
   }
 
-  async #readUsages(): Promise<Map<string, Usage>> {
-    const all = await this.#list(['used', PROPERTY.chain, this.#backing.objects]);
+  async #readUsages(ids: readonly string[]): Promise<Map<string, Usage>> {
+    const all = await this.#present(ids, ['used', PROPERTY.chain, this.#backing.objects]);
     const counts = await this.#backing.count(all.map(({ entry }) => entry));
     return new Map(
       all.map(({ id, entry }) => {
@@ -151,13 +154,26 @@ export class RootfsDatasets {
   }
 
   async #list(properties: readonly string[]): Promise<{ id: string; entry: Entry }[]> {
-    const entries = await this.#entries([...properties, PROPERTY.kind, PROPERTY.container]);
-    const own = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('rootfs' satisfies Kind));
+    return this.#identified(await this.#entries([...properties, ...IDENTIFYING]));
+  }
+
+  /** Those of these ids that exist. */
+  async #present(ids: readonly string[], properties: readonly string[]): Promise<{ id: string; entry: Entry }[]> {
+    const wanted = ids.filter((id) => ID.test(id));
+    const names = await Promise.all(wanted.map((id) => this.#nameOf(id)));
+    const read = [...properties, ...IDENTIFYING];
+    return this.#identified(await getPresent(this.#zfs, names, read, () => this.#entries(read)));
+  }
+
+  /** The root filesystems among datasets that were read with {@link IDENTIFYING}. */
+  #identified(entries: readonly Entry[]): { id: string; entry: Entry }[] {
     const below = `${this.#layout.rootfs}/`;
-    return own.flatMap((entry) => {
+    const rootfs = entries.filter((entry) => ownValueOf(entry, PROPERTY.kind) === ('rootfs' satisfies Kind));
+    return rootfs.flatMap((entry) => {
       const { name } = entry;
-      const id = name.startsWith(below) ? name.slice(below.length) : ownValueOf(entry, PROPERTY.container);
-      return id === undefined ? [] : [{ id, entry }];
+      if (name.startsWith(below)) return [{ id: name.slice(below.length), entry }];
+      const id = ownValueOf(entry, PROPERTY.container);
+      return id !== undefined && this.#guests?.isOwn(entry, id) === true ? [{ id, entry }] : [];
     });
   }
 
@@ -233,7 +249,11 @@ export class RootfsDatasets {
 
   /** What exists under an id; undefined when nothing does. @throws CriError for a foreign dataset. */
   async #find(id: string): Promise<(Identity & { name: string }) | undefined> {
-    return this.#look(id, (await this.#guests?.find(id)) ?? this.#layout.rootfsOf(id));
+    return this.#look(id, await this.#nameOf(id));
+  }
+
+  async #nameOf(id: string): Promise<string> {
+    return (await this.#guests?.find(id)) ?? this.#layout.rootfsOf(id);
   }
 
   async #look(id: string, name: string): Promise<(Identity & { name: string }) | undefined> {

@@ -3,12 +3,13 @@ import type { Remains, Rootfs, Usage } from '../../../core/model/rootfs.ts';
 import type { StoredVolume, VolumeOptions, VolumeStore } from '../../../core/model/volumes.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
-import { sharedRead } from '../../../utils/async/shared-read.ts';
+import { gatheredRead } from '../../../utils/async/gathered-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { OBJECTS } from '../backing/filesystems.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { foreign, GATHER_MS, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
+import { getPresent } from './get-present.ts';
+import { foreign, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
 const READ = [PROPERTY.kind, PROPERTY.directory, PROPERTY.filled, 'quota'];
@@ -25,7 +26,7 @@ export class VolumeDatasets implements VolumeStore {
   readonly #load: () => Promise<void>;
   readonly #locks = new KeyedLock();
   #volumes: Promise<Map<string, Volume>> | undefined;
-  readonly #usages = sharedRead(GATHER_MS, () => this.#readUsages());
+  readonly #usages = gatheredRead((ids) => this.#readUsages(ids));
 
   /** @param load makes the datasets that all others are below; called before each use. */
   constructor({ zfs, layout, load }: { zfs: Zfs; layout: Layout; load: () => Promise<void> }) {
@@ -67,7 +68,7 @@ export class VolumeDatasets implements VolumeStore {
   }
 
   async usage(id: string): Promise<Usage | undefined> {
-    return (await this.#present()).has(id) ? (await this.#usages()).get(id) : undefined;
+    return (await this.#present()).has(id) ? this.#usages(id) : undefined;
   }
 
   /** Those that were in use when they were removed. */
@@ -157,8 +158,11 @@ export class VolumeDatasets implements VolumeStore {
     };
   }
 
-  async #readUsages(): Promise<Map<string, Usage>> {
-    const entries = await this.#zfs.list(this.#layout.volumes, ['used', OBJECTS], { depth: 1 });
+  async #readUsages(ids: readonly string[]): Promise<Map<string, Usage>> {
+    const names = ids.map((id) => this.#layout.volumeOf(id));
+    const read = ['used', OBJECTS];
+    const list = () => this.#zfs.list(this.#layout.volumes, read, { depth: 1 });
+    const entries = await getPresent(this.#zfs, names, read, list);
     return new Map(
       entries.map((entry) => {
         const objects = numberOf(entry, OBJECTS) ?? 0n;

@@ -61,6 +61,15 @@ test('JSON that is cut off is read again as lines', async (t) => {
   );
 });
 
+test('many names are read in several commands', async (t) => {
+  const names = Array.from({ length: 250 }, (_, index) => `m/${String(index)}`);
+  await zfsClient('lines').zfs.get(names, ['used']);
+  const read = await Promise.all(
+    names.map(async (name) => ((await calls(name.replace('/', '_'))).length > 0 ? name : '')),
+  );
+  t.deepEqual(read.filter(Boolean), ['m/99', 'm/199', 'm/249']);
+});
+
 test('a busy dataset is tried again', async (t) => {
   await writeFile(join(bin, 'p_busy.busy'), '');
   await zfsClient().zfs.destroy('p/busy');
