@@ -56,10 +56,9 @@ test.serial('a server in bad states of a pool', async (t) => {
     run('zpool', 'import', '-l', '-o', 'cachefile=none', ...options, '-d', frail.disk, POOL);
   /** As an operator would have to. */
   const away = async () => {
-    for (const path of (await mountPointsBelow(join(server.directory, 'root/zfs'))).reverse())
-      await run('umount', path);
-    for (const path of (await mountPointsBelow(join(server.directory, 'state/rootfs'))).reverse())
-      await run('umount', path);
+    const mounted = (await run('findmnt', '-rnt', 'zfs', '-o', 'SOURCE,TARGET')).trim().split('\n');
+    const targets = mounted.flatMap((line) => (line.startsWith(`${DATASET}/`) ? [line.split(' ')[1] ?? ''] : []));
+    for (const target of targets.reverse()) await run('umount', target);
     await run('zpool', 'export', POOL);
   };
   const fill = (name: string, unit: string) =>

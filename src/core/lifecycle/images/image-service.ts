@@ -278,9 +278,10 @@ export class ImageService {
   /** Removes the image with all its names; no error when there is none. Layers in use by a rootfs stay until {@link collect}. */
   async remove(image: string): Promise<void> {
     const record = this.#catalog.find(image);
-    if (!record) return;
-    await this.#catalog.delete(record.id);
+    if (record) await this.#catalog.delete(record.id);
+    // Also without a record: an earlier call may have failed here.
     await this.collect();
+    if (!record) return;
     this.#options.logger.info('Image removed', {
       image: record.id,
       names: [...record.repoTags, ...record.repoDigests],

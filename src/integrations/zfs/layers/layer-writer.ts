@@ -72,7 +72,10 @@ export class LayerWriter {
       await this.#options.backing.mount(dataset, target, signal);
       return await work(target);
     } finally {
-      await unmount(target).catch(() => undefined);
+      // Where it has taken too long, a repetition finds nothing mounted.
+      await unmount(target)
+        .catch(() => unmount(target))
+        .catch(() => undefined);
       await rmdir(target).catch(() => undefined);
     }
   }

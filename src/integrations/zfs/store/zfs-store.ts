@@ -102,7 +102,7 @@ export class ZfsStore implements RootfsStore {
     if (backing.store === 'zfs') {
       this.snapshots = new SnapshotDatasets(zfs, (id) => this.#rootfs.datasetOf(id));
       const parts = { ...common, layers: this.#layers, rootfs: this.#rootfs, locks: this.#locks };
-      this.transfers = new DatasetTransfers({ ...parts, load: () => this.#load(), logger });
+      this.transfers = new DatasetTransfers({ ...parts, run: (task) => this.#run(task), logger });
     }
     this.volumes = new VolumeDatasets({ zfs, layout: this.#layout, load: () => this.#load() });
   }

@@ -25,8 +25,8 @@ export interface DatasetTransfersOptions extends ReceivedDatasetsOptions {
   rootfs: Pick<RootfsDatasets, 'locate'>;
   /** One key for each layer. */
   locks: KeyedLock;
-  /** To be awaited before anything. */
-  load: () => Promise<void>;
+  /** Runs a task on the loaded store. */
+  run: <T>(task: () => Promise<T>) => Promise<T>;
 }
 
 /** Sends layers and root filesystems as `zfs send` streams, each the continuation of the one below, and receives them. */
@@ -45,9 +45,8 @@ export class DatasetTransfers implements RootfsTransfers {
     rootfs: SentRootfs | undefined,
     signal?: AbortSignal,
   ): AsyncGenerator<Buffer> {
-    const { zfs, layers, load } = this.#options;
-    await load();
-    const lineage = await lineageOf(this.#options, layers.index, chainId);
+    const { zfs, layers, run } = this.#options;
+    const lineage = await run(() => lineageOf(this.#options, layers.index, chainId));
     const top = rootfs && (await this.#snapshot(rootfs, signal));
     try {
       const guid = top && (await this.#guidOf(top.snapshot));
@@ -72,7 +71,9 @@ export class DatasetTransfers implements RootfsTransfers {
     const header = parseHeader(await reader.header());
     const { config, manifest, names, layers, rootfs } = header;
     const receive: IncomingImage['receive'] = (chainOf, signal) =>
-      this.#options.layers.copies.receiving(() => this.#receive(reader, header, chainOf, signal));
+      this.#options.run(() =>
+        this.#options.layers.copies.receiving(() => this.#receive(reader, header, chainOf, signal)),
+      );
     return { config, manifest, names, layers, hasRootfs: rootfs !== undefined, receive };
   }
 
@@ -82,8 +83,7 @@ export class DatasetTransfers implements RootfsTransfers {
     chainOf: (diffId: string) => string,
     signal: AbortSignal | undefined,
   ): Promise<string | undefined> {
-    const { layers, load } = this.#options;
-    await load();
+    const { layers } = this.#options;
     const snapshots = await snapshotsByGuid(this.#options);
     const plan = planStreams(heads, rootfs !== undefined, {
       hasLayer: (chainId) => layers.index.get(chainId) !== undefined,

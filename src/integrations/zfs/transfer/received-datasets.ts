@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Logger } from '../../../core/model/logger.ts';
 import { messageOf } from '../../../utils/errors.ts';
+import { explainMount } from '../backing/mount-dataset.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { LayerDatasets } from '../layers/layer-datasets.ts';
 import type { LayerFacts } from '../layers/layer-snapshot.ts';
@@ -58,7 +59,8 @@ export class ReceivedDatasets {
     } catch (error) {
       await this.remove(dataset);
       signal?.throwIfAborted();
-      throw error;
+      // It is inherited; what would inherit it does not exist.
+      throw isKind(error, 'keyNotLoaded') ? await explainMount(zfs, layout.layers, error) : error;
     }
   }
 

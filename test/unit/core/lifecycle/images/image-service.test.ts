@@ -250,6 +250,17 @@ test('removing one name removes the image and unshared layers', async (t) => {
   t.is(store.layers.size, 0);
 });
 
+test('a removal that failed can be repeated', async (t) => {
+  const { images, registry, store } = await setUp(t);
+  await images.pull((registry.push('r.io/a:1', A), 'r.io/a:1'));
+  const removeLayer = store.removeLayer.bind(store);
+  store.removeLayer = () => Promise.reject(new Error('suspended'));
+  await t.throwsAsync(images.remove('r.io/a:1'), { message: 'suspended' });
+  store.removeLayer = removeLayer;
+  await images.remove('r.io/a:1');
+  t.is(store.layers.size, 0);
+});
+
 for (const amid of ['listLayers', 'removeLayer'] as const) {
   test(`a pull that ends amid ${amid} keeps its layers`, async (t) => {
     const { images, registry, store } = await setUp(t);
