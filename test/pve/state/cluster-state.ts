@@ -119,9 +119,10 @@ export class ClusterState {
     return this.locks.with(path, 10_000 * (this.pace || 1), work, signal);
   }
 
-  /** Whether more than half of the nodes are up. */
+  /** Whether more than half of the votes are there: one for each node that is up, and the QDevice's. */
   get quorate(): boolean {
-    return (this.nodes.length - this.down.size) * 2 > this.nodes.length;
+    const votes = this.nodes.length + (this.store.qdevice === true ? 1 : 0);
+    return (votes - this.down.size) * 2 > votes;
   }
 
   /** @throws ApiError while there is no quorum. */

@@ -103,6 +103,8 @@ export interface Store {
   vnets: Record<string, Entry>;
   /** Firewalls by VMID: both kinds of guests have one file. */
   firewall: Record<string, Firewall>;
+  /** Whether a QDevice runs, which has a vote. */
+  qdevice?: boolean;
   /** Bridges of every node. */
   bridges: string[];
 }

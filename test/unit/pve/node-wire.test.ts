@@ -100,6 +100,7 @@ const AROUND: Step[] = [
   ['GET', '/version'],
   ['GET', '/cluster'],
   ['GET', '/cluster/status'],
+  ['GET', '/cluster/config/qdevice'],
   ['GET', '/cluster/resources'],
   ['GET', '/cluster/nextid'],
   ['GET', '/cluster/nextid?vmid=5000'],

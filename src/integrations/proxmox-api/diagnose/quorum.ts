@@ -1,6 +1,11 @@
-import { type Finding, missing, ok } from '../../../core/model/finding.ts';
+import { type Finding, missing, ok, warning } from '../../../core/model/finding.ts';
 import type { ProxmoxClient } from '../client.ts';
 import { isKind } from '../errors/proxmox-error.ts';
+
+const ALONE = 'when one node is down, the other creates and starts no guest';
+const QDEVICE =
+  'run corosync-qnetd on a third machine and corosync-qdevice on both nodes, then give it a vote, on a node (or keep the pods that must ' +
+  'start then on lxc, by a rule of routing):';
 
 /**
  * Whether the cluster has quorum, without which Proxmox creates and starts no guest. Where the token may not ask, its privileges
@@ -15,7 +20,12 @@ export async function checkQuorum(client: ProxmoxClient): Promise<Finding[]> {
     const nodes = members.filter(({ type }) => type === 'node');
     const offline = nodes.filter(({ online }) => online !== true).map(({ name }) => name);
     const found = `${String(nodes.length - offline.length)} of ${String(nodes.length)} nodes online`;
-    if (cluster.quorate !== false) return [ok(subject, found)];
+    if (cluster.quorate !== false) {
+      if (nodes.length !== 2 || (await client.cluster.hasQDevice())) return [ok(subject, found)];
+      return [
+        { ...warning(subject, `${found}, no QDevice: ${ALONE}`, QDEVICE), commands: ['pvecm qdevice setup ADDRESS'] },
+      ];
+    }
     const remedy =
       `start ${offline.join(' and ') || 'the other nodes'}, or mend the network between the nodes; only while they are certainly ` +
       'off and cannot be started, on a node that is online:';

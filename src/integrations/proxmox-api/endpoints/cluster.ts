@@ -23,6 +23,9 @@ const MEMBER = z.object({
 /** The cluster itself, or one of its nodes; a lone node has no entry of type `cluster`. */
 export type ClusterMember = z.infer<typeof MEMBER>;
 
+/** The lines of `corosync-qdevice-tool`; none where no QDevice runs. */
+const QDEVICE = z.record(z.string(), z.unknown());
+
 const RESOURCE = z.object({
   id: text,
   /** node, lxc, qemu, storage, pool, sdn, network, … */
@@ -68,6 +71,12 @@ export class Cluster {
   /** Needs Sys.Audit on `/`. */
   status(options?: CallOptions): Promise<ClusterMember[]> {
     return this.#api.call({ method: 'GET', template: '/cluster/status' }, listOf(MEMBER), options);
+  }
+
+  /** Whether the host that answers has a QDevice, whose vote counts as that of one more node. Needs Sys.Audit on `/`. */
+  async hasQDevice(options?: CallOptions): Promise<boolean> {
+    const call = { method: 'GET', template: '/cluster/config/qdevice' } as const;
+    return Object.keys(await this.#api.call(call, QDEVICE, options)).length > 0;
   }
 
   /** What the caller may see, up to 10 s old: for the truth about a guest ask its status. */

@@ -89,6 +89,13 @@ export const clusterMethods: readonly Method[] = [
   },
   {
     verb: 'GET',
+    path: '/cluster/config/qdevice',
+    permission: { path: '/', privileges: ['Sys.Audit'] },
+    protected: true,
+    handle: ({ state }) => (state.store.qdevice === true ? { Model: 'Net', State: 'Connected' } : {}),
+  },
+  {
+    verb: 'GET',
     path: '/cluster/nextid',
     permission: 'all',
     parameters: { vmid: integer(100, 999999999, { format: vmid }) },

@@ -95,6 +95,17 @@ test('without quorum the offline nodes are named', async (t) => {
   t.regex(lost?.remedy ?? '', /^start pve3 and pve4,/);
 });
 
+test('two nodes need a QDevice to outlive one', async (t) => {
+  const { cluster, diagnose } = await start(t, { nodes: ['pve1', 'pve2'] });
+  const alone = about(await diagnose(), 'Proxmox quorum');
+  t.like(alone, { status: 'warning', commands: ['pvecm qdevice setup ADDRESS'] });
+  t.regex(alone?.found ?? '', /^2 of 2 nodes online, no QDevice: when one node is down/);
+  cluster.state.store.qdevice = true;
+  t.like(about(await diagnose(), 'Proxmox quorum'), { status: 'ok' });
+  await cluster.setDown('pve2', true);
+  t.like(about(await diagnose(), 'Proxmox quorum'), { status: 'ok', found: '1 of 2 nodes online' });
+});
+
 test('bridges must be there and up', async (t) => {
   const bridges = ['vmbr0', 'vmbr7', 'zone1/pods', 'zone1/none'];
   const { cluster, diagnose } = await start(t, {}, { bridges });

@@ -23,6 +23,7 @@ test.after.always(() => dispose());
 const CALLS: readonly ((client: ProxmoxClient) => Promise<unknown>)[] = [
   ({ cluster }) => cluster.version(),
   ({ cluster }) => cluster.status(),
+  ({ cluster }) => cluster.hasQDevice(),
   ({ cluster }) => cluster.resources('vm'),
   ({ cluster }) => cluster.nextId(),
   ({ cluster }) => cluster.isFree(101),
