@@ -28,10 +28,13 @@ async function run(input: WorkerInput, lines = Infinity): Promise<void> {
   if ((code ?? signal) !== wanted) throw new Error(`the worker of ${input.node} ended with ${code ?? signal}`);
 }
 
+/** Guests in two ranges. */
+const GUESTS = Number(process.env['ALLOCATION_GUESTS'] ?? 100);
+
 // In one range the creates of both nodes collide, which costs a look at each VMID from both.
 for (const [title, second, pods] of [
-  ['one range', 1000, 30],
-  ['two ranges', 2000, 250],
+  ['one range', 1000, Math.ceil(GUESTS / 16)],
+  ['two ranges', 2000, GUESTS / 2],
 ] as const)
   test(`two nodes make ${2 * pods} guests in ${title}, one killed`, async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'allocation-'));
@@ -47,12 +50,12 @@ for (const [title, second, pods] of [
       fingerprint,
       token,
       node: name,
-      range: { first: index === 0 ? 1000 : second, size: 600 },
+      range: { first: index === 0 ? 1000 : second, size: 2 * pods + 100 },
       path: join(directory, `${name}.json`),
       owners: Array.from({ length: pods }, (_, pod) => `${name}-${pod}`),
     }));
     const [one, two] = inputs as [WorkerInput, WorkerInput];
-    await Promise.all([run(one, pods / 5).then(() => run(one)), run(two)]);
+    await Promise.all([run(one, Math.ceil(pods / 5)).then(() => run(one)), run(two)]);
 
     const guests = state.guests.list();
     t.is(guests.length, 2 * pods);
