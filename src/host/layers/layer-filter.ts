@@ -72,6 +72,8 @@ export class LayerFilter {
   /** Whiteouts hide entries of lower layers, never of this layer, wherever they are in it: written at the end. */
   #whiteouts: string[] = [];
   #opaque: string[] = [];
+  /** Those of the whiteouts that the archive has as devices. */
+  readonly #devices = new Set<string>();
   #replaced = 0;
   /** Whether the lower layers have a directory, as far as it was checked. */
   readonly #below = new Map<string, boolean>();
@@ -92,7 +94,7 @@ export class LayerFilter {
         throw new TarError(`the names in the layer take more than ${this.#options.limits.maxNameBytes} bytes`);
       }
       const components = LayerPaths.split(entry.name);
-      if (this.#isWhiteout(components)) continue;
+      if (this.#isWhiteout(components) || this.#isDeviceWhiteout(entry, components)) continue;
       const checked = this.#check(entry, components);
       yield* this.#parents(checked.name);
       yield this.#emit(checked);
@@ -133,6 +135,25 @@ export class LayerFilter {
       this.#whiteouts.push([...directory, hidden].join('/'));
     }
     this.#count(`whiteout ${quote(last)}`);
+    return true;
+  }
+
+  /**
+   * Whether an entry is a whiteout as overlayfs has them on disk (its documentation in the kernel, "whiteouts and opaque
+   * directories"): a character device 0:0, or a hard link to one. Archives of such a disk contain them, and containerd writes them as
+   * they are: overlayfs would hide what is below and list a name that cannot be opened, other filesystems show a device.
+   */
+  #isDeviceWhiteout({ type, deviceMajor, deviceMinor, linkName }: TarEntry, components: string[]): boolean {
+    if (components.length === 0) return false;
+    if (type === 'hardlink') {
+      if (this.#devices.size === 0) return false;
+      const target = this.#paths.resolve(LayerPaths.split(linkName));
+      if (!this.#devices.has(target) || this.#paths.get(target) !== undefined) return false;
+    } else if (type !== 'character' || deviceMajor !== 0 || deviceMinor !== 0) return false;
+    const path = this.#paths.resolve(components);
+    this.#devices.add(path);
+    this.#whiteouts.push(path);
+    this.#count(`whiteout ${quote(path)}`);
     return true;
   }
 

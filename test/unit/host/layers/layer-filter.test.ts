@@ -245,6 +245,22 @@ test('a whiteout that hides nothing is omitted', async (t) => {
   t.deepEqual(names(cut), ['d ./']);
 });
 
+test('a device 0:0 is a whiteout, as are links to it', async (t) => {
+  const inherit = (path: string) => (['', 'a'].includes(path) ? described : undefined);
+  const device = { type: 'character', mode: 0o644 } as const;
+  const tar = tarOf(
+    { ...device, name: 'a/x' },
+    { name: 'a/y', type: 'hardlink', linkName: 'a/x' },
+    { ...device, name: 'new/z' },
+    { ...device, name: 'null', deviceMajor: 1, deviceMinor: 3 },
+    { name: 'zero', type: 'hardlink', linkName: 'null' },
+  );
+  const result = await filtered(tar, { inherit });
+  t.deepEqual(names(result), ['c null', 'h zero', 'd a', 'c a/x', 'c a/y', 'd a', 'd ./']);
+  t.is(result.entries[3]?.mode, 0);
+  await t.throwsAsync(filtered(tarOf({ ...device, name: './' })), { message: /replaces a directory/ });
+});
+
 test('the last entry of a name wins', async (t) => {
   const result = await filtered(
     tarOf(
