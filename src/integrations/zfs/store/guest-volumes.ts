@@ -1,5 +1,6 @@
 import { CriError, failedPrecondition, invalidArgument, StatusCode } from '../../../core/model/errors.ts';
 import { type Entry, ownValueOf } from '../answers/properties.ts';
+import type { CallOptions } from '../commands.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import { poolOf } from '../names.ts';
 import type { Zfs } from '../zfs.ts';
@@ -96,10 +97,10 @@ export class GuestVolumes {
   }
 
   /** The server's own datasets with these properties, those that were still in use when they were removed among them. */
-  async list(properties: readonly string[]): Promise<Entry[]> {
+  async list(properties: readonly string[], call?: CallOptions): Promise<Entry[]> {
     const { zfs, storage, root } = this.#options;
     const read = [...new Set([...properties, PROPERTY.kind, PROPERTY.root, PROPERTY.container])];
-    const entries = await zfs.list(storage, read, { depth: 1 });
+    const entries = await zfs.list(storage, read, { ...call, depth: 1 });
     return entries.filter((entry) => ownValueOf(entry, PROPERTY.root) === root && entry.name !== storage);
   }
 

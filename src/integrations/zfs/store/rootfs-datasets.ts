@@ -4,11 +4,12 @@ import type { Remains, Rootfs, RootfsOptions, Usage } from '../../../core/model/
 import { gatheredRead } from '../../../utils/async/gathered-read.ts';
 import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import type { Backing, OpenOptions, Origin } from '../backing/backing.ts';
+import type { CallOptions } from '../commands.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { LayerIndex } from '../layers/layer-index.ts';
 import { datasetOf } from '../names.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { getPresent } from './get-present.ts';
+import { readUsage } from './read-usage.ts';
 import type { GuestVolumes } from './guest-volumes.ts';
 import { foreign, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
@@ -161,8 +162,8 @@ export class RootfsDatasets {
   async #present(ids: readonly string[], properties: readonly string[]): Promise<{ id: string; entry: Entry }[]> {
     const wanted = ids.filter((id) => ID.test(id));
     const names = await Promise.all(wanted.map((id) => this.#nameOf(id)));
-    const read = [...properties, ...IDENTIFYING];
-    return this.#identified(await getPresent(this.#zfs, names, read, () => this.#entries(read)));
+    const list = this.#entries.bind(this);
+    return this.#identified(await readUsage(this.#zfs, names, [...properties, ...IDENTIFYING], list));
   }
 
   /** The root filesystems among datasets that were read with {@link IDENTIFYING}. */
@@ -178,9 +179,9 @@ export class RootfsDatasets {
   }
 
   /** The datasets of all places where root filesystems are; of the store's own place also those of others. */
-  async #entries(properties: readonly string[]): Promise<Entry[]> {
-    const own = this.#zfs.list(this.#layout.rootfs, properties, { depth: 1 });
-    const all = await Promise.all([own, this.#guests?.list(properties) ?? []]);
+  async #entries(properties: readonly string[], call?: CallOptions): Promise<Entry[]> {
+    const own = this.#zfs.list(this.#layout.rootfs, properties, { ...call, depth: 1 });
+    const all = await Promise.all([own, this.#guests?.list(properties, call) ?? []]);
     return all.flat();
   }
 

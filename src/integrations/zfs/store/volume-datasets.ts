@@ -8,7 +8,7 @@ import { type Entry, numberOf, ownValueOf } from '../answers/properties.ts';
 import { OBJECTS } from '../backing/filesystems.ts';
 import { isKind } from '../errors/zfs-error.ts';
 import type { Settings, Zfs } from '../zfs.ts';
-import { getPresent } from './get-present.ts';
+import { readUsage } from './read-usage.ts';
 import { foreign, ID, type Kind, type Layout, PROPERTY, text } from './layout.ts';
 import { destroyOrMark, REMOVAL_PROPERTIES, remainsOf, sweepRemoved } from './removal.ts';
 
@@ -160,9 +160,9 @@ export class VolumeDatasets implements VolumeStore {
 
   async #readUsages(ids: readonly string[]): Promise<Map<string, Usage>> {
     const names = ids.map((id) => this.#layout.volumeOf(id));
-    const read = ['used', OBJECTS];
-    const list = () => this.#zfs.list(this.#layout.volumes, read, { depth: 1 });
-    const entries = await getPresent(this.#zfs, names, read, list);
+    const entries = await readUsage(this.#zfs, names, ['used', OBJECTS], (properties, call) =>
+      this.#zfs.list(this.#layout.volumes, properties, { ...call, depth: 1 }),
+    );
     return new Map(
       entries.map((entry) => {
         const objects = numberOf(entry, OBJECTS) ?? 0n;
