@@ -70,6 +70,18 @@ export interface CreateApi<Task> {
 
 type Verdict = 'done' | 'notDone' | 'foreign' | 'incomplete';
 
+/** The definition of a storage. */
+export interface StorageConfig {
+  storage: string;
+  type: string;
+  /** Where its files are, on every node that has it. */
+  path?: string | undefined;
+  content: readonly string[];
+  /** The nodes that have it; absent for all. */
+  nodes?: readonly string[] | undefined;
+  disable?: boolean | undefined;
+}
+
 /** What the handlers whose pods are guests need of the API, as {@link TracesApi}. */
 export interface GuestsApi<Task> extends TracesApi, CreateApi<Task> {
   cluster: TracesApi['cluster'] & {
@@ -88,6 +100,6 @@ export interface GuestsApi<Task> extends TracesApi, CreateApi<Task> {
   tasks: TracesApi['tasks'] & CreateApi<Task>['tasks'];
   recheck: CreateApi<Task>['recheck'] & Record<'started' | 'deleted', (ref: GuestRef) => Promise<Verdict>>;
   storages: TracesApi['storages'] & {
-    configs: () => Promise<readonly { storage: string; type: string; path?: string | undefined }[]>;
+    configs: () => Promise<readonly StorageConfig[]>;
   };
 }

@@ -1,6 +1,7 @@
 /*
- * hook EVENT …: what liblxc runs when the container of a pod starts and ends, also while the server is down. Without
- * lxc.hook.version = 1, as on Proxmox VE, liblxc appends the container's name, the section and the event.
+ * hook [--name NAME] EVENT …: what liblxc runs when the container of a pod starts and ends, also while the server is down.
+ * Without lxc.hook.version = 1, as on Proxmox VE, liblxc appends the container's name, the section and the event. A container
+ * of another name is a copy of the pod's, such as a restored one: it does not start, and its end does nothing to the pod.
  *
  * hook pre-start FILE: removes the permit that the server wrote, and fails without one: nobody else can start the container
  *   again, which would be a pod without containers.
@@ -72,9 +73,10 @@ static int stop(int count, char **directories) {
   return 0;
 }
 
-static int pre_start(const char *permit) {
-  if (unlink(permit) == 0) return 0;
-  fprintf(stderr, "this container is a Kubernetes pod that has ended; the kubelet creates a new one\n");
+static int pre_start(const char *permit, bool is_copy) {
+  if (!is_copy && unlink(permit) == 0) return 0;
+  fprintf(stderr, is_copy ? "this container is a copy of a Kubernetes pod's; it cannot be started\n"
+                          : "this container is a Kubernetes pod that has ended; the kubelet creates a new one\n");
   return 1;
 }
 
@@ -83,14 +85,21 @@ enum { APPENDED = 3 };
 
 /* Exit code 0: liblxc goes on; 1: it must not; 2: wrong arguments. */
 int hook_main(int argc, char **argv) {
+  bool is_copy = false;
+  if (argc >= 3 && strcmp(argv[1], "--name") == 0) {
+    const char *own = getenv("LXC_NAME");
+    is_copy = own == NULL || strcmp(own, argv[2]) != 0;
+    argc -= 2;
+    argv += 2;
+  }
   const char *event = argc > 1 ? argv[1] : "";
   if (argc >= 2 + APPENDED && strcmp(argv[argc - 1], event) == 0) argc -= APPENDED;
-  if (argc == 3 && strcmp(event, "pre-start") == 0) return pre_start(argv[2]);
+  if (argc == 3 && strcmp(event, "pre-start") == 0) return pre_start(argv[2], is_copy);
   if (argc == 2 && strcmp(event, "post-stop") == 0) {
     const char *target = getenv("LXC_TARGET");
     return target != NULL && strcmp(target, "reboot") == 0;
   }
-  if (argc >= 3 && strcmp(event, "stop") == 0) return stop(argc - 2, argv + 2);
-  fprintf(stderr, "usage: lxcri-native hook pre-start FILE | stop DIRECTORY... | post-stop\n");
+  if (argc >= 3 && strcmp(event, "stop") == 0) return is_copy ? 0 : stop(argc - 2, argv + 2);
+  fprintf(stderr, "usage: lxcri-native hook [--name NAME] (pre-start FILE | stop DIRECTORY... | post-stop)\n");
   return 2;
 }

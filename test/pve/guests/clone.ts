@@ -4,7 +4,7 @@ import { printPropertyString } from '../api/params/property-string.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { copySection, emptySection, type GuestConfig, type Section } from '../config/config-text.ts';
-import { allocateDisk, checkStorage, freeAll, volumesOf } from './disks.ts';
+import { allocateDisk, checkStorage, freeAll, mountsOf, volumesOf } from './disks.ts';
 import type { Feature } from '../storage/storage.ts';
 import { checkLock, isTemplate, loadGuest, saveGuest, setLock, printGuest } from '../config/guest.ts';
 import { withNewAddress } from '../config/values.ts';
@@ -51,6 +51,9 @@ function source(call: Call, ref: GuestRef): { section: Section; full: boolean } 
 function checkVolumes(call: Call, ref: GuestRef, section: Section, full: boolean): void {
   const { state } = call;
   const running = state.runtime.running(ref) !== undefined;
+  // A container's keys are looked at by their names: mount points come first.
+  const [other] = ref.kind.type === 'lxc' ? mountsOf(ref.kind, section) : [];
+  if (other !== undefined) throw fault(`unable to clone mountpoint '${other.key}' (type ${other.type})`);
   if (full && running && ref.kind.type === 'lxc' && textOf(call, 'snapname') === '') {
     throw fault('Full clone of a running container is only possible from a snapshot');
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { parsePropertyString, printPropertyString } from '../api/params/property-string.ts';
 import { badParameters, fault, messageOf } from '../http/api-error.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
-import type { GuestConfig } from '../config/config-text.ts';
+import type { GuestConfig, Section } from '../config/config-text.ts';
 import type { Kind } from '../config/kind.ts';
 import { parseSize, printSize } from '../config/sizes.ts';
 import { without } from '../state/without.ts';
@@ -41,6 +41,17 @@ export function volumesOf(
       const source = sourceOf(kind, disk);
       // A medium in a drive is nobody's disk.
       return source.kind === 'volume' && disk['media'] !== 'cdrom' ? [{ key, volid: source.volid, disk }] : [];
+    });
+}
+
+/** The mount points of a container that are directories or devices of the node, by key. */
+export function mountsOf(kind: Kind, { values }: Section): { key: string; type: 'bind' | 'device' }[] {
+  return Object.keys(values)
+    .filter((key) => kind.isVolume(key))
+    .sort()
+    .flatMap((key) => {
+      const { kind: type } = sourceOf(kind, parsePropertyString(kind.volumeFormat(key), values[key]!));
+      return type === 'bind' || type === 'device' ? [{ key, type }] : [];
     });
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { GuestConfig, Section } from '../config/config-text.ts';
 import { printGuest } from '../config/guest.ts';
 import { lxc } from '../config/kind.ts';
+import { runHookscript } from '../guests/hookscript.ts';
 import { parseGuestConfig } from '../guest-config/parse.ts';
 import type { ProxmoxRelease } from '../guest-config/model.ts';
 import {
@@ -109,18 +110,21 @@ export class LxcRuntime extends ApiOnlyRuntime {
     await prepareVolumes(vmid, config.current, this.#open.volumes, ids);
     writePlan(this.#write(node, vmid, config), vmid, config.current, this.#open.volumes, ids);
     await removeCgroups(vmid);
+    await this.#hook(ref, 'pre-start', log);
     const process = await LxcProcess.start(this.#nodeFiles, this.#lxcPath(node), vmid).catch((error: unknown) => {
       if (error instanceof StartFailure) error.lines.forEach(log);
       throw error;
     });
     const over = process.ended.then(() => this.#ended(ref));
     this.#guests.set(vmid, { ref, process, meter: new Meter(vmid, process), over });
+    await this.#hook(ref, 'post-start', log);
   }
 
   override async stop(ref: GuestRef): Promise<void> {
     const guest = this.#guests.get(ref.vmid);
     if (ref.kind.type === 'qemu') await super.stop(ref);
     if (ref.kind.type === 'qemu' || guest === undefined) return;
+    await this.#hook(ref, 'pre-stop');
     // It fails where the guest has just ended by itself.
     const failure = await this.#lxcStop(ref, ['--kill']).catch((error: unknown) => error);
     if (failure !== undefined && this.#guests.has(ref.vmid)) throw failure as Error;
@@ -136,6 +140,7 @@ export class LxcRuntime extends ApiOnlyRuntime {
     if (ref.kind.type === 'qemu') return super.shutdown(ref, timeout, signal, log);
     const guest = this.#guests.get(ref.vmid);
     if (guest === undefined) return true;
+    await this.#hook(ref, 'pre-stop', log);
     const seconds = String(Math.ceil(timeout / 1000));
     const stopped = await this.#lxcStop(ref, ['--nokill', '--timeout', seconds], signal).then(
       () => true,
@@ -233,6 +238,14 @@ export class LxcRuntime extends ApiOnlyRuntime {
     return this.#host;
   }
 
+  #hook(
+    ref: GuestRef,
+    phase: Parameters<typeof runHookscript>[2],
+    log = (_line: string): void => undefined,
+  ): Promise<void> {
+    return runHookscript(ref.vmid, this.#open.config(ref).current.values, phase, this.#open.volumes, log);
+  }
+
   #lxcPath(node: string): string {
     return this.#places[node] ?? join(this.#open.directory, 'lxc', node);
   }
@@ -267,7 +280,10 @@ export class LxcRuntime extends ApiOnlyRuntime {
     this.#guests.delete(ref.vmid);
     try {
       await this.#open.ended(ref);
-      if (!reboots) return;
+      if (!reboots) {
+        await this.#hook(ref, 'post-stop');
+        return;
+      }
       await unlink(again);
       if (!this.#closing) await this.start(ref, this.#open.config(ref), () => undefined);
     } catch {

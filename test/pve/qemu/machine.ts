@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { runHookscript } from '../guests/hookscript.ts';
 import type { RuntimeHost } from '../guests/runtime.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import { commandLine } from './command/command-line.ts';
@@ -8,7 +9,6 @@ import { hasAgent } from './command/parts/ports.ts';
 import { parseCard } from './command/parts/network.ts';
 import { forUpstream, type Substitutes } from './command/upstream.ts';
 import { prepareDisks, withVolumes } from './disks.ts';
-import { runHookscript } from './hookscript.ts';
 import { Scope } from './machine/scope.ts';
 import type { EventSocket } from './monitor/events.ts';
 import { SocketMonitor } from './monitor/monitor.ts';

@@ -69,6 +69,27 @@ for (const kind of ['shipped', 'sanitized']) {
       t.is((await call(program, args)).code, 2, args.join(' '));
   });
 
+  test(`${kind}: hooks of a copied container spare the pod`, async (t) => {
+    const program = await helper();
+    const permit = join(await directory(t), 'permit');
+    await writeFile(permit, '');
+    const hook = (name: string, ...args: string[]) =>
+      execute(program, ['hook', '--name', '100', ...args, name, 'lxc', args[0] ?? ''], { env: { LXC_NAME: name } });
+    await t.throwsAsync(hook('101', 'pre-start', permit), { message: /a copy of a Kubernetes pod/ });
+    const victim = spawn('sleep', ['600']);
+    t.teardown(() => victim.kill('SIGKILL'));
+    const cgroup = await directory(t);
+    await writeFile(join(cgroup, 'cgroup.procs'), `${String(victim.pid)}\n`);
+    await hook('101', 'stop', cgroup);
+    t.is(victim.exitCode ?? victim.signalCode, null);
+    await hook('100', 'pre-start', permit);
+    const ended = new Promise((resolve) => victim.once('exit', resolve));
+    // The list of a real cgroup becomes empty.
+    void ended.then(() => writeFile(join(cgroup, 'cgroup.procs'), ''));
+    await hook('100', 'stop', cgroup);
+    t.is(victim.signalCode, 'SIGKILL');
+  });
+
   test(`${kind}: keep leaves a process in its own session`, async (t) => {
     const pid = Number((await call(await helper(), ['keep'])).stdout);
     t.teardown(() => process.kill(pid, 'SIGKILL'));

@@ -6,6 +6,8 @@ import { pauseId } from '../../pause-process.ts';
 export interface IncludeParts {
   /** Path of the native helper. */
   native: string;
+  /** The guest's own; one of another VMID that includes the file is a copy. */
+  vmid: number;
   /** Path of the file that allows one start. */
   permit: string;
   /** The pod's cgroup, absolute below the root of the hierarchy, and its directory. */
@@ -18,8 +20,11 @@ export interface IncludeParts {
  * pod's cgroup, and the hooks that tie the pod to the guest while this server is down. The spec has passed
  * `checkSandboxSpec`.
  */
-export function includeFile(spec: SandboxSpec, { native, permit, cgroup, cgroupDirectory }: IncludeParts): string {
-  const hook = `${native} hook`;
+export function includeFile(
+  spec: SandboxSpec,
+  { native, vmid, permit, cgroup, cgroupDirectory }: IncludeParts,
+): string {
+  const hook = `${native} hook --name ${String(vmid)}`;
   const settings: [key: string, value: string, field?: string][] = [
     ['lxc.init.cmd', '/init -P'],
     ['lxc.init.uid', String(pauseId(spec.userNamespace))],

@@ -35,6 +35,7 @@ import { guestMemory } from './guest-memory.ts';
 import { guestName, guestTags } from './guest-name.ts';
 import { guestNotes } from './guest-notes.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
+import { placeHookscript } from './hookscript.ts';
 import { includeFile } from './include-file.ts';
 import { connectMonitor } from './monitor-socket.ts';
 import { Template } from './template.ts';
@@ -63,6 +64,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   readonly #guests: PodGuests;
   readonly #template: Template;
   readonly #watch: SandboxWatch;
+  readonly #logger: Logger;
 
   constructor({ proxmox, directory, init, logger }: ProxmoxLxcProviderOptions) {
     this.#proxmox = proxmox;
@@ -70,6 +72,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     this.#guests = new PodGuests(proxmox, 'lxc', logger);
     this.#template = new Template(init);
     this.#watch = new SandboxWatch(logger);
+    this.#logger = logger;
   }
 
   unavailableBecause(): Promise<string | undefined> {
@@ -88,8 +91,10 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await progress(sandbox.handle);
     await this.remove(sandbox);
     signal?.throwIfAborted();
-    const { ostemplate, rootfs } = await this.#template.place(this.#proxmox);
-    await this.#writeFiles(spec, handle, cgroups);
+    const storages = await (await this.#proxmox.api()).storages.configs();
+    const { ostemplate, rootfs } = await this.#template.place(storages, this.#proxmox);
+    const hookscript = await placeHookscript(storages, this.#proxmox, this.#logger);
+    await this.#makeDirectory(spec, handle);
     await createCgroup(cgroups.monitor);
     const vmid = await this.#guests.create({
       owner: spec.id,
@@ -97,7 +102,16 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
       progress: (reserved, task) => progress({ ...handle, vmid: reserved, ...(task !== undefined && { task }) }),
       signal,
     });
-    await addConfigLines(this.#proxmox.name, vmid, configLines(spec, handle), `${handle.directory}/lines`);
+    const include = includeFile(spec, {
+      native: hookProgram(),
+      vmid,
+      permit: permitOf(handle.directory),
+      cgroup: cgroups.pod,
+      cgroupDirectory: cgroups.podDirectory,
+    });
+    await writeFile(includeOf(handle.directory), include, { mode: 0o600 });
+    const lines = configLines(spec, handle, hookscript);
+    await addConfigLines(this.#proxmox.name, vmid, lines, `${handle.directory}/lines`);
     return { spec, handle: { ...handle, vmid } };
   }
 
@@ -242,18 +256,11 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     };
   }
 
-  async #writeFiles(spec: SandboxSpec, { directory }: GuestHandle, cgroups: GuestCgroups): Promise<void> {
+  async #makeDirectory(spec: SandboxSpec, { directory }: GuestHandle): Promise<void> {
     await openDirectory(this.#directory);
     await mkdir(directory, { mode: 0o700 });
     await mkdir(boundOf(directory));
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
-    const include = includeFile(spec, {
-      native: hookProgram(),
-      permit: permitOf(directory),
-      cgroup: cgroups.pod,
-      cgroupDirectory: cgroups.podDirectory,
-    });
-    await writeFile(includeOf(directory), include, { mode: 0o600 });
   }
 
   #handle({ spec, handle }: SandboxReference): GuestHandle {
@@ -262,11 +269,16 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
 }
 
 /** The lines of the guest's configuration that the API sets for nobody, or for root@pam alone. */
-function configLines({ userNamespace }: SandboxSpec, { directory }: GuestHandle): string {
+function configLines(
+  { userNamespace }: SandboxSpec,
+  { directory }: GuestHandle,
+  hookscript: string | undefined,
+): string {
   const ids = userNamespace && ['u', 'g'].map((kind) => `${kind} 0 ${userNamespace.hostId} ${userNamespace.size}`);
   return [
     // Proxmox refuses to migrate a guest with a directory of the node, before it shuts it down.
     `mp0: ${boundOf(directory)},mp=/run/proxmox-lxcri,ro=1`,
+    ...(hookscript === undefined ? [] : [`hookscript: ${hookscript}`]),
     ...(ids ?? []).map((range) => `lxc.idmap: ${range}`),
     `lxc.include: ${includeOf(directory)}`,
     '',

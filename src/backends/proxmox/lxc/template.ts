@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { failedPrecondition, unavailable } from '../../../core/model/errors.ts';
-import { isErrno } from '../../../utils/errors.ts';
-import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { padding, type TarEntry } from '../../../utils/tar/header.ts';
 import { END_OF_ARCHIVE, formatEntry } from '../../../utils/tar/writer.ts';
+import type { StorageConfig } from '../../proxmox-api.ts';
 import type { ProxmoxNode } from '../../proxmox-node.ts';
+import { placeFile } from './place-file.ts';
 
 /** The shell of `pct enter`; without a static one the guest has none. */
 const BUSYBOX = '/bin/busybox';
@@ -37,10 +36,12 @@ export class Template {
 
   /**
    * Places the archive on the node's storage of templates, once for each version of it.
-   * @throws CriError UNAVAILABLE when `init` is missing; FAILED_PRECONDITION for a storage that keeps no files; as the API.
+   * @throws CriError UNAVAILABLE when `init` is missing; FAILED_PRECONDITION for a storage that keeps no files.
    */
-  async place({ api, storage, templateStorage }: ProxmoxNode): Promise<GuestTemplate> {
-    const configs = await (await api()).storages.configs();
+  async place(
+    configs: readonly StorageConfig[],
+    { storage, templateStorage }: Pick<ProxmoxNode, 'storage' | 'templateStorage'>,
+  ): Promise<GuestTemplate> {
     const configOf = (name: string, key: string) => {
       const found = configs.find((config) => config.storage === name);
       if (found !== undefined) return found;
@@ -57,11 +58,7 @@ export class Template {
       throw error;
     });
     const { name, data } = await this.#archive;
-    const file = `${path}/template/cache/${name}`;
-    if (!(await hasSize(file, data.length))) {
-      await mkdir(dirname(file), { recursive: true });
-      await writeFileAtomic(file, data, 0o644);
-    }
+    await placeFile(`${path}/template/cache/${name}`, data, 0o644);
     const size = WITHOUT_SIZE.includes(configOf(storage, 'storage').type) ? 0 : 1;
     return { ostemplate: `${templateStorage}:vztmpl/${name}`, rootfs: `${storage}:${String(size)}` };
   }
@@ -90,15 +87,6 @@ export class Template {
     const hash = createHash('sha256').update(data).digest('hex').slice(0, 12);
     const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
     return { name: `proxmox-lxcri-pod_${hash}_${arch}.tar.gz`, data };
-  }
-}
-
-async function hasSize(path: string, size: number): Promise<boolean> {
-  try {
-    return (await stat(path)).size === size;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return false;
-    throw error;
   }
 }
 

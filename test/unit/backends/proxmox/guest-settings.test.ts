@@ -77,15 +77,21 @@ const spec: SandboxSpec = {
   cgroupParent: '/kubepods/pod1',
   runDir: '/run/x',
 };
-const parts = { native: '/lib/native', permit: '/run/permit', cgroup: '/kubepods/pod1/b', cgroupDirectory: '/sys/b' };
+const parts = {
+  native: '/lib/native',
+  vmid: 10_000,
+  permit: '/run/permit',
+  cgroup: '/kubepods/pod1/b',
+  cgroupDirectory: '/sys/b',
+};
 const linesOf = (of: SandboxSpec) => includeFile(of, parts).trimEnd().split('\n');
 
 test('the included file ties the pod to its guest', (t) => {
   const lines = linesOf(spec);
   for (const line of [
     'lxc.cgroup.dir.container = kubepods/pod1/b',
-    'lxc.hook.pre-start = /lib/native hook pre-start /run/permit',
-    'lxc.hook.stop = /lib/native hook stop /sys/b',
+    'lxc.hook.pre-start = /lib/native hook --name 10000 pre-start /run/permit',
+    'lxc.hook.stop = /lib/native hook --name 10000 stop /sys/b',
     'lxc.uts.name = web-0',
     'lxc.sysctl.net.core.somaxconn = 1024',
     'lxc.cgroup2.devices.deny =',
