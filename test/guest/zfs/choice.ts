@@ -1,11 +1,13 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { ImageServiceService, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import { ownValueOf } from '../../../src/integrations/zfs/answers/properties.ts';
 import { StatusCode } from '../../../src/core/model/errors.ts';
+import { exists } from '../../../src/utils/fs/exists.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
+import { programFile } from '../../lib/program.ts';
 import { run, TANK, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
@@ -29,9 +31,12 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
   const config = join(server.directory, 'config.toml');
   const overlay = (part: string) => readdir(join(server.directory, 'root/overlay', part));
   const datasets = async () => (await zfs.list(DATASET, ['type'])).length;
+  const configure = async (rootfs: string) => {
+    await writeFile(config, (await readFile(config, 'utf8')).replace(/\[rootfs\][^]*$/, rootfs));
+  };
   const restart = async (rootfs: string) => {
     await server.end('SIGKILL');
-    await writeFile(config, (await readFile(config, 'utf8')).replace(/\[rootfs\][^]*$/, rootfs));
+    await configure(rootfs);
     await server.start();
   };
   const filesystemOf = async (id: string) => {
@@ -96,6 +101,22 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
   await remove(lxc);
   t.is(await datasets(), 1, 'the store is erased with its last container');
   t.deepEqual(await readdir(join(server.directory, 'root/zfs')), ['tank%2Fchosen-next']);
+
+  // A wipe erases also the stores that no handler uses any more; one that it cannot reach is named, and it can be repeated.
+  await server.end('SIGTERM');
+  await configure('[rootfs]\nstore = "overlayfs"\n');
+  const away = join(server.directory, 'root/zfs', 'no-such-pool%2Flxcri');
+  await mkdir(away);
+  const wipe = () => run(process.execPath, programFile('main'), 'wipe', '--force', '--config', config);
+  const failed = await t.throwsAsync<Error & { stderr: string }>(wipe());
+  t.regex(
+    failed?.stderr ?? '',
+    /store zfs:no-such-pool\/lxcri: .*pool no-such-pool is not imported; "zpool import no-such-pool"/,
+  );
+  await rm(away, { recursive: true });
+  await wipe();
+  t.is((await zfs.list(`${DATASET}-next`, ['type'])).length, 1);
+  t.false(await exists(join(server.directory, 'root')));
 });
 
 test.serial('compression and record size follow the configuration', async (t) => {
