@@ -21,6 +21,9 @@ const MISLEADING = new Set<StatusCode>([
 /** A repeat may fail, too, while the first attempt is still rolled back. */
 const REPEATS = 3;
 
+/** Directories that the first pull and the first commit make, and a start of the server removes. */
+const TEMPORARY = /\/(content\/incoming|root\/export)$/;
+
 /** Milliseconds after which a contradiction or leftover is final. */
 const LIMIT_MS = Number(process.env['WALK_LIMIT_MS'] ?? 60_000);
 
@@ -157,10 +160,7 @@ export class Walk {
   async #left(): Promise<string[]> {
     const deadline = performance.now() + LIMIT_MS;
     for (;;) {
-      // The first pull creates the directory of downloads; a start of the server removes it.
-      const left = difference(this.#before, await inventory(this.#server)).filter(
-        (line) => !line.endsWith('/content/incoming'),
-      );
+      const left = difference(this.#before, await inventory(this.#server)).filter((line) => !TEMPORARY.test(line));
       if (left.length === 0 || performance.now() > deadline) return left;
       await sleep(50);
     }

@@ -7,8 +7,8 @@ import {
   RemoveImageRequest,
   RuntimeServiceService,
 } from '../../../api/gen/cri.ts';
-import { ReceiveRequest, SendRequest, TransferService } from '../../../api/gen/proxmoxlxcri/v1/transfer.ts';
 import type { ServerFixture } from '../../integration/server-fixture.ts';
+import { receiveFile, sendToFile } from './send-receive.ts';
 
 /** The RPCs that a state of a pool may fail, each of which is tried once. */
 export type Call =
@@ -63,14 +63,8 @@ export async function stateCalls(server: ServerFixture, image: string, timeoutMs
 
   const stream = join(server.directory, 'image.zfs');
   await pull();
-  await client
-    .stream(TransferService.send, SendRequest.create({ image, path: stream }), new AbortController().signal)
-    .toArray();
+  await sendToFile(client, { image }, stream);
   await removeImage();
-  async function* requests() {
-    await Promise.resolve();
-    yield ReceiveRequest.create({ path: stream });
-  }
   let fresh = '';
 
   const once = async (pod: string, name: string) => {
@@ -96,7 +90,7 @@ export async function stateCalls(server: ServerFixture, image: string, timeoutMs
       ['RunPodSandbox', async () => (fresh = await server.pod('fresh', {}, 'lxc'))],
       ['CreateContainer', () => server.create(lxc, 'new', { command: ['true'] }, limit)],
       ['PullImage', pull],
-      ['Receive', () => client.upload(TransferService.receive, requests())],
+      ['Receive', () => receiveFile(client, stream)],
       ...(created === undefined || running === undefined
         ? []
         : ([
@@ -118,7 +112,7 @@ export async function stateCalls(server: ServerFixture, image: string, timeoutMs
       await pull();
       await once(lxc, 'back');
       await removeImage();
-      await client.upload(TransferService.receive, requests());
+      await receiveFile(client, stream);
       await removeImage();
       const { containers } = await server.containers();
       for (const { id } of containers) if (id !== lasting) await remove(id);

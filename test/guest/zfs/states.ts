@@ -94,6 +94,15 @@ test.serial('a pool that is away, read-only, locked or suspended', async (t) => 
       removes: true,
     },
     {
+      name: 'renamed',
+      enter: () => run('zfs', 'rename', '-u', dataset, `${dataset}-away`),
+      leave: () => run('zfs', 'rename', '-u', `${dataset}-away`, dataset),
+      code: StatusCode.FAILED_PRECONDITION,
+      remedy: /dataset states\/secret\/store( of this server does not exist any more; rename it back|; create it)/,
+      starts: false,
+      removes: false,
+    },
+    {
       name: 'suspended',
       enter: frail.fail,
       leave: frail.repair,

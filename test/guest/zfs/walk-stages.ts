@@ -7,15 +7,11 @@ import {
   RootfsSnapshotsService,
   RuntimeServiceService,
 } from '../../../api/gen/cri.ts';
-import {
-  CommitRequest,
-  ReceiveRequest,
-  SendRequest,
-  TransferService,
-} from '../../../api/gen/proxmoxlxcri/v1/transfer.ts';
+import { CommitRequest, TransferService } from '../../../api/gen/proxmoxlxcri/v1/transfer.ts';
 import type { ServerFixture } from '../../integration/server-fixture.ts';
 import type { Stage } from '../../integration/walk-stages.ts';
 import { run } from './pools.ts';
+import { receiveFile, sendToFile } from './send-receive.ts';
 
 const { checkpointRootfs, restoreRootfs } = RootfsSnapshotsService;
 const LATEST = { name: '', discardNewer: false, force: false };
@@ -36,23 +32,10 @@ export function operatorStages(server: ServerFixture, dataset: string, walk: { r
     const { image } = await client.call(ImageServiceService.imageStatus, request);
     if (image === undefined) throw new Error('there is no image');
   };
-  const send = async (containerId: string, signal: AbortSignal) => {
+  const send = async (containerId: string, signal?: AbortSignal) => {
     await rm(stream, { force: true });
-    const request = SendRequest.create({ containerId, path: stream });
-    await client
-      .stream(TransferService.send, request, signal)
-      .toArray()
-      .catch(async (error: unknown) => {
-        throw await client.explain(error);
-      });
+    await sendToFile(client, { containerId }, stream, signal);
   };
-  const receive = () =>
-    client.upload(
-      TransferService.receive,
-      (async function* () {
-        yield await Promise.resolve(ReceiveRequest.create({ name: IMAGE, path: stream }));
-      })(),
-    );
 
   const container = async () => {
     const name = `operated-${String((number += 1))}`;
@@ -124,7 +107,7 @@ export function operatorStages(server: ServerFixture, dataset: string, walk: { r
       async prepare() {
         const { id, check, remove } = await container();
         return {
-          call: ({ signal } = {}) => send(id, signal ?? new AbortController().signal),
+          call: ({ signal } = {}) => send(id, signal),
           async check() {
             if ((await stat(stream)).size === 0) throw new Error('nothing was sent');
             await check('first');
@@ -140,10 +123,10 @@ export function operatorStages(server: ServerFixture, dataset: string, walk: { r
       name: 'Receive',
       async prepare() {
         const { id, remove } = await container();
-        await send(id, new AbortController().signal);
+        await send(id);
         await remove();
         return {
-          call: receive,
+          call: () => receiveFile(client, stream, IMAGE),
           check: needImage,
           async clean() {
             await removeImage();

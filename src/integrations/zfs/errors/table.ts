@@ -53,7 +53,7 @@ const RULES: readonly Rule[] = [
   {
     kind: 'unsupported',
     pattern:
-      /unsupported|not supported|not support|unrecognized command|invalid option|must be upgraded|doesn't apply|not applicable|not a cloned filesystem|does not apply to pools/i,
+      /unsupported|not supported|not support|unrecognized command|invalid option|must be upgraded|must be power of 2 from|doesn't apply|not applicable|not a cloned filesystem|does not apply to pools/i,
   },
   {
     kind: 'invalid',

@@ -98,13 +98,21 @@ export class LayerDatasets {
     }
   }
 
-  /** Makes a dataset with the snapshot of a complete layer that layer: its properties are set last, in one step. */
+  /**
+   * Makes a dataset with the snapshot of a complete layer that layer: its properties are set last, in one step. Nothing is left of it
+   * under the name of the layer when that fails. The caller runs one call at a time for each chain id.
+   */
   async adopt(dataset: string, facts: LayerFacts): Promise<void> {
     const { zfs, layout } = this.#options;
     const name = layout.layer(facts.chainId);
-    await zfs.rename(dataset, name);
-    await zfs.set(completeOf(name), layerSettings(facts));
-    this.index.add(await this.#readLayer(name));
+    await this.#afresh(name, 'layer', () => zfs.rename(dataset, name));
+    try {
+      await zfs.set(completeOf(name), layerSettings(facts));
+      this.index.add(await this.#readLayer(name));
+    } catch (error) {
+      await this.#destroyIncomplete(name);
+      throw error;
+    }
   }
 
   /** @throws CriError FAILED_PRECONDITION while it has clones. */

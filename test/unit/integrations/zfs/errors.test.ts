@@ -44,6 +44,7 @@ const WORDS: readonly [stderr: string, kind: ErrorKind][] = [
   ["unrecognized command 'frobnicate'\nusage: zfs command args ...\npermission denied", 'unsupported'],
   ["invalid option 'j'\nusage:\n\tget", 'unsupported'],
   ["cannot create 'p/a': pool must be upgraded to set this property or value", 'unsupported'],
+  ["cannot set property for 'p/a': 'recordsize' must be power of 2 from 512B to 128K", 'unsupported'],
   ['the loaded zfs module does not support this operation. A reboot may be required', 'unsupported'],
   ["cannot promote 'p/a': not a cloned filesystem", 'unsupported'],
   ["The ZFS modules are not loaded.\nTry running 'modprobe zfs' as root to load them.", 'noZfs'],
