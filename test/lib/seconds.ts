@@ -7,7 +7,7 @@ import test from 'ava';
 const journal = process.env['PROXMOX_LXCRI_TEST_SECONDS'];
 
 if (journal !== undefined) {
-  const file = relative(process.cwd(), fileURLToPath(test.meta.file)).replace(/^test\/|\.test\.ts$/g, '');
+  const file = relative(process.cwd(), fileURLToPath(test.meta.file)).replace(/^test\/|^\.cache\/|\.test\.ts$/g, '');
   process.once('exit', () => {
     appendFileSync(journal, `${String(Math.round(performance.now() / 1000))} ${file}\n`);
   });
