@@ -1,4 +1,4 @@
-// A guest of its own: `test/long zfs-streams`.
+// A guest of its own: `test/long zfs-faults`.
 import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
