@@ -2,10 +2,11 @@ import { rangeOf, rangeText } from './backends/proxmox/guests/vmid-ranges.ts';
 import { checkProxmoxNode } from './cli/doctor/proxmox-node.ts';
 import type { Config } from './core/config/schema.ts';
 import { type Finding, missing, ok } from './core/model/finding.ts';
+import { poolsOf } from './core/model/guest-pools.ts';
 import { diagnoseCluster } from './integrations/proxmox-api/diagnose/diagnose.ts';
 import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
 import { messageOf } from './utils/errors.ts';
-import { proxmoxNodeName } from './proxmox-node.ts';
+import { guestPools, proxmoxNodeName } from './proxmox-node.ts';
 
 /** Checks the cluster that `[proxmox]` names, and this machine as its node, without changing them; nothing when it names none. */
 export async function examineProxmox(config: Config): Promise<Finding[]> {
@@ -13,14 +14,14 @@ export async function examineProxmox(config: Config): Promise<Finding[]> {
   if (proxmox.hosts.length === 0) return [];
   await leaveMemoryOutOfCoreDumps();
   const node = proxmoxNodeName(config);
-  const { hosts, ca_file: file, fingerprints, bridges, pool, storage, template_storage: templateStorage } = proxmox;
+  const { hosts, ca_file: file, fingerprints, bridges, storage, template_storage: templateStorage } = proxmox;
   const findings = await diagnoseCluster({
     hosts,
     trust: { ...(file !== '' && { ca: { file } }), ...(fingerprints.length > 0 && { fingerprints }) },
     tokenId: proxmox.token_id,
     tokenFile: proxmox.token_file,
     localRoot: proxmox.local_root_ticket ? {} : undefined,
-    ...{ node, pool, storage, templateStorage, bridges },
+    ...{ node, pools: poolsOf(guestPools(config)), storage, templateStorage, bridges },
     ranges: Object.entries(proxmox.vmids).map(([name, range]) => ({ node: name, ...range })),
   });
   return [...findings, checkRange(node, proxmox.vmids), ...(await checkProxmoxNode(node))];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { rangeOf } from './backends/proxmox/guests/vmid-ranges.ts';
 import type { ProxmoxNode } from './backends/proxmox-node.ts';
 import type { Config } from './core/config/schema.ts';
+import type { GuestPools } from './core/model/guest-pools.ts';
 import { ROOT } from './core/state-layout.ts';
 import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
 import type { ProxmoxClient } from './integrations/proxmox-api/client.ts';
@@ -12,13 +13,18 @@ export function proxmoxNodeName({ proxmox }: Config): string {
   return proxmox.node || (hostname().split('.', 1)[0] ?? '');
 }
 
+/** The resource pools of the guests of pods. */
+export function guestPools({ proxmox }: Config): GuestPools {
+  return { rules: proxmox.pools, otherwise: proxmox.pool };
+}
+
 /** The node of Proxmox VE that `[proxmox]` names; nothing is read or asked before its API is needed. */
 export function openProxmox(config: Config): ProxmoxNode {
-  const { storage, template_storage: templateStorage, pool, vmids } = config.proxmox;
+  const { storage, template_storage: templateStorage, vmids } = config.proxmox;
   const name = proxmoxNodeName(config);
   let client: Promise<ProxmoxClient> | undefined;
   return {
-    ...{ name, storage, templateStorage, pool },
+    ...{ name, storage, templateStorage, pools: guestPools(config) },
     vmidMap: join(config.root, ROOT.vmids),
     vmids: () => rangeOf(name, vmids, 'proxmox.vmids'),
     api: () => {

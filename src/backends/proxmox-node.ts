@@ -1,3 +1,4 @@
+import type { GuestPools } from '../core/model/guest-pools.ts';
 import type { GuestsApi } from './proxmox-api.ts';
 
 /** The id of a task of Proxmox VE, in its parts: a JSON value that only the API reads. */
@@ -20,8 +21,8 @@ export interface ProxmoxNode {
   storage: string;
   /** Storage of templates of containers. */
   templateStorage: string;
-  /** Resource pool of the guests; empty for none. */
-  pool: string;
+  /** Resource pools of the guests. */
+  pools: GuestPools;
   /** Absolute path of the map of VMIDs, which must survive a reboot. */
   vmidMap: string;
   /** The VMIDs of the node's pods. @throws CriError FAILED_PRECONDITION while the configuration has none for the node. */

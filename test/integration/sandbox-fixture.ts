@@ -93,6 +93,7 @@ export class SandboxFixture {
     return {
       id,
       pod: { name: 'pod-1', namespace: 'test', uid: id, attempt: 0 },
+      annotations: {},
       hostname: 'pod-1',
       network: 'pod',
       ipc: 'pod',

@@ -6,10 +6,21 @@ const absolutePath = z.string().regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute 
 /** Names of Proxmox: nodes, storages, pools, bridges, zones. */
 const NAME = String.raw`[A-Za-z0-9][\w.-]*`;
 
+/** A resource pool with its parents before it. */
+const POOL = `${NAME}(?:/${NAME}){0,2}`;
+
 const named = (pattern: string, remedy: string) => z.string().regex(new RegExp(`^(?:${pattern})$`), remedy);
 
 /** Keys that only mean something together with `hosts`, and have no default but none. */
-const NEEDS_HOSTS = ['ca_file', 'fingerprints', 'token_id', 'token_file', 'local_root_ticket', 'vmids'] as const;
+const NEEDS_HOSTS = [
+  'ca_file',
+  'fingerprints',
+  'token_id',
+  'token_file',
+  'local_root_ticket',
+  'pools',
+  'vmids',
+] as const;
 
 /** The table `[proxmox]`; `vmids` is the schema of the ranges. */
 export function proxmoxTable(vmids: z.ZodType<VmidRanges>) {
@@ -69,11 +80,21 @@ export function proxmoxTable(vmids: z.ZodType<VmidRanges>) {
       node: named(`|${NAME}`, 'must be the name of a node, or ""')
         .default('')
         .describe('node of the cluster that runs the pods; "" is the host name of this machine'),
-      pool: named(`|${NAME}(?:/${NAME}){0,2}`, 'must be the name of a resource pool, or "" for none')
+      pool: named(`|${POOL}`, 'must be the name of a resource pool, or "" for none')
         .default('')
         .describe(
           'resource pool of the guests; "" for none. With a pool the token may change the guests of the pool only',
         ),
+      pools: z
+        .array(
+          z.strictObject({
+            namespaces: z.array(z.string().min(1)).min(1).describe('namespaces of pods; `*` stands for any characters'),
+            pool: named(POOL, 'must be the name of a resource pool').describe('resource pool of their guests'),
+          }),
+        )
+        .default([])
+        .describe('resource pools of guests by the namespaces of their pods, in place of pool; the first that matches')
+        .meta({ examples: [[{ namespaces: ['team-a', 'team-a-*'], pool: 'k8s/team-a' }]] }),
       storage: named(NAME, 'must be the name of a storage, as in Datacenter > Storage')
         .default('local-zfs')
         .describe("storage of the guests' root filesystems"),

@@ -15,6 +15,8 @@ export interface SandboxSpec {
   id: string;
   /** Whose sandbox it is, for people who look at the node. */
   pod: PodMetadata;
+  /** The pod's annotations of `ownAnnotations`, for a provider that reads settings from them. */
+  annotations: Record<string, string>;
   /** An RFC 1123 name of at most 64 characters; empty with the node's UTS namespace (host network). */
   hostname: string;
   network: 'pod' | 'node';

@@ -1,4 +1,5 @@
 import { invalidArgument } from './errors.ts';
+import { annotationField } from './own-annotations.ts';
 import { parseQuantity } from './quantity.ts';
 import type { RootfsLimits } from './rootfs.ts';
 
@@ -51,11 +52,6 @@ export function checkLargest(annotation: StorageAnnotation, bytes: bigint, large
     annotationField(annotation),
     `asks for ${asked}; this node allows at most ${String(bound)} bytes (rootfs.${key}, or that of the handler)`,
   );
-}
-
-/** Path of an annotation in a request, for errors. */
-export function annotationField(annotation: StorageAnnotation): string {
-  return `config.annotations[${JSON.stringify(annotation)}]`;
 }
 
 /** By names; "" is the one for all others. */

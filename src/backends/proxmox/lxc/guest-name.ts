@@ -17,11 +17,11 @@ export function guestName({ namespace, name }: PodMetadata): string {
   );
 }
 
-/** The tags of a pod's guest: `k8s`, its namespace and its handler, in Proxmox's form. */
-export function guestTags({ namespace }: PodMetadata, handler: string): string {
+/** The tags of a pod's guest: `k8s`, its namespace, its handler and others, in Proxmox's form. */
+export function guestTags({ namespace }: PodMetadata, handler: string, others: readonly string[] = []): string {
   const tag = namespace
     .toLowerCase()
     .replace(/[^a-z0-9_.+-]+/g, '-')
     .replace(/^[^a-z0-9_]+/, '');
-  return ['k8s', tag, handler].filter((one) => one !== '').join(';');
+  return [...new Set(['k8s', tag, handler, ...others])].filter((one) => one !== '').join(';');
 }

@@ -6,10 +6,12 @@ const LONGEST = 300;
 /**
  * The notes of a pod's guest, in Markdown: whose it is, how to look into it, and what stopping it does. Nothing reads them but
  * people, who may edit them.
+ * @param above text of at most 4096 characters that precedes them.
  */
-export function guestNotes(id: string, { namespace, name, uid }: PodMetadata): string {
+export function guestNotes(id: string, { namespace, name, uid }: PodMetadata, above?: string): string {
   const short = id.slice(0, 13);
   return [
+    ...(above === undefined ? [] : [above, '']),
     `Pod ${plain(namespace)}/${plain(name)}, UID ${plain(uid)}, sandbox ${id}`,
     '',
     `    crictl inspectp ${short}`,

@@ -32,8 +32,7 @@ import { PodGuests } from '../guests/pod-guests.ts';
 import { addConfigLines } from './config-lines.ts';
 import { guestCgroups, type GuestCgroups, podMemoryLimit } from './guest-cgroups.ts';
 import { guestMemory } from './guest-memory.ts';
-import { guestName, guestTags } from './guest-name.ts';
-import { guestNotes } from './guest-notes.ts';
+import { GuestSettings } from './guest-settings.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
 import { placeHookscript } from './hookscript.ts';
 import { includeFile } from './include-file.ts';
@@ -49,6 +48,8 @@ export interface ProxmoxLxcProviderOptions {
   directory: string;
   /** A statically linked init with a pause mode `-P`. */
   init: string;
+  /** Patterns of the namespaces whose pods may choose settings of their guests. */
+  annotationNamespaces: readonly string[];
   logger: Logger;
 }
 
@@ -62,14 +63,17 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   readonly #proxmox: ProxmoxNode;
   readonly #directory: string;
   readonly #guests: PodGuests;
+  readonly #settings: GuestSettings;
   readonly #template: Template;
   readonly #watch: SandboxWatch;
   readonly #logger: Logger;
 
-  constructor({ proxmox, directory, init, logger }: ProxmoxLxcProviderOptions) {
+  constructor({ proxmox, directory, init, annotationNamespaces, logger }: ProxmoxLxcProviderOptions) {
     this.#proxmox = proxmox;
     this.#directory = directory;
     this.#guests = new PodGuests(proxmox, 'lxc', logger);
+    const { handler } = this;
+    this.#settings = new GuestSettings({ handler, pools: proxmox.pools, annotationNamespaces, logger });
     this.#template = new Template(init);
     this.#watch = new SandboxWatch(logger);
     this.#logger = logger;
@@ -85,6 +89,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     signal?: AbortSignal,
   ): Promise<SandboxReference> {
     checkSandboxSpec(spec);
+    const settings = this.#settings.of(spec);
     const cgroups = await guestCgroups(spec);
     const handle: GuestHandle = { directory: `${this.#directory}/${spec.id}` };
     const sandbox = { spec, handle: { ...handle } };
@@ -98,7 +103,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await createCgroup(cgroups.monitor);
     const vmid = await this.#guests.create({
       owner: spec.id,
-      settings: { ostemplate, rootfs, ...this.#settings(spec), memory: await memoryOf(cgroups) },
+      settings: { ...settings, ostemplate, rootfs, memory: await memoryOf(cgroups) },
       progress: (reserved, task) => progress({ ...handle, vmid: reserved, ...(task !== undefined && { task }) }),
       signal,
     });
@@ -235,25 +240,6 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
 
   onExit(listener: (sandboxId: string, reason: string) => void): () => void {
     return this.#watch.onExit(listener);
-  }
-
-  /** The keys of a new guest that the API sets, besides its memory and what it is made of. */
-  #settings({ id, pod, userNamespace }: SandboxSpec): Record<string, string | number | boolean> {
-    const { pool } = this.#proxmox;
-    return {
-      hostname: guestName(pod),
-      tags: guestTags(pod, this.handler),
-      description: guestNotes(id, pod),
-      ostype: 'unmanaged',
-      swap: 0,
-      console: false,
-      tty: 0,
-      // The console of Proxmox is a shell in the guest: a pause process has none.
-      cmode: 'shell',
-      onboot: false,
-      unprivileged: userNamespace !== undefined,
-      ...(pool !== '' && { pool }),
-    };
   }
 
   async #makeDirectory(spec: SandboxSpec, { directory }: GuestHandle): Promise<void> {

@@ -1,6 +1,7 @@
 import { failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import type { LimitPolicy, RootfsLimits, RootfsStore } from '../../model/rootfs.ts';
-import { annotatedSize, annotationField, checkLargest, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
+import { annotationField } from '../../model/own-annotations.ts';
+import { annotatedSize, checkLargest, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
 
 const ANNOTATIONS = {
   quotaBytes: STORAGE_ANNOTATION.rootfsQuota,

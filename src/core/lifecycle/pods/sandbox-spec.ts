@@ -1,4 +1,5 @@
 import type { NetworkRequest } from '../../model/network.ts';
+import { ownAnnotations } from '../../model/own-annotations.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxReference, SandboxSpec, SandboxStatus } from '../../model/sandbox-provider.ts';
 
@@ -13,6 +14,7 @@ export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): Sandbo
   return {
     id,
     pod: spec.metadata,
+    annotations: ownAnnotations(spec.annotations),
     hostname: spec.hostname,
     ...namespaces,
     ...(user !== undefined && { userNamespace: user }),

@@ -1,6 +1,7 @@
 import { failedPrecondition } from '../../model/errors.ts';
 import type { RootfsLimits, RootfsStore } from '../../model/rootfs.ts';
-import { annotatedSize, annotationField, checkLargest, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
+import { annotationField } from '../../model/own-annotations.ts';
+import { annotatedSize, checkLargest, STORAGE_ANNOTATION } from '../../model/storage-annotations.ts';
 
 const ANNOTATION = STORAGE_ANNOTATION.volumeQuota;
 

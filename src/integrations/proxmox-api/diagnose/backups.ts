@@ -23,7 +23,7 @@ export async function checkBackups(client: ProxmoxClient, places: Places): Promi
   for (const job of jobs.filter(({ enabled }) => enabled !== false)) {
     // A job of one node takes the guests that are there.
     const ranges = places.ranges.filter(({ node }) => job.node === undefined || job.node === '' || job.node === node);
-    const hit = await hitOf(client, job, ranges, places.pool);
+    const hit = await hitOf(client, job, ranges, places.pools);
     if (hit === undefined) continue;
     const found = `${hit.found} of pods (${hit.ranges.map(rangeOf).join(', ')}), and locks them while it runs`;
     const remedy = `${hit.remedy}, on a node:`;
@@ -46,10 +46,10 @@ async function hitOf(
   client: ProxmoxClient,
   job: BackupJob,
   ranges: readonly PodRange[],
-  ownPool: string,
+  ownPools: readonly string[],
 ): Promise<Hit | undefined> {
   const pool = job.pool ?? '';
-  if (pool !== '') return poolHit(client, job, { pool, isOwn: pool === ownPool }, ranges);
+  if (pool !== '') return poolHit(client, job, { pool, isOwn: ownPools.includes(pool) }, ranges);
   if (job.vmid.length > 0) {
     const hit = ranges.filter((range) => job.vmid.some((vmid) => isIn(range, vmid)));
     return hit.length === 0 ? undefined : { ranges: hit, found: 'names guests', ...takeOnly(job, job.vmid, hit) };

@@ -10,6 +10,7 @@ import { isSupported } from '../version.ts';
 import { checkBackups } from './backups.ts';
 import { checkBridges } from './bridges.ts';
 import { hostFindings, type HostResult, unsupported, wordsOf } from './hosts.ts';
+import { checkPools } from './pools.ts';
 import { checkPrivileges } from './privileges.ts';
 import type { Places } from './requirements.ts';
 import { checkQuorum } from './quorum.ts';
@@ -105,6 +106,7 @@ async function checkCluster(client: ProxmoxClient, options: DiagnosisOptions): P
     ...root,
     isSupported(version) ? ok('Proxmox node', node) : unsupported('Proxmox node', version),
     ...(await checkQuorum(client)),
+    ...(await checkPools(client, options)),
     ...(await checkPrivileges(client, tokenId, options, version)),
     ...(await checkStorages(client, options)),
     ...(await checkBridges(client, options)),

@@ -36,7 +36,10 @@ export async function checkPrivileges(
     const lacking = lack.lacking.filter((name) => !said.some((one) => one.lacking.includes(name)));
     return lacking.length === 0 ? [] : [{ ...lack, lacking }];
   });
-  const findings = failed.map((lack) => findingOf(lack, tokenId, user, roles));
+  const findings = failed.map((lack, index) => {
+    const isFirst = failed.findIndex(({ role }) => role === lack.role) === index;
+    return findingOf(lack, tokenId, user, isFirst ? roles : undefined);
+  });
   const paths = [...new Set(lacks.map(({ path }) => path))].filter((path) => !failed.some((one) => one.path === path));
   return paths.length === 0 ? findings : [ok('Proxmox privileges', `enough on ${paths.join(', ')}`), ...findings];
 }
@@ -66,7 +69,8 @@ async function lackingOfOther(
   }
 }
 
-function findingOf(lack: Lack, tokenId: string, user: string, roles: readonly Role[]): Finding {
+/** @param roles those of the cluster; undefined when an earlier finding makes the role. */
+function findingOf(lack: Lack, tokenId: string, user: string, roles: readonly Role[] | undefined): Finding {
   const { path, lacking, lackingOfUser, only, mustPropagate } = lack;
   const propagating = mustPropagate ? ', propagated to what is below' : '';
   const found = `${tokenId} lacks ${lacking.join(', ')} on ${path}${propagating}${userPart(lackingOfUser, user)}`;
@@ -86,9 +90,9 @@ function commandsOf(
   { path, role, privileges, lackingOfUser }: Lack,
   tokenId: string,
   user: string,
-  roles: readonly Role[],
+  roles: readonly Role[] | undefined,
 ): string[] {
-  const known = roles.find(({ roleid }) => roleid === role);
+  const known = roles?.find(({ roleid }) => roleid === role);
   const all = `--privs '${privileges.join(',')}'`;
   const isWhole = known !== undefined && privileges.every((name) => known.privs.includes(name));
   // What is needed on the cluster itself is not to reach all that is in it.
@@ -96,7 +100,7 @@ function commandsOf(
   const grant = (kind: string, whom: string) =>
     `pveum acl modify ${path} --${kind} '${whom}' --roles ${role}${propagate}`;
   return [
-    ...(known === undefined ? [`pveum role add ${role} ${all}`] : []),
+    ...(roles !== undefined && known === undefined ? [`pveum role add ${role} ${all}`] : []),
     ...(known !== undefined && !isWhole ? [`pveum role modify ${role} ${all} --append 1`] : []),
     ...(lackingOfUser?.length === 0 || user === 'root@pam' ? [] : [grant('users', user)]),
     grant('tokens', tokenId),

@@ -3,8 +3,8 @@ import { hasFeature, type Version } from '../version.ts';
 /** What the pods' guests are made of, as the configuration names it. */
 export interface Places {
   node: string;
-  /** The resource pool of the guests; empty for none. */
-  pool: string;
+  /** The resource pools of the guests; an empty name stands for guests in none. */
+  pools: readonly string[];
   storage: string;
   templateStorage: string;
   /** `vmbr0`, or `zone/vnet`. */
@@ -44,25 +44,31 @@ const GUESTS = [
 
 /**
  * What a token needs for pods in unprivileged containers, and what only a part of them needs. A role holds all that its
- * path needs, for a role that is granted on a path replaces what is inherited from the paths above. What is left of a guest
- * is in no pool any more, and keeps its VMID from being used again: its HA entry shows to who may audit the cluster, its
+ * path needs, for a role that is granted on a path replaces what is inherited from the paths above. Where guests may be in no
+ * pool, the token needs all on all guests, and that a pool exists is all it must see of one. What is left of a guest is in no pool any more, and keeps its VMID from being used again: its HA entry shows to who may audit the cluster, its
  * firewall to who may audit all guests, its volumes to who may change all guests' disks or allocate on the storage.
  */
 export function requirementsOf(
-  { node, pool, storage, templateStorage, bridges }: Omit<Places, 'ranges'>,
+  { node, pools, storage, templateStorage, bridges }: Omit<Places, 'ranges'>,
   version: Version,
 ): Requirement[] {
-  const guests = pool === '' ? GUESTS : [...GUESTS, 'Pool.Audit'];
+  const isPooled = !pools.includes('');
   const agent = hasFeature(version, 'guestAgentPrivileges') ? 'VM.GuestAgent.Unrestricted' : 'VM.Monitor';
   const space = prefixed('Datastore', 'AllocateSpace', 'Audit');
   const template = prefixed('Datastore', 'AllocateTemplate', 'Audit');
   const isShared = storage === templateStorage;
   const onStorage = isShared ? [...new Set([...space, ...template])] : space;
-  const guestPath = pool === '' ? '/vms' : `/pool/${pool}`;
-  const stray = pool === '' ? 'removing stray volumes' : undefined;
+  const guests = isPooled ? [...GUESTS, 'Pool.Audit'] : GUESTS;
+  const machines = [...guests, ...prefixed('VM.Config', 'Cloudinit', 'HWType'), agent];
+  const named = pools.filter((pool) => pool !== '').map((pool) => `/pool/${pool}`);
+  const guestPaths = isPooled ? named : ['/vms'];
+  const stray = isPooled ? undefined : 'removing stray volumes';
   const needed: Needed[] = [
-    [guestPath, 'LxcriGuests', guests],
-    [guestPath, 'LxcriMachines', [...guests, ...prefixed('VM.Config', 'Cloudinit', 'HWType'), agent], 'pods as VMs'],
+    ...guestPaths.flatMap((path): Needed[] => [
+      [path, 'LxcriGuests', guests],
+      [path, 'LxcriMachines', machines, 'pods as VMs'],
+    ]),
+    ...(isPooled ? [] : named).map((path): Needed => [path, 'LxcriPools', ['Pool.Audit']]),
     [`/storage/${storage}`, isShared ? 'LxcriStorageTemplates' : 'LxcriStorage', onStorage],
     [`/storage/${storage}`, 'LxcriStorageAdmin', [...onStorage, 'Datastore.Allocate'], stray],
     ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as Needed]),
@@ -72,7 +78,7 @@ export function requirementsOf(
     ...(hasFeature(version, 'privilegedNeedsSysModify')
       ? [['/', 'LxcriPrivileged', ['Sys.Audit', 'Sys.Modify'], 'privileged pods'] as Needed]
       : []),
-    ...(pool === '' ? [] : [['/vms', 'LxcriLeftovers', ['VM.Audit']] as Needed]),
+    ...(isPooled ? [['/vms', 'LxcriLeftovers', ['VM.Audit']] as Needed] : []),
     ['/mapping/dir', 'LxcriMappings', ['Mapping.Use'], 'volumes of pods as VMs'],
   ];
   return needed.map(([path, role, privileges, only]) => ({

@@ -44,7 +44,14 @@ for (const [release, pool] of [
       hosts: cluster.nodes.map(({ url }) => new URL(url).host),
       trust: { fingerprints: [certificate.fingerprint] },
     };
-    const places = { node: 'pve1', pool, storage: 'local', templateStorage: 'local', bridges: ['vmbr0'], ranges: [] };
+    const places = {
+      node: 'pve1',
+      pools: [pool],
+      storage: 'local',
+      templateStorage: 'local',
+      bridges: ['vmbr0'],
+      ranges: [],
+    };
     const lacks = await diagnoseCluster({ ...reached, ...places, tokenId: TOKEN, tokenFile, localRoot: undefined });
     // Only what every pod needs.
     for (const { status, commands } of lacks) if (status === 'missing') pveum(state, commands);

@@ -69,6 +69,7 @@ test('memory lets a container reach its own limit first', (t) => {
 const spec: SandboxSpec = {
   id: 'b'.repeat(64),
   pod: metadata('shop', 'web'),
+  annotations: {},
   hostname: 'web-0',
   network: 'pod',
   ipc: 'pod',

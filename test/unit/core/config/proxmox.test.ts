@@ -20,6 +20,7 @@ token_id = "k8s@pve!node"
 token_file = "/etc/proxmox-lxcri/token"
 pool = "k8s"
 bridges = ["vmbr0", "zone/vnet"]
+pools = [{ namespaces = ["team-a-*"], pool = "k8s/team-a" }]
 [proxmox.vmids.pve1]
 first = 100000
 `;
@@ -57,6 +58,8 @@ test('problems of Proxmox name key and remedy', (t) => {
   t.regex(of(PIN, 'AB:CD'), /proxmox\.fingerprints\[0\]: must be a SHA-256 fingerprint .*pvenode cert info/);
   t.regex(of(/token_id.*/, ''), /proxmox\.token_id: must be set .*pveum user token add/);
   t.regex(of(/token_file.*/, ''), /proxmox\.token_file: must be set/);
+  t.regex(of('k8s/team-a', 'a/b/c/d'), /proxmox\.pools\[0\]\.pool: must be the name of a resource pool/);
+  t.regex(of('"team-a-*"', ''), /proxmox\.pools\[0\]\.namespaces: /);
   t.regex(of('zone/vnet', 'a/b/c'), /proxmox\.bridges\[1\]: must be a bridge/);
   t.regex(of('first = 100000', 'first = 5'), /proxmox\.vmids\.pve1\.first: must be at least 100/);
   t.regex(of('first = 100000', 'frist = 1'), /proxmox\.vmids\.pve1\.frist: unknown key; did you mean "first"\?/);

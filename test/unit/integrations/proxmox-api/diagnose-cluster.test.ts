@@ -32,7 +32,7 @@ const about = (findings: readonly Finding[], subject: string) => findings.find((
 
 for (const release of ['8.4', '9.2'] as const)
   test(`the lines for backup jobs of ${release} spare the pods`, async (t) => {
-    const { cluster, diagnose, lines } = await start(t, { release }, { pool: 'k8s' });
+    const { cluster, diagnose, lines } = await start(t, { release }, { pools: ['k8s'] });
     const { pools } = cluster.state.store;
     pools['k8s'] = { vms: [], storage: [] };
     pools['web'] = { vms: [], storage: [] };

@@ -89,9 +89,36 @@ test('a grant that does not propagate is not enough', async (t) => {
 test('a pool has the privileges in place of all guests', async (t) => {
   const { cluster, settings } = await start(t);
   cluster.state.store.pools['k8s'] = { vms: [], storage: [] };
-  const findings = bad(await diagnoseCluster({ ...settings, pool: 'k8s' }));
+  const findings = bad(await diagnoseCluster({ ...settings, pools: ['k8s'] }));
   t.deepEqual(subjects(findings).slice(0, 2), ['Proxmox /pool/k8s', 'Proxmox /pool/k8s']);
   t.regex(findings[0]?.found ?? '', /Pool\.Audit on \/pool\/k8s;/);
+});
+
+test('pools of namespaces are seen beside all guests', async (t) => {
+  const { cluster, settings } = await start(t);
+  const pools = ['', 'k8s/a', 'k8s/b'];
+  cluster.state.store.pools['k8s'] = { vms: [], storage: [] };
+  cluster.state.store.pools['k8s/b'] = { vms: [], storage: [] };
+  const before = bad(await diagnoseCluster({ ...settings, pools }));
+  t.deepEqual(
+    before.filter(({ subject }) => subject.startsWith('Proxmox /pool/')).map(({ found }) => found.split(';')[0]),
+    ['k8s@pve!node lacks Pool.Audit on /pool/k8s/a', 'k8s@pve!node lacks Pool.Audit on /pool/k8s/b'],
+  );
+  for (const { commands } of before) pveum(cluster.state, commands);
+  t.like(bad(await diagnoseCluster({ ...settings, pools })), [
+    { subject: 'Proxmox pools', status: 'missing', commands: ['pveum pool add k8s/a'] },
+  ]);
+  cluster.state.store.pools['k8s/a'] = { vms: [], storage: [] };
+  t.deepEqual(bad(await diagnoseCluster({ ...settings, pools })), []);
+});
+
+test('each pool has the privileges where all guests are pooled', async (t) => {
+  const { settings } = await start(t);
+  const findings = bad(await diagnoseCluster({ ...settings, pools: ['k8s', 'k8s/a'] }));
+  for (const path of ['/pool/k8s', '/pool/k8s/a']) {
+    const needed = findings.find(({ subject, status }) => subject === `Proxmox ${path}` && status === 'missing');
+    t.regex(needed?.found ?? '', /lacks VM\.Allocate, .*Pool\.Audit on /, path);
+  }
 });
 
 test('a wrong secret is a refused token', async (t) => {

@@ -12,7 +12,7 @@ export const TOKEN = 'k8s@pve!node';
 
 const WHERE = {
   node: 'pve1',
-  pool: '',
+  pools: [''],
   storage: 'local',
   templateStorage: 'local',
   bridges: ['vmbr0'],
