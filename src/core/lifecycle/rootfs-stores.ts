@@ -80,14 +80,25 @@ export class RootfsStores {
     });
   }
 
-  /** The filesystem of each store by its name, with what its layers use; those left that fail are missing. */
+  /**
+   * The filesystem of each store by its name, with what its layers use. One that fails, such as that of a suspended pool, is missing.
+   * @throws what the first throws, which is that of the default handler: the kubelet reads no other.
+   */
   async filesystems(): Promise<ReadonlyMap<string, Usage & { mountpoint: string }>> {
+    const [first, ...others] = this.all;
     const filesystems = new Map<string, Usage & { mountpoint: string }>();
-    for (const store of this.used) filesystems.set(store.name, await store.fsUsage());
-    for (const store of this.#left) {
-      // The kubelet asks every few seconds: a failure is not logged.
-      const usage = await store.fsUsage().catch(() => undefined);
-      if (usage !== undefined) filesystems.set(store.name, usage);
+    if (first !== undefined) filesystems.set(first.name, await first.fsUsage());
+    for (const store of others) {
+      try {
+        filesystems.set(store.name, await store.fsUsage());
+      } catch (error) {
+        // The kubelet asks every few seconds: a failure of one that is left is not logged.
+        if (this.#left.includes(store)) continue;
+        this.#logger.warn('Reading the usage of a root filesystem store failed', {
+          store: store.name,
+          error: messageOf(error),
+        });
+      }
     }
     return filesystems;
   }

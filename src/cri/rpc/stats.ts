@@ -8,11 +8,11 @@ import type { Services } from './services.ts';
 
 /** ContainerStats and PodSandboxStats, each with its List and its Stream. */
 export function statsCalls({ stats, podStats, images }: Services): Handlers<typeof RuntimeServiceService> {
-  let places: ReadonlyMap<string, string> = new Map();
+  const places = new Map<string, string>();
   /** Mount points do not change: a store that cannot be asked, such as one on a suspended pool, has its last one. */
   const mountpoints = async () => {
     try {
-      places = new Map((await images.fsInfo()).map(({ store, mountpoint }) => [store, mountpoint]));
+      for (const { store, mountpoint } of await images.fsInfo()) places.set(store, mountpoint);
     } catch {
       // ImageFsInfo reports it.
     }
