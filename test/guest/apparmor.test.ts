@@ -8,6 +8,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { oneServer } from '../integration/server-fixture.ts';
 import type { ServerFixture } from '../integration/server-fixture.ts';
 import { eventually } from '../lib/eventually.ts';
+import { sharedTest } from '../lib/handlers.ts';
 
 const one = oneServer(test);
 
@@ -31,7 +32,7 @@ async function confinement(server: ServerFixture, id: string): Promise<string[]>
   return stdout.toString().trim().split('\n');
 }
 
-for (const handler of ['lxc', 'crun']) {
+for (const handler of ['lxc', 'crun'] as const) {
   test.serial(`${handler}: containers and exec sessions use the requested profile`, async (t) => {
     const server = await one(t);
     const profile = join(server.directory, 'profile');
@@ -77,7 +78,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is(containers.length, count);
   });
 
-  test.serial(`${handler}: the default profile restricts root but permits work`, async (t) => {
+  sharedTest(handler, 'lxc')(`${handler}: the default profile restricts root but permits work`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('default', {}, handler);
     // Everything but the profile would allow these operations.
@@ -117,7 +118,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is((await server.exit(id)).exitCode, 137);
   });
 
-  test.serial(`${handler}: the default profile applies in a user namespace`, async (t) => {
+  sharedTest(handler, 'crun')(`${handler}: the default profile applies in a user namespace`, async (t) => {
     const server = await one(t);
     const mapping = [{ containerId: 0, hostId: 200_000, length: 65_536 }];
     const namespaceOptions = { ...own, usernsOptions: { mode: 0 as const, uids: mapping, gids: mapping } };

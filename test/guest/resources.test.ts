@@ -4,6 +4,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { eventually } from '../lib/eventually.ts';
+import { type Handler, sharedOn } from '../lib/handlers.ts';
 import { cgroupMounts } from '../lib/mounts.ts';
 import { oneServer } from '../integration/server-fixture.ts';
 import type { ServerFixture } from '../integration/server-fixture.ts';
@@ -68,18 +69,17 @@ test.before('the machine has only cgroup v2', async (t) => {
 
 const one = oneServer(test, 'pids_limit = 77\n');
 
-/** A test on each handler. */
-function onBothHandlers(
-  title: string,
-  body: (t: ExecutionContext, server: ServerFixture, handler: string) => Promise<void>,
-): void {
+type Body = (t: ExecutionContext, server: ServerFixture, handler: string) => Promise<void>;
+
+/** A test on these handlers. */
+function on(handlers: readonly Handler[], title: string, body: Body): void {
   test.serial(title, async (t) => {
     const server = await one(t);
-    for (const handler of ['lxc', 'crun']) await body(t, server, handler);
+    for (const handler of handlers) await body(t, server, handler);
   });
 }
 
-onBothHandlers('limits reach cgroup v2; a container sees only its own', async (t, server, handler) => {
+on(sharedOn('lxc'), 'limits reach cgroup v2; a container sees only its own', async (t, server, handler) => {
   const pod = await server.pod(`limits-${handler}`, {}, handler);
   const probe = await Probe.make(server, pod, 'a', {
     cpuShares: 512n,
@@ -113,7 +113,7 @@ onBothHandlers('limits reach cgroup v2; a container sees only its own', async (t
   await noSwap.has(t, { 'memory.max': String(32 * MIB), 'memory.swap.max': '0', 'cpu.max': 'max 100000' });
 });
 
-onBothHandlers('an update changes only the limits it names', async (t, server, handler) => {
+on(sharedOn('crun'), 'an update changes only the limits it names', async (t, server, handler) => {
   const pod = await server.pod(`update-${handler}`, {}, handler);
   const probe = await Probe.make(server, pod, 'a', {
     memoryLimitInBytes: BigInt(64 * MIB),
@@ -131,7 +131,7 @@ onBothHandlers('an update changes only the limits it names', async (t, server, h
   t.is(await probe.outside('memory.max'), String(128 * MIB));
 });
 
-onBothHandlers('OOMKilled is reported only after an OOM kill', async (t, server, handler) => {
+on(sharedOn('lxc'), 'OOMKilled is reported only after an OOM kill', async (t, server, handler) => {
   const pod = await server.pod(`oom-${handler}`, {}, handler);
   const end = async (name: string, script: string, resources: Resources) =>
     server.exit(await server.sh(pod, name, script, limits(resources)));
@@ -145,7 +145,7 @@ onBothHandlers('OOMKilled is reported only after an OOM kill', async (t, server,
   t.like(await end('fine', 'true', memory), { reason: 'Completed', exitCode: 0 });
 });
 
-onBothHandlers("a limit of the kubelet's cgroup reports OOMKilled", async (t, server, handler) => {
+on(['lxc', 'crun'], "a limit of the kubelet's cgroup reports OOMKilled", async (t, server, handler) => {
   const parent = `${server.cgroup}/kubepods/burstable/pod1`;
   const directory = `/sys/fs/cgroup${parent}`;
   await mkdir(directory, { recursive: true });
@@ -178,7 +178,7 @@ onBothHandlers("a limit of the kubelet's cgroup reports OOMKilled", async (t, se
   for (let at = parent; at !== server.cgroup; at = dirname(at)) await rmdir(`/sys/fs/cgroup${at}`);
 });
 
-onBothHandlers('OOM scores protect the processes that a pod needs', async (t, server, handler) => {
+on(['lxc', 'crun'], 'OOM scores protect the processes that a pod needs', async (t, server, handler) => {
   // As an init system sets it for this server.
   await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '-999');
   const pod = await server.pod(`spared-${handler}`, {}, handler);
@@ -203,7 +203,7 @@ onBothHandlers('OOM scores protect the processes that a pod needs', async (t, se
   await writeFile(`/proc/${String(server.pid)}/oom_score_adj`, '0');
 });
 
-onBothHandlers('a container has only the requested devices and permissions', async (t, server, handler) => {
+on(sharedOn('crun'), 'a container has only the requested devices and permissions', async (t, server, handler) => {
   const pod = await server.pod(`devices-${handler}`, {}, handler);
   const attempt = async (name: string, config: Parameters<ServerFixture['sh']>[3], script: string) => {
     await server.exit(await server.sh(pod, name, `{ ${script}; } 2>&1; true`, config));
@@ -219,7 +219,7 @@ onBothHandlers('a container has only the requested devices and permissions', asy
   t.regex(await attempt('all', privileged, 'mknod /d c 1 5 && head -c 1 /d | wc -c'), /^1\n$/);
 });
 
-onBothHandlers("usage equals the kernel's figures", async (t, server, handler) => {
+on(sharedOn('lxc'), "usage equals the kernel's figures", async (t, server, handler) => {
   const pod = await server.pod(`stats-${handler}`, {}, handler);
   const script = `dd if=/dev/zero of=/file bs=1M count=8 2>/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; x=$(head -c 16000000 /dev/zero | tr "\\0" x); echo ready; ${FOREVER}`;
   const probe = await Probe.make(server, pod, 'a', {}, script);
@@ -241,7 +241,7 @@ onBothHandlers("usage equals the kernel's figures", async (t, server, handler) =
   t.true((rssBytes?.value ?? 0n) > 16_000_000n, 'the variable of the shell');
 });
 
-onBothHandlers('stop ends a frozen cgroup in a shared PID namespace', async (t, server, handler) => {
+on(['lxc', 'crun'], 'stop ends a frozen cgroup in a shared PID namespace', async (t, server, handler) => {
   const shared = { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } } };
   const pod = await server.pod(`stop-${handler}`, shared, handler);
   const deaf =

@@ -8,6 +8,7 @@ import { StatusCode } from '../../src/core/model/errors.ts';
 import type { CriError } from '../../src/core/model/errors.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { isErrno } from '../../src/utils/errors.ts';
+import { sharedOn } from '../lib/handlers.ts';
 import { unmountBelow } from '../lib/mounts.ts';
 import { ServerFixture } from './server-fixture.ts';
 
@@ -16,15 +17,15 @@ const readOnly = {
   begin: (path: string) => run('mount', ['-o', 'remount,ro', '--', path]).then(() => undefined),
   end: (path: string) => run('mount', ['-o', 'remount,rw', '--', path]).then(() => undefined),
 };
-/** What happens to the filesystem of one of the server's directories, and how it is repaired. */
+/** What happens to the filesystem of one of the server's directories, on which handler, and how it is repaired. */
 const troubles = [
-  { trouble: 'full', place: 'root', ...full },
-  { trouble: 'full', place: 'state', ...full },
-  { trouble: 'read-only', place: 'root', ...readOnly },
+  { trouble: 'full', place: 'root', on: 'crun', ...full },
+  { trouble: 'full', place: 'state', on: 'lxc', ...full },
+  { trouble: 'read-only', place: 'root', on: 'crun', ...readOnly },
 ] as const;
 
-for (const { trouble, place, begin, end } of troubles) {
-  for (const handler of ['lxc', 'crun']) {
+for (const { trouble, place, on, begin, end } of troubles) {
+  for (const handler of sharedOn(on)) {
     test.serial(`${handler}: containers and pods survive a ${trouble} ${place}`, async (t) => {
       const server = await ServerFixture.make(t);
       const { client } = server;

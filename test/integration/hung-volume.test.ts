@@ -4,6 +4,7 @@ import { ContainerState, Mount, RuntimeServiceService } from '../../api/gen/cri.
 import type { CriError } from '../../src/core/model/errors.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { HANG_MS } from '../lib/eventually.ts';
+import { sharedOn } from '../lib/handlers.ts';
 import { oneServer } from './server-fixture.ts';
 import { stallingVolume } from './stalling-volume.ts';
 
@@ -12,7 +13,7 @@ const { listContainerStats, listPodSandboxStats, removePodSandbox, stopContainer
   RuntimeServiceService;
 const timeoutMs = HANG_MS;
 
-for (const handler of ['lxc', 'crun']) {
+for (const handler of sharedOn('lxc')) {
   test.serial(`${handler}: a volume stalls under a running container`, async (t) => {
     const server = await one(t);
     const { client } = server;

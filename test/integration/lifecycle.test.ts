@@ -14,6 +14,7 @@ import {
 import type { ContainerConfig, ContainerEventResponse } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
+import { sharedTest } from '../lib/handlers.ts';
 import { nameOf, processesBelow } from '../lib/processes.ts';
 import { importImage } from './image-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
@@ -44,8 +45,8 @@ function refused(t: ExecutionContext, attempt: Promise<unknown>, code: StatusCod
   return t.throwsAsync(attempt, { code, message } as object, message.source);
 }
 
-for (const handler of ['lxc', 'crun']) {
-  test.serial(`${handler}: the request's stop signal overrides the image's`, async (t) => {
+for (const handler of ['lxc', 'crun'] as const) {
+  sharedTest(handler, 'crun')(`${handler}: the request's stop signal overrides the image's`, async (t) => {
     const server = await one(t);
     await importImage(server, 'localhost/signal:1', {}, { config: { StopSignal: 'SIGUSR1' } });
     const traps = `trap 'exit 10' USR1; trap 'exit 12' USR2; trap 'exit 15' TERM; : >/ready; ${IDLE}`;
@@ -117,7 +118,7 @@ for (const handler of ['lxc', 'crun']) {
     }
   });
 
-  test.serial(`${handler}: ExecSync returns when its command exits`, async (t) => {
+  sharedTest(handler, 'lxc')(`${handler}: ExecSync returns when its command exits`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('exec', {}, handler);
     const id = await server.sh(pod, 'c', IDLE);
@@ -128,7 +129,7 @@ for (const handler of ['lxc', 'crun']) {
     t.is((await server.exec(id, 'sh', '-c', 'kill -9 $$')).exitCode, 137);
   });
 
-  test.serial(`${handler}: a failed start reports code 128 and StartError`, async (t) => {
+  sharedTest(handler, 'crun')(`${handler}: a failed start reports code 128 and StartError`, async (t) => {
     const server = await ServerFixture.make(t);
     const runtime = join(server.directory, 'runtime');
     const script = `
@@ -171,7 +172,7 @@ exec crun "$@"
     t.deepEqual((await server.containers()).containers.length, 1);
   });
 
-  test.serial(`${handler}: removing a running container sends STOPPED, then DELETED`, async (t) => {
+  sharedTest(handler, 'lxc')(`${handler}: removing a running container sends STOPPED, then DELETED`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('gone', {}, handler);
     const id = await server.sh(pod, 'c', IDLE);
@@ -267,7 +268,7 @@ exec crun "$@"
     t.deepEqual(await leftovers(server, before), []);
   });
 
-  test.serial(`${handler}: log rotation keeps partial lines and raw bytes`, async (t) => {
+  sharedTest(handler, 'crun')(`${handler}: log rotation keeps partial lines and raw bytes`, async (t) => {
     const server = await one(t);
     const pod = await server.pod('logs', {}, handler);
     const log = join(server.directory, 'logs/logs/fast.log');

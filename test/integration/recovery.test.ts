@@ -21,9 +21,11 @@ import { cgroupMounts, isMounted, unmountBelow } from '../lib/mounts.ts';
 import { processesBelow } from '../lib/processes.ts';
 import { leaseholders } from './kills-reality.ts';
 import { exceptVanished, inventory, leftovers } from './leaks.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { oneServer, ServerFixture } from './server-fixture.ts';
 import { writeScript } from '../lib/script.ts';
 import { programFile } from '../lib/program.ts';
+
+const one = oneServer(test);
 
 test.serial("a recovery waits for the predecessor's plugins", async (t) => {
   const server = await ServerFixture.make(t);
@@ -182,7 +184,7 @@ for (const handler of ['lxc', 'crun']) {
 
 for (const handler of ['lxc', 'crun']) {
   test.serial(`${handler}: orphans are removed and foreign objects kept`, async (t) => {
-    const server = await ServerFixture.make(t);
+    const server = await one(t);
     await server.warm();
     const foreign = await Foreign.make(t, server);
     const before = await inventory(server);
@@ -236,7 +238,7 @@ for (const handler of ['lxc', 'crun']) {
 }
 
 test.serial('containers of a damaged record run on', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
   await server.warm();
   const before = await inventory(server);
@@ -268,7 +270,7 @@ test.serial('containers of a damaged record run on', async (t) => {
 });
 
 test.serial('a newer or unreadable record refuses the start', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const id = await server.sh(await server.pod('p'), 'c', 'exec sleep 1000');
   const path = join(server.directory, 'root/containers', `${id}.json`);
   const text = await readFile(path, 'utf8');
@@ -356,7 +358,7 @@ class Foreign {
 }
 
 test.serial('the kubelet can retry what cleanup at start left', async (t) => {
-  const server = await ServerFixture.make(t);
+  const server = await one(t);
   const { client } = server;
   await server.warm();
   await mkdir(join(server.directory, 'root', 'volumes', 'removed'), { recursive: true, mode: 0o700 });

@@ -205,16 +205,16 @@ test.serial('the RPCs of a starting kubelet succeed', async (t) => {
   );
 });
 
-test.serial('20 writing containers survive SIGKILL to the server', async (t) => {
+test.serial('8 writing containers survive SIGKILL to the server', async (t) => {
   const server = await one(t);
   const ids: { id: string; name: string; lines: number; code: number }[] = [];
   const pods = await Promise.all(
     [0, 1, 2, 3].map((number) => server.pod(`p${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun')),
   );
   for (const [index, pod] of pods.entries()) {
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 2; i++) {
       const name = `c${String(i)}`;
-      const lines = i < 2 ? SHORT : 1500;
+      const lines = i === 0 ? SHORT : 1500;
       const script = `i=0; while [ $i -lt ${String(lines)} ]; do i=$((i+1)); echo "line $i"; usleep 4000; done; exit ${String(i + 10)}`;
       ids.push({ id: await server.sh(pod, name, script), name: `p${String(index)}/${name}`, lines, code: i + 10 });
     }
@@ -258,7 +258,7 @@ test.serial('20 writing containers survive SIGKILL to the server', async (t) => 
 test.serial('SIGKILL during creation leaves only listed pods and containers', async (t) => {
   const server = await one(t);
   await server.warm();
-  await killedAmid(t, server, [5, 40, 90, 160, 250], () =>
+  await killedAmid(t, server, [5, 90, 250], () =>
     [0, 1, 2, 3].map(async (number) => {
       const pod = await server.pod(`s${String(number)}`, {}, number % 2 === 0 ? 'lxc' : 'crun');
       await server.sh(pod, 'c', 'sleep 3600');
@@ -266,7 +266,7 @@ test.serial('SIGKILL during creation leaves only listed pods and containers', as
   );
 });
 
-test.serial('50 pods, 8 at a time, leave nothing', async (t) => {
+test.serial('16 pods, 8 at a time, leave nothing', async (t) => {
   const server = await one(t);
   const cycle = async (number: number) => {
     const pod = await server.pod(
@@ -283,7 +283,7 @@ test.serial('50 pods, 8 at a time, leave nothing', async (t) => {
   const before = await inventory(server);
   let next = 0;
   const worker = async () => {
-    while (next < 50) await cycle(next++);
+    while (next < 16) await cycle(next++);
   };
   await Promise.all(Array.from({ length: 8 }, worker));
   t.deepEqual(await leftovers(server, before), []);

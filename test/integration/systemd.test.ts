@@ -3,6 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CgroupDriver, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CommandError, run } from '../../src/host/processes/run.ts';
+import { sharedTest } from '../lib/handlers.ts';
 import { cgroupMounts } from '../lib/mounts.ts';
 import { oneServer } from './server-fixture.ts';
 
@@ -46,7 +47,7 @@ if (!isSystemd) {
 
   const one = oneServer(test, 'cgroup_driver = "systemd"\ncgroup_parent = "lxcritest.slice"\n');
 
-  for (const handler of ['lxc', 'crun']) {
+  for (const handler of ['lxc', 'crun'] as const) {
     test.serial(`a pod runs in a delegated systemd scope: ${handler}`, async (t) => {
       const server = await one(t);
       const { linux } = await server.client.call(RuntimeServiceService.runtimeConfig, {});
@@ -88,7 +89,7 @@ if (!isSystemd) {
       );
     });
 
-    test.serial(`stopping the scope ends the pod: ${handler}`, async (t) => {
+    sharedTest(handler, 'lxc')(`stopping the scope ends the pod: ${handler}`, async (t) => {
       const server = await one(t);
       const pod = await server.pod('ended', {}, handler);
       const container = await server.sh(pod, 'c', 'sleep 3600');
@@ -100,7 +101,7 @@ if (!isSystemd) {
       t.deepEqual(await scopes(), ['']);
     });
 
-    test.serial(`a failed pod leaves no scope: ${handler}`, async (t) => {
+    sharedTest(handler, 'crun')(`a failed pod leaves no scope: ${handler}`, async (t) => {
       const server = await one(t);
       await t.throwsAsync(server.pod('bad', { linux: { cgroupParent: '/kubepods/pod1' } }, handler), {
         message: /config\.linux\.cgroup_parent: "\/kubepods\/pod1" is not a systemd slice.*"cgroupfs" \(paths\)/,
