@@ -19,7 +19,13 @@ import type { ServerClient } from './server.ts';
 /** Maximum number of statuses that are asked for at a time. */
 const AT_ONCE = 8;
 
-/** Prints the pod sandboxes, newest first; `--wide` adds what chose their handlers. */
+const COLUMNS = ['POD ID', 'AGE', 'STATE', 'NAME', 'NAMESPACE', 'ATTEMPT', 'HANDLER'];
+
+/** The columns that `--wide` adds, by the fields of a pod's verbose information that they show. */
+const WIDE = { 'CHOSEN BY': 'handlerChosenBy', VMID: 'vmid', NODE: 'node' } as const;
+const NONE = Object.keys(WIDE).map(() => '');
+
+/** Prints the pod sandboxes, newest first; `--wide` adds what chose their handlers, and their guests of Proxmox VE. */
 export async function listPods(context: CliContext, server: ServerClient, input: Input): Promise<void> {
   const { items } = await server.call(RuntimeServiceService.listPodSandbox, ListPodSandboxRequest.create());
   items.sort((a, b) => Number(b.createdAt - a.createdAt));
@@ -30,8 +36,7 @@ export async function listPods(context: CliContext, server: ServerClient, input:
   } else if (input.text('output') === 'json') {
     context.stdout.write(formatJson({ items }));
   } else {
-    const isWide = input.has('wide');
-    const chosenBy = isWide ? await handlerChoices(server, items) : new Map<string, string>();
+    const added = input.has('wide') ? await wideCells(server, items) : undefined;
     const rows = items.map((pod) => [
       shortId(pod.id, input.has('no-trunc')),
       formatAge(pod.createdAt),
@@ -40,30 +45,30 @@ export async function listPods(context: CliContext, server: ServerClient, input:
       pod.metadata?.namespace ?? '',
       String(pod.metadata?.attempt ?? 0),
       pod.runtimeHandler,
-      ...(isWide ? [chosenBy.get(pod.id) ?? ''] : []),
+      ...(added === undefined ? [] : (added.get(pod.id) ?? NONE)),
     ]);
     context.stdout.write(
-      formatTable(
-        ['POD ID', 'AGE', 'STATE', 'NAME', 'NAMESPACE', 'ATTEMPT', 'HANDLER', ...(isWide ? ['CHOSEN BY'] : [])],
-        rows,
-        tableWidth(context, input),
-      ),
+      formatTable([...COLUMNS, ...(added === undefined ? [] : Object.keys(WIDE))], rows, tableWidth(context, input)),
     );
   }
 }
 
-/** What chose the handlers of pods, by their ids; none for a pod that is gone, or that an earlier version created. */
-async function handlerChoices(server: ServerClient, pods: readonly PodSandbox[]): Promise<Map<string, string>> {
-  const choices = new Map<string, string>();
+/** The cells of the columns {@link WIDE} by the ids of pods, empty where nothing is known; none for a pod that is gone. */
+async function wideCells(server: ServerClient, pods: readonly PodSandbox[]): Promise<Map<string, string[]>> {
+  const cells = new Map<string, string[]>();
   await forEach(pods, AT_ONCE, async ({ id }) => {
     const request = PodSandboxStatusRequest.create({ podSandboxId: id, verbose: true });
     try {
       const { info } = await server.call(RuntimeServiceService.podSandboxStatus, request);
-      const { handlerChosenBy } = (parseInfo(info)['info'] ?? {}) as { handlerChosenBy?: unknown };
-      if (typeof handlerChosenBy === 'string') choices.set(id, handlerChosenBy);
+      const known = (parseInfo(info)['info'] ?? {}) as Record<string, unknown>;
+      const text = (value: unknown) => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+      cells.set(
+        id,
+        Object.values(WIDE).map((field) => text(known[field])),
+      );
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
   });
-  return choices;
+  return cells;
 }

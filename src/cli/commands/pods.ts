@@ -6,7 +6,11 @@ export const pods: Command = {
   summary: 'list pod sandboxes',
   options: [
     NAMES_OPTION,
-    { name: 'wide', description: 'print what chose the handler: the RuntimeClass, a rule of routing, or the default' },
+    {
+      name: 'wide',
+      description:
+        'print what chose the handler (the RuntimeClass, a rule of routing, or the default), and VMID and node of a Proxmox guest',
+    },
     ...LIST_OPTIONS,
   ],
   async run(context, input) {

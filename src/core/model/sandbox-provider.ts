@@ -117,7 +117,10 @@ export interface SandboxProvider {
    */
   status(sandbox: SandboxReference): SandboxStatus;
 
-  /** Verbose information for PodSandboxStatus.info; values are JSON-serializable. */
+  /**
+   * Verbose information for PodSandboxStatus.info, from this machine alone; values are JSON-serializable. A guest of Proxmox VE has
+   * its `vmid` and `node`.
+   */
   describe(sandbox: SandboxReference): Promise<Record<string, unknown>>;
 
   /**

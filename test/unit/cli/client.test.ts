@@ -108,20 +108,23 @@ test('Lists are tables, JSON or ids', async (t) => {
   t.is(json.images[0]?.size, '2048');
 });
 
-test('pods --wide prints what chose each handler', async (t) => {
-  const gone = 'e'.repeat(64);
-  const items = [POD, gone].map((id) => PodSandbox.create({ id, metadata: { name: 'app' }, runtimeHandler: 'lxc' }));
+test('pods --wide prints choices and guests', async (t) => {
+  const [gone, guest] = ['e'.repeat(64), '9'.repeat(64)];
+  const items = [POD, guest, gone].map((id) =>
+    PodSandbox.create({ id, metadata: { name: 'app' }, runtimeHandler: 'lxc' }),
+  );
   const { address } = await scriptedServer(t, {
     listPodSandbox: () => ({ items }),
     podSandboxStatus: ({ podSandboxId }: PodSandboxStatusRequest) => {
       if (podSandboxId === gone) throw Object.assign(new Error(), { code: status.NOT_FOUND });
-      return { info: { info: JSON.stringify({ handlerChosenBy: 'routing[2] (web)' }) } };
+      const known = podSandboxId === guest ? { vmid: 100_007, node: 'pve1' } : {};
+      return { info: { info: JSON.stringify({ handlerChosenBy: 'routing[2] (web)', ...known }) } };
     },
   });
   const { stdout } = await cli(['pods', '--wide', '--address', address]);
   t.deepEqual(
-    stdout.split('\n').map((line) => line.split(/ {2,}/).slice(-2).join('|')),
-    ['HANDLER|CHOSEN BY', 'lxc|routing[2] (web)', 'lxc|-', ''],
+    stdout.split('\n').map((line) => line.split(/ {2,}/).slice(-4).join('|')),
+    ['HANDLER|CHOSEN BY|VMID|NODE', 'lxc|routing[2] (web)|-|-', 'lxc|routing[2] (web)|100007|pve1', 'lxc|-|-|-', ''],
   );
 });
 
