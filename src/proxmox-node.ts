@@ -7,6 +7,7 @@ import type { GuestPools } from './core/model/guest-pools.ts';
 import { ROOT } from './core/state-layout.ts';
 import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
 import type { ProxmoxClient } from './integrations/proxmox-api/client.ts';
+import { AmbiguousOutcomeError, isKind } from './integrations/proxmox-api/errors/proxmox-error.ts';
 
 /** Name of the node of the cluster that this server runs the pods of. */
 export function proxmoxNodeName({ proxmox }: Config): string {
@@ -34,7 +35,8 @@ export function openProxmox(config: Config): ProxmoxNode {
       });
       return client;
     },
-    isUncertain: (error) => error instanceof Error && error.name === 'AmbiguousOutcomeError',
+    isUncertain: (error) => error instanceof AmbiguousOutcomeError,
+    isInUse: (error) => isKind(error, 'inUse'),
   };
 }
 

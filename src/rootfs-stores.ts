@@ -8,11 +8,13 @@ import type { Logger } from './core/model/logger.ts';
 import type { Backend } from './core/model/backend.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
 import { ROOT } from './core/state-layout.ts';
+import { readZfsStorages } from './host/proxmox-storage.ts';
 import { OverlayStore } from './integrations/overlayfs/overlay-store.ts';
 import { zfsClient } from './integrations/zfs/client.ts';
 import { poolOf } from './integrations/zfs/names.ts';
 import { type KnownStore, storeDirectory, storesBelow } from './integrations/zfs/store/store-directory.ts';
 import { ZfsStore } from './integrations/zfs/store/zfs-store.ts';
+import { proxmoxNodeName } from './proxmox-node.ts';
 import { namesIn } from './utils/fs/names.ts';
 
 /** The stores of this host. */
@@ -29,11 +31,22 @@ export async function openHostStores(config: Config, handlers: readonly string[]
   const choose = rootfsChooser(config, client);
   const overlay = join(config.root, ROOT.overlay);
   const directories = join(config.root, ROOT.zfs);
+  const ofGuests = config.proxmox.hosts.length > 0 ? await guestStorage(config) : undefined;
   const make = (dataset: string | undefined): RootfsStore => {
     if (dataset === undefined) return new OverlayStore({ root: overlay, logger });
+    const guests = ofGuests !== undefined && poolOf(ofGuests) === poolOf(dataset) ? ofGuests : undefined;
     const { compression, recordsize } = config.rootfs;
     const mounts = join(directories, storeDirectory(dataset));
-    return new ZfsStore({ zfs: client.zfs, dataset, root: config.root, mounts, compression, recordsize, logger });
+    return new ZfsStore({
+      zfs: client.zfs,
+      dataset,
+      root: config.root,
+      mounts,
+      compression,
+      recordsize,
+      guests,
+      logger,
+    });
   };
   // By their datasets; undefined: overlayfs.
   const open = new Map<string | undefined, RootfsStore>();
@@ -63,6 +76,12 @@ export async function openHostStores(config: Config, handlers: readonly string[]
     },
     left,
   };
+}
+
+/** The dataset of the Proxmox storage of guests, where that is one of ZFS. */
+async function guestStorage(config: Config): Promise<string | undefined> {
+  const storages = await readZfsStorages(undefined, proxmoxNodeName(config));
+  return storages.find(({ name }) => name === config.proxmox.storage)?.pool;
 }
 
 /**

@@ -63,8 +63,15 @@ export interface CreateApi<Task> {
   };
   tasks: { follow: (task: Task, options: { signal?: AbortSignal | undefined }) => Promise<unknown> };
   recheck: {
-    /** What came of a create whose outcome is unknown, once no task works on it any more. */
-    created: (ref: GuestRef, isOurs: (config: MarkedConfig) => boolean) => Promise<Verdict>;
+    /**
+     * What came of a create whose outcome is unknown, once no task has worked on it for so many milliseconds; by default, as
+     * long as a request may take to have an effect.
+     */
+    created: (
+      ref: GuestRef,
+      isOurs: (config: MarkedConfig) => boolean,
+      options: { settleMs?: number | undefined },
+    ) => Promise<Verdict>;
   };
 }
 

@@ -34,4 +34,6 @@ export interface ProxmoxNode {
   api: () => Promise<GuestsApi<ProxmoxTask>>;
   /** Whether a failed call may have had its effect: the state must be read then. */
   isUncertain: (error: unknown) => boolean;
+  /** Whether a guest was not deleted because HA or a replication job names it. */
+  isInUse: (error: unknown) => boolean;
 }

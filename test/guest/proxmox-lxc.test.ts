@@ -1,34 +1,135 @@
-import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import test from 'ava';
-import { RuntimeServiceService } from '../../api/gen/cri.ts';
+import { readdir, readFile } from 'node:fs/promises';
+import test, { type ExecutionContext } from 'ava';
+import {
+  NamespaceMode,
+  PodSandboxStatusRequest,
+  RuntimeServiceService,
+  UpdateContainerResourcesRequest,
+  UpdatePodSandboxResourcesRequest,
+} from '../../api/gen/cri.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
-import { eventually } from '../lib/eventually.ts';
+import { identity } from '../integration/sandbox-fixture.ts';
 import { NodeFixture } from './pve-node.ts';
 
 const HANDLER = 'proxmox-lxc';
 const FOREVER = 'trap "exit 0" TERM; echo ready; sleep 3600 & wait';
+const MIB = 1_048_576n;
+const { POD, CONTAINER, NODE } = NamespaceMode;
 
 let node: NodeFixture;
-test.before(async () => {
+let server: ServerFixture;
+test.before(async (t) => {
   node = await NodeFixture.make();
+  server = await ServerFixture.make({ ...t, teardown: (end) => ends.push(end), passed: false }, node.toml);
 });
-test.after.always(() => node.close());
+const ends: (() => unknown)[] = [];
+test.after.always(async () => {
+  for (const end of ends.reverse()) await end();
+  await node.close();
+});
 
-test.serial('a pod is a guest of the node', async (t) => {
-  const server = await ServerFixture.make(t, node.toml);
+const call = RuntimeServiceService;
+const stop = (podSandboxId: string) => server.client.call(call.stopPodSandbox, { podSandboxId });
+const remove = (podSandboxId: string) => server.client.call(call.removePodSandbox, { podSandboxId });
+
+const vmids = () => node.cluster.state.guests.list().map(({ vmid }) => vmid);
+
+/** Removes a pod, and expects nothing of it. */
+async function leavesNothing(t: ExecutionContext, pod: string): Promise<void> {
+  await stop(pod);
+  await remove(pod);
+  t.deepEqual(vmids(), []);
+  t.deepEqual(await readdir('/var/lib/lxc'), []);
+  t.deepEqual(JSON.parse(await readFile(`${server.directory}/root/vmids.json`, 'utf8')), { format: 1, vmids: {} });
+  t.deepEqual(await readdir(`${server.directory}/state/${HANDLER}`), []);
+}
+
+/** Verbose information of a pod. */
+async function info(podSandboxId: string): Promise<Record<string, unknown>> {
+  const request = PodSandboxStatusRequest.create({ podSandboxId, verbose: true });
+  return JSON.parse((await server.client.call(call.podSandboxStatus, request)).info['info'] ?? '{}') as never;
+}
+
+test.serial('a pod is one guest, and its containers cost no call', async (t) => {
+  const { requests } = node.cluster.state;
   const pod = await server.pod('web', { hostname: 'web-0' }, HANDLER);
-  const [ref] = node.cluster.state.guests.list();
-  t.is(ref?.vmid, 10_000);
-  t.log(node.cluster.state.guests.read(ref!));
+  const changes = (from: number) => requests.slice(from).filter((line) => !line.startsWith('GET'));
+  t.deepEqual(changes(0), ['POST /nodes/pve1/lxc', 'POST /nodes/pve1/lxc/10000/status/start']);
+  t.log('calls of RunPodSandbox', requests.length);
+  const before = requests.length;
   const id = await server.sh(pod, 'app', `hostname; ${FOREVER}`);
   await server.said('web', 'app', 'ready');
   t.is(await server.output('web', 'app'), 'web-0\nready\n');
   t.is((await server.exec(id, 'echo', 'x')).stdout.toString(), 'x\n');
-  await server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });
-  await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: pod });
-  t.deepEqual(node.cluster.state.guests.list(), []);
-  t.deepEqual(await readdir('/var/lib/lxc'), []);
-  t.false(existsSync('/sys/fs/cgroup/lxc.monitor/10000'));
-  await eventually('a free map', async () => !(await server.log()).includes('not free'));
+  await server.client.call(call.stopContainer, { containerId: id, timeout: 10n });
+  t.is((await server.status(id)).exitCode, 0);
+  await server.client.call(call.removeContainer, { containerId: id });
+  const again = await server.sh(pod, 'again', FOREVER);
+  await server.said('web', 'again', 'ready');
+  t.like(await info(pod), { provider: HANDLER, node: 'pve1', vmid: 10_000, running: true });
+  t.deepEqual(requests.slice(before), []);
+
+  await server.end('SIGKILL');
+  await server.start();
+  t.is((await server.exec(again, 'echo', 'y')).stdout.toString(), 'y\n');
+  const removing = requests.length;
+  await leavesNothing(t, pod);
+  t.deepEqual(changes(removing), ['DELETE /nodes/pve1/lxc/10000']);
+});
+
+test.serial('a pod has the namespaces that it asks for', async (t) => {
+  const mapping = [{ hostId: 300_000, containerId: 0, length: 65_536 }];
+  const usernsOptions = { mode: POD, uids: mapping, gids: mapping };
+  const linux = (namespaceOptions: object) => ({ linux: { securityContext: { namespaceOptions } } });
+  const mapped = { ...linux({ pid: CONTAINER, usernsOptions }), hostname: 'mapped' };
+  const pods: [name: string, config: Parameters<ServerFixture['pod']>[1]][] = [
+    ['node', linux({ network: NODE, pid: CONTAINER, ipc: NODE })],
+    ['shared', { ...linux({ pid: POD }), hostname: 'shared' }],
+    ['mapped', mapped],
+  ];
+  const ids: string[] = [];
+  for (const [name, config] of pods) {
+    const pod = await server.pod(name, config, HANDLER);
+    ids.push(pod);
+    const script = `readlink /proc/self/ns/net; cat /proc/self/uid_map; cat /proc/1/comm; ${FOREVER}`;
+    await server.sh(pod, 'app', script, { linux: config?.linux as never });
+    await server.said(name, 'app', 'ready');
+  }
+  const said = async (name: string) => (await server.output(name, 'app')).split('\n');
+  t.true((await identity('/proc/self/ns/net')).includes((await said('node'))[0]?.match(/\d+/)?.[0] ?? '-'));
+  t.is((await said('shared'))[2], 'init');
+  t.regex((await said('mapped'))[1] ?? '', /^ +0 +300000 +65536$/);
+  for (const id of ids) await stop(id).then(() => remove(id));
+  t.deepEqual(vmids(), []);
+});
+
+test.serial('a container over its limit is OOM-killed in a guest', async (t) => {
+  const pod = await server.pod('oom', { hostname: 'oom' }, HANDLER);
+  const linux = { resources: { memoryLimitInBytes: 32n * MIB } };
+  const id = await server.sh(pod, 'app', 'mkdir /m; dd if=/dev/zero of=/dev/shm/x bs=1M count=60', { linux });
+  const status = await server.exit(id);
+  t.like(status, { exitCode: 137, reason: 'OOMKilled' });
+  const app = await server.sh(pod, 'second', FOREVER);
+  const resources = { containerId: app, linux: { memoryLimitInBytes: 64n * MIB } };
+  await server.client.call(call.updateContainerResources, UpdateContainerResourcesRequest.create(resources));
+  const limits = { podSandboxId: pod, resources: { memoryLimitInBytes: 96n * MIB } };
+  await server.client.call(call.updatePodSandboxResources, UpdatePodSandboxResourcesRequest.create(limits));
+  const { stats } = await server.client.call(call.podSandboxStats, { podSandboxId: pod });
+  t.true((stats?.linux?.memory?.usageBytes?.value ?? 0n) > 0n);
+  await leavesNothing(t, pod);
+});
+
+test.serial('a pod that fails leaves nothing', async (t) => {
+  const { faults } = node.cluster.state;
+  for (const type of ['vzcreate', 'vzstart']) {
+    faults.add({ effect: { kind: 'task-fail', when: 'before', message: 'planted' }, match: { type } });
+    await t.throwsAsync(server.pod(type, {}, HANDLER), { message: /planted/ });
+    t.deepEqual(vmids(), []);
+  }
+  // The answer of the create is lost: the guest itself says what came of it.
+  faults.add({ effect: { kind: 'drop', when: 'after' }, match: { method: 'POST', path: '/lxc$' } });
+  const pod = await server.pod('lost', {}, HANDLER);
+  t.deepEqual(vmids(), [10_000]);
+  faults.add({ effect: { kind: 'drop', when: 'after' }, match: { method: 'DELETE' } });
+  await leavesNothing(t, pod);
 });

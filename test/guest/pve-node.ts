@@ -1,5 +1,10 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { vmidRanges } from '../../src/backends/proxmox/guests/vmid-ranges.ts';
+import { checkConfig } from '../../src/core/config/load.ts';
+import { parseConfig } from '../../src/core/config/read-file.ts';
+import type { Config } from '../../src/core/config/schema.ts';
+import { declareVmidRanges } from '../../src/core/config/vmid-ranges.ts';
 import { startCluster, type ClusterOptions, type SimulatedCluster } from '../pve/cluster.ts';
 import { makeCertificate } from '../pve/http/certificate.ts';
 import { LxcRuntime } from '../pve/lxc/runtime.ts';
@@ -7,6 +12,10 @@ import { output } from './pve-pool.ts';
 
 /** What of the simulated node's directory a real node has where the server looks for it. */
 const PLACES = ['/etc/pve', '/var/lib/vz'];
+const ID_FILES = ['/etc/subuid', '/etc/subgid'];
+
+/** The one command of pct(1) that the server runs: pct unlock VMID. */
+const PCT = '#!/bin/sh\nexec sed -i /^lock:/d "/etc/pve/nodes/pve1/lxc/$2.conf"\n';
 
 /**
  * This guest as the node pve1 of a simulated cluster: the cluster's files and the storage `local` are where a real node has
@@ -24,9 +33,19 @@ export class NodeFixture {
     this.#directory = directory;
   }
 
-  static async make(options: ClusterOptions = {}): Promise<NodeFixture> {
+  /** @param storage of the guests' root filesystems, one of the cluster's. */
+  static async make(options: ClusterOptions = {}, storage = 'local'): Promise<NodeFixture> {
     const directory = await mkdtemp('/tmp/pve-');
     await chmod(directory, 0o711);
+    // For user namespaces of pods, as doctor asks for them.
+    const ids = join(directory, 'ids');
+    await writeFile(ids, 'root:100000:65536\nroot:1000:8000000\n', { mode: 0o644 });
+    for (const file of ID_FILES) await output('mount', '--bind', ids, file);
+    // Beside the programs of this machine, what a server runs of a node's own.
+    const programs = join(directory, 'bin');
+    await mkdir(programs);
+    await writeFile(join(programs, 'pct'), PCT, { mode: 0o755 });
+    process.env['PATH'] = `${programs}:${process.env['PATH'] ?? ''}`;
     const certificate = await makeCertificate('pve1');
     const runtime = new LxcRuntime({ pve1: '/var/lib/lxc' });
     const cluster = await startCluster({ certificate, runtime, ...options, directory: join(directory, 'cluster') });
@@ -34,6 +53,9 @@ export class NodeFixture {
       await mkdir(place, { recursive: true });
       await output('mount', '--bind', join(cluster.state.directory, place), place);
     }
+    const pools = Object.entries(options.storages ?? {}).filter(([, { type }]) => type === 'zfspool');
+    const sections = pools.map(([name, config]) => `zfspool: ${name}\n\tpool ${'pool' in config ? config.pool : ''}\n`);
+    await writeFile('/etc/pve/storage.cfg', sections.join('\n'));
     const [id = '', secret = ''] = cluster.token('root@pam', 'node').replace('PVEAPIToken=', '').split('=');
     const tokenFile = join(directory, 'token');
     await writeFile(tokenFile, secret, { mode: 0o600 });
@@ -44,16 +66,22 @@ fingerprints = ["${certificate.fingerprint}"]
 token_id = "${id}"
 token_file = "${tokenFile}"
 node = "pve1"
-storage = "local"
+storage = "${storage}"
 [proxmox.vmids]
 pve1 = { first = 10000, size = 300 }
 `;
     return new NodeFixture(cluster, toml, directory);
   }
 
+  /** The configuration of a server on this node that has its root directory at `root`. */
+  config(root: string): Config {
+    declareVmidRanges(vmidRanges);
+    return checkConfig([{ name: 'test', ...parseConfig('test', Buffer.from(`root = "${root}"\n${this.toml}`)) }]);
+  }
+
   async close(): Promise<void> {
     await this.cluster.close();
-    for (const place of PLACES) await output('umount', place);
+    for (const place of [...PLACES, ...ID_FILES]) await output('umount', place);
     await rm(this.#directory, { recursive: true, force: true });
   }
 }

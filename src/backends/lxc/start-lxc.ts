@@ -1,13 +1,14 @@
 import { constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import type { Step } from '../../host/native/steps.ts';
 import { requestPrograms } from '../../host/processes/request-programs.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
+import { startErrors } from './start-errors.ts';
 
 /** A start takes about 30 ms; liblxc's monitor waits forever when its pause process dies at a bad moment. */
 const startTimeoutMs = 60_000;
@@ -73,9 +74,7 @@ export async function startLxc(start: LxcStart, signal?: AbortSignal): Promise<v
   }
   const said = await follow(alive, isRunning, signal);
   if (said === undefined) return;
-  const words = lastErrors(await readFile(logFile, 'utf8').catch(() => ''));
-  const sysctl = words.find((word) => word.includes('sysctl parameters '));
-  if (sysctl !== undefined) throw invalidArgument('linux.sysctls', sysctl);
+  const words = startErrors(await readFile(logFile, 'utf8').catch(() => ''));
   throw new CriError(StatusCode.INTERNAL, `cannot start the pod's LXC container: ${words.join('; ') || said}`);
 }
 
@@ -102,11 +101,4 @@ async function follow(
   } finally {
     stream?.destroy();
   }
-}
-
-/** The errors in a liblxc log without time stamps and source lines: at most five, the first is the cause. */
-function lastErrors(log: string): string[] {
-  const errors = log.split('\n').flatMap((line) => / ERROR +\S+ - \S+ - (.*)$/.exec(line)?.[1]?.slice(0, 300) ?? []);
-  // The messages of the program lxc-start add no information.
-  return errors.filter((words) => !/^(The container failed|Additional information)/.test(words)).slice(0, 5);
 }

@@ -43,6 +43,8 @@ export interface Placement {
   cgroup: string;
   /** The cgroup for the containers' monitors, outside `cgroup`, so that they survive the pod and report its exits. */
   monitorCgroup: string;
+  /** VMID of the Proxmox guest that the sandbox is. */
+  guest?: number;
 }
 
 /** Features of a handler, for Status.runtime_handlers. */

@@ -63,6 +63,7 @@ export class NodeService {
     const whole = decodeURIComponent(raw);
     if (!whole.startsWith(prefix)) throw new ApiError(404, `no such file '${whole}'`);
     const path = whole.slice(prefix.length) || '/';
+    this.#state.requests.push(`${verb} ${path}`);
     await this.#faults('before', verb, path);
     const who = authenticate(this.#state, request, path);
     const parameters = await readParameters(request, query.join('?'));

@@ -48,6 +48,8 @@ export class ClusterState {
   readonly tasks = new Tasks();
   readonly locks = new Locks();
   readonly faults = new Faults();
+  /** What was asked of its nodes, `METHOD /path`, in order; for tests to count. */
+  readonly requests: string[] = [];
   readonly booted = Date.now();
   /** Nodes that are down: nobody reaches them. */
   readonly down = new Set<string>();

@@ -1,6 +1,9 @@
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
-import type { CreateApi } from '../../proxmox-api.ts';
+import type { CreateApi, MarkedConfig } from '../../proxmox-api.ts';
 import { ownerOf, withOwner } from './owner-mark.ts';
+
+/** Milliseconds without a task after which a request that Proxmox has taken has had its effect. */
+export const SETTLE_MS = 1000;
 
 /** What making a pod's guest needs. */
 export interface GuestCreation<Task> {
@@ -36,7 +39,8 @@ export async function createGuest<Task>(vmid: number, creation: GuestCreation<Ta
     const isRefused = task === undefined && !isUncertain(error);
     if (isRefused && error instanceof CriError && error.code === StatusCode.ALREADY_EXISTS) return 'taken';
     if (isRefused || signal?.aborted) throw error;
-    const verdict = await api.recheck.created(ref, (config) => ownerOf(config.description) === owner);
+    const isOurs = (config: MarkedConfig) => ownerOf(config.description) === owner;
+    const verdict = await api.recheck.created(ref, isOurs, task === undefined ? {} : { settleMs: SETTLE_MS });
     if (verdict === 'done') return 'created';
     if (verdict === 'foreign') return 'taken';
     throw error;

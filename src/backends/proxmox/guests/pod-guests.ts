@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import type { GuestConfig, GuestRef, GuestsApi } from '../../proxmox-api.ts';
+import type { GuestConfig, GuestRef, GuestsApi, MarkedConfig } from '../../proxmox-api.ts';
 import type { ProxmoxNode, ProxmoxTask } from '../../proxmox-node.ts';
 import { ClusterTracer } from './cluster-tracer.ts';
-import { createGuest } from './create-guest.ts';
+import { createGuest, SETTLE_MS } from './create-guest.ts';
 import { ownerOf } from './owner-mark.ts';
 import { VmidAllocator } from './vmid-allocator.ts';
 import { VmidMap } from './vmid-map.ts';
@@ -25,6 +25,14 @@ export interface GuestRequest {
   signal?: AbortSignal | undefined;
 }
 
+export interface PodGuestsOptions {
+  proxmox: ProxmoxNode;
+  kind: GuestRef['kind'];
+  /** Removes the lock of a guest's configuration, which the API offers to nobody. */
+  unlock: (vmid: number) => Promise<void>;
+  logger: Logger;
+}
+
 interface Parts {
   api: GuestsApi<ProxmoxTask>;
   map: VmidMap;
@@ -40,11 +48,13 @@ export class PodGuests {
   readonly #kind: GuestRef['kind'];
   readonly #logger: Logger;
   #parts: Promise<Parts> | undefined;
+  readonly #unlock: (vmid: number) => Promise<void>;
   #sweeping = false;
 
-  constructor(proxmox: ProxmoxNode, kind: GuestRef['kind'], logger: Logger) {
+  constructor({ proxmox, kind, unlock, logger }: PodGuestsOptions) {
     this.#proxmox = proxmox;
     this.#kind = kind;
+    this.#unlock = unlock;
     this.#logger = logger;
   }
 
@@ -96,17 +106,22 @@ export class PodGuests {
   /**
    * Removes a pod's guest with everything that bears its VMID. No error when there is none; a guest that is not the pod's
    * is left alone, and the VMID is given up.
-   * @param known the VMID from the pod's record; without it, the one that the map has for the pod.
+   * @param known what the pod's record says; without a VMID there, it is the one that the map has for the pod. With the task
+   *   that made it, a guest that is not finished is the pod's as well.
    * @throws as the API: FAILED_PRECONDITION for a guest that is locked or protected. The call may be repeated.
    */
-  async remove(owner: string, known?: number): Promise<void> {
-    const { map } = await this.#open();
-    const vmid = known ?? vmidOf(map, owner);
+  async remove(owner: string, known: { vmid?: number; task?: ProxmoxTask } = {}): Promise<void> {
+    const { api, map, allocator } = await this.#open();
+    const vmid = known.vmid ?? vmidIn(map, owner);
     if (vmid === undefined || (map.get(vmid)?.owner ?? owner) !== owner) return;
-    const { api, allocator } = await this.#open();
-    await this.#delete(api, vmid, owner);
+    await this.#delete(api, vmid, owner, known.task !== undefined);
     await allocator.release(vmid);
     if (map.get(vmid) !== undefined) this.#sweep();
+  }
+
+  /** The VMID that the map has for a pod. */
+  async vmidOf(owner: string): Promise<number | undefined> {
+    return vmidIn((await this.#open()).map, owner);
   }
 
   /** The pods that have a VMID, whether they have a guest or not. */
@@ -115,28 +130,47 @@ export class PodGuests {
     return map.entries().map(([, { owner }]) => owner);
   }
 
-  async #delete(api: GuestsApi<ProxmoxTask>, vmid: number, owner: string): Promise<void> {
+  async #delete(api: GuestsApi<ProxmoxTask>, vmid: number, owner: string, wasTaken = false): Promise<void> {
     const ref = this.#ref(vmid);
-    let config: GuestConfig;
+    if (!(await this.#isThere(api, ref, owner, wasTaken))) return;
     try {
-      config = await api.guests.config(ref);
-    } catch (error) {
-      if (isNotFound(error)) return;
-      throw error;
-    }
-    if (!isOf(config, owner)) {
-      this.#logger.warn("A pod's guest was replaced by another one, which is left alone", {
-        vmid,
-        podSandboxId: owner,
-      });
-      return;
-    }
-    try {
-      const options = { force: true, purge: true, destroyUnreferencedDisks: true };
-      await api.tasks.follow(await api.guests.delete(ref, options), {});
+      await api.tasks.follow(await this.#askToDelete(api, ref), {});
     } catch (error) {
       if (isNotFound(error)) return;
       if (!this.#proxmox.isUncertain(error) || (await api.recheck.deleted(ref)) !== 'done') throw error;
+    }
+  }
+
+  /** Whether the pod has the guest; one whose create was cut off is unlocked. */
+  async #isThere(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string, wasTaken: boolean): Promise<boolean> {
+    let config = await configOf(api, ref);
+    if (config?.lock === 'create') {
+      // Its task may go on after the death of the server that asked for it.
+      const isOurs = (found: MarkedConfig) => ownerOf(found.description) === owner;
+      const verdict = await api.recheck.created(ref, isOurs, { settleMs: SETTLE_MS });
+      if (verdict === 'incomplete' && wasTaken) {
+        await this.#unlock(ref.vmid);
+        return true;
+      }
+      config = await configOf(api, ref);
+    }
+    if (config === undefined) return false;
+    if (isOf(config, owner)) return true;
+    this.#logger.warn("A guest under a pod's VMID is not the pod's, and is left alone", {
+      vmid: ref.vmid,
+      podSandboxId: owner,
+    });
+    return false;
+  }
+
+  /** A purge takes the VMID out of the excludes of backup jobs as well, so that it is only for a guest under HA or replication. */
+  async #askToDelete(api: GuestsApi<ProxmoxTask>, ref: GuestRef): Promise<ProxmoxTask> {
+    const options = { force: true, destroyUnreferencedDisks: true };
+    try {
+      return await api.guests.delete(ref, { ...options, purge: false });
+    } catch (error) {
+      if (!this.#proxmox.isInUse(error)) throw error;
+      return api.guests.delete(ref, { ...options, purge: true });
     }
   }
 
@@ -185,7 +219,16 @@ export class PodGuests {
   }
 }
 
-function vmidOf(map: VmidMap, owner: string): number | undefined {
+async function configOf(api: GuestsApi<ProxmoxTask>, ref: GuestRef): Promise<GuestConfig | undefined> {
+  try {
+    return await api.guests.config(ref);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+function vmidIn(map: VmidMap, owner: string): number | undefined {
   return map.entries().find(([, entry]) => entry.owner === owner)?.[0];
 }
 

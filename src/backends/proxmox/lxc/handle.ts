@@ -12,9 +12,10 @@ export interface GuestHandle {
 
 /** The handle of a record; one that is absent or of another handler has the directory alone. */
 export function guestHandle(handle: SandboxHandle | undefined, directory: string): GuestHandle {
-  const { directory: stored, vmid } = handle ?? {};
+  const { directory: stored, vmid, task } = handle ?? {};
   return {
     directory: typeof stored === 'string' ? stored : directory,
     ...(typeof vmid === 'number' && { vmid }),
+    ...(typeof task === 'object' && { task: task as ProxmoxTask }),
   };
 }

@@ -29,6 +29,9 @@ export function includeFile(
     ['lxc.init.cmd', '/init -P'],
     ['lxc.init.uid', String(pauseId(spec.userNamespace))],
     ['lxc.init.gid', String(pauseId(spec.userNamespace))],
+    ['lxc.cap.keep', 'none'],
+    // Kernel parameters are set by way of it; the pause process is root nowhere.
+    ['lxc.mount.auto', 'proc:rw sys:ro'],
     ['lxc.no_new_privs', '1'],
     // The containers have their own AppArmor profiles; this process has no privileges to confine.
     ['lxc.apparmor.profile', 'unconfined'],
@@ -43,12 +46,16 @@ export function includeFile(
   // With one namespace kept, liblxc creates every other that this key does not name, including a user namespace.
   const kept = [spec.userNamespace === undefined && 'user', ...keep].filter((name) => name !== false);
   if (keep.some((name) => name !== false)) settings.push(['lxc.namespace.keep', kept.join(' ')]);
-  if (spec.network === 'pod' && spec.hostname !== '') settings.push(['lxc.uts.name', spec.hostname, 'hostname']);
+  if (spec.network === 'pod') {
+    // With `up`, liblxc sets the loopback up.
+    settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);
+    if (spec.hostname !== '') settings.push(['lxc.uts.name', spec.hostname, 'hostname']);
+  }
   for (const [name, value] of Object.entries(spec.sysctls)) {
     settings.push([`lxc.sysctl.${name}`, value, `linux.sysctls[${name}]`]);
   }
   // Keys without a value forget what was set before: device rules are those of each container's own cgroup.
-  const forgotten = ['lxc.cgroup2.devices.deny', 'lxc.cgroup2.devices.allow'];
+  const forgotten = ['lxc.cap.drop', 'lxc.mount.auto', 'lxc.cgroup2.devices.deny', 'lxc.cgroup2.devices.allow'];
   if (spec.network === 'node') forgotten.push('lxc.uts.name');
   const text = formatLxcConfig(settings.map(([key, value, field = key]) => ({ key, value, field })));
   return forgotten.map((key) => `${key} =\n`).join('') + text;

@@ -17,6 +17,7 @@ import { createCgroup } from '../../../host/cgroup/create.ts';
 import { findNamespaceInit } from '../../../host/cgroup/namespace-init.ts';
 import { killCgroup } from '../../../host/cgroup/processes.ts';
 import { destroyCgroup } from '../../../host/cgroup/remove.ts';
+import { run } from '../../../host/processes/run.ts';
 import { spareFromOomKiller } from '../../../host/processes/oom-score.ts';
 import { isErrno } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
@@ -36,8 +37,12 @@ import { GuestSettings } from './guest-settings.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
 import { placeHookscript } from './hookscript.ts';
 import { includeFile } from './include-file.ts';
+import { checkMapping } from './id-mapping.ts';
 import { connectMonitor } from './monitor-socket.ts';
+import { startFailure } from './start-failure.ts';
 import { Template } from './template.ts';
+
+const PCT_MS = 60_000;
 
 /** Milliseconds for liblxc's monitor to run Proxmox's hooks after the guest's end. */
 const MONITOR_MS = 10_000;
@@ -71,7 +76,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   constructor({ proxmox, directory, init, annotationNamespaces, logger }: ProxmoxLxcProviderOptions) {
     this.#proxmox = proxmox;
     this.#directory = directory;
-    this.#guests = new PodGuests(proxmox, 'lxc', logger);
+    this.#guests = new PodGuests({ proxmox, kind: 'lxc', unlock, logger });
     const { handler } = this;
     this.#settings = new GuestSettings({ handler, pools: proxmox.pools, annotationNamespaces, logger });
     this.#template = new Template(init);
@@ -90,11 +95,16 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   ): Promise<SandboxReference> {
     checkSandboxSpec(spec);
     const settings = this.#settings.of(spec);
+    await checkMapping(spec.userNamespace);
     const cgroups = await guestCgroups(spec);
-    const handle: GuestHandle = { directory: `${this.#directory}/${spec.id}` };
-    const sandbox = { spec, handle: { ...handle } };
-    await progress(sandbox.handle);
-    await this.remove(sandbox);
+    let handle: GuestHandle = { directory: `${this.#directory}/${spec.id}` };
+    await progress({ ...handle });
+    const earlier = { spec, handle: { ...(await this.#handle({ spec })) } };
+    if ((await this.adopt(earlier)).state === 'running') {
+      await progress(earlier.handle);
+      return earlier;
+    }
+    await this.remove(earlier);
     signal?.throwIfAborted();
     const storages = await (await this.#proxmox.api()).storages.configs();
     const { ostemplate, rootfs } = await this.#template.place(storages, this.#proxmox);
@@ -104,7 +114,10 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     const vmid = await this.#guests.create({
       owner: spec.id,
       settings: { ...settings, ostemplate, rootfs, memory: await memoryOf(cgroups) },
-      progress: (reserved, task) => progress({ ...handle, vmid: reserved, ...(task !== undefined && { task }) }),
+      progress: async (reserved, task) => {
+        handle = { directory: handle.directory, vmid: reserved, ...(task !== undefined && { task }) };
+        await progress({ ...handle });
+      },
       signal,
     });
     const include = includeFile(spec, {
@@ -117,20 +130,22 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await writeFile(includeOf(handle.directory), include, { mode: 0o600 });
     const lines = configLines(spec, handle, hookscript);
     await addConfigLines(this.#proxmox.name, vmid, lines, `${handle.directory}/lines`);
-    return { spec, handle: { ...handle, vmid } };
+    return { spec, handle: { ...handle } };
   }
 
   async start(sandbox: SandboxReference, signal?: AbortSignal): Promise<Placement> {
     const earlier = await this.adopt(sandbox);
     if (earlier.state === 'running') return earlier.placement;
     const { spec } = sandbox;
-    const { directory, vmid } = this.#handle(sandbox);
+    const { directory, vmid } = await this.#handle(sandbox);
     if (vmid === undefined) throw new CriError(StatusCode.INTERNAL, 'the pod has no guest');
     const cgroups = await guestCgroups(spec);
     // Left by an earlier start, it would make liblxc refuse this one.
     await destroyCgroup([cgroups.podDirectory]);
     await writeFile(permitOf(directory), '', { mode: 0o600 });
-    await this.#guests.start(vmid, signal);
+    await this.#guests.start(vmid, signal).catch((error: unknown) => {
+      throw startFailure(error);
+    });
     const init = await initOf(cgroups);
     if (init === undefined) throw new CriError(StatusCode.INTERNAL, `CT ${String(vmid)} exited immediately`);
     await spareFromOomKiller([init]);
@@ -143,7 +158,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   async adopt(sandbox: SandboxReference): Promise<SandboxStatus> {
     const { spec } = sandbox;
     checkSandboxId(spec.id);
-    const { vmid } = this.#handle(sandbox);
+    const { vmid } = await this.#handle(sandbox);
     const cgroups = await guestCgroups(spec);
     const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
@@ -162,6 +177,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
       },
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
+      guest: vmid,
     };
     this.#watch.follow(spec, placement, {
       connect: () => connectMonitor(vmid),
@@ -177,7 +193,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
     const cgroups = await guestCgroups(sandbox.spec);
     const pid = await initOf(cgroups);
-    const { vmid } = this.#handle(sandbox);
+    const { vmid } = await this.#handle(sandbox);
     return {
       provider: this.handler,
       node: this.#proxmox.name,
@@ -195,7 +211,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
 
   /** The guest's memory follows that of the kubelet's cgroup, which the kubelet has changed before. */
   async update(sandbox: SandboxReference): Promise<void> {
-    const { vmid } = this.#handle(sandbox);
+    const { vmid } = await this.#handle(sandbox);
     if (vmid === undefined) return;
     await this.#guests.configure(vmid, { memory: await memoryOf(await guestCgroups(sandbox.spec)) });
   }
@@ -207,15 +223,15 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     this.#watch.forget(spec.id);
     const { podDirectory } = await guestCgroups(spec);
     await killCgroup([podDirectory]);
-    const { vmid } = this.#handle(sandbox);
+    const { vmid } = await this.#handle(sandbox);
     if (vmid !== undefined) await monitorEnd(vmid);
     await unpin(networkPin(spec));
   }
 
   async remove(sandbox: SandboxReference): Promise<void> {
     await this.stop(sandbox);
-    const { directory, vmid } = this.#handle(sandbox);
-    await this.#guests.remove(sandbox.spec.id, vmid);
+    const { directory, ...known } = await this.#handle(sandbox);
+    await this.#guests.remove(sandbox.spec.id, known);
     const { podDirectory, monitorDirectory } = await guestCgroups(sandbox.spec);
     await destroyCgroup([podDirectory, monitorDirectory]);
     await rm(directory, { recursive: true, force: true });
@@ -249,9 +265,16 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
   }
 
-  #handle({ spec, handle }: SandboxReference): GuestHandle {
-    return guestHandle(handle, `${this.#directory}/${spec.id}`);
+  async #handle({ spec, handle }: SandboxReference): Promise<GuestHandle> {
+    const known = guestHandle(handle, `${this.#directory}/${spec.id}`);
+    const vmid = known.vmid ?? (await this.#guests.vmidOf(spec.id));
+    return { ...known, ...(vmid !== undefined && { vmid }) };
   }
+}
+
+/** Removes a lock that nobody holds any more, as of a create task that was killed (pct(1)). */
+async function unlock(vmid: number): Promise<void> {
+  await run('pct', ['unlock', String(vmid)], { timeoutMs: PCT_MS });
 }
 
 /** The lines of the guest's configuration that the API sets for nobody, or for root@pam alone. */

@@ -84,7 +84,11 @@ export async function createContainer(
   const { hostname, namespaces } = pod.record.spec;
   const { network, ipc, user: ids } = namespaces;
   const { name, namespace } = pod.record.spec.metadata;
-  const owner = { pod: `${namespace}/${name}`, image: asked.image.asked || asked.image.name };
+  const owner = {
+    pod: `${namespace}/${name}`,
+    image: asked.image.asked || asked.image.name,
+    guest: pod.placement.guest,
+  };
   const path = await mountRootfs(rootfs, id, image.chainId, { ids, limits, owner, signal });
   const targets = await mountTargets(files, path, asked.mounts);
   rollback.add('remove the image volumes', () => removeImageVolumes(rootfs, record));

@@ -36,7 +36,10 @@ export const RULES: readonly Rule[] = [
   { pattern: /dataset is busy|(device|target|resource) (is )?busy/i, kind: 'busy' },
 
   { pattern: /protection mode enabled/, kind: 'protected' },
-  { pattern: /used in HA resources|is not empty \(contains|base volume '.*' is still in use/, kind: 'inUse' },
+  {
+    pattern: /used in HA resources|is a replication job|is not empty \(contains|base volume '.*' is still in use/,
+    kind: 'inUse',
+  },
   { pattern: /belongs already to pool|is already a pool member/, kind: 'alreadyExists' },
   { pattern: /only root can set|Only root may use|only allowed for root@pam|user != root@pam/i, kind: 'rootOnly' },
   { pattern: /only root can/i, kind: 'rootOnly' },

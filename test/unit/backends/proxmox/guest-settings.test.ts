@@ -4,6 +4,7 @@ import { guestMemory } from '../../../../src/backends/proxmox/lxc/guest-memory.t
 import { guestName, guestTags } from '../../../../src/backends/proxmox/lxc/guest-name.ts';
 import { guestNotes } from '../../../../src/backends/proxmox/lxc/guest-notes.ts';
 import { includeFile } from '../../../../src/backends/proxmox/lxc/include-file.ts';
+import { startFailure } from '../../../../src/backends/proxmox/lxc/start-failure.ts';
 import { ownerOf, withOwner } from '../../../../src/backends/proxmox/guests/owner-mark.ts';
 import type { SandboxSpec } from '../../../../src/core/model/sandbox-provider.ts';
 
@@ -99,6 +100,14 @@ test('the included file ties the pod to its guest', (t) => {
   ])
     t.true(lines.includes(line), line);
   t.false(lines.some((line) => line.startsWith('lxc.namespace.keep')));
+});
+
+test('a refused kernel parameter is an invalid argument', (t) => {
+  const log = 'x | setup_sysctl_parameters: 3130 Failed to setup sysctl parameters net.a to 1 | lxc_setup: failed';
+  const failure = startFailure(new Error(log)) as Error;
+  t.is(failure.message, 'linux.sysctls: the kernel refuses sysctl parameters net.a to 1');
+  const other = new Error('startup for container failed');
+  t.is(startFailure(other), other);
 });
 
 test('a host-network pod keeps namespaces of the node', (t) => {

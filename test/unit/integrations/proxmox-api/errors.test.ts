@@ -48,6 +48,7 @@ const MESSAGES: readonly (readonly [ErrorKind, string])[] = [
   ['busy', "zfs error: cannot destroy 'tank/ct/subvol-101-disk-0': dataset is busy"],
   ['protected', "can't remove VM 101 - protection mode enabled"],
   ['inUse', 'unable to remove CT 101 - used in HA resources and purge parameter not set.'],
+  ['inUse', "There is a replication job 'local/101-0' for guest '101' - Please remove that first."],
   ['rootOnly', "only root can set 'args' config"],
   ['invalid', 'disk is already at specified size'],
   ['invalid', 'shrinking disks is not supported'],
