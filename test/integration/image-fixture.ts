@@ -9,12 +9,15 @@ import type { ServerFixture } from './server-fixture.ts';
 /** A file's text, a link (`-> target`), or a directory (null), with its owner and mode. */
 export type Files = Record<string, string | null | { mode: number; owner: number; text?: string }>;
 
-/** Imports an image of one layer with these files, by default on a static busybox as /bin/sh and all its programs. */
+/**
+ * Imports an image of one layer with these files, by default on a static busybox as /bin/sh and all its programs.
+ * @param above tars of more layers.
+ */
 export async function importImage(
   server: ServerFixture,
   reference: string,
   files: Files,
-  { config = {}, busybox = true } = {},
+  { config = {}, busybox = true, above = [] }: { config?: object; busybox?: boolean; above?: readonly Buffer[] } = {},
 ): Promise<void> {
   const work = await mkdtemp(join(server.directory, 'image-'));
   try {
@@ -28,9 +31,9 @@ export async function importImage(
     for (const [path, entry] of Object.entries(files)) await put(join(root, path), entry);
     const archive = join(work, 'layer.tar');
     await run('tar', ['--create', '--file', archive, '--directory', root, '--numeric-owner', '.']);
-    const image = buildImage([await readFile(archive)], { config });
+    const image = buildImage([await readFile(archive), ...above], { config });
     const path = await writeLayout(join(work, 'layout'), image);
-    await server.client.call(ImageStoreService.import, { path, reference });
+    await server.client.call(ImageStoreService.import, { path, reference }, { timeoutMs: 0 });
   } finally {
     await rm(work, { recursive: true });
   }

@@ -6,6 +6,7 @@ import { StatusCode } from '../../../src/core/model/errors.ts';
 import { valueOf } from '../../../src/integrations/zfs/answers/properties.ts';
 import { zfsClient } from '../../../src/integrations/zfs/client.ts';
 import { ZfsStore } from '../../../src/integrations/zfs/store/zfs-store.ts';
+import { forEach } from '../../../src/utils/async/for-each.ts';
 import { sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
 import { applyAll, silent, withBlob } from '../../integration/images-fixture.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
@@ -196,7 +197,9 @@ test.serial('many containers share an image of many layers', async (t) => {
   const chain = await applyAll(store, tars);
   const top = chain.at(-1) ?? '';
   const ids = Array.from({ length: containerCount }, (_, index) => `c${index}`);
-  await Promise.all(ids.map((id) => store.prepare(id, top)));
+  await forEach(ids, 8, async (id) => {
+    await store.prepare(id, top);
+  });
   t.deepEqual((await store.list()).sort(), ids.toSorted());
   t.deepEqual(
     await Promise.all(ids.map(async (id) => (await store.usage(id)) !== undefined)),
@@ -205,7 +208,7 @@ test.serial('many containers share an image of many layers', async (t) => {
   t.is(await readFile(join(await mount('c14', top), 'layer-0'), 'utf8'), '0');
   const origin = await zfs.get([`${dataset}/rootfs/c7`], ['origin']);
   t.is(origin[0] && valueOf(origin[0], 'origin'), `${dataset}/layers/${top.slice(7)}@layer`);
-  await Promise.all(ids.map(remove));
+  await forEach(ids, 8, remove);
   for (const chainId of chain.toReversed()) await store.removeLayer(chainId);
   t.is(await datasets(), before);
 });
