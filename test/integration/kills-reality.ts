@@ -67,6 +67,7 @@ export async function contradictions(
   for (const [handler, directory] of [
     ['lxc', 'state/lxc'],
     ['crun', 'state/crun-sandboxes'],
+    ['proxmox-lxc', 'state/proxmox-lxc'],
   ] as const) {
     const ids = new Set(pods.filter(({ runtimeHandler }) => runtimeHandler === handler).map(({ id }) => id));
     for (const id of await names(join(server.directory, directory))) {

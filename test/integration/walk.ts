@@ -34,27 +34,39 @@ export interface Outcome {
   problems: string[];
 }
 
+/** What a handler has beside the machine's own objects. */
+export interface Elsewhere {
+  /** Lines for the {@link inventory}. */
+  inventory: () => Promise<string[]>;
+  /** Lines for the {@link contradictions}. */
+  contradictions: () => Promise<string[]>;
+}
+
+const NOWHERE: Elsewhere = { inventory: () => Promise.resolve([]), contradictions: () => Promise.resolve([]) };
+
 /** Takes one server past its points. */
 export class Walk {
   readonly #server: ServerFixture;
   readonly #faults: Faults;
   readonly #handler: string;
+  readonly #elsewhere: Elsewhere;
   /** What must exist after each step. */
   #before: readonly string[] = [];
   #home = '';
   /** Id of a container that runs for the whole walk. */
   #lasting = '';
 
-  private constructor(server: ServerFixture, faults: Faults, handler: string) {
+  private constructor(server: ServerFixture, faults: Faults, handler: string, elsewhere: Elsewhere) {
+    this.#elsewhere = elsewhere;
     this.#server = server;
     this.#faults = faults;
     this.#handler = handler;
   }
 
   /** Creates a pod of the handler, which stays for the whole walk. */
-  static async begin(server: ServerFixture, faults: Faults, handler: string): Promise<Walk> {
+  static async begin(server: ServerFixture, faults: Faults, handler: string, elsewhere = NOWHERE): Promise<Walk> {
     await server.warm();
-    const walk = new Walk(server, faults, handler);
+    const walk = new Walk(server, faults, handler, elsewhere);
     await walk.#settle();
     return walk;
   }
@@ -74,7 +86,7 @@ export class Walk {
     await this.#server.said('home', 'lasting', 'ready');
     // Background removal is still in progress.
     for (let last = ''; ; await sleep(200)) {
-      this.#before = await inventory(this.#server);
+      this.#before = await this.#inventory();
       if (last === this.#before.join('\n')) return;
       last = this.#before.join('\n');
     }
@@ -149,6 +161,10 @@ export class Walk {
     return held;
   }
 
+  async #inventory(): Promise<string[]> {
+    return [...(await inventory(this.#server)), ...(await this.#elsewhere.inventory())].sort();
+  }
+
   async #renew(): Promise<void> {
     await this.#server.clear().catch(() => undefined);
     await this.#server.end('SIGKILL');
@@ -160,7 +176,7 @@ export class Walk {
   async #left(): Promise<string[]> {
     const deadline = performance.now() + LIMIT_MS;
     for (;;) {
-      const left = difference(this.#before, await inventory(this.#server)).filter((line) => !TEMPORARY.test(line));
+      const left = difference(this.#before, await this.#inventory()).filter((line) => !TEMPORARY.test(line));
       if (left.length === 0 || performance.now() > deadline) return left;
       await sleep(50);
     }
@@ -178,7 +194,7 @@ export class Walk {
     let found: string[] = [];
     const begun = performance.now();
     await eventually('agreement', async () => {
-      found = await contradictions(this.#server);
+      found = [...(await contradictions(this.#server)), ...(await this.#elsewhere.contradictions())];
       return found.length === 0 || performance.now() - begun > LIMIT_MS;
     });
     if (found.length > 0) throw new Error(found.join('; '));

@@ -1,0 +1,78 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import test, { type ExecutionContext } from 'ava';
+import { eventually } from '../lib/eventually.ts';
+import { podsOf, type GuestPod, type GuestPods } from './proxmox-pods.ts';
+
+/** How an operator, or an accident, ends a guest; each resolves when Proxmox has done it. */
+const ENDS: Readonly<Record<string, (pods: GuestPods, vmid: number) => Promise<unknown>>> = {
+  stop: (pods, vmid) => pods.act('POST', vmid, '/status/stop'),
+  shutdown: (pods, vmid) => pods.act('POST', vmid, '/status/shutdown', { timeout: 3600 }),
+  reboot: (pods, vmid) => pods.act('POST', vmid, '/status/reboot', { timeout: 3600 }),
+  kill: async (pods, vmid) => pods.node.cluster.state.runtime.crash(vmid),
+  destroy: (pods, vmid) => pods.act('DELETE', vmid, '?force=1'),
+  'stop and remove': async (pods, vmid) => {
+    await pods.act('POST', vmid, '/status/stop');
+    return pods.act('DELETE', vmid);
+  },
+};
+/** With the server there, one of each kind: the guest is left, was started, or is gone. */
+const SEEN = ['reboot', 'kill', 'destroy'];
+const DESTROYED = ['destroy', 'stop and remove'];
+const REASON = /CT \d+ is a Kubernetes pod that has ended/;
+
+const pods = podsOf(test);
+
+test.serial('an end of the guest ends the pod', async (t) => {
+  const all = await runAll(SEEN);
+  await endAll(t, all);
+  await checkAll(t, all);
+});
+
+test.serial('an end of the guest ends the pod without the server', async (t) => {
+  const all = await runAll(Object.keys(ENDS));
+  const own = await pods().server.sh(all['stop']!.id, 'own', 'while [ ! -e /go ]; do sleep 0.1; done; exit 3');
+  const pids = await Promise.all(
+    [...Object.values(all).map(({ container }) => container), own].map((id) => pods().pidOf(id)),
+  );
+  await pods().server.end('SIGKILL');
+  // One ends by itself, and its exit code stays.
+  await writeFile(`/proc/${String(pids.at(-1))}/root/go`, '');
+  await gone(pids.at(-1)!);
+  await endAll(t, all);
+  await Promise.all(pids.map(gone));
+  await pods().server.start();
+  t.is((await pods().server.exit(own)).exitCode, 3);
+  await checkAll(t, all);
+});
+
+function gone(pid: number): Promise<true> {
+  return eventually(`the end of process ${String(pid)}`, () => !existsSync(`/proc/${String(pid)}`));
+}
+
+async function runAll(names: readonly string[]): Promise<Record<string, GuestPod>> {
+  const made = await Promise.all(names.map((name) => pods().run(name.replaceAll(' ', '-'))));
+  return Object.fromEntries(names.map((name, index) => [name, made[index]!]));
+}
+
+/** Ends every guest, and tries to start those that are still there. */
+async function endAll(t: ExecutionContext, all: Record<string, GuestPod>): Promise<void> {
+  await Promise.all(Object.entries(all).map(([name, { vmid }]) => ENDS[name]!(pods(), vmid)));
+  t.regex(pods().log('vzreboot', all['reboot']!.vmid), REASON);
+  for (const [name, { vmid }] of Object.entries(all)) {
+    if (DESTROYED.includes(name)) continue;
+    await eventually('the end', () => !pods().isRunning(vmid));
+    t.regex(await pods().act('POST', vmid, '/status/start'), /hookscript error for \d+ on pre-start/, name);
+    t.regex(pods().log('vzstart', vmid), REASON, name);
+  }
+}
+
+/** The server's view of the ended pods, and what is left when they are removed. */
+async function checkAll(t: ExecutionContext, all: Record<string, GuestPod>): Promise<void> {
+  for (const [name, { id, container }] of Object.entries(all)) {
+    t.is((await pods().server.exit(container)).exitCode, 137, name);
+    await pods().notReady(id);
+  }
+  await Promise.all(Object.values(all).map(({ id }) => pods().remove(id)));
+  t.deepEqual(await pods().nothingLeft(), []);
+}
