@@ -7,12 +7,15 @@ import {
   UpdateContainerResourcesRequest,
   UpdatePodSandboxResourcesRequest,
 } from '../../api/gen/cri.ts';
+import { StatusCode } from '../../src/core/model/errors.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 import { identity } from '../integration/sandbox-fixture.ts';
+import { loadGuest } from '../pve/config/guest.ts';
 import { NodeFixture } from './pve-node.ts';
 
 const HANDLER = 'proxmox-lxc';
 const FOREVER = 'trap "exit 0" TERM; echo ready; sleep 3600 & wait';
+const TRUSTED = '[handlers.proxmox-lxc]\nannotation_namespaces = ["pooled"]\n';
 const MIB = 1_048_576n;
 const { POD, CONTAINER, NODE } = NamespaceMode;
 
@@ -20,7 +23,9 @@ let node: NodeFixture;
 let server: ServerFixture;
 test.before(async (t) => {
   node = await NodeFixture.make();
-  server = await ServerFixture.make({ ...t, teardown: (end) => ends.push(end), passed: false }, node.toml);
+  const pools = 'pools = [{ namespaces = ["pool*"], pool = "k8s" }]';
+  const toml = node.toml.replace('[proxmox.vmids]', `${pools}\n$&`) + TRUSTED;
+  server = await ServerFixture.make({ ...t, teardown: (end) => ends.push(end), passed: false }, toml);
 });
 const ends: (() => unknown)[] = [];
 test.after.always(async () => {
@@ -132,4 +137,29 @@ test.serial('a pod that fails leaves nothing', async (t) => {
   t.deepEqual(vmids(), [10_000]);
   faults.add({ effect: { kind: 'drop', when: 'after' }, match: { method: 'DELETE' } });
   await leavesNothing(t, pod);
+});
+
+test.serial('a pod has the pool and the settings of its choice', async (t) => {
+  const { state } = node.cluster;
+  const pool = { vms: [] as number[], storage: [] };
+  state.store.pools['k8s'] = pool;
+  const metadata = { name: 'web', namespace: 'pooled', uid: 'pooled-1', attempt: 0 };
+  const run = (values: Record<string, string>) => {
+    const named = Object.entries(values).map(([key, value]) => [`proxmox-lxcri.io/${key}`, value]);
+    return server.pod('pooled', { metadata, annotations: Object.fromEntries(named) as typeof values }, HANDLER);
+  };
+  const error = await t.throwsAsync(run({ cpulimit: 'half' }));
+  t.like(error, { code: StatusCode.INVALID_ARGUMENT });
+  t.regex(error.message, /annotations\["proxmox-lxcri\.io\/cpulimit"\]: "half" must be CPUs/);
+  t.deepEqual(vmids(), []);
+
+  const pod = await run({ cpulimit: '0.5', startup: 'order=3', tags: 'shop', description: 'A "shop" of 50 %' });
+  const [ref] = state.guests.list();
+  const { values, description } = loadGuest(state, ref!).current;
+  t.like(values, { cpulimit: '0.5', startup: 'order=3', tags: 'k8s;pooled;proxmox-lxc;shop' });
+  t.regex(description ?? '', /^A "shop" of 50 %\n\nPod pooled\/web, /);
+  t.deepEqual(pool.vms, vmids());
+  t.is(await readFile(`/sys/fs/cgroup${String((await info(pod))['cgroup'])}/cpu.max`, 'utf8'), '50000 100000\n');
+  await leavesNothing(t, pod);
+  t.deepEqual(pool.vms, []);
 });
