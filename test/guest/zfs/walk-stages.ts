@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   ImageServiceService,
   ImageStatusRequest,
+  ListImagesRequest,
   RemoveImageRequest,
   RootfsSnapshotsService,
   RuntimeServiceService,
@@ -23,9 +24,13 @@ export function operatorStages(server: ServerFixture, dataset: string, walk: { r
   const stream = join(server.directory, 'sent.zfs');
   let number = 0;
 
-  const removeImage = async () => {
-    const request = RemoveImageRequest.create({ image: { image: IMAGE } });
-    await client.call(ImageServiceService.removeImage, request);
+  /** Two calls make two images, of which the earlier one loses the name. */
+  const removeImages = async () => {
+    const { images } = await client.call(ImageServiceService.listImages, ListImagesRequest.create());
+    for (const { id, repoTags } of images) {
+      if (repoTags.length > 0 && !repoTags.includes(IMAGE)) continue;
+      await client.call(ImageServiceService.removeImage, RemoveImageRequest.create({ image: { image: id } }));
+    }
   };
   const needImage = async () => {
     const request = ImageStatusRequest.create({ image: { image: IMAGE } });
@@ -96,7 +101,7 @@ export function operatorStages(server: ServerFixture, dataset: string, walk: { r
             await check('first');
           },
           async clean() {
-            await removeImage();
+            await removeImages();
             await remove();
           },
         };
@@ -129,7 +134,7 @@ export function operatorStages(server: ServerFixture, dataset: string, walk: { r
           call: () => receiveFile(client, stream, IMAGE),
           check: needImage,
           async clean() {
-            await removeImage();
+            await removeImages();
             await rm(stream);
           },
         };

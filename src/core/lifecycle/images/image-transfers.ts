@@ -59,8 +59,8 @@ export class ImageTransfers {
   }
 
   /**
-   * Receives what {@link send} has made in all stores, and returns the id of the image. The root filesystem of a container becomes the top layer
-   * of an image: its diff id is the digest of its stream, not of a tar.
+   * Receives what {@link send} has made into all stores, and returns the id of the image. The root filesystem of a container becomes
+   * the top layer of an image: its diff id is the digest of its stream, not of a tar.
    * @param name for the image instead of its names; a container's root filesystem needs one.
    * @throws CriError DATA_LOSS for a damaged stream, INVALID_ARGUMENT, FAILED_PRECONDITION, RESOURCE_EXHAUSTED; the signal's
    *   reason. Nothing stays then.
