@@ -13,8 +13,9 @@ import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
 import { StatusCode } from '../../../src/core/model/errors.ts';
 import { writeLayout } from '../../integration/images-fixture.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
+import { eventually } from '../../lib/eventually.ts';
 import { buildImage, tarOf } from '../../unit/integrations/oci/image-builder.ts';
-import { directory, makePool, run, TANK, zfs } from './pools.ts';
+import { directory, frailPool, makePool, run, TANK, zfs } from './pools.ts';
 import { receiveFile, sendToFile } from './send-receive.ts';
 
 const NAME = 'localhost/large:1';
@@ -47,6 +48,25 @@ test.serial('a layer for which the pool has no room leaves nothing', async (t) =
   await refused(t, StatusCode.RESOURCE_EXHAUSTED, /No space left|no space left/, importLarge(server, 80));
   t.is(await contentOf('small/lxcri'), before);
   await server.exit(await server.sh(await server.pod('pod'), 'app', 'true'));
+});
+
+test.serial('a pull goes on when its pool does', async (t) => {
+  t.timeout(3_600_000);
+  const frail = await frailPool(t, 'amid', '256M');
+  await zfs.createFilesystem('amid/lxcri');
+  const server = await ServerFixture.make(t, '', { dataset: 'amid/lxcri' });
+  const id = await server.sh(await server.pod('pod'), 'app', 'echo ready; exec sleep 1000000');
+  await server.said('pod', 'app', 'ready');
+  const before = await contentOf('amid/lxcri');
+  const imported = importLarge(server, 64);
+  await eventually('an unfinished layer', async () => (await contentOf('amid/lxcri')) !== before);
+  await frail.fail();
+  t.is((await server.containers()).containers.length, 1);
+  t.is((await server.exec(id, 'true')).exitCode, 0);
+  await frail.repair();
+  await imported;
+  await removeImage(server);
+  t.is(await contentOf('amid/lxcri'), before);
 });
 
 test.serial('what is in use elsewhere is removed later', async (t) => {

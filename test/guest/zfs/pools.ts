@@ -58,8 +58,11 @@ export async function frailPool(t: ExecutionContext, name: string, size = '128M'
     disk: join(place, `${name}.disk`),
     async fail() {
       await run('zpool', 'sync', name);
-      const { blocks, bfree, bsize } = await statfs(place);
-      await resize(String((blocks - bfree) * bsize));
+      // What is written meanwhile makes it larger.
+      await eventually('a filesystem without room', async () => {
+        const { blocks, bfree, bsize } = await statfs(place);
+        return resize(String((blocks - bfree) * bsize)).catch(() => undefined);
+      });
       written = run('dd', 'if=/dev/urandom', `of=${join(root, 'data')}`, 'bs=1M', 'count=8', 'conv=fsync');
       await eventually('the suspended pool', async () => (await zpool.get(name)).isSuspended);
       // It stays suspended; a server has its files there, too.
