@@ -22,18 +22,19 @@ test.before(async () => {
   certificate = await makeCertificate('pve1');
 });
 
-for (const [release, pool] of [
-  ['8.4', ''],
-  ['9.2', ''],
-  ['8.4', 'k8s'],
-  ['9.2', 'k8s'],
+for (const [release, pool, pools, where] of [
+  ['8.4', '', [''], ''],
+  ['9.2', '', [''], ''],
+  ['8.4', 'k8s', ['k8s'], ' in a pool'],
+  ['9.2', 'k8s', ['k8s'], ' in a pool'],
+  ['9.2', 'k8s/a', ['', 'k8s/a'], ' with some guests in a pool'],
 ] as const)
-  test(`what doctor asks for suffices on ${release}${pool && ' in a pool'}`, async (t) => {
+  test(`what doctor asks for suffices on ${release}${where}`, async (t) => {
     await using cluster = await startCluster({ certificate, release });
     const { state } = cluster;
     const { store } = state;
     store.users['k8s@pve'] = { enable: 1, expire: 0 };
-    store.pools['k8s'] = { vms: [], storage: [] };
+    for (const name of ['k8s', 'k8s/a']) store.pools[name] = { vms: [], storage: [] };
     const secret = cluster.token('k8s@pve', 'node', true).replace(/^.*=/, '');
     const directory = await mkdtemp(join(tmpdir(), 'granted-token-'));
     t.teardown(() => rm(directory, { recursive: true }));
@@ -46,7 +47,7 @@ for (const [release, pool] of [
     };
     const places = {
       node: 'pve1',
-      pools: [pool],
+      pools,
       storage: 'local',
       templateStorage: 'local',
       bridges: ['vmbr0'],
