@@ -1,4 +1,3 @@
-import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,6 +5,7 @@ import { ExecSyncRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { CriError } from '../../src/core/model/errors.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { HANG_MS } from '../lib/eventually.ts';
+import { sharedTest } from '../lib/handlers.ts';
 import { ServerFixture } from './server-fixture.ts';
 import { FAULTY_PROGRAM, Faults } from './walk-faults.ts';
 
@@ -17,8 +17,8 @@ async function make(t: ExecutionContext) {
   return { server, faults: new Faults(server.directory) };
 }
 
-for (const handler of ['lxc', 'crun']) {
-  test.serial(`${handler}: jumps of the clock change no timeout`, async (t) => {
+for (const handler of ['lxc', 'crun'] as const) {
+  sharedTest(handler, 'lxc')(`${handler}: jumps of the clock change no timeout`, async (t) => {
     const { server, faults } = await make(t);
     const { client } = server;
     const ended = new AbortController();
@@ -50,7 +50,7 @@ for (const handler of ['lxc', 'crun']) {
     }
   });
 
-  test.serial(`${handler}: times of a container never decrease`, async (t) => {
+  sharedTest(handler, 'crun')(`${handler}: times of a container never decrease`, async (t) => {
     const { server, faults } = await make(t);
     await faults.setClock(HOUR_MS);
     const pod = await server.pod('p', {}, handler);
@@ -67,7 +67,7 @@ for (const handler of ['lxc', 'crun']) {
     }
   });
 
-  test.serial(`${handler}: CPU rates stay possible when the clock jumps`, async (t) => {
+  sharedTest(handler, 'crun')(`${handler}: CPU rates stay possible when the clock jumps`, async (t) => {
     const { server, faults } = await make(t);
     const id = await server.sh(await server.pod('p', {}, handler), 'busy', 'while :; do :; done');
     const cpu = async () => {

@@ -20,8 +20,8 @@ import { ServerFixture } from './server-fixture.ts';
  * More kills, at other moments: KILLS=100 KILLS_PODS=100 PROPERTY_SEED=1. Other victims than the server:
  * KILLS_OF=server,conmon,monitor,pause,crun,cni.
  */
-const kills = Number(process.env['KILLS'] ?? 6);
-const pods = Number(process.env['KILLS_PODS'] ?? 16);
+const kills = Number(process.env['KILLS'] ?? 4);
+const pods = Number(process.env['KILLS_PODS'] ?? 10);
 const kinds = (process.env['KILLS_OF'] ?? 'server').split(',') as ('server' | Kind)[];
 const WORKERS = 8;
 /** Milliseconds between the server's first answer and the next kill. */
