@@ -6,7 +6,7 @@ import './zfs/guests.ts';
 import './zfs/zvols.ts';
 import './zfs/transfer.ts';
 import './zfs/states.ts';
-import './zfs/server.ts';
 import './zfs/snapshots.ts';
+import './zfs/server.ts';
 import './zfs/choice.ts';
 import './zfs/container.ts';

@@ -12,6 +12,8 @@ import { run, TANK, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
 const DATASET = `${TANK}/chosen`;
+/** Taken where none is configured. */
+const FOUND = `${TANK}/proxmox-lxcri`;
 const ON_BOTH = `[rootfs]
 store = "overlayfs"
 quota_bytes = 1048576
@@ -85,12 +87,12 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
   }
 
   // New containers of both go to another dataset; the others stay, and the image is pulled again.
-  await zfs.createFilesystem(`${DATASET}-next`);
-  await restart(`[rootfs]\ndataset = "${DATASET}-next"\n`);
+  await zfs.createFilesystem(FOUND);
+  await restart('[rootfs]\n');
   t.deepEqual((await server.client.call(ImageServiceService.listImages, { filter: undefined })).images, []);
   await server.client.call(ImageStoreService.import, { path: join(server.directory, 'tiny.tar'), reference: '' });
   for (const pod of [onLxc, onCrun]) await start(pod, 'next');
-  const next = await zfs.list(`${DATASET}-next/rootfs`, ['compression'], { depth: 1 });
+  const next = await zfs.list(`${FOUND}/rootfs`, ['compression'], { depth: 1 });
   t.deepEqual(
     next.map((entry) => ownValueOf(entry, 'compression')),
     [undefined, undefined, undefined],
@@ -100,7 +102,7 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
   t.deepEqual([await overlay('containers'), await overlay('layers')], [[], []]);
   await remove(lxc);
   t.is(await datasets(), 1, 'the store is erased with its last container');
-  t.deepEqual(await readdir(join(server.directory, 'root/zfs')), ['tank%2Fchosen-next']);
+  t.deepEqual(await readdir(join(server.directory, 'root/zfs')), ['tank%2Fproxmox-lxcri']);
 
   // A wipe erases also the stores that no handler uses any more; one that it cannot reach is named, and it can be repeated.
   await server.end('SIGTERM');
@@ -115,7 +117,7 @@ test.serial('handlers have stores of their own, which can be changed', async (t)
   );
   await rm(away, { recursive: true });
   await wipe();
-  t.is((await zfs.list(`${DATASET}-next`, ['type'])).length, 1);
+  t.is((await zfs.list(FOUND, ['type'])).length, 1);
   t.false(await exists(join(server.directory, 'root')));
 });
 

@@ -1,13 +1,20 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { run as runProgram } from '../../../src/host/processes/run.ts';
 import { zfsClient } from '../../../src/integrations/zfs/client.ts';
 import { eventually } from '../../lib/eventually.ts';
 
 export const { zfs, zpool } = zfsClient();
+
+/** In `test/long zfs-many` and `zfs-states`, which try what test/run does in larger numbers and more states. */
+export const IS_LONG = process.env['ZFS_LONG'] === '1';
+
+/** Registers a test for {@link IS_LONG} alone. */
+export const longTest = (title: string, body: (t: ExecutionContext) => Promise<void>): void => {
+  if (IS_LONG) test.serial(title, body);
+};
 
 /** The pool of most tests; those that come to harm have their own. */
 export const TANK = 'tank';
@@ -15,9 +22,12 @@ export const TANK = 'tank';
 /** Where the pools' files are, and the mount points of their datasets. */
 export const directory = { path: '' };
 
-/** Runs a program in the C locale and resolves with its standard output; rejects, with `stderr`, when it fails. */
+/**
+ * Runs a program in the C locale and resolves with its standard output; rejects with a CommandError when it fails. By the
+ * native helper: a fork of the test's own process takes twice the time here.
+ */
 export async function run(program: string, ...args: string[]): Promise<string> {
-  return (await promisify(execFile)(program, args, { env: { ...process.env, LC_ALL: 'C' } })).stdout;
+  return (await runProgram(program, args, { env: { ...process.env, LC_ALL: 'C' }, holds: 'nothing' })).stdout;
 }
 
 /**

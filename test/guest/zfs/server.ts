@@ -2,12 +2,13 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ImageServiceService, RuntimeServiceService } from '../../../api/gen/cri.ts';
 import { ImageStoreService } from '../../../api/gen/proxmoxlxcri/v1/images.ts';
-import { ServerFixture } from '../../integration/server-fixture.ts';
-import { FAULTY_PROGRAM, Faults } from '../../integration/walk-faults.ts';
+import type { ServerFixture } from '../../integration/server-fixture.ts';
+import { Faults } from '../../integration/walk-faults.ts';
 import { programFile } from '../../lib/program.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
 import { PROPERTY_SEED } from '../../lib/property-seed.ts';
-import { run, TANK, zfs } from './pools.ts';
+import { run, zfs } from './pools.ts';
+import { DATASET as dataset, sharedServer } from './shared-server.ts';
 import { importDeclaring, KubeletVolumes, volumesIn } from './volumes.ts';
 
 const FOREVER = 'echo mine >/mark; trap "exit 0" TERM; echo ready; sleep 3600 & wait';
@@ -31,15 +32,12 @@ async function killAmid(
 }
 
 test.serial('the server runs pods on ZFS', async (t) => {
-  const dataset = `${TANK}/proxmox-lxcri`;
-  await zfs.createFilesystem(dataset);
-  // Found by its name.
-  const server = await ServerFixture.make(t, '[rootfs]\nquota_bytes = 4194304\n', { program: FAULTY_PROGRAM });
-  const faults = new Faults(server.directory);
+  const { server, faults } = await sharedServer(t);
+  t.teardown(() => server.destroy(t));
   const config = join(server.directory, 'config.toml');
   const doctor = run(process.execPath, programFile('main'), 'doctor', '--config', config);
   const report = await doctor.catch((error: unknown) => (error as { stdout: string }).stdout);
-  t.regex(report, /ZFS in tank\/proxmox-lxcri/);
+  t.true(report.includes(`ZFS in ${dataset}`), report);
   const remove = (containerId: string) => server.client.call(RuntimeServiceService.removeContainer, { containerId });
   const rootfs = async () => (await zfs.list(`${dataset}/rootfs`, ['type'], { depth: 1 })).length - 1;
   await importDeclaring(server);
@@ -69,10 +67,11 @@ test.serial('the server runs pods on ZFS', async (t) => {
   const transfer = `${cli('send', ids[0] ?? '')} | ${cli('receive', '--name', moved)}`;
   t.regex(await run('sh', '-c', transfer), /^sha256:[0-9a-f]{64}\nlocalhost\/moved:1\n$/);
   await run('sh', '-c', cli('commit', ids[1] ?? '', committed));
+  const copies = await server.pod('copies');
   for (const [index, image] of [moved, committed].entries()) {
-    const pod = `pod-${String(index)}`;
-    const copy = await server.sh(await server.pod(pod), 'copy', 'cat /mark', { image: { image } });
-    await server.said(pod, 'copy', 'mine');
+    const name = `copy-${String(index)}`;
+    const copy = await server.sh(copies, name, 'cat /mark', { image: { image } });
+    await server.said('copies', name, 'mine');
     await remove(copy);
   }
   const pods = await run('zfs', 'list', '-rHo', 'proxmox-lxcri:pod', `${dataset}/rootfs`);
@@ -94,11 +93,7 @@ test.serial('the server runs pods on ZFS', async (t) => {
   t.is((await volumesIn(dataset)).length, 6, 'those that nobody needs are gone');
   t.is(await rootfs(), 3, 'the orphan and the half-made one are gone, the others are there');
   const second = await create('second');
-  await faults.arm();
-  await remove(second);
-  await killAmid(t, server, (await faults.arm()).passed, () => remove(first));
-  await server.start();
-  await remove(first);
+  for (const id of [first, second]) await remove(id);
   t.is(await rootfs(), 2);
   for (const [index, id] of ids.entries()) {
     t.is((await server.exec(id, 'cat', '/mark')).stdout.toString(), 'mine\n');
@@ -125,10 +120,4 @@ test.serial('the server runs pods on ZFS', async (t) => {
   t.deepEqual(planned.leftovers, []);
   t.true(planned.reclaimedBytes > 2n ** 20n);
   t.like(await prune(false), { imageIds: planned.imageIds, reclaimedBytes: planned.reclaimedBytes });
-  await server.end('SIGTERM');
-  await run(process.execPath, programFile('main'), 'wipe', '--force', '--config', config);
-  t.deepEqual(
-    (await zfs.list(dataset, ['type'])).map(({ name }) => name),
-    [dataset],
-  );
 });

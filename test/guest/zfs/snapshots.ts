@@ -7,40 +7,33 @@ import { RootfsSnapshotsService, RuntimeServiceService } from '../../../api/gen/
 import { listSnapshots, makeCheckpoint, makeSnapshot, restoreSnapshot } from '../../../src/cli/client/snapshots.ts';
 import { type CliContext, Input } from '../../../src/cli/command.ts';
 import { StatusCode } from '../../../src/core/model/errors.ts';
-import { ServerFixture } from '../../integration/server-fixture.ts';
-import { FAULTY_PROGRAM, Faults } from '../../integration/walk-faults.ts';
+import type { ServerFixture } from '../../integration/server-fixture.ts';
 import { eventually } from '../../lib/eventually.ts';
 import { run, TANK, zfs } from './pools.ts';
+import { DATASET, type Shared, sharedServer } from './shared-server.ts';
 
 const { checkpointRootfs, createSnapshot, removeSnapshot, restoreRootfs } = RootfsSnapshotsService;
-const DATASET = `${TANK}/snapshots-of-containers`;
 /** Counts the SIGUSR1 that it gets in a file, and ends with code 7 after a SIGTERM. */
 const COUNT = `trap 'i=$((i+1)); echo $i >/count' USR1; trap 'kill $!; exit 7' TERM
 i=0; echo 0 >/count; echo ready; sleep 36000 & while :; do wait; done`;
 const LATEST = { name: '', discardNewer: false, force: false };
 
-interface Shared {
-  server: ServerFixture;
-  faults: Faults;
-  /** Ids of a pod of each handler. */
+/** Ids of a pod of each handler. */
+interface Pods {
   lxc: string;
   crun: string;
 }
 
-const cleanup: (() => unknown)[] = [];
-let shared: Promise<Shared> | undefined;
+let pods: Promise<Shared & Pods> | undefined;
 
-/** One server with fault points and two pods for the tests of this file. */
-function serverOf(t: ExecutionContext): Promise<Shared> {
-  const owner = { teardown: (step: () => unknown) => void cleanup.push(step), log: t.log, passed: true };
+/** The shared server, with two pods for the tests of this file. */
+function serverOf(t: ExecutionContext): Promise<Shared & Pods> {
   const make = async () => {
-    await zfs.createFilesystem(DATASET);
-    const server = await ServerFixture.make(owner, `[rootfs]\ndataset = "${DATASET}"\n`, { program: FAULTY_PROGRAM });
-    const [lxc, crun] = [await server.pod('lxc', {}, 'lxc'), await server.pod('crun', {}, 'crun')];
-    return { server, faults: new Faults(server.directory), lxc, crun };
+    const { server, faults } = await sharedServer(t);
+    return { server, faults, lxc: await server.pod('lxc', {}, 'lxc'), crun: await server.pod('crun', {}, 'crun') };
   };
-  shared ??= make();
-  return shared;
+  pods ??= make();
+  return pods;
 }
 
 /** What a command prints. */
@@ -200,9 +193,6 @@ test.serial('snapshots are listed, kept and removed', async (t) => {
 
 test.serial('snapshots go with their containers', async (t) => {
   const { server } = await serverOf(t);
-  t.teardown(async () => {
-    for (const step of cleanup.reverse()) await step();
-  });
   t.not(await run('zfs', 'list', '-Hro', 'name', '-t', 'snapshot', `${DATASET}/rootfs`), '');
   await server.clear();
   t.is(await run('zfs', 'list', '-Hro', 'name', '-t', 'snapshot', `${DATASET}/rootfs`), '');

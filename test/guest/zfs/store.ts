@@ -10,7 +10,7 @@ import { forEach } from '../../../src/utils/async/for-each.ts';
 import { sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
 import { applyAll, silent, withBlob } from '../../integration/images-fixture.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
-import { directory, makePool, run, TANK, zfs } from './pools.ts';
+import { directory, longTest, makePool, run, TANK, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
 test.serial('root filesystems are clones that know whose they are', async (t) => {
@@ -185,7 +185,7 @@ test.serial('a full pool ends pulls and creates and leaves nothing', async (t) =
 });
 
 // As versions before 2.3 print.
-test.serial('many containers share an image of many layers', async (t) => {
+longTest('many containers share an image of many layers', async (t) => {
   const [layerCount, containerCount] = [
     Number(process.env['ZFS_LAYERS'] ?? 6),
     Number(process.env['ZFS_CONTAINERS'] ?? 15),

@@ -52,7 +52,7 @@ test.serial('changes are those at one moment', async (t) => {
 });
 
 const DOCUMENTS = { config: Buffer.from('{"a":1}'), manifest: Buffer.from('{}'), names: ['localhost/x:1'] };
-const TARS = ['one', 'two', 'three'].map((name) => tarOf({ name, body: name }));
+const TARS = ['one', 'two'].map((name) => tarOf({ name, body: name }));
 const DIFF_IDS = TARS.map(sha256);
 
 async function receiveAll({ transfers }: ZfsStore, stream: Buffer): Promise<string | undefined> {
@@ -74,16 +74,16 @@ test.serial('images and root filesystems move to another pool', async (t) => {
   await run('zfs', 'set', 'mountpoint=/evil', 'quota=100M', 'compression=gzip', `${here.dataset}/layers`);
   const chain = await applyAll(here.store, TARS);
   const there = await newStore(t, 'receiver', {}, 'other');
-  const stream = await buffer(here.store.transfers!.send(DOCUMENTS, chain[2], undefined));
+  const stream = await buffer(here.store.transfers!.send(DOCUMENTS, chain[1], undefined));
   t.is(await receiveAll(there.store, stream), undefined);
   t.deepEqual((await there.store.listLayers()).sort(), [...chain].sort());
-  t.is(await readFile(join(await there.mount('c1', chain[2]), 'three'), 'utf8'), 'three');
-  const layer = `${there.dataset}/layers/${(chain[2] ?? '').slice(7)}`;
+  t.is(await readFile(join(await there.mount('c1', chain[1]), 'two'), 'utf8'), 'two');
+  const layer = `${there.dataset}/layers/${(chain[1] ?? '').slice(7)}`;
   t.is(await run('zfs', 'get', '-Hpo', 'value', 'mountpoint,quota,compression', layer), 'legacy\n0\non\n');
   // Again: every layer is skipped.
   await receiveAll(there.store, stream);
 
-  const path = await here.mount('c2', chain[2]);
+  const path = await here.mount('c2', chain[1]);
   await writeFile(join(path, 'written'), 'by the container');
   await here.store.snapshots!.create('c2', 'named', 'snapshot', 60_000);
   await rm(join(path, 'one'));
@@ -91,7 +91,7 @@ test.serial('images and root filesystems move to another pool', async (t) => {
     ['named', true],
     [undefined, false],
   ] as const) {
-    const sent = await buffer(here.store.transfers!.send(DOCUMENTS, chain[2], { id: 'c2', snapshot }));
+    const sent = await buffer(here.store.transfers!.send(DOCUMENTS, chain[1], { id: 'c2', snapshot }));
     const diffId = await receiveAll(there.store, sent);
     const top = chainIds([...DIFF_IDS, diffId ?? '']).at(-1);
     const root = await there.mount(`view-${String(hasOne)}`, top, { readonly: true });
@@ -100,26 +100,26 @@ test.serial('images and root filesystems move to another pool', async (t) => {
     await there.remove(`view-${String(hasOne)}`);
     await there.store.removeLayer(top ?? '');
   }
-  await t.throwsAsync(buffer(here.store.transfers!.send(DOCUMENTS, chain[2], { id: 'c2', snapshot: 'none' })), {
+  await t.throwsAsync(buffer(here.store.transfers!.send(DOCUMENTS, chain[1], { id: 'c2', snapshot: 'none' })), {
     code: StatusCode.NOT_FOUND,
   });
   t.deepEqual(await here.store.snapshots!.list('c2').then((all) => all.map(({ name }) => name)), ['named']);
 
   // Layers that were unpacked there have other guids: their copies are received for those above, and go with them.
   const pulled = await newStore(t, 'pulled', {}, 'other');
-  await applyAll(pulled.store, TARS.slice(0, 2));
+  await applyAll(pulled.store, TARS.slice(0, 1));
   await receiveAll(pulled.store, stream);
   t.deepEqual((await pulled.store.listLayers()).sort(), [...chain].sort());
   const datasets = async () => (await layersIn(pulled.dataset)).length;
-  t.is(await datasets(), 5);
+  t.is(await datasets(), 3);
   await pulled.make().recover();
-  t.is(await datasets(), 5);
+  t.is(await datasets(), 3);
   t.deepEqual(
-    await buffer(pulled.store.transfers!.send(DOCUMENTS, chain[2], undefined)).then((sent) => sent.length > 1000),
+    await buffer(pulled.store.transfers!.send(DOCUMENTS, chain[1], undefined)).then((sent) => sent.length > 1000),
     true,
   );
-  await pulled.store.removeLayer(chain[2] ?? '');
-  t.is(await datasets(), 2);
+  await pulled.store.removeLayer(chain[1] ?? '');
+  t.is(await datasets(), 1);
 
   // What is damaged, or ends early, leaves nothing.
   const empty = await newStore(t, 'empty', {}, 'other');

@@ -12,10 +12,10 @@ import { PROPERTY_SEED } from '../../lib/property-seed.ts';
 import { applyAll, silent } from '../../integration/images-fixture.ts';
 import { hostileEntries } from '../../unit/host/layers/hostile.ts';
 import { type EntrySpec, tarOf } from '../../unit/integrations/oci/image-builder.ts';
-import { run } from './pools.ts';
+import { longTest, run } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
-/** Random hostile layers: more with ZFS_TREES=500. */
+/** Random hostile layers. */
 const RANDOM = Number(process.env['ZFS_TREES'] ?? 8);
 
 /** Everything of a tree, by an independent walker: names, types, owners, modes, times, attributes, links and content. */
@@ -150,7 +150,7 @@ async function verdict(store: RootfsStore, tars: readonly Buffer[]): Promise<str
   }
 }
 
-test.serial('hostile images are refused or the same on both stores', async (t) => {
+longTest('hostile images are refused or the same on both stores', async (t) => {
   const { store, overlay, compare } = await bothStores(t, 'hostile');
   const base = tarOf({ name: 'a/b/c', body: 'x' }, { name: 'b/a/', type: 'directory' }, { name: 'c', body: 'y' });
   for (const [index, entries] of fc.sample(hostileEntries, { numRuns: RANDOM, seed: PROPERTY_SEED }).entries()) {
