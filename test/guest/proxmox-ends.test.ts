@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { eventually } from '../lib/eventually.ts';
 import { podsOf, type GuestPod, type GuestPods } from './proxmox-pods.ts';
@@ -37,7 +38,7 @@ test.serial('an end of the guest ends the pod without the server', async (t) => 
   );
   await pods().server.end('SIGKILL');
   // One ends by itself, and its exit code stays.
-  await writeFile(`/proc/${String(pids.at(-1))}/root/go`, '');
+  await writeFile(join('/proc', String(pids.at(-1)), 'root', 'go'), '');
   await gone(pids.at(-1)!);
   await endAll(t, all);
   await Promise.all(pids.map(gone));

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
   NamespaceMode,
@@ -45,7 +46,10 @@ async function leavesNothing(t: ExecutionContext, pod: string): Promise<void> {
   await remove(pod);
   t.deepEqual(vmids(), []);
   t.deepEqual(await readdir('/var/lib/lxc'), []);
-  t.deepEqual(JSON.parse(await readFile(`${server.directory}/root/vmids.json`, 'utf8')), { format: 1, vmids: {} });
+  t.deepEqual(JSON.parse(await readFile(join(server.directory, 'root', 'vmids.json'), 'utf8')), {
+    format: 1,
+    vmids: {},
+  });
   t.deepEqual(await readdir(`${server.directory}/state/${HANDLER}`), []);
 }
 
