@@ -11,7 +11,7 @@ import { GuestPods, HANDLER } from './proxmox-pods.ts';
 const TELLING: Readonly<Record<string, readonly string[]>> = {
   RunPodSandbox: ['proxmox POST /nodes/pve1/lxc#0', 'proxmox POST /nodes/pve1/lxc/VMID/status/start#0'],
   StopPodSandbox: [],
-  RemovePodSandbox: ['proxmox DELETE /nodes/pve1/lxc/VMID?force=1&purge=1&destroy-unreferenced-disks=1#0'],
+  RemovePodSandbox: ['proxmox DELETE /nodes/pve1/lxc/VMID#0'],
 };
 
 test.serial('a server killed at a step of a guest', async (t) => {
