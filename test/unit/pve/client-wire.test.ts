@@ -112,6 +112,7 @@ async function everythingElse(client: ProxmoxClient): Promise<void> {
     access.roles(),
     backupJobs.list(),
     cluster.version(),
+    cluster.hasQDevice(),
     cluster.status(),
     cluster.resources(),
     cluster.resources('vm'),
