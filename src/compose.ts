@@ -4,6 +4,7 @@ import { ConmonRunner } from './backends/conmon/conmon-runner.ts';
 import { mountExits } from './backends/conmon/exits/exit-space.ts';
 import { ScopedSandboxProvider } from './backends/systemd/scoped-sandbox-provider.ts';
 import { versionInfo } from './cli/version-info.ts';
+import { servedHandlers } from './core/config/handlers.ts';
 import type { Config } from './core/config/schema.ts';
 import { ContainerChanges } from './core/lifecycle/containers/container-changes.ts';
 import { ContainerService } from './core/lifecycle/containers/container-service.ts';
@@ -76,7 +77,8 @@ export async function build(
 ): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores }> {
   const clock = systemClock;
   const host = await readHostFacts();
-  const handlers = all.filter(({ needsProxmox }) => !needsProxmox || config.proxmox.hosts.length > 0);
+  const served = servedHandlers(config);
+  const handlers = all.filter(({ name }) => served.includes(name));
   const proxmox = openProxmox(config);
   const driver = await cgroupDriver(config.runtime);
   const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);

@@ -1,4 +1,5 @@
 import { rootfsChooser } from './choose-rootfs.ts';
+import { servedHandlers } from './core/config/handlers.ts';
 import { rootfsOfHandler } from './core/config/rootfs.ts';
 import type { Config } from './core/config/schema.ts';
 import { printable } from './core/logging/escape.ts';
@@ -9,7 +10,7 @@ import { messageOf } from './utils/errors.ts';
 /** Which store a start would choose for each handler, and why; changes nothing. Handlers with the same answer share a finding. */
 export async function examineRootfs(config: Config): Promise<Finding[]> {
   const choose = rootfsChooser(config, zfsClient());
-  const handlers = Object.keys(config.handlers);
+  const handlers = servedHandlers(config);
   const findings = new Map<string, { finding: Finding; handlers: string[] }>();
   for (const handler of handlers) {
     const finding = await examine(() => choose(handler));
@@ -46,7 +47,7 @@ async function examine(choose: () => ReturnType<ReturnType<typeof rootfsChooser>
 export async function rootfsNotes(config: Config): Promise<ReadonlyMap<string, string>> {
   const choose = rootfsChooser(config, zfsClient());
   const notes = new Map<string, string>();
-  for (const handler of Object.keys(config.handlers)) {
+  for (const handler of servedHandlers(config)) {
     const text = await choose(handler).then(
       (choice) => (choice.store === 'zfs' ? `zfs in ${choice.dataset}` : choice.store) + ` (${choice.reason})`,
       (error: unknown) => `none (${printable(messageOf(error))})`,

@@ -64,7 +64,7 @@ test('doctor and dump say what each handler has, and why', async (t) => {
   );
   const [lxc, crun, ...more] = await examineRootfs(apart);
   t.deepEqual(more, []);
-  t.like(lxc, { subject: 'root filesystems of lxc, proxmox-lxc', found: 'overlayfs: configured by rootfs.store' });
+  t.like(lxc, { subject: 'root filesystems of lxc', found: 'overlayfs: configured by rootfs.store' });
   t.like(crun, { subject: 'root filesystems of crun', status: 'missing' });
   const notes = await rootfsNotes(apart);
   t.deepEqual([...notes.keys()], ['rootfs.store', 'handlers.crun.rootfs.store']);

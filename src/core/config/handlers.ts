@@ -25,3 +25,16 @@ export function declareHandlers(handlers: readonly HandlerSchema[]): void {
 export function declaredHandlers(): readonly HandlerSchema[] {
   return declared;
 }
+
+/** The names of the handlers that a server with this configuration has. */
+export function servedHandlers({ handlers, proxmox }: ServedBy): string[] {
+  const absent = proxmox.hosts.length > 0 ? [] : declared.filter(({ needsProxmox }) => needsProxmox === true);
+  return Object.keys(handlers).filter((name) => !absent.some((handler) => handler.name === name));
+}
+
+/** What of a configuration says it. */
+interface ServedBy {
+  /** The tables by the names of the handlers. */
+  handlers: Readonly<Record<string, unknown>>;
+  proxmox: { hosts: readonly string[] };
+}
