@@ -30,17 +30,17 @@ import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from 
 import { sandboxUsage } from '../../sandbox-usage.ts';
 import { SandboxWatch } from '../../sandbox-watch.ts';
 import { PodGuests } from '../guests/pod-guests.ts';
-import { addConfigLines } from './config-lines.ts';
+import { addConfigLines } from './files/config-lines.ts';
 import { guestCgroups, type GuestCgroups, podMemoryLimit } from './guest-cgroups.ts';
-import { guestMemory } from './guest-memory.ts';
-import { GuestSettings } from './guest-settings.ts';
+import { guestMemory } from './settings/guest-memory.ts';
+import { GuestSettings } from './settings/guest-settings.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
-import { placeHookscript } from './hookscript.ts';
-import { includeFile } from './include-file.ts';
+import { placeHookscript } from './files/hookscript.ts';
+import { includeFile } from './files/include-file.ts';
 import { checkMapping } from './id-mapping.ts';
 import { connectMonitor } from './monitor-socket.ts';
 import { startFailure } from './start-failure.ts';
-import { Template } from './template.ts';
+import { Template } from './files/template.ts';
 
 const PCT_MS = 60_000;
 

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { guestAnnotations } from '../../../../src/backends/proxmox/lxc/guest-annotations.ts';
-import { GuestSettings } from '../../../../src/backends/proxmox/lxc/guest-settings.ts';
+import { guestAnnotations } from '../../../../src/backends/proxmox/lxc/settings/guest-annotations.ts';
+import { GuestSettings } from '../../../../src/backends/proxmox/lxc/settings/guest-settings.ts';
 import { ownerOf, withOwner } from '../../../../src/backends/proxmox/guests/owner-mark.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { type GuestPools, poolOf, poolsOf } from '../../../../src/core/model/guest-pools.ts';

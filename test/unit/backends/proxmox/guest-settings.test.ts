@@ -1,9 +1,9 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { guestMemory } from '../../../../src/backends/proxmox/lxc/guest-memory.ts';
-import { guestName, guestTags } from '../../../../src/backends/proxmox/lxc/guest-name.ts';
-import { guestNotes } from '../../../../src/backends/proxmox/lxc/guest-notes.ts';
-import { includeFile } from '../../../../src/backends/proxmox/lxc/include-file.ts';
+import { guestMemory } from '../../../../src/backends/proxmox/lxc/settings/guest-memory.ts';
+import { guestName, guestTags } from '../../../../src/backends/proxmox/lxc/settings/guest-name.ts';
+import { guestNotes } from '../../../../src/backends/proxmox/lxc/settings/guest-notes.ts';
+import { includeFile } from '../../../../src/backends/proxmox/lxc/files/include-file.ts';
 import { startFailure } from '../../../../src/backends/proxmox/lxc/start-failure.ts';
 import { ownerOf, withOwner } from '../../../../src/backends/proxmox/guests/owner-mark.ts';
 import type { SandboxSpec } from '../../../../src/core/model/sandbox-provider.ts';

@@ -1,7 +1,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isErrno } from '../../../utils/errors.ts';
-import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
+import { isErrno } from '../../../../utils/errors.ts';
+import { writeFileAtomic } from '../../../../utils/fs/atomic.ts';
 
 /**
  * Writes a file whose name says its content, with its directory, unless it is there.

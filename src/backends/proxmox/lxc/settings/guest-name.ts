@@ -1,4 +1,4 @@
-import type { PodMetadata } from '../../../core/model/pod-spec.ts';
+import type { PodMetadata } from '../../../../core/model/pod-spec.ts';
 
 /** A label of a DNS name, which is all that a guest's name shows anyway. */
 const LONGEST = 63;

@@ -1,7 +1,7 @@
-import { matchesGlob } from '../../../core/model/glob.ts';
-import { type GuestPools, poolOf, poolsOf } from '../../../core/model/guest-pools.ts';
-import type { Logger } from '../../../core/model/logger.ts';
-import type { SandboxSpec } from '../../../core/model/sandbox-provider.ts';
+import { matchesGlob } from '../../../../core/model/glob.ts';
+import { type GuestPools, poolOf, poolsOf } from '../../../../core/model/guest-pools.ts';
+import type { Logger } from '../../../../core/model/logger.ts';
+import type { SandboxSpec } from '../../../../core/model/sandbox-provider.ts';
 import { guestAnnotations } from './guest-annotations.ts';
 import { guestName, guestTags } from './guest-name.ts';
 import { guestNotes } from './guest-notes.ts';

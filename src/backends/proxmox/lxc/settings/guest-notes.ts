@@ -1,4 +1,4 @@
-import type { PodMetadata } from '../../../core/model/pod-spec.ts';
+import type { PodMetadata } from '../../../../core/model/pod-spec.ts';
 
 /** Characters of a name in the notes, which hold 8192. */
 const LONGEST = 300;

@@ -1,8 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { unavailable } from '../../../core/model/errors.ts';
-import { messageOf } from '../../../utils/errors.ts';
-import { run } from '../../../host/processes/run.ts';
+import { unavailable } from '../../../../core/model/errors.ts';
+import { messageOf } from '../../../../utils/errors.ts';
+import { run } from '../../../../host/processes/run.ts';
 
 /** Seconds that another change of the configuration is waited for, as Proxmox does. */
 const LOCK_SECONDS = 10;

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { failedPrecondition, unavailable } from '../../../core/model/errors.ts';
-import { padding, type TarEntry } from '../../../utils/tar/header.ts';
-import { END_OF_ARCHIVE, formatEntry } from '../../../utils/tar/writer.ts';
-import type { StorageConfig } from '../../proxmox-api.ts';
-import type { ProxmoxNode } from '../../proxmox-node.ts';
+import { failedPrecondition, unavailable } from '../../../../core/model/errors.ts';
+import { padding, type TarEntry } from '../../../../utils/tar/header.ts';
+import { END_OF_ARCHIVE, formatEntry } from '../../../../utils/tar/writer.ts';
+import type { StorageConfig } from '../../../proxmox-api.ts';
+import type { ProxmoxNode } from '../../../proxmox-node.ts';
 import { placeFile } from './place-file.ts';
 
 /** The shell of `pct enter`; without a static one the guest has none. */

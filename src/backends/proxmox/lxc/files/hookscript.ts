@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Logger } from '../../../core/model/logger.ts';
-import { messageOf } from '../../../utils/errors.ts';
-import type { StorageConfig } from '../../proxmox-api.ts';
-import type { ProxmoxNode } from '../../proxmox-node.ts';
+import type { Logger } from '../../../../core/model/logger.ts';
+import { messageOf } from '../../../../utils/errors.ts';
+import type { StorageConfig } from '../../../proxmox-api.ts';
+import type { ProxmoxNode } from '../../../proxmox-node.ts';
 import { placeFile } from './place-file.ts';
 
 /**

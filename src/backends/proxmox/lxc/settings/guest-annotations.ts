@@ -1,7 +1,7 @@
-import { invalidArgument } from '../../../core/model/errors.ts';
-import { ANNOTATION_PREFIX, annotationField } from '../../../core/model/own-annotations.ts';
-import { STORAGE_ANNOTATION } from '../../../core/model/storage-annotations.ts';
-import { defined } from '../../../utils/object.ts';
+import { invalidArgument } from '../../../../core/model/errors.ts';
+import { ANNOTATION_PREFIX, annotationField } from '../../../../core/model/own-annotations.ts';
+import { STORAGE_ANNOTATION } from '../../../../core/model/storage-annotations.ts';
+import { defined } from '../../../../utils/object.ts';
 
 /** Characters of an annotation; the notes of a guest hold 8192, with those of this server. */
 const LONGEST_DESCRIPTION = 4096;

@@ -1,6 +1,6 @@
-import type { SandboxSpec } from '../../../core/model/sandbox-provider.ts';
-import { formatLxcConfig } from '../../lxc-config.ts';
-import { pauseId } from '../../pause-process.ts';
+import type { SandboxSpec } from '../../../../core/model/sandbox-provider.ts';
+import { formatLxcConfig } from '../../../lxc-config.ts';
+import { pauseId } from '../../../pause-process.ts';
 
 /** What the file of a guest refers to. */
 export interface IncludeParts {
