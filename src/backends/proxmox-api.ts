@@ -91,10 +91,6 @@ export interface StorageConfig {
 
 /** What the handlers whose pods are guests need of the API, as {@link TracesApi}. */
 export interface GuestsApi<Task> extends TracesApi, CreateApi<Task> {
-  cluster: TracesApi['cluster'] & {
-    /** One entry is of type `cluster`, unless the node is alone. */
-    status: () => Promise<readonly { type: 'cluster' | 'node'; quorate?: boolean | undefined }[]>;
-  };
   guests: CreateApi<Task>['guests'] & {
     config: (ref: GuestRef) => Promise<GuestConfig>;
     start: (ref: GuestRef) => Promise<Task>;

@@ -1,7 +1,10 @@
 import test from 'ava';
 import { ProxmoxLxcSandboxProvider } from '../../src/backends/proxmox/lxc/proxmox-lxc-provider.ts';
+import { CriError, StatusCode } from '../../src/core/model/errors.ts';
+import type { Logger } from '../../src/core/model/logger.ts';
 import { openProxmox } from '../../src/proxmox-node.ts';
 import { behavesAsProvider } from '../integration/sandbox-behaviour.ts';
+import { SandboxFixture } from '../integration/sandbox-fixture.ts';
 import { NodeFixture } from './pve-node.ts';
 
 let node: NodeFixture;
@@ -10,7 +13,7 @@ test.before(async () => {
 });
 test.after.always(() => node.close());
 
-behavesAsProvider(test, (state, logger) => {
+const make = (state: string, logger: Logger) => {
   const proxmox = openProxmox(node.config(`${state}/.programs`));
   return new ProxmoxLxcSandboxProvider({
     proxmox,
@@ -19,4 +22,19 @@ behavesAsProvider(test, (state, logger) => {
     annotationNamespaces: [],
     logger,
   });
+};
+
+behavesAsProvider(test, make);
+
+test.serial('a cluster that does not answer fails pods, not the node', async (t) => {
+  const fixture = await SandboxFixture.make(t, make);
+  await node.cluster.setDown('pve1', true);
+  t.is(await fixture.provider.unavailableBecause(), undefined);
+  const refused = { instanceOf: CriError, code: StatusCode.UNAVAILABLE };
+  await t.throwsAsync(
+    fixture.provider.create(await fixture.spec(), () => Promise.resolve()),
+    refused,
+  );
+  await node.cluster.setDown('pve1', false);
+  t.deepEqual(await fixture.provider.list(), []);
 });

@@ -76,6 +76,8 @@ test('pods beside faults of the API leave nothing', async (t) => {
     },
   );
   faults.clear();
+  // Pods whose rollback failed are visible, and the kubelet removes them.
+  await server.clear();
   t.deepEqual(await pods().nothingLeft(), []);
   t.deepEqual(
     node.cluster.state.tasks.all().filter(({ exit }) => exit === undefined),
