@@ -135,6 +135,13 @@ test.serial('a pod that fails leaves nothing', async (t) => {
     await t.throwsAsync(server.pod(type, {}, HANDLER), { message: /planted/ });
     t.deepEqual(vmids(), []);
   }
+  // What a first removal has unlocked is still known to be the pod's.
+  faults.add({ effect: { kind: 'task-fail', when: 'before', message: 'planted' }, match: { type: 'vzcreate' } });
+  faults.add({ effect: { kind: 'task-fail', when: 'before', message: 'planted' }, match: { type: 'vzdestroy' } });
+  await t.throwsAsync(server.pod('twice', {}, HANDLER), { message: /planted/ });
+  t.deepEqual(vmids(), [10_000]);
+  await server.clear();
+  t.deepEqual(vmids(), []);
   // The answer of the create is lost: the guest itself says what came of it.
   faults.add({ effect: { kind: 'drop', when: 'after' }, match: { method: 'POST', path: '/lxc$' } });
   const pod = await server.pod('lost', {}, HANDLER);

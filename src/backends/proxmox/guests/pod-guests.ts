@@ -28,8 +28,11 @@ export interface GuestRequest {
 export interface PodGuestsOptions {
   proxmox: ProxmoxNode;
   kind: GuestRef['kind'];
-  /** Removes the lock of a guest's configuration, which the API offers to nobody. */
-  unlock: (vmid: number) => Promise<void>;
+  /**
+   * Writes into the configuration of a guest whose create was cut off that it is the pod's, as its notes would, and removes its
+   * lock. The API offers neither.
+   */
+  claim: (vmid: number, owner: string) => Promise<void>;
   logger: Logger;
 }
 
@@ -48,13 +51,13 @@ export class PodGuests {
   readonly #kind: GuestRef['kind'];
   readonly #logger: Logger;
   #parts: Promise<Parts> | undefined;
-  readonly #unlock: (vmid: number) => Promise<void>;
+  readonly #claim: PodGuestsOptions['claim'];
   #sweeping = false;
 
-  constructor({ proxmox, kind, unlock, logger }: PodGuestsOptions) {
+  constructor({ proxmox, kind, claim, logger }: PodGuestsOptions) {
     this.#proxmox = proxmox;
     this.#kind = kind;
-    this.#unlock = unlock;
+    this.#claim = claim;
     this.#logger = logger;
   }
 
@@ -143,7 +146,7 @@ export class PodGuests {
     }
   }
 
-  /** Whether the pod has the guest; one whose create was cut off is unlocked. */
+  /** Whether the pod has the guest; one whose create was cut off is claimed. */
   async #isThere(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string, wasTaken: boolean): Promise<boolean> {
     let config = await configOf(api, ref);
     if (config?.lock === 'create') {
@@ -151,7 +154,7 @@ export class PodGuests {
       const isOurs = (found: MarkedConfig) => ownerOf(found.description) === owner;
       const verdict = await api.recheck.created(ref, isOurs, { settleMs: SETTLE_MS });
       if (verdict === 'incomplete' && wasTaken) {
-        await this.#unlock(ref.vmid);
+        await this.#claim(ref.vmid, owner);
         return true;
       }
       config = await configOf(api, ref);

@@ -76,7 +76,8 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   constructor({ proxmox, directory, init, annotationNamespaces, logger }: ProxmoxLxcProviderOptions) {
     this.#proxmox = proxmox;
     this.#directory = directory;
-    this.#guests = new PodGuests({ proxmox, kind: 'lxc', unlock, logger });
+    const claim = (vmid: number, owner: string) => this.#claim(vmid, owner);
+    this.#guests = new PodGuests({ proxmox, kind: 'lxc', claim, logger });
     const { handler } = this;
     this.#settings = new GuestSettings({ handler, pools: proxmox.pools, annotationNamespaces, logger });
     this.#template = new Template(init);
@@ -265,16 +266,19 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
   }
 
+  /** First that it is the pod's, so that it is still known to be when what follows fails; see pct(1) for the lock. */
+  async #claim(vmid: number, owner: string): Promise<void> {
+    const directory = `${this.#directory}/${owner}`;
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await addConfigLines(this.#proxmox.name, vmid, `${includeLine(directory)}\n`, `${directory}/lines`);
+    await run('pct', ['unlock', String(vmid)], { timeoutMs: PCT_MS });
+  }
+
   async #handle({ spec, handle }: SandboxReference): Promise<GuestHandle> {
     const known = guestHandle(handle, `${this.#directory}/${spec.id}`);
     const vmid = known.vmid ?? (await this.#guests.vmidOf(spec.id));
     return { ...known, ...(vmid !== undefined && { vmid }) };
   }
-}
-
-/** Removes a lock that nobody holds any more, as of a create task that was killed (pct(1)). */
-async function unlock(vmid: number): Promise<void> {
-  await run('pct', ['unlock', String(vmid)], { timeoutMs: PCT_MS });
 }
 
 /** The lines of the guest's configuration that the API sets for nobody, or for root@pam alone. */
@@ -289,13 +293,18 @@ function configLines(
     `mp0: ${boundOf(directory)},mp=/run/proxmox-lxcri,ro=1`,
     ...(hookscript === undefined ? [] : [`hookscript: ${hookscript}`]),
     ...(ids ?? []).map((range) => `lxc.idmap: ${range}`),
-    `lxc.include: ${includeOf(directory)}`,
+    includeLine(directory),
     '',
   ].join('\n');
 }
 
 function boundOf(directory: string): string {
   return `${directory}/bound`;
+}
+
+/** By it a guest is known as a pod's, too. */
+function includeLine(directory: string): string {
+  return `lxc.include: ${includeOf(directory)}`;
 }
 
 function includeOf(directory: string): string {
