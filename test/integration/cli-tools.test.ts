@@ -166,7 +166,7 @@ test.serial('commit makes an image of a container', async (t) => {
   );
   t.notRegex(await names(), /other/);
   await inside('rm /kept/.wh.file');
-  const needsZfs = /the store overlayfs cannot send and receive, which needs ZFS; use export and import/;
+  const needsZfs = /the store overlayfs cannot send and receive streams of ZFS; use export and import/;
   t.regex((await cli.run('send', 'web')).stderr, needsZfs);
   t.regex((await cli.feed(Buffer.alloc(4_000_000), 'receive')).stderr, needsZfs);
   t.deepEqual(await readdir(join(server.directory, 'root/export')), []);

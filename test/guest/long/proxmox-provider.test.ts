@@ -1,11 +1,11 @@
 import test from 'ava';
-import { ProxmoxLxcSandboxProvider } from '../../src/backends/proxmox/lxc/proxmox-lxc-provider.ts';
-import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import type { Logger } from '../../src/core/model/logger.ts';
-import { openProxmox } from '../../src/proxmox-node.ts';
-import { behavesAsProvider } from '../integration/sandbox-behaviour.ts';
-import { SandboxFixture } from '../integration/sandbox-fixture.ts';
-import { NodeFixture } from './pve-node.ts';
+import { ProxmoxLxcSandboxProvider } from '../../../src/backends/proxmox/lxc/proxmox-lxc-provider.ts';
+import { CriError, StatusCode } from '../../../src/core/model/errors.ts';
+import type { Logger } from '../../../src/core/model/logger.ts';
+import { openProxmox } from '../../../src/proxmox-node.ts';
+import { behavesAsProvider } from '../../integration/sandbox-behaviour.ts';
+import { SandboxFixture } from '../../integration/sandbox-fixture.ts';
+import { NodeFixture } from '../pve-node.ts';
 
 let node: NodeFixture;
 test.before(async () => {

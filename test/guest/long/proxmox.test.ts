@@ -1,10 +1,10 @@
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { run } from '../../src/host/processes/run.ts';
-import { identity } from '../integration/sandbox-fixture.ts';
-import { eventually } from '../lib/eventually.ts';
-import { ProxmoxGuest } from './proxmox-guest.ts';
+import { run } from '../../../src/host/processes/run.ts';
+import { identity } from '../../integration/sandbox-fixture.ts';
+import { eventually } from '../../lib/eventually.ts';
+import { ProxmoxGuest } from '../proxmox-guest.ts';
 
 const MIB = 1_048_576;
 const FOREVER = 'while :; do sleep 1; done';

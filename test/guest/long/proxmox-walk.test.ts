@@ -1,11 +1,11 @@
 // All points: `test/long walk-proxmox`.
 import test from 'ava';
-import { ListPodSandboxRequest, PodSandboxState, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { FAULTY_PROGRAM, Faults } from '../integration/walk-faults.ts';
-import { lead } from '../integration/walk-lead.ts';
-import { podStages } from '../integration/walk-stages.ts';
-import { Walk, type Elsewhere } from '../integration/walk.ts';
-import { GuestPods, HANDLER } from './proxmox-pods.ts';
+import { ListPodSandboxRequest, PodSandboxState, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import { FAULTY_PROGRAM, Faults } from '../../integration/walk-faults.ts';
+import { lead } from '../../integration/walk-lead.ts';
+import { podStages } from '../../integration/walk-stages.ts';
+import { Walk, type Elsewhere } from '../../integration/walk.ts';
+import { GuestPods, HANDLER } from '../proxmox-pods.ts';
 
 /** Steps with the most to lose, of the three RPCs; all of them with WALK_SHARE. */
 const TELLING: Readonly<Record<string, readonly string[]>> = {
