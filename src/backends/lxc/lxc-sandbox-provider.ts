@@ -19,9 +19,10 @@ import { destroyCgroup } from '../../host/cgroup/remove.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
-import { isPin, pin, unpin } from '../namespace-pin.ts';
+import { pin, unpin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openDirectory } from '../pause-rootfs.ts';
+import { heldNamespaces, networkPin } from '../sandbox-namespaces.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from '../sandbox-spec.ts';
 import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
@@ -141,21 +142,15 @@ export class LxcSandboxProvider implements SandboxProvider {
     const { spec } = sandbox;
     checkSandboxId(spec.id);
     const cgroups = await lxcCgroups(spec);
-    const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
     const reason = pid === undefined ? 'its LXC container is not running' : await missingDirectory(spec);
-    const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
+    const namespaces = await heldNamespaces(spec, pid);
     if (pid === undefined || reason !== undefined) {
-      const networkNamespace = pinned ?? (pid !== undefined && spec.network === 'pod' ? namespace('net') : undefined);
+      const { network: networkNamespace } = namespaces;
       return { state: 'ended', reason: reason ?? '', ...(networkNamespace !== undefined && { networkNamespace }) };
     }
     const placement = {
-      namespaces: {
-        ...(spec.network === 'pod' && { network: pinned ?? namespace('net'), uts: namespace('uts') }),
-        ...(spec.ipc === 'pod' && { ipc: namespace('ipc') }),
-        ...(spec.pid === 'pod' && { pid: namespace('pid') }),
-        ...(spec.userNamespace !== undefined && { user: namespace('user') }),
-      },
+      namespaces,
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
     };
@@ -268,11 +263,6 @@ function aliveOf(directory: string): string {
 
 function logOf(spec: SandboxSpec): string {
   return `${spec.runDir}/lxc.log`;
-}
-
-/** Keeps the network until it is detached: CNI plugins roll back by the addresses they find inside. */
-function networkPin(spec: SandboxSpec): string {
-  return `${spec.runDir}/net`;
 }
 
 /** Whether a pause process has started its own program. */

@@ -23,9 +23,10 @@ import { isErrno } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
 import { hookProgram } from '../../hook-program.ts';
-import { isPin, pin, unpin } from '../../namespace-pin.ts';
+import { pin, unpin } from '../../namespace-pin.ts';
 import { openDirectory } from '../../pause-rootfs.ts';
 import type { ProxmoxNode } from '../../proxmox-node.ts';
+import { heldNamespaces, networkPin } from '../../sandbox-namespaces.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from '../../sandbox-spec.ts';
 import { sandboxUsage } from '../../sandbox-usage.ts';
 import { SandboxWatch } from '../../sandbox-watch.ts';
@@ -161,21 +162,15 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     checkSandboxId(spec.id);
     const { vmid } = await this.#handle(sandbox);
     const cgroups = await guestCgroups(spec);
-    const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
     const pid = await initOf(cgroups);
     const reason = pid === undefined ? 'its guest is not running' : await missingDirectory(spec);
-    const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
+    const namespaces = await heldNamespaces(spec, pid);
     if (pid === undefined || vmid === undefined || reason !== undefined) {
-      const networkNamespace = pinned ?? (pid !== undefined && spec.network === 'pod' ? namespace('net') : undefined);
+      const { network: networkNamespace } = namespaces;
       return { state: 'ended', reason: reason ?? '', ...(networkNamespace !== undefined && { networkNamespace }) };
     }
     const placement = {
-      namespaces: {
-        ...(spec.network === 'pod' && { network: pinned ?? namespace('net'), uts: namespace('uts') }),
-        ...(spec.ipc === 'pod' && { ipc: namespace('ipc') }),
-        ...(spec.pid === 'pod' && { pid: namespace('pid') }),
-        ...(spec.userNamespace !== undefined && { user: namespace('user') }),
-      },
+      namespaces,
       cgroup: cgroups.pod,
       monitorCgroup: cgroups.monitor,
       guest: vmid,
@@ -314,11 +309,6 @@ function includeOf(directory: string): string {
 /** The file that allows one start; see src/native/hook.c. */
 function permitOf(directory: string): string {
   return `${directory}/permit`;
-}
-
-/** Keeps the network until it is detached: CNI plugins roll back by the addresses they find inside. */
-function networkPin(spec: SandboxSpec): string {
-  return `${spec.runDir}/net`;
 }
 
 async function memoryOf(cgroups: GuestCgroups): Promise<number> {
