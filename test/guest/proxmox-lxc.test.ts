@@ -100,13 +100,14 @@ test.serial('a pod has the namespaces that it asks for', async (t) => {
   for (const [name, config] of pods) {
     const pod = await server.pod(name, config, HANDLER);
     ids.push(pod);
-    const script = `readlink /proc/self/ns/net; cat /proc/self/uid_map; cat /proc/1/comm; ${FOREVER}`;
+    const script = `readlink /proc/self/ns/net; cat /proc/self/uid_map; cat /proc/1/comm; stat -c %u /proc/1/environ; ${FOREVER}`;
     await server.sh(pod, 'app', script, { linux: config?.linux as never });
     await server.said(name, 'app', 'ready');
   }
   const said = async (name: string) => (await server.output(name, 'app')).split('\n');
   t.true((await identity('/proc/self/ns/net')).includes((await said('node'))[0]?.match(/\d+/)?.[0] ?? '-'));
   t.is((await said('shared'))[2], 'init');
+  t.is((await said('shared'))[3], '0', 'the pause process of 65535 is not dumpable: nobody of its user may trace it');
   t.regex((await said('mapped'))[1] ?? '', /^ +0 +300000 +65536$/);
   for (const id of ids) await stop(id).then(() => remove(id));
   t.deepEqual(vmids(), []);

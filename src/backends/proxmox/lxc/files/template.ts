@@ -78,7 +78,8 @@ export class Template {
       );
     };
     for (const name of ['bin', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp', 'var']) add('directory', `${name}/`, 0o755);
-    add('file', 'init', 0o755, init);
+    // Not readable: then its process is not dumpable, and nobody of its user may trace it (ptrace(2)).
+    add('file', 'init', 0o711, init);
     if (busybox !== undefined && isStatic(busybox)) {
       add('file', 'bin/busybox', 0o755, busybox);
       for (const applet of APPLETS) add('symlink', `bin/${applet}`, 0o777, undefined, 'busybox');
