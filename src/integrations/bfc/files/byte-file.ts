@@ -1,0 +1,80 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { invalidArgument } from '../../../core/model/errors.ts';
+import { quoted } from '../../../core/logging/escape.ts';
+import { BfcError } from '../errors.ts';
+
+/** Bytes of one read of a long content. */
+const CHUNK_BYTES = 262_144;
+
+/** The bytes of a BFC file. */
+export interface ByteFile {
+  /** For messages. */
+  readonly name: string;
+  /** When it was opened. */
+  readonly size: number;
+  /** Exactly these bytes, or fewer when the file has become shorter. */
+  read(offset: number, length: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a regular file for reading. What happens to its name then changes nothing.
+ * @throws CriError INVALID_ARGUMENT when it cannot be opened, or is something else.
+ */
+export async function openByteFile(path: string): Promise<ByteFile> {
+  const file = await openForReading(path);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw invalidArgument('path', `${quoted(path)} is not a regular file`);
+    return {
+      name: path,
+      size: found.size,
+      read: async (offset, length) => {
+        const buffer = Buffer.allocUnsafeSlow(length);
+        let filled = 0;
+        while (filled < length) {
+          const { bytesRead } = await file.read(buffer, filled, length - filled, offset + filled);
+          if (bytesRead === 0) break;
+          filled += bytesRead;
+        }
+        return buffer.subarray(0, filled);
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openForReading(path: string) {
+  try {
+    // A FIFO without a writer would be waited for.
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENXIO')) throw error;
+    throw invalidArgument('path', `${quoted(path)} cannot be read: ${messageOf(error)}`);
+  }
+}
+
+/** Bytes that the file had when it was opened. @throws BfcError when it has become shorter. */
+export async function readExactly(file: ByteFile, offset: number, length: number): Promise<Buffer> {
+  const bytes = await file.read(offset, length);
+  if (bytes.length === length) return bytes;
+  throw new BfcError('truncated', { file: file.name, offset: offset + bytes.length }, 'the file has become shorter');
+}
+
+/** A range of the file in chunks of 256 KiB. @throws as {@link readExactly}; the signal's reason. */
+export async function* readChunks(
+  file: ByteFile,
+  offset: number,
+  length: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
+    signal?.throwIfAborted();
+    yield await readExactly(file, at, Math.min(CHUNK_BYTES, offset + length - at));
+  }
+}

@@ -1,0 +1,235 @@
+import { BfcError, type BfcPlace } from '../errors.ts';
+import {
+  INDEX_HEAD_BYTES,
+  INDEX_TAIL_BYTES,
+  contentOffset,
+  decodeIndexHead,
+  HEADER_BYTES,
+  type ObjectFacts,
+  padding,
+  readUInt64,
+  typeOfMode,
+} from './layout.ts';
+import { MAX_TARGET_BYTES, pathProblem } from './path-rules.ts';
+
+/** Bytes that encryption adds: nonce and tag. */
+export const ENCRYPTION_BYTES = 28;
+/** Of an index entry in files of bfc 1.0.0, which had no field for encryption. */
+const OLD_TAIL_BYTES = 44;
+
+/** A file, directory or symlink in a BFC file. */
+export interface BfcEntry extends ObjectFacts {
+  /** Its bytes as a Latin-1 string, without slashes at the ends, `.` and `..`. */
+  path: string;
+  /** Of its object, from the beginning of the file. */
+  offset: number;
+  objectSize: number;
+  /** Bytes of the content as it is in the file. */
+  stored: number;
+}
+
+/** The checked index of a BFC file. Its bytes stay as they are; entries are made of them when they are asked for. */
+export class ContainerIndex {
+  readonly #bytes: Buffer;
+  /** Where each entry begins in the bytes. */
+  readonly #starts: Uint32Array;
+  /** Bytes between the header and the index that belong to no object. */
+  readonly unusedBytes: number;
+
+  private constructor(bytes: Buffer, starts: Uint32Array, unusedBytes: number) {
+    this.#bytes = bytes;
+    this.#starts = starts;
+    this.unusedBytes = unusedBytes;
+  }
+
+  /**
+   * Checks every entry by itself (path, kind, sizes), their order by path, and that their objects lie between header and index
+   * without overlapping. Objects are not read. Takes time in proportion to the number of entries.
+   * @param place of the index.
+   * @throws BfcError
+   */
+  static parse(bytes: Buffer, place: BfcPlace & { offset: number }): ContainerIndex {
+    const count = decodeIndexHead(bytes, place);
+    const starts = findEntries(bytes, count, INDEX_TAIL_BYTES);
+    if (!starts) {
+      if (findEntries(bytes, count, OLD_TAIL_BYTES)) {
+        throw new BfcError(
+          'unsupported',
+          place,
+          'is in the format of bfc 1.0.0, which no later version reads; pack it again',
+        );
+      }
+      throw new BfcError('malformed', place, `the index does not have the ${count} entries that it announces`);
+    }
+    const index = new ContainerIndex(bytes, starts, 0);
+    const begins = new Float64Array(count);
+    const ends = new Float64Array(count);
+    for (let at = 0; at < count; at++) {
+      index.#checkPath(at, place);
+      const tail = index.#pathEnd(at);
+      begins[at] = readUInt64(bytes, tail);
+      ends[at] = readUInt64(bytes, tail) + readUInt64(bytes, tail + 8);
+      const problem = index.#problemOf(at, place.offset);
+      if (problem !== undefined) {
+        throw new BfcError(
+          'malformed',
+          { file: place.file, entry: index.#path(at), offset: place.offset + (starts[at] ?? 0) },
+          problem,
+        );
+      }
+    }
+    return new ContainerIndex(bytes, starts, unused(begins, ends, place));
+  }
+
+  get count(): number {
+    return this.#starts.length;
+  }
+
+  /** The entry at a position from 0 on, in the order of their paths' bytes. */
+  at(position: number): BfcEntry {
+    const bytes = this.#bytes;
+    const tail = this.#pathEnd(position);
+    const path = this.#path(position);
+    const mode = bytes.readUInt32LE(tail + 16);
+    const [type, size, objectSize] = [
+      typeOfMode(mode) ?? 'file',
+      readUInt64(bytes, tail + 36),
+      readUInt64(bytes, tail + 8),
+    ];
+    return {
+      path,
+      type,
+      mode: mode & 0o7777,
+      mtime: bytes.readBigInt64LE(tail + 20),
+      size,
+      compressed: bytes.readUInt32LE(tail + 28) === 1,
+      encrypted: bytes.readUInt32LE(tail + 32) === 1,
+      crc32c: bytes.readUInt32LE(tail + 44),
+      offset: readUInt64(bytes, tail),
+      objectSize,
+      stored: type === 'symlink' ? size : objectSize - contentOffset(path.length),
+    };
+  }
+
+  /** All entries in the order of their paths' bytes. */
+  *[Symbol.iterator](): Generator<BfcEntry> {
+    for (let position = 0; position < this.count; position++) yield this.at(position);
+  }
+
+  /** The entry of a path; undefined when there is none. Takes time in proportion to the logarithm of their number. */
+  find(path: string): BfcEntry | undefined {
+    const position = this.#lowerBound(Buffer.from(path, 'latin1'));
+    if (position === this.count) return undefined;
+    const found = this.at(position);
+    return found.path === path ? found : undefined;
+  }
+
+  /** Entries below a directory, which may have no entry itself. */
+  *below(directory: string): Generator<BfcEntry> {
+    const prefix = `${directory}/`;
+    for (let position = this.#lowerBound(Buffer.from(prefix, 'latin1')); position < this.count; position++) {
+      const entry = this.at(position);
+      if (!entry.path.startsWith(prefix)) return;
+      yield entry;
+    }
+  }
+
+  /** The position of the first path that is not before this one. */
+  #lowerBound(path: Buffer): number {
+    let [low, high] = [0, this.count];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const start = (this.#starts[middle] ?? 0) + 4;
+      if (this.#bytes.compare(path, 0, path.length, start, this.#pathEnd(middle)) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #path(position: number): string {
+    return this.#bytes.toString('latin1', (this.#starts[position] ?? 0) + 4, this.#pathEnd(position));
+  }
+
+  #pathEnd(position: number): number {
+    const start = this.#starts[position] ?? 0;
+    return start + 4 + this.#bytes.readUInt32LE(start);
+  }
+
+  #checkPath(position: number, place: BfcPlace & { offset: number }): void {
+    const start = (this.#starts[position] ?? 0) + 4;
+    const end = this.#pathEnd(position);
+    const problem = pathProblem(this.#bytes, start, end);
+    const where = { file: place.file, entry: this.#path(position), offset: place.offset + start - 4 };
+    if (problem !== undefined) throw new BfcError('name', where, problem);
+    if (position === 0) return;
+    const before = (this.#starts[position - 1] ?? 0) + 4;
+    const order = this.#bytes.compare(this.#bytes, start, end, before, this.#pathEnd(position - 1));
+    if (order === 0) throw new BfcError('malformed', where, 'the index has the path twice');
+    if (order > 0) throw new BfcError('malformed', where, 'the index is not sorted by path');
+  }
+
+  /** What is wrong in the fields behind an entry's path. `indexOffset`: where objects must have ended. */
+  #problemOf(position: number, indexOffset: number): string | undefined {
+    const tail = this.#pathEnd(position);
+    if (typeOfMode(this.#bytes.readUInt32LE(tail + 16)) === undefined)
+      return 'is neither a file, a directory nor a symlink';
+    if (this.#bytes.readUInt32LE(tail + 28) > 1) return 'is compressed in an unknown way';
+    if (this.#bytes.readUInt32LE(tail + 32) > 1) return 'is encrypted in an unknown way';
+    const entry = this.at(position);
+    const isInside = entry.offset >= HEADER_BYTES && entry.offset + entry.objectSize <= indexOffset;
+    if (!isInside) return 'its object is not between the header and the index';
+    return sizeProblem(entry);
+  }
+}
+
+/** Where entries begin whose tails have this length; undefined unless they fill the bytes. */
+function findEntries(bytes: Buffer, count: number, tailBytes: number): Uint32Array | undefined {
+  // Before memory is taken for as many as a file may announce.
+  if (count > (bytes.length - INDEX_HEAD_BYTES) / (4 + tailBytes)) return undefined;
+  const starts = new Uint32Array(count);
+  let at = INDEX_HEAD_BYTES;
+  for (let entry = 0; entry < count; entry++) {
+    if (at + 4 > bytes.length) return undefined;
+    starts[entry] = at;
+    at += 4 + bytes.readUInt32LE(at) + tailBytes;
+  }
+  return at === bytes.length ? starts : undefined;
+}
+
+function sizeProblem({
+  type,
+  path,
+  size,
+  compressed,
+  encrypted,
+  objectSize,
+  stored,
+  crc32c,
+}: BfcEntry): string | undefined {
+  const wrong = 'its sizes do not fit together';
+  if (Number.isNaN(size) || stored < 0) return wrong;
+  if (type === 'file') {
+    const added = encrypted ? ENCRYPTION_BYTES : 0;
+    return stored < added || (!compressed && stored !== size + added) ? wrong : undefined;
+  }
+  if (compressed || encrypted) return `is a ${type} with compressed or encrypted content`;
+  const content = objectSize - contentOffset(path.length);
+  if (type === 'directory') return size === 0 && content === 0 && crc32c === 0 ? undefined : wrong;
+  if (size === 0 || size > MAX_TARGET_BYTES) return `the symlink's target has ${size} bytes`;
+  return content === size + padding(size) ? undefined : wrong;
+}
+
+/** Bytes in no object. Disjoint ranges, sorted by their begins and by their ends, are in the same order. @throws BfcError for others */
+function unused(begins: Float64Array, ends: Float64Array, place: BfcPlace & { offset: number }): number {
+  begins.sort();
+  ends.sort();
+  let end = HEADER_BYTES;
+  let bytes = 0;
+  for (let at = 0; at < begins.length; at++) {
+    const begin = begins[at] ?? 0;
+    if (begin < end) throw new BfcError('malformed', { file: place.file, offset: begin }, 'two objects overlap');
+    bytes += begin - end;
+    end = ends[at] ?? 0;
+  }
+  return bytes + place.offset - end;
+}

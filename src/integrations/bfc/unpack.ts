@@ -1,0 +1,184 @@
+import { type FileHandle, lstat, mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isErrno } from '../../utils/errors.ts';
+import type { BfcEntry } from './format/container-index.ts';
+import { BfcError } from './errors.ts';
+import { unfinishedName } from './files/new-file.ts';
+import { parentsOf } from './format/path-rules.ts';
+import type { BfcReader } from './reader.ts';
+import { TargetError, TargetTree } from './files/target-tree.ts';
+import type { Progress, WorkOptions } from './verify.ts';
+
+/** What is kept of an entry's mode: nobody makes set-user-ID programs by unpacking a file. */
+const MODE_BITS = 0o777;
+/** Of directories without entries. */
+const IMPLICIT_MODE = 0o755;
+
+export interface UnpackOptions extends WorkOptions {
+  /** Entries in the order of their paths; all unless given. */
+  entries?: readonly BfcEntry[] | undefined;
+}
+
+interface Work extends WorkOptions {
+  reader: BfcReader;
+  entries: Iterable<BfcEntry>;
+  target: string;
+  done: Progress;
+}
+
+/**
+ * Unpacks entries into a directory, which is created in its parent directory when it is missing, and which must not have anything that they bring. They are
+ * unpacked into a directory in it with a name that ends in `.partial`, and moved when every byte has been checked: a failure leaves
+ * nothing. Owner is this process's user; of modes the permission bits are kept, and times.
+ * @throws BfcError for the first bad entry, `exists` for what is there, `space` when the filesystem has too little room, `key` before
+ *   anything is written; the signal's reason; errors of the system.
+ */
+export async function unpackBfc(reader: BfcReader, target: string, options: UnpackOptions = {}): Promise<Progress> {
+  const { entries = reader.index, ...rest } = options;
+  const work: Work = { reader, entries, target, done: { entries: 0, bytes: 0 }, ...rest };
+  await reader.checkKey();
+  const isNew = await makeDirectory(target);
+  try {
+    await checkSpace(work);
+    await unpackStaged(work);
+    return work.done;
+  } catch (error) {
+    // What others have put there in the meantime stays.
+    if (isNew) await rmdir(target).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Whether it was missing. */
+async function makeDirectory(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+async function unpackStaged(work: Work): Promise<void> {
+  const tops = new Set<string>();
+  for (const { path } of work.entries) tops.add(path.split('/', 1)[0] ?? '');
+  for (const top of tops) await refuseExisting(work, top);
+  const stage = join(work.target, unfinishedName());
+  await mkdir(stage, { mode: 0o700 });
+  const moved: string[] = [];
+  try {
+    const directories = await fill(work, stage);
+    for (const top of tops) {
+      await refuseExisting(work, top);
+      await rename(within(stage, top), within(work.target, top));
+      moved.push(top);
+    }
+    // At the end, as nothing can be put into a directory that is read-only, and its time changes with what is.
+    await setAttributes(work.target, directories);
+  } catch (error) {
+    for (const top of moved) await rm(within(work.target, top), { recursive: true, force: true });
+    throw error;
+  } finally {
+    await rm(stage, { recursive: true, force: true });
+  }
+}
+
+/** Creates everything but the attributes of directories, which it returns by path; undefined for those without entries. */
+async function fill(work: Work, stage: string): Promise<Map<string, BfcEntry | undefined>> {
+  const directories = new Map<string, BfcEntry | undefined>();
+  const tree = await TargetTree.open(stage);
+  try {
+    for (const entry of work.entries) {
+      work.signal?.throwIfAborted();
+      for (const parent of parentsOf(entry.path)) if (!directories.has(parent)) directories.set(parent, undefined);
+      if (entry.type === 'directory') directories.set(entry.path, entry);
+      try {
+        await create(work, tree, entry);
+      } catch (error) {
+        if (!(error instanceof TargetError)) throw error;
+        throw new BfcError('name', { file: work.reader.name, entry: entry.path }, error.message, { cause: error });
+      }
+      work.done.entries++;
+      work.progress?.(work.done);
+    }
+  } finally {
+    await tree.close();
+  }
+  return directories;
+}
+
+async function create(work: Work, tree: TargetTree, entry: BfcEntry): Promise<void> {
+  const { reader, signal } = work;
+  if (entry.type === 'directory') {
+    await reader.check(entry);
+    await tree.directory(entry.path);
+    return;
+  }
+  if (entry.type === 'symlink') {
+    for await (const target of reader.readStaged(entry, { signal })) {
+      await tree.symlink(entry.path, target, secondsOf(entry));
+    }
+    return;
+  }
+  const file = await tree.file(entry.path);
+  try {
+    for await (const chunk of reader.readStaged(entry, { signal })) {
+      await writeWhole(file, chunk);
+      work.done.bytes += chunk.length;
+      work.progress?.(work.done);
+    }
+    await file.chmod(entry.mode & MODE_BITS);
+    await file.utimes(secondsOf(entry), secondsOf(entry));
+  } finally {
+    await file.close();
+  }
+}
+
+async function setAttributes(target: string, directories: Map<string, BfcEntry | undefined>): Promise<void> {
+  const tree = await TargetTree.open(target);
+  try {
+    // Those below before those above.
+    for (const path of [...directories.keys()].sort().reverse()) {
+      const handle = await tree.directory(path);
+      const entry = directories.get(path);
+      await handle.chmod(entry ? entry.mode & MODE_BITS : IMPLICIT_MODE);
+      if (entry) await handle.utimes(secondsOf(entry), secondsOf(entry));
+    }
+  } finally {
+    await tree.close();
+  }
+}
+
+async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten;
+}
+
+async function refuseExisting({ reader, target }: Work, top: string): Promise<void> {
+  try {
+    await lstat(within(target, top));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return;
+    throw error;
+  }
+  throw new BfcError('exists', { file: reader.name, entry: top }, `already exists in ${target}; unpack elsewhere`);
+}
+
+/** @throws BfcError when the contents are larger than the free space. */
+async function checkSpace({ reader, entries, target }: Work): Promise<void> {
+  const { bavail, bsize } = await statfs(target);
+  let needed = 0;
+  for (const { type, size } of entries) if (type === 'file') needed += size;
+  if (needed <= bavail * bsize) return;
+  const what = `its contents need ${needed} bytes, and ${target} has ${bavail * bsize} bytes free`;
+  throw new BfcError('space', { file: reader.name }, what);
+}
+
+/** A name of bytes in a directory. */
+function within(directory: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(name, 'latin1')]);
+}
+
+function secondsOf({ mtime }: BfcEntry): number {
+  return Number(mtime) / 1e9;
+}
