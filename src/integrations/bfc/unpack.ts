@@ -179,6 +179,7 @@ function within(directory: string, name: string): Buffer {
   return Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(name, 'latin1')]);
 }
 
-function secondsOf({ mtime }: BfcEntry): number {
-  return Number(mtime) / 1e9;
+/** As text: Node.js takes the present instead of a negative number. */
+function secondsOf({ mtime }: BfcEntry): string {
+  return String(Number(mtime) / 1e9);
 }

@@ -47,7 +47,7 @@ export class TargetTree {
     return open(await this.#place(path), 'wx', 0o600);
   }
 
-  async symlink(path: string, target: Buffer, seconds: number): Promise<void> {
+  async symlink(path: string, target: Buffer, seconds: string): Promise<void> {
     const place = await this.#place(path);
     await symlink(target, place);
     await lutimes(place, seconds, seconds);

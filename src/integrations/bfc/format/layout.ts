@@ -214,7 +214,7 @@ const FIELDS: readonly [number, string][] = [
   [12, 'modification time'],
   [20, 'size'],
   [28, 'stored size'],
-  [36, 'damaged'],
+  [36, 'checksum'],
   [OBJECT_HEADER_BYTES, 'name'],
 ];
 

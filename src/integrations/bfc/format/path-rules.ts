@@ -31,8 +31,3 @@ export function pathProblem(bytes: Buffer, start = 0, end = bytes.length): strin
 export function* parentsOf(path: string): Generator<string> {
   for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) yield path.slice(0, at);
 }
-
-/** Bytes of a file name or an argument as paths of entries are kept: a Latin-1 string. */
-export function toEntryPath(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1');
-}
