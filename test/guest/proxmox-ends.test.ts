@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { eventually } from '../lib/eventually.ts';
@@ -45,6 +45,35 @@ test.serial('an end of the guest ends the pod without the server', async (t) => 
   await pods().server.start();
   t.is((await pods().server.exit(own)).exitCode, 3);
   await checkAll(t, all);
+});
+
+test.serial("a VMID is used again when its last guest's unit has ended", async (t) => {
+  const { node } = pods();
+  await mkdir('/run/systemd/system', { recursive: true });
+  t.teardown(() => rm('/run/systemd/system', { recursive: true }));
+  const last = await pods().run('last');
+  await node.keepUnit(last.vmid, true);
+  const removal = pods().remove(last.id);
+  await eventually('the removal of the guest', () => pods().vmids().length === 0);
+  const beside = await pods().run('beside');
+  t.is(beside.vmid, last.vmid + 1);
+  await node.keepUnit(last.vmid, false);
+  await removal;
+
+  // A unit that nobody has seen swallows the start: nothing ran, and it is repeated.
+  const { faults, tasks } = node.cluster.state;
+  faults.add({ effect: { kind: 'task-hold' }, match: { type: 'vzcreate' } });
+  const running = pods().run('again');
+  await eventually('the create', () => tasks.all()[0]?.type === 'vzcreate');
+  await node.keepUnit(last.vmid, true);
+  faults.release();
+  await eventually('a swallowed start', () => pods().log('vzstart', last.vmid).includes('unable to get PID'));
+  await node.keepUnit(last.vmid, false);
+  const again = await running;
+  t.is(again.vmid, last.vmid);
+  t.true(await pods().runs(again));
+  await Promise.all([beside, again].map(({ id }) => pods().remove(id)));
+  t.deepEqual(await pods().nothingLeft(), []);
 });
 
 function gone(pid: number): Promise<true> {

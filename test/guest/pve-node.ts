@@ -17,6 +17,13 @@ const ID_FILES = ['/etc/subuid', '/etc/subgid'];
 /** The one command of pct(1) that the server runs: pct unlock VMID. */
 const PCT = '#!/bin/sh\nexec sed -i /^lock:/d "/etc/pve/nodes/pve1/lxc/$2.conf"\n';
 
+/** What it asks systemd: systemctl show --property=ActiveState --value UNIT…; a unit that is active has a file. */
+const SYSTEMCTL = `#!/bin/sh
+for unit do
+  case $unit in *@*) [ -e "\${0%/*}/units/$unit" ] && echo active || echo inactive ;; esac
+done
+`;
+
 /**
  * This guest as the node pve1 of a simulated cluster: the cluster's files and the storage `local` are where a real node has
  * them, and its containers run here.
@@ -25,11 +32,13 @@ export class NodeFixture {
   readonly cluster: SimulatedCluster;
   /** Configuration of a server on this node, TOML. */
   readonly toml: string;
+  readonly #runtime: LxcRuntime;
   readonly #directory: string;
 
-  private constructor(cluster: SimulatedCluster, toml: string, directory: string) {
+  private constructor(cluster: SimulatedCluster, toml: string, runtime: LxcRuntime, directory: string) {
     this.cluster = cluster;
     this.toml = toml;
+    this.#runtime = runtime;
     this.#directory = directory;
   }
 
@@ -43,8 +52,9 @@ export class NodeFixture {
     for (const file of ID_FILES) await output('mount', '--bind', ids, file);
     // Beside the programs of this machine, what a server runs of a node's own.
     const programs = join(directory, 'bin');
-    await mkdir(programs);
+    await mkdir(join(programs, 'units'), { recursive: true });
     await writeFile(join(programs, 'pct'), PCT, { mode: 0o755 });
+    await writeFile(join(programs, 'systemctl'), SYSTEMCTL, { mode: 0o755 });
     process.env['PATH'] = `${programs}:${process.env['PATH'] ?? ''}`;
     const certificate = await makeCertificate('pve1');
     const runtime = new LxcRuntime({ pve1: '/var/lib/lxc' });
@@ -70,13 +80,21 @@ storage = "${storage}"
 [proxmox.vmids]
 pve1 = { first = 10000, size = 300 }
 `;
-    return new NodeFixture(cluster, toml, directory);
+    return new NodeFixture(cluster, toml, runtime, directory);
   }
 
   /** The configuration of a server on this node that has its root directory at `root`. */
   config(root: string): Config {
     declareVmidRanges(vmidRanges);
     return checkConfig([{ name: 'test', ...parseConfig('test', Buffer.from(`root = "${root}"\n${this.toml}`)) }]);
+  }
+
+  /** Keeps the unit of a guest active after its end, or lets it end. */
+  async keepUnit(vmid: number, kept: boolean): Promise<void> {
+    const unit = join(this.#directory, 'bin/units', `pve-container@${String(vmid)}.service`);
+    if (kept) await writeFile(unit, '');
+    else await rm(unit);
+    this.#runtime.keepUnit(vmid, kept);
   }
 
   async close(): Promise<void> {

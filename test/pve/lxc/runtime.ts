@@ -51,6 +51,7 @@ export class LxcRuntime extends ApiOnlyRuntime {
   readonly #guests = new Map<number, Guest>();
   readonly #datasets = new ZfsDatasets();
   readonly #places: Readonly<Record<string, string>>;
+  readonly #keptUnits = new Set<number>();
   #host: RuntimeHost | undefined;
   #nodeFiles = '';
   #closing = false;
@@ -111,6 +112,11 @@ export class LxcRuntime extends ApiOnlyRuntime {
     writePlan(this.#write(node, vmid, config), vmid, config.current, this.#open.volumes, ids);
     await removeCgroups(vmid);
     await this.#hook(ref, 'pre-start', log);
+    if (this.#keptUnits.has(vmid)) {
+      // systemctl has nothing to start, and no state of the guest comes within ten seconds.
+      log('problem with monitor socket, but continuing anyway: got timeout');
+      throw new Error(`unable to get PID for CT ${vmid} (not running?)`);
+    }
     const process = await LxcProcess.start(this.#nodeFiles, this.#lxcPath(node), vmid).catch((error: unknown) => {
       if (error instanceof StartFailure) error.lines.forEach(log);
       throw error;
@@ -220,6 +226,12 @@ export class LxcRuntime extends ApiOnlyRuntime {
     }
     await rm(directory, { recursive: true });
     await removeCgroups(ref.vmid);
+  }
+
+  /** Keeps the unit that runs a guest active after its end, as one whose last hook takes long: a start meanwhile does nothing. */
+  keepUnit(vmid: number, kept: boolean): void {
+    if (kept) this.#keptUnits.add(vmid);
+    else this.#keptUnits.delete(vmid);
   }
 
   override ignoreShutdown(vmid: number, ignores: boolean): void {

@@ -6,20 +6,28 @@ import { ownerOf } from './owner-mark.ts';
 /** Where disks of guests lie; a backup of an earlier guest hinders nobody. */
 const DISKS = ['images', 'rootdir'];
 
+/** Waits for a while until the units of systemd that ran a guest of the VMID on this node have ended; answers those that have not. */
+export type EndOfUnits = (vmid: number) => Promise<string[]>;
+
 /**
  * Looks for what is left of a VMID by the API: the guest in the whole cluster, running tasks, and without a guest volumes on
- * the active storages of the node, its firewall, and HA resources (which needs Sys.Audit on `/`).
+ * the active storages of the node, its firewall, and HA resources (which needs Sys.Audit on `/`). Units are of this node.
  */
 export class ClusterTracer implements GuestTracer {
   readonly #api: TracesApi;
   readonly #node: string;
   readonly #storage: string;
+  readonly #endOfUnits: EndOfUnits;
 
-  /** @param storage that of the disks of pods' guests: while its volumes cannot be seen, nothing is known of a VMID */
-  constructor(api: TracesApi, node: string, storage: string) {
+  /**
+   * @param storage that of the disks of pods' guests: while its volumes cannot be seen, nothing is known of a VMID
+   * @param endOfUnits those of the kind of pods' guests
+   */
+  constructor(api: TracesApi, node: string, storage: string, endOfUnits: EndOfUnits) {
     this.#api = api;
     this.#node = node;
     this.#storage = storage;
+    this.#endOfUnits = endOfUnits;
   }
 
   /** @throws as the API: then nothing is known, and the VMID is not used. */
@@ -28,12 +36,13 @@ export class ClusterTracer implements GuestTracer {
     const tasks = await this.#tasks(vmid);
     const guest = await this.#guest(vmid);
     if (guest !== undefined) return { guest, datasets: [], firewall: false, highAvailability: [], tasks };
-    const [datasets, firewall, highAvailability] = await Promise.all([
+    const [datasets, firewall, highAvailability, units] = await Promise.all([
       this.#volumes(vmid),
       this.#firewall(vmid),
       this.#highAvailability(vmid),
+      this.#endOfUnits(vmid),
     ]);
-    return { datasets, firewall, highAvailability, tasks };
+    return { datasets, firewall, highAvailability, tasks, units };
   }
 
   async #guest(vmid: number): Promise<GuestTraces['guest']> {

@@ -13,6 +13,8 @@ export interface GuestTraces {
   highAvailability: readonly string[];
   /** Tasks that work on a guest of the VMID, by their ids. */
   tasks: readonly string[];
+  /** Units of systemd that still clean up after a guest of the VMID; absent for none. */
+  units?: readonly string[];
 }
 
 /** Says what is left of a VMID; answers the state of the cluster, not of a cache. */
@@ -23,13 +25,14 @@ export interface GuestTracer {
 
 /** The traces in words, none for a VMID that is free. */
 export function describeTraces(traces: GuestTraces): string[] {
-  const { guest, datasets, firewall, highAvailability, tasks } = traces;
+  const { guest, datasets, firewall, highAvailability, tasks, units = [] } = traces;
   return [
     ...(guest === undefined ? [] : [`a guest on ${guest.node}`]),
     ...datasets.map((name) => `volume ${name}`),
     ...(firewall ? ['a firewall file'] : []),
     ...highAvailability.map((name) => `HA resource ${name}`),
     ...tasks.map((name) => `task ${name}`),
+    ...units.map((name) => `unit ${name}`),
   ];
 }
 

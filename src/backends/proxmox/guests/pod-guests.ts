@@ -4,7 +4,7 @@ import type { Logger } from '../../../core/model/logger.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { GuestConfig, GuestRef, GuestsApi, MarkedConfig } from '../../proxmox-api.ts';
 import type { ProxmoxNode, ProxmoxTask } from '../../proxmox-node.ts';
-import { ClusterTracer } from './cluster-tracer.ts';
+import { ClusterTracer, type EndOfUnits } from './cluster-tracer.ts';
 import { createGuest, SETTLE_MS } from './create-guest.ts';
 import { ownerOf } from './owner-mark.ts';
 import { VmidAllocator } from './vmid-allocator.ts';
@@ -33,6 +33,7 @@ export interface PodGuestsOptions {
    * lock. The API offers neither.
    */
   claim: (vmid: number, owner: string) => Promise<void>;
+  endOfUnits: EndOfUnits;
   logger: Logger;
 }
 
@@ -52,12 +53,14 @@ export class PodGuests {
   readonly #logger: Logger;
   #parts: Promise<Parts> | undefined;
   readonly #claim: PodGuestsOptions['claim'];
+  readonly #endOfUnits: EndOfUnits;
   #sweeping = false;
 
-  constructor({ proxmox, kind, claim, logger }: PodGuestsOptions) {
+  constructor({ proxmox, kind, claim, endOfUnits, logger }: PodGuestsOptions) {
     this.#proxmox = proxmox;
     this.#kind = kind;
     this.#claim = claim;
+    this.#endOfUnits = endOfUnits;
     this.#logger = logger;
   }
 
@@ -212,7 +215,7 @@ export class PodGuests {
     const range = this.#proxmox.vmids();
     const api = await this.#proxmox.api();
     const map = await VmidMap.open(vmidMap);
-    const tracer = new ClusterTracer(api, name, storage);
+    const tracer = new ClusterTracer(api, name, storage, this.#endOfUnits);
     const field = `proxmox.vmids.${name}`;
     const allocator = new VmidAllocator({ range, field, map, tracer, logger: this.#logger });
     if (map.entries().some(([, { state }]) => state !== 'used')) this.#sweep();

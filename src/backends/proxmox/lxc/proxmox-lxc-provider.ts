@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
@@ -33,6 +34,7 @@ import { SandboxWatch } from '../../sandbox-watch.ts';
 import { PodGuests } from '../guests/pod-guests.ts';
 import { addConfigLines } from './files/config-lines.ts';
 import { guestCgroups, type GuestCgroups, podMemoryLimit } from './guest-cgroups.ts';
+import { endOfUnits } from './guest-units.ts';
 import { guestMemory } from './settings/guest-memory.ts';
 import { GuestSettings } from './settings/guest-settings.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
@@ -40,7 +42,7 @@ import { placeHookscript } from './files/hookscript.ts';
 import { includeFile } from './files/include-file.ts';
 import { checkMapping } from './id-mapping.ts';
 import { connectMonitor } from './monitor-socket.ts';
-import { startFailure } from './start-failure.ts';
+import { isSwallowed, startFailure, stillCleaning } from './start-failure.ts';
 import { Template } from './files/template.ts';
 
 const PCT_MS = 60_000;
@@ -78,7 +80,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     this.#proxmox = proxmox;
     this.#directory = directory;
     const claim = (vmid: number, owner: string) => this.#claim(vmid, owner);
-    this.#guests = new PodGuests({ proxmox, kind: 'lxc', claim, logger });
+    this.#guests = new PodGuests({ proxmox, kind: 'lxc', claim, endOfUnits, logger });
     const { handler } = this;
     this.#settings = new GuestSettings({ handler, pools: proxmox.pools, annotationNamespaces, logger });
     this.#template = new Template(init);
@@ -145,7 +147,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     // Left by an earlier start, it would make liblxc refuse this one.
     await destroyCgroup([cgroups.podDirectory]);
     await writeFile(permitOf(directory), '', { mode: 0o600 });
-    await this.#guests.start(vmid, signal).catch((error: unknown) => {
+    await this.#startGuest(vmid, permitOf(directory), signal).catch((error: unknown) => {
       throw startFailure(error);
     });
     const init = await initOf(cgroups);
@@ -218,9 +220,12 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
     const { podDirectory } = await guestCgroups(spec);
-    await killCgroup([podDirectory]);
     const { vmid } = await this.#handle(sandbox);
-    if (vmid !== undefined) await monitorEnd(vmid);
+    // Before: liblxc's monitor takes no new connection while it runs Proxmox's hooks, but closes older ones after them.
+    const [monitor] = await Promise.allSettled([vmid === undefined ? undefined : connectMonitor(vmid)]);
+    await killCgroup([podDirectory]);
+    if (monitor.status === 'rejected') throw monitor.reason;
+    if (monitor.value !== undefined) await endOf(monitor.value);
     await unpin(networkPin(spec));
   }
 
@@ -252,6 +257,18 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
 
   onExit(listener: (sandboxId: string, reason: string) => void): () => void {
     return this.#watch.onExit(listener);
+  }
+
+  /** A second time when the first was swallowed: then nothing has taken the permit. */
+  async #startGuest(vmid: number, permit: string, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#guests.start(vmid, signal);
+    } catch (error) {
+      if (signal?.aborted || !isSwallowed(error) || !(await exists(permit))) throw error;
+      const units = await endOfUnits(vmid);
+      if (units.length > 0) throw stillCleaning(vmid, units, error);
+      await this.#guests.start(vmid, signal);
+    }
   }
 
   async #makeDirectory(spec: SandboxSpec, { directory }: GuestHandle): Promise<void> {
@@ -319,10 +336,15 @@ function initOf({ initDirectory }: GuestCgroups): Promise<number | undefined> {
   return findNamespaceInit([initDirectory]);
 }
 
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Waits until liblxc's monitor of a guest without processes has ended, for a while. */
-async function monitorEnd(vmid: number): Promise<void> {
-  const socket = await connectMonitor(vmid);
-  if (socket === undefined) return;
+async function endOf(socket: Socket): Promise<void> {
   const gone = new Promise<void>((resolve) => {
     socket.once('close', () => {
       resolve();

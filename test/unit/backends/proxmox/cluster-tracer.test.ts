@@ -31,7 +31,7 @@ async function start(t: ExecutionContext) {
   const isUncertain = (error: unknown): boolean => error instanceof AmbiguousOutcomeError;
   const create = (owner: string, node = 'pve1') =>
     createGuest(101, { api, isUncertain, node, kind: 'lxc', owner, settings: { ...settings, description: 'notes' } });
-  const traces = (node = 'pve1', storage = 'local') => new ClusterTracer(api, node, storage).tracesOf(101);
+  const traces = (node = 'pve1', storage = 'local') => new ClusterTracer(api, node, storage, () => Promise.resolve([])).tracesOf(101);
   return { api, state: cluster.state, create, traces };
 }
 

@@ -30,7 +30,7 @@ const api = await connectProxmox({
   credentials: { kind: 'token', secret: new Secret(token.replace('PVEAPIToken=', '')) },
 });
 const map = await VmidMap.open(path);
-const tracer = new ClusterTracer(api, node, 'local');
+const tracer = new ClusterTracer(api, node, 'local', () => Promise.resolve([]));
 const allocator = new VmidAllocator({ range, field: `vmids.${node}`, map, tracer, logger: silent });
 
 // What an earlier process was making is kept; a guest that is not whole yet is waited for.

@@ -63,7 +63,7 @@ for (const [release, pool, pools, where] of [
     });
     t.teardown(() => api.close());
     const map = await VmidMap.open(join(directory, 'vmids.json'));
-    const tracer = new ClusterTracer(api, 'pve1', 'local');
+    const tracer = new ClusterTracer(api, 'pve1', 'local', () => Promise.resolve([]));
     const allocator = new VmidAllocator({ range, field: 'vmids.pve1', map, tracer, logger: silent });
     const settings = {
       ostemplate: 'local:vztmpl/a.tar.gz',
