@@ -8,6 +8,7 @@ import { run } from '../../src/host/processes/run.ts';
 import { unmountBelow } from '../lib/mounts.ts';
 import { programFile } from '../lib/program.ts';
 import { ask, finish } from '../pve/http/ask.ts';
+import { eventually } from '../lib/eventually.ts';
 import { podsOf } from './proxmox-pods.ts';
 
 const pods = podsOf(test, { nodes: ['pve1', 'pve2'] });
@@ -51,10 +52,11 @@ test.serial('all guests of a node are ended', async (t) => {
 
 test.serial('a node that was rebooted', async (t) => {
   const { node, server } = pods();
-  const pod = await pods().run('web');
+  const [pod, locked] = [await pods().run('web'), await pods().run('locked')];
   await server.end('SIGKILL');
   await ask(node.cluster, 'PUT', `/nodes/pve1/lxc/${String(pod.vmid)}/config`, { body: { onboot: 1 } });
-  await pods().act('POST', pod.vmid, '/status/stop');
+  for (const { vmid } of [pod, locked]) await pods().act('POST', vmid, '/status/stop');
+  await ask(node.cluster, 'PUT', `/nodes/pve1/lxc/${String(locked.vmid)}/config`, { body: { lock: 'backup' } });
   // What a reboot takes: /run, network namespaces, the boot's id.
   await unmountBelow(join(server.directory, 'state'));
   await rm(join(server.directory, 'state'), { recursive: true });
@@ -68,12 +70,17 @@ test.serial('a node that was rebooted', async (t) => {
   t.regex(pods().log('vzstart', pod.vmid), /a Kubernetes pod that has ended/);
   t.false(pods().isRunning(pod.vmid));
   await server.start();
-  await pods().notReady(pod.id);
-  t.is((await server.status(pod.container)).state, ContainerState.CONTAINER_EXITED);
+  t.deepEqual(pods().vmids(), [locked.vmid], 'before the server is ready');
+  for (const { id, container } of [pod, locked]) {
+    await pods().notReady(id);
+    t.is((await server.status(container)).state, ContainerState.CONTAINER_EXITED);
+  }
   const next = await pods().run('web');
-  t.not(next.vmid, pod.vmid);
-  await pods().remove(pod.id);
-  t.deepEqual(pods().vmids(), [next.vmid]);
+  t.is(next.vmid, pod.vmid);
+  pods().unlock(locked.vmid);
+  await eventually('the removal of the guest', () => pods().vmids().length === 1);
+  await Promise.all([pod, locked].map(({ id }) => pods().remove(id)));
+  t.true(await pods().runs(next));
   await pods().remove(next.id);
   t.deepEqual(await pods().nothingLeft(), []);
 });

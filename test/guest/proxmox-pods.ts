@@ -70,6 +70,13 @@ export class GuestPods {
     return tasks.find((task) => task.type === type && task.id === String(vmid))?.log.join('\n') ?? '';
   }
 
+  /** Takes the lock off a guest, as the end of a backup does. */
+  unlock(vmid: number): void {
+    const { guests } = this.node.cluster.state;
+    const ref = guests.find(vmid)!;
+    guests.write(ref, guests.read(ref)!.replace(/^lock: .*\n/m, ''));
+  }
+
   /** Whether a guest runs, as the node sees it. */
   isRunning(vmid: number): boolean {
     const ref = this.node.cluster.state.guests.find(vmid);

@@ -100,6 +100,10 @@ export class ScopedSandboxProvider implements SandboxProvider {
     await removeCgroup(cgroupDirectories(scoped(sandbox.spec).cgroupParent, await cgroupHierarchies()));
   }
 
+  async release(sandbox: SandboxReference): Promise<void> {
+    await this.#inner.release?.(inner(sandbox));
+  }
+
   async discard(sandboxId: string): Promise<void> {
     await this.#inner.discard(sandboxId);
     if (await isBootedBySystemd()) await stopScope(sandboxId);

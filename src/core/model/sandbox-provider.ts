@@ -145,6 +145,13 @@ export interface SandboxProvider {
   remove(sandbox: SandboxReference): Promise<void>;
 
   /**
+   * Removes what a sandbox of an earlier boot still has outside this machine, such as a guest that nobody may start again; absent for
+   * a provider whose sandboxes end with the boot. {@link remove} removes the rest. No error when there is nothing.
+   * @throws CriError as {@link remove}: the call is repeated.
+   */
+  release?(sandbox: SandboxReference): Promise<void>;
+
+  /**
    * Stops and removes an orphaned sandbox of which only the id of {@link list} is known, such as after a crash before the record
    * was written. No error when there is none.
    */

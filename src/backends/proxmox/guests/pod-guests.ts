@@ -127,9 +127,18 @@ export class PodGuests {
     if (map.get(vmid) !== undefined) this.#sweep();
   }
 
-  /** The VMID that the map has for a pod. */
-  async vmidOf(owner: string): Promise<number | undefined> {
-    return vmidIn((await this.#open()).map, owner);
+  /**
+   * The VMID of a pod's guest.
+   * @param recorded by the pod's record; one that another pod has now is not the pod's any more. Without it, the VMID of the map.
+   */
+  async vmidOf(owner: string, recorded?: number): Promise<number | undefined> {
+    if (recorded === undefined) return vmidIn((await this.#open()).map, owner);
+    // Without the API it is not known who else has it, and the pod can be stopped all the same.
+    const entry = await this.#open().then(
+      ({ map }) => map.get(recorded),
+      () => undefined,
+    );
+    return (entry?.owner ?? owner) === owner ? recorded : undefined;
   }
 
   /** The pods that have a VMID, whether they have a guest or not. */

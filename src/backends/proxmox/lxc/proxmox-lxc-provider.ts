@@ -238,6 +238,12 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await rm(directory, { recursive: true, force: true });
   }
 
+  async release(sandbox: SandboxReference): Promise<void> {
+    const { id } = sandbox.spec;
+    // Without an entry it has gone with an earlier start of the server.
+    if ((await this.#guests.vmidOf(id)) !== undefined) await this.#guests.remove(id, await this.#handle(sandbox));
+  }
+
   async discard(sandboxId: string): Promise<void> {
     checkSandboxId(sandboxId);
     const directory = `${this.#directory}/${sandboxId}`;
@@ -287,8 +293,8 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   }
 
   async #handle({ spec, handle }: SandboxReference): Promise<GuestHandle> {
-    const known = guestHandle(handle, `${this.#directory}/${spec.id}`);
-    const vmid = known.vmid ?? (await this.#guests.vmidOf(spec.id));
+    const { vmid: recorded, ...known } = guestHandle(handle, `${this.#directory}/${spec.id}`);
+    const vmid = await this.#guests.vmidOf(spec.id, recorded);
     return { ...known, ...(vmid !== undefined && { vmid }) };
   }
 }

@@ -17,6 +17,7 @@ import type { Placement } from '../../model/sandbox-provider.ts';
 import { findById, newId } from '../ids.ts';
 import { withoutId } from '../without-id.ts';
 import { createPod } from './create-pod.ts';
+import { EarlierBoots } from './earlier-boots.ts';
 import { keepNetworks } from './network-upkeep.ts';
 import { Retries } from '../retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
@@ -42,6 +43,7 @@ export class PodService {
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
   readonly #orphanRetries: Retries;
+  readonly #earlierBoots: EarlierBoots;
   /** Pods of an earlier process that are not running. */
   #unsettled: readonly string[] = [];
 
@@ -51,6 +53,13 @@ export class PodService {
     this.#store = new PodStore(options);
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     this.#orphanRetries = new Retries(() => this.#removeOrphans(), options);
+    this.#earlierBoots = new EarlierBoots({
+      ...options,
+      records: this.#store.records,
+      backends: this.#store.backends,
+      reference: (record) => this.#store.reference(record),
+      exclusive: (id, task) => this.#locks.run(id, task),
+    });
     for (const { sandboxes } of options.backends) sandboxes.onExit((id, reason) => void this.#ended(id, reason));
   }
 
@@ -293,6 +302,7 @@ export class PodService {
   async keep(signal: AbortSignal): Promise<void> {
     this.#stopRetries.start(signal);
     this.#orphanRetries.start(signal);
+    this.#earlierBoots.keep(signal);
     const status = (record: SandboxRecord) => this.#store.status(record);
     const networks = new Set([...this.#store.backends.values()].map(({ network }) => network));
     await Promise.all(
@@ -306,10 +316,11 @@ export class PodService {
 
   /**
    * The second half of adopting, after {@link load}: pods that do not run any more are NOTREADY from now on. It stops
-   * nothing and calls no plugin: {@link settle} does.
+   * nothing and calls no plugin: {@link settle} does. Guests of pods of an earlier boot are removed, as far as that is soon done.
    */
   async recover(): Promise<void> {
     this.#unsettled = await endLostPods(this.#recovery());
+    await this.#earlierBoots.release();
   }
 
   /**
