@@ -1,5 +1,6 @@
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
+import { RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { lxc } from '../pve/config/kind.ts';
 import { ask, finish } from '../pve/http/ask.ts';
@@ -86,6 +87,26 @@ test.serial('a locked or protected guest waits for its removal', async (t) => {
   const set = (body: Record<string, unknown>) => ask(node.cluster, 'PUT', config, { body });
   await set({ protection: 1 });
   await set({ lock: 'backup' });
+  // Its limits: nothing is changed, and nothing is reported as changed.
+  const kubelet = `/sys/fs/cgroup${server.cgroup}/memory.max`;
+  const limit = () => readFile(`/sys/fs/cgroup${server.cgroup}/${pod.id}/memory.max`, 'utf8');
+  const resize = async (memory: bigint) => {
+    await writeFile(kubelet, String(memory));
+    const request = UpdatePodSandboxResourcesRequest.create({
+      podSandboxId: pod.id,
+      resources: { cpuShares: 512n, memoryLimitInBytes: memory },
+    });
+    await server.client.call(RuntimeServiceService.updatePodSandboxResources, request);
+  };
+  t.teardown(() => writeFile(kubelet, 'max'));
+  const before = await limit();
+  t.like(await t.throwsAsync(resize(200n * 1024n ** 2n)), { code: StatusCode.FAILED_PRECONDITION });
+  t.is(await limit(), before);
+  pods().unlock(pod.vmid);
+  await resize(200n * 1024n ** 2n);
+  t.is(await limit(), `${String(218 * 1024 ** 2)}\n`);
+  await set({ lock: 'backup' });
+  await t.notThrowsAsync(resize(200n * 1024n ** 2n), 'the memory is as before');
   const refusal = () => t.throwsAsync(pods().remove(pod.id));
   await pods().stop(pod.id);
   t.is((await server.status(pod.container)).exitCode, 137);

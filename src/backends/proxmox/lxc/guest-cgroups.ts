@@ -39,10 +39,10 @@ export async function guestCgroups(spec: SandboxSpec): Promise<GuestCgroups> {
   };
 }
 
-/** The bytes of memory that the kubelet's cgroup of the pod may have; undefined without a limit. */
-export async function podMemoryLimit({ parentDirectory }: GuestCgroups): Promise<number | undefined> {
+/** The bytes of memory that a cgroup may have; undefined without a limit. */
+export async function memoryLimit(directory: string): Promise<number | undefined> {
   // The root has no such file.
-  const text = await readFile(`${parentDirectory}/memory.max`, 'utf8').catch(() => 'max');
+  const text = await readFile(`${directory}/memory.max`, 'utf8').catch(() => 'max');
   const bytes = Number(text);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }

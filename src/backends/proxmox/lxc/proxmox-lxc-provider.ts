@@ -33,9 +33,9 @@ import { sandboxUsage } from '../../sandbox-usage.ts';
 import { SandboxWatch } from '../../sandbox-watch.ts';
 import { PodGuests } from '../guests/pod-guests.ts';
 import { addConfigLines } from './files/config-lines.ts';
-import { guestCgroups, type GuestCgroups, podMemoryLimit } from './guest-cgroups.ts';
+import { guestCgroups, type GuestCgroups, memoryLimit } from './guest-cgroups.ts';
 import { endOfUnits } from './guest-units.ts';
-import { guestMemory } from './settings/guest-memory.ts';
+import { guestMemory, MIB } from './settings/guest-memory.ts';
 import { GuestSettings } from './settings/guest-settings.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
 import { placeHookscript } from './files/hookscript.ts';
@@ -207,11 +207,17 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     return sandboxUsage(spec);
   }
 
-  /** The guest's memory follows that of the kubelet's cgroup, which the kubelet has changed before. */
+  /**
+   * The guest's memory follows that of the kubelet's cgroup, which the kubelet has changed before. A change of something else
+   * costs no call, so that a lock of the guest does not hinder it.
+   */
   async update(sandbox: SandboxReference): Promise<void> {
     const { vmid } = await this.#handle(sandbox);
     if (vmid === undefined) return;
-    await this.#guests.configure(vmid, { memory: await memoryOf(await guestCgroups(sandbox.spec)) });
+    const cgroups = await guestCgroups(sandbox.spec);
+    const memory = await memoryOf(cgroups);
+    if (memory * MIB === (await memoryLimit(cgroups.podDirectory))) return;
+    await this.#guests.configure(vmid, { memory });
   }
 
   /** Ends the pod without the API: it succeeds whatever lock the guest has, and without quorum. */
@@ -335,7 +341,7 @@ function permitOf(directory: string): string {
 }
 
 async function memoryOf(cgroups: GuestCgroups): Promise<number> {
-  return guestMemory(await podMemoryLimit(cgroups), totalmem());
+  return guestMemory(await memoryLimit(cgroups.parentDirectory), totalmem());
 }
 
 function initOf({ initDirectory }: GuestCgroups): Promise<number | undefined> {

@@ -1,4 +1,5 @@
-const MIB = 1_048_576;
+/** Bytes of the unit that Proxmox has for memory. */
+export const MIB = 1_048_576;
 
 /** Bytes that the guest needs beside the pod's limit: its pause process, and the kernel's memory of it. */
 const OWN = 16 * MIB;
