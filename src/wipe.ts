@@ -40,6 +40,8 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
     }
   };
   for (const { id } of pods.list()) await attempt(`pod ${id}`, () => pods.remove(id));
+  // Among them guests of pods that have been removed before, which only the map of VMIDs knows.
+  await attempt('pods without a record', () => pods.removeOrphans());
   for (const { id } of containers.list()) await attempt(`container ${id}`, () => containers.remove(id));
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
   if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);

@@ -92,9 +92,19 @@ test.serial('wipe removes guests', async (t) => {
   await pods().stop(stopped.id);
   const foreign = { kind: node.cluster.state.guests.find(stopped.vmid)!.kind, node: 'pve1', vmid: 10_050 };
   node.cluster.state.guests.create(foreign, 'arch: amd64\nhostname: mine\nmemory: 512\nostype: unmanaged\n');
+  const orphan = await pods().run('orphan');
+  await ask(node.cluster, 'PUT', `/nodes/pve1/lxc/${String(orphan.vmid)}/config`, { body: { lock: 'backup' } });
   await server.end('SIGKILL');
+  // No record names the guest, and it is locked.
+  for (const root of ['root', 'state'])
+    await rm(join(server.directory, root, 'sandboxes', `${orphan.id}.json`), { force: true });
   const config = join(server.directory, 'config.toml');
-  await run(process.execPath, [programFile('main'), 'wipe', '--force', '--config', config], { timeoutMs: 300_000 });
+  const wipe = () =>
+    run(process.execPath, [programFile('main'), 'wipe', '--force', '--config', config], { timeoutMs: 300_000 });
+  await t.throwsAsync(wipe(), { message: /CT is locked/ });
+  t.is((await pods().map())[String(orphan.vmid)]?.owner, orphan.id);
+  pods().unlock(orphan.vmid);
+  await wipe();
   t.deepEqual(pods().vmids(), [foreign.vmid]);
   node.cluster.state.guests.remove(foreign);
   await server.start();

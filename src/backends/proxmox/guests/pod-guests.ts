@@ -116,15 +116,17 @@ export class PodGuests {
    * is left alone, and the VMID is given up.
    * @param known what the pod's record says; without a VMID there, it is the one that the map has for the pod. With the task
    *   that made it, a guest that is not finished is the pod's as well.
+   * @returns what is left of the guest all the same and keeps its VMID out of use, in words.
    * @throws as the API: FAILED_PRECONDITION for a guest that is locked or protected. The call may be repeated.
    */
-  async remove(owner: string, known: { vmid?: number; task?: ProxmoxTask } = {}): Promise<void> {
+  async remove(owner: string, known: { vmid?: number; task?: ProxmoxTask } = {}): Promise<string[]> {
     const { api, map, allocator } = await this.#open();
     const vmid = known.vmid ?? vmidIn(map, owner);
-    if (vmid === undefined || (map.get(vmid)?.owner ?? owner) !== owner) return;
+    if (vmid === undefined || (map.get(vmid)?.owner ?? owner) !== owner) return [];
     await this.#delete(api, vmid, owner, known.task !== undefined);
-    await allocator.release(vmid);
-    if (map.get(vmid) !== undefined) this.#sweep();
+    const left = await allocator.release(vmid);
+    if (left.length > 0) this.#sweep();
+    return left;
   }
 
   /**
@@ -201,7 +203,7 @@ export class PodGuests {
         try {
           const { api, map, allocator } = await this.#open();
           for (const { vmid, owner, state } of await allocator.settle())
-            if (state === 'leaving') await this.#delete(api, vmid, owner);
+            if (state === 'leaving') await this.#deleteLeft(api, vmid, owner);
           if (map.entries().every(([, { state }]) => state !== 'leaving')) break;
         } catch (error) {
           this.#logger.warn('VMIDs that were given up could not be freed', { error: messageOf(error) });
@@ -209,6 +211,15 @@ export class PodGuests {
       }
       this.#sweeping = false;
     })();
+  }
+
+  /** A lock of one guest keeps no other. */
+  async #deleteLeft(api: GuestsApi<ProxmoxTask>, vmid: number, owner: string): Promise<void> {
+    try {
+      await this.#delete(api, vmid, owner);
+    } catch (error) {
+      this.#logger.warn('A guest that is to be gone could not be removed', { vmid, error: messageOf(error) });
+    }
   }
 
   #open(): Promise<Parts> {

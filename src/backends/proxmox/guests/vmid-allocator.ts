@@ -58,13 +58,17 @@ export class VmidAllocator {
     }
   }
 
-  /** Says that the pod's guest is to be gone; the VMID is free when nothing is left of it, else {@link settle} looks again. */
-  async release(vmid: number): Promise<void> {
+  /**
+   * Says that the pod's guest is to be gone; the VMID is free when nothing is left of it, else {@link settle} looks again.
+   * @returns what is left, in words.
+   */
+  async release(vmid: number): Promise<string[]> {
     const entry = this.#parts.map.get(vmid);
-    if (entry === undefined) return;
+    if (entry === undefined) return [];
     const leaving: VmidEntry = { owner: entry.owner, state: 'leaving' };
     await this.#parts.map.set(vmid, leaving);
-    await this.#freeIfGone(vmid, leaving);
+    const traces = await this.#freeIfGone(vmid, leaving);
+    return traces === undefined ? [] : describeTraces(traces);
   }
 
   /**

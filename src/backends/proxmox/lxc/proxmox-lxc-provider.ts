@@ -2,7 +2,7 @@ import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CriError, StatusCode } from '../../../core/model/errors.ts';
+import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import type { ResourceUsage } from '../../../core/model/resource-usage.ts';
 import type {
@@ -236,12 +236,18 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   }
 
   async remove(sandbox: SandboxReference): Promise<void> {
+    await this.#remove(sandbox);
+  }
+
+  /** @returns what is left of the guest under its VMID, in words. */
+  async #remove(sandbox: SandboxReference): Promise<string[]> {
     await this.stop(sandbox);
     const { directory, ...known } = await this.#handle(sandbox);
-    await this.#guests.remove(sandbox.spec.id, known);
+    const left = await this.#guests.remove(sandbox.spec.id, known);
     const { podDirectory, monitorDirectory } = await guestCgroups(sandbox.spec);
     await destroyCgroup([podDirectory, monitorDirectory]);
     await rm(directory, { recursive: true, force: true });
+    return left;
   }
 
   async release(sandbox: SandboxReference): Promise<void> {
@@ -257,9 +263,13 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
       if (isErrno(error, 'ENOENT')) return undefined;
       throw error;
     });
-    if (text === undefined) await this.#guests.remove(sandboxId);
-    else await this.remove({ spec: JSON.parse(text) as SandboxSpec });
+    const left =
+      text === undefined
+        ? await this.#guests.remove(sandboxId)
+        : await this.#remove({ spec: JSON.parse(text) as SandboxSpec });
     await rm(directory, { recursive: true, force: true });
+    // Nobody else knows of it: the map has it until it is gone.
+    if (left.length > 0) throw unavailable(`its VMID is not free yet: ${left.join(', ')}`);
   }
 
   async list(): Promise<string[]> {

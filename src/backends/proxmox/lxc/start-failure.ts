@@ -21,5 +21,8 @@ export function isSwallowed(error: unknown): boolean {
 /** The error of a start that cannot be repeated because units of an earlier guest do not end. */
 export function stillCleaning(vmid: number, units: readonly string[], cause: unknown): CriError {
   const names = units.join(' and ');
-  return unavailable(`CT ${String(vmid)} was not started: ${names} of its last guest has not ended; see journalctl -u ${names}`, cause);
+  return unavailable(
+    `CT ${String(vmid)} was not started: ${names} of its last guest has not ended; see journalctl -u ${names}`,
+    cause,
+  );
 }

@@ -17,15 +17,19 @@ export interface OrphanParts {
 /**
  * Stops and removes the orphaned sandboxes of a provider, with their addresses and run directories. A failed removal is
  * logged.
- * @returns the ids of those that are left.
+ * @returns the ids of those that are left, with the reason.
  */
 export async function discardOrphans(
   { sandboxes: provider, network, platform }: Backend,
   { known, lost, reference, logger }: OrphanParts,
-): Promise<string[]> {
+): Promise<Map<string, string>> {
   const directories = platform.podDirectories;
-  if ((await provider.unavailableBecause()) !== undefined) return [...lost.keys()];
-  const left: string[] = [];
+  const left = new Map<string, string>();
+  const problem = await provider.unavailableBecause();
+  if (problem !== undefined) {
+    for (const id of lost.keys()) left.set(id, problem);
+    return left;
+  }
   for (const id of await provider.list()) {
     if (known(id)) continue;
     logger.warn('Removing orphaned sandbox', { podSandboxId: id, handler: provider.handler });
@@ -39,7 +43,7 @@ export async function discardOrphans(
       await directories.remove(id);
     } catch (error) {
       logger.error('Removing orphaned sandbox failed', { podSandboxId: id, error: messageOf(error) });
-      left.push(id);
+      left.set(id, messageOf(error));
     }
   }
   return left;

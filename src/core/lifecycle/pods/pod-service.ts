@@ -52,7 +52,7 @@ export class PodService {
     this.#logger = options.logger;
     this.#store = new PodStore(options);
     this.#stopRetries = new Retries((id) => this.stop(id), options);
-    this.#orphanRetries = new Retries(() => this.#removeOrphans(), options);
+    this.#orphanRetries = new Retries(() => this.removeOrphans(), options);
     this.#earlierBoots = new EarlierBoots({
       ...options,
       records: this.#store.records,
@@ -329,15 +329,17 @@ export class PodService {
    */
   async settle(): Promise<void> {
     await settlePods(this.#unsettled, this.#recovery());
-    await this.#removeOrphans().catch(() => {
+    await this.removeOrphans().catch(() => {
       this.#orphanRetries.schedule('orphaned pods');
     });
   }
 
-  /** @throws Error when some are left. */
-  async #removeOrphans(): Promise<void> {
-    const left = await removeOrphanedPods(this.#recovery());
-    if (left > 0) throw new Error(`${String(left)} orphaned pods could not be removed`);
+  /** Removes sandboxes without a record. @throws Error that names those that are left, and why. */
+  async removeOrphans(): Promise<void> {
+    const left = [...(await removeOrphanedPods(this.#recovery()))];
+    if (left.length === 0) return;
+    const reasons = left.map(([id, reason]) => `${id}: ${reason}`);
+    throw new Error(`${String(left.length)} orphaned pods could not be removed: ${reasons.join('; ')}`);
   }
 
   #recovery(): RecoveryParts {

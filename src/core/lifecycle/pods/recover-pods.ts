@@ -58,16 +58,21 @@ export async function settlePods(ids: readonly string[], parts: RecoveryParts): 
   await forEach(ids, SETTLED_AT_ONCE, (id) => settlePod(id, parts));
 }
 
-/** Removes the orphaned sandboxes of every backend. Returns how many could not be removed; those are logged. */
-export async function removeOrphanedPods({ records, backends, reference, logger }: RecoveryParts): Promise<number> {
+/** Removes the orphaned sandboxes of every backend. @returns those that could not be removed, with the reason; they are logged. */
+export async function removeOrphanedPods({
+  records,
+  backends,
+  reference,
+  logger,
+}: RecoveryParts): Promise<ReadonlyMap<string, string>> {
   const known = (id: string) => records.get(id) !== undefined || records.isSetAside(id);
   const lost = records.lost();
-  const left = new Set<string>();
+  const left = new Map<string, string>();
   for (const backend of backends.values()) {
-    for (const id of await discardOrphans(backend, { known, lost, reference, logger })) left.add(id);
+    for (const [id, reason] of await discardOrphans(backend, { known, lost, reference, logger })) left.set(id, reason);
   }
   for (const id of [...lost.keys()]) if (!left.has(id)) await records.forget(id);
-  return left.size;
+  return left;
 }
 
 /** {@link settlePods} for one pod. */
