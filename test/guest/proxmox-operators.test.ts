@@ -31,6 +31,37 @@ test.serial('a running guest stays one pod on its node', async (t) => {
   t.deepEqual(node.cluster.state.store.ha, {});
 });
 
+test.serial('a guest under HA is a pod that ends', async (t) => {
+  const { cluster } = pods().node;
+  const [stopped, moved] = [await pods().run('stopped'), await pods().run('moved')];
+  for (const { vmid } of [stopped, moved])
+    await ask(cluster, 'POST', '/cluster/ha/resources', { body: { sid: `ct:${String(vmid)}` } });
+  await cluster.ha.round();
+  t.deepEqual(await Promise.all([stopped, moved].map((pod) => pods().runs(pod))), [true, true]);
+  // The HA manager ends it, starts it when it is asked to, and then tries another node: it stays the pod's end.
+  t.is(await pods().act('POST', stopped.vmid, '/status/stop'), 'OK');
+  await cluster.ha.round();
+  await pods().notReady(stopped.id);
+  t.is(await pods().act('POST', stopped.vmid, '/status/start'), 'OK');
+  for (let round = 0; round < 4; round++) await cluster.ha.round();
+  t.regex(pods().log('vzstart', stopped.vmid), /a Kubernetes pod that has ended/);
+  t.regex(pods().log('vzmigrate', stopped.vmid), /cannot migrate local bind mount point 'mp0'/);
+  t.is(cluster.ha.stateOf(`ct:${String(stopped.vmid)}`), 'error');
+  t.true(await pods().runs(moved));
+
+  cluster.ha.maintenance.add('pve1');
+  t.teardown(() => cluster.ha.maintenance.clear());
+  await cluster.ha.round();
+  await pods().notReady(moved.id);
+  t.is((await pods().server.exit(moved.container)).exitCode, 137);
+  const places = [stopped, moved].map(({ vmid }) => cluster.state.guests.find(vmid)?.node);
+  t.deepEqual(places, ['pve1', 'pve1']);
+  t.false(pods().isRunning(moved.vmid));
+  await Promise.all([stopped, moved].map(({ id }) => pods().remove(id)));
+  t.deepEqual(await pods().nothingLeft(), []);
+  t.deepEqual(cluster.state.store.ha, {});
+});
+
 test.serial('a restored copy is no pod', async (t) => {
   const { node } = pods();
   const pod = await pods().run('web');

@@ -9,6 +9,7 @@ import { Router } from './api/router.ts';
 import { loadGuest } from './config/guest.ts';
 import { ApiOnlyRuntime, type GuestRuntime } from './guests/runtime.ts';
 import { applyAfterEnd } from './guests/update.ts';
+import { HaManager } from './ha/manager.ts';
 import { makeCertificate, type Certificate } from './http/certificate.ts';
 import { NodeService } from './http/serve.ts';
 import type { Release } from './api/params/property.ts';
@@ -53,6 +54,7 @@ export interface RunningNode {
 export class SimulatedCluster implements AsyncDisposable {
   readonly nodes: readonly RunningNode[];
   readonly state: ClusterState;
+  readonly ha: HaManager;
   readonly #servers: ReadonlyMap<string, Server>;
   readonly #temporary: string | undefined;
 
@@ -63,6 +65,7 @@ export class SimulatedCluster implements AsyncDisposable {
     temporary: string | undefined,
   ) {
     this.state = state;
+    this.ha = new HaManager(state);
     this.nodes = nodes;
     this.#servers = servers;
     this.#temporary = temporary;

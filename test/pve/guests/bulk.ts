@@ -2,6 +2,7 @@ import { numberOf, textOf, type Call, type PermissionRequest } from '../api/meth
 import { elements } from '../api/params/formats.ts';
 import { isTemplate, loadGuest } from '../config/guest.ts';
 import { messageOf } from '../http/api-error.ts';
+import { resourceOf } from '../ha/resource.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
@@ -42,10 +43,7 @@ function groups(call: Call): Turn[][] {
   const turns = state.guests
     .list()
     .filter((ref) => ref.node === node && !isTemplate(loadGuest(state, ref)))
-    .filter(({ kind, vmid }) => {
-      if (named.length > 0) return named.includes(vmid);
-      return state.store.ha[`${kind.type === 'lxc' ? 'ct' : 'vm'}:${vmid}`] === undefined;
-    })
+    .filter((ref) => (named.length > 0 ? named.includes(ref.vmid) : state.store.ha[resourceOf(ref)] === undefined))
     .map((ref) => turnOf(state, ref));
   const orders = [...new Set(turns.map(({ order }) => order))].sort((a, b) => a - b);
   return orders.map((order) => turns.filter((turn) => turn.order === order).sort((a, b) => a.ref.vmid - b.ref.vmid));

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { numberOf, textOf, type Call } from '../api/method.ts';
 import { ApiError, fault, forbidden, messageOf } from '../http/api-error.ts';
 import { parsePropertyString } from '../api/params/property-string.ts';
+import { resourceOf } from '../ha/resource.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
 import { emptySection, type Section } from '../config/config-text.ts';
@@ -219,8 +220,7 @@ export async function createGuest(call: Call, kind: Kind): Promise<string> {
   if (pool !== '') state.store.pools[pool]!.vms.push(vmid);
   return call.fork(`${kind.tasks}create`, String(vmid), async (worker) => {
     await state.locked(kind, vmid, () => build(call, ref, whole, worker), worker.signal);
-    if (numberOf(call, 'ha-managed') === 1)
-      state.store.ha[`${kind.type === 'lxc' ? 'ct' : 'vm'}:${vmid}`] = { state: 'started' };
+    if (numberOf(call, 'ha-managed') === 1) state.store.ha[resourceOf({ kind, vmid })] = { state: 'started' };
     if (numberOf(call, 'start') === 1) await startNested(call, ref);
     state.save();
   });

@@ -1,5 +1,6 @@
 import type { Call } from '../api/method.ts';
 import { fault, messageOf } from '../http/api-error.ts';
+import { resourceOf } from '../ha/resource.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
@@ -7,16 +8,12 @@ import type { GuestConfig } from '../config/config-text.ts';
 import { volumesOf } from './disks.ts';
 import { checkLock, loadGuest } from '../config/guest.ts';
 
-function haResource({ kind, vmid }: GuestRef): string {
-  return `${kind.type === 'lxc' ? 'ct' : 'vm'}:${vmid}`;
-}
-
 function check({ state, params }: Call, ref: GuestRef, config: GuestConfig): void {
   const { kind, vmid } = ref;
   if (config.current.values['protection'] === '1')
     throw fault(`can't remove ${kind.label} ${vmid} - protection mode enabled`);
   checkLock(ref, config);
-  if (params['purge'] !== 1 && state.store.ha[haResource(ref)] !== undefined) {
+  if (params['purge'] !== 1 && state.store.ha[resourceOf(ref)] !== undefined) {
     throw fault(`unable to remove ${kind.label} ${vmid} - used in HA resources and purge parameter not set.`);
   }
   if (state.runtime.running(ref) === undefined || (kind.type === 'lxc' && params['force'] === 1)) return;
@@ -82,7 +79,7 @@ function forget({ state, params }: Call, ref: GuestRef, { log }: Worker): void {
   Reflect.deleteProperty(store.firewall, ref.vmid);
   if (params['purge'] !== 1) return;
   log(`purging ${ref.kind.label} ${ref.vmid} from related configurations..`);
-  Reflect.deleteProperty(store.ha, haResource(ref));
+  Reflect.deleteProperty(store.ha, resourceOf(ref));
   for (const job of Object.values(store.backups)) {
     for (const key of ['vmid', 'exclude']) {
       const list = String(job[key] ?? '')

@@ -1,3 +1,4 @@
+import { resourceOf } from '../ha/resource.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { GuestConfig } from '../config/config-text.ts';
@@ -78,8 +79,8 @@ export function statusOf(state: ClusterState, ref: GuestRef): Record<string, unk
 }
 
 /** Whether HA manages the guest, as `status/current` says it. */
-export function haOf(state: ClusterState, { kind, vmid }: GuestRef): Record<string, unknown> {
-  const sid = `${kind.type === 'lxc' ? 'ct' : 'vm'}:${vmid}`;
+export function haOf(state: ClusterState, ref: GuestRef): Record<string, unknown> {
+  const sid = resourceOf(ref);
   const resource = state.store.ha[sid];
   return resource === undefined ? { managed: 0 } : { managed: 1, sid, state: resource['state'] ?? 'started' };
 }

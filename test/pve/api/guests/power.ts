@@ -2,6 +2,7 @@ import { fault } from '../../http/api-error.ts';
 import { flag, integer, text, type Schema } from '../params/property.ts';
 import type { Kind } from '../../config/kind.ts';
 import { loadGuest } from '../../config/guest.ts';
+import { resourceOf } from '../../ha/resource.ts';
 import { rebooter, shutter, starter, stopper } from '../../guests/lifecycle.ts';
 import { isPaused, resetMachine, resumeMachine, suspendMachine } from '../../guests/machine.ts';
 import type { GuestRef } from '../../state/guest-files.ts';
@@ -12,12 +13,27 @@ function isRunning({ state }: Call, ref: GuestRef): boolean {
   return state.runtime.running(ref) !== undefined;
 }
 
+/** Whether the HA manager starts and ends the guest: a request to do so only changes what it is to be. */
+function isManaged({ state }: Call, ref: GuestRef): boolean {
+  return (state.store.ha[resourceOf(ref)]?.['state'] ?? 'ignored') !== 'ignored';
+}
+
+/** Has the HA manager start or end the guest. @returns the task's UPID. */
+function request(call: Call, ref: GuestRef, what: 'start' | 'stop'): string {
+  return call.fork(`ha${what}`, String(ref.vmid), async ({ log }) => {
+    log(`Requesting HA ${what} for ${ref.kind.label} ${ref.vmid}`);
+    Object.assign(call.state.store.ha[resourceOf(ref)] ?? {}, { state: what === 'start' ? 'started' : 'stopped' });
+    call.state.save();
+  });
+}
+
 function start(call: Call, ref: GuestRef): string {
   const { kind, vmid } = ref;
   requireRootFor(call, 'skiplock');
   // Whether a machine runs is looked at by the task alone.
   if (kind.type === 'lxc' && isRunning(call, ref)) throw fault(`CT ${vmid} already running`);
   call.state.requireQuorum();
+  if (isManaged(call, ref)) return request(call, ref, 'start');
   return call.fork(`${kind.tasks}start`, String(vmid), starter(call.state, ref, numberOf(call, 'skiplock') === 1));
 }
 
@@ -25,6 +41,7 @@ function stop(call: Call, ref: GuestRef): string {
   const { kind, vmid } = ref;
   requireRootFor(call, 'skiplock');
   if (kind.type === 'lxc' && !isRunning(call, ref)) throw fault(`CT ${vmid} not running`);
+  if (isManaged(call, ref)) return request(call, ref, 'stop');
   const options = {
     skipLock: numberOf(call, 'skiplock') === 1,
     overrule: numberOf(call, 'overrule-shutdown') === 1,
@@ -48,6 +65,7 @@ async function shutdown(call: Call, ref: GuestRef): Promise<string> {
     if (kind.type === 'lxc') throw fault(`CT ${vmid} not running`);
     loadGuest(call.state, ref);
   }
+  if (isManaged(call, ref)) return request(call, ref, 'stop');
   const options = { timeout: Number(call.params['timeout'] ?? 60), force };
   return call.fork(`${kind.tasks}shutdown`, String(vmid), async (worker) => {
     if (isRunning(call, ref)) await shutter(call.state, ref, options)(worker);
