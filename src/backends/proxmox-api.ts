@@ -61,7 +61,12 @@ export interface CreateApi<Task> {
     /** Reserves the VMID, and answers the task that makes the guest. */
     create: (ref: GuestRef, settings: Readonly<Record<string, string | number | boolean | undefined>>) => Promise<Task>;
   };
-  tasks: { follow: (task: Task, options: { signal?: AbortSignal | undefined }) => Promise<unknown> };
+  tasks: {
+    follow: (
+      task: Task,
+      options: { signal?: AbortSignal | undefined } & Readonly<Record<'leastMs' | 'firstMs', number>>,
+    ) => Promise<unknown>;
+  };
   recheck: {
     /**
      * What came of a create whose outcome is unknown, once no task has worked on it for so many milliseconds; by default, as

@@ -59,6 +59,7 @@ test.serial("a VMID is used again when its last guest's unit has ended", async (
   t.is(beside.vmid, last.vmid + 1);
   await node.keepUnit(last.vmid, false);
   await removal;
+  await eventually('a free VMID', async () => (await pods().map())[String(last.vmid)] === undefined);
 
   // A unit that nobody has seen swallows the start: nothing ran, and it is repeated.
   const { faults, tasks } = node.cluster.state;

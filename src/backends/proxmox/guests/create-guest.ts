@@ -5,6 +5,12 @@ import { ownerOf, withOwner } from './owner-mark.ts';
 /** Milliseconds without a task after which a request that Proxmox has taken has had its effect. */
 export const SETTLE_MS = 1000;
 
+/**
+ * When the tasks of guests are looked at, in milliseconds: each takes a second or more, of which loading Proxmox's Perl modules is
+ * the most.
+ */
+export const LOOKS = { leastMs: 400, firstMs: 400 };
+
 /** What making a pod's guest needs. */
 export interface GuestCreation<Task> {
   api: CreateApi<Task>;
@@ -33,7 +39,7 @@ export async function createGuest<Task>(vmid: number, creation: GuestCreation<Ta
   let task: Task | undefined;
   try {
     task = await api.guests.create(ref, { ...rest, description: notes });
-    await api.tasks.follow(task, { signal });
+    await api.tasks.follow(task, { signal, ...LOOKS });
     return 'created';
   } catch (error) {
     const isRefused = task === undefined && !isUncertain(error);

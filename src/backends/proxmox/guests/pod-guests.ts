@@ -5,7 +5,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import type { GuestConfig, GuestRef, GuestsApi, MarkedConfig } from '../../proxmox-api.ts';
 import type { ProxmoxNode, ProxmoxTask } from '../../proxmox-node.ts';
 import { ClusterTracer, type EndOfUnits } from './cluster-tracer.ts';
-import { createGuest, SETTLE_MS } from './create-guest.ts';
+import { createGuest, LOOKS, SETTLE_MS } from './create-guest.ts';
 import { ownerOf } from './owner-mark.ts';
 import { VmidAllocator } from './vmid-allocator.ts';
 import { VmidMap } from './vmid-map.ts';
@@ -98,7 +98,7 @@ export class PodGuests {
     const { api } = await this.#open();
     const ref = this.#ref(vmid);
     try {
-      await api.tasks.follow(await api.guests.start(ref), { signal });
+      await api.tasks.follow(await api.guests.start(ref), { signal, ...LOOKS });
     } catch (error) {
       if (signal?.aborted || !this.#proxmox.isUncertain(error)) throw error;
       if ((await api.recheck.started(ref)) !== 'done') throw error;
@@ -153,7 +153,7 @@ export class PodGuests {
     const ref = this.#ref(vmid);
     if (!(await this.#isThere(api, ref, owner, wasTaken))) return;
     try {
-      await api.tasks.follow(await this.#askToDelete(api, ref), {});
+      await api.tasks.follow(await this.#askToDelete(api, ref), LOOKS);
     } catch (error) {
       if (isNotFound(error)) return;
       if (!this.#proxmox.isUncertain(error) || (await api.recheck.deleted(ref)) !== 'done') throw error;

@@ -3,7 +3,7 @@ import { run } from '../../../host/processes/run.ts';
 import { isBootedBySystemd } from '../../../host/systemd.ts';
 
 /** Milliseconds for the units of an ended guest; their last hook takes a second or two. */
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 30_000;
 const FIRST_MS = 50;
 const LONGEST_MS = 500;
 const GROWTH = 1.5;

@@ -17,6 +17,8 @@ const LOG_LINES = 10;
 export interface FollowOptions extends CallOptions {
   /** Ends the task when the signal ends the wait; otherwise it goes on. */
   stopOnAbort?: boolean | undefined;
+  /** Milliseconds that the task takes at least: it is not looked at before. */
+  leastMs?: number | undefined;
   /** Milliseconds before the second look, and at most between two. */
   firstMs?: number | undefined;
   longestMs?: number | undefined;
@@ -79,7 +81,8 @@ export async function follow(
 
 /** The exit status of a task once it has ended. */
 async function exitOf(tasks: Pick<Tasks, 'status'>, upid: Upid, options: FollowOptions): Promise<string> {
-  const { signal, firstMs = FIRST_MS, longestMs = LONGEST_MS, patienceMs = PATIENCE_MS } = options;
+  const { signal, leastMs = 0, firstMs = FIRST_MS, longestMs = LONGEST_MS, patienceMs = PATIENCE_MS } = options;
+  if (leastMs > 0) await pause(leastMs, signal);
   let heard = performance.now();
   for (let wait = firstMs; ; wait = Math.min(wait * GROWTH, longestMs)) {
     let status: TaskStatus | undefined;
