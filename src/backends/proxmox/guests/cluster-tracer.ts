@@ -35,7 +35,7 @@ export class ClusterTracer implements GuestTracer {
     // Who works on the VMID is asked first: what its task leaves behind is seen by what is asked then.
     const tasks = await this.#tasks(vmid);
     const guest = await this.#guest(vmid);
-    if (guest !== undefined) return { guest, datasets: [], firewall: false, highAvailability: [], tasks };
+    if (guest !== undefined) return { guest, datasets: [], firewall: false, highAvailability: [], tasks, units: [] };
     const [datasets, firewall, highAvailability, units] = await Promise.all([
       this.#volumes(vmid),
       this.#firewall(vmid),

@@ -13,8 +13,8 @@ export interface GuestTraces {
   highAvailability: readonly string[];
   /** Tasks that work on a guest of the VMID, by their ids. */
   tasks: readonly string[];
-  /** Units of systemd that still clean up after a guest of the VMID; absent for none. */
-  units?: readonly string[];
+  /** Units of systemd that still clean up after a guest of the VMID. */
+  units: readonly string[];
 }
 
 /** Says what is left of a VMID; answers the state of the cluster, not of a cache. */
@@ -25,7 +25,7 @@ export interface GuestTracer {
 
 /** The traces in words, none for a VMID that is free. */
 export function describeTraces(traces: GuestTraces): string[] {
-  const { guest, datasets, firewall, highAvailability, tasks, units = [] } = traces;
+  const { guest, datasets, firewall, highAvailability, tasks, units } = traces;
   return [
     ...(guest === undefined ? [] : [`a guest on ${guest.node}`]),
     ...datasets.map((name) => `volume ${name}`),

@@ -20,6 +20,7 @@ const allocator = new VmidAllocator({
         datasets: [],
         firewall: false,
         highAvailability: [],
+        units: [],
         tasks: [],
       };
     },

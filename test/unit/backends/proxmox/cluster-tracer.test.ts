@@ -11,7 +11,7 @@ import { type Certificate, makeCertificate } from '../../../pve/http/certificate
 
 const settings = { ostemplate: 'local:vztmpl/a.tar.gz', rootfs: 'local:0', unprivileged: true };
 const ref = { kind: 'lxc', node: 'pve1', vmid: 101 } as const;
-const FREE = { datasets: [], firewall: false, highAvailability: [], tasks: [] };
+const FREE = { datasets: [], firewall: false, highAvailability: [], tasks: [], units: [] };
 
 let certificate: Certificate;
 test.before(async () => {
@@ -31,7 +31,8 @@ async function start(t: ExecutionContext) {
   const isUncertain = (error: unknown): boolean => error instanceof AmbiguousOutcomeError;
   const create = (owner: string, node = 'pve1') =>
     createGuest(101, { api, isUncertain, node, kind: 'lxc', owner, settings: { ...settings, description: 'notes' } });
-  const traces = (node = 'pve1', storage = 'local') => new ClusterTracer(api, node, storage, () => Promise.resolve([])).tracesOf(101);
+  const traces = (node = 'pve1', storage = 'local') =>
+    new ClusterTracer(api, node, storage, () => Promise.resolve([])).tracesOf(101);
   return { api, state: cluster.state, create, traces };
 }
 

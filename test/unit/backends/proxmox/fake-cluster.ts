@@ -6,6 +6,7 @@ interface Leftovers {
   firewall?: boolean;
   highAvailability?: string[];
   tasks?: string[];
+  units?: string[];
 }
 
 /** A cluster that knows of guests only who made which: two creates of one VMID are settled as Proxmox settles them. */
@@ -28,8 +29,9 @@ export class FakeCluster implements GuestTracer {
 
   async tracesOf(vmid: number): Promise<GuestTraces> {
     const guest = this.guests.get(vmid);
-    const { datasets = [], firewall = false, highAvailability = [], tasks = [] } = this.leftovers.get(vmid) ?? {};
+    const left = this.leftovers.get(vmid) ?? {};
+    const { datasets = [], firewall = false, highAvailability = [], tasks = [], units = [] } = left;
     await setImmediate();
-    return { ...(guest !== undefined && { guest }), datasets, firewall, highAvailability, tasks };
+    return { ...(guest !== undefined && { guest }), datasets, firewall, highAvailability, tasks, units };
   }
 }

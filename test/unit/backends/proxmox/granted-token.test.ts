@@ -97,6 +97,7 @@ for (const [release, pool, pools, where] of [
       firewall: true,
       highAvailability: [`ct:${range.first}`],
       tasks: [],
+      units: [],
     });
     t.is(await make('pod-3'), range.first + 1, 'not used again');
   });

@@ -54,6 +54,7 @@ for (const [what, leftovers] of Object.entries({
   'a volume': { datasets: ['rpool/subvol-100-disk-1'] },
   'a firewall file': { firewall: true },
   'an HA resource': { highAvailability: ['ct:100'] },
+  'an active unit': { units: ['pve-container@100.service'] },
   'a running task': { tasks: ['UPID:pve1:000003E9:000186A0:692B7C00:vzdestroy:100:root@pam:'] },
 }))
   test(`${what} keeps a VMID out of use`, async (t) => {
