@@ -12,8 +12,8 @@ import { eventually } from '../lib/eventually.ts';
 import { podsOf } from './proxmox-pods.ts';
 
 const pods = podsOf(test, { nodes: ['pve1', 'pve2'] });
-/** How many pods the node has when it ends all guests; `test/long proxmox-stopall` has more. */
-const STOPALL_PODS = Number(process.env['STOPALL_PODS'] ?? 3);
+/** How many pods the node has when it ends all guests in `test/long proxmox-stopall`. */
+const STOPALL_PODS = Number(process.env['STOPALL_PODS'] ?? 0);
 
 test.serial('without quorum running pods go on', async (t) => {
   const { node, server } = pods();
@@ -35,20 +35,22 @@ test.serial('without quorum running pods go on', async (t) => {
   t.deepEqual(await pods().nothingLeft(), []);
 });
 
-test.serial('all guests of a node are ended', async (t) => {
-  const all = [];
-  for (let index = 0; index < STOPALL_PODS; index++) all.push(await pods().run(`web-${String(index)}`));
-  const begun = performance.now();
-  t.is(await finish(pods().node.cluster, 'POST', '/nodes/pve1/stopall', { body: {} }), 'OK');
-  t.log(`${String(STOPALL_PODS)} guests ended in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
-  for (const { id, container, vmid } of all) {
-    t.false(pods().isRunning(vmid));
-    t.is((await pods().server.exit(container)).exitCode, 137);
-    await pods().notReady(id);
-  }
-  await Promise.all(all.map(({ id }) => pods().remove(id)));
-  t.deepEqual(await pods().nothingLeft(), []);
-});
+if (STOPALL_PODS > 0) {
+  test.serial('all guests of a node are ended', async (t) => {
+    const all = [];
+    for (let index = 0; index < STOPALL_PODS; index++) all.push(await pods().run(`web-${String(index)}`));
+    const begun = performance.now();
+    t.is(await finish(pods().node.cluster, 'POST', '/nodes/pve1/stopall', { body: {} }), 'OK');
+    t.log(`${String(STOPALL_PODS)} guests ended in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+    for (const { id, container, vmid } of all) {
+      t.false(pods().isRunning(vmid));
+      t.is((await pods().server.exit(container)).exitCode, 137);
+      await pods().notReady(id);
+    }
+    await Promise.all(all.map(({ id }) => pods().remove(id)));
+    t.deepEqual(await pods().nothingLeft(), []);
+  });
+}
 
 test.serial('a node that was rebooted', async (t) => {
   const { node, server } = pods();

@@ -9,7 +9,7 @@ import { frames } from '../fixtures/mutations/frames.ts';
 import { tarHeaders } from '../fixtures/mutations/tar.ts';
 import { PROPERTY_SEED } from '../lib/property-seed.ts';
 
-const COUNT = Number(process.env['MUTATIONS'] ?? 4000);
+const COUNT = Number(process.env['MUTATIONS'] ?? 2000);
 
 const kinds: Record<string, (directory: string) => Kind | Promise<Kind>> = {
   'tar headers': tarHeaders,

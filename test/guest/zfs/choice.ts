@@ -8,7 +8,7 @@ import { StatusCode } from '../../../src/core/model/errors.ts';
 import { exists } from '../../../src/utils/fs/exists.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
 import { programFile } from '../../lib/program.ts';
-import { run, TANK, zfs } from './pools.ts';
+import { longTest, run, TANK, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
 const DATASET = `${TANK}/chosen`;
@@ -27,7 +27,7 @@ dataset = "${DATASET}"
 const FOREVER = 'echo mine >/mark; trap "exit 0" TERM; echo ready; sleep 3600 & wait';
 const QUOTA = 'proxmox-lxcri.io/rootfs-quota';
 
-test.serial('handlers have stores of their own, which can be changed', async (t) => {
+longTest('handlers have stores of their own, which can be changed', async (t) => {
   await zfs.createFilesystem(DATASET);
   const server = await ServerFixture.make(t, ON_BOTH);
   const config = join(server.directory, 'config.toml');

@@ -7,7 +7,7 @@ import { ZfsPoolStorage } from '../../pve/storage/zfspool/pool.ts';
 import { ZfsDatasets } from '../../pve/storage/zfspool/zfs.ts';
 import { applyAll, silent } from '../../integration/images-fixture.ts';
 import { sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
-import { directory, run, TANK, zfs } from './pools.ts';
+import { directory, IS_LONG, longTest, run, TANK, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
 const STORAGE = `${TANK}/guests`;
@@ -29,10 +29,10 @@ async function names(): Promise<string[]> {
 }
 
 test.serial.before(async () => {
-  await zfs.createFilesystem(STORAGE);
+  if (IS_LONG) await zfs.createFilesystem(STORAGE);
 });
 
-test.serial('guests have their root filesystems among their volumes', async (t) => {
+longTest('guests have their root filesystems among their volumes', async (t) => {
   const { store, dataset, mount, remove, make } = await newStore(t, 'named', { guests: STORAGE });
   const quotaBytes = 4n * MIB;
   const [chainId = ''] = await applyAll(store, [tarOf({ name: 'file', body: 'from the image' })]);
@@ -72,7 +72,7 @@ test.serial('guests have their root filesystems among their volumes', async (t) 
   for (const name of await names()) await proxmox.free(name);
 });
 
-test.serial('volumes that Proxmox has destroyed are no error', async (t) => {
+longTest('volumes that Proxmox has destroyed are no error', async (t) => {
   const { store, mount, remove, make } = await newStore(t, 'destroyed', { guests: STORAGE });
   const options = { owner: owner(300) };
   for (const id of ['mounted', 'gone', 'other']) await mount(id, undefined, options);
@@ -98,7 +98,7 @@ test.serial('volumes that Proxmox has destroyed are no error', async (t) => {
   await proxmox.free('subvol-300-disk-0');
 });
 
-test.serial('servers that share a storage keep apart', async (t) => {
+longTest('servers that share a storage keep apart', async (t) => {
   const first = await newStore(t, 'apart-1', { guests: STORAGE });
   const second = await newStore(t, 'apart-2', { guests: STORAGE });
   await first.store.prepare('a', undefined, { owner: owner(400) });

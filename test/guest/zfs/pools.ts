@@ -8,7 +8,7 @@ import { eventually } from '../../lib/eventually.ts';
 
 export const { zfs, zpool } = zfsClient();
 
-/** In `test/long zfs-many` and `zfs-states`, which try what test/run does in larger numbers and more states. */
+/** In `test/long zfs`, `zfs-many` and `zfs-states`, which try what test/run does in larger numbers and more states. */
 export const IS_LONG = process.env['ZFS_LONG'] === '1';
 
 /** Registers a test for {@link IS_LONG} alone. */

@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { StatusCode } from '../../../src/core/model/errors.ts';
 import { chainIds } from '../../../src/core/lifecycle/images/image-config.ts';
 import type { RootfsChanges } from '../../../src/core/model/rootfs-changes.ts';
@@ -9,7 +9,7 @@ import { applyAll } from '../../integration/images-fixture.ts';
 import { mountPointsBelow } from '../../lib/mounts.ts';
 import type { ZfsStore } from '../../../src/integrations/zfs/store/zfs-store.ts';
 import { sha256, tarOf } from '../../unit/integrations/oci/image-builder.ts';
-import { makePool, run, zfs } from './pools.ts';
+import { longTest, makePool, run, zfs } from './pools.ts';
 import { newStore } from './store-fixture.ts';
 
 /** `A path` of each change. */
@@ -67,14 +67,20 @@ async function receiveAll({ transfers }: ZfsStore, stream: Buffer): Promise<stri
   return incoming.receive((diffId) => chainIds([...incoming.layers.map((layer) => layer.diffId), diffId]).at(-1) ?? '');
 }
 
-test.serial('images and root filesystems move to another pool', async (t) => {
+/** A store with an image, the chain and the stream of that, and another pool. */
+async function sender(t: ExecutionContext, name: string) {
   await makePool('other', '256M');
   t.teardown(() => run('zpool', 'destroy', '-f', 'other'));
-  const here = await newStore(t, 'sender');
+  const here = await newStore(t, name);
   await run('zfs', 'set', 'mountpoint=/evil', 'quota=100M', 'compression=gzip', `${here.dataset}/layers`);
   const chain = await applyAll(here.store, TARS);
-  const there = await newStore(t, 'receiver', {}, 'other');
   const stream = await buffer(here.store.transfers!.send(DOCUMENTS, chain[1], undefined));
+  return { here, chain, stream };
+}
+
+test.serial('images and root filesystems move to another pool', async (t) => {
+  const { here, chain, stream } = await sender(t, 'sender');
+  const there = await newStore(t, 'receiver', {}, 'other');
   t.is(await receiveAll(there.store, stream), undefined);
   t.deepEqual((await there.store.listLayers()).sort(), [...chain].sort());
   t.is(await readFile(join(await there.mount('c1', chain[1]), 'two'), 'utf8'), 'two');
@@ -104,7 +110,10 @@ test.serial('images and root filesystems move to another pool', async (t) => {
     code: StatusCode.NOT_FOUND,
   });
   t.deepEqual(await here.store.snapshots!.list('c2').then((all) => all.map(({ name }) => name)), ['named']);
+});
 
+longTest('an image that is there in part, or whose stream is damaged', async (t) => {
+  const { chain, stream } = await sender(t, 'sender-of-parts');
   // Layers that were unpacked there have other guids: their copies are received for those above, and go with them.
   const pulled = await newStore(t, 'pulled', {}, 'other');
   await applyAll(pulled.store, TARS.slice(0, 1));

@@ -79,7 +79,7 @@ test.serial('volumes with ext4 hold layers and root filesystems', async (t) => {
   t.is((await zfs.list(dataset, ['type'])).length, 1);
 });
 
-test.serial('a quota is the size of a volume beyond its image', async (t) => {
+longTest('a quota is the size of a volume beyond its image', async (t) => {
   const { store, dataset, mount } = await newStore(t, 'sized', { volumeBytes, guests: `${TANK}/guests` });
   const [chainId] = await applyAll(store, [tarOf({ name: 'file', body: randomBytes(2 ** 20).toString('hex') })]);
   const limits = { quotaBytes: 64n * MIB };
@@ -110,7 +110,7 @@ test.serial('a quota is the size of a volume beyond its image', async (t) => {
   t.true(Number((await run('stat', '-f', '-c', '%b', grown)).trim()) * 4096 > 80 * 2 ** 20);
 });
 
-test.serial('a layer without room leaves no volume', async (t) => {
+longTest('a layer without room leaves no volume', async (t) => {
   const { store, dataset, root } = await newStore(t, 'narrow', { volumeBytes: 16n * MIB });
   const large = tarOf({ name: 'large', body: randomBytes(8 * 2 ** 20).toString('hex') });
   const message = /volume tank\/narrow\/layers\/[0-9a-f]{64} has 16777216 bytes; make volumes larger/;

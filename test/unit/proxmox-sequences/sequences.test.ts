@@ -3,7 +3,7 @@ import { PROPERTY_SEED } from '../../lib/property-seed.ts';
 import { type Certificate, makeCertificate } from '../../pve/http/certificate.ts';
 import { runSequence, type Tally } from './sequence.ts';
 
-const COUNT = Number(process.env['SEQUENCES'] ?? 16);
+const COUNT = Number(process.env['SEQUENCES'] ?? 8);
 const AT_ONCE = 8;
 /** Seeds that found a fault: 20261132 a failed look at a task that was taken for the task's own failure. */
 const FOUND = [20_261_132];

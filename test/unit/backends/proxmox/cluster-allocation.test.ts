@@ -29,7 +29,7 @@ async function run(input: WorkerInput, lines = Infinity): Promise<void> {
 }
 
 /** Guests in two ranges. */
-const GUESTS = Number(process.env['ALLOCATION_GUESTS'] ?? 100);
+const GUESTS = Number(process.env['ALLOCATION_GUESTS'] ?? 40);
 
 // In one range the creates of both nodes collide, which costs a look at each VMID from both.
 for (const [title, second, pods] of [
