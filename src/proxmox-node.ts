@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { rangeOf } from './backends/proxmox/guests/vmid-ranges.ts';
+import { guestNetworks } from './backends/proxmox/network/guest-network.ts';
 import type { ProxmoxNode } from './backends/proxmox-node.ts';
 import type { Config } from './core/config/schema.ts';
 import type { GuestPools } from './core/model/guest-pools.ts';
@@ -21,12 +22,14 @@ export function guestPools({ proxmox }: Config): GuestPools {
 
 /** The node of Proxmox VE that `[proxmox]` names; nothing is read or asked before its API is needed. */
 export function openProxmox(config: Config): ProxmoxNode {
-  const { storage, template_storage: templateStorage, vmids } = config.proxmox;
+  const { storage, template_storage: templateStorage, vmids, networks } = config.proxmox;
   const name = proxmoxNodeName(config);
   let client: Promise<ProxmoxClient> | undefined;
   return {
     ...{ name, storage, templateStorage, pools: guestPools(config) },
     vmidMap: join(config.root, ROOT.vmids),
+    addressMap: join(config.root, ROOT.addresses),
+    networks: guestNetworks(networks, name),
     vmids: () => rangeOf(name, vmids, 'proxmox.vmids'),
     api: () => {
       client ??= connect(config).catch((error: unknown) => {

@@ -106,6 +106,11 @@ export interface GuestsApi<Task> extends TracesApi, CreateApi<Task> {
     ) => Promise<Task>;
   };
   tasks: TracesApi['tasks'] & CreateApi<Task>['tasks'];
+  firewall: TracesApi['firewall'] & {
+    configure: (ref: GuestRef, set: Readonly<Record<string, string | number>>) => Promise<void>;
+    /** Adds a rule before all others; `action` of a group is its name. */
+    addRule: (ref: GuestRef, rule: { type: 'group'; action: string; enable: number }) => Promise<void>;
+  };
   recheck: CreateApi<Task>['recheck'] & Record<'started' | 'deleted', (ref: GuestRef) => Promise<Verdict>>;
   storages: TracesApi['storages'] & {
     configs: () => Promise<readonly StorageConfig[]>;

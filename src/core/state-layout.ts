@@ -23,6 +23,8 @@ export const ROOT = {
   programs: 'programs',
   /** Which VMIDs the pods of handlers with guests of Proxmox VE have. */
   vmids: 'vmids.json',
+  /** Which IP addresses the pods of handlers whose network Proxmox VE manages have. */
+  addresses: 'addresses.json',
   /** Which archives of images.archive_dir have been imported. */
   archives: 'archives.json',
 } as const;
@@ -82,6 +84,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.programs },
   { path: ROOT.archives },
   { path: ROOT.vmids },
+  { path: ROOT.addresses },
   { path: ROOT.reserve },
   { path: ROOT.lock },
   { path: ROOT.marker },

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
@@ -12,6 +12,7 @@ import { StatusCode } from '../../src/core/model/errors.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 import { identity } from '../integration/sandbox-fixture.ts';
 import { loadGuest } from '../pve/config/guest.ts';
+import { NetworkFixture } from './pve-network.ts';
 import { NodeFixture } from './pve-node.ts';
 
 const HANDLER = 'proxmox-lxc';
@@ -179,4 +180,71 @@ test.serial('a pod has the pool and the settings of its choice', async (t) => {
   t.is(await readFile(`/sys/fs/cgroup${String((await info(pod))['cgroup'])}/cpu.max`, 'utf8'), '50000 100000\n');
   await leavesNothing(t, pod);
   t.deepEqual(pool.vms, []);
+});
+
+test.serial('Proxmox manages the networks of pods', async (t) => {
+  const cni = await server.pod('cni', {}, HANDLER);
+  const network = await NetworkFixture.make(t, 20);
+  // An operator's guest has the second of three addresses.
+  const operator = node.cluster.state.guests.list()[0]!;
+  const config = join('/etc/pve/nodes/pve1/lxc', `${String(operator.vmid)}.conf`);
+  await writeFile(config, `net1: name=eth1,bridge=vmbr0,ip=10.77.20.11/24\n${await readFile(config, 'utf8')}`);
+  const file = join(server.directory, 'config.toml');
+  const addresses = { pve1: ['10.77.20.10-10.77.20.12', 'fd77:20::10-fd77:20::ff'] };
+  const extra = 'mac_prefix = "BC:24:11"\nmtu = 1400\nfirewall = true\nsecurity_groups = ["k8s-web", "k8s-all"]';
+  const toml = (await readFile(file, 'utf8')).replace('[proxmox.vmids]', `${network.toml(addresses, extra)}\n$&`);
+  await writeFile(file, toml.replace(TRUSTED, `${TRUSTED}network = "proxmox"\n`));
+  await server.end('SIGKILL');
+  await server.start();
+
+  const portMappings = [{ hostPort: 8080, containerPort: 80 }];
+  const refused = await t.throwsAsync(server.pod('port', { portMappings }, HANDLER));
+  t.like(refused, { code: StatusCode.UNIMPLEMENTED });
+  t.regex(refused.message, /config\.port_mappings: host ports/);
+
+  const before = node.cluster.state.requests.length;
+  const annotations = { 'kubernetes.io/ingress-bandwidth': '80M', 'kubernetes.io/egress-bandwidth': '16M' };
+  const first = await server.pod('first', { annotations }, HANDLER);
+  const ipOf = async (podSandboxId: string) => {
+    const { status } = await server.client.call(call.podSandboxStatus, { podSandboxId, verbose: false });
+    return [status?.network?.ip, ...(status?.network?.additionalIps ?? []).map(({ ip }) => ip)];
+  };
+  t.deepEqual(await ipOf(first), ['10.77.20.10', 'fd77:20::10']);
+  const vmid = vmids().at(-1)!;
+  const ref = node.cluster.state.guests.find(vmid)!;
+  t.is(
+    loadGuest(node.cluster.state, ref).current.values['net0'],
+    'name=eth0,bridge=vmbr0,firewall=1,gw=10.77.20.1,gw6=fd77:20::1,hwaddr=BC:24:11:4D:14:0A,ip=10.77.20.10/24,ip6=fd77:20::10/64,mtu=1400,rate=1.907349,tag=20,type=veth',
+  );
+  const changes = node.cluster.state.requests.slice(before).filter((line) => !line.startsWith('GET'));
+  const guest = `/nodes/pve1/lxc/${String(vmid)}`;
+  t.deepEqual(changes, [
+    'POST /nodes/pve1/lxc',
+    `PUT ${guest}/firewall/options`,
+    ...Array<string>(2).fill(`POST ${guest}/firewall/rules`),
+    `POST ${guest}/status/start`,
+  ]);
+  const { options, rules } = node.cluster.state.store.firewall[String(vmid)]!;
+  t.like(options, { enable: true, ipfilter: true, policy_in: 'DROP' });
+  t.deepEqual(
+    rules.map(({ action }) => action),
+    ['k8s-web', 'k8s-all'],
+  );
+  t.is(await network.vlanOf(`fwpr${String(vmid)}p0`), 20);
+
+  const reach = 'ping -c 1 -w 20 10.77.20.1 && ping -c 1 -w 20 fd77:20::1 && ip -o link show eth0 && echo ready';
+  await server.sh(first, 'app', `${reach}; ${FOREVER}`);
+  await server.said('first', 'app', 'ready');
+  t.regex(await server.output('first', 'app'), /eth0.* mtu 1400 /);
+  await server.end('SIGKILL');
+  await server.start();
+  const second = await server.pod('second', {}, HANDLER);
+  t.deepEqual(await ipOf(second), ['10.77.20.12', 'fd77:20::11']);
+  t.like(await t.throwsAsync(server.pod('third', {}, HANDLER)), { code: StatusCode.RESOURCE_EXHAUSTED });
+  t.notRegex(await server.log(), /CHECK failed/);
+  for (const pod of [first, second]) await stop(pod).then(() => remove(pod));
+  t.deepEqual(network.links(), []);
+  await leavesNothing(t, cni);
+  const map = JSON.parse(await readFile(join(server.directory, 'root', 'addresses.json'), 'utf8')) as unknown;
+  t.deepEqual(map, { format: 1, addresses: {} });
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { proxmoxNetworks } from './proxmox-networks.ts';
 import type { VmidRanges } from './vmid-ranges.ts';
 
 const absolutePath = z.string().regex(/^$|^\/[^\0\n\r]*$/, 'must be an absolute path, or "" for none');
@@ -11,6 +12,11 @@ const POOL = `${NAME}(?:/${NAME}){0,2}`;
 
 const named = (pattern: string, remedy: string) => z.string().regex(new RegExp(`^(?:${pattern})$`), remedy);
 
+const bridge = named(
+  `${NAME}(?:/${NAME})?`,
+  'must be a bridge, such as "vmbr0", or a virtual network with its zone, such as "zone/vnet"',
+);
+
 /** Keys that only mean something together with `hosts`, and have no default but none. */
 const NEEDS_HOSTS = [
   'ca_file',
@@ -19,6 +25,7 @@ const NEEDS_HOSTS = [
   'token_file',
   'local_root_ticket',
   'pools',
+  'networks',
   'vmids',
 ] as const;
 
@@ -102,14 +109,10 @@ export function proxmoxTable(vmids: z.ZodType<VmidRanges>) {
         .default('local')
         .describe('storage of the templates of guests; its content includes container templates'),
       bridges: z
-        .array(
-          named(
-            `${NAME}(?:/${NAME})?`,
-            'must be a bridge, such as "vmbr0", or a virtual network with its zone, such as "zone/vnet"',
-          ),
-        )
+        .array(bridge)
         .default(['vmbr0'])
         .describe('bridges of the guests; a virtual network of the SDN with its zone, as ZONE/VNET'),
+      networks: proxmoxNetworks(bridge, named(NAME, 'must be the name of a node')),
       vmids: vmids
         .default({})
         .describe(

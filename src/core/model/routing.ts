@@ -60,6 +60,11 @@ export function reachableHandlers({ rules, defaultHandler }: Routing): string[] 
   return [...new Set(rules.some(matchesEveryPod) ? chosen : [...chosen, defaultHandler])];
 }
 
+/** The handler of a pod that meets no condition of a rule, and whose request names none. */
+export function ordinaryHandler({ rules, defaultHandler }: Routing): string {
+  return rules.find(matchesEveryPod)?.handler ?? defaultHandler;
+}
+
 function matches(rule: RoutingRule, pod: RoutedPod): boolean {
   const { namespaces, labels = {}, annotations = {}, host_network, privileged } = rule;
   return (

@@ -1,4 +1,5 @@
 import type { IdRange } from './id-range.ts';
+import type { Bandwidth, PortMapping } from './network.ts';
 import type { PodMetadata } from './pod-spec.ts';
 import type { ResourceUsage } from './resource-usage.ts';
 import type { ResourceLimits } from './resources.ts';
@@ -20,6 +21,9 @@ export interface SandboxSpec {
   /** An RFC 1123 name of at most 64 characters; empty with the node's UTS namespace (host network). */
   hostname: string;
   network: 'pod' | 'node';
+  /** What the pod asks of its network, for a provider that makes the network with the sandbox; absent: nothing. */
+  bandwidth?: Bandwidth;
+  portMappings?: PortMapping[];
   ipc: 'pod' | 'node';
   /** `pod`: one PID namespace for all containers, owned by the sandbox. */
   pid: NamespaceScope;

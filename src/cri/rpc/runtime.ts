@@ -3,7 +3,7 @@ import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { NetworkReadiness } from '../../core/model/network.ts';
-import { reachableHandlers } from '../../core/model/routing.ts';
+import { ordinaryHandler, reachableHandlers } from '../../core/model/routing.ts';
 import type { HandlerFeatures } from '../../core/model/sandbox-provider.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Handlers } from '../handlers.ts';
@@ -28,7 +28,7 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     status: async ({ verbose }) => {
       const problem = await runtimeProblem(services);
       const standard = standardBackend(services);
-      const network = await networkReadiness(standard);
+      const network = await networkReadiness(ordinaryBackend(services) ?? standard);
       const standardFeatures = await featuresOfUnnamed(services);
       const handlers = await Promise.all(
         backends.map(async (backend) => ({ name: backend.sandboxes.handler, features: await featuresOf(backend) })),
@@ -75,6 +75,12 @@ function standardBackend({ config, backends }: Services): Backend {
   const found = backends.find(({ sandboxes }) => sandboxes.handler === handler);
   if (found === undefined) throw new CriError(StatusCode.INTERNAL, `runtime.default_handler: no handler ${handler}`);
   return found;
+}
+
+/** Of pods that meet no condition of routing: the node is ready for them when their network is. */
+function ordinaryBackend({ config, backends }: Services): Backend | undefined {
+  const handler = ordinaryHandler({ rules: config.routing, defaultHandler: config.runtime.default_handler });
+  return backends.find(({ sandboxes }) => sandboxes.handler === handler);
 }
 
 async function featuresOf({ sandboxes: { features }, platform }: Backend): Promise<HandlerFeatures> {

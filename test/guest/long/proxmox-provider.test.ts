@@ -1,5 +1,6 @@
 import test from 'ava';
 import { ProxmoxLxcSandboxProvider } from '../../../src/backends/proxmox/lxc/proxmox-lxc-provider.ts';
+import { PodNetworks } from '../../../src/backends/proxmox/network/pod-networks.ts';
 import { CriError, StatusCode } from '../../../src/core/model/errors.ts';
 import type { Logger } from '../../../src/core/model/logger.ts';
 import { openProxmox } from '../../../src/proxmox-node.ts';
@@ -20,6 +21,8 @@ const make = (state: string, logger: Logger) => {
     directory: state,
     init: '/usr/bin/catatonit',
     annotationNamespaces: [],
+    networks: new PodNetworks(proxmox, logger),
+    managesNetwork: false,
     logger,
   });
 };

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parsePropertyString } from '../api/params/property-string.ts';
 import type { Section } from '../config/config-text.ts';
@@ -16,11 +16,12 @@ function cards({ values }: Section): [index: string, card: Card][] {
     .map(([key, value]) => [key.slice('net'.length), parsePropertyString(lxc.networkFormat, value)]);
 }
 
-/** Writes how the node's ends of the container's networks are connected, for lxcnetaddbr: rate in bytes a second. */
+/** Writes how the node's ends of the container's networks are connected, for lxcnetaddbr: rate in bytes a second, `-` for no VLAN. */
 export function writeNetworks(directory: string, vmid: number, section: Section): void {
-  const lines = cards(section).map(([index, { bridge = '-', tag = '1', rate = '0', link_down: down = '0' }]) =>
-    [`veth${vmid}i${index}`, bridge, tag, Math.round(Number(rate) * MEBIBYTE), down].join(' '),
-  );
+  const lines = cards(section).map(([index, card]) => {
+    const { bridge = '-', tag = '-', rate = '0', link_down: down = '0', firewall = '0' } = card;
+    return [`veth${vmid}i${index}`, bridge, tag, Math.round(Number(rate) * MEBIBYTE), down, firewall].join(' ');
+  });
   writeFileSync(join(directory, 'networks'), lines.map((line) => `${line}\n`).join(''));
 }
 
@@ -49,6 +50,12 @@ async function connect({ vmid, directory, nodeFiles }: Plugged, interface_: stri
   });
 }
 
+/** Removes the node's end of a network, and what the firewall has between it and the bridge. */
+async function disconnect(vmid: number, index: string): Promise<void> {
+  for (const name of [`veth${vmid}i${index}`, `fwln${vmid}i${index}`, `fwbr${vmid}i${index}`])
+    if (existsSync(`/sys/class/net/${name}`)) await tool('ip', ['link', 'del', name]);
+}
+
 /**
  * Gives a running container the network `net<index>` of `after` in place of that of `before`.
  * @throws Error when the bridge does not take it.
@@ -60,7 +67,7 @@ export async function changeNetwork(guest: Plugged, index: string, before: Secti
   writeNetworks(guest.directory, guest.vmid, after);
   const same =
     old !== undefined && card !== undefined && old['hwaddr'] === card['hwaddr'] && old['name'] === card['name'];
-  if (old !== undefined && !same) await tool('ip', ['link', 'del', veth]);
+  if (old !== undefined && !same) await disconnect(guest.vmid, index);
   if (card === undefined) return;
   if (!same) {
     const address = card['hwaddr'] === undefined ? [] : ['address', card['hwaddr']];

@@ -16,22 +16,39 @@ export const proxmoxLxc = defineHandler({
         'namespaces whose pods may choose settings of their guests by annotations, see docs/proxmox.md; `*` stands for any characters',
       )
       .meta({ examples: [['infra', 'team-*']] }),
+    network: z
+      .enum(['cni', 'proxmox'])
+      .default('cni')
+      .describe(
+        '"cni": networks of CNI, of which Proxmox VE shows nothing; "proxmox": proxmox.networks, as net0 of the guests. Running pods keep what they have',
+      ),
     rootfs: rootfsKey,
   },
   stateDirectory: 'proxmox-lxc',
   needsProxmox: true,
   make: async (
-    { init, annotation_namespaces: annotationNamespaces },
+    { init, network, annotation_namespaces: annotationNamespaces },
     { directory, proxmox, host, inScopes, logger },
   ) => {
-    const { ProxmoxLxcSandboxProvider } = await import('./proxmox-lxc-provider.ts');
+    const [{ ProxmoxLxcSandboxProvider }, { PodNetworks }, { ProxmoxNetwork }] = await Promise.all([
+      import('./proxmox-lxc-provider.ts'),
+      import('../network/pod-networks.ts'),
+      import('../network/proxmox-network.ts'),
+    ]);
+    const networks = new PodNetworks(proxmox(), logger);
     const sandboxes = new ProxmoxLxcSandboxProvider({
       proxmox: proxmox(),
       directory,
       init,
       annotationNamespaces,
+      networks,
+      managesNetwork: network === 'proxmox',
       logger,
     });
-    return { ...host, sandboxes: inScopes(sandboxes) };
+    return {
+      ...host,
+      ...(network === 'proxmox' && { network: new ProxmoxNetwork(networks, host.network) }),
+      sandboxes: inScopes(sandboxes),
+    };
   },
 });

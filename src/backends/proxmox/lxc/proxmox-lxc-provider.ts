@@ -32,6 +32,7 @@ import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory } from 
 import { sandboxUsage } from '../../sandbox-usage.ts';
 import { SandboxWatch } from '../../sandbox-watch.ts';
 import { PodGuests } from '../guests/pod-guests.ts';
+import type { PodNetworks } from '../network/pod-networks.ts';
 import { addConfigLines } from './files/config-lines.ts';
 import { guestCgroups, type GuestCgroups, memoryLimit } from './guest-cgroups.ts';
 import { endOfUnits } from './guest-units.ts';
@@ -58,6 +59,10 @@ export interface ProxmoxLxcProviderOptions {
   init: string;
   /** Patterns of the namespaces whose pods may choose settings of their guests. */
   annotationNamespaces: readonly string[];
+  /** Has the addresses of pods, also of those that were run while Proxmox VE managed the network. */
+  networks: PodNetworks;
+  /** Whether Proxmox VE manages the network of new pods. */
+  managesNetwork: boolean;
   logger: Logger;
 }
 
@@ -71,13 +76,18 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   readonly #proxmox: ProxmoxNode;
   readonly #directory: string;
   readonly #guests: PodGuests;
+  readonly #networks: PodNetworks;
+  readonly #managesNetwork: boolean;
   readonly #settings: GuestSettings;
   readonly #template: Template;
   readonly #watch: SandboxWatch;
   readonly #logger: Logger;
 
-  constructor({ proxmox, directory, init, annotationNamespaces, logger }: ProxmoxLxcProviderOptions) {
+  constructor(options: ProxmoxLxcProviderOptions) {
+    const { proxmox, directory, init, annotationNamespaces, networks, managesNetwork, logger } = options;
     this.#proxmox = proxmox;
+    this.#networks = networks;
+    this.#managesNetwork = managesNetwork;
     this.#directory = directory;
     const claim = (vmid: number, owner: string) => this.#claim(vmid, owner);
     this.#guests = new PodGuests({ proxmox, kind: 'lxc', claim, endOfUnits, logger });
@@ -99,6 +109,8 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   ): Promise<SandboxReference> {
     checkSandboxSpec(spec);
     const settings = this.#settings.of(spec);
+    const hasCard = this.#managesNetwork && spec.network === 'pod';
+    if (hasCard) this.#networks.check(spec);
     await checkMapping(spec.userNamespace);
     const cgroups = await guestCgroups(spec);
     let handle: GuestHandle = { directory: `${this.#directory}/${spec.id}` };
@@ -115,16 +127,19 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     const hookscript = await placeHookscript(storages, this.#proxmox, this.#logger);
     await this.#makeDirectory(spec, handle);
     await createCgroup(cgroups.monitor);
+    const card = hasCard ? { net0: await this.#networks.card(spec) } : {};
     const vmid = await this.#guests.create({
       owner: spec.id,
-      settings: { ...settings, ostemplate, rootfs, memory: await memoryOf(cgroups) },
+      settings: { ...settings, ...card, ostemplate, rootfs, memory: await memoryOf(cgroups) },
       progress: async (reserved, task) => {
         handle = { directory: handle.directory, vmid: reserved, ...(task !== undefined && { task }) };
         await progress({ ...handle });
       },
       signal,
     });
+    if (hasCard) await this.#networks.secure(vmid, spec.pod.namespace);
     const include = includeFile(spec, {
+      hasCard,
       native: hookProgram(),
       vmid,
       permit: permitOf(handle.directory),
@@ -244,6 +259,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     await this.stop(sandbox);
     const { directory, ...known } = await this.#handle(sandbox);
     const left = await this.#guests.remove(sandbox.spec.id, known);
+    await this.#networks.release(sandbox.spec.id);
     const { podDirectory, monitorDirectory } = await guestCgroups(sandbox.spec);
     await destroyCgroup([podDirectory, monitorDirectory]);
     await rm(directory, { recursive: true, force: true });
@@ -267,14 +283,15 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
       text === undefined
         ? await this.#guests.remove(sandboxId)
         : await this.#remove({ spec: JSON.parse(text) as SandboxSpec });
+    await this.#networks.release(sandboxId);
     await rm(directory, { recursive: true, force: true });
     // Nobody else knows of it: the map has it until it is gone.
     if (left.length > 0) throw unavailable(`its VMID is not free yet: ${left.join(', ')}`);
   }
 
   async list(): Promise<string[]> {
-    const [names, owners] = await Promise.all([namesIn(this.#directory), this.#guests.owners()]);
-    return [...new Set([...names, ...owners])].filter(isSandboxId);
+    const found = [namesIn(this.#directory), this.#guests.owners(), this.#networks.owners()];
+    return [...new Set((await Promise.all(found)).flat())].filter(isSandboxId);
   }
 
   onExit(listener: (sandboxId: string, reason: string) => void): () => void {

@@ -12,6 +12,8 @@ export interface NetworkUpkeepParts {
   network: Network;
   /** The records of all its pods, including those being created or stopped. */
   records: () => readonly SandboxRecord[];
+  /** Those of all pods: one may have its network of before its handler was given another. */
+  allRecords: () => readonly SandboxRecord[];
   /** Whether a pod runs, and where. */
   status: (record: SandboxRecord) => SandboxStatus;
   clock: Clock;
@@ -23,9 +25,9 @@ export interface NetworkUpkeepParts {
  * network is logged; at start and each hour, plugins remove what belongs to no pod. Runs until `signal` fires.
  */
 export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {
-  const { network, records, clock, logger } = parts;
+  const { network, allRecords, clock, logger } = parts;
   const attachments = () =>
-    records().flatMap(({ id, network: attachment }) => (attachment ? [{ sandboxId: id, attachment }] : []));
+    allRecords().flatMap(({ id, network: attachment }) => (attachment ? [{ sandboxId: id, attachment }] : []));
   await checkAttachments(parts, signal);
   while (!signal.aborted) {
     await network.collectGarbage(attachments).catch((error: unknown) => {

@@ -307,9 +307,10 @@ export class PodService {
     const networks = new Set([...this.#store.backends.values()].map(({ network }) => network));
     await Promise.all(
       [...networks].map((network) => {
+        const allRecords = () => this.#store.records.list();
         const records = () =>
-          this.#store.records.list().filter(({ handler }) => this.#store.backends.get(handler)?.network === network);
-        return keepNetworks({ ...this.#options, network, records, status }, signal);
+          allRecords().filter(({ handler }) => this.#store.backends.get(handler)?.network === network);
+        return keepNetworks({ ...this.#options, network, records, allRecords, status }, signal);
       }),
     );
   }

@@ -11,12 +11,15 @@ export function sandboxReference(record: SandboxRecord, runDir: string): Sandbox
 /** The spec for the provider, derived from the record only. */
 export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): SandboxSpec {
   const { user, ...namespaces } = spec.namespaces;
+  const { bandwidth, portMappings } = spec;
   return {
     id,
     pod: spec.metadata,
     annotations: ownAnnotations(spec.annotations),
     hostname: spec.hostname,
     ...namespaces,
+    ...(bandwidth !== undefined && { bandwidth }),
+    ...(portMappings.length > 0 && { portMappings }),
     ...(user !== undefined && { userNamespace: user }),
     sysctls: spec.sysctls,
     cgroupParent: spec.cgroupParent.path,

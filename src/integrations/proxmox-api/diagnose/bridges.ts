@@ -4,17 +4,22 @@ import type { Places } from './requirements.ts';
 import { networkPath } from './requirements.ts';
 
 /**
- * Whether the bridges of the guests are there and up. One that the token may not see is a finding of its privileges, not of
+ * Whether the bridges of the guests are there and up, and VLAN-aware where guests are in a VLAN. One that the token may not see is a finding of its privileges, not of
  * the bridge. Errors as `Api.call`.
  */
-export async function checkBridges(client: ProxmoxClient, { node, bridges }: Places): Promise<Finding[]> {
+export async function checkBridges(client: ProxmoxClient, { node, bridges, networks }: Places): Promise<Finding[]> {
   const known = await client.networks.interfaces(node, 'any_bridge');
   const findings: Finding[] = [];
-  for (const bridge of bridges) {
-    const subject = `proxmox.bridges ${bridge}`;
+  for (const bridge of new Set([...bridges, ...networks.map((network) => network.bridge)])) {
+    const subject = `${bridges.includes(bridge) ? 'proxmox.bridges' : 'proxmox.networks'} ${bridge}`;
+    const tags = networks.filter((network) => network.bridge === bridge && network.tag !== 0).map(({ tag }) => tag);
     const [name = '', zone] = bridge.split('/').reverse();
     const found = known.find(({ iface }) => iface === name);
-    if (found !== undefined && found.active !== false) {
+    if (found?.type === 'bridge' && found.bridge_vlan_aware !== true && tags.length > 0) {
+      // No command: a change of the bridge by the API without its addresses takes them from the node.
+      const remedy = `check "VLAN aware" of ${name} in ${node} > System > Network, and apply the configuration`;
+      findings.push(missing(subject, `is not VLAN-aware, and guests are in VLAN ${tags.join(', ')}`, remedy));
+    } else if (found !== undefined && found.active !== false) {
       const aware = found.bridge_vlan_aware === true ? ', VLAN-aware' : '';
       findings.push(ok(subject, `${found.type}${aware}, active on ${node}`));
     } else if (found !== undefined) {
@@ -22,7 +27,7 @@ export async function checkBridges(client: ProxmoxClient, { node, bridges }: Pla
       findings.push({ ...remedy, commands: zone === undefined ? [`ifup ${name}`] : ['pvesh set /cluster/sdn'] });
     } else if (await maySee(client, bridge)) {
       const others = known.map(({ iface }) => iface).join(', ') || 'none';
-      const remedy = 'correct proxmox.bridges, or create it, on a node:';
+      const remedy = 'correct the configuration, or create it, on a node:';
       const commands = zone === undefined ? createBridge(node, name) : createVnet(name, zone);
       findings.push({ ...missing(subject, `node ${node} has no such bridge (${others})`, remedy), commands });
     }

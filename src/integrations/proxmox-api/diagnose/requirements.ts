@@ -9,6 +9,8 @@ export interface Places {
   templateStorage: string;
   /** `vmbr0`, or `zone/vnet`. */
   bridges: readonly string[];
+  /** The networks of the guests. */
+  networks: readonly PodNetwork[];
   /** The VMIDs of the pods' guests on each node. */
   ranges: readonly PodRange[];
 }
@@ -18,6 +20,16 @@ export interface PodRange {
   node: string;
   first: number;
   size: number;
+}
+
+/** A network of the pods' guests, as far as the node has to have it. */
+export interface PodNetwork {
+  /** As one of {@link Places.bridges}. */
+  bridge: string;
+  /** Its VLAN; 0: none. */
+  tag: number;
+  /** Whether the firewall of Proxmox VE is for its guests. */
+  firewall: boolean;
 }
 
 /** Privileges on one path of the access control list. */
@@ -49,7 +61,7 @@ const GUESTS = [
  * firewall to who may audit all guests, its volumes to who may change all guests' disks or allocate on the storage.
  */
 export function requirementsOf(
-  { node, pools, storage, templateStorage, bridges }: Omit<Places, 'ranges'>,
+  { node, pools, storage, templateStorage, bridges, networks }: Omit<Places, 'ranges'>,
   version: Version,
 ): Requirement[] {
   const isPooled = !pools.includes('');
@@ -72,7 +84,7 @@ export function requirementsOf(
     [`/storage/${storage}`, isShared ? 'LxcriStorageTemplates' : 'LxcriStorage', onStorage],
     [`/storage/${storage}`, 'LxcriStorageAdmin', [...onStorage, 'Datastore.Allocate'], stray],
     ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as Needed]),
-    ...bridges.map((bridge): Needed => [networkPath(bridge), 'LxcriNetwork', ['SDN.Use']]),
+    ...networkPaths(bridges, networks).map((path): Needed => [path, 'LxcriNetwork', ['SDN.Use']]),
     [`/nodes/${node}`, 'LxcriNode', ['Sys.Audit']],
     ['/', 'LxcriCluster', ['Sys.Audit']],
     ...(hasFeature(version, 'privilegedNeedsSysModify')
@@ -88,6 +100,12 @@ export function requirementsOf(
     mustPropagate: ['/vms', '/mapping/dir'].includes(path),
     only,
   }));
+}
+
+/** The paths of bridges, and of the VLANs of guests, which are below. */
+function networkPaths(bridges: readonly string[], networks: readonly PodNetwork[]): string[] {
+  const vlans = networks.map(({ bridge, tag }) => networkPath(bridge) + (tag === 0 ? '' : `/${String(tag)}`));
+  return [...new Set([...bridges.map(networkPath), ...vlans])];
 }
 
 /** The path of a bridge, or of a virtual network as `zone/vnet`, in the access control list. */

@@ -31,6 +31,7 @@ function interfaces({ state }: Call): Record<string, unknown>[] {
     families: ['inet'],
     priority: index + 3,
     bridge_ports: index === 0 ? 'nic0' : '',
+    ...(index === 1 && { bridge_vlan_aware: 1, bridge_vids: '2-4094' }),
     ...(index === 0 ? { address: '192.0.2.10', netmask: '24', cidr: '192.0.2.10/24', gateway: '192.0.2.1' } : {}),
   }));
   const card = {

@@ -50,7 +50,8 @@ for (const [release, pool, pools, where] of [
       pools,
       storage: 'local',
       templateStorage: 'local',
-      bridges: ['vmbr0'],
+      bridges: [],
+      networks: [{ bridge: 'vmbr1', tag: 20, firewall: true }],
       ranges: [],
     };
     const lacks = await diagnoseCluster({ ...reached, ...places, tokenId: TOKEN, tokenFile, localRoot: undefined });
@@ -68,7 +69,7 @@ for (const [release, pool, pools, where] of [
     const settings = {
       ostemplate: 'local:vztmpl/a.tar.gz',
       rootfs: 'local:1',
-      net0: 'name=eth0,bridge=vmbr0',
+      net0: 'name=eth0,bridge=vmbr1,tag=20,firewall=1',
       unprivileged: true,
       ...(pool !== '' && { pool }),
     };
@@ -81,6 +82,8 @@ for (const [release, pool, pools, where] of [
 
     t.is(await make('pod-1'), range.first);
     await api.guests.configure(ref, { set: { memory: 64 } });
+    await api.firewall.configure(ref, { enable: 1, policy_in: 'DROP', ipfilter: 1 });
+    await api.firewall.addRule(ref, { type: 'group', action: 'k8s-pods', enable: 1 });
     await api.tasks.follow(await api.guests.start(ref));
     await api.tasks.follow(await api.guests.stop(ref));
     await api.tasks.follow(await api.guests.delete(ref, { purge: true, destroyUnreferencedDisks: true }));

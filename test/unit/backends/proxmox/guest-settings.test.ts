@@ -80,6 +80,7 @@ const spec: SandboxSpec = {
   runDir: '/run/x',
 };
 const parts = {
+  hasCard: false,
   native: '/lib/native',
   vmid: 10_000,
   permit: '/run/permit',
@@ -100,6 +101,19 @@ test('the included file ties the pod to its guest', (t) => {
   ])
     t.true(lines.includes(line), line);
   t.false(lines.some((line) => line.startsWith('lxc.namespace.keep')));
+});
+
+test('a guest with a network card of its own has its loopback up, and the card left to the network', (t) => {
+  const lines = includeFile(spec, { ...parts, hasCard: true }).split('\n');
+  const net = lines.filter((line) => line.startsWith('lxc.net.'));
+  t.deepEqual(net, ['lxc.net.100.type = empty', 'lxc.net.100.flags = up']);
+  const order = ['lxc.sysctl.net.ipv4.conf.eth0.arp_notify = 1', 'lxc.sysctl.net.core.somaxconn = 1024'];
+  const places = order.map((line) => lines.indexOf(line));
+  t.true(places[0]! >= 0 && places[0]! < places[1]!, "the pod's own kernel parameters come last");
+  t.deepEqual(
+    linesOf(spec).filter((line) => line.startsWith('lxc.net.')),
+    ['lxc.net.0.type = empty', 'lxc.net.0.flags = up'],
+  );
 });
 
 test('a refused kernel parameter is an invalid argument', (t) => {

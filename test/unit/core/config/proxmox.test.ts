@@ -70,6 +70,44 @@ test('problems of Proxmox name key and remedy', (t) => {
   );
 });
 
+test('networks survive their dump, and their problems name key and remedy', (t) => {
+  const network = `
+[[proxmox.networks]]
+namespaces = ["team-*"]
+bridge = "zone/vnet"
+tag = 20
+subnets = ["10.20.0.0/16", "fd00:20::/64"]
+gateways = ["fe80::1", "10.20.0.1"]
+addresses = { pve1 = ["10.20.1.0/24", "fd00:20::1:0/112"], pve2 = ["10.20.2.0-10.20.2.255", "fd00:20::2:0/112"] }
+`;
+  const text = WHOLE.replace('[proxmox.vmids', `${network}$&`);
+  const config = load(text);
+  t.like(config.proxmox.networks[0], { tag: 20, rate: 0, mac_prefix: '', firewall: false, security_groups: [] });
+  t.deepEqual(load(dumpConfigToml(config)), config);
+  const of = (from: string, to: string) => problems(t, text.replace(from, to));
+  t.regex(
+    of('10.20.0.0/16', '10.20.0.1/16'),
+    /proxmox\.networks\[0\]\.subnets\[0\]: must be a subnet, .* without host/,
+  );
+  t.regex(of('"fd00:20::/64"', '"10.30.0.0/16"'), /subnets\[1\]: must not be a second one of IPv4/);
+  t.regex(of('"10.20.0.1"', '"10.30.0.1"'), /gateways\[1\]: must be an address of one of the subnets/);
+  t.regex(of('"fe80::1"', '"10.20.0.2"'), /gateways\[1\]: must not be a second one of IPv4/);
+  t.regex(of('"10.20.1.0/24"', '"10.21.1.0/24"'), /addresses\.pve1\[0\]: must lie in one of the subnets/);
+  t.regex(of('"10.20.1.0/24"', '"10.20.1.0-"'), /addresses\.pve1\[0\]: must be addresses, such as/);
+  t.regex(
+    of('10.20.2.0-', '10.20.1.255-'),
+    /pve2\[0\]: must not have addresses of pve1 \(10\.20\.1\.0-10\.20\.1\.255\)/,
+  );
+  t.regex(of(', "fd00:20::2:0/112"', ''), /addresses\.pve2: must have addresses of IPv6 as well/);
+  t.regex(of('tag = 20', 'security_groups = ["web"]'), /security_groups: has no effect without firewall = true/);
+  t.regex(of('tag = 20', 'mtu = 1000'), /mtu: must be at least 1280 for these subnets/);
+  t.regex(of('tag = 20', 'mac_prefix = "BD:24:11"'), /mac_prefix: must be the first two or three bytes of a unicast/);
+  t.regex(
+    problems(t, `${text}${network.replace('team-*', 'x')}`),
+    /networks\[1\]\.addresses\.pve1\[0\]: must not have addresses of pve1/,
+  );
+});
+
 test('a secret in the wrong key is not repeated', (t) => {
   const secret = '8a1f0c1e-planted';
   for (const key of ['token_id = "k8s@pve!node', 'token_file = "'])

@@ -4,6 +4,7 @@ import { matchesGlob } from '../../../../src/core/model/glob.ts';
 import {
   chooseHandler,
   matchesEveryPod,
+  ordinaryHandler,
   reachableHandlers,
   type RoutedPod,
   type RoutingRule,
@@ -28,6 +29,12 @@ const FIRST = 'h0 by routing[0]';
 
 test('a handler that the request names needs no rule', (t) => {
   t.is(choose([{}], {}, 'kata'), 'kata by runtime_handler');
+});
+
+test('a pod that meets no condition has the handler of the rule without one, or the default', (t) => {
+  const rules: RoutingRule[] = [{ name: '', host_network: true, handler: 'lxc' }];
+  t.is(ordinaryHandler({ rules, defaultHandler: 'd' }), 'd');
+  t.is(ordinaryHandler({ rules: [...rules, { name: '', handler: 'guests' }], defaultHandler: 'd' }), 'guests');
 });
 
 test('the first rule whose conditions all hold chooses', (t) => {

@@ -127,6 +127,22 @@ test('bridges must be there and up', async (t) => {
   });
 });
 
+test('bridges of networks must be there, and VLAN-aware for VLANs', async (t) => {
+  const networks = [
+    { bridge: 'vmbr0', tag: 20, firewall: false },
+    { bridge: 'vmbr1', tag: 30, firewall: false },
+    { bridge: 'vmbr8', tag: 0, firewall: false },
+  ];
+  const { diagnose } = await start(t, {}, { bridges: ['vmbr0'], networks });
+  const findings = await diagnose();
+  t.like(about(findings, 'proxmox.bridges vmbr0'), {
+    status: 'missing',
+    found: 'is not VLAN-aware, and guests are in VLAN 20',
+  });
+  t.like(about(findings, 'proxmox.networks vmbr1'), { status: 'ok', found: 'bridge, VLAN-aware, active on pve1' });
+  t.like(about(findings, 'proxmox.networks vmbr8'), { status: 'missing' });
+});
+
 test('what a token may not see is no finding', async (t) => {
   const { settings } = await startDiagnosed(t, certificate);
   const findings = await diagnoseCluster({ ...settings, ranges });

@@ -16,6 +16,7 @@ const WHERE = {
   storage: 'local',
   templateStorage: 'local',
   bridges: ['vmbr0'],
+  networks: [],
   ranges: [],
 };
 

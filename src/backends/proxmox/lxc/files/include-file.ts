@@ -1,9 +1,26 @@
+import { existsSync } from 'node:fs';
 import type { SandboxSpec } from '../../../../core/model/sandbox-provider.ts';
 import { formatLxcConfig } from '../../../lxc-config.ts';
 import { pauseId } from '../../../pause-process.ts';
 
+/** The index of a network of liblxc that no guest of Proxmox has. */
+const NO_CARD = 'lxc.net.100';
+
+/** Neighbours learn at once whose an address is now; addresses and routes are those of the configuration alone. */
+const CARD_SYSCTLS: [key: string, value: string][] = [
+  ['lxc.sysctl.net.ipv4.conf.eth0.arp_notify', '1'],
+  ...(existsSync('/proc/sys/net/ipv6')
+    ? ([
+        ['lxc.sysctl.net.ipv6.conf.eth0.ndisc_notify', '1'],
+        ['lxc.sysctl.net.ipv6.conf.eth0.accept_ra', '0'],
+      ] satisfies [string, string][])
+    : []),
+];
+
 /** What the file of a guest refers to. */
 export interface IncludeParts {
+  /** Whether the guest has a network interface of its own, `net0`. */
+  hasCard: boolean;
   /** Path of the native helper. */
   native: string;
   /** The guest's own; one of another VMID that includes the file is a copy. */
@@ -22,7 +39,7 @@ export interface IncludeParts {
  */
 export function includeFile(
   spec: SandboxSpec,
-  { native, vmid, permit, cgroup, cgroupDirectory }: IncludeParts,
+  { hasCard, native, vmid, permit, cgroup, cgroupDirectory }: IncludeParts,
 ): string {
   const hook = `${native} hook --name ${String(vmid)}`;
   const settings: [key: string, value: string, field?: string][] = [
@@ -47,8 +64,10 @@ export function includeFile(
   const kept = [spec.userNamespace === undefined && 'user', ...keep].filter((name) => name !== false);
   if (keep.some((name) => name !== false)) settings.push(['lxc.namespace.keep', kept.join(' ')]);
   if (spec.network === 'pod') {
+    const empty = hasCard ? NO_CARD : 'lxc.net.0';
     // With `up`, liblxc sets the loopback up.
-    settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);
+    settings.push([`${empty}.type`, 'empty'], [`${empty}.flags`, 'up']);
+    if (hasCard) settings.push(...CARD_SYSCTLS);
     if (spec.hostname !== '') settings.push(['lxc.uts.name', spec.hostname, 'hostname']);
   }
   for (const [name, value] of Object.entries(spec.sysctls)) {
