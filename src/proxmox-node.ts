@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { rangeOf } from './backends/proxmox/guests/vmid-ranges.ts';
-import { guestNetworks } from './backends/proxmox/network/guest-network.ts';
 import type { ProxmoxNode } from './backends/proxmox-node.ts';
 import type { Config } from './core/config/schema.ts';
 import type { GuestPools } from './core/model/guest-pools.ts';
@@ -29,7 +28,7 @@ export function openProxmox(config: Config): ProxmoxNode {
     ...{ name, storage, templateStorage, pools: guestPools(config) },
     vmidMap: join(config.root, ROOT.vmids),
     addressMap: join(config.root, ROOT.addresses),
-    networks: guestNetworks(networks, name),
+    networks,
     vmids: () => rangeOf(name, vmids, 'proxmox.vmids'),
     api: () => {
       client ??= connect(config).catch((error: unknown) => {

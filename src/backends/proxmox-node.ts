@@ -1,6 +1,6 @@
+import type { NetworkSettings } from '../core/model/guest-networks.ts';
 import type { GuestPools } from '../core/model/guest-pools.ts';
 import type { GuestsApi } from './proxmox-api.ts';
-import type { GuestNetwork } from './proxmox/network/guest-network.ts';
 
 /** The id of a task of Proxmox VE, in its parts: a JSON value that only the API reads. */
 export interface ProxmoxTask {
@@ -29,7 +29,7 @@ export interface ProxmoxNode {
   /** Absolute path of the map of addresses, which must survive a reboot. */
   addressMap: string;
   /** Networks of the guests. */
-  networks: readonly GuestNetwork[];
+  networks: readonly NetworkSettings[];
   /** The VMIDs of the node's pods. @throws CriError FAILED_PRECONDITION while the configuration has none for the node. */
   vmids: () => { first: number; size: number };
   /**

@@ -192,7 +192,7 @@ test.serial('Proxmox manages the networks of pods', async (t) => {
   const file = join(server.directory, 'config.toml');
   const addresses = { pve1: ['10.77.20.10-10.77.20.12', 'fd77:20::10-fd77:20::ff'] };
   const extra = 'mac_prefix = "BC:24:11"\nmtu = 1400\nfirewall = true\nsecurity_groups = ["k8s-web", "k8s-all"]';
-  const toml = (await readFile(file, 'utf8')).replace('[proxmox.vmids]', `${network.toml(addresses, extra)}\n$&`);
+  const toml = (await readFile(file, 'utf8')).replace('[proxmox.vmids]', `${network.toml(20, addresses, extra)}\n$&`);
   await writeFile(file, toml.replace(TRUSTED, `${TRUSTED}network = "proxmox"\n`));
   await server.end('SIGKILL');
   await server.start();

@@ -15,7 +15,7 @@ const PLACES = ['/etc/pve', '/var/lib/vz'];
 const ID_FILES = ['/etc/subuid', '/etc/subgid'];
 
 /** The one command of pct(1) that the server runs: pct unlock VMID. */
-const PCT = '#!/bin/sh\nexec sed -i /^lock:/d "/etc/pve/nodes/pve1/lxc/$2.conf"\n';
+const PCT = '#!/bin/sh\nexec sed -i /^lock:/d /etc/pve/nodes/*/lxc/"$2.conf"\n';
 
 /** What it asks systemd: systemctl show --property=ActiveState --value UNIT…; a unit that is active has a file. */
 const SYSTEMCTL = `#!/bin/sh

@@ -62,6 +62,14 @@ const network = (bridge: z.ZodType<string, string>, node: z.ZodType<string, stri
       .max(2)
       .default([])
       .describe('default gateways of the pods, at most one for each subnet'),
+    node_addresses: z
+      .record(node, z.array(z.string()).min(1).max(2))
+      .default({})
+      .describe('addresses of the nodes themselves in the network, by node name; no pod gets one'),
+    node_routes: z
+      .array(z.string())
+      .default([])
+      .describe('subnets that pods reach by their own node in place of a gateway, such as those of Services'),
     addresses: z
       .record(node, z.array(z.string()).min(1))
       .describe(
@@ -84,6 +92,7 @@ export function proxmoxNetworks(bridge: z.ZodType<string, string>, node: z.ZodTy
         };
         const subnets = checkSubnets(one, problem);
         checkGateways(one, subnets, problem);
+        checkNodes(one, subnets, problem);
         checkAddresses(one, { subnets, given }, problem);
         if (one.security_groups.length > 0 && !one.firewall)
           problem(['security_groups'], 'has no effect without firewall = true');
@@ -141,6 +150,28 @@ function checkGateways({ gateways }: Network, subnets: readonly Subnet[], proble
     else if (families.has(gateway.family))
       problem(['gateways', index], `must not be a second one of IPv${String(gateway.family)}`);
     else families.add(gateway.family);
+  }
+}
+
+function checkNodes(
+  { addresses, node_addresses: ofNodes, node_routes: routes }: Network,
+  subnets: readonly Subnet[],
+  problem: Problem,
+): void {
+  for (const [node, texts] of Object.entries(ofNodes)) {
+    for (const [index, text] of texts.entries()) {
+      const address = parseAddress(text) && parseRange(text);
+      if (address === undefined || !subnets.some((subnet) => isWithin(address, subnet)))
+        problem(['node_addresses', node, index], 'must be an address of one of the subnets');
+    }
+  }
+  for (const [index, text] of routes.entries()) {
+    const route = parseSubnet(text);
+    const has = (node: string) => (ofNodes[node] ?? []).some((one) => parseAddress(one)?.family === route?.family);
+    const without = Object.keys(addresses).find((node) => !has(node));
+    if (route === undefined) problem(['node_routes', index], 'must be a subnet, such as "10.96.0.0/12"');
+    else if (without !== undefined)
+      problem(['node_routes', index], `needs node_addresses.${without} of IPv${String(route.family)}`);
   }
 }
 

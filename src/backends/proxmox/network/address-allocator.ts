@@ -86,13 +86,13 @@ export class AddressAllocator {
   }
 
   /** The next free address of the ranges behind the one that was given last. */
-  #find({ subnet, gateway, ranges }: NetworkSubnet, taken: ReadonlySet<string>): string | undefined {
+  #find({ subnet, reserved, ranges }: NetworkSubnet, taken: ReadonlySet<string>): string | undefined {
     const { family } = subnet;
     const key = ranges.map(formatRange).join();
     for (const value of valuesFrom(this.#next.get(key), ranges)) {
       const text = formatAddress({ family, value });
       const isGiven = this.#parts.map.get(text) !== undefined || taken.has(text);
-      if (isGiven || value === gateway?.value || isReserved(value, subnet)) continue;
+      if (isGiven || reserved.some((one) => one.value === value) || isOfSubnet(value, subnet)) continue;
       this.#next.set(key, value + 1n);
       return text;
     }
@@ -119,7 +119,7 @@ function* valuesFrom(start: bigint | undefined, ranges: readonly AddressRange[])
 }
 
 /** The subnet's own address and its broadcast address, or the anycast address of its routers (RFC 4291). */
-function isReserved(value: bigint, { family, first, last, length }: Subnet): boolean {
+function isOfSubnet(value: bigint, { family, first, last, length }: Subnet): boolean {
   if (length >= (family === 4 ? 31 : 127)) return false;
   return value === first || (family === 4 && value === last);
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { unavailable } from '../../../core/model/errors.ts';
 import { run } from '../../../host/processes/run.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import { formatAddress } from '../../../utils/net/address-range.ts';
+import { type Address, formatAddress } from '../../../utils/net/address-range.ts';
 import type { GuestNetwork } from './guest-network.ts';
 import { INTERFACE } from './network-card.ts';
 
@@ -10,7 +10,8 @@ const LIMIT_MS = 30_000;
 
 /** The lines for `ip -batch` (ip(8)) that give a pod's interface its addresses and routes, and bring it up last of all links. */
 export function cardCommands({ subnets }: GuestNetwork, addresses: readonly string[]): string {
-  const given = subnets.map(({ subnet, gateway }, index) => ({ subnet, gateway, address: addresses[index] ?? '' }));
+  const given = subnets.map((one, index) => ({ ...one, address: addresses[index] ?? '' }));
+  const route = (to: string, via: Address) => `route replace ${to} via ${formatAddress(via)} dev ${INTERFACE}`;
   return [
     ...given.map(({ subnet, address }) => {
       // The map of addresses knows that nobody else has it: it is usable at once.
@@ -18,10 +19,10 @@ export function cardCommands({ subnets }: GuestNetwork, addresses: readonly stri
       return `address replace ${address}/${String(subnet.length)} ${rest} dev ${INTERFACE}`;
     }),
     `link set dev ${INTERFACE} up`,
-    ...given.flatMap(({ subnet, gateway }) => {
-      const all = subnet.family === 4 ? '0.0.0.0/0' : '::/0';
-      return gateway === undefined ? [] : [`route replace ${all} via ${formatAddress(gateway)} dev ${INTERFACE}`];
-    }),
+    ...given.flatMap(({ subnet, gateway, routes }) => [
+      ...(gateway === undefined ? [] : [route(subnet.family === 4 ? '0.0.0.0/0' : '::/0', gateway)]),
+      ...routes.map(({ to, via }) => route(`${formatAddress({ ...to, value: to.first })}/${String(to.length)}`, via)),
+    ]),
     '',
   ].join('\n');
 }

@@ -1,5 +1,6 @@
 import { failedPrecondition } from '../../../core/model/errors.ts';
 import { matchesGlob } from '../../../core/model/glob.ts';
+import type { NetworkSettings } from '../../../core/model/guest-networks.ts';
 import {
   type Address,
   type AddressRange,
@@ -10,26 +11,14 @@ import {
   type Subnet,
 } from '../../../utils/net/address-range.ts';
 
-/** A network as the configuration has it, which has been checked. */
-export interface NetworkSettings {
-  namespaces: readonly string[];
-  bridge: string;
-  tag: number;
-  rate: number;
-  mtu: number;
-  mac_prefix: string;
-  firewall: boolean;
-  firewall_policy: 'ACCEPT' | 'DROP' | 'REJECT';
-  security_groups: readonly string[];
-  subnets: readonly string[];
-  gateways: readonly string[];
-  addresses: Readonly<Record<string, readonly string[]>>;
-}
-
 /** What a pod gets of one version of the Internet Protocol. */
 export interface NetworkSubnet {
   subnet: Subnet;
   gateway: Address | undefined;
+  /** What is reached by this node. */
+  routes: readonly { to: Subnet; via: Address }[];
+  /** Addresses of gateway and nodes, which no pod gets. */
+  reserved: readonly Address[];
   /** The addresses of this node's pods. */
   ranges: readonly AddressRange[];
 }
@@ -48,13 +37,24 @@ export interface GuestNetwork {
 /** The networks of the configuration, in its order, with the addresses that a node has in them. */
 export function guestNetworks(all: readonly NetworkSettings[], node: string): GuestNetwork[] {
   return all.map((settings, index) => {
-    const gateways = settings.gateways.flatMap((text) => parseAddress(text) ?? []);
     const ranges = (settings.addresses[node] ?? []).flatMap((text) => parseRange(text) ?? []);
+    const routes = settings.node_routes.flatMap((text) => parseSubnet(text) ?? []);
+    const addresses = (texts: readonly string[] = []) => texts.flatMap((text) => parseAddress(text) ?? []);
+    const gateways = addresses(settings.gateways);
+    const nodes = addresses(Object.values(settings.node_addresses).flat());
+    const own = addresses(settings.node_addresses[node]);
     const subnets = settings.subnets.flatMap((text) => {
       const subnet = parseSubnet(text);
       if (subnet === undefined) return [];
-      const gateway = gateways.find(({ family }) => family === subnet.family);
-      return [{ subnet, gateway, ranges: ranges.filter((range) => isWithin(range, subnet)) }];
+      const isOfIt = ({ family }: { family: 4 | 6 }) => family === subnet.family;
+      const via = own.find(isOfIt);
+      return {
+        subnet,
+        gateway: gateways.find(isOfIt),
+        routes: via === undefined ? [] : routes.filter(isOfIt).map((to) => ({ to, via })),
+        reserved: [...gateways, ...nodes].filter(isOfIt),
+        ranges: ranges.filter((range) => isWithin(range, subnet)),
+      };
     });
     const bridge = settings.bridge.split('/').at(-1) ?? settings.bridge;
     return { field: `proxmox.networks[${String(index)}]`, settings, bridge, subnets };

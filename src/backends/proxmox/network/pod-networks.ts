@@ -4,7 +4,7 @@ import type { SandboxSpec } from '../../../core/model/sandbox-provider.ts';
 import type { ProxmoxNode } from '../../proxmox-node.ts';
 import { AddressAllocator } from './address-allocator.ts';
 import { openAddressMap } from './address-map.ts';
-import { type GuestNetwork, networkOf, withoutAddresses } from './guest-network.ts';
+import { type GuestNetwork, guestNetworks, networkOf, withoutAddresses } from './guest-network.ts';
 import { bridgeProblem } from './bridge-state.ts';
 import { networkCard } from './network-card.ts';
 import { OtherGuests } from './other-guests.ts';
@@ -12,17 +12,19 @@ import { OtherGuests } from './other-guests.ts';
 /** The networks of pods' guests: what `net0` of a guest is, its firewall, and the addresses of pods from before it to after. */
 export class PodNetworks {
   readonly #proxmox: ProxmoxNode;
+  readonly #all: readonly GuestNetwork[];
   readonly #logger: Logger;
   #addresses: Promise<AddressAllocator> | undefined;
 
   constructor(proxmox: ProxmoxNode, logger: Logger) {
     this.#proxmox = proxmox;
+    this.#all = guestNetworks(proxmox.networks, proxmox.name);
     this.#logger = logger;
   }
 
   /** The network of a namespace's pods. @throws CriError FAILED_PRECONDITION when there is none. */
   of(namespace: string): GuestNetwork {
-    return networkOf(namespace, this.#proxmox.networks);
+    return networkOf(namespace, this.#all);
   }
 
   /**
@@ -77,10 +79,9 @@ export class PodNetworks {
 
   /** What keeps pods of this node from having a network, for each problem a sentence. */
   async problems(): Promise<string[]> {
-    const { networks, name } = this.#proxmox;
-    if (networks.length === 0) return ['proxmox.networks: is empty; describe a network of the guests'];
+    if (this.#all.length === 0) return ['proxmox.networks: is empty; describe a network of the guests'];
     const found = await Promise.all(
-      networks.map(async (network) => withoutAddresses(network, name) ?? (await bridgeProblem(network))),
+      this.#all.map(async (network) => withoutAddresses(network, this.#proxmox.name) ?? (await bridgeProblem(network))),
     );
     return found.filter((problem) => problem !== undefined);
   }

@@ -7,16 +7,12 @@ import test, { type ExecutionContext } from 'ava';
 import { AddressAllocator } from '../../../../src/backends/proxmox/network/address-allocator.ts';
 import { openAddressMap } from '../../../../src/backends/proxmox/network/address-map.ts';
 import { cardCommands } from '../../../../src/backends/proxmox/network/configure-card.ts';
-import {
-  type GuestNetwork,
-  guestNetworks,
-  networkOf,
-  type NetworkSettings,
-} from '../../../../src/backends/proxmox/network/guest-network.ts';
+import { type GuestNetwork, guestNetworks, networkOf } from '../../../../src/backends/proxmox/network/guest-network.ts';
 import { macOf } from '../../../../src/backends/proxmox/network/mac-address.ts';
 import { networkCard } from '../../../../src/backends/proxmox/network/network-card.ts';
 import { OtherGuests, staticAddresses } from '../../../../src/backends/proxmox/network/other-guests.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
+import type { NetworkSettings } from '../../../../src/core/model/guest-networks.ts';
 import {
   formatAddress,
   formatRange,
@@ -42,6 +38,8 @@ const SETTINGS: NetworkSettings = {
   security_groups: [],
   subnets: ['10.20.0.0/16'],
   gateways: ['10.20.0.1'],
+  node_addresses: {},
+  node_routes: [],
   addresses: { pve1: ['10.20.1.0-10.20.1.7'] },
 };
 const network = (changes: Partial<NetworkSettings> = {}): GuestNetwork =>
@@ -121,9 +119,9 @@ test('no address is given twice, and each one once', async (t) => {
   await fc.assert(
     fc.asyncProperty(ranges, steps, async (blocks, plan) => {
       const texts = blocks.map((block) => `10.20.0.${String(block * 4)}-10.20.0.${String(block * 4 + 3)}`);
-      const of = network({ addresses: { pve1: texts } });
-      // Those of the subnet and of the gateway are nobody's.
-      const whole = blocks.length * 4 - (blocks.includes(0) ? 2 : 0);
+      const of = network({ addresses: { pve1: texts }, node_addresses: { pve2: ['10.20.0.2'] } });
+      // Those of the subnet, the gateway and a node are nobody's.
+      const whole = blocks.length * 4 - (blocks.includes(0) ? 3 : 0);
       const own = join(directory, String(++run));
       let pods = await allocator(own);
       const has = new Map<string, string>();
@@ -204,6 +202,7 @@ test('a card has what the network and the pod ask for', (t) => {
   const whole = network({
     ...{ tag: 20, rate: 50, mtu: 9000, mac_prefix: 'bc:24:11', firewall: true },
     ...{ subnets: ['fd00::/64', '10.20.0.0/16'], gateways: ['10.20.0.1'] },
+    ...{ node_addresses: { pve1: ['10.20.0.11'], pve2: ['10.20.0.12'] }, node_routes: ['10.96.0.0/12'] },
   });
   t.is(
     networkCard(whole, ['fd00::5', '10.20.1.5'], { ingressRate: 8_388_608, egressRate: 80_000_000 }),
@@ -217,6 +216,7 @@ test('a card has what the network and the pod ask for', (t) => {
     'address replace 10.20.1.5/16 broadcast + dev eth0',
     'link set dev eth0 up',
     'route replace 0.0.0.0/0 via 10.20.0.1 dev eth0',
+    'route replace 10.96.0.0/12 via 10.20.0.11 dev eth0',
   ]);
 });
 

@@ -99,6 +99,14 @@ addresses = { pve1 = ["10.20.1.0/24", "fd00:20::1:0/112"], pve2 = ["10.20.2.0-10
     /pve2\[0\]: must not have addresses of pve1 \(10\.20\.1\.0-10\.20\.1\.255\)/,
   );
   t.regex(of(', "fd00:20::2:0/112"', ''), /addresses\.pve2: must have addresses of IPv6 as well/);
+  t.regex(
+    of('tag = 20', 'node_addresses = { pve1 = ["10.21.0.1"] }'),
+    /node_addresses\.pve1\[0\]: must be an address of one of the subnets/,
+  );
+  t.regex(
+    of('tag = 20', 'node_addresses = { pve1 = ["10.20.0.11"] }\nnode_routes = ["10.96.0.0/12"]'),
+    /node_routes\[0\]: needs node_addresses\.pve2 of IPv4/,
+  );
   t.regex(of('tag = 20', 'security_groups = ["web"]'), /security_groups: has no effect without firewall = true/);
   t.regex(of('tag = 20', 'mtu = 1000'), /mtu: must be at least 1280 for these subnets/);
   t.regex(of('tag = 20', 'mac_prefix = "BD:24:11"'), /mac_prefix: must be the first two or three bytes of a unicast/);
