@@ -107,11 +107,10 @@ export function proxmoxNetworks(bridge: z.ZodType<string, string>, node: z.ZodTy
       examples: [
         [
           {
-            bridge: 'vmbr0',
-            tag: 20,
+            tag: 5,
             subnets: ['10.20.0.0/16'],
             gateways: ['10.20.0.1'],
-            addresses: { pve1: ['10.20.1.0-10.20.1.255'], pve2: ['10.20.2.0-10.20.2.255'] },
+            addresses: { pve1: ['10.20.1.0/24'] },
           },
         ],
       ],
