@@ -225,7 +225,7 @@ test.serial('Proxmox manages the networks of pods', async (t) => {
     `POST ${guest}/status/start`,
   ]);
   const { options, rules } = node.cluster.state.store.firewall[String(vmid)]!;
-  t.like(options, { enable: true, ipfilter: true, policy_in: 'DROP' });
+  t.like(options, { enable: 1, ipfilter: 1, policy_in: 'DROP' });
   t.deepEqual(
     rules.map(({ action }) => action),
     ['k8s-web', 'k8s-all'],
