@@ -16,6 +16,7 @@ import { NodeFixture } from '../pve-node.ts';
 
 const PODS = Number(process.env['PODS'] ?? 20);
 const AT_ONCE = 4;
+const RELEASE = process.env['RELEASE'] === '8.4' ? '8.4' : '9.2';
 const NODES = ['pve1', 'pve2'];
 const VLANS = { 'team-a': 20, 'team-b': 30 };
 const TEAMS = Object.keys(VLANS) as (keyof typeof VLANS)[];
@@ -37,7 +38,7 @@ interface Pod {
 
 test('pods of two nodes on one VLAN-aware bridge have each an address, and the firewall drops what it should', async (t) => {
   const places = Object.fromEntries(NODES.map((node) => [node, '/var/lib/lxc']));
-  const node = await NodeFixture.make({ nodes: NODES, runtime: new LxcRuntime(places) });
+  const node = await NodeFixture.make({ release: RELEASE, nodes: NODES, runtime: new LxcRuntime(places) });
   t.teardown(() => node.close());
   const network = await NetworkFixture.make(t, ...Object.values(VLANS));
   const half = Math.ceil(PODS / 2);
@@ -150,5 +151,7 @@ test('pods of two nodes on one VLAN-aware bridge have each an address, and the f
   t.deepEqual(await inMap(), []);
   t.deepEqual(network.links(), []);
   t.deepEqual(node.cluster.state.guests.list(), []);
-  t.log(`${String(pods.length)} pods on ${String(NODES.length)} nodes, ${String(pods.length * 2)} addresses`);
+  t.log(
+    `${String(pods.length)} pods on ${String(NODES.length)} nodes of ${RELEASE}, ${String(pods.length * 2)} addresses`,
+  );
 });

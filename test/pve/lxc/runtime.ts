@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, rm, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestConfig, Section } from '../config/config-text.ts';
 import { printGuest } from '../config/guest.ts';
 import { lxc } from '../config/kind.ts';
@@ -33,6 +34,9 @@ import { tool } from './machine/tool.ts';
 import { unpackArchive } from './unpack.ts';
 import { Meter } from './usage.ts';
 import { prepareVolumes } from './volumes.ts';
+
+/** Milliseconds that a guest may take to end by itself when it cannot be stopped. */
+const ENDING_MS = 5_000;
 
 interface Guest {
   readonly ref: GuestRef;
@@ -131,8 +135,9 @@ export class LxcRuntime extends ApiOnlyRuntime {
     if (ref.kind.type === 'qemu') await super.stop(ref);
     if (ref.kind.type === 'qemu' || guest === undefined) return;
     await this.#hook(ref, 'pre-stop');
-    // It fails where the guest has just ended by itself.
+    // It fails where the guest is ending by itself: a real node then waits for that, too.
     const failure = await this.#lxcStop(ref, ['--kill']).catch((error: unknown) => error);
+    if (failure !== undefined) await Promise.race([guest.over, sleep(ENDING_MS, undefined, { ref: false })]);
     if (failure !== undefined && this.#guests.has(ref.vmid)) throw failure as Error;
     await guest.over;
   }
