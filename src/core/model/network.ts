@@ -41,7 +41,7 @@ export interface NetworkRequest {
 export interface NetworkAttachment {
   /** Addresses without prefix length, the primary one first. */
   ips: string[];
-  /** One entry per network, in the order attached. `result` is empty while the outcome is not known. */
+  /** One entry per network of CNI, in the order attached; none for others. `result` is empty while the outcome is not known. */
   networks: { ifName: string; conflist: string; result: string }[];
 }
 

@@ -5,6 +5,7 @@ import { tokenMethods } from './access/tokens.ts';
 import { userMethods } from './access/users.ts';
 import { clusterMethods } from './cluster/cluster.ts';
 import { configuredMethods } from './cluster/configured.ts';
+import { clusterFirewallMethods } from './cluster/firewall.ts';
 import { poolMethods } from './cluster/pools.ts';
 import { resourceMethods } from './cluster/resources.ts';
 import { storageConfigMethods } from './cluster/storages.ts';
@@ -38,6 +39,7 @@ export const methods: readonly Method[] = [
   ...permissionMethods,
   ...clusterMethods,
   ...configuredMethods,
+  ...clusterFirewallMethods,
   ...poolMethods,
   ...resourceMethods,
   ...nodeMethods,

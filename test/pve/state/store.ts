@@ -81,6 +81,12 @@ export interface Firewall {
   ipset: Record<string, Entry>;
 }
 
+/** The firewall of the cluster; security groups by name alone. */
+export interface ClusterFirewall {
+  options: Entry;
+  groups: string[];
+}
+
 /** Everything the cluster keeps besides guests, volumes and tasks. */
 export interface Store {
   users: Record<string, User>;
@@ -103,6 +109,7 @@ export interface Store {
   vnets: Record<string, Entry>;
   /** Firewalls by VMID: both kinds of guests have one file. */
   firewall: Record<string, Firewall>;
+  clusterFirewall?: ClusterFirewall;
   /** Whether a QDevice runs, which has a vote. */
   qdevice?: boolean;
   /** Bridges of every node. */

@@ -77,6 +77,8 @@ async function guestLife(client: ProxmoxClient, kind: GuestKind, vmid: number, r
   await guests.status(ref);
   await tasks.follow(await guests.resize(ref, kind === 'lxc' ? 'rootfs' : 'scsi0', '+1G'));
   if (release !== '8.4' || kind === 'qemu') await guests.migratePreconditions(ref, 'pve2');
+  await firewall.clusterOptions();
+  await firewall.groups();
   await firewall.options(ref);
   await firewall.configure(ref, { enable: true, policy_in: 'DROP' }, ['dhcp']);
   await firewall.addRule(ref, { type: 'in', action: 'ACCEPT', proto: 'tcp', dport: '80', enable: 1 });

@@ -9,6 +9,7 @@ import type { Trust } from '../transport/tls.ts';
 import { isSupported } from '../version.ts';
 import { checkBackups } from './backups.ts';
 import { checkBridges } from './bridges.ts';
+import { checkFirewall } from './firewall.ts';
 import { hostFindings, type HostResult, unsupported, wordsOf } from './hosts.ts';
 import { checkPools } from './pools.ts';
 import { checkPrivileges } from './privileges.ts';
@@ -110,6 +111,7 @@ async function checkCluster(client: ProxmoxClient, options: DiagnosisOptions): P
     ...(await checkPrivileges(client, tokenId, options, version)),
     ...(await checkStorages(client, options)),
     ...(await checkBridges(client, options)),
+    ...(await checkFirewall(client, options)),
     ...(await checkBackups(client, options)),
   ];
 }

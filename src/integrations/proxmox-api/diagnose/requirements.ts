@@ -30,6 +30,8 @@ export interface PodNetwork {
   tag: number;
   /** Whether the firewall of Proxmox VE is for its guests. */
   firewall: boolean;
+  /** Names of its security groups there. */
+  security_groups: readonly string[];
 }
 
 /** Privileges on one path of the access control list. */

@@ -40,6 +40,17 @@ export type FirewallRule = z.infer<typeof RULE>;
 /** A rule to be made. */
 export type NewRule = Readonly<{ type: 'in' | 'out' | 'group'; action: string } & Parameters>;
 
+const CLUSTER_OPTIONS = z.object({
+  /** Not 0: nothing is filtered on any node otherwise. */
+  enable: optional(number),
+});
+/** The options of the cluster's firewall. */
+export type ClusterFirewallOptions = z.infer<typeof CLUSTER_OPTIONS>;
+
+const GROUP = z.object({ group: text, comment: optional(text) });
+/** A security group: rules that guests have by its name. */
+export type SecurityGroup = z.infer<typeof GROUP>;
+
 const NAMED = z.object({ name: text, comment: optional(text) });
 /** An alias of an address, or a set of addresses. */
 export type FirewallName = z.infer<typeof NAMED>;
@@ -53,6 +64,16 @@ export class Firewall {
 
   constructor(api: Api) {
     this.#api = api;
+  }
+
+  /** The options of the whole cluster. */
+  clusterOptions(options?: CallOptions): Promise<ClusterFirewallOptions> {
+    return this.#api.call({ method: 'GET', template: '/cluster/firewall/options' }, CLUSTER_OPTIONS, options);
+  }
+
+  /** The security groups of the cluster. */
+  groups(options?: CallOptions): Promise<SecurityGroup[]> {
+    return this.#api.call({ method: 'GET', template: '/cluster/firewall/groups' }, listOf(GROUP), options);
   }
 
   options(ref: GuestRef, options?: CallOptions): Promise<FirewallOptions> {

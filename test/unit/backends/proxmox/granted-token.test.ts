@@ -51,7 +51,7 @@ for (const [release, pool, pools, where] of [
       storage: 'local',
       templateStorage: 'local',
       bridges: [],
-      networks: [{ bridge: 'vmbr1', tag: 20, firewall: true }],
+      networks: [{ bridge: 'vmbr1', tag: 20, firewall: true, security_groups: [] }],
       ranges: [],
     };
     const lacks = await diagnoseCluster({ ...reached, ...places, tokenId: TOKEN, tokenFile, localRoot: undefined });

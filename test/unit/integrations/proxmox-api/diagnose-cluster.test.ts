@@ -129,9 +129,9 @@ test('bridges must be there and up', async (t) => {
 
 test('bridges of networks must be there, and VLAN-aware for VLANs', async (t) => {
   const networks = [
-    { bridge: 'vmbr0', tag: 20, firewall: false },
-    { bridge: 'vmbr1', tag: 30, firewall: false },
-    { bridge: 'vmbr8', tag: 0, firewall: false },
+    { bridge: 'vmbr0', tag: 20, firewall: false, security_groups: [] },
+    { bridge: 'vmbr1', tag: 30, firewall: false, security_groups: [] },
+    { bridge: 'vmbr8', tag: 0, firewall: false, security_groups: [] },
   ];
   const { diagnose } = await start(t, {}, { bridges: ['vmbr0'], networks });
   const findings = await diagnose();
@@ -141,6 +141,23 @@ test('bridges of networks must be there, and VLAN-aware for VLANs', async (t) =>
   });
   t.like(about(findings, 'proxmox.networks vmbr1'), { status: 'ok', found: 'bridge, VLAN-aware, active on pve1' });
   t.like(about(findings, 'proxmox.networks vmbr8'), { status: 'missing' });
+});
+
+test('the firewall must be on, and its groups there, where networks use it', async (t) => {
+  const networks = [{ bridge: 'vmbr0', tag: 0, firewall: true, security_groups: ['web', 'dns'] }];
+  const { cluster, diagnose, lines } = await start(t, {}, { networks });
+  t.like(about(await diagnose(), 'Proxmox firewall'), { status: 'missing' });
+  t.deepEqual(
+    await lines(),
+    ['web', 'dns'].map((name) => `pvesh create /cluster/firewall/groups --group ${name}`),
+  );
+  await nodeShell(cluster, await lines());
+  t.like(about(await diagnose(), 'Proxmox firewall'), {
+    status: 'warning',
+    found: 'is off: nothing is filtered for pods',
+  });
+  await nodeShell(cluster, await lines());
+  t.like(about(await diagnose(), 'Proxmox firewall'), { status: 'ok', found: 'on, web, dns' });
 });
 
 test('what a token may not see is no finding', async (t) => {
