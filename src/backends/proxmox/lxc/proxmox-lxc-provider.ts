@@ -270,6 +270,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     const { id } = sandbox.spec;
     // Without an entry it has gone with an earlier start of the server.
     if ((await this.#guests.vmidOf(id)) !== undefined) await this.#guests.remove(id, await this.#handle(sandbox));
+    await this.#networks.release(id);
   }
 
   async discard(sandboxId: string): Promise<void> {
