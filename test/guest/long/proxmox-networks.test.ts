@@ -147,7 +147,12 @@ test('pods of two nodes on one VLAN-aware bridge have each an address, and the f
   await areApart();
   t.is((await inMap()).length, pods.length * 2);
 
-  for (const server of servers.values()) await server.clear();
+  for (const { client } of servers.values()) {
+    const { items } = await client.call(call.listPodSandbox, {});
+    await forEach(items, AT_ONCE, async ({ id: podSandboxId }) => {
+      await client.call(call.removePodSandbox, { podSandboxId }, options);
+    });
+  }
   t.deepEqual(await inMap(), []);
   t.deepEqual(network.links(), []);
   t.deepEqual(node.cluster.state.guests.list(), []);
