@@ -2,7 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { PodSandboxConfig, RunPodSandboxRequest, RuntimeServiceService } from '../../../api/gen/cri.ts';
+import {
+  ListPodSandboxRequest,
+  PodSandboxConfig,
+  RunPodSandboxRequest,
+  RuntimeServiceService,
+} from '../../../api/gen/cri.ts';
 import { forEach } from '../../../src/utils/async/for-each.ts';
 import { isWithin, parseRange } from '../../../src/utils/net/address-range.ts';
 import { ServerFixture } from '../../integration/server-fixture.ts';
@@ -148,7 +153,7 @@ test('pods of two nodes on one VLAN-aware bridge have each an address, and the f
   t.is((await inMap()).length, pods.length * 2);
 
   for (const { client } of servers.values()) {
-    const { items } = await client.call(call.listPodSandbox, {});
+    const { items } = await client.call(call.listPodSandbox, ListPodSandboxRequest.create());
     await forEach(items, AT_ONCE, async ({ id: podSandboxId }) => {
       await client.call(call.removePodSandbox, { podSandboxId }, options);
     });
