@@ -22,13 +22,15 @@ import { run } from '../../src/host/processes/run.ts';
 import { isErrno } from '../../src/utils/errors.ts';
 import { exists } from '../../src/utils/fs/exists.ts';
 import { accepts } from '../lib/accepts.ts';
-import { eventually } from '../lib/eventually.ts';
+import { eventually, HANG_MS } from '../lib/eventually.ts';
 import { unmountBelow } from '../lib/mounts.ts';
 import { programFile } from '../lib/program.ts';
 
 /** Name of the image that every fixture has: Debian's static busybox. */
 export const IMAGE = 'localhost/tiny:test';
 const BUSYBOX = '/bin/busybox';
+/** For calls that make something: many at once take long in a loaded guest. */
+const PATIENT = { timeoutMs: HANG_MS };
 
 /** What a fixture needs of the test or program that owns it. */
 export type Owner = Pick<ExecutionContext, 'teardown' | 'log' | 'passed'>;
@@ -234,7 +236,7 @@ ${this.#extra}`;
   /** Runs a pod and returns its id. */
   async pod(name: string, config: Parameters<typeof PodSandboxConfig.create>[0] = {}, handler = ''): Promise<string> {
     const request = RunPodSandboxRequest.create({ config: this.podConfig(name, config), runtimeHandler: handler });
-    return (await this.client.call(RuntimeServiceService.runPodSandbox, request)).podSandboxId;
+    return (await this.client.call(RuntimeServiceService.runPodSandbox, request, PATIENT)).podSandboxId;
   }
 
   podConfig(name: string, config: Parameters<typeof PodSandboxConfig.create>[0] = {}): PodSandboxConfig {
@@ -248,7 +250,7 @@ ${this.#extra}`;
     podSandboxId: string,
     name: string,
     config: Parameters<typeof ContainerConfig.create>[0],
-    options: CallOptions = {},
+    options: CallOptions = PATIENT,
   ): Promise<string> {
     const container = { metadata: { name, attempt: 0 }, image: { image: IMAGE }, logPath: `${name}.log`, ...config };
     const request = CreateContainerRequest.create({ podSandboxId, config: container });
@@ -263,7 +265,7 @@ ${this.#extra}`;
     config: Parameters<typeof ContainerConfig.create>[0] = {},
   ): Promise<string> {
     const id = await this.create(pod, name, { command: ['sh', '-c', script], ...config });
-    await this.client.call(RuntimeServiceService.startContainer, { containerId: id });
+    await this.client.call(RuntimeServiceService.startContainer, { containerId: id }, PATIENT);
     return id;
   }
 
