@@ -57,6 +57,13 @@ test.serial('a guest under HA is a pod that ends', async (t) => {
   const places = [stopped, moved].map(({ vmid }) => cluster.state.guests.find(vmid)?.node);
   t.deepEqual(places, ['pve1', 'pve1']);
   t.false(pods().isRunning(moved.vmid));
+
+  // Of a node that it takes for dead, it gives them to another one.
+  cluster.ha.maintenance.clear();
+  await cluster.ha.fence('pve1');
+  await cluster.ha.round();
+  t.is(cluster.state.guests.find(moved.vmid)?.node, 'pve2');
+  t.regex(pods().log('vzstart', moved.vmid), /a Kubernetes pod that has ended/);
   await Promise.all([stopped, moved].map(({ id }) => pods().remove(id)));
   t.deepEqual(await pods().nothingLeft(), []);
   t.deepEqual(cluster.state.store.ha, {});

@@ -1,5 +1,6 @@
 import { migrateGuest } from '../guests/migrate.ts';
 import { shutter, starter, stopper } from '../guests/lifecycle.ts';
+import { resourceOf } from './resource.ts';
 import type { ClusterState } from '../state/cluster-state.ts';
 import type { GuestRef } from '../state/guest-files.ts';
 import type { Worker } from '../state/tasks.ts';
@@ -19,7 +20,7 @@ interface Course {
 
 /**
  * The HA manager: what CRM and LRM do with guests that are resources. It acts when it is told to do a {@link round}, as a real one
- * does every ten seconds. Fencing, groups and rules are left out.
+ * does every ten seconds. Groups and rules are left out.
  */
 export class HaManager {
   readonly #state: ClusterState;
@@ -36,6 +37,20 @@ export class HaManager {
     for (const [sid, entry] of Object.entries(this.#state.store.ha)) {
       const ref = this.#state.guests.find(Number(sid.split(':')[1]));
       if (ref !== undefined) await this.#advance(sid, ref, entry);
+    }
+  }
+
+  /** Takes a node for dead: its guests have ended, and another one gets their configuration as it is. */
+  async fence(node: string): Promise<void> {
+    const { store, guests, runtime } = this.#state;
+    const target = this.#other(node);
+    for (const ref of guests.list()) {
+      if (ref.node !== node || store.ha[resourceOf(ref)] === undefined || target === undefined) continue;
+      await runtime.stop(ref);
+      guests.move(ref, target);
+      // A real node keeps the directory of LXC, which nothing reads any more.
+      await runtime.forget(ref);
+      this.#courses.delete(resourceOf(ref));
     }
   }
 
@@ -70,9 +85,7 @@ export class HaManager {
   /** A container does not move while it runs: it is ended first, whatever becomes of the move. */
   async #relocate(ref: GuestRef): Promise<void> {
     const state = this.#state;
-    const target = state.nodes.find(
-      (node) => node !== ref.node && !state.down.has(node) && !this.maintenance.has(node),
-    );
+    const target = this.#other(ref.node);
     if (target === undefined) return;
     if (state.runtime.running(ref) !== undefined)
       await this.#task('vzshutdown', ref, shutter(state, ref, { timeout: 60, force: false }));
@@ -80,6 +93,11 @@ export class HaManager {
       state.tasks.start(ref.node, type, id, who.user, work);
     const params = { node: ref.node, vmid: ref.vmid, target };
     await state.tasks.ended(migrateGuest({ state, who, node: ref.node, params, upload: undefined, fork }, ref));
+  }
+
+  #other(node: string): string | undefined {
+    const { nodes, down } = this.#state;
+    return nodes.find((one) => one !== node && !down.has(one) && !this.maintenance.has(one));
   }
 
   /** As the request to stop has it: a stop has no time to end. */

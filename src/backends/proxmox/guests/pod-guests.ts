@@ -6,6 +6,7 @@ import type { GuestConfig, GuestRef, GuestsApi, MarkedConfig } from '../../proxm
 import type { ProxmoxNode, ProxmoxTask } from '../../proxmox-node.ts';
 import { ClusterTracer, type EndOfUnits } from './cluster-tracer.ts';
 import { createGuest, LOOKS, SETTLE_MS } from './create-guest.ts';
+import { describeTraces } from './guest-traces.ts';
 import { ownerOf } from './owner-mark.ts';
 import { VmidAllocator } from './vmid-allocator.ts';
 import { VmidMap } from './vmid-map.ts';
@@ -123,10 +124,18 @@ export class PodGuests {
     const { api, map, allocator } = await this.#open();
     const vmid = known.vmid ?? vmidIn(map, owner);
     if (vmid === undefined || (map.get(vmid)?.owner ?? owner) !== owner) return [];
-    await this.#delete(api, vmid, owner, known.task !== undefined);
-    const left = await allocator.release(vmid);
-    if (left.length > 0) this.#sweep();
-    return left;
+    const ref = this.#ref(vmid);
+    await this.#delete(api, ref, owner, known.task !== undefined);
+    let traces = await allocator.release(vmid);
+    const { node } = traces?.guest?.owner === owner ? traces.guest : ref;
+    if (node !== ref.node) {
+      // HA gives the guests of a node that it takes for dead to another one.
+      await this.#delete(api, { ...ref, node }, owner);
+      traces = await allocator.release(vmid);
+    }
+    if (traces === undefined) return [];
+    this.#sweep();
+    return describeTraces(traces);
   }
 
   /**
@@ -149,8 +158,7 @@ export class PodGuests {
     return map.entries().map(([, { owner }]) => owner);
   }
 
-  async #delete(api: GuestsApi<ProxmoxTask>, vmid: number, owner: string, wasTaken = false): Promise<void> {
-    const ref = this.#ref(vmid);
+  async #delete(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string, wasTaken = false): Promise<void> {
     if (!(await this.#isThere(api, ref, owner, wasTaken))) return;
     try {
       await api.tasks.follow(await this.#askToDelete(api, ref), LOOKS);
@@ -202,8 +210,8 @@ export class PodGuests {
         await sleep(SWEEP_MS, undefined, { ref: false });
         try {
           const { api, map, allocator } = await this.#open();
-          for (const { vmid, owner, state } of await allocator.settle())
-            if (state === 'leaving') await this.#deleteLeft(api, vmid, owner);
+          for (const { vmid, owner, node, state } of await allocator.settle())
+            if (state === 'leaving') await this.#deleteLeft(api, { ...this.#ref(vmid), node }, owner);
           if (map.entries().every(([, { state }]) => state !== 'leaving')) break;
         } catch (error) {
           this.#logger.warn('VMIDs that were given up could not be freed', { error: messageOf(error) });
@@ -214,11 +222,11 @@ export class PodGuests {
   }
 
   /** A lock of one guest keeps no other. */
-  async #deleteLeft(api: GuestsApi<ProxmoxTask>, vmid: number, owner: string): Promise<void> {
+  async #deleteLeft(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string): Promise<void> {
     try {
-      await this.#delete(api, vmid, owner);
+      await this.#delete(api, ref, owner);
     } catch (error) {
-      this.#logger.warn('A guest that is to be gone could not be removed', { vmid, error: messageOf(error) });
+      this.#logger.warn('A guest that is to be gone could not be removed', { ...ref, error: messageOf(error) });
     }
   }
 

@@ -8,6 +8,8 @@ import { rangeText, type VmidRange } from './vmid-ranges.ts';
 export interface StrayGuest {
   vmid: number;
   owner: string;
+  /** Where it is now. */
+  node: string;
   /** `reserved`: an earlier server ended while it made the guest; `leaving`: it was given up, or its end not waited for. */
   state: 'reserved' | 'leaving';
 }
@@ -60,15 +62,14 @@ export class VmidAllocator {
 
   /**
    * Says that the pod's guest is to be gone; the VMID is free when nothing is left of it, else {@link settle} looks again.
-   * @returns what is left, in words.
+   * @returns what is left.
    */
-  async release(vmid: number): Promise<string[]> {
+  async release(vmid: number): Promise<GuestTraces | undefined> {
     const entry = this.#parts.map.get(vmid);
-    if (entry === undefined) return [];
+    if (entry === undefined) return undefined;
     const leaving: VmidEntry = { owner: entry.owner, state: 'leaving' };
     await this.#parts.map.set(vmid, leaving);
-    const traces = await this.#freeIfGone(vmid, leaving);
-    return traces === undefined ? [] : describeTraces(traces);
+    return this.#freeIfGone(vmid, leaving);
   }
 
   /**
@@ -83,7 +84,7 @@ export class VmidAllocator {
       const { owner, state } = entry;
       if (state === 'used' || this.#trying.has(vmid)) continue;
       const traces = await this.#freeIfGone(vmid, entry);
-      if (traces?.guest?.owner === owner) stray.push({ vmid, owner, state });
+      if (traces?.guest?.owner === owner) stray.push({ vmid, owner, node: traces.guest.node, state });
       else if (traces !== undefined && state === 'reserved' && this.#parts.map.get(vmid) === entry)
         await this.#parts.map.set(vmid, { owner, state: 'leaving' });
     }

@@ -76,7 +76,7 @@ test('a guest that is not gone keeps its VMID', async (t) => {
   await one.allocate('a');
   await one.allocator.release(100);
   t.is(await one.allocate('b'), 101);
-  t.deepEqual(await one.allocator.settle(), [{ vmid: 100, owner: 'a', state: 'leaving' }]);
+  t.deepEqual(await one.allocator.settle(), [{ vmid: 100, owner: 'a', node: 'pve1', state: 'leaving' }]);
 });
 
 test("others' guests and volumes in the range are passed", async (t) => {
@@ -112,7 +112,7 @@ test('a failed create blocks its VMID until settled', async (t) => {
   };
   t.is(await t.throwsAsync(allocator.allocate('a', create)), lost);
   t.is(await allocate('b'), 101);
-  t.deepEqual(await allocator.settle(), [{ vmid: 100, owner: 'a', state: 'leaving' }]);
+  t.deepEqual(await allocator.settle(), [{ vmid: 100, owner: 'a', node: 'pve1', state: 'leaving' }]);
   cluster.guests.delete(100);
   t.deepEqual(await allocator.settle(), []);
   t.is(await allocate('c'), 100);
@@ -125,7 +125,7 @@ test('a guest in the making keeps its reservation', async (t) => {
   cluster.guests.set(100, { node: 'pve1', unfinished: true });
   t.deepEqual(await allocator.settle(), []);
   cluster.guests.set(100, { node: 'pve1', owner: 'a' });
-  t.deepEqual(await allocator.settle(), [{ vmid: 100, owner: 'a', state: 'leaving' }]);
+  t.deepEqual(await allocator.settle(), [{ vmid: 100, owner: 'a', node: 'pve1', state: 'leaving' }]);
   await map.set(100, { owner: 'a', state: 'reserved' });
   cluster.guests.set(100, { node: 'pve1' });
   t.deepEqual(await allocator.settle(), []);
