@@ -59,6 +59,7 @@ function advance(state: number, bytes: Buffer): number {
   const one = (byte: number) => (crc >>> 8) ^ (tables[(crc ^ byte) & 255] ?? 0);
   // Words must be aligned; they are little-endian, as on all processors that Node.js runs on.
   for (; at < bytes.length && ((bytes.byteOffset + at) & 3) !== 0; at++) crc = one(bytes[at] ?? 0);
+  if (at === bytes.length) return crc;
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (bytes.length - at) >>> 2);
   let index = 0;
   for (; index + 4 <= words.length; index += 4) {
