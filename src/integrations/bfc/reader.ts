@@ -1,13 +1,14 @@
-import { type ByteFile, openByteFile, readExactly } from './files/byte-file.ts';
+import { type ByteFile, type ChunkOptions, openByteFile, readExactly } from './files/byte-file.ts';
+import { ReadAhead } from './files/read-ahead.ts';
 import { type BfcEntry, ContainerIndex } from './format/container-index.ts';
 import {
   type ContentSource,
   type RatioLimits,
   authenticate,
+  checkDirectory,
   contentRange,
   isSmall,
   placeOf,
-  readHead,
   readWhole,
   streamContent,
 } from './content/entry-content.ts';
@@ -60,7 +61,13 @@ export class BfcReader {
     this.header = header;
     this.index = index;
     const limits = { ...LIMITS, ...options.limits };
-    this.#source = { file, crc: header.crc, limits, key: (entry) => this.#keyFor(entry, options.secret) };
+    this.#source = {
+      file,
+      ahead: new ReadAhead(file),
+      crc: header.crc,
+      limits,
+      key: (entry) => this.#keyFor(entry, options.secret),
+    };
   }
 
   /** Reads header and index only. See {@link openBfc}. The file is the caller's to close when this throws. */
@@ -113,11 +120,11 @@ export class BfcReader {
    * As {@link read} in one pass: also the tag of encrypted content above 1 MiB is checked at its end. For callers that use
    * nothing of it before that, as when they write a file that gets its name afterwards, or check a digest.
    */
-  async *readStaged(entry: BfcEntry, { signal }: ReadOptions = {}): AsyncGenerator<Buffer> {
+  async *readStaged(entry: BfcEntry, { signal, recycles }: ChunkOptions = {}): AsyncGenerator<Buffer> {
     if (entry.type === 'directory') throw new BfcError('name', placeOf(this.#source, entry), 'is a directory');
     signal?.throwIfAborted();
     if (!isSmall(entry)) {
-      yield* streamContent(this.#source, entry, signal);
+      yield* streamContent(this.#source, entry, { signal, recycles });
       return;
     }
     const content = await readWhole(this.#source, entry);
@@ -148,8 +155,8 @@ export class BfcReader {
     entry: BfcEntry,
     { signal, counted }: ReadOptions & { counted?: (bytes: number) => void } = {},
   ): Promise<void> {
-    if (entry.type === 'directory') await readHead(this.#source, entry);
-    else for await (const chunk of this.readStaged(entry, { signal })) counted?.(chunk.length);
+    if (entry.type === 'directory') await checkDirectory(this.#source, entry);
+    else for await (const chunk of this.readStaged(entry, { signal, recycles: true })) counted?.(chunk.length);
   }
 
   /**

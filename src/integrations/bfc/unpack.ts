@@ -2,6 +2,7 @@ import { type FileHandle, lstat, mkdir, rename, rm, rmdir, statfs } from 'node:f
 import { join } from 'node:path';
 import { isErrno } from '../../utils/errors.ts';
 import type { BfcEntry } from './format/container-index.ts';
+import { isSmall } from './content/entry-content.ts';
 import { BfcError } from './errors.ts';
 import { unfinishedName } from './files/new-file.ts';
 import { parentsOf } from './format/path-rules.ts';
@@ -121,18 +122,29 @@ async function create(work: Work, tree: TargetTree, entry: BfcEntry): Promise<vo
     }
     return;
   }
+  if (isSmall(entry)) {
+    let bytes: Buffer = Buffer.alloc(0);
+    for await (const content of reader.readStaged(entry, { signal })) bytes = content;
+    await tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds: secondsOf(entry) });
+    count(work, bytes);
+    return;
+  }
   const file = await tree.file(entry.path);
   try {
-    for await (const chunk of reader.readStaged(entry, { signal })) {
+    for await (const chunk of reader.readStaged(entry, { signal, recycles: true })) {
       await writeWhole(file, chunk);
-      work.done.bytes += chunk.length;
-      work.progress?.(work.done);
+      count(work, chunk);
     }
     await file.chmod(entry.mode & MODE_BITS);
     await file.utimes(secondsOf(entry), secondsOf(entry));
   } finally {
     await file.close();
   }
+}
+
+function count({ done, progress }: Work, { length }: Buffer): void {
+  done.bytes += length;
+  progress?.(done);
 }
 
 async function setAttributes(target: string, directories: Map<string, BfcEntry | undefined>): Promise<void> {

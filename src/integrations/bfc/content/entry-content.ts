@@ -1,6 +1,6 @@
 import type { BfcEntry } from '../format/container-index.ts';
 import { ENCRYPTION_BYTES } from '../format/container-index.ts';
-import { type ByteFile, readChunks, readExactly } from '../files/byte-file.ts';
+import { type ByteFile, type ChunkOptions, readChunks, readExactly } from '../files/byte-file.ts';
 import { NONCE_BYTES, TAG_BYTES, TagMismatch, decrypt, decryptFrom } from './cipher.ts';
 import { Crc32c, type CrcVariant } from '../format/crc32c.ts';
 import { BfcError, type BfcPlace } from '../errors.ts';
@@ -20,6 +20,8 @@ export interface RatioLimits {
 /** Whose content is read. */
 export interface ContentSource {
   file: ByteFile;
+  /** The same, for whole objects: they are read one after another. */
+  ahead: ByteFile;
   crc: CrcVariant;
   /** @throws BfcError when there is none. */
   key: (entry: BfcEntry) => Promise<Buffer>;
@@ -33,7 +35,7 @@ export function isSmall(entry: BfcEntry): boolean {
 
 /** A small content or a symlink's target, checked against tag and checksum. @throws BfcError */
 export async function readWhole(source: ContentSource, entry: BfcEntry): Promise<Buffer> {
-  const object = await readExactly(source.file, entry.offset, entry.objectSize);
+  const object = await readExactly(source.ahead, entry.offset, entry.objectSize);
   const begin = contentOffset(entry.path.length);
   checkHead(source, entry, object.subarray(0, begin));
   const stored = object.subarray(begin, begin + entry.stored);
@@ -55,11 +57,11 @@ export async function readWhole(source: ContentSource, entry: BfcEntry): Promise
 export async function* streamContent(
   source: ContentSource,
   entry: BfcEntry,
-  signal?: AbortSignal,
+  options: ChunkOptions = {},
 ): AsyncGenerator<Buffer> {
   await readHead(source, entry);
   const sum = new Crc32c(source.crc);
-  for await (const chunk of namedChunks(source, entry, decode(source, entry, signal))) {
+  for await (const chunk of namedChunks(source, entry, decode(source, entry, options))) {
     sum.update(chunk);
     yield chunk;
   }
@@ -84,21 +86,26 @@ export async function* contentRange(
 ): AsyncGenerator<Buffer> {
   await readHead(source, entry);
   if (entry.compressed) {
-    yield* cut(namedChunks(source, entry, decode(source, entry, signal)), offset, length);
+    yield* cut(namedChunks(source, entry, decode(source, entry, { signal })), offset, length);
     return;
   }
   const begin = storedOffset(entry);
   if (!entry.encrypted) {
-    yield* readChunks(source.file, begin + offset, length, signal);
+    yield* readChunks(source.file, begin + offset, length, { signal });
     return;
   }
   const nonce = await readExactly(source.file, begin, NONCE_BYTES);
-  const encrypted = readChunks(source.file, begin + NONCE_BYTES + offset, length, signal);
+  const encrypted = readChunks(source.file, begin + NONCE_BYTES + offset, length, { signal, recycles: true });
   yield* decryptFrom(encrypted, await source.key(entry), nonce, offset);
 }
 
+/** A directory has no content. @throws BfcError unless its object is what the index says. */
+export async function checkDirectory(source: ContentSource, entry: BfcEntry): Promise<void> {
+  checkHead(source, entry, await readExactly(source.ahead, entry.offset, entry.objectSize));
+}
+
 /** @throws BfcError unless an object's header, name and padding are what the index says. */
-export async function readHead(source: ContentSource, entry: BfcEntry): Promise<void> {
+async function readHead(source: ContentSource, entry: BfcEntry): Promise<void> {
   checkHead(source, entry, await readExactly(source.file, entry.offset, contentOffset(entry.path.length)));
 }
 
@@ -127,10 +134,12 @@ function checkSum(source: ContentSource, entry: BfcEntry, { value }: Crc32c): vo
 }
 
 /** Decrypted and decompressed, as far as it is encrypted and compressed. */
-function decode(source: ContentSource, entry: BfcEntry, signal?: AbortSignal): AsyncGenerator<Buffer> {
+function decode(source: ContentSource, entry: BfcEntry, { signal, recycles }: ChunkOptions): AsyncGenerator<Buffer> {
+  // The decompressor keeps several chunks.
+  const options = { signal, recycles: recycles === true && !entry.compressed };
   const plain = entry.encrypted
     ? decrypted(source, entry, signal)
-    : readChunks(source.file, storedOffset(entry), entry.stored, signal);
+    : readChunks(source.file, storedOffset(entry), entry.stored, options);
   return entry.compressed ? decompressStream(plain, entry.size) : plain;
 }
 
@@ -138,7 +147,10 @@ async function* decrypted(source: ContentSource, entry: BfcEntry, signal?: Abort
   const begin = storedOffset(entry);
   const nonce = await readExactly(source.file, begin, NONCE_BYTES);
   const tag = await readExactly(source.file, begin + entry.stored - TAG_BYTES, TAG_BYTES);
-  const encrypted = readChunks(source.file, begin + NONCE_BYTES, entry.stored - ENCRYPTION_BYTES, signal);
+  const encrypted = readChunks(source.file, begin + NONCE_BYTES, entry.stored - ENCRYPTION_BYTES, {
+    signal,
+    recycles: true,
+  });
   yield* decrypt(encrypted, await source.key(entry), entry.path, { nonce, tag });
 }
 

@@ -1,7 +1,20 @@
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream';
-import { constants, createZstdCompress, createZstdDecompress, zstdCompress, zstdDecompress } from 'node:zlib';
+import {
+  constants,
+  createZstdCompress,
+  createZstdDecompress,
+  zstdCompress,
+  zstdCompressSync,
+  zstdDecompress,
+  zstdDecompressSync,
+} from 'node:zlib';
 import { promisify } from 'node:util';
+
+/** Content that another thread needs longer to be handed than this one to compress or decompress. */
+const SHORT_BYTES = 65_536;
+/** Level of compression from which that is not so. */
+const SLOW_LEVEL = 10;
 
 const MAGIC = 0xfd2fb528;
 /** Bytes that a stream gives out at a time. */
@@ -21,9 +34,10 @@ export class ZstdError extends Error {
 }
 
 /** One frame with the size of its content in it and without a checksum, as the original writes it. */
-export function compressBuffer(bytes: Buffer, level: number): Promise<Buffer> {
-  const params = { [constants.ZSTD_c_compressionLevel]: level };
-  return compressOnce(bytes, { params, pledgedSrcSize: bytes.length });
+export async function compressBuffer(bytes: Buffer, level: number): Promise<Buffer> {
+  const options = { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: bytes.length };
+  if (bytes.length <= SHORT_BYTES && level < SLOW_LEVEL) return zstdCompressSync(bytes, options);
+  return compressOnce(bytes, options);
 }
 
 /** The same of a stream of `size` bytes; it takes a few MiB, more at levels above 19. */
@@ -41,7 +55,8 @@ export async function decompressBuffer(frame: Buffer, size: number): Promise<Buf
   checkSize(frame, size);
   try {
     // The limit may not be 0.
-    const content = await decompressOnce(frame, { ...DECOMPRESSION, maxOutputLength: size + 1 });
+    const options = { ...DECOMPRESSION, maxOutputLength: size + 1 };
+    const content = size <= SHORT_BYTES ? zstdDecompressSync(frame, options) : await decompressOnce(frame, options);
     if (content.length === size) return content;
   } catch (error) {
     throw asZstdError(error);

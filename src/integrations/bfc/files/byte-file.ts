@@ -14,8 +14,8 @@ export interface ByteFile {
   readonly name: string;
   /** When it was opened. */
   readonly size: number;
-  /** Exactly these bytes, or fewer when the file has become shorter. */
-  read(offset: number, length: number): Promise<Buffer>;
+  /** Exactly these bytes, or fewer when the file has become shorter. @param into where they may be put instead of a new buffer. */
+  read(offset: number, length: number, into?: Buffer): Promise<Buffer>;
   close(): Promise<void>;
 }
 
@@ -31,8 +31,8 @@ export async function openByteFile(path: string): Promise<ByteFile> {
     return {
       name: path,
       size: found.size,
-      read: async (offset, length) => {
-        const buffer = Buffer.allocUnsafeSlow(length);
+      read: async (offset, length, into) => {
+        const buffer = into ?? Buffer.allocUnsafeSlow(length);
         let filled = 0;
         while (filled < length) {
           const { bytesRead } = await file.read(buffer, filled, length - filled, offset + filled);
@@ -60,10 +60,16 @@ async function openForReading(path: string) {
 }
 
 /** Bytes that the file had when it was opened. @throws BfcError when it has become shorter. */
-export async function readExactly(file: ByteFile, offset: number, length: number): Promise<Buffer> {
-  const bytes = await file.read(offset, length);
+export async function readExactly(file: ByteFile, offset: number, length: number, into?: Buffer): Promise<Buffer> {
+  const bytes = await file.read(offset, length, into);
   if (bytes.length === length) return bytes;
   throw new BfcError('truncated', { file: file.name, offset: offset + bytes.length }, 'the file has become shorter');
+}
+
+export interface ChunkOptions {
+  signal?: AbortSignal | undefined;
+  /** A chunk is valid only until the next one is asked for: it saves the collector of garbage 100 MB. */
+  recycles?: boolean | undefined;
 }
 
 /** A range of the file in chunks of 256 KiB. @throws as {@link readExactly}; the signal's reason. */
@@ -71,10 +77,12 @@ export async function* readChunks(
   file: ByteFile,
   offset: number,
   length: number,
-  signal?: AbortSignal,
+  { signal, recycles = false }: ChunkOptions = {},
 ): AsyncGenerator<Buffer> {
+  const buffer = recycles ? Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, length)) : undefined;
   for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
     signal?.throwIfAborted();
-    yield await readExactly(file, at, Math.min(CHUNK_BYTES, offset + length - at));
+    const count = Math.min(CHUNK_BYTES, offset + length - at);
+    yield await readExactly(file, at, count, buffer?.subarray(0, count));
   }
 }
