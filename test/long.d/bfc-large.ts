@@ -44,11 +44,11 @@ function* content(size: number, halved: boolean): Generator<Buffer> {
   for (let at = 0, index = 0; at < size; at += CHUNK, index++) yield chunk(index, halved).subarray(0, size - at);
 }
 
+/** 200 in a directory; directories and files in no order. */
 function* manyPaths(count: number): Generator<string> {
   for (let index = 0; index < count; index++) {
-    // 200 in a directory, in no order.
-    const spread = (index * 7919) % count;
-    yield `tree/${String(spread % Math.ceil(count / 200)).padStart(4, '0')}/file-${String(spread)}`;
+    const directory = (Math.floor(index / 200) * 7919) % Math.ceil(count / 200);
+    yield `tree/${String(directory).padStart(4, '0')}/file-${String((index * 61) % 200)}`;
   }
 }
 

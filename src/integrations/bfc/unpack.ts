@@ -1,6 +1,6 @@
 import { type FileHandle, lstat, mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../utils/errors.ts';
+import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { BfcEntry } from './format/container-index.ts';
 import { isSmall } from './content/entry-content.ts';
 import { BfcError } from './errors.ts';
@@ -16,13 +16,14 @@ const MODE_BITS = 0o777;
 const IMPLICIT_MODE = 0o755;
 
 export interface UnpackOptions extends WorkOptions {
-  /** Entries in the order of their paths; all unless given. */
+  /** Entries, as the index has them; all unless given. */
   entries?: readonly BfcEntry[] | undefined;
 }
 
 interface Work extends WorkOptions {
   reader: BfcReader;
-  entries: Iterable<BfcEntry>;
+  /** In the order of their objects. */
+  entries: readonly BfcEntry[];
   target: string;
   done: Progress;
 }
@@ -35,8 +36,9 @@ interface Work extends WorkOptions {
  *   anything is written; the signal's reason; errors of the system.
  */
 export async function unpackBfc(reader: BfcReader, target: string, options: UnpackOptions = {}): Promise<Progress> {
-  const { entries = reader.index, ...rest } = options;
-  const work: Work = { reader, entries, target, done: { entries: 0, bytes: 0 }, ...rest };
+  const { entries, ...rest } = options;
+  const ordered = entries ? entries.toSorted((a, b) => a.offset - b.offset) : [...reader.index.byOffset()];
+  const work: Work = { ...rest, reader, entries: ordered, target, done: { entries: 0, bytes: 0 } };
   await reader.checkKey();
   const isNew = await makeDirectory(target);
   try {
@@ -97,8 +99,7 @@ async function fill(work: Work, stage: string): Promise<Map<string, BfcEntry | u
       try {
         await create(work, tree, entry);
       } catch (error) {
-        if (!(error instanceof TargetError)) throw error;
-        throw new BfcError('name', { file: work.reader.name, entry: entry.path }, error.message, { cause: error });
+        throw withEntry(work, entry, error);
       }
       work.done.entries++;
       work.progress?.(work.done);
@@ -107,6 +108,13 @@ async function fill(work: Work, stage: string): Promise<Map<string, BfcEntry | u
     await tree.close();
   }
   return directories;
+}
+
+function withEntry({ reader }: Work, { path }: BfcEntry, error: unknown): unknown {
+  // The index has no path twice.
+  const what = isErrno(error, 'EEXIST') ? 'is there as a directory, too' : messageOf(error);
+  if (!(error instanceof TargetError) && !isErrno(error, 'EEXIST')) return error;
+  return new BfcError('name', { file: reader.name, entry: path }, what, { cause: error });
 }
 
 async function create(work: Work, tree: TargetTree, entry: BfcEntry): Promise<void> {

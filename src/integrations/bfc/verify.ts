@@ -38,7 +38,7 @@ export async function verifyBfc(reader: BfcReader, { signal, progress }: WorkOpt
   const done = { entries: 0, bytes: 0 };
   const problems: BfcError[] = [];
   let failed = 0;
-  for (const entry of reader.index) {
+  for (const entry of reader.index.byOffset()) {
     signal?.throwIfAborted();
     try {
       const counted = (bytes: number) => {

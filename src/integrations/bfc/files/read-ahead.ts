@@ -8,9 +8,11 @@ const AHEAD_BYTES = 524_288;
 /** A file of which small reads that follow each other, as of all its entries, are made together. */
 export class ReadAhead implements ByteFile {
   readonly #file: ByteFile;
-  /** What was read ahead, and where it belongs. */
+  readonly #buffer = Buffer.allocUnsafeSlow(AHEAD_BYTES);
+  /** What was read ahead, in the buffer, and where it belongs. */
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
+  #isReading = false;
   /** Of the last small read. */
   #end = NaN;
 
@@ -26,23 +28,35 @@ export class ReadAhead implements ByteFile {
     return this.#file.size;
   }
 
-  async read(offset: number, length: number, into?: Buffer): Promise<Buffer> {
-    if (length > SMALL_BYTES) return this.#file.read(offset, length, into);
+  async read(offset: number, length: number): Promise<Buffer> {
+    if (length > SMALL_BYTES) return this.#file.read(offset, length);
     const follows = offset >= this.#end && offset - this.#end < AHEAD_BYTES;
     this.#end = offset + length;
-    if (offset >= this.#start && offset + length <= this.#start + this.#block.length) return this.#cut(offset, length);
-    if (!follows) return this.#file.read(offset, length, into);
-    const block = await this.#file.read(offset, Math.min(AHEAD_BYTES, this.#file.size - offset));
-    this.#block = block;
-    this.#start = offset;
-    return block.subarray(0, length);
+    if (!this.#has(offset, length)) {
+      if (!follows || this.#isReading) return this.#file.read(offset, length);
+      await this.#readAhead(offset);
+    }
+    // The buffer is filled again.
+    return Buffer.from(this.#block.subarray(offset - this.#start, offset - this.#start + length));
   }
 
   close(): Promise<void> {
     return this.#file.close();
   }
 
-  #cut(offset: number, length: number): Buffer {
-    return this.#block.subarray(offset - this.#start, offset - this.#start + length);
+  #has(offset: number, length: number): boolean {
+    return offset >= this.#start && offset + length <= this.#start + this.#block.length;
+  }
+
+  async #readAhead(offset: number): Promise<void> {
+    const length = Math.min(AHEAD_BYTES, this.#file.size - offset);
+    this.#block = Buffer.alloc(0);
+    this.#isReading = true;
+    try {
+      this.#block = await this.#file.read(offset, length, this.#buffer.subarray(0, length));
+      this.#start = offset;
+    } finally {
+      this.#isReading = false;
+    }
   }
 }

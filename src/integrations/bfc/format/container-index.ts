@@ -66,9 +66,8 @@ export class ContainerIndex {
     const ends = new Float64Array(count);
     for (let at = 0; at < count; at++) {
       index.#checkPath(at, place);
-      const tail = index.#pathEnd(at);
-      begins[at] = readUInt64(bytes, tail);
-      ends[at] = readUInt64(bytes, tail) + readUInt64(bytes, tail + 8);
+      begins[at] = index.#offset(at);
+      ends[at] = index.#offset(at) + readUInt64(bytes, index.#pathEnd(at) + 8);
       const problem = index.#problemOf(at, place.offset);
       if (problem !== undefined) {
         throw new BfcError(
@@ -116,6 +115,13 @@ export class ContainerIndex {
     for (let position = 0; position < this.count; position++) yield this.at(position);
   }
 
+  /** All entries in the order of their objects, to read the file from its beginning to its end. */
+  *byOffset(): Generator<BfcEntry> {
+    const begins = Float64Array.from({ length: this.count }, (_, position) => this.#offset(position));
+    const positions = Uint32Array.from(begins.keys()).sort((a, b) => (begins[a] ?? 0) - (begins[b] ?? 0));
+    for (const position of positions) yield this.at(position);
+  }
+
   /** The entry of a path; undefined when there is none. Takes time in proportion to the logarithm of their number. */
   find(path: string): BfcEntry | undefined {
     const position = this.#lowerBound(Buffer.from(path, 'latin1'));
@@ -148,6 +154,10 @@ export class ContainerIndex {
 
   #path(position: number): string {
     return this.#bytes.toString('latin1', (this.#starts[position] ?? 0) + 4, this.#pathEnd(position));
+  }
+
+  #offset(position: number): number {
+    return readUInt64(this.#bytes, this.#pathEnd(position));
   }
 
   #pathEnd(position: number): number {

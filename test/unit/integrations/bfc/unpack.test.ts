@@ -87,6 +87,11 @@ const REFUSED: [what: string, parts: Part[], message: RegExp][] = [
     [{ path: 'a', type: 3, content: Buffer.from('.') }, file('a/a/a/x')],
     /leads through/,
   ],
+  [
+    'a symlink in the place of a directory',
+    [file('a/x'), { path: 'a', type: 3, content: Buffer.from('/etc') }],
+    /"a": is there as a directory, too/,
+  ],
   ['a file below a file', [file('a'), file('a/x')], /"a\/x": the path leads through/],
   ['a path of 300 components', [file('a/'.repeat(300) + 'x')], /more than 256 components/],
   ['a directory with data', [{ path: 'd', type: 2, object: (bytes) => bytes.fill(1, 3, 4) }], /"d": .* reserved byte/],
