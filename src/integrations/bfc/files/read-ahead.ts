@@ -8,7 +8,7 @@ const AHEAD_BYTES = 524_288;
 /** A file of which small reads that follow each other, as of all its entries, are made together. */
 export class ReadAhead implements ByteFile {
   readonly #file: ByteFile;
-  readonly #buffer = Buffer.allocUnsafeSlow(AHEAD_BYTES);
+  #buffer: Buffer | undefined;
   /** What was read ahead, in the buffer, and where it belongs. */
   #block: Buffer = Buffer.alloc(0);
   #start = 0;
@@ -50,10 +50,11 @@ export class ReadAhead implements ByteFile {
 
   async #readAhead(offset: number): Promise<void> {
     const length = Math.min(AHEAD_BYTES, this.#file.size - offset);
+    const buffer = (this.#buffer ??= Buffer.allocUnsafeSlow(Math.min(AHEAD_BYTES, this.#file.size)));
     this.#block = Buffer.alloc(0);
     this.#isReading = true;
     try {
-      this.#block = await this.#file.read(offset, length, this.#buffer.subarray(0, length));
+      this.#block = await this.#file.read(offset, length, buffer.subarray(0, length));
       this.#start = offset;
     } finally {
       this.#isReading = false;
