@@ -5,6 +5,8 @@ import { checkConfig } from '../../src/core/config/load.ts';
 import { parseConfig } from '../../src/core/config/read-file.ts';
 import type { Config } from '../../src/core/config/schema.ts';
 import { declareVmidRanges } from '../../src/core/config/vmid-ranges.ts';
+import { requirementsOf } from '../../src/integrations/proxmox-api/diagnose/requirements.ts';
+import { parseVersion } from '../../src/integrations/proxmox-api/version.ts';
 import { startCluster, type ClusterOptions, type SimulatedCluster } from '../pve/cluster.ts';
 import { makeCertificate } from '../pve/http/certificate.ts';
 import { LxcRuntime } from '../pve/lxc/runtime.ts';
@@ -23,6 +25,32 @@ for unit do
   case $unit in *@*) [ -e "\${0%/*}/units/$unit" ] && echo active || echo inactive ;; esac
 done
 `;
+
+/** The pool of all pods' guests: a token of a pool may the least. */
+const POOL = 'k8s';
+
+/**
+ * Makes the pool, and a token that has what pods in containers need there and nothing else, as `doctor` has it granted.
+ * @returns the value of the header `Authorization`.
+ */
+function grantToken(cluster: SimulatedCluster, storage: string): string {
+  const { state } = cluster;
+  const { store, version } = state;
+  const [user, name] = ['k8s@pve', 'node'];
+  store.users[user] = { enable: 1, expire: 0 };
+  store.pools[POOL] = { vms: [], storage: [] };
+  const places = { pools: [POOL], storage, templateStorage: 'local', bridges: ['vmbr0'], networks: [] };
+  const needed = cluster.nodes.flatMap(({ name: node }) =>
+    requirementsOf({ ...places, node }, parseVersion(version.version)),
+  );
+  for (const { path, role, privileges, only } of needed) {
+    if (only !== undefined) continue;
+    store.roles[role] = [...privileges];
+    const grant = { path, roleid: role, propagate: path === '/' ? 0 : 1 };
+    store.acl.push({ ...grant, type: 'user', ugid: user }, { ...grant, type: 'token', ugid: `${user}!${name}` });
+  }
+  return cluster.token(user, name, true);
+}
 
 /**
  * This guest as the node pve1 of a simulated cluster: the cluster's files and the storage `local` are where a real node has
@@ -66,7 +94,7 @@ export class NodeFixture {
     const pools = Object.entries(options.storages ?? {}).filter(([, { type }]) => type === 'zfspool');
     const sections = pools.map(([name, config]) => `zfspool: ${name}\n\tpool ${'pool' in config ? config.pool : ''}\n`);
     await writeFile('/etc/pve/storage.cfg', sections.join('\n'));
-    const [id = '', secret = ''] = cluster.token('root@pam', 'node').replace('PVEAPIToken=', '').split('=');
+    const [id = '', secret = ''] = grantToken(cluster, storage).replace('PVEAPIToken=', '').split('=');
     const tokenFile = join(directory, 'token');
     await writeFile(tokenFile, secret, { mode: 0o600 });
     const toml = `
@@ -77,6 +105,7 @@ token_id = "${id}"
 token_file = "${tokenFile}"
 node = "pve1"
 storage = "${storage}"
+pool = "${POOL}"
 [proxmox.vmids]
 pve1 = { first = 10000, size = 300 }
 `;

@@ -53,6 +53,11 @@ function need(state: ClusterState, change: Change, privilege: string): void {
   state.access.require(who, `/vms/${vmid}`, [privilege]);
 }
 
+/** The pool of a guest that is being created does not count (PVE::GuestHelpers::assert_tag_permissions). */
+function needForTags(state: ClusterState, { who, vmid }: Change): void {
+  state.access.require(who, `/vms/${vmid}`, ['VM.Config.Options']);
+}
+
 function checkNetwork(state: ClusterState, { who, kind }: Change, value: string): void {
   const { bridge, tag } = parsePropertyString(kind.networkFormat, value);
   if (bridge === undefined) return;
@@ -90,6 +95,10 @@ function checkContainerKey(state: ClusterState, change: Change, key: string): vo
     need(state, change, 'VM.Allocate');
     return;
   }
+  if (key === 'tags') {
+    needForTags(state, change);
+    return;
+  }
   need(state, change, lxcClasses.find(([keys]) => keys.test(key))?.[1] ?? 'VM.Config.Options');
   if (value === undefined) return;
   if (/^net\d+$/.test(key)) checkNetwork(state, change, String(value));
@@ -98,6 +107,10 @@ function checkContainerKey(state: ClusterState, change: Change, key: string): vo
 
 function checkMachineKey(state: ClusterState, change: Change, key: string): void {
   const value = change.set[key];
+  if (key === 'tags') {
+    needForTags(state, change);
+    return;
+  }
   const privilege = qemuClasses.find(([keys]) => keys.test(key))?.[1];
   if (privilege === undefined) throw forbidden(`only root can set '${key}' config`);
   if (/^serial\d+$/.test(key) && value !== undefined && value !== 'socket')

@@ -108,7 +108,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     signal?: AbortSignal,
   ): Promise<SandboxReference> {
     checkSandboxSpec(spec);
-    const settings = this.#settings.of(spec);
+    const { tags, ...settings } = this.#settings.of(spec);
     const hasCard = this.#managesNetwork && spec.network === 'pod';
     if (hasCard) this.#networks.check(spec);
     await checkMapping(spec.userNamespace);
@@ -147,7 +147,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
       cgroupDirectory: cgroups.podDirectory,
     });
     await writeFile(includeOf(handle.directory), include, { mode: 0o600 });
-    const lines = configLines(spec, handle, hookscript);
+    const lines = configLines(spec, handle, { tags, hookscript });
     await addConfigLines(this.#proxmox.name, vmid, lines, `${handle.directory}/lines`);
     return { spec, handle: { ...handle } };
   }
@@ -333,14 +333,16 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   }
 }
 
-/** The lines of the guest's configuration that the API sets for nobody, or for root@pam alone. */
+/** The lines of the guest's configuration that the API sets for nobody, for root@pam alone, or for more privileges. */
 function configLines(
   { userNamespace }: SandboxSpec,
   { directory }: GuestHandle,
-  hookscript: string | undefined,
+  { tags, hookscript }: { tags: string; hookscript: string | undefined },
 ): string {
   const ids = userNamespace && ['u', 'g'].map((kind) => `${kind} 0 ${userNamespace.hostId} ${userNamespace.size}`);
   return [
+    // For tags at its creation Proxmox wants VM.Config.Options on all guests, whatever the pool.
+    `tags: ${tags}`,
     // Proxmox refuses to migrate a guest with a directory of the node, before it shuts it down.
     `mp0: ${boundOf(directory)},mp=/run/proxmox-lxcri,ro=1`,
     ...(hookscript === undefined ? [] : [`hookscript: ${hookscript}`]),

@@ -57,7 +57,7 @@ const GUESTS = [
 ];
 
 /**
- * What a token needs for pods in unprivileged containers, and what only a part of them needs. A role holds all that its
+ * What a token needs for pods in containers, and what only a part of them needs. A role holds all that its
  * path needs, for a role that is granted on a path replaces what is inherited from the paths above. Where guests may be in no
  * pool, the token needs all on all guests, and that a pool exists is all it must see of one. What is left of a guest is in no pool any more, and keeps its VMID from being used again: its HA entry shows to who may audit the cluster, its
  * firewall to who may audit all guests, its volumes to who may change all guests' disks or allocate on the storage.
@@ -88,10 +88,8 @@ export function requirementsOf(
     ...(isShared ? [] : [[`/storage/${templateStorage}`, 'LxcriTemplates', template] as Needed]),
     ...networkPaths(bridges, networks).map((path): Needed => [path, 'LxcriNetwork', ['SDN.Use']]),
     [`/nodes/${node}`, 'LxcriNode', ['Sys.Audit']],
-    ['/', 'LxcriCluster', ['Sys.Audit']],
-    ...(hasFeature(version, 'privilegedNeedsSysModify')
-      ? [['/', 'LxcriPrivileged', ['Sys.Audit', 'Sys.Modify'], 'privileged pods'] as Needed]
-      : []),
+    // Guests of pods that share the node's users are privileged.
+    ['/', 'LxcriCluster', hasFeature(version, 'privilegedNeedsSysModify') ? ['Sys.Audit', 'Sys.Modify'] : ['Sys.Audit']],
     ...(isPooled ? [['/vms', 'LxcriLeftovers', ['VM.Audit']] as Needed] : []),
     ['/mapping/dir', 'LxcriMappings', ['Mapping.Use'], 'volumes of pods as VMs'],
   ];

@@ -102,13 +102,13 @@ test('a wrong value names its annotation and remedy', (t) => {
 test('only trusted namespaces choose', (t) => {
   const values = { cpulimit: 'nonsense', tags: 'k8s;mine' };
   const { settings, logged } = settingsOf(spec('shop', values));
-  t.is(settings['tags'], 'k8s;shop;proxmox-lxc');
+  t.is(settings.tags, 'k8s;proxmox-lxc;shop');
   t.false('cpulimit' in settings);
   t.like(logged, [{ pod: 'shop/web', annotations: Object.keys(annotated(values)) }]);
   t.regex(String(logged[0]?.['reason']), /handlers\.proxmox-lxc\.annotation_namespaces/);
 
   const trustedOnes = settingsOf(spec('team-a', { cpulimit: '2', tags: 'k8s;mine', cores: '2' }));
-  t.like(trustedOnes.settings, { tags: 'k8s;team-a;proxmox-lxc;mine', cpulimit: 2, onboot: false });
+  t.like(trustedOnes.settings, { tags: 'k8s;mine;proxmox-lxc;team-a', cpulimit: 2, onboot: false });
   t.like(trustedOnes.logged, [{ annotations: ['proxmox-lxcri.io/cores'], reason: 'they name no setting of a guest' }]);
   t.deepEqual(settingsOf(spec('team-a', {})).logged, []);
 });

@@ -24,7 +24,7 @@ test('a guest is named after its pod', (t) => {
   t.is(guestName(metadata('shop', 'web-7d9f')), 'shop--web-7d9f');
   t.is(guestName(metadata('shop', 'web.v2')), 'shop--web.v2');
   t.is(guestName(metadata('n'.repeat(40), 'p'.repeat(40))), `${'n'.repeat(40)}--${'p'.repeat(21)}`);
-  t.is(guestTags(metadata('shop', 'web'), 'proxmox-lxc'), 'k8s;shop;proxmox-lxc');
+  t.is(guestTags(metadata('shop', 'web'), 'proxmox-lxc'), 'k8s;proxmox-lxc;shop');
 });
 
 test('any pod has a name and tags that Proxmox takes', (t) => {

@@ -23,5 +23,8 @@ export function guestTags({ namespace }: PodMetadata, handler: string, others: r
     .toLowerCase()
     .replace(/[^a-z0-9_.+-]+/g, '-')
     .replace(/^[^a-z0-9_]+/, '');
-  return [...new Set(['k8s', tag, handler, ...others])].filter((one) => one !== '').join(';');
+  return [...new Set(['k8s', tag, handler, ...others])]
+    .filter((one) => one !== '')
+    .sort()
+    .join(';');
 }
