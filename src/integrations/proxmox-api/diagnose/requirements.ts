@@ -89,7 +89,11 @@ export function requirementsOf(
     ...networkPaths(bridges, networks).map((path): Needed => [path, 'LxcriNetwork', ['SDN.Use']]),
     [`/nodes/${node}`, 'LxcriNode', ['Sys.Audit']],
     // Guests of pods that share the node's users are privileged.
-    ['/', 'LxcriCluster', hasFeature(version, 'privilegedNeedsSysModify') ? ['Sys.Audit', 'Sys.Modify'] : ['Sys.Audit']],
+    [
+      '/',
+      'LxcriCluster',
+      hasFeature(version, 'privilegedNeedsSysModify') ? ['Sys.Audit', 'Sys.Modify'] : ['Sys.Audit'],
+    ],
     ...(isPooled ? [['/vms', 'LxcriLeftovers', ['VM.Audit']] as Needed] : []),
     ['/mapping/dir', 'LxcriMappings', ['Mapping.Use'], 'volumes of pods as VMs'],
   ];

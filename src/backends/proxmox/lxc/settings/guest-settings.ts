@@ -27,7 +27,12 @@ export class GuestSettings {
    * The keys of a new guest. Annotations that have no effect are logged.
    * @throws CriError INVALID_ARGUMENT as `guestAnnotations`.
    */
-  of({ id, pod, userNamespace, annotations }: SandboxSpec): Record<string, string | number | boolean> & { tags: string } {
+  of({
+    id,
+    pod,
+    userNamespace,
+    annotations,
+  }: SandboxSpec): Record<string, string | number | boolean> & { tags: string } {
     const { handler, pools, annotationNamespaces, logger } = this.#options;
     const isTrusted = annotationNamespaces.some((pattern) => matchesGlob(pattern, pod.namespace));
     const { choices, ignored } = guestAnnotations(annotations, { isTrusted, pools: poolsOf(pools) });
