@@ -9,7 +9,6 @@
  *   only the first process of its container.
  * hook post-stop: fails when the container asked for a reboot, which keeps liblxc from starting an empty one in its place.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
@@ -27,12 +26,16 @@ enum { ROUNDS = 400, PAUSE_MS = 20, DESCRIPTORS = 16 };
 /* How many processes the walk of a round found. */
 static unsigned long found;
 
+/* Whether the kernel kills the tree itself: AppArmor may refuse this process the signals, and would record each. */
+static bool kernel_kills;
+
 /* Writes to a file that exists; what does not succeed is tried again in the next round. */
-static void put(const char *path, const char *text) {
+static bool put(const char *path, const char *text) {
   int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  if (write(fd, text, strlen(text)) < 0) errno = 0;
+  if (fd < 0) return false;
+  bool written = write(fd, text, strlen(text)) >= 0;
   close(fd);
+  return written;
 }
 
 /* Kills the processes that a cgroup.procs lists; those of other PID namespaces show as 0. */
@@ -42,7 +45,7 @@ static void kill_listed(const char *path) {
   for (long pid; fscanf(list, "%ld", &pid) == 1;) {
     if (pid <= 1 || pid == getpid()) continue;
     found++;
-    kill((pid_t)pid, SIGKILL);
+    if (!kernel_kills) kill((pid_t)pid, SIGKILL);
   }
   fclose(list);
 }
@@ -64,7 +67,7 @@ static int stop(int count, char **directories) {
     for (int i = 0; i < count; i++) {
       char path[4096];
       /* The whole tree in one step (Linux 5.14), frozen processes as well. */
-      if (snprintf(path, sizeof path, "%s/cgroup.kill", directories[i]) < (int)sizeof path) put(path, "1");
+      kernel_kills = snprintf(path, sizeof path, "%s/cgroup.kill", directories[i]) < (int)sizeof path && put(path, "1");
       nftw(directories[i], visit, DESCRIPTORS, FTW_PHYS);
     }
     if (found == 0) return 0;

@@ -1,9 +1,12 @@
 import test from 'ava';
-import { readFile, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NamespaceMode, RuntimeServiceService, SecurityProfile_ProfileType } from '../../api/gen/cri.ts';
 import type { LinuxContainerSecurityContext } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
+import { findNative } from '../../src/host/native/find.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { oneServer } from '../integration/server-fixture.ts';
 import type { ServerFixture } from '../integration/server-fixture.ts';
@@ -134,3 +137,29 @@ for (const handler of ['lxc', 'crun'] as const) {
     t.is((await readFile('/proc/self/attr/current', 'utf8')).trim(), 'unconfined', 'the tests themselves');
   });
 }
+
+// On a node of Proxmox VE it runs under the profile of lxc-start, which containers under theirs take no signals from.
+test.serial('the hook that ends a pod sends no signals where the kernel kills the cgroup', async (t) => {
+  const server = await one(t);
+  const name = 'proxmox-lxcri-test-hook';
+  const profile = join(server.directory, 'hook-profile');
+  await writeFile(profile, `profile ${name} flags=(attach_disconnected) {\n  file,\n  capability,\n}\n`);
+  await run('apparmor_parser', ['--replace', '--skip-cache', profile]);
+  t.teardown(() => run('apparmor_parser', ['--remove', profile]));
+  const cgroup = `/sys/fs/cgroup/${name}`;
+  await mkdir(cgroup);
+  t.teardown(() => rmdir(cgroup));
+  // So many that some still are there when the hook looks.
+  const script = `echo $$ >${cgroup}/cgroup.procs; for i in $(seq 100); do sleep 1000 & done; echo ready; wait`;
+  const victim = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => victim.kill('SIGKILL'));
+  await once(victim.stdout, 'data');
+  const ended = once(victim, 'exit');
+  await run('aa-exec', ['-p', name, '--', findNative(), 'hook', 'stop', cgroup]);
+  t.deepEqual(await ended, [null, 'SIGKILL']);
+  const { stdout } = await run('dmesg', []);
+  t.deepEqual(
+    stdout.split('\n').filter((line) => line.includes('DENIED') && line.includes(`"${name}"`)),
+    [],
+  );
+});
