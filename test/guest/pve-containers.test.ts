@@ -130,14 +130,19 @@ test.serial('an unprivileged container is as its configuration says', async (t) 
   t.true((status.disk ?? 0) > 0 && (status.maxdisk ?? 0) > (status.disk ?? 0));
 
   await client.guests.configure(ct, {
-    set: { memory: 96, cpulimit: 1, net1: 'name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:02', mp2: 'local:0,mp=/more' },
+    set: {
+      memory: 96,
+      cpulimit: 1,
+      net1: 'name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:02,firewall=1',
+      mp2: 'local:0,mp=/more',
+    },
     remove: ['net0'],
   });
   t.is(await limit(100, 'memory.max'), String(96 * MIB));
   t.is(await limit(100, 'cpu.max'), '100000 100000');
   t.false(isLink('veth100i0'));
   const { stdout: master } = await run('ip', ['-o', 'link', 'show', 'veth100i1']);
-  t.regex(master, /master vmbr0/);
+  t.regex(master, /master fwbr100i1/, 'behind a bridge for the firewall');
   t.regex(await proc('net/dev'), /eth1:/);
   t.is((await client.guests.pending(ct)).find(({ key }) => key === 'mp2')?.value, undefined, 'it waits');
 
@@ -147,7 +152,12 @@ test.serial('an unprivileged container is as its configuration says', async (t) 
   await done(await client.guests.delete(ct, {}));
   t.false(existsSync(volume(100)));
   t.deepEqual(await readdir(join(cluster.state.directory, 'lxc/pve1')), []);
-  t.false(existsSync('/sys/fs/cgroup/lxc/100') || existsSync('/sys/fs/cgroup/lxc.monitor/100') || isLink('veth100i1'));
+  t.false(
+    existsSync('/sys/fs/cgroup/lxc/100') ||
+      existsSync('/sys/fs/cgroup/lxc.monitor/100') ||
+      isLink('veth100i1') ||
+      isLink('fwbr100i1'),
+  );
 });
 
 test.serial('a privileged container ends and starts again', async (t) => {
