@@ -13,6 +13,7 @@ import { ServerFixture } from '../integration/server-fixture.ts';
 import { eventually } from '../lib/eventually.ts';
 import { identity } from '../integration/sandbox-fixture.ts';
 import { loadGuest } from '../pve/config/guest.ts';
+import { ask } from '../pve/http/ask.ts';
 import { NetworkFixture } from './pve-network.ts';
 import { NodeFixture } from './pve-node.ts';
 import { output } from './pve-pool.ts';
@@ -89,6 +90,8 @@ test.serial('a pod is one guest, and its containers cost no call', async (t) => 
   await server.end('SIGKILL');
   await server.start();
   t.is((await server.exec(again, 'echo', 'y')).stdout.toString(), 'y\n');
+  const { data } = await ask(node.cluster, 'GET', '/nodes/pve1/lxc/10000/status/current');
+  t.like(data, { status: 'running', tags: 'k8s;proxmox-lxc;test', pressurecpusome: null });
   const removing = requests.length;
   await leavesNothing(t, pod);
   t.deepEqual(changes(removing), ['DELETE /nodes/pve1/lxc/10000']);

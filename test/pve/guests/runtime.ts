@@ -24,7 +24,7 @@ export interface Usage {
   readonly netout: number;
   readonly swap?: number;
   /** Percent of the last ten seconds, as the kernel's pressure files have it, by the names of the status. */
-  readonly pressures?: Readonly<Record<string, string>>;
+  readonly pressures?: Readonly<Record<string, string | null>>;
 }
 
 /** The monitor of a virtual machine that is a process. Its errors have the node's text. */

@@ -70,7 +70,9 @@ export function statusOf(state: ClusterState, ref: GuestRef): Record<string, unk
     uptime: running === undefined ? 0 : Math.floor((Date.now() - running.since) / 1000),
     ...(running === undefined ? {} : { pid: running.pid }),
     ...(running !== undefined && state.nine
-      ? Object.fromEntries(pressures.map((name) => [name, usage?.pressures?.[name] ?? '0.00']))
+      ? Object.fromEntries(
+          pressures.map((name) => [name, usage?.pressures === undefined ? '0.00' : usage.pressures[name]]),
+        )
       : {}),
     ...(values['lock'] === undefined ? {} : { lock: values['lock'] }),
     ...(values['tags'] === undefined ? {} : { tags: values['tags'] }),

@@ -25,13 +25,14 @@ function sum(text: string, name: string): number {
   );
 }
 
-function pressures(cgroup: string): Record<string, string> {
+/** Null where there is no such cgroup, as for a guest that `lxc.include` moved. */
+function pressures(cgroup: string): Record<string, string | null> {
   return Object.fromEntries(
     ['cpu', 'io', 'memory'].flatMap((name) => {
       const text = read(`${CGROUPS}${cgroup}/${name}.pressure`);
       return ['some', 'full'].map((kind) => [
         `pressure${name}${kind}`,
-        new RegExp(`^${kind} avg10=([\\d.]+)`, 'm').exec(text)?.[1] ?? '0.00',
+        text === '' ? null : (new RegExp(`^${kind} avg10=([\\d.]+)`, 'm').exec(text)?.[1] ?? '0.00'),
       ]);
     }),
   );
