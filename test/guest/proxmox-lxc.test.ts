@@ -29,7 +29,7 @@ const { POD, CONTAINER, NODE } = NamespaceMode;
 let node: NodeFixture;
 let server: ServerFixture;
 test.before(async (t) => {
-  node = await NodeFixture.make();
+  node = await NodeFixture.make({}, 'local', true);
   const pools = 'pools = [{ namespaces = ["pool*"], pool = "k8s" }]';
   const toml = node.toml.replace('[proxmox.vmids]', `${pools}\n$&`) + TRUSTED;
   server = await ServerFixture.make({ ...t, teardown: (end) => ends.push(end), passed: false }, toml);

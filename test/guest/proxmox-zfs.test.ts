@@ -22,6 +22,7 @@ test('root filesystems are volumes of the guest', async (t) => {
   const node = await NodeFixture.make(
     { storages: { tank: { type: 'zfspool', pool: POOL, content: ['images', 'rootdir'], options: {} } } },
     'tank',
+    true,
   );
   t.teardown(() => node.close());
   const server = await ServerFixture.make(t, node.toml, { dataset: STORE });

@@ -70,8 +70,11 @@ export class NodeFixture {
     this.#directory = directory;
   }
 
-  /** @param storage of the guests' root filesystems, one of the cluster's. */
-  static async make(options: ClusterOptions = {}, storage = 'local'): Promise<NodeFixture> {
+  /**
+   * @param storage of the guests' root filesystems, one of the cluster's.
+   * @param isPooled guests are in a pool, and the token may no more than `doctor` asks for; it is one of root's otherwise.
+   */
+  static async make(options: ClusterOptions = {}, storage = 'local', isPooled = false): Promise<NodeFixture> {
     const directory = await mkdtemp('/tmp/pve-');
     await chmod(directory, 0o711);
     // For user namespaces of pods, as doctor asks for them.
@@ -94,7 +97,8 @@ export class NodeFixture {
     const pools = Object.entries(options.storages ?? {}).filter(([, { type }]) => type === 'zfspool');
     const sections = pools.map(([name, config]) => `zfspool: ${name}\n\tpool ${'pool' in config ? config.pool : ''}\n`);
     await writeFile('/etc/pve/storage.cfg', sections.join('\n'));
-    const [id = '', secret = ''] = grantToken(cluster, storage).replace('PVEAPIToken=', '').split('=');
+    const token = isPooled ? grantToken(cluster, storage) : cluster.token('root@pam', 'node');
+    const [id = '', secret = ''] = token.replace('PVEAPIToken=', '').split('=');
     const tokenFile = join(directory, 'token');
     await writeFile(tokenFile, secret, { mode: 0o600 });
     const toml = `
@@ -105,7 +109,7 @@ token_id = "${id}"
 token_file = "${tokenFile}"
 node = "pve1"
 storage = "${storage}"
-pool = "${POOL}"
+pool = "${isPooled ? POOL : ''}"
 [proxmox.vmids]
 pve1 = { first = 10000, size = 300 }
 `;
