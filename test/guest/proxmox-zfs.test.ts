@@ -49,5 +49,14 @@ test('root filesystems are volumes of the guest', async (t) => {
   t.deepEqual(await volumes(), []);
   const again = await server.pod('next', {}, 'proxmox-lxc');
   t.deepEqual(await volumes(), ['subvol-10000-disk-0'], 'the VMID is used again');
+  // With every volume, as the server itself does after a reboot: the container can be removed all the same.
+  const third = await server.sh(again, 'third', FOREVER);
+  await server.said('next', 'third', 'ready');
+  t.is(await finish(node.cluster, 'DELETE', '/nodes/pve1/lxc/10000?force=1&destroy-unreferenced-disks=1'), 'OK');
+  t.is((await server.exit(third)).exitCode, 137);
+  t.deepEqual(await volumes(), []);
+  await server.end('SIGKILL');
+  await server.start();
+  await server.client.call(RuntimeServiceService.removeContainer, { containerId: third });
   await server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: again });
 });
