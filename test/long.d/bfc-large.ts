@@ -11,7 +11,7 @@ import { createBfc } from '../../src/integrations/bfc/writer.ts';
 
 const CHUNK = 262_144;
 const KEY = Buffer.alloc(32, 'K');
-/** MB of resident memory that a phase may take, and milliseconds of an open. */
+/** MB of resident memory that a phase may take, and milliseconds of processor time of an open. */
 const MAX_MB = 200;
 const MAX_OPEN_MS = 100;
 /** Times the processor time, for four times the entries. */
@@ -126,7 +126,9 @@ async function measureAll(gib: number, entries: number): Promise<boolean> {
       `${what.padEnd(28)} ${mb.toFixed(0).padStart(4)} MB ${ms.toFixed(0).padStart(7)} ms ${cpu.toFixed(1).padStart(6)} s of CPU`,
     );
     if (mb > MAX_MB) problems.push(`${what} took ${mb.toFixed(0)} MB`);
-    if (what.startsWith('open') && ms > MAX_OPEN_MS) problems.push(`${what} took ${ms.toFixed(0)} ms`);
+    // Of this processor: other work on the machine counts not.
+    if (what.startsWith('open') && cpu * 1000 > MAX_OPEN_MS)
+      problems.push(`${what} took ${(cpu * 1000).toFixed(0)} ms`);
   };
   try {
     const size = gib * 2 ** 30 + 1;

@@ -78,7 +78,7 @@ async function unpackStaged(work: Work): Promise<void> {
       moved.push(top);
     }
     // At the end, as nothing can be put into a directory that is read-only, and its time changes with what is.
-    await setAttributes(work.target, directories);
+    setAttributes(work.target, directories);
   } catch (error) {
     for (const top of moved) await rm(within(work.target, top), { recursive: true, force: true });
     throw error;
@@ -90,7 +90,7 @@ async function unpackStaged(work: Work): Promise<void> {
 /** Creates everything but the attributes of directories, which it returns by path; undefined for those without entries. */
 async function fill(work: Work, stage: string): Promise<Map<string, BfcEntry | undefined>> {
   const directories = new Map<string, BfcEntry | undefined>();
-  const tree = await TargetTree.open(stage);
+  const tree = new TargetTree(stage);
   try {
     for (const entry of work.entries) {
       work.signal?.throwIfAborted();
@@ -105,7 +105,7 @@ async function fill(work: Work, stage: string): Promise<Map<string, BfcEntry | u
       work.progress?.(work.done);
     }
   } finally {
-    await tree.close();
+    tree.close();
   }
   return directories;
 }
@@ -121,19 +121,19 @@ async function create(work: Work, tree: TargetTree, entry: BfcEntry): Promise<vo
   const { reader, signal } = work;
   if (entry.type === 'directory') {
     await reader.check(entry);
-    await tree.directory(entry.path);
+    tree.directory(entry.path);
     return;
   }
   if (entry.type === 'symlink') {
     for await (const target of reader.readStaged(entry, { signal })) {
-      await tree.symlink(entry.path, target, secondsOf(entry));
+      tree.symlink(entry.path, target, secondsOf(entry));
     }
     return;
   }
   if (isSmall(entry)) {
     let bytes: Buffer = Buffer.alloc(0);
     for await (const content of reader.readStaged(entry, { signal })) bytes = content;
-    await tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds: secondsOf(entry) });
+    tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds: secondsOf(entry) });
     count(work, bytes);
     return;
   }
@@ -155,18 +155,16 @@ function count({ done, progress }: Work, { length }: Buffer): void {
   progress?.(done);
 }
 
-async function setAttributes(target: string, directories: Map<string, BfcEntry | undefined>): Promise<void> {
-  const tree = await TargetTree.open(target);
+function setAttributes(target: string, directories: Map<string, BfcEntry | undefined>): void {
+  const tree = new TargetTree(target);
   try {
     // Those below before those above.
     for (const path of [...directories.keys()].sort().reverse()) {
-      const handle = await tree.directory(path);
       const entry = directories.get(path);
-      await handle.chmod(entry ? entry.mode & MODE_BITS : IMPLICIT_MODE);
-      if (entry) await handle.utimes(secondsOf(entry), secondsOf(entry));
+      tree.setAttributes(path, entry ? entry.mode & MODE_BITS : IMPLICIT_MODE, entry && secondsOf(entry));
     }
   } finally {
-    await tree.close();
+    tree.close();
   }
 }
 

@@ -1,14 +1,31 @@
-import { closeSync, constants, fchmodSync, futimesSync, openSync, writeSync } from 'node:fs';
-import { type FileHandle, lutimes, mkdir, open, symlink } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  futimesSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { isErrno } from '../../../utils/errors.ts';
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** Directories that are open at once, and components of a path. */
 const MAX_DEPTH = 256;
 
-interface Open {
+interface OpenDirectory {
   name: string;
-  handle: FileHandle;
+  descriptor: number;
+}
+
+export interface Attributes {
+  /** Permission bits. */
+  mode: number;
+  /** Modification time, seconds since 1970, as a decimal number. */
+  seconds: string;
 }
 
 /** A path that cannot be created; the message is a predicate for an entry. */
@@ -20,39 +37,40 @@ export class TargetError extends Error {
 }
 
 /**
- * A directory that is filled in the order of paths. Each name is created in its open parent directory, which no symlink, and nobody
- * who renames directories meanwhile, leads anywhere else.
+ * A directory that is filled. Each name is created in its open parent directory, which no symlink, and nobody who renames directories
+ * meanwhile, leads anywhere else.
+ *
+ * By synchronous calls: to hand one to another thread takes longer than five of them, and a tree has ten thousands of files.
  */
 export class TargetTree {
   /** From the directory itself to the one that is filled. */
-  readonly #open: Open[];
-
-  private constructor(root: FileHandle) {
-    this.#open = [{ name: '', handle: root }];
-  }
+  readonly #open: OpenDirectory[];
 
   /** @param path of a directory. */
-  static async open(path: string): Promise<TargetTree> {
-    return new TargetTree(await open(path, DIRECTORY));
+  constructor(path: string) {
+    this.#open = [{ name: '', descriptor: openSync(path, DIRECTORY) }];
   }
 
-  /** Creates a directory unless it is there, and those above it, for this process's user alone; gives it as open. */
-  async directory(path: string): Promise<FileHandle> {
-    await this.#enter(path.split('/'));
-    return this.#last;
+  /** Creates a directory unless it is there, and those above it, for this process's user alone. @throws TargetError */
+  directory(path: string): void {
+    this.#enter(path.split('/'));
   }
 
-  /** Creates a file for writing, for this process's user alone. The caller closes it. @throws Error EEXIST */
+  /** Gives a directory its attributes; a time stays until something is put into it. @throws TargetError */
+  setAttributes(path: string, mode: number, seconds: string | undefined): void {
+    this.#enter(path.split('/'));
+    fchmodSync(this.#last, mode);
+    if (seconds !== undefined) futimesSync(this.#last, seconds, seconds);
+  }
+
+  /** Creates a file for writing, for this process's user alone. The caller closes it. @throws TargetError; Error EEXIST */
   async file(path: string): Promise<FileHandle> {
-    return open(await this.#place(path), 'wx', 0o600);
+    return open(this.#place(path), 'wx', 0o600);
   }
 
-  /**
-   * Creates a file of a few bytes, complete. Synchronous calls: five of them take less time than to hand one to another thread, and
-   * a tree has ten thousands of such files. @throws Error EEXIST
-   */
-  async smallFile(path: string, bytes: Buffer, { mode, seconds }: { mode: number; seconds: string }): Promise<void> {
-    const file = openSync(await this.#place(path), 'wx', 0o600);
+  /** Creates a file with its content. @throws TargetError; Error EEXIST */
+  smallFile(path: string, bytes: Buffer, { mode, seconds }: Attributes): void {
+    const file = openSync(this.#place(path), 'wx', 0o600);
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
       fchmodSync(file, mode);
@@ -62,60 +80,60 @@ export class TargetTree {
     }
   }
 
-  async symlink(path: string, target: Buffer, seconds: string): Promise<void> {
-    const place = await this.#place(path);
-    await symlink(target, place);
-    await lutimes(place, seconds, seconds);
+  /** @throws TargetError; Error EEXIST */
+  symlink(path: string, target: Buffer, seconds: string): void {
+    const place = this.#place(path);
+    symlinkSync(target, place);
+    lutimesSync(place, seconds, seconds);
   }
 
-  async close(): Promise<void> {
-    await this.#leave(0);
+  close(): void {
+    this.#leave(0);
   }
 
   /** Where a name is in its open parent. */
-  async #place(path: string): Promise<Buffer> {
+  #place(path: string): Buffer {
     const components = path.split('/');
     const name = components.pop() ?? '';
-    await this.#enter(components);
+    this.#enter(components);
     return this.#at(name);
   }
 
-  get #last(): FileHandle {
+  get #last(): number {
     const last = this.#open.at(-1);
     if (!last) throw new Error('the directory is closed');
-    return last.handle;
+    return last.descriptor;
   }
 
   #at(name: string): Buffer {
     // Names are bytes.
-    return Buffer.from(`/proc/self/fd/${this.#last.fd}/${name}`, 'latin1');
+    return Buffer.from(`/proc/self/fd/${this.#last}/${name}`, 'latin1');
   }
 
-  async #enter(components: readonly string[]): Promise<void> {
+  #enter(components: readonly string[]): void {
     if (components.length > MAX_DEPTH) throw new TargetError(`the path has more than ${MAX_DEPTH} components`);
     let depth = 1;
     while (depth <= components.length && this.#open[depth]?.name === components[depth - 1]) depth++;
-    await this.#leave(depth);
+    this.#leave(depth);
     for (const name of components.slice(depth - 1)) {
-      const place = this.#at(name);
-      try {
-        await mkdir(place, 0o700);
-      } catch (error) {
-        if (!isErrno(error, 'EEXIST')) throw error;
-      }
-      this.#open.push({ name, handle: await openDirectory(place) });
+      this.#open.push({ name, descriptor: openOrCreate(this.#at(name)) });
     }
   }
 
   /** Closes open directories but the first `kept` ones. */
-  async #leave(kept: number): Promise<void> {
-    for (const { handle } of this.#open.splice(kept).reverse()) await handle.close();
+  #leave(kept: number): void {
+    for (const { descriptor } of this.#open.splice(kept).reverse()) closeSync(descriptor);
   }
 }
 
-async function openDirectory(place: Buffer): Promise<FileHandle> {
+function openOrCreate(place: Buffer): number {
   try {
-    return await open(place, DIRECTORY);
+    mkdirSync(place, 0o700);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  }
+  try {
+    return openSync(place, DIRECTORY);
   } catch (error) {
     if (isErrno(error, 'ENOTDIR', 'ELOOP')) throw new TargetError('the path leads through a file or symlink');
     throw error;

@@ -1,11 +1,28 @@
+import { execFileSync } from 'node:child_process';
 import test, { type ExecutionContext } from 'ava';
-import { lstat, mkdir, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { appendFileSync } from 'node:fs';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BfcError } from '../../../../src/integrations/bfc/errors.ts';
 import { BfcReader, openBfc } from '../../../../src/integrations/bfc/reader.ts';
+import { packDirectory } from '../../../../src/integrations/bfc/pack.ts';
 import { unpackBfc } from '../../../../src/integrations/bfc/unpack.ts';
+import { createBfc } from '../../../../src/integrations/bfc/writer.ts';
 import { MTIME, type Part, assemble, memoryFile } from '../../../fixtures/bfc/assemble.ts';
 
 const fixture = (name: string) => fileURLToPath(new URL(`../../../fixtures/bfc/${name}`, import.meta.url));
@@ -168,4 +185,67 @@ test('a symlink that appears in the target while it is filled is not followed', 
   await Promise.all(replaced.map((each) => each.catch(() => undefined)));
   t.deepEqual(await readdir(outside), []);
   t.true((await stat(outside)).isDirectory());
+});
+
+test('packs a directory that unpacks to the same', async (t) => {
+  const place = await directory(t);
+  const from = join(place, 'from');
+  const long = Buffer.alloc(1_500_000, 'some long content ');
+  await mkdir(join(from, 'a/b'), { recursive: true });
+  await writeFile(join(from, 'a/b/long'), long, { mode: 0o640 });
+  await writeFile(join(from, 'a/medium'), long.subarray(0, 100_000), { mode: 0o755 });
+  await writeFile(join(from, 'a/short'), 'short');
+  await writeFile(Buffer.from(`${from}/\xff`, 'latin1'), '');
+  await symlink('/etc', join(from, 'a/etc'));
+  execFileSync('mkfifo', [join(from, 'a/fifo')]);
+  await utimes(join(from, 'a/b'), 1_000_000_000, 1_000_000_000);
+  await chmod(join(from, 'a/b'), 0o510);
+  const path = join(place, 'x.bfc');
+  const secret = { kind: 'key', key: Buffer.alloc(32, 1) } as const;
+  await using writer = await createBfc(path, { compressionLevel: 3, secret });
+  const skipped: string[] = [];
+  let last = 0;
+  const done = await packDirectory(writer, from, {
+    skipped: (name) => skipped.push(name),
+    progress: ({ bytes }) => (last = bytes),
+  });
+  t.deepEqual(skipped, ['a/fifo']);
+  t.deepEqual(done, { entries: 7, bytes: 1_600_005 });
+  t.is(last, done.bytes);
+  await writer.finish();
+  await using reader = await openBfc(path, { secret });
+  await unpackBfc(reader, join(place, 'to'));
+  await rm(join(from, 'a/fifo'));
+  const facts = (name: string) =>
+    execFileSync('find', [join(place, name), '-mindepth', '1', '-printf', '%P %y %m %l\n'], { encoding: 'latin1' })
+      .split('\n')
+      .sort();
+  t.deepEqual(facts('to'), facts('from'));
+  for (const name of ['a/b/long', 'a/medium', 'a/short']) {
+    t.true((await readFile(join(from, name))).equals(await readFile(join(place, 'to', name))), name);
+  }
+  t.is((await stat(join(place, 'to/a/b'))).mtimeMs, 1_000_000_000_000);
+
+  const abort = new AbortController();
+  await using other = await createBfc(join(place, 'y.bfc'));
+  const progress = () => {
+    abort.abort(new Error('interrupted'));
+  };
+  await t.throwsAsync(packDirectory(other, from, { progress, signal: abort.signal }), { message: 'interrupted' });
+});
+
+test('a file that grows while it is packed is refused', async (t) => {
+  const place = await directory(t);
+  await mkdir(join(place, 'from'));
+  await writeFile(join(place, 'from/log'), Buffer.alloc(600_000));
+  await using writer = await createBfc(join(place, 'x.bfc'));
+  let hasGrown = false;
+  const progress = () => {
+    if (!hasGrown) appendFileSync(join(place, 'from/log'), 'more');
+    hasGrown = true;
+  };
+  const message = /"log": its content is longer than 600000 bytes; it was changed meanwhile/;
+  await t.throwsAsync(packDirectory(writer, join(place, 'from'), { progress }), { instanceOf: BfcError, message });
+  await writer.abort();
+  t.deepEqual(await readdir(place), ['from']);
 });
