@@ -15,6 +15,7 @@ import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageCommits } from './core/lifecycle/images/image-commits.ts';
 import { ImageTransfers } from './core/lifecycle/images/image-transfers.ts';
+import { fullName } from './core/lifecycle/images/reference.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { PodStatsService } from './core/lifecycle/pods/pod-stats.ts';
@@ -40,6 +41,9 @@ import type { Services } from './cri/rpc/services.ts';
 import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
+import { BfcImageSource } from './integrations/bfc/images/bfc-image-source.ts';
+import { readImageLayout, readSketch } from './integrations/oci/archive/layout.ts';
+import { parsePlatform } from './integrations/oci/platform.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { imageFiles } from './integrations/oci/files/image-files.ts';
 import { RegistryClient } from './integrations/oci/registry-client.ts';
@@ -172,6 +176,7 @@ export async function build(
     records,
     files,
     sources: [
+      bfcImages(config),
       imageRegistry(config, logger),
       new ArchiveReader({
         temporary: join(config.root, ROOT.import),
@@ -258,6 +263,16 @@ export async function recover({
   await images.load();
   await containers.recover();
   await pods.recover();
+}
+
+function bfcImages({ bfc, images }: Config): BfcImageSource {
+  const platform = parsePlatform(images.platform);
+  return new BfcImageSource({
+    directory: bfc.directory,
+    secrets: { keys: bfc.key_files, passwords: bfc.password_files },
+    readLayout: async (files) => (await readImageLayout(files, platform)) ?? readSketch(files, platform),
+    fullName: (name) => fullName(name, images.default_registry),
+  });
 }
 
 function imageRegistry({ root, images }: Config, logger: Logger): ImageRegistry {

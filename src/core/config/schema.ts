@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseUlimit } from '../model/rlimits.ts';
+import { bfcTable } from './bfc.ts';
 import { type HandlerSchema, declaredHandlers } from './handlers.ts';
 import { DEFAULT_LISTEN } from './listen-address.ts';
 import { proxmoxTable } from './proxmox.ts';
@@ -317,6 +318,7 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
         })
         .prefault({})
         .describe('images and registries'),
+      bfc: bfcTable(),
       rootfs: rootfsTable(),
       proxmox: proxmoxTable(vmidRanges),
     })

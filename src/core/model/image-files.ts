@@ -115,4 +115,6 @@ export interface ImageFiles {
   /** Its `clear` removes leftovers of `packer` too. */
   readonly exporter: ImageExporter;
   readonly packer: LayerPacker;
+  /** Bytes that can still be written to the filesystem of a path. */
+  freeBytes(path: string): Promise<number>;
 }

@@ -45,6 +45,8 @@ export interface ImageRecord {
   chainId: string | undefined;
   /** Nanoseconds since 1970. */
   pulledAt: bigint;
+  /** `SCHEME://…` from which it was pulled. */
+  addresses?: string[];
   pinned: boolean;
 }
 
@@ -79,6 +81,14 @@ export class CorruptTransferError extends CriError {
   }
 }
 
+/** A source does not have the image as far as it can tell: the next source is tried, and this is added to its error. */
+export class NotProvidedError extends CriError {
+  constructor(code: StatusCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+    this.name = 'NotProvidedError';
+  }
+}
+
 /** An image found at a source, its documents verified against their digests; layers not yet fetched. */
 export interface SourceImage {
   /** Digest of the referenced document (an index or a manifest). */
@@ -97,6 +107,8 @@ export interface SourceImage {
    * size, with CorruptTransferError when opening the layer again may help; a range, which has no digest, when it ends early.
    */
   openLayer(layer: LayerDescriptor, signal?: AbortSignal, range?: ByteRange): Promise<Readable>;
+  /** Its layers are in files of this node: they are unpacked as they are read, without a copy of them. */
+  isLocal?: boolean;
   close(): Promise<void>;
 }
 
@@ -108,17 +120,32 @@ export interface ImageSource {
   /** For people: `registry`, `archive`. */
   readonly name: string;
   /**
-   * Finds the image of a name, for this machine's platform; missing for a source without names.
-   * @throws CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix. After
+   * Finds the image of a name, for this machine's platform; undefined when the next source is to be asked. Missing for a source
+   * without names.
+   * @throws NotProvidedError, CriError NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, UNKNOWN with CRI's magic prefix. After
    *   NOT_FOUND and UNKNOWN the next source is tried.
    */
-  resolve?(reference: ImageReference, credentials: Credentials | undefined, signal?: AbortSignal): Promise<SourceImage>;
+  resolve?(
+    reference: ImageReference,
+    credentials: Credentials | undefined,
+    signal?: AbortSignal,
+  ): Promise<SourceImage | undefined>;
+  /**
+   * Finds the image of an address, `SCHEME://…`, with the names that it is to have; undefined for an address of another source.
+   * Missing for a source without addresses.
+   * @throws CriError INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED for a place that requests may not name.
+   */
+  locate?(
+    address: string,
+    credentials: Credentials | undefined,
+    signal?: AbortSignal,
+  ): Promise<SourceImage | undefined>;
   /**
    * The images in a file or directory of this node, for this machine's platform; undefined for one of another kind, for
    * which the next source is asked. Missing for a source that reads none.
    * @throws CriError INVALID_ARGUMENT for a damaged one.
    */
-  open?(path: string, signal?: AbortSignal): Promise<SourceImage[] | undefined>;
+  open?(path: string, signal?: AbortSignal, credentials?: Credentials): Promise<SourceImage[] | undefined>;
 }
 
 /** A source with names. */

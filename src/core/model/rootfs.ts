@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { IdRange } from './id-range.ts';
 import type { RootfsChanges } from './rootfs-changes.ts';
 import type { RootfsSnapshots } from './rootfs-snapshots.ts';
@@ -28,6 +29,14 @@ export interface Remains {
   bytes: bigint;
 }
 
+/** A layer that is read while it is unpacked. */
+export interface LayerStream {
+  /** Bytes of it as it is stored. */
+  size: number;
+  /** Opens its bytes; they fail when they do not match their digest. */
+  open: () => Promise<Readable>;
+}
+
 /** One layer to apply. Digests are written `sha256:<64 hex>`. */
 export interface LayerApply {
   /** Chain id of the layers below (OCI image specification), undefined for the lowest. */
@@ -35,8 +44,8 @@ export interface LayerApply {
   chainId: string;
   /** Digest of the uncompressed tar, against which the bytes are verified. */
   diffId: string;
-  /** Path of a file with the tar, plain or compressed by gzip, zstd or xz, detected by its first bytes. */
-  blob: string;
+  /** The tar, in a file or as a stream: plain or compressed by gzip, zstd or xz, detected by its first bytes. */
+  blob: string | LayerStream;
   signal?: AbortSignal | undefined;
 }
 

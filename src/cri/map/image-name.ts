@@ -1,4 +1,4 @@
-import { formatReference, parseReference } from '../../core/lifecycle/images/reference.ts';
+import { fullName } from '../../core/lifecycle/images/reference.ts';
 import type { ContainerSpec } from '../../core/model/container-spec.ts';
 import type { ImageRecord } from '../../core/model/image.ts';
 
@@ -14,17 +14,9 @@ export function imageName(
 ): string {
   const known = [...(record?.repoTags ?? []), ...(record?.repoDigests ?? [])];
   for (const text of [asked, name]) {
-    const full = inFull(text, defaultRegistry);
+    const full = fullName(text, defaultRegistry);
     // A possible id prefix is a name only when the image has this name.
     if (full !== undefined && (known.includes(full) || !/^(sha256:)?[0-9a-f]{1,64}$/.test(text))) return full;
   }
   return record?.repoTags[0] ?? name;
-}
-
-function inFull(text: string, defaultRegistry: string): string | undefined {
-  try {
-    return formatReference(parseReference(text, { defaultRegistry }));
-  } catch {
-    return undefined;
-  }
 }

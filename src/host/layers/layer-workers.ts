@@ -1,12 +1,17 @@
 import { availableParallelism } from 'node:os';
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { serveThread } from '../native/thread.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { THREAD_HEAP_MIB } from './bounds.ts';
+import type { LayerStream } from '../../core/model/rootfs.ts';
 import type { LayerFacts } from './layer-filter.ts';
+import { feedLayer } from './layer-port.ts';
 import type { WorkerAnswer, WorkerData, WorkerRequest } from './layer-worker.ts';
 import type { UnpackTask } from './unpack-layer.ts';
+
+/** A layer to unpack, in a file or as a stream. */
+export type LayerTask = Omit<UnpackTask, 'blob'> & { blob: string | LayerStream };
 
 /** Layers unpacked at once. */
 const THREADS = Math.min(Math.max(availableParallelism() - 1, 1), 4);
@@ -22,14 +27,19 @@ export class LayerWorkers {
   readonly #waiting: (() => void)[] = [];
   #free = THREADS;
 
-  /** @throws as {@link unpackLayer}; CriError INVALID_ARGUMENT when the thread ran out of memory. */
-  async run(task: UnpackTask, signal?: AbortSignal): Promise<LayerFacts> {
+  /**
+   * @throws as {@link unpackLayer}; CriError INVALID_ARGUMENT when the thread ran out of memory; what a stream of the layer failed
+   *   with.
+   */
+  async run(task: LayerTask, signal?: AbortSignal): Promise<LayerFacts> {
     signal?.throwIfAborted();
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       signal?.throwIfAborted();
-      return await this.#unpack(this.#idle.pop() ?? this.#start(), task, signal);
+      const { blob, ...rest } = task;
+      if (typeof blob === 'string') return await this.#unpack({ ...rest, blob }, signal);
+      return await this.#unpackStream(rest, blob, signal);
     } finally {
       const next = this.#waiting.shift();
       if (next) next();
@@ -48,9 +58,29 @@ export class LayerWorkers {
     return worker;
   }
 
-  async #unpack(worker: Worker, task: UnpackTask, signal: AbortSignal | undefined): Promise<LayerFacts> {
-    const send = (request: WorkerRequest) => {
-      worker.postMessage(request);
+  async #unpackStream(
+    task: Omit<UnpackTask, 'blob'>,
+    stream: LayerStream,
+    signal: AbortSignal | undefined,
+  ): Promise<LayerFacts> {
+    const fed = await feedLayer(stream);
+    try {
+      const facts = await this.#unpack({ ...task, blob: { size: stream.size, port: fed.port } }, signal);
+      await fed.finish();
+      return facts;
+    } catch (error) {
+      signal?.throwIfAborted();
+      // The thread knows only that there are no more bytes.
+      throw fed.close() ?? error;
+    } finally {
+      fed.close();
+    }
+  }
+
+  async #unpack(task: UnpackTask, signal: AbortSignal | undefined): Promise<LayerFacts> {
+    const worker = this.#idle.pop() ?? this.#start();
+    const send = (request: WorkerRequest, transferred: MessagePort[] = []) => {
+      worker.postMessage(request, transferred);
     };
     const abort = () => {
       send({ abort: true });
@@ -64,7 +94,7 @@ export class LayerWorkers {
     };
     worker.on('message', resolve).on('error', fail).on('exit', exit);
     worker.ref();
-    send({ task });
+    send({ task }, typeof task.blob === 'string' ? [] : [task.blob.port]);
     signal?.addEventListener('abort', abort, { once: true });
     let answer: WorkerAnswer;
     try {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, Readable } from 'node:stream';
+import type { MessagePort } from 'node:worker_threads';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { Usage } from '../../core/model/rootfs.ts';
@@ -8,14 +9,15 @@ import { openTar } from '../processes/decompress.ts';
 import { TarError } from '../../utils/tar/header.ts';
 import { UNSUSPICIOUS_BYTES } from './bounds.ts';
 import { describeDirectory } from './directory-facts.ts';
+import { readFedLayer } from './layer-port.ts';
 import { mergeLayer } from './merge-layer.ts';
 import { extract, type TarLimits } from './extract.ts';
 import { type LayerFacts, LayerFilter, type LayerLimits } from './layer-filter.ts';
 
 /** One layer to write into a directory. All fields can be passed to another thread. */
 export interface UnpackTask {
-  /** The layer's file, plain or compressed. */
-  blob: string;
+  /** The layer's file, plain or compressed, or where its bytes come from (see {@link readFedLayer}) with their number. */
+  blob: string | { size: number; port: MessagePort };
   /** Expected digest of the uncompressed bytes. */
   diffId: string;
   /** An empty directory. */
@@ -36,8 +38,9 @@ export interface UnpackTask {
  */
 export async function unpackLayer(task: UnpackTask, signal: AbortSignal): Promise<LayerFacts> {
   const { blob, diffId, directory, onto, below, limits } = task;
-  const maxInflated = Math.max(UNSUSPICIOUS_BYTES, (await stat(blob)).size * limits.maxRatio);
-  const tar = await openTar(blob);
+  const { size } = typeof blob === 'string' ? await stat(blob) : blob;
+  const maxInflated = Math.max(UNSUSPICIOUS_BYTES, size * limits.maxRatio);
+  const tar = await openTar(typeof blob === 'string' ? blob : readFedLayer(blob.port));
   const hash = createHash('sha256');
   const filter = new LayerFilter({
     ...(onto !== undefined && { whiteouts: 'list' as const }),

@@ -7,8 +7,13 @@ import type { RootfsPlace } from '../rootfs-place.ts';
 const COPY_PREFIX = 'export-';
 
 /** Whether a root filesystem in the store belongs to an export; one found at start is a leftover. */
-export function isExportCopy(id: string): boolean {
+function isExportCopy(id: string): boolean {
   return id.startsWith(COPY_PREFIX);
+}
+
+/** Removes the root filesystems of exports that a killed server left. */
+export async function clearExports(place: RootfsPlace): Promise<void> {
+  for (const id of await place.store.list()) if (isExportCopy(id)) await removeRootfs(place, id);
 }
 
 /**

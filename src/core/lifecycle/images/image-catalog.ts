@@ -6,7 +6,7 @@ import type { Logger } from '../../model/logger.ts';
 import { RecordStore } from '../records/record-store.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
 import { imageSchema } from './image-record.ts';
-import { formatReference, parseReference, repositoryName } from './reference.ts';
+import { formatReference, isAddress, parseReference, repositoryName } from './reference.ts';
 
 /** The properties of an image from a pull or an import, except its names. */
 export type ImageFacts = Pick<ImageRecord, 'manifestDigest' | 'config' | 'size' | 'chainId'>;
@@ -60,8 +60,12 @@ export class ImageCatalog {
       .map((record) => this.#view(record));
   }
 
-  /** By id, `sha256:` id, name (`latest` where it has no tag), repository digest, or unique prefix of an id. */
+  /** By address, id, `sha256:` id, name (`latest` where it has no tag), repository digest, or unique prefix of an id. */
   find(image: string): ImageRecord | undefined {
+    if (isAddress(image)) {
+      const found = this.#records.list().find(({ addresses = [] }) => addresses.includes(image));
+      return found && this.#view(found);
+    }
     const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(image)?.[1];
     const record =
       hex?.length === 64 ? this.#records.get(`sha256:${hex}`) : (this.#findByName(image) ?? this.#findByPrefix(hex));
@@ -82,7 +86,7 @@ export class ImageCatalog {
   }
 
   /** Creates or updates the record of `id` and assigns it these names, which other images lose. */
-  async name(id: string, facts: ImageFacts, names: readonly ImageNames[]): Promise<void> {
+  async name(id: string, facts: ImageFacts, names: readonly ImageNames[], address?: string): Promise<void> {
     const tags = names.flatMap(({ tag }) => tag ?? []);
     const digests = names.flatMap((name) => name.digest ?? []);
     await this.#lock.run('names', async () => {
@@ -92,13 +96,17 @@ export class ImageCatalog {
         repoTags: union(before?.repoTags, tags),
         repoDigests: union(before?.repoDigests, digests),
         ...facts,
+        ...addressesOf(before, address),
         pulledAt: this.#clock.now(),
         pinned: false,
       };
       await this.#records.put({ ...record, pinned: this.#view(record).pinned });
       for (const other of this.#records.list()) {
-        if (other.id === id || !other.repoTags.some((tag) => tags.includes(tag))) continue;
-        await this.#records.put({ ...other, repoTags: other.repoTags.filter((tag) => !tags.includes(tag)) });
+        if (other.id === id) continue;
+        const repoTags = other.repoTags.filter((tag) => !tags.includes(tag));
+        const addresses = other.addresses?.filter((each) => each !== address);
+        if (repoTags.length === other.repoTags.length && addresses?.length === other.addresses?.length) continue;
+        await this.#records.put({ ...other, repoTags, ...(addresses && { addresses }) });
       }
     });
   }
@@ -129,6 +137,11 @@ export class ImageCatalog {
     const names = [...record.repoTags, ...record.repoDigests];
     return { ...record, pinned: names.some((name) => this.#pinned.some((pattern) => matchesGlob(pattern, name))) };
   }
+}
+
+function addressesOf(before: ImageRecord | undefined, address: string | undefined): Pick<ImageRecord, 'addresses'> {
+  if (address === undefined && before?.addresses === undefined) return {};
+  return { addresses: union(before?.addresses, address === undefined ? [] : [address]) };
 }
 
 function union(before: readonly string[] = [], added: readonly string[]): string[] {

@@ -31,6 +31,7 @@ const stored = z.object({
   }),
   chainId: digest.exactOptional(),
   pulledAt: integer,
+  addresses: texts.exactOptional(),
   pinned: z.boolean(),
 } satisfies Record<keyof ImageRecord, z.ZodType>);
 

@@ -1,17 +1,16 @@
 import type { Clock } from '../../model/clock.ts';
-import type { Credentials, ImageRecord, ImageReference, ImageSource, SourceImage } from '../../model/image.ts';
+import type { Credentials, ImageRecord, ImageSource, SourceImage } from '../../model/image.ts';
 import type { ExportedImage, ImageFiles } from '../../model/image-files.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { RootfsMounts } from '../../model/rootfs-mounts.ts';
-import { CriError, failedPrecondition, invalidArgument, notFound, StatusCode } from '../../model/errors.ts';
-import { isErrno, messageOf } from '../../../utils/errors.ts';
+import { failedPrecondition, invalidArgument, notFound } from '../../model/errors.ts';
+import { messageOf } from '../../../utils/errors.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { ArchiveImports } from './archive-imports.ts';
 import { ContentStore } from './content-store.ts';
-import { exportImage, isExportCopy } from './export-image.ts';
+import { clearExports, exportImage } from './export-image.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
-import { removeRootfs, type RootfsPlace } from '../rootfs-place.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
@@ -19,8 +18,9 @@ import { LayerFetcher } from './layer-fetcher.ts';
 import type { RootfsStores } from '../rootfs-stores.ts';
 import { LayerUnpacker } from './layer-unpacker.ts';
 import { type PrunePlan, removableLayers } from './prune-plan.ts';
+import { fullDisk, isUnavailable } from './pull-errors.ts';
 import type { PullProgress } from './pull-progress.ts';
-import { formatReference, parseReference, repositoryName } from './reference.ts';
+import { formatReference, isAddress, nameIn, parseReference, repositoryName, tagOf } from './reference.ts';
 
 export interface ImageServiceOptions {
   records: RecordsPlace;
@@ -79,7 +79,7 @@ export class ImageService {
     this.#content = new ContentStore(files.documents);
     this.#sources = new ImageSources(options.sources);
     this.#fetcher = new LayerFetcher(files.blobs, options.maxConcurrentDownloads ?? 3);
-    this.#unpacker = new LayerUnpacker(stores, this.#fetcher);
+    this.#unpacker = new LayerUnpacker(stores, this.#fetcher, (path) => files.freeBytes(path));
     if (files.archives) {
       this.#archives = new ArchiveImports({
         directory: files.archives,
@@ -140,6 +140,7 @@ export class ImageService {
    *   signal's reason when it is aborted.
    */
   async pull(image: string, credentials?: Credentials, signal?: AbortSignal, progress?: PullProgress): Promise<string> {
+    if (isAddress(image)) return this.#pullAddress(image, credentials, { signal, progress });
     const reference = parseReference(image, { defaultRegistry: this.#options.defaultRegistry ?? 'docker.io' });
     return runLocked(this.#locks, `pull ${formatReference(reference)}`, signal, async () => {
       let source: SourceImage;
@@ -164,13 +165,17 @@ export class ImageService {
 
   /**
    * Imports the images of an archive or layout directory and returns their ids. Their names are those of the archive, or `ref`.
+   * @param options.credentials what opens an encrypted file.
    * @throws CriError INVALID_ARGUMENT when it cannot be read, or when there are several images for `ref`.
    */
-  async import(path: string, options: { ref?: string; signal?: AbortSignal } = {}): Promise<string[]> {
-    const { ref, signal } = options;
+  async import(
+    path: string,
+    options: { ref?: string; signal?: AbortSignal; credentials?: Credentials } = {},
+  ): Promise<string[]> {
+    const { ref, signal, credentials } = options;
     const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
     const given = ref === undefined ? undefined : parseReference(ref, { defaultRegistry, field: 'ref' });
-    const sources = await this.#sources.open(path, signal);
+    const sources = await this.#sources.open(path, signal, credentials);
     try {
       if (given !== undefined && sources.length > 1) {
         throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} has ${sources.length}; omit it`);
@@ -324,11 +329,24 @@ export class ImageService {
     return found.id;
   }
 
-  async #store(
-    source: SourceImage,
-    names: { tag?: string; digest?: string }[],
-    work: { signal: AbortSignal | undefined; progress?: PullProgress | undefined },
-  ): Promise<string> {
+  async #pullAddress(address: string, credentials: Credentials | undefined, work: Work): Promise<string> {
+    const { signal } = work;
+    return runLocked(this.#locks, `pull ${address}`, signal, async () => {
+      const source = await this.#sources.locate(address, credentials, signal);
+      try {
+        const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
+        const names = source.names.map((name) => {
+          const reference = parseReference(name, { defaultRegistry, field: `${address}: image name` });
+          return { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };
+        });
+        return await this.#store(source, names, { ...work, address });
+      } finally {
+        await source.close();
+      }
+    });
+  }
+
+  async #store(source: SourceImage, names: { tag?: string; digest?: string }[], work: Work): Promise<string> {
     const config = parseImageConfig(source.config);
     const { layers } = source;
     if (layers.length !== config.diffIds.length) {
@@ -351,7 +369,7 @@ export class ImageService {
       work.signal?.throwIfAborted();
       const size = layers.reduce((sum, layer) => sum + BigInt(layer.size), BigInt(source.config.length));
       const facts = { manifestDigest: source.manifestDigest, config, size, chainId: chain.at(-1) };
-      await this.#catalog.name(source.configDigest, facts, names);
+      await this.#catalog.name(source.configDigest, facts, names, work.address);
     } catch (error) {
       documents();
       hold();
@@ -366,33 +384,15 @@ export class ImageService {
   }
 }
 
+/** What belongs to one pull or import. */
+interface Work {
+  signal: AbortSignal | undefined;
+  progress?: PullProgress | undefined;
+  /** The address that was pulled. */
+  address?: string;
+}
+
 /** Whether a prune keeps an image; `used` are the ids of those that containers use. */
 function isKept({ pinned, id }: ImageRecord, used: ReadonlySet<string>): boolean {
   return pinned || used.has(id);
-}
-
-/** Removes the root filesystems of exports that a killed server left. */
-async function clearExports(place: RootfsPlace): Promise<void> {
-  for (const id of await place.store.list()) if (isExportCopy(id)) await removeRootfs(place, id);
-}
-
-function nameIn(reference: ImageReference): { tag?: string; digest?: string } {
-  return reference.digest === undefined ? tagOf(reference) : { digest: formatReference(reference) };
-}
-
-function tagOf(reference: ImageReference): { tag?: string } {
-  const { digest, tag } = reference;
-  return digest === undefined && tag !== undefined ? { tag: `${repositoryName(reference)}:${tag}` } : {};
-}
-
-/** Whether the registry was unavailable, by the prefix that the kubelet uses. */
-function isUnavailable(error: unknown): boolean {
-  return error instanceof CriError && error.message.startsWith('RegistryUnavailable');
-}
-
-function fullDisk(error: unknown): CriError | undefined {
-  if (!isErrno(error, 'ENOSPC', 'EDQUOT')) return undefined;
-  return new CriError(StatusCode.RESOURCE_EXHAUSTED, `no space left for the image: ${messageOf(error)}`, {
-    cause: error,
-  });
 }

@@ -1,7 +1,7 @@
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../model/image.ts';
-import type { RootfsStore } from '../../model/rootfs.ts';
+import type { LayerApply, RootfsStore } from '../../model/rootfs.ts';
 import type { RootfsStores } from '../rootfs-stores.ts';
 import { abortable, runLocked } from '../../../utils/async/abortable.ts';
 import { Holds } from './holds.ts';
@@ -13,12 +13,19 @@ import type { PullProgress } from './pull-progress.ts';
 export class LayerUnpacker {
   readonly #stores: Pick<RootfsStores, 'used' | 'each'>;
   readonly #fetcher: LayerFetcher;
+  readonly #freeBytes: (path: string) => Promise<number>;
   readonly #locks = new KeyedLock();
   readonly #holds = new Holds();
 
-  constructor(stores: Pick<RootfsStores, 'used' | 'each'>, fetcher: LayerFetcher) {
+  /** @param freeBytes of the filesystem of a path. */
+  constructor(
+    stores: Pick<RootfsStores, 'used' | 'each'>,
+    fetcher: LayerFetcher,
+    freeBytes: (path: string) => Promise<number>,
+  ) {
     this.#stores = stores;
     this.#fetcher = fetcher;
+    this.#freeBytes = freeBytes;
   }
 
   /** Keeps these chain ids from {@link collect} until the returned function is called. */
@@ -45,10 +52,11 @@ export class LayerUnpacker {
       return claimed;
     };
     progress?.begin(source.layers);
+    if (source.isLocal) await this.#checkSpace(source.layers, chain);
     try {
       for (const [index, layer] of source.layers.entries()) {
         if ((await this.#lacking(chain[index] ?? '')).length === 0) progress?.enter(index, 'present');
-        else lease(index, layer);
+        else if (!source.isLocal) lease(index, layer);
       }
       for (const [index, layer] of source.layers.entries()) {
         const chainId = chain[index];
@@ -57,16 +65,38 @@ export class LayerUnpacker {
         await runLocked(this.#locks, chainId, signal, async () => {
           const lacking = await this.#lacking(chainId);
           if (lacking.length === 0) return;
-          const file = await abortable(lease(index, layer).file, signal);
+          const blob = source.isLocal
+            ? { size: layer.size, open: () => source.openLayer(layer, signal) }
+            : await abortable(lease(index, layer).file, signal);
           progress?.enter(index, 'unpacking');
           const wanted = { parent: chain[index - 1], chainId, diffId, digest: layer.digest };
-          for (const store of lacking) await apply(store, file, wanted, signal);
+          for (const store of lacking) await apply(store, blob, wanted, signal);
         });
         progress?.enter(index, 'done');
         await leases[index]?.release();
       }
     } finally {
       for (const claimed of leases) await claimed?.release();
+    }
+  }
+
+  /**
+   * The whole of a local image is known to be there: what does not fit is not begun with.
+   * @throws CriError RESOURCE_EXHAUSTED when a store has less room than its missing layers take before they are unpacked.
+   */
+  async #checkSpace(layers: readonly LayerDescriptor[], chain: readonly string[]): Promise<void> {
+    const needed = new Map<RootfsStore, number>();
+    for (const [index, { size }] of layers.entries()) {
+      for (const store of await this.#lacking(chain[index] ?? '')) needed.set(store, (needed.get(store) ?? 0) + size);
+    }
+    for (const [store, bytes] of needed) {
+      const { mountpoint } = await store.fsUsage();
+      const free = await this.#freeBytes(mountpoint);
+      if (bytes <= free) continue;
+      throw new CriError(
+        StatusCode.RESOURCE_EXHAUSTED,
+        `the layers of the image have ${bytes} bytes, and ${mountpoint} has ${free} bytes free; remove unused images with prune`,
+      );
     }
   }
 
@@ -134,13 +164,13 @@ async function tryRemove(store: RootfsStore, chainId: string): Promise<boolean> 
 
 async function apply(
   store: RootfsStore,
-  file: string,
+  blob: LayerApply['blob'],
   layer: { parent: string | undefined; chainId: string; diffId: string; digest: string },
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { parent, chainId, diffId, digest } = layer;
   try {
-    await store.applyLayer({ parent, chainId, diffId, blob: file, signal });
+    await store.applyLayer({ parent, chainId, diffId, blob, signal });
   } catch (error) {
     if (!(error instanceof CriError) || error.code !== StatusCode.INVALID_ARGUMENT) throw error;
     throw new CriError(StatusCode.INVALID_ARGUMENT, `layer ${digest}: ${error.message}`, { cause: error });

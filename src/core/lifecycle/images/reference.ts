@@ -51,6 +51,11 @@ export function parseReference(
   return { registry, repository, tag: tag ?? (digest === undefined ? 'latest' : undefined), digest };
 }
 
+/** Whether it is an address, `SCHEME://…`, which no image name can be. */
+export function isAddress(text: string): boolean {
+  return /^[a-z]+:\/\//.test(text);
+}
+
 /** `registry/repository`. */
 export function repositoryName(reference: ImageReference): string {
   return `${reference.registry}/${reference.repository}`;
@@ -60,6 +65,26 @@ export function repositoryName(reference: ImageReference): string {
 export function formatReference(reference: ImageReference): string {
   const { digest, tag = 'latest' } = reference;
   return repositoryName(reference) + (digest === undefined ? `:${tag}` : `@${digest}`);
+}
+
+/** A reference as a name of a record: its digest, else its tag. */
+export function nameIn(reference: ImageReference): { tag?: string; digest?: string } {
+  return reference.digest === undefined ? tagOf(reference) : { digest: formatReference(reference) };
+}
+
+/** The tag of a reference without a digest. */
+export function tagOf(reference: ImageReference): { tag?: string } {
+  const { digest, tag } = reference;
+  return digest === undefined && tag !== undefined ? { tag: `${repositoryName(reference)}:${tag}` } : {};
+}
+
+/** The canonical name of what a person writes; undefined for what is no image name. */
+export function fullName(text: string, defaultRegistry: string): string | undefined {
+  try {
+    return formatReference(parseReference(text, { defaultRegistry }));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The first component is a registry when it can be no repository component: it has a dot or a port, or is localhost. */

@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageFiles } from '../../../core/model/image-files.ts';
 import { ChangePacker } from '../export/change-packer.ts';
@@ -26,5 +27,9 @@ export function imageFiles({ content, exports, archives, archivesSeen }: ImageFi
     archives: archives === '' ? undefined : new FileArchiveDirectory(archives, archivesSeen),
     exporter: new OciArchiveExporter(exports),
     packer: new ChangePacker(exports),
+    freeBytes: async (path) => {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    },
   };
 }

@@ -52,7 +52,7 @@ class MemoryStore implements RootfsStore {
   recover = async () => undefined;
 
   async applyLayer({ parent, chainId, diffId, blob, signal }: LayerApply) {
-    const data = await buffer(await openTar(blob));
+    const data = await buffer(await openTar(typeof blob === 'string' ? blob : await blob.open()));
     signal?.throwIfAborted();
     if (sha256(data) !== diffId) throw new CriError(StatusCode.INVALID_ARGUMENT, 'diff id');
     if (parent !== undefined && !this.layers.has(parent)) throw new Error('parent is missing');

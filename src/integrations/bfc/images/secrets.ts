@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises';
+import { invalidArgument } from '../../../core/model/errors.ts';
+import type { Credentials } from '../../../core/model/image.ts';
+import { messageOf } from '../../../utils/errors.ts';
+import { BfcError } from '../errors.ts';
+import { type BfcSecret, readKeyFile } from '../key.ts';
+import { type BfcReader, openBfc } from '../reader.ts';
+
+/** User names of credentials that are for BFC files: with a password, or with a key in base64 as the password. */
+export const PASSWORD_USER = 'bfc';
+export const KEY_USER = 'bfc-key';
+const KEY_BYTES = 32;
+
+/** Files with what opens BFC files. */
+export interface SecretFiles {
+  /** Each with a key, its first 32 bytes. */
+  keys: readonly string[];
+  /** Each with a password, without the line's end. */
+  passwords: readonly string[];
+}
+
+/** @throws CriError INVALID_ARGUMENT for one that cannot be read. */
+export async function readSecrets({ keys, passwords }: SecretFiles): Promise<BfcSecret[]> {
+  return Promise.all([...keys.map(readKeyFile), ...passwords.map(readPasswordFile)]);
+}
+
+/** A password of any bytes but line ends. @throws CriError INVALID_ARGUMENT when there is none. */
+async function readPasswordFile(path: string): Promise<BfcSecret> {
+  let content: string;
+  try {
+    content = await readFile(path, 'latin1');
+  } catch (error) {
+    throw invalidArgument('bfc.password_files', `${JSON.stringify(path)} cannot be read: ${messageOf(error)}`);
+  }
+  const password = Buffer.from(content.replace(/\r?\n$/, ''), 'latin1');
+  if (password.length === 0) throw invalidArgument('bfc.password_files', `${JSON.stringify(path)} is empty`);
+  return { kind: 'password', password };
+}
+
+/** The secret in the credentials of a pull; none in those of a registry. @throws CriError INVALID_ARGUMENT for a key of another size. */
+export function secretsOf(credentials: Credentials | undefined): BfcSecret[] {
+  const { username, password = '' } = credentials ?? {};
+  if (username === PASSWORD_USER) return [{ kind: 'password', password: Buffer.from(password) }];
+  if (username !== KEY_USER) return [];
+  const key = Buffer.from(password, 'base64');
+  if (key.length !== KEY_BYTES) {
+    throw invalidArgument('auth.password', `with the user name ${KEY_USER} must be ${KEY_BYTES} bytes in base64`);
+  }
+  return [{ kind: 'key', key }];
+}
+
+/**
+ * Opens a BFC file with the first of the secrets that fits, where it needs one.
+ * @throws BfcError `key` when none does; as {@link openBfc}.
+ */
+export async function openWithSecrets(path: string, secrets: readonly BfcSecret[]): Promise<BfcReader> {
+  const plain = await openBfc(path);
+  let isEncrypted = false;
+  for (const { encrypted } of plain.index) isEncrypted ||= encrypted;
+  if (!isEncrypted) return plain;
+  await plain.close();
+  const kind = plain.header.salt.some((byte) => byte !== 0) ? 'password' : 'key';
+  const fitting = secrets.filter((secret) => secret.kind === kind);
+  for (const secret of fitting) {
+    const reader = await openBfc(path, { secret });
+    try {
+      await reader.checkKey();
+      return reader;
+    } catch (error) {
+      await reader.close();
+      if (!(error instanceof BfcError) || error.problem !== 'key') throw error;
+    }
+  }
+  throw new BfcError('key', { file: path }, keyProblem(kind, fitting.length));
+}
+
+function keyProblem(kind: BfcSecret['kind'], tried: number): string {
+  const [what, key, user] =
+    kind === 'key' ? ['a key file', 'key_files', KEY_USER] : ['a password', 'password_files', PASSWORD_USER];
+  const remedy = `name a file with it in bfc.${key}, or give it in the image pull secret with the user name ${user}`;
+  if (tried === 0) return `is encrypted with ${what}, and there is none; ${remedy}`;
+  return `is encrypted with ${what}, and the ${tried} known do not fit, or the file was changed; ${remedy}`;
+}
