@@ -153,7 +153,7 @@ async function streamingServer({ streaming }: Config, logger: Logger): Promise<S
   return new StreamingServer({ address, port, idleTimeoutMs: idle_timeout_seconds * 1000, tls, logger });
 }
 
-function inventory({ pods, containers, images }: Services) {
+function inventory({ pods, containers, images, backends }: Services) {
   const count = (states: string[], of: string[]) =>
     Object.fromEntries(states.map((state) => [state, of.filter((one) => one === state).length]));
   return {
@@ -167,6 +167,10 @@ function inventory({ pods, containers, images }: Services) {
       return count(['created', 'running', 'exited'], phases);
     },
     images: () => images.list().length,
+    warmPools: () =>
+      new Map(
+        backends.flatMap(({ sandboxes: { handler, warmPool } }) => (warmPool ? [[handler, warmPool.figures()]] : [])),
+      ),
   };
 }
 

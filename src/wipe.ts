@@ -44,6 +44,8 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   await attempt('pods without a record', () => pods.removeOrphans());
   for (const { id } of containers.list()) await attempt(`container ${id}`, () => containers.remove(id));
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
+  for (const { sandboxes } of backends)
+    await attempt(`warm pool of ${sandboxes.handler}`, async () => sandboxes.warmPool?.clear());
   if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
   const left: string[] = [];
   for (const store of stores.all) {

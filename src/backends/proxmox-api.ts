@@ -96,6 +96,10 @@ export interface StorageConfig {
 
 /** What the handlers whose pods are guests need of the API, as {@link TracesApi}. */
 export interface GuestsApi<Task> extends TracesApi, CreateApi<Task> {
+  cluster: TracesApi['cluster'] & {
+    /** The members; `quorate` is that of the cluster, of which a node alone has none. */
+    status: () => Promise<readonly { quorate?: boolean | undefined }[]>;
+  };
   guests: CreateApi<Task>['guests'] & {
     config: (ref: GuestRef) => Promise<GuestConfig>;
     start: (ref: GuestRef) => Promise<Task>;

@@ -5,8 +5,9 @@
  *
  * hook pre-start FILE: removes the permit that the server wrote, and fails without one: nobody else can start the container
  *   again, which would be a pod without containers.
- * hook stop DIRECTORY…: kills whatever is left in the pod's cgroup, whose directory in every hierarchy is given: liblxc ends
- *   only the first process of its container.
+ * hook stop [--also FILE] DIRECTORY…: kills whatever is left in the pod's cgroup, whose directory in every hierarchy is given:
+ *   liblxc ends only the first process of its container. FILE has one directory more, or is not there: the cgroup of a pod that
+ *   took a container which was started before.
  * hook post-stop: fails when the container asked for a reboot, which keeps liblxc from starting an empty one in its place.
  */
 #include <fcntl.h>
@@ -76,6 +77,26 @@ static int stop(int count, char **directories) {
   return 0;
 }
 
+/* The directory in a file of one line, in place; false when there is none. */
+static bool read_directory(const char *path, char *directory, size_t size) {
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return false;
+  bool is_read = fgets(directory, (int)size, file) != NULL;
+  fclose(file);
+  if (!is_read) return false;
+  directory[strcspn(directory, "\n")] = '\0';
+  return directory[0] == '/';
+}
+
+static int stop_with(const char *file, int count, char **directories) {
+  char also[4096];
+  char *all[DESCRIPTORS];
+  int known = 0;
+  for (; known < count && known < DESCRIPTORS - 1; known++) all[known] = directories[known];
+  if (read_directory(file, also, sizeof also)) all[known++] = also;
+  return stop(known, all);
+}
+
 static int pre_start(const char *permit, bool is_copy) {
   if (!is_copy && unlink(permit) == 0) return 0;
   fprintf(stderr, is_copy ? "this container is a copy of a Kubernetes pod's; it cannot be started\n"
@@ -102,7 +123,11 @@ int hook_main(int argc, char **argv) {
     const char *target = getenv("LXC_TARGET");
     return target != NULL && strcmp(target, "reboot") == 0;
   }
-  if (argc >= 3 && strcmp(event, "stop") == 0) return is_copy ? 0 : stop(argc - 2, argv + 2);
-  fprintf(stderr, "usage: lxcri-native hook [--name NAME] (pre-start FILE | stop DIRECTORY... | post-stop)\n");
+  if (argc >= 3 && strcmp(event, "stop") == 0) {
+    if (is_copy) return 0;
+    if (argc >= 4 && strcmp(argv[2], "--also") == 0) return stop_with(argv[3], argc - 4, argv + 4);
+    return stop(argc - 2, argv + 2);
+  }
+  fprintf(stderr, "usage: lxcri-native hook [--name NAME] (pre-start FILE | stop [--also FILE] DIRECTORY... | post-stop)\n");
   return 2;
 }

@@ -30,10 +30,16 @@ export class GuestPods {
     this.server = server;
   }
 
-  static async make(t: Owner, options: Parameters<typeof NodeFixture.make>[0] = {}, program = ''): Promise<GuestPods> {
+  /** @param more TOML for the server's configuration, and the address of its metrics. */
+  static async make(
+    t: Owner,
+    options: Parameters<typeof NodeFixture.make>[0] = {},
+    program = '',
+    { toml = '', metrics = '' }: { toml?: string; metrics?: string } = {},
+  ): Promise<GuestPods> {
     const node = await NodeFixture.make(options);
     t.teardown(() => node.close());
-    return new GuestPods(node, await ServerFixture.make(t, node.toml, { program }));
+    return new GuestPods(node, await ServerFixture.make(t, node.toml + toml, { program, metrics }));
   }
 
   /** Runs a pod with a container; both are called `name`. */

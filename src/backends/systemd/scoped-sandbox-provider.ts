@@ -10,6 +10,7 @@ import type {
   SandboxSpec,
   SandboxStatus,
 } from '../../core/model/sandbox-provider.ts';
+import type { WarmPool } from '../../core/model/warm-pool.ts';
 import { cgroupHierarchies } from '../../host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
@@ -37,6 +38,10 @@ export class ScopedSandboxProvider implements SandboxProvider {
 
   get features(): HandlerFeatures {
     return this.#inner.features;
+  }
+
+  get warmPool(): WarmPool | undefined {
+    return this.#inner.warmPool;
   }
 
   unavailableBecause(): Promise<string | undefined> {

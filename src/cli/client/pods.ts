@@ -22,7 +22,7 @@ const AT_ONCE = 8;
 const COLUMNS = ['POD ID', 'AGE', 'STATE', 'NAME', 'NAMESPACE', 'ATTEMPT', 'HANDLER'];
 
 /** The columns that `--wide` adds, by the fields of a pod's verbose information that they show. */
-const WIDE = { 'CHOSEN BY': 'handlerChosenBy', VMID: 'vmid', NODE: 'node' } as const;
+const WIDE = { 'CHOSEN BY': 'handlerChosenBy', VMID: 'vmid', NODE: 'node', ORIGIN: 'origin' } as const;
 const NONE = Object.keys(WIDE).map(() => '');
 
 /** Prints the pod sandboxes, newest first; `--wide` adds what chose their handlers, and their guests of Proxmox VE. */

@@ -9,7 +9,7 @@ export const pods: Command = {
     {
       name: 'wide',
       description:
-        'print what chose the handler (the RuntimeClass, a rule of routing, or the default), and VMID and node of a Proxmox guest',
+        'print what chose the handler (the RuntimeClass, a rule of routing, or the default), VMID and node of a Proxmox guest, and whether it was taken from the warm pool',
     },
     ...LIST_OPTIONS,
   ],

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { declaredHandlers } from '../../core/config/handlers.ts';
 import type { Config } from '../../core/config/schema.ts';
+import { isWarmId } from '../../core/model/warm-id.ts';
 import { RECORD_FORMAT, ROOT, STATE } from '../../core/state-layout.ts';
 import { isRootTaken } from '../../host/root-claim.ts';
 import { checkRoot } from '../../host/root-marker.ts';
@@ -10,7 +11,7 @@ import { namesIn } from '../../utils/fs/names.ts';
 
 /** An action of the next start on the data of an earlier server. */
 export interface Step {
-  kind: 'pod' | 'container' | 'image' | 'leftover';
+  kind: 'pod' | 'container' | 'image' | 'guest' | 'leftover';
   id: string;
   action: string;
 }
@@ -19,6 +20,7 @@ const envelope = z.object({ format: z.int() });
 const record = z.object({
   record: z.looseObject({ id: z.string(), phase: z.string().default(''), bootId: z.string().default('') }),
 });
+const guests = z.object({ vmids: z.record(z.string(), z.object({ owner: z.string() })) });
 type StoredRecord = z.output<typeof record>['record'];
 
 /** The records of one kind, and the ids with a damaged record, whose pods and containers are left alone. */
@@ -55,6 +57,7 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
     else if (phase !== 'exited')
       steps.push({ kind: 'container', id, action: await fate(join(state, STATE.runner), id) });
   }
+  steps.push(...(await warmSteps(join(root, ROOT.vmids))));
   const orphans: [string, string, Stored][] = [
     ['root filesystem', join(root, ROOT.overlay, 'containers'), containers],
     ['volume', join(root, ROOT.volumes), containers],
@@ -72,6 +75,27 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
     }
   }
   return steps;
+}
+
+/** What becomes of the guests of the warm pool. */
+async function warmSteps(file: string): Promise<Step[]> {
+  const text = await readFile(file, 'utf8').catch(() => '{"vmids":{}}');
+  const { vmids } = guests.safeParse(parsed(text)).data ?? { vmids: {} };
+  return Object.entries(vmids)
+    .filter(([, { owner }]) => isWarmId(owner))
+    .map(([vmid]) => ({
+      kind: 'guest',
+      id: `CT ${vmid}`,
+      action: 'adopt for the warm pool, or remove if it does not run or is not as a new one would be',
+    }));
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function fate(runner: string, id: string): Promise<string> {

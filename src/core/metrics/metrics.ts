@@ -1,3 +1,4 @@
+import type { WarmPoolFigures } from '../model/warm-pool.ts';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
 /** Of the names of all metrics. */
@@ -8,6 +9,8 @@ export interface InventorySource {
   podsByState(): Record<string, number>;
   containersByState(): Record<string, number>;
   images(): number;
+  /** By handler. */
+  warmPools(): ReadonlyMap<string, WarmPoolFigures>;
 }
 
 /** All Prometheus metrics of the server, declared in one place. */
@@ -69,6 +72,31 @@ export class Metrics {
       });
     byState('pods', 'Pod sandboxes by state.', () => source.podsByState());
     byState('containers', 'Containers by state.', () => source.containersByState());
+    new Gauge({
+      name: `${PREFIX}warm_pool_guests`,
+      help: 'Guests of warm pools by handler and state: ready for a pod, or being created.',
+      labelNames: ['handler', 'state'],
+      registers,
+      collect() {
+        for (const [handler, { ready, creating }] of source.warmPools()) {
+          this.set({ handler, state: 'ready' }, ready);
+          this.set({ handler, state: 'creating' }, creating);
+        }
+      },
+    });
+    new Counter({
+      name: `${PREFIX}warm_pool_pods_total`,
+      help: 'Pods that fit a warm pool by handler and outcome: a guest was claimed, or none was ready (missed).',
+      labelNames: ['handler', 'outcome'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [handler, { claimed, missed }] of source.warmPools()) {
+          this.inc({ handler, outcome: 'claimed' }, claimed);
+          this.inc({ handler, outcome: 'missed' }, missed);
+        }
+      },
+    });
     new Gauge({
       name: `${PREFIX}images`,
       help: 'Images present.',

@@ -3,6 +3,7 @@ import type { Bandwidth, PortMapping } from './network.ts';
 import type { PodMetadata } from './pod-spec.ts';
 import type { ResourceUsage } from './resource-usage.ts';
 import type { ResourceLimits } from './resources.ts';
+import type { WarmPool } from './warm-pool.ts';
 
 /** The scope of a namespace: one per pod, one per container, or the node's. */
 export type NamespaceScope = 'pod' | 'container' | 'node';
@@ -90,6 +91,8 @@ export interface SandboxProvider {
   /** The RuntimeClass handler it serves. */
   readonly handler: string;
   readonly features: HandlerFeatures;
+  /** Sandboxes that are started ahead of their pods, for a provider that has such. */
+  readonly warmPool?: WarmPool | undefined;
 
   /** The reason why the provider cannot work on this machine (a missing program, …), or undefined. */
   unavailableBecause(): Promise<string | undefined>;
@@ -125,7 +128,7 @@ export interface SandboxProvider {
 
   /**
    * Verbose information for PodSandboxStatus.info, from this machine alone; values are JSON-serializable. A guest of Proxmox VE has
-   * its `vmid` and `node`.
+   * its `vmid` and `node`, and `origin` where it was not made for the pod.
    */
   describe(sandbox: SandboxReference): Promise<Record<string, unknown>>;
 

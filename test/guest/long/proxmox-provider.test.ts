@@ -23,6 +23,7 @@ const make = (state: string, logger: Logger) => {
     annotationNamespaces: [],
     networks: new PodNetworks(proxmox, logger),
     managesNetwork: false,
+    warmPoolSize: 0,
     logger,
   });
 };

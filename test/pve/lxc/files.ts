@@ -16,12 +16,13 @@ export function devicesOf({ options }: Pick<GuestConfig, 'options'>): Record<str
 /**
  * Writes what Proxmox writes below `lxcPath/vmid` at each change and start of a container: LXC's configuration, and the
  * rules of system calls for an unprivileged one.
+ * @param of `bare`: without limits.
  * @returns the guest's directory.
  * @throws LxcConfigFailure where Proxmox gives up.
  */
 export function writeLxcFiles(
   config: GuestConfig,
-  of: { vmid: number; version: ProxmoxRelease; lxcPath: string },
+  of: { vmid: number; version: ProxmoxRelease; lxcPath: string; bare?: boolean },
 ): string {
   const directory = join(of.lxcPath, String(of.vmid));
   mkdirSync(join(directory, 'rootfs'), { recursive: true, mode: 0o755 });
@@ -32,6 +33,7 @@ export function writeLxcFiles(
     writeFileSync(join(directory, 'rules.seccomp'), common + made.seccompRules);
   }
   if (made.failure !== undefined) throw new LxcConfigFailure(made.failure);
-  if (made.text !== undefined) writeFileSync(join(directory, 'config'), made.text);
+  const text = of.bare === true ? made.text?.replace(/^lxc\.cgroup2\..*\n/gm, '') : made.text;
+  if (text !== undefined) writeFileSync(join(directory, 'config'), text);
   return directory;
 }

@@ -67,6 +67,8 @@ export class LxcProcess {
    * @throws Error when the guest ended before its process could be found.
    */
   static async start(nodeFiles: string, lxcPath: string, vmid: number, ...options: string[]): Promise<LxcProcess> {
+    // Without controllers there is no limit to ask for, and the cgroup is where Proxmox has it.
+    const isLimited = (await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8')).includes('memory');
     const errors = join(lxcPath, String(vmid), 'stderr');
     const [command, args] = onNode(nodeFiles, 'lxc-start', '-F', '-n', String(vmid), '-P', lxcPath, ...options);
     const file = openSync(errors, 'w', 0o600);
@@ -83,7 +85,8 @@ export class LxcProcess {
       const over = await Promise.race([ended.then(() => true), sleep(LOOK_MS, false)]);
       if (over) throw new StartFailure(vmid, linesOf(await readFile(errors, 'utf8'), vmid));
     }
-    const found = await Promise.all([initPid(lxcPath, vmid), limitingCgroup(lxcPath, vmid)]).catch(() => undefined);
+    const cgroup = isLimited ? limitingCgroup(lxcPath, vmid) : `/lxc/${vmid}`;
+    const found = await Promise.all([initPid(lxcPath, vmid), cgroup]).catch(() => undefined);
     if (found?.[0]) return new LxcProcess(found[0], found[1], ended);
     await ended;
     throw new Error(`unable to get PID for CT ${vmid} (not running?)`);

@@ -117,14 +117,20 @@ test('pods --wide prints choices and guests', async (t) => {
     listPodSandbox: () => ({ items }),
     podSandboxStatus: ({ podSandboxId }: PodSandboxStatusRequest) => {
       if (podSandboxId === gone) throw Object.assign(new Error(), { code: status.NOT_FOUND });
-      const known = podSandboxId === guest ? { vmid: 100_007, node: 'pve1' } : {};
+      const known = podSandboxId === guest ? { vmid: 100_007, node: 'pve1', origin: 'warm pool' } : {};
       return { info: { info: JSON.stringify({ handlerChosenBy: 'routing[2] (web)', ...known }) } };
     },
   });
   const { stdout } = await cli(['pods', '--wide', '--address', address]);
   t.deepEqual(
-    stdout.split('\n').map((line) => line.split(/ {2,}/).slice(-4).join('|')),
-    ['HANDLER|CHOSEN BY|VMID|NODE', 'lxc|routing[2] (web)|-|-', 'lxc|routing[2] (web)|100007|pve1', 'lxc|-|-|-', ''],
+    stdout.split('\n').map((line) => line.split(/ {2,}/).slice(-5).join('|')),
+    [
+      'HANDLER|CHOSEN BY|VMID|NODE|ORIGIN',
+      'lxc|routing[2] (web)|-|-|-',
+      'lxc|routing[2] (web)|100007|pve1|warm pool',
+      'lxc|-|-|-|-',
+      '',
+    ],
   );
 });
 

@@ -36,8 +36,8 @@ export function describeTraces(traces: GuestTraces): string[] {
   ];
 }
 
-/** Whether the VMID is somebody else's: a whole guest that does not say it is this pod's. */
-export function isForeign({ guest }: GuestTraces, owner: string): boolean {
-  if (guest === undefined || guest.owner === owner) return false;
+/** Whether the VMID is somebody else's: a whole guest that does not say it is this pod's, by one of its marks. */
+export function isForeign({ guest }: GuestTraces, marks: readonly string[]): boolean {
+  if (guest === undefined || (guest.owner !== undefined && marks.includes(guest.owner))) return false;
   return guest.owner !== undefined || guest.unfinished !== true;
 }

@@ -9,7 +9,8 @@ import { createGuest, LOOKS, SETTLE_MS } from './create-guest.ts';
 import { describeTraces } from './guest-traces.ts';
 import { ownerOf } from './owner-mark.ts';
 import { VmidAllocator } from './vmid-allocator.ts';
-import { VmidMap } from './vmid-map.ts';
+import { marksOf, type VmidEntry, VmidMap } from './vmid-map.ts';
+import { isWarmId } from '../../../core/model/warm-id.ts';
 
 /** Milliseconds until what was left of a removed guest is looked for again. */
 const SWEEP_MS = 30_000;
@@ -80,12 +81,13 @@ export class PodGuests {
 
   /** Makes a pod's guest under the lowest free VMID of the node, which it resolves with; it is not started. */
   async create({ owner, settings, progress, signal }: GuestRequest): Promise<number> {
-    const { api, allocator } = await this.#open();
+    const { api, map, allocator } = await this.#open();
     const { name: node, isUncertain } = this.#proxmox;
     return allocator.allocate(owner, async (vmid) => {
       await progress(vmid);
       const create: typeof api.guests.create = async (ref, values) => {
         const task = await api.guests.create(ref, values);
+        if (isWarmId(owner)) await map.set(vmid, { owner, state: 'reserved', taken: true });
         await progress(vmid, task);
         return task;
       };
@@ -123,14 +125,17 @@ export class PodGuests {
   async remove(owner: string, known: { vmid?: number; task?: ProxmoxTask } = {}): Promise<string[]> {
     const { api, map, allocator } = await this.#open();
     const vmid = known.vmid ?? vmidIn(map, owner);
-    if (vmid === undefined || (map.get(vmid)?.owner ?? owner) !== owner) return [];
+    if (vmid === undefined) return [];
+    const entry = map.get(vmid) ?? { owner };
+    if (entry.owner !== owner) return [];
     const ref = this.#ref(vmid);
-    await this.#delete(api, ref, owner, known.task !== undefined);
+    await this.#delete(api, ref, entry, known.task !== undefined || 'taken' in entry);
     let traces = await allocator.release(vmid);
-    const { node } = traces?.guest?.owner === owner ? traces.guest : ref;
-    if (node !== ref.node) {
+    const mark = traces?.guest?.owner;
+    const node = mark !== undefined && marksOf(entry).includes(mark) ? traces?.guest?.node : ref.node;
+    if (node !== undefined && node !== ref.node) {
       // HA gives the guests of a node that it takes for dead to another one.
-      await this.#delete(api, { ...ref, node }, owner);
+      await this.#delete(api, { ...ref, node }, entry);
       traces = await allocator.release(vmid);
     }
     if (traces === undefined) return [];
@@ -158,8 +163,52 @@ export class PodGuests {
     return map.entries().map(([, { owner }]) => owner);
   }
 
-  async #delete(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string, wasTaken = false): Promise<void> {
-    if (!(await this.#isThere(api, ref, owner, wasTaken))) return;
+  /** The entries of guests that are started ahead of their pods. */
+  async warm(): Promise<[vmid: number, entry: Readonly<VmidEntry>][]> {
+    const { map } = await this.#open();
+    return map.entries().filter(([, { owner }]) => isWarmId(owner));
+  }
+
+  /** The ids of all pods, and those that guests were started ahead with. */
+  async marks(): Promise<Set<string>> {
+    const { map } = await this.#open();
+    return new Set(map.entries().flatMap(([, entry]) => marksOf(entry)));
+  }
+
+  /** The id that the guest of a pod was started ahead with; undefined for any other. */
+  async warmIdOf(owner: string): Promise<string | undefined> {
+    const { map } = await this.#open();
+    return map.entries().find(([, entry]) => entry.owner === owner)?.[1].warm;
+  }
+
+  /** Durably gives a guest that was started ahead to a pod. */
+  async claim(vmid: number, warm: string, owner: string): Promise<void> {
+    await (await this.#open()).map.set(vmid, { owner, state: 'used', warm });
+  }
+
+  /** Takes a guest of {@link claim} back, to which nothing has been done for the pod. */
+  async unclaim(vmid: number, warm: string): Promise<void> {
+    await (await this.#open()).map.set(vmid, { owner: warm, state: 'used' });
+  }
+
+  /** Whether the cluster may change guests; true where the token may not ask. */
+  async isQuorate(): Promise<boolean> {
+    const { api } = await this.#open();
+    try {
+      return (await api.cluster.status()).every(({ quorate }) => quorate !== false);
+    } catch (error) {
+      if (hasCode(error, StatusCode.PERMISSION_DENIED)) return true;
+      throw error;
+    }
+  }
+
+  async #delete(
+    api: GuestsApi<ProxmoxTask>,
+    ref: GuestRef,
+    owned: Pick<VmidEntry, 'owner' | 'warm'>,
+    wasTaken = false,
+  ): Promise<void> {
+    if (!(await this.#isThere(api, ref, owned, wasTaken))) return;
     try {
       await api.tasks.follow(await this.#askToDelete(api, ref), LOOKS);
     } catch (error) {
@@ -169,7 +218,13 @@ export class PodGuests {
   }
 
   /** Whether the pod has the guest; one whose create was cut off is claimed. */
-  async #isThere(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string, wasTaken: boolean): Promise<boolean> {
+  async #isThere(
+    api: GuestsApi<ProxmoxTask>,
+    ref: GuestRef,
+    owned: Pick<VmidEntry, 'owner' | 'warm'>,
+    wasTaken: boolean,
+  ): Promise<boolean> {
+    const { owner } = owned;
     let config = await configOf(api, ref);
     if (config?.lock === 'create') {
       // Its task may go on after the death of the server that asked for it.
@@ -182,7 +237,7 @@ export class PodGuests {
       config = await configOf(api, ref);
     }
     if (config === undefined) return false;
-    if (isOf(config, owner)) return true;
+    if (marksOf(owned).some((mark) => isOf(config, mark))) return true;
     this.#logger.warn("A guest under a pod's VMID is not the pod's, and is left alone", {
       vmid: ref.vmid,
       podSandboxId: owner,
@@ -211,7 +266,8 @@ export class PodGuests {
         try {
           const { api, map, allocator } = await this.#open();
           for (const { vmid, owner, node, state } of await allocator.settle())
-            if (state === 'leaving') await this.#deleteLeft(api, { ...this.#ref(vmid), node }, owner);
+            if (state === 'leaving')
+              await this.#deleteLeft(api, { ...this.#ref(vmid), node }, map.get(vmid) ?? { owner });
           if (map.entries().every(([, { state }]) => state !== 'leaving')) break;
         } catch (error) {
           this.#logger.warn('VMIDs that were given up could not be freed', { error: messageOf(error) });
@@ -222,9 +278,13 @@ export class PodGuests {
   }
 
   /** A lock of one guest keeps no other. */
-  async #deleteLeft(api: GuestsApi<ProxmoxTask>, ref: GuestRef, owner: string): Promise<void> {
+  async #deleteLeft(
+    api: GuestsApi<ProxmoxTask>,
+    ref: GuestRef,
+    owned: Pick<VmidEntry, 'owner' | 'warm'>,
+  ): Promise<void> {
     try {
-      await this.#delete(api, ref, owner);
+      await this.#delete(api, ref, owned);
     } catch (error) {
       this.#logger.warn('A guest that is to be gone could not be removed', { ...ref, error: messageOf(error) });
     }
@@ -274,5 +334,9 @@ function isOf({ description, raw }: GuestConfig, owner: string): boolean {
 }
 
 function isNotFound(error: unknown): boolean {
-  return error instanceof CriError && error.code === StatusCode.NOT_FOUND;
+  return hasCode(error, StatusCode.NOT_FOUND);
+}
+
+function hasCode(error: unknown, code: StatusCode): boolean {
+  return error instanceof CriError && error.code === code;
 }

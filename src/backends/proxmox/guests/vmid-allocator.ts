@@ -1,7 +1,7 @@
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import { describeTraces, type GuestTracer, type GuestTraces, isForeign } from './guest-traces.ts';
-import type { VmidEntry, VmidMap } from './vmid-map.ts';
+import { marksOf, type VmidEntry, type VmidMap } from './vmid-map.ts';
 import { rangeText, type VmidRange } from './vmid-ranges.ts';
 
 /** A guest of a pod that is there though its VMID is not in regular use. */
@@ -67,7 +67,7 @@ export class VmidAllocator {
   async release(vmid: number): Promise<GuestTraces | undefined> {
     const entry = this.#parts.map.get(vmid);
     if (entry === undefined) return undefined;
-    const leaving: VmidEntry = { owner: entry.owner, state: 'leaving' };
+    const leaving: VmidEntry = { ...entry, state: 'leaving' };
     await this.#parts.map.set(vmid, leaving);
     return this.#freeIfGone(vmid, leaving);
   }
@@ -84,16 +84,19 @@ export class VmidAllocator {
       const { owner, state } = entry;
       if (state === 'used' || this.#trying.has(vmid)) continue;
       const traces = await this.#freeIfGone(vmid, entry);
-      if (traces?.guest?.owner === owner) stray.push({ vmid, owner, node: traces.guest.node, state });
+      const guest = traces?.guest;
+      if (guest?.owner !== undefined && marksOf(entry).includes(guest.owner))
+        stray.push({ vmid, owner, node: guest.node, state });
       else if (traces !== undefined && state === 'reserved' && this.#parts.map.get(vmid) === entry)
-        await this.#parts.map.set(vmid, { owner, state: 'leaving' });
+        await this.#parts.map.set(vmid, { ...entry, state: 'leaving' });
     }
     return stray;
   }
 
   /** Says that a guest that {@link settle} answered is the pod's all the same. */
   async confirm({ vmid, owner }: StrayGuest): Promise<void> {
-    await this.#parts.map.set(vmid, { owner, state: 'used' });
+    const { map } = this.#parts;
+    await map.set(vmid, { ...map.get(vmid), owner, state: 'used' });
   }
 
   /** The lowest VMID that nobody is known to use, taken so that no other call of this process tries it. */
@@ -128,7 +131,7 @@ export class VmidAllocator {
     try {
       answer = await create(vmid);
     } catch (error) {
-      await this.#record(vmid, { owner, state: 'leaving' });
+      await this.#record(vmid, { ...map.get(vmid), owner, state: 'leaving' });
       throw error;
     }
     await this.#record(vmid, answer === 'created' ? { owner, state: 'used' } : undefined);
@@ -149,7 +152,7 @@ export class VmidAllocator {
     const { map, tracer, logger } = this.#parts;
     const traces = await tracer.tracesOf(vmid);
     const left = describeTraces(traces);
-    if (left.length > 0 && !isForeign(traces, entry.owner)) {
+    if (left.length > 0 && !isForeign(traces, marksOf(entry))) {
       logger.info('A VMID is not free yet', { vmid, left });
       return traces;
     }

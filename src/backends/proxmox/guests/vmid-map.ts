@@ -2,14 +2,23 @@ import { z } from 'zod';
 import { DurableMap, type MapKind, type Write } from '../durable-map.ts';
 
 const entry = z.object({
-  /** The pod's id. */
+  /** The pod's id, or that of a guest that is started ahead of its pod. */
   owner: z.string(),
+  /** For a pod whose guest was started ahead: the id that the guest was made with, and may still bear. */
+  warm: z.string().exactOptional(),
+  /** Set once Proxmox has taken the create of such a guest, which no pod's record says. */
+  taken: z.literal(true).exactOptional(),
   /** `reserved`: a create may be under way; `used`: the guest was created; `leaving`: it is to be gone before reuse. */
   state: z.enum(['reserved', 'used', 'leaving']),
 });
 
 /** What is known of one VMID. */
 export type VmidEntry = z.infer<typeof entry>;
+
+/** The ids by which the guest of an entry may be known. */
+export function marksOf({ owner, warm }: Pick<VmidEntry, 'owner' | 'warm'>): string[] {
+  return warm === undefined ? [owner] : [owner, warm];
+}
 
 const KIND: MapKind<VmidEntry> = {
   format: 1,

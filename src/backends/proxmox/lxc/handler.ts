@@ -22,12 +22,21 @@ export const proxmoxLxc = defineHandler({
       .describe(
         '"cni": networks of CNI, of which Proxmox VE shows nothing; "proxmox": proxmox.networks, as net0 of the guests. Running pods keep what they have',
       ),
+    warm_pool_size: z
+      .int()
+      .min(0)
+      .max(100)
+      .default(0)
+      .describe(
+        'how many guests are started ahead, for pods that fit, so that RunPodSandbox need not wait for Proxmox to create and start one; 0 for none, see docs/proxmox.md',
+      )
+      .meta({ examples: [5] }),
     rootfs: rootfsKey,
   },
   stateDirectory: 'proxmox-lxc',
   needsProxmox: true,
   make: async (
-    { init, network, annotation_namespaces: annotationNamespaces },
+    { init, network, annotation_namespaces: annotationNamespaces, warm_pool_size: warmPoolSize },
     { directory, proxmox, host, inScopes, logger },
   ) => {
     const [{ ProxmoxLxcSandboxProvider }, { PodNetworks }, { ProxmoxNetwork }] = await Promise.all([
@@ -43,6 +52,7 @@ export const proxmoxLxc = defineHandler({
       annotationNamespaces,
       networks,
       managesNetwork: network === 'proxmox',
+      warmPoolSize,
       logger,
     });
     return {

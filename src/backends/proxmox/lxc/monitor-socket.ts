@@ -1,5 +1,9 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isErrno } from '../../../utils/errors.ts';
+
+/** Milliseconds for liblxc's monitor to run Proxmox's hooks after the guest's end. */
+const MONITOR_MS = 10_000;
 
 /**
  * A connection to the command socket of liblxc's monitor of a guest, which ends with the monitor; undefined when the guest does
@@ -17,4 +21,15 @@ export function connectMonitor(vmid: number): Promise<Socket | undefined> {
       else reject(error);
     });
   });
+}
+
+/** Waits until liblxc's monitor of a guest without processes has ended, for a while. */
+export async function endOf(socket: Socket): Promise<void> {
+  const gone = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      resolve();
+    });
+  });
+  await Promise.race([gone, sleep(MONITOR_MS, undefined, { ref: false })]);
+  socket.destroy();
 }

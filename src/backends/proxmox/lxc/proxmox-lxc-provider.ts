@@ -1,7 +1,5 @@
-import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import type { ResourceUsage } from '../../../core/model/resource-usage.ts';
@@ -19,11 +17,9 @@ import { findNamespaceInit } from '../../../host/cgroup/namespace-init.ts';
 import { killCgroup } from '../../../host/cgroup/processes.ts';
 import { destroyCgroup } from '../../../host/cgroup/remove.ts';
 import { run } from '../../../host/processes/run.ts';
-import { spareFromOomKiller } from '../../../host/processes/oom-score.ts';
-import { isErrno } from '../../../utils/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
-import { hookProgram } from '../../hook-program.ts';
 import { pin, unpin } from '../../namespace-pin.ts';
 import { openDirectory } from '../../pause-rootfs.ts';
 import type { ProxmoxNode } from '../../proxmox-node.ts';
@@ -33,23 +29,25 @@ import { sandboxUsage } from '../../sandbox-usage.ts';
 import { SandboxWatch } from '../../sandbox-watch.ts';
 import { PodGuests } from '../guests/pod-guests.ts';
 import type { PodNetworks } from '../network/pod-networks.ts';
+import { isWarmId } from '../../../core/model/warm-id.ts';
 import { addConfigLines } from './files/config-lines.ts';
+import { boundOf, includeLine } from './files/guest-files.ts';
 import { guestCgroups, type GuestCgroups, memoryLimit } from './guest-cgroups.ts';
 import { endOfUnits } from './guest-units.ts';
 import { guestMemory, MIB } from './settings/guest-memory.ts';
 import { GuestSettings } from './settings/guest-settings.ts';
 import { type GuestHandle, guestHandle } from './handle.ts';
-import { placeHookscript } from './files/hookscript.ts';
-import { includeFile } from './files/include-file.ts';
+import { GuestMaker } from './guest-maker.ts';
 import { checkMapping } from './id-mapping.ts';
-import { connectMonitor } from './monitor-socket.ts';
-import { isSwallowed, startFailure, stillCleaning } from './start-failure.ts';
+import { furnish } from './warm/claim.ts';
+import { warmCgroup, warmDirectory } from './warm/warm-guest.ts';
+import { WarmGuests } from './warm/warm-guests.ts';
+import { GuestPool } from './warm/warm-pool.ts';
+import { changesFor, type Settings, warmSettings } from './warm/warm-settings.ts';
+import { connectMonitor, endOf } from './monitor-socket.ts';
 import { Template } from './files/template.ts';
 
 const PCT_MS = 60_000;
-
-/** Milliseconds for liblxc's monitor to run Proxmox's hooks after the guest's end. */
-const MONITOR_MS = 10_000;
 
 export interface ProxmoxLxcProviderOptions {
   proxmox: ProxmoxNode;
@@ -63,6 +61,8 @@ export interface ProxmoxLxcProviderOptions {
   networks: PodNetworks;
   /** Whether Proxmox VE manages the network of new pods. */
   managesNetwork: boolean;
+  /** How many guests are started ahead of their pods. */
+  warmPoolSize: number;
   logger: Logger;
 }
 
@@ -79,12 +79,14 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   readonly #networks: PodNetworks;
   readonly #managesNetwork: boolean;
   readonly #settings: GuestSettings;
-  readonly #template: Template;
+  readonly #maker: GuestMaker;
+  readonly #warmSettings: Settings;
+  readonly warmPool: GuestPool;
   readonly #watch: SandboxWatch;
   readonly #logger: Logger;
 
   constructor(options: ProxmoxLxcProviderOptions) {
-    const { proxmox, directory, init, annotationNamespaces, networks, managesNetwork, logger } = options;
+    const { proxmox, directory, init, annotationNamespaces, networks, managesNetwork, warmPoolSize, logger } = options;
     this.#proxmox = proxmox;
     this.#networks = networks;
     this.#managesNetwork = managesNetwork;
@@ -93,7 +95,14 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     this.#guests = new PodGuests({ proxmox, kind: 'lxc', claim, endOfUnits, logger });
     const { handler } = this;
     this.#settings = new GuestSettings({ handler, pools: proxmox.pools, annotationNamespaces, logger });
-    this.#template = new Template(init);
+    const template = new Template(init);
+    const guests = this.#guests;
+    const maker = new GuestMaker({ proxmox, guests, template, logger });
+    this.#maker = maker;
+    const warmOnes = warmSettings(this.#settings, handler);
+    this.#warmSettings = warmOnes;
+    const warm = new WarmGuests({ proxmox, guests, maker, template, settings: warmOnes, directory });
+    this.warmPool = new GuestPool({ size: managesNetwork ? 0 : warmPoolSize, guests, warm, directory, logger });
     this.#watch = new SandboxWatch(logger);
     this.#logger = logger;
   }
@@ -122,33 +131,28 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     }
     await this.remove(earlier);
     signal?.throwIfAborted();
-    const storages = await (await this.#proxmox.api()).storages.configs();
-    const { ostemplate, rootfs } = await this.#template.place(storages, this.#proxmox);
-    const hookscript = await placeHookscript(storages, this.#proxmox, this.#logger);
+    const warm = hasCard
+      ? undefined
+      : await this.#claimWarm(spec, { ...settings, tags }, { cgroups, progress, signal });
+    if (warm !== undefined) return { spec, handle: { ...warm } };
     await this.#makeDirectory(spec, handle);
+    await mkdir(boundOf(handle.directory));
     await createCgroup(cgroups.monitor);
     const card = hasCard ? { net0: await this.#networks.card(spec) } : {};
-    const vmid = await this.#guests.create({
+    await this.#maker.make({
       owner: spec.id,
-      settings: { ...settings, ...card, ostemplate, rootfs, memory: await memoryOf(cgroups) },
+      namespaces: spec,
+      directory: handle.directory,
+      cgroupOf: () => ({ path: cgroups.pod, directory: cgroups.podDirectory }),
+      settings: { ...settings, ...card, memory: await memoryOf(cgroups) },
+      tags,
+      ...(hasCard && { secure: (vmid: number) => this.#networks.secure(vmid, spec.pod.namespace) }),
       progress: async (reserved, task) => {
         handle = { directory: handle.directory, vmid: reserved, ...(task !== undefined && { task }) };
         await progress({ ...handle });
       },
       signal,
     });
-    if (hasCard) await this.#networks.secure(vmid, spec.pod.namespace);
-    const include = includeFile(spec, {
-      hasCard,
-      native: hookProgram(),
-      vmid,
-      permit: permitOf(handle.directory),
-      cgroup: cgroups.pod,
-      cgroupDirectory: cgroups.podDirectory,
-    });
-    await writeFile(includeOf(handle.directory), include, { mode: 0o600 });
-    const lines = configLines(spec, handle, { tags, hookscript });
-    await addConfigLines(this.#proxmox.name, vmid, lines, `${handle.directory}/lines`);
     return { spec, handle: { ...handle } };
   }
 
@@ -159,15 +163,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     const { directory, vmid } = await this.#handle(sandbox);
     if (vmid === undefined) throw new CriError(StatusCode.INTERNAL, 'the pod has no guest');
     const cgroups = await guestCgroups(spec);
-    // Left by an earlier start, it would make liblxc refuse this one.
-    await destroyCgroup([cgroups.podDirectory]);
-    await writeFile(permitOf(directory), '', { mode: 0o600 });
-    await this.#startGuest(vmid, permitOf(directory), signal).catch((error: unknown) => {
-      throw startFailure(error);
-    });
-    const init = await initOf(cgroups);
-    if (init === undefined) throw new CriError(StatusCode.INTERNAL, `CT ${String(vmid)} exited immediately`);
-    await spareFromOomKiller([init]);
+    const init = await this.#maker.start(vmid, directory, cgroups.podDirectory, signal);
     if (spec.network === 'pod') await pin(`/proc/${String(init)}/ns/net`, networkPin(spec));
     const status = await this.adopt(sandbox);
     if (status.state === 'running') return status.placement;
@@ -206,11 +202,12 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
     const cgroups = await guestCgroups(sandbox.spec);
     const pid = await initOf(cgroups);
-    const { vmid } = await this.#handle(sandbox);
+    const { vmid, warm } = await this.#handle(sandbox);
     return {
       provider: this.handler,
       node: this.#proxmox.name,
       ...(vmid !== undefined && { vmid }),
+      ...(warm !== undefined && { origin: 'warm pool' }),
       running: pid !== undefined,
       ...(pid !== undefined && { pid }),
       cgroup: cgroups.pod,
@@ -227,11 +224,12 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
    * costs no call, so that a lock of the guest does not hinder it.
    */
   async update(sandbox: SandboxReference): Promise<void> {
-    const { vmid } = await this.#handle(sandbox);
+    const { vmid, warm } = await this.#handle(sandbox);
     if (vmid === undefined) return;
     const cgroups = await guestCgroups(sandbox.spec);
     const memory = await memoryOf(cgroups);
-    if (memory * MIB === (await memoryLimit(cgroups.podDirectory))) return;
+    const directory = warm === undefined ? cgroups.podDirectory : (await warmCgroup(vmid)).directory;
+    if (memory * MIB === (await memoryLimit(directory))) return;
     await this.#guests.configure(vmid, { memory });
   }
 
@@ -241,10 +239,11 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
     const { podDirectory } = await guestCgroups(spec);
-    const { vmid } = await this.#handle(sandbox);
+    const { vmid, warm } = await this.#handle(sandbox);
+    const own = vmid === undefined || warm === undefined ? [] : [(await warmCgroup(vmid)).directory];
     // Before: liblxc's monitor takes no new connection while it runs Proxmox's hooks, but closes older ones after them.
     const [monitor] = await Promise.allSettled([vmid === undefined ? undefined : connectMonitor(vmid)]);
-    await killCgroup([podDirectory]);
+    await killCgroup([podDirectory, ...own]);
     if (monitor.status === 'rejected') throw monitor.reason;
     if (monitor.value !== undefined) await endOf(monitor.value);
     await unpin(networkPin(spec));
@@ -257,9 +256,12 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   /** @returns what is left of the guest under its VMID, in words. */
   async #remove(sandbox: SandboxReference): Promise<string[]> {
     await this.stop(sandbox);
-    const { directory, ...known } = await this.#handle(sandbox);
+    const { directory, warm, ...known } = await this.#handle(sandbox);
+    // Before its VMID is another guest's.
+    if (warm !== undefined && known.vmid !== undefined) await destroyCgroup([(await warmCgroup(known.vmid)).directory]);
     const left = await this.#guests.remove(sandbox.spec.id, known);
     await this.#networks.release(sandbox.spec.id);
+    if (warm !== undefined) await rm(this.#warmDirectory(warm), { recursive: true, force: true });
     const { podDirectory, monitorDirectory } = await guestCgroups(sandbox.spec);
     await destroyCgroup([podDirectory, monitorDirectory]);
     await rm(directory, { recursive: true, force: true });
@@ -299,28 +301,54 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     return this.#watch.onExit(listener);
   }
 
-  /** A second time when the first was swallowed: then nothing has taken the permit. */
-  async #startGuest(vmid: number, permit: string, signal: AbortSignal | undefined): Promise<void> {
+  /** Takes a guest that was started ahead; undefined where none fits the pod, or none is ready. */
+  async #claimWarm(
+    spec: SandboxSpec,
+    settings: Settings,
+    {
+      cgroups,
+      progress,
+      signal,
+    }: { cgroups: GuestCgroups; progress: (handle: SandboxHandle) => Promise<void>; signal: AbortSignal | undefined },
+  ): Promise<GuestHandle | undefined> {
+    const changes = changesFor(spec, settings, this.#warmSettings);
+    const guest = changes && this.warmPool.take();
+    if (changes === undefined || guest === undefined) return undefined;
+    const { id: warm, vmid } = guest;
+    await this.#guests.claim(vmid, warm, spec.id);
+    const handle: GuestHandle = { directory: `${this.#directory}/${spec.id}`, vmid, warm };
+    await progress({ ...handle });
     try {
-      await this.#guests.start(vmid, signal);
+      await this.#guests.configure(vmid, { ...changes, memory: await memoryOf(cgroups) });
     } catch (error) {
-      if (signal?.aborted || !isSwallowed(error) || !(await exists(permit))) throw error;
-      const units = await endOfUnits(vmid);
-      if (units.length > 0) throw stillCleaning(vmid, units, error);
-      await this.#guests.start(vmid, signal);
+      // What may have been changed is the pod's, and is removed with it.
+      if (this.#proxmox.isUncertain(error)) throw error;
+      await this.#guests.unclaim(vmid, warm);
+      await progress({ directory: handle.directory });
+      const isForAll = error instanceof CriError && error.code === StatusCode.UNAVAILABLE;
+      if (isForAll) this.warmPool.giveBack(guest);
+      else this.warmPool.giveUp(guest);
+      if (isForAll && !(await this.#guests.isQuorate().catch(() => true)))
+        throw unavailable(`no quorum: ${messageOf(error)}`, error);
+      if (isForAll) throw error;
+      this.#logger.warn('A guest of the warm pool could not be changed', { vmid, error: messageOf(error) });
+      return undefined;
     }
+    guest.monitor.destroy();
+    await this.#makeDirectory(spec, handle);
+    await furnish(spec, { vmid, directory: this.#warmDirectory(warm), cgroups }, signal);
+    return handle;
   }
 
   async #makeDirectory(spec: SandboxSpec, { directory }: GuestHandle): Promise<void> {
     await openDirectory(this.#directory);
     await mkdir(directory, { mode: 0o700 });
-    await mkdir(boundOf(directory));
     await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
   }
 
   /** First that it is the pod's, so that it is still known to be when what follows fails; see pct(1) for the lock. */
   async #claim(vmid: number, owner: string): Promise<void> {
-    const directory = `${this.#directory}/${owner}`;
+    const directory = isWarmId(owner) ? this.#warmDirectory(owner) : `${this.#directory}/${owner}`;
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await addConfigLines(this.#proxmox.name, vmid, `${includeLine(directory)}\n`, `${directory}/lines`);
     await run('pct', ['unlock', String(vmid)], { timeoutMs: PCT_MS });
@@ -329,45 +357,14 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
   async #handle({ spec, handle }: SandboxReference): Promise<GuestHandle> {
     const { vmid: recorded, ...known } = guestHandle(handle, `${this.#directory}/${spec.id}`);
     const vmid = await this.#guests.vmidOf(spec.id, recorded);
-    return { ...known, ...(vmid !== undefined && { vmid }) };
+    // The record of a claim that was cut off has neither.
+    const warm = known.warm ?? (recorded === undefined ? await this.#guests.warmIdOf(spec.id) : undefined);
+    return { ...known, ...(vmid !== undefined && { vmid }), ...(warm !== undefined && { warm }) };
   }
-}
 
-/** The lines of the guest's configuration that the API sets for nobody, for root@pam alone, or for more privileges. */
-function configLines(
-  { userNamespace }: SandboxSpec,
-  { directory }: GuestHandle,
-  { tags, hookscript }: { tags: string; hookscript: string | undefined },
-): string {
-  const ids = userNamespace && ['u', 'g'].map((kind) => `${kind} 0 ${userNamespace.hostId} ${userNamespace.size}`);
-  return [
-    // For tags at its creation Proxmox wants VM.Config.Options on all guests, whatever the pool.
-    `tags: ${tags}`,
-    // Proxmox refuses to migrate a guest with a directory of the node, before it shuts it down.
-    `mp0: ${boundOf(directory)},mp=/run/proxmox-lxcri,ro=1`,
-    ...(hookscript === undefined ? [] : [`hookscript: ${hookscript}`]),
-    ...(ids ?? []).map((range) => `lxc.idmap: ${range}`),
-    includeLine(directory),
-    '',
-  ].join('\n');
-}
-
-function boundOf(directory: string): string {
-  return `${directory}/bound`;
-}
-
-/** By it a guest is known as a pod's, too. */
-function includeLine(directory: string): string {
-  return `lxc.include: ${includeOf(directory)}`;
-}
-
-function includeOf(directory: string): string {
-  return `${directory}/include.conf`;
-}
-
-/** The file that allows one start; see src/native/hook.c. */
-function permitOf(directory: string): string {
-  return `${directory}/permit`;
+  #warmDirectory(id: string): string {
+    return `${warmDirectory(this.#directory)}/${id}`;
+  }
 }
 
 async function memoryOf(cgroups: GuestCgroups): Promise<number> {
@@ -376,22 +373,4 @@ async function memoryOf(cgroups: GuestCgroups): Promise<number> {
 
 function initOf({ initDirectory }: GuestCgroups): Promise<number | undefined> {
   return findNamespaceInit([initDirectory]);
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Waits until liblxc's monitor of a guest without processes has ended, for a while. */
-async function endOf(socket: Socket): Promise<void> {
-  const gone = new Promise<void>((resolve) => {
-    socket.once('close', () => {
-      resolve();
-    });
-  });
-  await Promise.race([gone, sleep(MONITOR_MS, undefined, { ref: false })]);
-  socket.destroy();
 }

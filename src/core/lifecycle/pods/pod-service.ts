@@ -296,7 +296,7 @@ export class PodService {
   }
 
   /**
-   * Maintains the networks of the pods until `signal` fires, and retries failed stops until then. Called once, after
+   * Maintains the networks of the pods and the warm pools until `signal` fires, and retries failed stops until then. Called once, after
    * {@link recover}.
    */
   async keep(signal: AbortSignal): Promise<void> {
@@ -305,14 +305,16 @@ export class PodService {
     this.#earlierBoots.keep(signal);
     const status = (record: SandboxRecord) => this.#store.status(record);
     const networks = new Set([...this.#store.backends.values()].map(({ network }) => network));
-    await Promise.all(
-      [...networks].map((network) => {
+    const pools = [...this.#store.backends.values()].map(({ sandboxes }) => sandboxes.warmPool?.keep(signal));
+    await Promise.all([
+      ...pools,
+      ...[...networks].map((network) => {
         const allRecords = () => this.#store.records.list();
         const records = () =>
           allRecords().filter(({ handler }) => this.#store.backends.get(handler)?.network === network);
         return keepNetworks({ ...this.#options, network, records, allRecords, status }, signal);
       }),
-    );
+    ]);
   }
 
   /**

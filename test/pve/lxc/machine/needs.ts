@@ -46,8 +46,11 @@ export function unfitPlace(directory: string, lxcPaths: readonly string[]): stri
   ];
 }
 
-/** What this machine lacks to run containers as a Proxmox node does; nothing when it can. */
-export function missingNeeds(): string[] {
+/**
+ * What this machine lacks to run containers as a Proxmox node does; nothing when it can.
+ * @param bare without limits and AppArmor.
+ */
+export function missingNeeds(bare = false): string[] {
   const controllers = text('/sys/fs/cgroup/cgroup.controllers').trim().split(' ');
   const packages = Object.entries(PROGRAMS).filter(([, names]) => !names.every(hasProgram));
   const checks: [met: boolean, missing: string][] = [
@@ -57,10 +60,10 @@ export function missingNeeds(): string[] {
       `${programs.filter((program) => !hasProgram(program)).join(', ')} (package ${name})`,
     ]),
     [
-      ['cpu', 'io', 'memory'].every((name) => controllers.includes(name)),
+      bare || ['cpu', 'io', 'memory'].every((name) => controllers.includes(name)),
       'cgroup v2 alone at /sys/fs/cgroup, with the controllers cpu, io and memory',
     ],
-    [text('/sys/module/apparmor/parameters/enabled').startsWith('Y'), 'AppArmor in the kernel'],
+    [bare || text('/sys/module/apparmor/parameters/enabled').startsWith('Y'), 'AppArmor in the kernel'],
     [/\toverlay$/m.test(text('/proc/filesystems')), 'overlayfs in the kernel'],
     ...['/usr/share/lxc/config/common.conf', '/etc/subuid', '/etc/subgid'].map((file): [boolean, string] => [
       existsSync(file),

@@ -10,7 +10,9 @@ export function bridges(): Record<string, number> {
 }
 
 function cpus(): number[] {
-  const list = readFileSync('/sys/fs/cgroup/cpuset.cpus.effective', 'utf8').trim();
+  const own = '/sys/fs/cgroup/cpuset.cpus.effective';
+  // Without the controller, every processor.
+  const list = readFileSync(existsSync(own) ? own : '/sys/devices/system/cpu/online', 'utf8').trim();
   return list.split(',').flatMap((range) => {
     const [first = 0, last = first] = range.split('-').map(Number);
     return Array.from({ length: last - first + 1 }, (_, index) => first + index);

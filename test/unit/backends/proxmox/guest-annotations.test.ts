@@ -2,6 +2,7 @@ import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { guestAnnotations } from '../../../../src/backends/proxmox/lxc/settings/guest-annotations.ts';
 import { GuestSettings } from '../../../../src/backends/proxmox/lxc/settings/guest-settings.ts';
+import { changesFor, warmSettings } from '../../../../src/backends/proxmox/lxc/warm/warm-settings.ts';
 import { ownerOf, withOwner } from '../../../../src/backends/proxmox/guests/owner-mark.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { type GuestPools, poolOf, poolsOf } from '../../../../src/core/model/guest-pools.ts';
@@ -168,3 +169,23 @@ for (const release of ['8.4', '9.2']) {
     });
   }
 }
+
+test('a pod takes a guest of the warm pool unless it needs what only a new one can have', (t) => {
+  const settings = new GuestSettings({ handler: 'proxmox-lxc', pools, annotationNamespaces: ['*'], logger: silent });
+  const warm = warmSettings(settings, 'proxmox-lxc');
+  t.like(warm, { pool: 'k8s', tags: 'k8s;proxmox-lxc;warm', unprivileged: false });
+  const changes = (namespace: string, values: Record<string, string> = {}, more: Partial<SandboxSpec> = {}) => {
+    const of = { ...spec(namespace, values), ...more };
+    return changesFor(of, { ...settings.of(of), memory: 900 }, warm);
+  };
+  const asked = changes('shop', { startup: 'order=2', tags: 'x', description: 'Mine' });
+  t.like(asked, { hostname: 'shop--web', startup: 'order=2', tags: 'k8s;proxmox-lxc;shop;x' });
+  t.deepEqual(Object.keys(asked ?? {}).sort(), ['description', 'hostname', 'startup', 'tags']);
+  t.is(ownerOf(String(asked?.['description'])), 'b'.repeat(64));
+  t.truthy(changes('shop', {}, { ipc: 'node', pid: 'pod', sysctls: { 'net.core.somaxconn': '1' } }));
+  t.is(changes('team-a'), undefined, 'another pool');
+  t.truthy(changes('team-a', { pool: 'k8s' }));
+  t.is(changes('shop', { cpulimit: '2' }), undefined);
+  t.is(changes('shop', {}, { network: 'node' }), undefined);
+  t.is(changes('shop', {}, { userNamespace: { hostId: 65_536, size: 65_536 } }), undefined);
+});

@@ -186,3 +186,18 @@ test('two processes give no VMID twice', async (t) => {
   t.is(vmids.length, 1000);
   t.is(new Set(vmids).size, 1000);
 });
+
+test("a claimed guest is the pod's, whichever of the two its notes name", async (t) => {
+  for (const mark of ['warm', 'pod']) {
+    const cluster = new FakeCluster();
+    const one = await node(t, cluster);
+    const vmid = await one.allocate('warm');
+    await one.map.set(vmid, { owner: 'pod', state: 'used', warm: 'warm' });
+    cluster.guests.set(vmid, { node: 'pve1', owner: mark });
+    await one.allocator.release(vmid);
+    t.deepEqual(await one.allocator.settle(), [{ vmid, owner: 'pod', node: 'pve1', state: 'leaving' }], mark);
+    t.deepEqual(one.map.get(vmid), { owner: 'pod', state: 'leaving', warm: 'warm' });
+    await one.remove(vmid);
+    t.is(one.map.get(vmid), undefined);
+  }
+});

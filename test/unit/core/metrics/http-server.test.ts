@@ -35,7 +35,12 @@ test('idle connections are limited and block nobody', async (t) => {
 test('pipelined requests are collected once, then refused', async (t) => {
   const metrics = new Metrics();
   let collected = 0;
-  metrics.watchInventory({ podsByState: () => ({}), containersByState: () => ({}), images: () => (collected += 1) });
+  metrics.watchInventory({
+    podsByState: () => ({}),
+    containersByState: () => ({}),
+    images: () => (collected += 1),
+    warmPools: () => new Map(),
+  });
   const page = serveMetrics('127.0.0.1:0', metrics, silent);
   t.teardown(page.close);
   await eventually('a port', () => page.port() !== undefined);

@@ -17,7 +17,8 @@ included=$(sed -n '/^\\[/q; s|^lxc.include: \\(/.*/\\)include.conf$|\\1|p' /etc/
 echo "CT $1 is a Kubernetes pod that has ended, or a copy of one; the kubelet runs the pod in a new guest. Remove this one." >&2
 exit 1
 `;
-const NAME = `proxmox-lxcri-pod_${createHash('sha256').update(SCRIPT).digest('hex').slice(0, 12)}.sh`;
+/** Name of the file, which says its content. */
+export const HOOKSCRIPT = `proxmox-lxcri-pod_${createHash('sha256').update(SCRIPT).digest('hex').slice(0, 12)}.sh`;
 
 /**
  * Places the hookscript of pods' guests, once for each version of it: on the storage of templates, or else on the first one
@@ -36,8 +37,8 @@ export async function placeHookscript(
   const chosen = fit.find(({ storage }) => storage === templateStorage) ?? fit[0];
   if (chosen?.path === undefined) return undefined;
   try {
-    await placeFile(`${chosen.path}/snippets/${NAME}`, SCRIPT, 0o755);
-    return `${chosen.storage}:snippets/${NAME}`;
+    await placeFile(`${chosen.path}/snippets/${HOOKSCRIPT}`, SCRIPT, 0o755);
+    return `${chosen.storage}:snippets/${HOOKSCRIPT}`;
   } catch (error) {
     logger.warn('Guests have no hookscript', { storage: chosen.storage, error: messageOf(error) });
     return undefined;

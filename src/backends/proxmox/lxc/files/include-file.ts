@@ -30,6 +30,8 @@ export interface IncludeParts {
   /** The pod's cgroup, absolute below the root of the hierarchy, and its directory. */
   cgroup: string;
   cgroupDirectory: string;
+  /** Path of a file that names the directory of one more cgroup, which ends with the guest. */
+  also?: string;
 }
 
 /**
@@ -38,8 +40,8 @@ export interface IncludeParts {
  * `checkSandboxSpec`.
  */
 export function includeFile(
-  spec: SandboxSpec,
-  { hasCard, native, vmid, permit, cgroup, cgroupDirectory }: IncludeParts,
+  spec: Pick<SandboxSpec, 'network' | 'ipc' | 'userNamespace' | 'hostname' | 'sysctls'>,
+  { hasCard, native, vmid, permit, cgroup, cgroupDirectory, also }: IncludeParts,
 ): string {
   const hook = `${native} hook --name ${String(vmid)}`;
   const settings: [key: string, value: string, field?: string][] = [
@@ -56,7 +58,7 @@ export function includeFile(
     ['lxc.signal.halt', 'SIGTERM'],
     ['lxc.cgroup.dir.container', cgroup.slice(1), 'linux.cgroup_parent'],
     ['lxc.hook.pre-start', `${hook} pre-start ${permit}`],
-    ['lxc.hook.stop', `${hook} stop ${cgroupDirectory}`],
+    ['lxc.hook.stop', `${hook} stop ${also === undefined ? '' : `--also ${also} `}${cgroupDirectory}`],
     ['lxc.hook.post-stop', `${hook} post-stop`],
   ];
   const keep = [spec.ipc === 'node' && 'ipc', spec.network === 'node' && 'net', spec.network === 'node' && 'uts'];

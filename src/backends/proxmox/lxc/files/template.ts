@@ -53,14 +53,23 @@ export class Template {
         `proxmox.template_storage: storage ${templateStorage} keeps no files; name a directory storage`,
       );
     }
+    const { name, data } = await this.#built();
+    await placeFile(`${path}/template/cache/${name}`, data, 0o644);
+    const size = WITHOUT_SIZE.includes(configOf(storage, 'storage').type) ? 0 : 1;
+    return { ostemplate: `${templateStorage}:vztmpl/${name}`, rootfs: `${storage}:${String(size)}` };
+  }
+
+  /** The name of the archive, which says its content. @throws CriError UNAVAILABLE when `init` is missing. */
+  async name(): Promise<string> {
+    return (await this.#built()).name;
+  }
+
+  #built(): Promise<{ name: string; data: Buffer }> {
     this.#archive ??= this.#build().catch((error: unknown) => {
       this.#archive = undefined;
       throw error;
     });
-    const { name, data } = await this.#archive;
-    await placeFile(`${path}/template/cache/${name}`, data, 0o644);
-    const size = WITHOUT_SIZE.includes(configOf(storage, 'storage').type) ? 0 : 1;
-    return { ostemplate: `${templateStorage}:vztmpl/${name}`, rootfs: `${storage}:${String(size)}` };
+    return this.#archive;
   }
 
   async #build(): Promise<{ name: string; data: Buffer }> {

@@ -32,7 +32,9 @@ export class GuestSettings {
     pod,
     userNamespace,
     annotations,
-  }: SandboxSpec): Record<string, string | number | boolean> & { tags: string } {
+  }: Pick<SandboxSpec, 'id' | 'pod' | 'userNamespace' | 'annotations'>): Record<string, string | number | boolean> & {
+    tags: string;
+  } {
     const { handler, pools, annotationNamespaces, logger } = this.#options;
     const isTrusted = annotationNamespaces.some((pattern) => matchesGlob(pattern, pod.namespace));
     const { choices, ignored } = guestAnnotations(annotations, { isTrusted, pools: poolsOf(pools) });
