@@ -1,12 +1,15 @@
 // Measures RunPodSandbox of proxmox-lxc with a guest of the warm pool, with one made for the pod, and of crun, in one run on a
 // simulated node of Proxmox VE.
 //
-//   test/lib/bundle; test/guest/run --timeout 7200 -- env PROXMOX_LXCRI_TEST_BUNDLE=.cache/bundle \
-//     test/sandbox node_modules/.bin/node test/bench/warm-pool.ts [ROUNDS [PUT_MS [START_MS]]]                   9, 50 and 1800
+//   test/lib/bundle; PROXMOX_LXCRI_TEST_BUNDLE=.cache/bundle test/sandbox unshare --mount sh -c \
+//     'umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"' sh \
+//     node_modules/.bin/node test/bench/warm-pool.ts [ROUNDS [PUT_MS [START_MS]]]                                9, 50 and 1800
 //
+// On a machine without AppArmor or without controllers on cgroup v2 the guests have no limits; in the test guest they have, but all
+// takes many times as long there.
 // The node answers a change of a configuration PUT_MS later, and a start takes START_MS more. Prints the median milliseconds of each,
 // their ratio to the pool, and the requests of a claim.
-import { readFile } from 'node:fs/promises';
+import { readFile, rmdir } from 'node:fs/promises';
 import { GuestPods, HANDLER } from '../guest/proxmox-pods.ts';
 import { endAll, infoOf, METRICS, poolOf, warmToml } from '../guest/warm-pods.ts';
 import { LxcRuntime } from '../pve/lxc/runtime.ts';
@@ -58,4 +61,5 @@ try {
   console.log(`requests of a claim: ${[...claims].join(', ')}`);
 } finally {
   for (const step of steps.reverse()) await step();
+  for (const name of ['lxc', 'lxc.monitor']) await rmdir(`/sys/fs/cgroup/${name}`).catch(() => undefined);
 }
