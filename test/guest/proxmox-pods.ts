@@ -10,6 +10,8 @@ import { NodeFixture } from './pve-node.ts';
 
 /** The handler that runs a pod as a container of Proxmox VE. */
 export const HANDLER = 'proxmox-lxc';
+/** For calls of many pods at once. */
+const PATIENT = { timeoutMs: HANG_MS };
 /** The first VMID of the node's range. */
 export const FIRST = 10_000;
 
@@ -122,11 +124,11 @@ export class GuestPods {
   }
 
   stop(id: string): Promise<unknown> {
-    return this.server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: id });
+    return this.server.client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: id }, PATIENT);
   }
 
   remove(id: string): Promise<unknown> {
-    return this.server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: id });
+    return this.server.client.call(RuntimeServiceService.removePodSandbox, { podSandboxId: id }, PATIENT);
   }
 
   /** What there still is of pods, on the node and in the server's directories. */
