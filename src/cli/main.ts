@@ -26,8 +26,12 @@ export async function runCli(
     examineProxmox,
     examineRootfs,
     rootfsNotes,
+    packBfc,
     declareHandlers,
-  }: Pick<CliContext, 'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'rootfsNotes' | 'declareHandlers'>,
+  }: Pick<
+    CliContext,
+    'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'rootfsNotes' | 'packBfc' | 'declareHandlers'
+  >,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
   const context: ParserContext = {
@@ -42,6 +46,7 @@ export async function runCli(
     examineProxmox,
     examineRootfs,
     rootfsNotes,
+    packBfc,
     declareHandlers,
   };
   let exitCode = 0;

@@ -1,5 +1,6 @@
 import type { Command } from './command.ts';
 import { attach } from './commands/attach.ts';
+import { bfc } from './commands/bfc.ts';
 import { checkpoint } from './commands/checkpoint.ts';
 import { commit } from './commands/commit.ts';
 import { completion } from './commands/completion.ts';
@@ -54,6 +55,7 @@ export const COMMANDS: readonly Command[] = [
   pull,
   importCommand,
   exportCommand,
+  bfc,
   inspect,
   logs,
   exec,

@@ -7,15 +7,18 @@ import { ImageServiceService, ImageSpec, ImageStatusRequest, RuntimeServiceServi
 import { fullName } from '../../src/core/lifecycle/images/reference.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from '../../src/integrations/bfc/images/bfc-image-source.ts';
+import { openBfc } from '../../src/integrations/bfc/reader.ts';
 import { readImageLayout, readSketch } from '../../src/integrations/oci/archive/layout.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { parsePlatform } from '../../src/integrations/oci/platform.ts';
+import { packBfc } from '../../src/pack-bfc.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { packImages } from '../fixtures/bfc/pack-image.ts';
 import { imageFilesBelow } from '../lib/image-files.ts';
+import { programFile } from '../lib/program.ts';
 import { buildImage, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { Crictl } from './crictl-client.ts';
-import { isSandboxed, mountCopy, newService, removeCopy, temporary } from './images-fixture.ts';
+import { isSandboxed, mountCopy, newService, removeCopy, temporary, writeLayout } from './images-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
@@ -217,10 +220,11 @@ test('Pods start from an encrypted BFC file without a registry', async (t) => {
   );
   await run('tar', ['-C', '/', '-cf', join(top, 'tar'), 'bin/busybox']);
   const built = buildImage([await readFile(join(top, 'tar'))]);
+  const layout = await writeLayout(join(top, 'layout'), built, { 'org.opencontainers.image.ref.name': NAME });
   const crictl = await Crictl.for(t, server.socket);
-  const secret = { kind: 'key', key: KEY } as const;
   for (const handler of ['lxc', 'crun']) {
-    const path = await packImages(join(directory, `${handler}.bfc`), { [NAME]: built }, { secret });
+    const path = join(directory, `${handler}.bfc`);
+    await run(process.execPath, [programFile('main'), 'bfc', 'pack', layout, path, '--key-file', join(top, 'key')]);
     const name = handler === 'lxc' ? NAME : `bfc://${path}`;
     const pulled = await crictl.run(['--image-endpoint', `unix://${server.socket}`, 'pull', name]);
     t.is(pulled.code, 0, pulled.stderr);
@@ -242,4 +246,40 @@ test('Pods start from an encrypted BFC file without a registry', async (t) => {
       image: found && ImageSpec.create({ image: found.id }),
     });
   }
+});
+
+test('Images of an archive are packed into an encrypted file', async (t) => {
+  const { images, directory, top } = await service(t);
+  const built = image('one', gzipSync);
+  const layout = await writeLayout(join(top, 'layout'), built, { 'io.containerd.image.name': NAME });
+  await writeFile(join(top, 'password'), 'secret\n');
+  const pack = (file: string, more: Partial<Parameters<typeof packBfc>[0]> = {}) =>
+    packBfc({
+      source: layout,
+      file,
+      name: undefined,
+      keyFile: undefined,
+      passwordFile: join(top, 'password'),
+      level: 3,
+      replaces: false,
+      signal: new AbortController().signal,
+      progress: () => undefined,
+      skipped: () => undefined,
+      ...more,
+    });
+  const file = join(directory, 'a.bfc');
+  const seen: [number, number | undefined][] = [];
+  const packed = await pack(file, { progress: (done, total) => seen.push([done, total]) });
+  t.deepEqual(packed.images, [{ id: built.configDigest, names: [NAME] }]);
+  const total = built.layers.reduce((sum, { size }) => sum + size, 0);
+  t.deepEqual(seen.at(-1), [total, total]);
+  t.is((await failure(t, pack(file)))?.code, StatusCode.ALREADY_EXISTS);
+  t.is(await images.pull(NAME, { username: 'bfc', password: 'secret' }), built.configDigest);
+  await pack(join(top, 'files.bfc'), { source: join(layout, 'blobs') });
+  await using files = await openBfc(join(top, 'files.bfc'));
+  t.is([...files.index].length, built.blobs.size + 1);
+  await rm(join(layout, 'blobs/sha256', built.layers[1]!.digest.slice(7)));
+  await t.throwsAsync(pack(file, { replaces: true }), { code: 'ENOENT' });
+  t.deepEqual(await readdir(directory), ['a.bfc']);
+  t.is(await images.pull(`bfc://${file}`, { username: 'bfc', password: 'secret' }), built.configDigest);
 });

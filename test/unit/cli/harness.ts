@@ -36,6 +36,7 @@ export async function cli(
       examineProxmox: () => Promise.resolve([]),
       examineRootfs: () => Promise.resolve([]),
       rootfsNotes: () => Promise.resolve(new Map()),
+      packBfc: () => Promise.reject(new Error('packBfc was not expected')),
       declareHandlers: () => Promise.resolve(), // the test has
     },
     {

@@ -2,6 +2,7 @@ import { PassThrough } from 'node:stream';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { Image, LayerProgress, LayerState } from '../../../api/gen/cri.ts';
+import { progressText } from '../../../src/cli/bfc/progress-line.ts';
 import { LayerLines, layerLine } from '../../../src/cli/output/layer-lines.ts';
 import { cli } from './harness.ts';
 import { scriptedServer } from './scripted-server.ts';
@@ -121,4 +122,10 @@ test('pull works with a server that has only CRI', async (t) => {
     pullImage: () => ({ imageRef: 'sha256:1' }),
   });
   t.like(await cli(['pull', '--address', server.address, 'x/y']), { code: 0, stdout: 'sha256:1\n' });
+});
+
+test('progress in bytes has a rate and the time that is left', (t) => {
+  t.is(progressText(2 ** 20, 4 * 2 ** 20, 500), '1.0 MiB / 4.0 MiB  2.0 MiB/s  2 s left');
+  t.is(progressText(2 ** 20, undefined, 500), '1.0 MiB  2.0 MiB/s');
+  t.is(progressText(0, 10, 0), '0 B / 10 B  0 B/s');
 });

@@ -30,10 +30,10 @@ async function readPasswordFile(path: string): Promise<BfcSecret> {
   try {
     content = await readFile(path, 'latin1');
   } catch (error) {
-    throw invalidArgument('bfc.password_files', `${JSON.stringify(path)} cannot be read: ${messageOf(error)}`);
+    throw invalidArgument('password file', `${JSON.stringify(path)} cannot be read: ${messageOf(error)}`);
   }
   const password = Buffer.from(content.replace(/\r?\n$/, ''), 'latin1');
-  if (password.length === 0) throw invalidArgument('bfc.password_files', `${JSON.stringify(path)} is empty`);
+  if (password.length === 0) throw invalidArgument('password file', `${JSON.stringify(path)} is empty`);
   return { kind: 'password', password };
 }
 
