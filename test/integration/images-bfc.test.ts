@@ -1,6 +1,6 @@
 import anyTest, { type ExecutionContext } from 'ava';
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { ImageServiceService, ImageSpec, ImageStatusRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
@@ -68,6 +68,18 @@ const failure = (t: ExecutionContext, pull: Promise<unknown>) => t.throwsAsync(p
 async function leavesNothing(t: ExecutionContext, { images, store, root }: Awaited<ReturnType<typeof service>>) {
   t.deepEqual([images.list(), await store.listLayers()], [[], []]);
   t.deepEqual(await readdir(join(root, 'content/incoming')).catch(() => []), []);
+  await isClosed(t);
+}
+
+/** No BFC file is open. */
+async function isClosed(t: ExecutionContext) {
+  const open = await Promise.all(
+    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
+  t.deepEqual(
+    open.filter((path) => path.includes('.bfc')),
+    [],
+  );
 }
 
 for (const [kind, compress] of [
@@ -182,6 +194,7 @@ test('Files may share layers, and the layouts of the original are read', async (
   t.is(await images.pull('r.example/two'), two.configDigest);
   await packImages(join(directory, 'old.bfc'), { 'r.example/old': image('old') }, { sketch: true });
   t.is(await images.pull(`bfc://${directory}/old.bfc`), image('old').configDigest);
+  await isClosed(t);
 });
 
 test('A file that is being copied is waited for', async (t) => {
@@ -197,6 +210,7 @@ test('A file that is being copied is waited for', async (t) => {
   await t.throwsAsync(cancelled, { message: 'enough' });
   await appendFile(path, complete.subarray(10_000));
   t.deepEqual(await Promise.all(pulls), [built.configDigest, built.configDigest]);
+  await isClosed(t);
 });
 
 test('An image larger than the free space fails early', async (t) => {
