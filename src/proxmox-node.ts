@@ -21,11 +21,11 @@ export function guestPools({ proxmox }: Config): GuestPools {
 
 /** The node of Proxmox VE that `[proxmox]` names; nothing is read or asked before its API is needed. */
 export function openProxmox(config: Config): ProxmoxNode {
-  const { storage, template_storage: templateStorage, vmids, networks } = config.proxmox;
+  const { storage, template_storage: templateStorage, vmids, networks, token_id: user } = config.proxmox;
   const name = proxmoxNodeName(config);
   let client: Promise<ProxmoxClient> | undefined;
   return {
-    ...{ name, storage, templateStorage, pools: guestPools(config) },
+    ...{ name, user, storage, templateStorage, pools: guestPools(config) },
     vmidMap: join(config.root, ROOT.vmids),
     addressMap: join(config.root, ROOT.addresses),
     networks,

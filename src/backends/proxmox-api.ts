@@ -32,7 +32,7 @@ export interface TracesApi {
   tasks: {
     list: (
       node: string,
-      filter: { source: 'active'; vmid: number },
+      filter: { source: 'active' | 'all'; vmid: number; typefilter?: string; since?: number },
     ) => Promise<{ data: readonly { upid: string; endtime?: number | undefined }[] }>;
   };
   storages: {

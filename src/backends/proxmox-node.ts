@@ -18,6 +18,8 @@ export interface ProxmoxTask {
 export interface ProxmoxNode {
   /** Name of the node. */
   name: string;
+  /** Whom the API takes this server for: `user@realm!token`. */
+  user: string;
   /** Storage of the guests' root filesystems. */
   storage: string;
   /** Storage of templates of containers. */

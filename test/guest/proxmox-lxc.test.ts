@@ -154,6 +154,12 @@ test.serial('a pod that fails leaves nothing', async (t) => {
   t.deepEqual(vmids(), [10_000]);
   await server.clear();
   t.deepEqual(vmids(), []);
+  // The answer of the create is lost, and its task fails.
+  faults.add({ effect: { kind: 'drop', when: 'after' }, match: { method: 'POST', path: '/lxc$' } });
+  faults.add({ effect: { kind: 'task-fail', when: 'before', message: 'planted' }, match: { type: 'vzcreate' } });
+  await t.throwsAsync(server.pod('cut', {}, HANDLER));
+  await server.clear();
+  t.deepEqual(vmids(), []);
   // The answer of the create is lost: the guest itself says what came of it.
   faults.add({ effect: { kind: 'drop', when: 'after' }, match: { method: 'POST', path: '/lxc$' } });
   const pod = await server.pod('lost', {}, HANDLER);

@@ -72,7 +72,7 @@ async function sender(t: ExecutionContext, name: string) {
   await makePool('other', '256M');
   t.teardown(() => run('zpool', 'destroy', '-f', 'other'));
   const here = await newStore(t, name);
-  await run('zfs', 'set', 'mountpoint=/evil', 'quota=100M', 'compression=gzip', `${here.dataset}/layers`);
+  await run('zfs', 'set', `mountpoint=/evil-${name}`, 'quota=100M', 'compression=gzip', `${here.dataset}/layers`);
   const chain = await applyAll(here.store, TARS);
   const stream = await buffer(here.store.transfers!.send(DOCUMENTS, chain[1], undefined));
   return { here, chain, stream };

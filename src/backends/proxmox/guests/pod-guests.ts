@@ -14,6 +14,8 @@ import { isWarmId } from '../../../core/model/warm-id.ts';
 
 /** Milliseconds until what was left of a removed guest is looked for again. */
 const SWEEP_MS = 30_000;
+/** Of the parts of a task's id, which colons separate, the one that says whose it is. */
+const USER_FIELD = 7;
 
 /** What a pod's guest is made from. */
 export interface GuestRequest {
@@ -205,7 +207,7 @@ export class PodGuests {
   async #delete(
     api: GuestsApi<ProxmoxTask>,
     ref: GuestRef,
-    owned: Pick<VmidEntry, 'owner' | 'warm'>,
+    owned: Pick<VmidEntry, 'owner' | 'warm' | 'since'>,
     wasTaken = false,
   ): Promise<void> {
     if (!(await this.#isThere(api, ref, owned, wasTaken))) return;
@@ -221,16 +223,16 @@ export class PodGuests {
   async #isThere(
     api: GuestsApi<ProxmoxTask>,
     ref: GuestRef,
-    owned: Pick<VmidEntry, 'owner' | 'warm'>,
+    owned: Pick<VmidEntry, 'owner' | 'warm' | 'since'>,
     wasTaken: boolean,
   ): Promise<boolean> {
-    const { owner } = owned;
+    const { owner, since } = owned;
     let config = await configOf(api, ref);
     if (config?.lock === 'create') {
       // Its task may go on after the death of the server that asked for it.
       const isOurs = (found: MarkedConfig) => ownerOf(found.description) === owner;
       const verdict = await api.recheck.created(ref, isOurs, { settleMs: SETTLE_MS });
-      if (verdict === 'incomplete' && wasTaken) {
+      if (verdict === 'incomplete' && (wasTaken || (await this.#hasTaken(api, ref, since)))) {
         await this.#claim(ref.vmid, owner);
         return true;
       }
@@ -243,6 +245,17 @@ export class PodGuests {
       podSandboxId: owner,
     });
     return false;
+  }
+
+  /**
+   * Whether Proxmox has taken this server's own create of a guest, whose answer was lost: one whose VMID was taken has no task.
+   * @param since when the VMID was reserved, in seconds since 1970.
+   */
+  async #hasTaken(api: GuestsApi<ProxmoxTask>, { node, kind, vmid }: GuestRef, since?: number): Promise<boolean> {
+    if (since === undefined) return false;
+    const typefilter = kind === 'lxc' ? 'vzcreate' : 'qmcreate';
+    const { data } = await api.tasks.list(node, { source: 'all', vmid, typefilter, since });
+    return data.some(({ upid }) => upid.split(':').at(USER_FIELD) === this.#proxmox.user);
   }
 
   /** A purge takes the VMID out of the excludes of backup jobs as well, so that it is only for a guest under HA or replication. */
@@ -281,7 +294,7 @@ export class PodGuests {
   async #deleteLeft(
     api: GuestsApi<ProxmoxTask>,
     ref: GuestRef,
-    owned: Pick<VmidEntry, 'owner' | 'warm'>,
+    owned: Pick<VmidEntry, 'owner' | 'warm' | 'since'>,
   ): Promise<void> {
     try {
       await this.#delete(api, ref, owned);

@@ -126,7 +126,7 @@ export class VmidAllocator {
       return false;
     }
     // Before the create, so that a server that ends in it knows at its next start what to look for.
-    await map.set(vmid, { owner, state: 'reserved' });
+    await map.set(vmid, { owner, state: 'reserved', since: Math.floor(Date.now() / 1000) });
     let answer: 'created' | 'taken';
     try {
       answer = await create(vmid);

@@ -8,6 +8,8 @@ const entry = z.object({
   warm: z.string().exactOptional(),
   /** Set once Proxmox has taken the create of such a guest, which no pod's record says. */
   taken: z.literal(true).exactOptional(),
+  /** Seconds since 1970 of this node's clock when it was reserved, before its create was asked for. */
+  since: z.int().exactOptional(),
   /** `reserved`: a create may be under way; `used`: the guest was created; `leaving`: it is to be gone before reuse. */
   state: z.enum(['reserved', 'used', 'leaving']),
 });
