@@ -50,7 +50,9 @@ export async function nothingElse(pods: GuestPods, size: number): Promise<string
     const pool = await pooled(pods);
     const own = [...pool.values()].map(String);
     const directories = await readdir(join(pods.server.directory, 'state/proxmox-lxc/.warm')).catch(() => []);
-    left = (await pods.left()).filter((line) => !own.some((vmid) => line.split(/[ /]/).includes(vmid)));
+    // A directory may vanish while it is read.
+    const all = await pods.left().catch(() => ['unknown']);
+    left = all.filter((line) => !own.some((vmid) => line.split(/[ /]/).includes(vmid)));
     left.push(...directories.filter((name) => !pool.has(name)).map((name) => `directory ${name}`));
     if (pool.size !== size) left.push(`${String(pool.size)} guests in the pool`);
     return left.length === 0;
