@@ -9,9 +9,10 @@ import { unmountBelow } from '../lib/mounts.ts';
 import { programFile } from '../lib/program.ts';
 import { ask, finish } from '../pve/http/ask.ts';
 import { eventually } from '../lib/eventually.ts';
-import { podsOf } from './proxmox-pods.ts';
+import { IS_LONG, podsOf } from './proxmox-pods.ts';
 
 const pods = podsOf(test, { nodes: ['pve1', 'pve2'] });
+const longTest = IS_LONG ? test.serial : () => undefined;
 /** How many pods the node has when it ends all guests in `test/long proxmox-stopall`. */
 const STOPALL_PODS = Number(process.env['STOPALL_PODS'] ?? 0);
 
@@ -87,7 +88,7 @@ test.serial('a node that was rebooted', async (t) => {
   t.deepEqual(await pods().nothingLeft(), []);
 });
 
-test.serial('wipe removes guests', async (t) => {
+longTest('wipe removes guests', async (t) => {
   const { node, server } = pods();
   await pods().run('running');
   const stopped = await pods().run('stopped');

@@ -4,9 +4,10 @@ import { RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../a
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { lxc } from '../pve/config/kind.ts';
 import { ask, finish } from '../pve/http/ask.ts';
-import { FIRST, podsOf } from './proxmox-pods.ts';
+import { FIRST, IS_LONG, podsOf } from './proxmox-pods.ts';
 
 const pods = podsOf(test, { nodes: ['pve1', 'pve2'] });
+const longTest = IS_LONG ? test.serial : () => undefined;
 
 test.serial('a running guest stays one pod on its node', async (t) => {
   const { node, server } = pods();
@@ -31,7 +32,7 @@ test.serial('a running guest stays one pod on its node', async (t) => {
   t.deepEqual(node.cluster.state.store.ha, {});
 });
 
-test.serial('a guest under HA is a pod that ends', async (t) => {
+longTest('a guest under HA is a pod that ends', async (t) => {
   const { cluster } = pods().node;
   const [stopped, moved] = [await pods().run('stopped'), await pods().run('moved')];
   for (const { vmid } of [stopped, moved])
@@ -94,7 +95,7 @@ test.serial('a restored copy is no pod', async (t) => {
   t.deepEqual(await pods().nothingLeft(), []);
 });
 
-test.serial('a guest in place of that of a pod', async (t) => {
+longTest('a guest in place of that of a pod', async (t) => {
   const { node } = pods();
   const [own, foreign] = [await pods().run('own'), await pods().run('foreign')];
   for (const { vmid } of [own, foreign]) await pods().act('POST', vmid, '/status/stop');

@@ -170,6 +170,9 @@ async function namesBelow(what: string, path: string): Promise<string[]> {
   return (await readdir(path).catch(() => [])).map((name) => `${what} ${name}`);
 }
 
+/** In `test/long proxmox-guests`, which tries more of what happens to guests than test/run. */
+export const IS_LONG = process.env['EVERY_END'] === '1';
+
 /** One server on one node for the tests of a file; called once, at the top. The result is for use in tests. */
 export function podsOf(test: TestFn, options: Parameters<typeof NodeFixture.make>[0] = {}): () => GuestPods {
   const cleanup: (() => unknown)[] = [];
