@@ -23,6 +23,8 @@ export class CniFixture {
   readonly subnet: string;
   readonly network: CniNetwork;
   readonly warnings: string[] = [];
+  /** Lines of the journal that were read. */
+  #callsRead = 0;
 
   private constructor(directory: string) {
     subnets += 1;
@@ -72,15 +74,12 @@ export class CniFixture {
     return { type: 'recorder', journal: join(this.directory, 'journal'), ...more };
   }
 
-  /** Calls of the recorder since the last read. */
+  /** Calls of the recorder since the last read. The journal stays: a call between a read and its removal would be lost. */
   async calls(): Promise<RecordedCall[]> {
-    const path = join(this.directory, 'journal');
-    const text = await readFile(path, 'utf8').catch(() => '');
-    await rm(path, { force: true });
-    return text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as RecordedCall);
+    const text = await readFile(join(this.directory, 'journal'), 'utf8').catch(() => '');
+    const lines = text.split('\n').slice(this.#callsRead, -1);
+    this.#callsRead += lines.length;
+    return lines.map((line) => JSON.parse(line) as RecordedCall);
   }
 
   /** Makes a command of the recorder fail with the error, or succeed again. */

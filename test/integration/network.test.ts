@@ -191,7 +191,7 @@ test.serial('the server runs CHECK and GC at start', async (t) => {
   const [collection] = await fixture.calls('GC');
   t.deepEqual(collection?.input['cni.dev/valid-attachments'], [{ containerID: pod, ifname: 'eth0' }]);
   t.like((await fixture.calls('CHECK'))[0]?.environment, { CNI_CONTAINERID: pod });
-  const words = /Network of a pod failed its check.*the interface is down/;
+  const words = /A pod's network failed its check.*the interface is down/;
   await eventually('the complaint', async () => words.test(await fixture.server.log()));
   t.is((await fixture.podStatus(pod))?.state, PodSandboxState.SANDBOX_READY);
 });

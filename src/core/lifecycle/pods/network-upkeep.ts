@@ -51,7 +51,7 @@ async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal):
         if (!isReady(record.id)) return;
         const { namespace, name } = record.spec.metadata;
         const fields = { podSandboxId: record.id, pod: `${namespace}/${name}`, error: messageOf(error) };
-        logger.warn('Network of a pod failed its check', fields);
+        logger.warn("A pod's network failed its check", fields);
       });
   }
 }
