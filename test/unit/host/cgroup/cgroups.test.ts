@@ -12,6 +12,7 @@ import { cgroupDirectories } from '../../../../src/host/cgroup/path.ts';
 import { killCgroup } from '../../../../src/host/cgroup/processes.ts';
 import { destroyCgroup, removeCgroup } from '../../../../src/host/cgroup/remove.ts';
 import { run } from '../../../../src/host/processes/run.ts';
+import { eventually } from '../../../lib/eventually.ts';
 import { parseFlatKeyed, readUsage, wasOomKilled } from '../../../../src/host/cgroup/usage.ts';
 
 // Plain directories with the files that the kernel would show: both versions can be tested on any machine.
@@ -112,13 +113,16 @@ test('cgroup.kill is used; an empty cgroup is not killed', async (t) => {
   await writeFile(join(directory, 'cgroup.procs'), '');
   await killCgroup(cgroupDirectories('/pod/c', v2));
   t.is(await readFile(join(directory, 'cgroup.kill'), 'utf8'), '');
-  // A process of a nested cgroup that ends soon, as if the kernel had killed it.
-  const child = spawn('sleep', ['0.2']);
+  // A process of a nested cgroup that ends when the kernel would kill it.
+  const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+  t.teardown(() => child.kill('SIGKILL'));
   await mkdir(join(directory, 'nested'));
   await writeFile(join(directory, 'nested/cgroup.procs'), `${String(child.pid)}\n0\n${String(process.pid)}\n`);
-  await killCgroup(cgroupDirectories('/pod/c', v2));
-  t.is(await readFile(join(directory, 'cgroup.kill'), 'utf8'), '1');
-  t.is(child.exitCode, 0, 'it was not killed by signals besides');
+  const killed = killCgroup(cgroupDirectories('/pod/c', v2));
+  await eventually('the kill', async () => (await readFile(join(directory, 'cgroup.kill'), 'utf8')) === '1');
+  child.stdin.end();
+  await killed;
+  t.is(child.exitCode ?? (await once(child, 'exit'))[0], 0, 'it was not killed by signals besides');
 });
 
 test('Cgroups of any name and depth are killed and removed', async (t) => {
