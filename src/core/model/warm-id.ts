@@ -8,7 +8,7 @@ export function warmId(unique: string): string {
   return PREFIX + unique;
 }
 
-/** Whether an owner of a guest is none of a pod. */
+/** Whether the owner of a guest is a warm id, not a pod's. */
 export function isWarmId(owner: string): boolean {
   return owner.startsWith(PREFIX) && /^[0-9a-f]{24}$/.test(owner.slice(PREFIX.length));
 }

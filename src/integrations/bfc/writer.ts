@@ -141,7 +141,7 @@ export class BfcWriter {
         throw new BfcError(
           'name',
           { ...this.#place, entry: path },
-          'the target of the symlink is none that a symlink can have',
+          `the target of the symlink must have 1 to ${MAX_TARGET_BYTES} bytes and no NUL`,
         );
       }
       const facts = { type: 'symlink', mode: this.#mode(path, mode), mtime, size: target.length } as const;

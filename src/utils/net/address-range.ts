@@ -21,7 +21,7 @@ export interface Subnet extends AddressRange {
 
 const BITS = { 4: 32, 6: 128 } as const;
 
-/** Reads an address without a prefix length or a zone; undefined for what is none. */
+/** Reads an address without a prefix length or a zone; undefined for anything else. */
 export function parseAddress(text: string): Address | undefined {
   if (isIPv4(text)) {
     return { family: 4, value: text.split('.').reduce((value, byte) => (value << 8n) | BigInt(byte), 0n) };
@@ -41,7 +41,7 @@ export function formatAddress({ family, value }: Address): string {
   return canonical(groups.map((group) => group.toString(16)).join(':'));
 }
 
-/** Reads `ADDRESS/BITS` without bits behind the prefix; undefined for what is none. */
+/** Reads `ADDRESS/BITS` without bits behind the prefix; undefined for anything else. */
 export function parseSubnet(text: string): Subnet | undefined {
   const [, base = '', bits = ''] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
   const address = parseAddress(base);
@@ -51,7 +51,7 @@ export function parseSubnet(text: string): Subnet | undefined {
   return first % size === 0n ? { family, first, last: first + size - 1n, length: Number(bits) } : undefined;
 }
 
-/** Reads `FIRST-LAST`, a subnet, or one address; undefined for what is none. */
+/** Reads `FIRST-LAST`, a subnet, or one address; undefined for anything else. */
 export function parseRange(text: string): AddressRange | undefined {
   if (text.includes('/')) return parseSubnet(text);
   const [first, last, ...more] = text.split('-').map((part) => parseAddress(part.trim()));

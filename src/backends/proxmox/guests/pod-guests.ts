@@ -120,7 +120,7 @@ export class PodGuests {
    * Removes a pod's guest with everything that bears its VMID. No error when there is none; a guest that is not the pod's
    * is left alone, and the VMID is given up.
    * @param known what the pod's record says; without a VMID there, it is the one that the map has for the pod. With the task
-   *   that made it, a guest that is not finished is the pod's as well.
+   *   that made it, or one of this server's since its VMID was reserved, a guest that is not finished is the pod's as well.
    * @returns what is left of the guest all the same and keeps its VMID out of use, in words.
    * @throws as the API: FAILED_PRECONDITION for a guest that is locked or protected. The call may be repeated.
    */

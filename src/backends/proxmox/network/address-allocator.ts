@@ -15,8 +15,8 @@ export interface AddressAllocatorParts {
   map: AddressMap;
   /** Name of the node. */
   node: string;
-  /** Addresses that guests of the cluster have in their configuration, whoever made them; unless `anew`, of a moment ago. */
-  inGuests: (anew: boolean) => Promise<ReadonlySet<string>>;
+  /** Addresses that guests of the cluster have in their configuration, whoever made them; unless `fresh`, of a moment ago. */
+  inGuests: (fresh: boolean) => Promise<ReadonlySet<string>>;
   logger: Logger;
 }
 
@@ -41,8 +41,8 @@ export class AddressAllocator {
     const { map, node, inGuests, logger } = this.#parts;
     const problem = withoutAddresses(network, node);
     if (problem !== undefined) throw failedPrecondition(problem);
-    for (const anew of [false, true]) {
-      const taken = await inGuests(anew);
+    for (const fresh of [false, true]) {
+      const taken = await inGuests(fresh);
       // From here to the change of the map nothing waits, so that no other call sees the same addresses free.
       const found = network.subnets.flatMap((subnet) => {
         return this.#addressIn(owner, subnet.subnet) ?? this.#find(subnet, taken) ?? [];

@@ -2,7 +2,7 @@ import { parseAddress } from '../../../utils/net/address-range.ts';
 
 /**
  * The MAC address that belongs to an IP address: a prefix of two or three bytes, and the last bytes of the IP address. Who gets
- * the IP address next has the same one, so that neighbours need not learn it anew.
+ * the IP address next has the same one, so that neighbours need not learn it again.
  * @param prefix such as `BC:24:11`.
  */
 export function macOf(prefix: string, ip: string): string {

@@ -25,10 +25,10 @@ export class OtherGuests {
     this.#nodes = nodes;
   }
 
-  /** Reads them; unless `anew`, takes what was read less than five seconds before. @throws CriError UNAVAILABLE. */
-  addresses(anew: boolean): Promise<ReadonlySet<string>> {
+  /** Reads them; unless `fresh`, takes what was read less than five seconds before. @throws CriError UNAVAILABLE. */
+  addresses(fresh: boolean): Promise<ReadonlySet<string>> {
     const now = performance.now();
-    if (!anew && this.#last !== undefined && now - this.#last.at < VALID_MS) return this.#last.found;
+    if (!fresh && this.#last !== undefined && now - this.#last.at < VALID_MS) return this.#last.found;
     const found = this.#read().catch((error: unknown) => {
       this.#last = undefined;
       throw unavailable(`cannot read the configurations of guests: ${messageOf(error)}`, error);

@@ -97,7 +97,7 @@ export class PodNetworks {
   async #build(): Promise<AddressAllocator> {
     const { name: node, addressMap } = this.#proxmox;
     const others = new OtherGuests();
-    const inGuests = (anew: boolean) => others.addresses(anew);
+    const inGuests = (fresh: boolean) => others.addresses(fresh);
     return new AddressAllocator({ map: await openAddressMap(addressMap), node, inGuests, logger: this.#logger });
   }
 }

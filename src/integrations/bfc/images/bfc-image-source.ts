@@ -28,7 +28,7 @@ export interface BfcImageSourceOptions {
   directory: string;
   secrets: SecretFiles;
   readLayout: ReadLayout;
-  /** An image name in full; undefined for what is none. */
+  /** An image name in full; undefined for anything else. */
   fullName: (name: string) => string | undefined;
   settleMs?: number;
 }
