@@ -20,6 +20,7 @@ import { criServices } from './cri/services.ts';
 import { readCertificate } from './cri/streaming/certificate.ts';
 import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { writeDiagnosticsOnSignal } from './host/diagnostics.ts';
+import { isProxmoxNode } from './host/processes/programs.ts';
 import { HostReadiness } from './host/readiness.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
@@ -51,7 +52,7 @@ async function run(
   const metrics = new Metrics();
   const streaming = await streamingServer(config, logger);
   writeDiagnosticsOnSignal(join(config.state, STATE.reports), logger);
-  const readiness = new HostReadiness(neededPrograms(config));
+  const readiness = new HostReadiness(neededPrograms(config, await isProxmoxNode()));
   const hostProblem = () => readiness.problem();
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
@@ -86,9 +87,9 @@ async function run(
 }
 
 /** The programs that pods of the default handler require. */
-function neededPrograms(config: Config): NeededProgram[] {
+function neededPrograms(config: Config, onProxmox: boolean): NeededProgram[] {
   const handler = config.runtime.default_handler;
-  return programs(config)
+  return programs(config, onProxmox)
     .filter(({ optional = false, handlers = [handler] }) => !optional && handlers.includes(handler))
     .map((program) => ({ ...program, remedy: remedyFor(program) }));
 }

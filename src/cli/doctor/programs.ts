@@ -3,7 +3,7 @@ import type { Program } from '../../core/config/programs.ts';
 import type { Config } from '../../core/config/schema.ts';
 import { findNative } from '../../host/native/find.ts';
 import { inspectPath } from '../../host/paths.ts';
-import { which } from '../../host/processes/programs.ts';
+import { isProxmoxNode, which } from '../../host/processes/programs.ts';
 import { run } from '../../host/processes/run.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok, warning } from '../../core/model/finding.ts';
@@ -12,7 +12,8 @@ import { type Finding, missing, ok, warning } from '../../core/model/finding.ts'
 export async function checkPrograms(config: Config): Promise<Finding[]> {
   const helper = await checkNative();
   // Without it no other program can be run.
-  return helper.status === 'ok' ? [helper, ...(await Promise.all(programs(config).map(checkProgram)))] : [helper];
+  if (helper.status !== 'ok') return [helper];
+  return [helper, ...(await Promise.all(programs(config, await isProxmoxNode()).map(checkProgram)))];
 }
 
 /** The native helper, which starts all others. */

@@ -23,8 +23,9 @@ const VERSION = ['--version'];
 /**
  * Every program that is ever run, for `doctor`, Status and the dependencies of the package. Programs of Debian's essential
  * packages are listed too, since a minimal system may lack them.
+ * @param onProxmox whether this machine is a node of Proxmox VE, whose package of LXC is another one: Debian's would remove it.
  */
-export function programs({ runtime, images }: Config): readonly Program[] {
+export function programs({ runtime, images }: Config, onProxmox: boolean): readonly Program[] {
   return [
     {
       name: runtime.oci_runtime,
@@ -41,7 +42,13 @@ export function programs({ runtime, images }: Config): readonly Program[] {
       version: VERSION,
     },
     { name: '/usr/bin/catatonit', package: 'catatonit', purpose: 'is the pause process of pods', version: VERSION },
-    { name: 'lxc-start', package: 'lxc', purpose: 'starts pods', handlers: ['lxc'], version: VERSION },
+    {
+      name: 'lxc-start',
+      package: onProxmox ? 'lxc-pve' : 'lxc',
+      purpose: 'starts pods',
+      handlers: ['lxc'],
+      version: VERSION,
+    },
     { name: 'tar', package: 'tar', purpose: 'unpacks and packs layers', version: VERSION },
     { name: 'prlimit', package: 'util-linux', purpose: 'limits the tar that unpacks a layer', version: VERSION },
     { name: '/bin/sh', package: 'dash', purpose: 'runs the hooks of LXC containers for liblxc', handlers: ['lxc'] },

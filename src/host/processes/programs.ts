@@ -30,3 +30,8 @@ export async function findProgram(program: string, setting: string): Promise<str
   if (found !== undefined) return found;
   throw unavailable(`${setting}: program ${JSON.stringify(program)} not found; install it, or set another`);
 }
+
+/** Whether this machine is a node of Proxmox VE, by the program that says its version. */
+export async function isProxmoxNode(): Promise<boolean> {
+  return (await which('pveversion')) !== undefined;
+}

@@ -1,9 +1,12 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { checkPrograms } from '../../../src/cli/doctor/programs.ts';
 import { checkProxmoxNode } from '../../../src/cli/doctor/proxmox-node.ts';
+import { configSchema } from '../../../src/core/config/schema.ts';
 import { hasSpan, subordinateIds } from '../../../src/host/subordinate-ids.ts';
+import { programEnv } from '../../../src/host/processes/programs.ts';
 import { run } from '../../../src/host/processes/run.ts';
 
 /** What a freshly installed node has, and the kubelet's ids. */
@@ -103,4 +106,19 @@ test('spans of ids overlap and continue each other', (t) => {
   t.false(hasSpan(spans, { first: 10, count: 16 }));
   t.false(hasSpan(spans, { first: 9, count: 2 }));
   t.false(hasSpan([], { first: 0, count: 1 }));
+});
+
+test.serial("a node's lxc-start is of Proxmox's package, with which Debian's conflicts", async (t) => {
+  const { root } = await node(t);
+  const path = programEnv['PATH'];
+  t.teardown(() => (programEnv['PATH'] = path));
+  programEnv['PATH'] = root;
+  const remedy = async () => {
+    const findings = await checkPrograms(configSchema().parse({}));
+    return findings.find(({ subject }) => subject === 'program lxc-start')?.remedy;
+  };
+  t.is(await remedy(), 'apt-get install lxc');
+  await writeFile(join(root, 'pveversion'), '');
+  await chmod(join(root, 'pveversion'), 0o755);
+  t.is(await remedy(), 'apt-get install lxc-pve');
 });
