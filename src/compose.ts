@@ -41,7 +41,7 @@ import type { Services } from './cri/rpc/services.ts';
 import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
-import { BfcImageSource } from './integrations/bfc/images/bfc-image-source.ts';
+import { BfcImageSource, type BfcImageSourceOptions } from './integrations/bfc/images/bfc-image-source.ts';
 import { readImageLayout, readSketch } from './integrations/oci/archive/layout.ts';
 import { parsePlatform } from './integrations/oci/platform.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
@@ -176,7 +176,7 @@ export async function build(
     records,
     files,
     sources: [
-      bfcImages(config),
+      bfcImages(config, proxmox.storageDirectory),
       imageRegistry(config, logger),
       new ArchiveReader({
         temporary: join(config.root, ROOT.import),
@@ -265,13 +265,17 @@ export async function recover({
   await pods.recover();
 }
 
-function bfcImages({ bfc, images }: Config): BfcImageSource {
+function bfcImages(
+  { bfc, images }: Config,
+  storageDirectory: BfcImageSourceOptions['storageDirectory'],
+): BfcImageSource {
   const platform = parsePlatform(images.platform);
   return new BfcImageSource({
     directory: bfc.directory,
     secrets: { keys: bfc.key_files, passwords: bfc.password_files },
     readLayout: async (files) => (await readImageLayout(files, platform)) ?? readSketch(files, platform),
     fullName: (name) => fullName(name, images.default_registry),
+    storageDirectory,
   });
 }
 

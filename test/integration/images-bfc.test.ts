@@ -1,86 +1,24 @@
-import anyTest, { type ExecutionContext } from 'ava';
-import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readdir, readFile, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import anyTest from 'ava';
+import { mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { ImageServiceService, ImageSpec, ImageStatusRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
-import { fullName } from '../../src/core/lifecycle/images/reference.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { BfcImageSource, type BfcImageSourceOptions } from '../../src/integrations/bfc/images/bfc-image-source.ts';
 import { openBfc } from '../../src/integrations/bfc/reader.ts';
-import { readImageLayout, readSketch } from '../../src/integrations/oci/archive/layout.ts';
-import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
+import { readImageLayout } from '../../src/integrations/oci/archive/layout.ts';
 import { parsePlatform } from '../../src/integrations/oci/platform.ts';
 import { packBfc } from '../../src/pack-bfc.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { packImages } from '../fixtures/bfc/pack-image.ts';
-import { imageFilesBelow } from '../lib/image-files.ts';
+import { eventually } from '../lib/eventually.ts';
 import { programFile } from '../lib/program.ts';
-import { buildImage, sha256, tarOf } from '../unit/integrations/oci/image-builder.ts';
+import { buildImage, sha256 } from '../unit/integrations/oci/image-builder.ts';
+import { base, failure, image, isClosed, KEY, large, leavesNothing, NAME, service } from './bfc-fixture.ts';
 import { Crictl } from './crictl-client.ts';
-import { isSandboxed, mountCopy, newService, removeCopy, temporary, writeLayout } from './images-fixture.ts';
+import { isSandboxed, mountCopy, removeCopy, temporary, writeLayout } from './images-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
-
-const KEY = Buffer.alloc(32, 'K');
-const NAME = 'r.example/team/app:v1';
-const base = tarOf({ name: 'etc/hostname', body: 'base\n' });
-// More than is read at once, so that it is streamed.
-const large = createHash('shake256', { outputLength: 3_000_000 }).update('seed').digest().toString('latin1');
-const image = (name: string, compress?: (tar: Buffer) => Buffer) =>
-  buildImage([base, tarOf({ name: 'app/name', body: name }, { name: 'app/large', body: large })], {
-    ...(compress && { compress }),
-  });
-
-/** An image service whose only source with names is a directory of BFC files; no registry is reachable. */
-async function service(t: ExecutionContext, options: Partial<BfcImageSourceOptions> = {}, freeBytes?: number) {
-  const top = await temporary(t);
-  const directory = join(top, 'bfc');
-  await mkdir(directory);
-  const platform = parsePlatform();
-  const bfc = new BfcImageSource({
-    directory,
-    secrets: { keys: [], passwords: [] },
-    readLayout: async (files) => (await readImageLayout(files, platform)) ?? readSketch(files, platform),
-    fullName: (name) => fullName(name, 'docker.io'),
-    settleMs: 1,
-    ...options,
-  });
-  const root = join(top, 'data');
-  const sources = [bfc, new ArchiveReader({ temporary: join(root, 'import') })];
-  const files = imageFilesBelow(root);
-  const made = await newService(
-    t,
-    root,
-    {},
-    {
-      sources,
-      files: freeBytes === undefined ? files : { ...files, freeBytes: () => Promise.resolve(freeBytes) },
-    },
-  );
-  return { ...made, top, directory, root };
-}
-
-const failure = (t: ExecutionContext, pull: Promise<unknown>) => t.throwsAsync(pull, { instanceOf: CriError });
-
-/** Nothing of a failed pull is left. */
-async function leavesNothing(t: ExecutionContext, { images, store, root }: Awaited<ReturnType<typeof service>>) {
-  t.deepEqual([images.list(), await store.listLayers()], [[], []]);
-  t.deepEqual(await readdir(join(root, 'content/incoming')).catch(() => []), []);
-  await isClosed(t);
-}
-
-/** No BFC file is open. */
-async function isClosed(t: ExecutionContext) {
-  const open = await Promise.all(
-    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
-  );
-  t.deepEqual(
-    open.filter((path) => path.includes('.bfc')),
-    [],
-  );
-}
 
 for (const [kind, compress] of [
   ['plain', undefined],
@@ -125,7 +63,14 @@ test('A pull by address names a file and an image in it', async (t) => {
   t.deepEqual(images.list()[0]?.repoTags, ['localhost/b:latest']);
   t.is(images.status(`${address}:localhost/b`)?.id, two.configDigest);
   t.is(await images.pull(NAME), one.configDigest);
-  for (const bad of ['bfc://a.bfc', 'bfc:///x', 'bfc:///x.bfc:a b', 'ftp:///x.bfc']) {
+  for (const bad of [
+    'bfc://a.bfc',
+    'bfc:///x',
+    'bfc:///x.bfc:a b',
+    'bfc://nas:/x.bfc',
+    'bfc://nas:x',
+    'ftp:///x.bfc',
+  ]) {
     const error = await failure(t, images.pull(bad));
     t.is(error?.code, StatusCode.INVALID_ARGUMENT, bad);
   }
@@ -145,6 +90,44 @@ test('Only files below the directory can be pulled', async (t) => {
   t.is(absent?.code, StatusCode.NOT_FOUND);
   await leavesNothing(t, made);
   t.is((await images.import(outside)).length, 1);
+});
+
+test('A pull by address names a storage of Proxmox', async (t) => {
+  const asked: string[] = [];
+  let nas = '';
+  const storageDirectory = async (storage: string) => {
+    asked.push(storage);
+    if (storage === 'nas') return nas;
+    throw new CriError(StatusCode.UNAVAILABLE, `storage ${storage} is not active`);
+  };
+  const made = await service(t, { directory: '', storageDirectory });
+  const { images, top } = made;
+  nas = join(top, 'bfc');
+  const [one, two] = [image('one'), image('two')];
+  await mkdir(join(nas, 'site'));
+  await packImages(join(nas, 'site/a.bfc'), { [NAME]: one, 'localhost/b': two });
+  await packImages(join(top, 'outside.bfc'), { [NAME]: one });
+  await symlink('../outside.bfc', join(nas, 'out.bfc'));
+  await symlink('site/a.bfc', join(nas, 'in.bfc'));
+  for (const [address, code, words] of [
+    ['bfc://nas:../outside.bfc', 7, `only those below the directory of storage nas, ${nas}, are`],
+    ['bfc://nas:out.bfc', 7, `only those below the directory of storage nas, ${nas}, are`],
+    ['bfc://nas:no.bfc', 5, `there is no file "${nas}/no.bfc"`],
+    ['bfc://nas:site/a.bfc', 3, 'has 2 images; append ":" and the name of one'],
+    ['bfc://off:a.bfc', 14, 'storage off is not active'],
+    [`bfc://${nas}/in.bfc`, 7, 'set bfc.directory to the directory with them'],
+  ] as const) {
+    const error = await failure(t, images.pull(address));
+    t.is(error?.code, code, address);
+    t.true(error?.message.includes(words), error?.message);
+  }
+  await leavesNothing(t, made);
+  t.is(await images.pull('bfc://nas:site/a.bfc:localhost/b'), two.configDigest);
+  t.is(await images.pull(`bfc://nas:in.bfc:${NAME}`), one.configDigest);
+  t.is(images.status('bfc://nas:site/a.bfc:localhost/b')?.id, two.configDigest);
+  t.is(images.status(NAME)?.id, one.configDigest);
+  t.deepEqual(new Set(asked), new Set(['nas', 'off']));
+  await isClosed(t);
 });
 
 test('Bad BFC files fail with one clear error and leave nothing', async (t) => {
@@ -168,6 +151,9 @@ test('Bad BFC files fail with one clear error and leave nothing', async (t) => {
   );
   await fails(/the 1 known do not fit/, 7, { username: 'bfc', password: 'wrong' });
   await fails(/must be 32 bytes in base64/, 3, { username: 'bfc-key', password: 'wrong' });
+  await packImages(path, { [NAME]: built }, { secret: { kind: 'key', key: KEY } });
+  const other = Buffer.alloc(32, 'L').toString('base64');
+  await fails(/encrypted with a key file, and the 1 known do not fit/, 7, { username: 'bfc-key', password: other });
   const complete = await readFile(path);
   await truncate(path, complete.length - 1000);
   await fails(/the end of the file is missing; copy it again/, 15, { username: 'bfc', password: 'right' });
@@ -198,18 +184,79 @@ test('Files may share layers, and the layouts of the original are read', async (
 });
 
 test('A file that is being copied is waited for', async (t) => {
-  const { images, directory, top } = await service(t, { settleMs: 60_000 });
+  let looks = 0;
+  const secrets = {
+    keys: [],
+    get passwords() {
+      looks += 1;
+      return [];
+    },
+  };
+  const { images, directory, top } = await service(t, { settleMs: 60_000, secrets });
   const built = image('one');
   const complete = await readFile(await packImages(join(top, 'x.bfc'), { [NAME]: built }));
   const path = join(directory, 'x.bfc');
-  await writeFile(path, complete.subarray(0, 10_000));
-  const pulls = [images.pull(NAME), images.pull(`bfc://${path}`)];
+  // Also with the size of the whole from the beginning, as by SMB, and with its end before the rest.
+  const end = complete.subarray(-100);
+  const without = Buffer.concat([Buffer.alloc(complete.length - end.length), end]);
+  for (const part of [complete.subarray(0, 10_000), Buffer.alloc(complete.length), without]) {
+    await writeFile(path, part);
+    looks = 0;
+    const pulls = [images.pull(NAME), images.pull(`bfc://${path}`)];
+    const abort = new AbortController();
+    const cancelled = images.pull('r.example/never', undefined, abort.signal);
+    await eventually('looks of each pull', () => looks >= 6);
+    abort.abort(new Error('enough'));
+    await t.throwsAsync(cancelled, { message: 'enough' });
+    await writeFile(path, complete);
+    t.deepEqual(await Promise.all(pulls), [built.configDigest, built.configDigest]);
+  }
+  await isClosed(t);
+});
+
+test('A copy that takes too long is UNAVAILABLE', async (t) => {
+  const made = await service(t, { settleMs: 60_000, patienceMs: 1 });
+  const path = await packImages(join(made.directory, 'x.bfc'), { [NAME]: image('one') });
+  await truncate(path, 10_000);
+  for (const name of [NAME, `bfc://${path}`]) {
+    const error = await failure(t, made.images.pull(name));
+    t.is(error?.code, StatusCode.UNAVAILABLE);
+    t.regex(error?.message ?? '', /x\.bfc" is still being copied after 0.001 s; pull again when/);
+  }
+  await leavesNothing(t, made);
+});
+
+test('A pull that ends amid a layer leaves nothing', async (t) => {
+  // Called when a part of a large layer was given out.
+  let amid: (() => unknown) | undefined;
+  const platform = parsePlatform();
+  const made = await service(t, {
+    readLayout: (files) => {
+      const open: typeof files.open = async function* (path, options) {
+        for await (const chunk of files.open(path, options)) {
+          yield chunk;
+          if (chunk.length > base.length) await amid?.();
+        }
+      };
+      return readImageLayout({ ...files, open }, platform);
+    },
+  });
+  const { images, directory } = made;
+  const built = image('one');
+  const path = await packImages(join(directory, 'a.bfc'), { [NAME]: built }, { secret: { kind: 'key', key: KEY } });
+  const credentials = { username: 'bfc-key', password: KEY.toString('base64') };
   const abort = new AbortController();
-  const cancelled = images.pull('r.example/never', undefined, abort.signal);
-  abort.abort(new Error('enough'));
-  await t.throwsAsync(cancelled, { message: 'enough' });
-  await appendFile(path, complete.subarray(10_000));
-  t.deepEqual(await Promise.all(pulls), [built.configDigest, built.configDigest]);
+  const reason = new Error('deadline');
+  amid = () => abort.abort(reason);
+  t.is(await t.throwsAsync(images.pull(NAME, credentials, abort.signal)), reason);
+  await leavesNothing(t, made);
+  amid = () => truncate(path, 100_000);
+  const error = await failure(t, images.pull(NAME, credentials));
+  t.is(error?.code, StatusCode.DATA_LOSS);
+  await leavesNothing(t, made);
+  amid = undefined;
+  await packImages(path, { [NAME]: built }, { secret: { kind: 'key', key: KEY } });
+  t.is(await images.pull(NAME, credentials), built.configDigest);
   await isClosed(t);
 });
 
@@ -240,15 +287,19 @@ test('Pods start from an encrypted BFC file without a registry', async (t) => {
     const path = join(directory, `${handler}.bfc`);
     await run(process.execPath, [programFile('main'), 'bfc', 'pack', layout, path, '--key-file', join(top, 'key')]);
     const name = handler === 'lxc' ? NAME : `bfc://${path}`;
+    const status = (image: string) =>
+      server.client.call(ImageServiceService.imageStatus, ImageStatusRequest.create({ image: { image } }));
+    // With imagePullPolicy IfNotPresent the kubelet pulls it, with Never the pod does not start.
+    for (const each of [name, NAME]) t.is((await status(each)).image, undefined);
     const pulled = await crictl.run(['--image-endpoint', `unix://${server.socket}`, 'pull', name]);
     t.is(pulled.code, 0, pulled.stderr);
     t.true(pulled.stdout.includes(built.configDigest), pulled.stdout);
     await rm(path);
-    const { image: found } = await server.client.call(
-      ImageServiceService.imageStatus,
-      ImageStatusRequest.create({ image: { image: name } }),
-    );
+    const { image: found } = await status(name);
     t.deepEqual([found?.id, found?.repoTags], [built.configDigest, [NAME]]);
+    t.is((await status(NAME)).image?.id, built.configDigest);
+    const listed = await crictl.run(['--image-endpoint', `unix://${server.socket}`, 'images', '--no-trunc']);
+    t.regex(listed.stdout, new RegExp(`^r\\.example/team/app +v1 +${built.configDigest} `, 'm'));
     const pod = await server.pod(handler, {}, handler);
     const command = ['/bin/busybox', 'echo', 'started'];
     const id = await server.create(pod, 'c', { image: { image: name }, command });

@@ -41,9 +41,9 @@ interface CommonConfig {
   options: Record<string, string | number>;
 }
 
-/** A storage that is a directory of the node. */
+/** A storage that is a directory of the node, or is mounted on one. */
 export interface DirectoryConfig extends CommonConfig {
-  type: 'dir' | 'btrfs';
+  type: 'dir' | 'btrfs' | 'nfs' | 'cifs';
   path: string;
 }
 

@@ -31,7 +31,7 @@ function formatOf(content: string, name: string): string {
 
 const extension: Record<string, string> = { raw: 'raw', qcow2: 'qcow2', vmdk: 'vmdk', subvol: 'subvol' };
 
-/** A storage of type `dir` or `btrfs`: files and directories below its path, which is below the cluster's own directory. */
+/** A storage with files and directories below its path, which is below the cluster's own directory. */
 export class DirectoryStorage implements Storage {
   readonly #root: string;
   readonly #id: string;
@@ -54,9 +54,11 @@ export class DirectoryStorage implements Storage {
     return Promise.resolve();
   }
 
-  /** The room of the file system that it is on. */
-  async space(): Promise<Space> {
-    const { bsize, blocks, bfree, bavail } = statfsSync(join(this.#root, this.#config.path));
+  /** The room of the file system that it is on; undefined where its directory is gone, as that of a server that is. */
+  async space(): Promise<Space | undefined> {
+    const directory = join(this.#root, this.#config.path);
+    if (!existsSync(directory)) return undefined;
+    const { bsize, blocks, bfree, bavail } = statfsSync(directory);
     return { total: blocks * bsize, used: (blocks - bfree) * bsize, avail: bavail * bsize };
   }
 

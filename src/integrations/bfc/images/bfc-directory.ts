@@ -1,9 +1,8 @@
 import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CriError, StatusCode } from '../../../core/model/errors.ts';
-import { isErrno } from '../../../utils/errors.ts';
+import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
+import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
-import { BfcError } from '../errors.ts';
 
 /** A BFC file; one with the same key has the same content. */
 export interface ListedFile {
@@ -13,13 +12,16 @@ export interface ListedFile {
   mtimeMs: number;
 }
 
-/** The directory whose BFC files provide images. */
+/** A directory with BFC files. */
 export class BfcDirectory {
   /** "": there is none. */
   readonly path: string;
+  /** For people. */
+  readonly #name: string;
 
-  constructor(path: string) {
+  constructor(path: string, name = 'bfc.directory') {
     this.path = path;
+    this.#name = name;
   }
 
   /** Its files `*.bfc` by name, without hidden ones, which copying programs write before they rename them. */
@@ -32,7 +34,7 @@ export class BfcDirectory {
 
   /**
    * The file itself of a path in a request, which may name files below the directory only: pods choose their images.
-   * @throws CriError PERMISSION_DENIED for another path, NOT_FOUND.
+   * @throws CriError PERMISSION_DENIED for another path, NOT_FOUND, UNAVAILABLE for a filesystem that does not answer.
    */
   async require(path: string): Promise<ListedFile> {
     // Before it is looked for: nobody finds out so what is on the node.
@@ -41,7 +43,9 @@ export class BfcDirectory {
     try {
       [directory, real] = [await realpath(this.path), await realpath(path)];
     } catch (error) {
-      if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
+      if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) {
+        throw unavailable(`${this.#name}, ${this.path}, cannot be read: ${messageOf(error)}`, error);
+      }
     }
     if (directory !== undefined && real !== undefined && !isBelow(directory, real)) throw this.#denied(path);
     const file = real === undefined ? undefined : await describe(real);
@@ -53,40 +57,12 @@ export class BfcDirectory {
     const which =
       this.path === ''
         ? 'set bfc.directory to the directory with them'
-        : `only those below bfc.directory, ${this.path}, are`;
+        : `only those below ${this.#name}, ${this.path}, are`;
     return new CriError(
       StatusCode.PERMISSION_DENIED,
       `image.image: ${JSON.stringify(path.slice(0, 300))} is no BFC file that images may be pulled from; ${which}`,
     );
   }
-}
-
-/** Whether files are still being copied, as far as one can see. */
-export class Growth {
-  readonly #settleMs: number;
-  readonly #seen = new Map<string, { key: string; at: number }>();
-
-  /** @param settleMs milliseconds without a change after which a file is as it stays. */
-  constructor(settleMs: number) {
-    this.#settleMs = settleMs;
-  }
-
-  /** Whether the file has changed lately. */
-  isGrowing({ path, key, mtimeMs }: ListedFile): boolean {
-    const now = performance.now();
-    const seen = this.#seen.get(path);
-    if (seen?.key === key) return now - seen.at < this.#settleMs;
-    // Of a file that is seen for the first time only its time says when it has changed.
-    const age = seen === undefined ? Math.max(Date.now() - mtimeMs, 0) : 0;
-    this.#seen.set(path, { key, at: now - age });
-    return age < this.#settleMs;
-  }
-}
-
-/** Whether an error is what a file gives that is not yet copied to its end. */
-export function isIncomplete(error: unknown, { key }: ListedFile): boolean {
-  if (!(error instanceof BfcError)) return false;
-  return error.problem === 'truncated' || (error.problem === 'not-bfc' && key.startsWith('0 '));
 }
 
 async function describe(path: string): Promise<ListedFile | undefined> {

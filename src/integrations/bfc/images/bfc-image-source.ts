@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { CriError, invalidArgument, StatusCode } from '../../../core/model/errors.ts';
+import { join } from 'node:path';
+import { CriError, invalidArgument, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import type { ReadLayout } from '../../../core/model/image-layout.ts';
 import {
   type Credentials,
@@ -12,25 +12,23 @@ import { messageOf } from '../../../utils/errors.ts';
 import { BfcError } from '../errors.ts';
 import type { BfcSecret } from '../key.ts';
 import { parseAddress } from './address.ts';
-import { BfcDirectory, Growth, isIncomplete, type ListedFile } from './bfc-directory.ts';
+import { BfcDirectory, type ListedFile } from './bfc-directory.ts';
 import { ContainerLayout } from './container-layout.ts';
+import { Growth, type GrowthLimits, isIncomplete } from './growth.ts';
 import { openWithSecrets, readSecrets, type SecretFiles, secretsOf } from './secrets.ts';
 
-/** Milliseconds without a change after which a file is not being copied any more. */
-const SETTLE_MS = 10_000;
-/** Milliseconds between two looks at a file that is being copied: network filesystems report no changes. */
-const LOOK_MS = 250;
 /** Names that an error lists. */
 const MAX_LISTED = 20;
 
-export interface BfcImageSourceOptions {
+export interface BfcImageSourceOptions extends GrowthLimits {
   /** Directory of the files that provide images; "": none. */
   directory: string;
   secrets: SecretFiles;
   readLayout: ReadLayout;
   /** An image name in full; undefined for anything else. */
   fullName: (name: string) => string | undefined;
-  settleMs?: number;
+  /** The absolute path of the directory of a storage of Proxmox VE. @throws CriError, where it has none or is not there. */
+  storageDirectory: (storage: string, signal?: AbortSignal) => Promise<string>;
 }
 
 /** What is known of a file: its images by their names and digests, or why there are none. */
@@ -49,7 +47,7 @@ export class BfcImageSource implements ImageSource {
     this.#directory = new BfcDirectory(options.directory);
   }
 
-  /** An image that a file of the directory has under this name. A file that is being copied is waited for. */
+  /** An image that a file of the directory has under this name. A file that is being copied is waited for, for a while. */
   async resolve(
     { registry, repository, tag = 'latest', digest }: ImageReference,
     credentials: Credentials | undefined,
@@ -57,33 +55,34 @@ export class BfcImageSource implements ImageSource {
   ): Promise<SourceImage | undefined> {
     if (this.#directory.path === '') return undefined;
     const wanted = digest ?? `${registry}/${repository}:${tag}`;
-    const growth = new Growth(this.#options.settleMs ?? SETTLE_MS);
+    const growth = new Growth(this.#options);
     for (;;) {
       signal?.throwIfAborted();
       const problems: Error[] = [];
-      let isGrowing = false;
+      let growing: string | undefined;
       for (const file of await this.#directory.list()) {
         const known = await this.#look(file, credentials);
         if ('problem' in known) {
           problems.push(known.problem);
-          isGrowing = (isIncomplete(known.problem, file) && growth.isGrowing(file)) || isGrowing;
+          if (isIncomplete(known.problem) && growth.isGrowing(file)) growing = file.path;
         } else if (known.images.some((image) => this.#isNamed(image, wanted))) {
           return this.#open(file.path, await this.#secrets(credentials), (image) => this.#isNamed(image, wanted));
         }
       }
-      if (!isGrowing) {
-        if (problems.length === 0) return undefined;
-        const [first] = problems;
-        throw new NotProvidedError(
-          first instanceof CriError ? first.code : StatusCode.UNKNOWN,
-          `no file of bfc.directory that can be read has the image; not read: ${problems.map(messageOf).join('; ')}`,
-        );
+      if (growing !== undefined) {
+        if (await growth.wait(signal)) continue;
+        problems.unshift(unavailable(`${JSON.stringify(growing)} ${growth.excuse}`));
       }
-      await sleep(LOOK_MS, undefined, { signal });
+      const [first] = problems;
+      if (!first) return undefined;
+      throw new NotProvidedError(
+        first instanceof CriError ? first.code : StatusCode.UNKNOWN,
+        `no file of bfc.directory that can be read has the image; not read: ${problems.map(messageOf).join('; ')}`,
+      );
     }
   }
 
-  /** `bfc:///PATH[:NAME]`, a file below the directory. */
+  /** `bfc:///PATH[:NAME]`, a file below the directory, or `bfc://STORAGE:PATH[:NAME]`, one on a storage of Proxmox VE. */
   async locate(
     address: string,
     credentials: Credentials | undefined,
@@ -91,24 +90,32 @@ export class BfcImageSource implements ImageSource {
   ): Promise<SourceImage | undefined> {
     const parsed = parseAddress(address);
     if (!parsed) return undefined;
-    const { path, name } = parsed;
+    const { storage, path, name } = parsed;
     const wanted = name === undefined ? undefined : this.#options.fullName(name);
     if (name !== undefined && wanted === undefined) {
       throw invalidArgument('image.image', `${JSON.stringify(name.slice(0, 300))} is not an image name`);
     }
-    const growth = new Growth(this.#options.settleMs ?? SETTLE_MS);
+    const directory =
+      storage === undefined
+        ? this.#directory
+        : new BfcDirectory(
+            await this.#options.storageDirectory(storage, signal),
+            `the directory of storage ${storage}`,
+          );
+    const growth = new Growth(this.#options);
     for (;;) {
       signal?.throwIfAborted();
-      const file = await this.#directory.require(path);
+      const file = await directory.require(storage === undefined ? path : join(directory.path, path));
       try {
         const secrets = await this.#secrets(credentials);
         if (wanted === undefined) return await this.#open(file.path, secrets);
         const image = await this.#open(file.path, secrets, (each) => this.#isNamed(each, wanted));
         return { ...image, names: [wanted] };
       } catch (error) {
-        if (!isIncomplete(error, file) || !growth.isGrowing(file)) throw error;
+        if (!isIncomplete(error) || !growth.isGrowing(file)) throw error;
+        if (await growth.wait(signal)) continue;
+        throw unavailable(`image.image: ${JSON.stringify(file.path)} ${growth.excuse}`, error);
       }
-      await sleep(LOOK_MS, undefined, { signal });
     }
   }
 
@@ -201,13 +208,14 @@ export class BfcImageSource implements ImageSource {
     );
   }
 
-  /** What a file has. With the configured secrets this is remembered, until the file changes. */
+  /** What a file has. With the configured secrets this is remembered, until the file changes; not what looks incomplete. */
   async #look(file: ListedFile, credentials: Credentials | undefined): Promise<Known> {
     const before = this.#known.get(file.path);
     let known = before?.key === file.key ? before.known : undefined;
     if (!known) {
       known = await this.#read(file.path, undefined);
-      this.#known.set(file.path, { key: file.key, known });
+      // What is written within the resolution of the file's time does not change its key.
+      if ('images' in known || !isIncomplete(known.problem)) this.#known.set(file.path, { key: file.key, known });
     }
     if (!('problem' in known) || (known.problem instanceof BfcError && known.problem.problem !== 'key')) return known;
     // A key may have been put there meanwhile, or come with the request.

@@ -1,14 +1,12 @@
 import { type Finding, missing, ok, warning } from '../../../core/model/finding.ts';
 import type { ProxmoxClient } from '../client.ts';
 import type { Storage } from '../endpoints/storage.ts';
+import { DIRECTORY_TYPES } from '../storage-directory.ts';
 import type { Places } from './requirements.ts';
 
-/** Types of storages that can hold snippets: those with a directory. */
-const DIRECTORIES = ['dir', 'btrfs', 'nfs', 'cifs', 'cephfs'];
-
 /**
- * Whether the storages of the guests and of their templates are there, on, and for this content, and whether one can hold the
- * guests' hookscript. Errors as `Api.call`.
+ * Whether the storages of the guests and of their templates are there, on, and for this content, whether one can hold the
+ * guests' hookscript, and which can hold BFC files. Errors as `Api.call`.
  */
 export async function checkStorages(client: ProxmoxClient, places: Places): Promise<Finding[]> {
   const { node, storage, templateStorage } = places;
@@ -42,7 +40,15 @@ export async function checkStorages(client: ProxmoxClient, places: Places): Prom
     }
     return ok(subject, `${found.type}, active on ${node}`);
   });
-  return known.length === 0 ? findings : [...findings, checkSnippets(known, places, allow)];
+  return known.length === 0 ? findings : [...findings, checkSnippets(known, places, allow), bfcFiles(known)];
+}
+
+/** From which storages BFC files can be pulled. */
+function bfcFiles(known: readonly Storage[]): Finding {
+  const fit = known.filter(({ type, active }) => active === true && DIRECTORY_TYPES.includes(type));
+  const names = fit.map(({ storage }) => storage).join(', ') || 'none';
+  const right = 'Datastore.Audit on /storage/STORAGE shows the token another';
+  return ok('Proxmox BFC files', `bfc://STORAGE:PATH can name files on ${names}; ${right}`);
 }
 
 type Allow = (storage: string, content: string) => string;
@@ -63,7 +69,7 @@ function checkSnippets(known: readonly Storage[], { node, templateStorage }: Pla
   const active = known.filter((one) => one.active === true);
   const found = active.find(({ content }) => content.includes('snippets'));
   if (found !== undefined) return ok(subject, `on storage ${found.storage}`);
-  const directories = active.filter(({ type }) => DIRECTORIES.includes(type));
+  const directories = active.filter(({ type }) => DIRECTORY_TYPES.includes(type));
   const fit = directories.find(({ storage }) => storage === templateStorage) ?? directories[0];
   const without = `no active storage of ${node} may hold them: a refused start has no reason in its task log`;
   const remedy = 'allow them on a storage, on a node:';

@@ -188,4 +188,7 @@ for (const release of ['8.4', '9.2'] as const)
     await nodeShell(cluster, await lines());
     t.deepEqual(bad(await diagnose()), []);
     t.like(about(await diagnose(), 'Proxmox snippets'), { status: 'ok', found: 'on storage local' });
+    const files = about(await diagnose(), 'Proxmox BFC files');
+    t.is(files?.status, 'ok');
+    t.regex(files?.found ?? '', /can name files on local; Datastore\.Audit on/);
   });

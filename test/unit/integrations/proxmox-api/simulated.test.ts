@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StatusCode } from '../../../../src/core/model/errors.ts';
 import { Secret } from '../../../../src/integrations/proxmox-api/auth/secret.ts';
@@ -7,8 +7,10 @@ import { connectProxmox, type ProxmoxClientOptions } from '../../../../src/integ
 import { AmbiguousOutcomeError, isKind } from '../../../../src/integrations/proxmox-api/errors/proxmox-error.ts';
 import type { GuestConfig } from '../../../../src/integrations/proxmox-api/guests/answers.ts';
 import { TaskFailedError } from '../../../../src/integrations/proxmox-api/tasks/follow.ts';
-import { type ClusterOptions, startCluster } from '../../../pve/cluster.ts';
+import { directoryOf } from '../../../../src/integrations/proxmox-api/storage-directory.ts';
+import { type ClusterOptions, type SimulatedCluster, startCluster } from '../../../pve/cluster.ts';
 import { type Certificate, makeCertificate } from '../../../pve/http/certificate.ts';
+import { pveum } from '../../../pve/program/pveum.ts';
 
 const ct = { kind: 'lxc', node: 'pve1', vmid: 101 } as const;
 const settings = {
@@ -31,15 +33,23 @@ async function start(t: ExecutionContext, options: ClusterOptions = {}, own: Par
   t.teardown(() => cluster.close());
   await writeFile(cluster.state.volumes.target('local', 'vztmpl', 'a.tar.gz'), 'archive');
   const secret = new Secret(cluster.token('root@pam', 'k8s').replace('PVEAPIToken=', ''));
+  const client = await connect(t, cluster, { credentials: { kind: 'token', secret }, ...own });
+  return { cluster, client, faults: cluster.state.faults };
+}
+
+async function connect(
+  t: ExecutionContext,
+  cluster: SimulatedCluster,
+  options: Pick<ProxmoxClientOptions, 'credentials'> & Partial<ProxmoxClientOptions>,
+) {
   const client = await connectProxmox({
     hosts: cluster.nodes.map(({ url }) => new URL(url).host),
     trust: { fingerprints: cluster.nodes.map(({ fingerprint }) => fingerprint) },
-    credentials: { kind: 'token', secret },
     pauseMs: 1,
-    ...own,
+    ...options,
   });
   t.teardown(() => client.close());
-  return { cluster, client, faults: cluster.state.faults };
+  return client;
 }
 
 for (const release of ['8.4', '9.2'] as const) {
@@ -67,6 +77,55 @@ for (const release of ['8.4', '9.2'] as const) {
     const entrypoint = guests.create(ct, { ...settings, entrypoint: '/bin/sh' });
     if (release === '8.4') await t.throwsAsync(entrypoint, { code: StatusCode.UNIMPLEMENTED });
     else await tasks.follow(await entrypoint, quick);
+  });
+
+  test(`the directories of storages on ${release}`, async (t) => {
+    const at = (type: 'dir' | 'nfs' | 'cifs', path: string, options = {}) => ({
+      type,
+      path,
+      content: ['iso'],
+      options,
+    });
+    const { cluster, client } = await start(t, {
+      release,
+      storages: {
+        nas: at('nfs', '/mnt/pve/nas', { server: 'nas', export: '/srv' }),
+        smb: at('cifs', '/mnt/pve/smb', { server: 'nas', share: 'smb' }),
+        off: at('dir', '/srv/off', { disable: 1 }),
+        other: at('dir', '/srv/other', { nodes: 'pve2' }),
+        tank: { type: 'zfspool', pool: 'tank', content: ['rootdir'], options: {} },
+      },
+    });
+    const directory = (storage: string, of = client) => directoryOf(of, { node: 'pve1', storage });
+    t.deepEqual(await Promise.all(['local', 'nas', 'smb'].map((storage) => directory(storage))), [
+      '/var/lib/vz',
+      '/mnt/pve/nas',
+      '/mnt/pve/smb',
+    ]);
+    await rm(join(cluster.state.directory, 'mnt/pve/nas'), { recursive: true });
+    const fails = (storage: string, code: StatusCode, message: RegExp) =>
+      t.throwsAsync(directory(storage), { code, message }, storage);
+    await fails('nas', StatusCode.UNAVAILABLE, /storage nas .* is not active on pve1; .* pvesm status --storage nas$/);
+    await fails('off', StatusCode.FAILED_PRECONDITION, /storage off .* is disabled, or not for node pve1/);
+    await fails('other', StatusCode.FAILED_PRECONDITION, /storage other .* is disabled, or not for node pve1/);
+    await fails(
+      'tank',
+      StatusCode.INVALID_ARGUMENT,
+      /storage tank .* of type zfspool, .* one of type dir, nfs or cifs/,
+    );
+    await fails(
+      'none',
+      StatusCode.NOT_FOUND,
+      /no storage none .*\(local, nas, .*\); grant Datastore.Audit on \/storage\/none/,
+    );
+    // What a token may see of the storages is enough, and needed.
+    cluster.state.store.users['k8s@pve'] = { enable: 1, expire: 0 };
+    const secret = new Secret(cluster.token('k8s@pve', 'node').replace('PVEAPIToken=', ''));
+    const own = await connect(t, cluster, { credentials: { kind: 'token', secret } });
+    await t.throwsAsync(directory('smb', own), { code: StatusCode.NOT_FOUND, message: /may see \(none\)/ });
+    const commands = ["pveum role add Files --privs 'Datastore.Audit'"];
+    pveum(cluster.state, [...commands, "pveum acl modify /storage/smb --users 'k8s@pve' --roles Files"]);
+    t.is(await directory('smb', own), '/mnt/pve/smb');
   });
 
   test(`a virtual machine on ${release}`, async (t) => {

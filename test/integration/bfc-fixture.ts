@@ -1,0 +1,79 @@
+import type { ExecutionContext } from 'ava';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fullName } from '../../src/core/lifecycle/images/reference.ts';
+import { CriError } from '../../src/core/model/errors.ts';
+import { BfcImageSource, type BfcImageSourceOptions } from '../../src/integrations/bfc/images/bfc-image-source.ts';
+import { readImageLayout, readSketch } from '../../src/integrations/oci/archive/layout.ts';
+import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
+import { parsePlatform } from '../../src/integrations/oci/platform.ts';
+import { imageFilesBelow } from '../lib/image-files.ts';
+import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
+import { newService, temporary } from './images-fixture.ts';
+
+/** A key of BFC files. */
+export const KEY = Buffer.alloc(32, 'K');
+/** Name of the image of most tests. */
+export const NAME = 'r.example/team/app:v1';
+/** The lower layer of {@link image}. */
+export const base = tarOf({ name: 'etc/hostname', body: 'base\n' });
+// More than is read at once, so that it is streamed.
+export const large = createHash('shake256', { outputLength: 3_000_000 }).update('seed').digest().toString('latin1');
+/** An image of two layers, the upper with {@link large}. */
+export const image = (name: string, compress?: (tar: Buffer) => Buffer) =>
+  buildImage([base, tarOf({ name: 'app/name', body: name }, { name: 'app/large', body: large })], {
+    ...(compress && { compress }),
+  });
+
+/** An image service whose only source with names is a directory of BFC files; no registry is reachable. */
+export async function service(t: ExecutionContext, options: Partial<BfcImageSourceOptions> = {}, freeBytes?: number) {
+  const top = await temporary(t);
+  const directory = join(top, 'bfc');
+  await mkdir(directory);
+  const platform = parsePlatform();
+  const bfc = new BfcImageSource({
+    directory,
+    secrets: { keys: [], passwords: [] },
+    readLayout: async (files) => (await readImageLayout(files, platform)) ?? readSketch(files, platform),
+    fullName: (name) => fullName(name, 'docker.io'),
+    storageDirectory: () => Promise.reject(new Error('no storage')),
+    settleMs: 1,
+    ...options,
+  });
+  const root = join(top, 'data');
+  const sources = [bfc, new ArchiveReader({ temporary: join(root, 'import') })];
+  const files = imageFilesBelow(root);
+  const made = await newService(
+    t,
+    root,
+    {},
+    {
+      sources,
+      files: freeBytes === undefined ? files : { ...files, freeBytes: () => Promise.resolve(freeBytes) },
+    },
+  );
+  return { ...made, top, directory, root };
+}
+
+/** The error of a pull that has to fail. */
+export const failure = (t: ExecutionContext, pull: Promise<unknown>) => t.throwsAsync(pull, { instanceOf: CriError });
+
+/** Nothing of a failed pull is left. */
+export async function leavesNothing(t: ExecutionContext, { images, store, root }: Awaited<ReturnType<typeof service>>) {
+  t.deepEqual([images.list(), await store.listLayers()], [[], []]);
+  for (const place of ['content/incoming', 'overlay/tmp'])
+    t.deepEqual(await readdir(join(root, place)).catch(() => []), []);
+  await isClosed(t);
+}
+
+/** No BFC file is open. */
+export async function isClosed(t: ExecutionContext) {
+  const open = await Promise.all(
+    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
+  t.deepEqual(
+    open.filter((path) => path.includes('.bfc')),
+    [],
+  );
+}
