@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { eventually } from '../lib/eventually.ts';
+import { eventually, HANG_MS } from '../lib/eventually.ts';
 import { IS_LONG, podsOf, type GuestPod, type GuestPods } from './proxmox-pods.ts';
 
 /** How an operator, or an accident, ends a guest; each resolves when Proxmox has done it. */
@@ -77,6 +77,29 @@ test.serial("a VMID is used again when its last guest's unit has ended", async (
   t.true(await pods().runs(again));
   await Promise.all([beside, again].map(({ id }) => pods().remove(id)));
   t.deepEqual(await pods().nothingLeft(), []);
+});
+
+test.serial('the create of a killed server fails after it', async (t) => {
+  const { node, server } = pods();
+  const { faults, tasks, requests } = node.cluster.state;
+  for (const when of IS_LONG ? ['before', 'after'] : ['before']) {
+    faults.add({ effect: { kind: 'slow-answer', milliseconds: HANG_MS }, match: { method: 'POST', path: '/lxc$' } });
+    faults.add({ effect: { kind: 'task-hold' }, match: { type: 'vzcreate' } });
+    faults.add({ effect: { kind: 'task-fail', when: 'before', message: 'planted' }, match: { type: 'vzcreate' } });
+    const lost = t.throwsAsync(pods().run('cut'));
+    await eventually('the create', () => tasks.all()[0]?.type === 'vzcreate');
+    const [vmid = 0] = pods().vmids();
+    await server.end('SIGKILL');
+    await lost;
+    if (when === 'before') faults.release();
+    const asked = requests.length;
+    const start = server.start();
+    await eventually('a look for the task', () => requests.slice(asked).some((line) => line.endsWith('/tasks')));
+    faults.release();
+    await start;
+    t.deepEqual(await pods().nothingLeft(), [], `it fails ${when} the next server's start`);
+    t.regex(pods().log('vzcreate', vmid), /planted/);
+  }
 });
 
 function gone(pid: number): Promise<true> {
