@@ -1,19 +1,23 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
+  ImageServiceService,
   NamespaceMode,
   PodSandboxStatusRequest,
+  PullImageRequest,
   RuntimeServiceService,
   UpdateContainerResourcesRequest,
   UpdatePodSandboxResourcesRequest,
 } from '../../api/gen/cri.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
+import { packImages } from '../fixtures/bfc/pack-image.ts';
 import { ServerFixture } from '../integration/server-fixture.ts';
 import { eventually } from '../lib/eventually.ts';
 import { identity } from '../integration/sandbox-fixture.ts';
 import { loadGuest } from '../pve/config/guest.ts';
 import { ask } from '../pve/http/ask.ts';
+import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { NetworkFixture } from './pve-network.ts';
 import { NodeFixture } from './pve-node.ts';
 import { output } from './pve-pool.ts';
@@ -22,22 +26,29 @@ const HANDLER = 'proxmox-lxc';
 const FOREVER = 'trap "exit 0" TERM; echo ready; sleep 3600 & wait';
 const TRUSTED = '[handlers.proxmox-lxc]\nannotation_namespaces = ["pooled"]\n';
 const MIB = 1_048_576n;
+const KEY = Buffer.alloc(32, 'K');
 /** Requests of RunPodSandbox that read, besides those about its tasks; see docs/proxmox.md. */
 const READS = 10;
 const { POD, CONTAINER, NODE } = NamespaceMode;
 
 let node: NodeFixture;
 let server: ServerFixture;
+/** A directory of BFC files, and their key in the file `key`. */
+let bfc: string;
 test.before(async (t) => {
+  bfc = await mkdtemp('/tmp/bfc-');
+  await writeFile(join(bfc, 'key'), KEY);
   node = await NodeFixture.make({}, 'local', true);
   const pools = 'pools = [{ namespaces = ["pool*"], pool = "k8s" }]';
   const toml = node.toml.replace('[proxmox.vmids]', `${pools}\n$&`) + TRUSTED;
-  server = await ServerFixture.make({ ...t, teardown: (end) => ends.push(end), passed: false }, toml);
+  const files = `[bfc]\ndirectory = "${bfc}"\nkey_files = ["${join(bfc, 'key')}"]\n`;
+  server = await ServerFixture.make({ ...t, teardown: (end) => ends.push(end), passed: false }, toml + files);
 });
 const ends: (() => unknown)[] = [];
 test.after.always(async () => {
   for (const end of ends.reverse()) await end();
   await node.close();
+  await rm(bfc, { recursive: true });
 });
 
 const call = RuntimeServiceService;
@@ -137,6 +148,32 @@ test.serial('a container over its limit is OOM-killed in a guest', async (t) => 
   await server.client.call(call.updatePodSandboxResources, UpdatePodSandboxResourcesRequest.create(limits));
   const { stats } = await server.client.call(call.podSandboxStats, { podSandboxId: pod });
   t.true((stats?.linux?.memory?.usageBytes?.value ?? 0n) > 0n);
+  await leavesNothing(t, pod);
+});
+
+test.serial('a pod starts from encrypted BFC files without a registry', async (t) => {
+  await output('tar', '-C', '/', '-cf', join(bfc, 'tar'), 'bin/busybox');
+  const base = await readFile(join(bfc, 'tar'));
+  const secret = { kind: 'key', key: KEY } as const;
+  const named = { 'r.example/team/app:v1': buildImage([base]) };
+  const dropped = await packImages(join(bfc, 'app.bfc'), named, { secret });
+  const site = buildImage([base, tarOf({ name: 'site', body: 'site\n' })]);
+  const stored = await packImages('/var/lib/vz/site.bfc', { 'r.example/site:v1': site }, { secret });
+  const pull = (image: string) =>
+    server.client.call(ImageServiceService.pullImage, PullImageRequest.create({ image: { image } }));
+  const images = ['r.example/team/app:v1', 'bfc://local:site.bfc:r.example/site:v1'];
+  for (const image of images) await pull(image);
+  await t.throwsAsync(pull('bfc://nas:site.bfc'), { message: /no storage nas .*\(local\); grant Datastore\.Audit on/ });
+  for (const file of [dropped, stored]) await rm(file);
+  const pod = await server.pod('bfc', {}, HANDLER);
+  for (const [index, image] of images.entries()) {
+    const command = ['/bin/busybox', 'ls', '/'];
+    const id = await server.create(pod, `c${String(index)}`, { image: { image }, command });
+    await server.client.call(call.startContainer, { containerId: id });
+    t.is((await server.exit(id)).exitCode, 0);
+  }
+  t.false((await server.output('bfc', 'c0')).includes('site'));
+  t.true((await server.output('bfc', 'c1')).includes('site'));
   await leavesNothing(t, pod);
 });
 
