@@ -5,7 +5,7 @@
 # A job is STAGE/NAME, or STAGE alone. It prints TAP; that and its standard error are kept in $logs/STAGE/NAME.tap and
 # $logs/STAGE/NAME.tap.err. Its needs are other jobs, which run before it; dependents of a failed job are skipped.
 
-declare -A running=() needs=() command_of=() left=() begun=() finished=()
+declare -A running=() needs=() command_of=() left=() begun=() finished=() waits=()
 declare -A count_of=() # STAGE and one of passed, failed, skipped
 queue=() passed=0 failed=0 skipped=0 failures='' times=''
 
@@ -114,11 +114,13 @@ drop() {
   queue=("${rest[@]}")
 }
 
-# next_job: removes the first job with met needs from the queue, as $next; fails when there is none.
+# next_job FREE: removes the first job with met needs from the queue, as $next; fails when there is none. With no FREE slots
+# only a job that waits will do.
 next_job() {
   local at need
   for at in "${!queue[@]}"; do
     next=${queue[at]}
+    (($1 > 0)) || [[ -n ${waits[$next]:-} ]] || continue
     for need in ${needs[$next]}; do
       # Unchosen jobs are not waited for.
       [[ -z ${command_of[$need]:-} || -n ${finished[$need]:-} ]] || continue 2
@@ -130,11 +132,14 @@ next_job() {
   return 1
 }
 
-# longest_first FILE: sorts the queue by a list of jobs, one per line, the longest first; the others follow in order.
+# longest_first FILE: sorts the queue by a list of jobs, one per line, the longest first; the others follow in order. A job with
+# the word "waits" after its name needs no slot.
 longest_first() {
-  local name first=() rest=()
-  while IFS= read -r name; do
-    [[ -z ${command_of[$name]:-} ]] || first+=("$name")
+  local name how first=() rest=()
+  while read -r name how; do
+    [[ -n ${command_of[$name]:-} ]] || continue
+    first+=("$name")
+    [[ $how != waits ]] || waits[$name]=1
   done <"$1"
   for name in "${queue[@]}"; do
     [[ " ${first[*]} " == *" $name "* ]] || rest+=("$name")
@@ -142,14 +147,23 @@ longest_first() {
   queue=("${first[@]}" "${rest[@]}")
 }
 
-# run_jobs SLOTS: runs the queue, SLOTS jobs at a time.
+# free_slots SLOTS: prints how many of them no running job has.
+free_slots() {
+  local name free=$1
+  for name in "${!running[@]}"; do
+    [[ -n ${waits[$name]:-} ]] || free=$((free - 1))
+  done
+  echo "$free"
+}
+
+# run_jobs SLOTS: runs the queue, SLOTS jobs at a time, and beside them those that wait.
 run_jobs() {
   local next name fifo=$logs/ends
   rm -f "$fifo"
   mkfifo "$fifo"
   exec {ends}<>"$fifo"
   while ((${#queue[@]} + ${#running[@]} > 0)); do
-    while ((${#running[@]} < $1)) && next_job; do begin "$next"; done
+    while next_job "$(free_slots "$1")"; do begin "$next"; done
     read -r name <&"$ends"
     finish "$name"
   done

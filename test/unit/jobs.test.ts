@@ -68,3 +68,18 @@ test('jobs run in parallel up to the slots', async (t) => {
   t.regex(out, /3 passed, 0 failed/);
   t.regex(out, /Slowest, in seconds:\n {2}\d+ a\/\w+ \(processor \d+\)\n/);
 });
+
+test('a job that waits needs no slot', async (t) => {
+  // The first ends only when the second has run.
+  const out = await jobs(
+    t,
+    `wait_for() { until [[ -e $logs/$1 ]]; do sleep 0.01; done; echo "ok 1 - $1"; }
+    leave() { : >"$logs/$1"; echo "ok 1 - $1"; }
+    job a/busy '' wait_for mark; job a/next '' good next; job a/patient '' leave mark
+    echo 'a/patient waits' >"$logs/list"
+    longest_first "$logs/list"
+    queue=(a/busy a/next a/patient)
+    run_jobs 1`,
+  );
+  t.regex(out, /3 passed, 0 failed/);
+});
