@@ -99,7 +99,7 @@ async function addFile(work: Work, place: Buffer, path: string): Promise<void> {
     const found = fstatSync(file, { bigint: true });
     const size = Number(found.size);
     const attributes = { mode: Number(found.mode) & MODE_BITS, mtime: found.mtimeNs, size };
-    await work.writer.addFile(path, attributes, size <= SMALL_BYTES ? [readSmall(file, size)] : chunksOf(work, file));
+    await work.writer.addFile(path, attributes, size <= SMALL_BYTES ? readSmall(file, size) : chunksOf(work, file));
     if (size > SMALL_BYTES) return;
     work.done.bytes += size;
     work.progress?.(work.done);
@@ -112,8 +112,11 @@ async function addFile(work: Work, place: Buffer, path: string): Promise<void> {
 function readSmall(file: number, size: number): Buffer {
   const bytes = Buffer.allocUnsafe(size + 1);
   let length = 0;
-  for (let count = -1; count !== 0 && length < bytes.length; length += count)
+  let count = 0;
+  do {
     count = readSync(file, bytes, length, bytes.length - length, null);
+    length += count;
+  } while (count > 0 && length < size);
   return bytes.subarray(0, length);
 }
 

@@ -1,3 +1,4 @@
+import { type KeyObject, createSecretKey } from 'node:crypto';
 import { type ByteFile, type ChunkOptions, openByteFile, readExactly } from './files/byte-file.ts';
 import { ReadAhead } from './files/read-ahead.ts';
 import { type BfcEntry, ContainerIndex } from './format/container-index.ts';
@@ -54,7 +55,7 @@ export class BfcReader {
   readonly #source: ContentSource;
   /** Offsets of encrypted objects whose tags were checked. */
   readonly #authentic = new Set<number>();
-  #key: Promise<Buffer> | undefined;
+  #key: KeyObject | Promise<KeyObject> | undefined;
 
   private constructor(file: ByteFile, header: Header, index: ContainerIndex, options: OpenOptions) {
     this.size = file.size;
@@ -127,8 +128,18 @@ export class BfcReader {
       yield* streamContent(this.#source, entry, { signal, recycles });
       return;
     }
-    const content = await readWhole(this.#source, entry);
-    if (content.length > 0) yield content;
+    const found = this.readSmall(entry);
+    const content = found instanceof Promise ? await found : found;
+    const isCopy = found instanceof Promise || entry.compressed || entry.encrypted || recycles === true;
+    if (content.length > 0) yield isCopy ? content : Buffer.from(content);
+  }
+
+  /**
+   * As {@link readStaged}, of a content that {@link isSmall} or of a symlink: at once where its object was read with the one before.
+   * What it returns is valid until the next read of this file. @throws BfcError, also at once
+   */
+  readSmall(entry: BfcEntry): Buffer | Promise<Buffer> {
+    return readWhole(this.#source, entry);
   }
 
   /**
@@ -156,6 +167,7 @@ export class BfcReader {
     { signal, counted }: ReadOptions & { counted?: (bytes: number) => void } = {},
   ): Promise<void> {
     if (entry.type === 'directory') await checkDirectory(this.#source, entry);
+    else if (isSmall(entry)) counted?.((await this.readSmall(entry)).length);
     else for await (const chunk of this.readStaged(entry, { signal, recycles: true })) counted?.(chunk.length);
   }
 
@@ -185,7 +197,7 @@ export class BfcReader {
     this.#authentic.add(entry.offset);
   }
 
-  #keyFor(entry: BfcEntry, secret: BfcSecret | undefined): Promise<Buffer> {
+  #keyFor(entry: BfcEntry, secret: BfcSecret | undefined): KeyObject | Promise<KeyObject> {
     const isSalted = this.header.salt.some((byte) => byte !== 0);
     if (secret?.kind === 'password' && !isSalted) {
       throw new BfcError('key', placeOf(this.#source, entry), 'is encrypted with a key file, not with a password');
@@ -195,7 +207,12 @@ export class BfcReader {
       const instead = secret === undefined ? '' : `, not with a ${given}`;
       throw new BfcError('key', placeOf(this.#source, entry), `is encrypted with a ${needed}${instead}`);
     }
-    return (this.#key ??= contentKey(secret, this.header.salt));
+    return (this.#key ??= this.#makeKey(secret));
+  }
+
+  async #makeKey(secret: BfcSecret): Promise<KeyObject> {
+    this.#key = createSecretKey(await contentKey(secret, this.header.salt));
+    return this.#key;
   }
 }
 

@@ -124,17 +124,15 @@ async function create(work: Work, tree: TargetTree, entry: BfcEntry): Promise<vo
     tree.directory(entry.path);
     return;
   }
-  if (entry.type === 'symlink') {
-    for await (const target of reader.readStaged(entry, { signal })) {
-      tree.symlink(entry.path, target, secondsOf(entry));
-    }
-    return;
-  }
   if (isSmall(entry)) {
-    let bytes: Buffer = Buffer.alloc(0);
-    for await (const content of reader.readStaged(entry, { signal })) bytes = content;
-    tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds: secondsOf(entry) });
-    count(work, bytes);
+    const found = reader.readSmall(entry);
+    const bytes = found instanceof Promise ? await found : found;
+    const seconds = secondsOf(entry);
+    if (entry.type === 'symlink') tree.symlink(entry.path, bytes, seconds);
+    else {
+      tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds });
+      count(work, bytes);
+    }
     return;
   }
   const file = await tree.file(entry.path);

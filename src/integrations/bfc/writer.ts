@@ -1,6 +1,6 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { MAX_ENCRYPTED_BYTES, encrypt } from './content/cipher.ts';
-import { Crc32c, type CrcVariant } from './format/crc32c.ts';
+import { type KeyObject, createSecretKey, randomBytes, randomUUID } from 'node:crypto';
+import { MAX_ENCRYPTED_BYTES, encrypt, encryptWhole } from './content/cipher.ts';
+import { Crc32c, type CrcVariant, crc32c } from './format/crc32c.ts';
 import { BfcError, type BfcPlace } from './errors.ts';
 import {
   FEATURE_ENCRYPTION,
@@ -63,12 +63,12 @@ export class BfcWriter {
   readonly #sink: Sink;
   readonly #crc: CrcVariant;
   readonly #level: number | undefined;
-  readonly #key: Buffer | undefined;
+  readonly #key: KeyObject | undefined;
   readonly #paths: WrittenPaths;
   readonly #entries: Written[] = [];
   #state: 'open' | 'busy' | 'failed' | 'ended' = 'open';
 
-  private constructor(path: string, file: UnfinishedFile, options: CreateOptions, key: Buffer | undefined) {
+  private constructor(path: string, file: UnfinishedFile, options: CreateOptions, key: KeyObject | undefined) {
     this.#file = file;
     this.#place = { file: path };
     this.#sink = new Sink(file.handle);
@@ -87,7 +87,7 @@ export class BfcWriter {
     const salt = secret?.kind === 'password' ? randomBytes(SALT_BYTES) : Buffer.alloc(SALT_BYTES);
     const file = await createUnfinished(path, { replaces: options.replaces ?? false });
     try {
-      const key = secret && (await contentKey(secret, salt));
+      const key = secret && createSecretKey(await contentKey(secret, salt));
       const writer = new BfcWriter(path, file, options, key);
       const features = (level === undefined ? 0 : FEATURE_ZSTD) | (secret ? FEATURE_ENCRYPTION : 0);
       const uuid = Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
@@ -108,7 +108,7 @@ export class BfcWriter {
   async addFile(
     path: string,
     { size, mode, mtime }: EntryAttributes & { size: number },
-    content: AsyncIterable<Buffer> | Iterable<Buffer>,
+    content: Buffer | AsyncIterable<Buffer> | Iterable<Buffer>,
   ): Promise<void> {
     await this.#add(async () => {
       this.#paths.add(path, 'file');
@@ -116,11 +116,23 @@ export class BfcWriter {
       if (this.#key && size > MAX_ENCRYPTED_BYTES - SAMPLE_BYTES) {
         throw new BfcError('limit', { ...this.#place, entry: path }, `has ${size} bytes; 256 GiB can be encrypted`);
       }
-      const chunks = this.#counted(path, size, content)[Symbol.asyncIterator]();
       const sum = new Crc32c(this.#crc);
+      if (Buffer.isBuffer(content) && size <= SAMPLE_BYTES) {
+        this.#checkLength(path, size, content.length);
+        await this.#whole(path, facts, content, sum.update(content));
+        return;
+      }
+      const chunks = this.#counted(path, size, Buffer.isBuffer(content) ? [content] : content)[Symbol.asyncIterator]();
       const first = await take(chunks, Math.min(SAMPLE_BYTES, size), sum);
-      const { compressed, chunks: rest } = await this.#compress(size, first, restOf(chunks, sum));
-      await this.#object(path, { ...facts, compressed, encrypted: this.#key !== undefined }, rest, sum);
+      const rest = restOf(chunks, sum);
+      if (size > first.length) {
+        const { compressed, chunks: stored } = await this.#compress(size, first, rest);
+        await this.#object(path, { ...facts, compressed, encrypted: this.#key !== undefined }, stored, sum);
+        return;
+      }
+      // It has no more bytes than it should.
+      await rest.next();
+      await this.#whole(path, facts, first, sum);
     });
   }
 
@@ -129,7 +141,7 @@ export class BfcWriter {
     await this.#add(async () => {
       this.#paths.add(path, 'directory');
       const facts = { type: 'directory', mode: this.#mode(path, mode), mtime, size: 0 } as const;
-      await this.#object(path, { ...facts, compressed: false, encrypted: false, crc32c: 0 }, []);
+      await this.#put(path, { ...facts, compressed: false, encrypted: false, crc32c: 0 }, []);
     });
   }
 
@@ -145,11 +157,8 @@ export class BfcWriter {
         );
       }
       const facts = { type: 'symlink', mode: this.#mode(path, mode), mtime, size: target.length } as const;
-      const sum = new Crc32c(this.#crc).update(target);
-      await this.#object(path, { ...facts, compressed: false, encrypted: false, crc32c: 0 }, [target], sum);
-      await this.#sink.write(Buffer.alloc(padding(target.length)));
-      const last = this.#entries.at(-1);
-      if (last) last.objectSize += padding(target.length);
+      const sum = crc32c(this.#crc, target);
+      await this.#put(path, { ...facts, compressed: false, encrypted: false, crc32c: sum }, [target], padding(target.length));
     });
   }
 
@@ -196,13 +205,33 @@ export class BfcWriter {
     );
   }
 
-  /** Writes an object around its content; sizes and checksum are put into its header when they are known. */
-  async #object(
-    path: string,
-    facts: ObjectFacts,
-    content: AsyncIterable<Buffer> | Iterable<Buffer>,
-    sum?: Crc32c,
-  ): Promise<void> {
+  /** Writes the object of a file whose content is in memory. */
+  async #whole(path: string, file: ObjectFacts, content: Buffer, sum: Crc32c): Promise<void> {
+    const packed = this.#level === undefined ? content : await this.#smaller(content, this.#level);
+    const stored = this.#key ? encryptWhole(packed, this.#key, path) : [packed];
+    const compressed = packed !== content;
+    await this.#put(path, { ...file, compressed, encrypted: this.#key !== undefined, crc32c: sum.value }, stored);
+  }
+
+  /** Writes an object of which everything is known. `behind`: zeros behind its content. */
+  async #put(path: string, facts: ObjectFacts, stored: Buffer[], behind = 0): Promise<void> {
+    const offset = this.#sink.position;
+    const length = stored.reduce((total, part) => total + part.length, 0);
+    const parts = [encodeObjectHead(path, facts, length), ...stored, Buffer.alloc(behind)];
+    for (const part of parts) if (!this.#sink.put(part)) await this.#sink.write(part);
+    this.#entries.push({ path, facts, offset, objectSize: this.#sink.position - offset });
+  }
+
+  /** A content as it is, or compressed where that makes it smaller. */
+  #smaller(content: Buffer, level: number): Buffer | Promise<Buffer> {
+    if (content.length < THRESHOLD_BYTES) return content;
+    const choose = (compressed: Buffer) => (compressed.length < content.length ? compressed : content);
+    const compressed = compressBuffer(content, level);
+    return compressed instanceof Promise ? compressed.then(choose) : choose(compressed);
+  }
+
+  /** Writes an object around a content that passes; sizes and checksum are put into its header when they are known. */
+  async #object(path: string, facts: ObjectFacts, content: AsyncIterable<Buffer>, sum: Crc32c): Promise<void> {
     const offset = this.#sink.position;
     const head = encodeObjectHead(path, facts, 0);
     await this.#sink.write(head);
@@ -210,24 +239,28 @@ export class BfcWriter {
     const chunks = facts.encrypted && this.#key ? encrypt(content, this.#key, path) : content;
     for await (const chunk of chunks) await this.#sink.write(chunk);
     const stored = this.#sink.position - begin;
-    const known = { ...facts, crc32c: sum?.value ?? 0 };
+    const known = { ...facts, crc32c: sum.value };
     await this.#sink.replace(offset, encodeObjectHead(path, known, stored));
     this.#entries.push({ path, facts: known, offset, objectSize: head.length + stored });
   }
 
-  /** Compresses what becomes smaller; of long content its beginning must. */
+  /** Compresses content of which the beginning becomes smaller. */
   async #compress(
     size: number,
     first: Buffer,
     rest: AsyncGenerator<Buffer>,
   ): Promise<{ compressed: boolean; chunks: AsyncIterable<Buffer> }> {
-    const whole = joined(first, rest);
-    if (this.#level === undefined || size < THRESHOLD_BYTES) return { compressed: false, chunks: whole };
-    const sample = await compressBuffer(first, this.#level);
-    if (sample.length >= first.length) return { compressed: false, chunks: whole };
-    if (size > first.length) return { compressed: true, chunks: compressStream(whole, size, this.#level) };
-    // The end of the content is still to be seen.
-    return { compressed: true, chunks: joined(sample, rest) };
+    const chunks = joined(first, rest);
+    if (this.#level === undefined || (await this.#smaller(first, this.#level)) === first) {
+      return { compressed: false, chunks };
+    }
+    return { compressed: true, chunks: compressStream(chunks, size, this.#level) };
+  }
+
+  #checkLength(path: string, size: number, length: number): void {
+    if (length === size) return;
+    const what = length > size ? `is longer than ${size} bytes` : `ends ${size - length} bytes before ${size}`;
+    throw new BfcError('malformed', { ...this.#place, entry: path }, `its content ${what}; it was changed meanwhile`);
   }
 
   async *#counted(
@@ -235,16 +268,13 @@ export class BfcWriter {
     size: number,
     content: AsyncIterable<Buffer> | Iterable<Buffer>,
   ): AsyncGenerator<Buffer> {
-    const place = { ...this.#place, entry: path };
-    let left = size;
+    let length = 0;
     for await (const chunk of content) {
-      left -= chunk.length;
-      if (left < 0)
-        throw new BfcError('malformed', place, `its content is longer than ${size} bytes; it was changed meanwhile`);
+      length += chunk.length;
+      if (length > size) this.#checkLength(path, size, length);
       if (chunk.length > 0) yield chunk;
     }
-    if (left > 0)
-      throw new BfcError('malformed', place, `its content ends ${left} bytes before ${size}; it was changed meanwhile`);
+    this.#checkLength(path, size, length);
   }
 
   async #index(): Promise<void> {

@@ -1,11 +1,13 @@
+import type { KeyObject } from 'node:crypto';
 import type { BfcEntry } from '../format/container-index.ts';
 import { ENCRYPTION_BYTES } from '../format/container-index.ts';
 import { type ByteFile, type ChunkOptions, readChunks, readExactly } from '../files/byte-file.ts';
-import { NONCE_BYTES, TAG_BYTES, TagMismatch, decrypt, decryptFrom } from './cipher.ts';
-import { Crc32c, type CrcVariant } from '../format/crc32c.ts';
+import { NONCE_BYTES, TAG_BYTES, TagMismatch, decrypt, decryptFrom, decryptWhole } from './cipher.ts';
+import type { ReadAhead } from '../files/read-ahead.ts';
+import { Crc32c, type CrcVariant, crc32c } from '../format/crc32c.ts';
 import { BfcError, type BfcPlace } from '../errors.ts';
 import { contentOffset, disagreement } from '../format/layout.ts';
-import { ZstdError, decompressBuffer, decompressStream } from './zstd.ts';
+import { ZstdError, decompressBuffer, decompressStream, isShort } from './zstd.ts';
 
 /** Content up to this size, in the file and of its own, is read at once, and nothing of it is given out unchecked. */
 export const SMALL_BYTES = 1_048_576;
@@ -21,10 +23,10 @@ export interface RatioLimits {
 export interface ContentSource {
   file: ByteFile;
   /** The same, for whole objects: they are read one after another. */
-  ahead: ByteFile;
+  ahead: ReadAhead;
   crc: CrcVariant;
   /** @throws BfcError when there is none. */
-  key: (entry: BfcEntry) => Promise<Buffer>;
+  key: (entry: BfcEntry) => KeyObject | Promise<KeyObject>;
   limits: RatioLimits;
 }
 
@@ -33,20 +35,56 @@ export function isSmall(entry: BfcEntry): boolean {
   return entry.stored <= SMALL_BYTES && entry.size <= SMALL_BYTES;
 }
 
-/** A small content or a symlink's target, checked against tag and checksum. @throws BfcError */
-export async function readWhole(source: ContentSource, entry: BfcEntry): Promise<Buffer> {
+/**
+ * A small content or a symlink's target, checked against tag and checksum: at once when its object was read ahead and it is short. It
+ * is valid until the next read of the file. @throws BfcError, also at once
+ */
+export function readWhole(source: ContentSource, entry: BfcEntry): Buffer | Promise<Buffer> {
+  const object = source.ahead.ready(entry.offset, entry.objectSize);
+  const key = object && entry.encrypted ? source.key(entry) : undefined;
+  if (object && !(key instanceof Promise)) return decodeWhole(source, entry, object, key);
+  return readLater(source, entry);
+}
+
+async function readLater(source: ContentSource, entry: BfcEntry): Promise<Buffer> {
   const object = await readExactly(source.ahead, entry.offset, entry.objectSize);
+  return decodeWhole(source, entry, object, entry.encrypted ? await source.key(entry) : undefined);
+}
+
+function decodeWhole(
+  source: ContentSource,
+  entry: BfcEntry,
+  object: Buffer,
+  key: KeyObject | undefined,
+): Buffer | Promise<Buffer> {
   const begin = contentOffset(entry.path.length);
   checkHead(source, entry, object.subarray(0, begin));
   const stored = object.subarray(begin, begin + entry.stored);
   if (object.subarray(begin + entry.stored).some((byte) => byte !== 0)) {
     throw new BfcError('malformed', placeOf(source, entry), 'the padding behind its target is not zero');
   }
-  const content = await named(source, entry, async () => {
-    const plain = entry.encrypted ? await decryptWhole(source, entry, stored) : stored;
-    return entry.compressed ? decompressBuffer(plain, entry.size) : plain;
-  });
-  checkSum(source, entry, new Crc32c(source.crc).update(content));
+  try {
+    const plain = key ? decryptWhole(stored, key, entry.path) : stored;
+    if (!entry.compressed) return checkedWhole(source, entry, plain);
+    // Another thread would see what is read next.
+    const frame = key || isShort(entry.size) ? plain : Buffer.from(plain);
+    const content = decompressBuffer(frame, entry.size);
+    return content instanceof Promise ? checkedLater(source, entry, content) : checkedWhole(source, entry, content);
+  } catch (error) {
+    throw withPlace(source, entry, error);
+  }
+}
+
+async function checkedLater(source: ContentSource, entry: BfcEntry, content: Promise<Buffer>): Promise<Buffer> {
+  try {
+    return checkedWhole(source, entry, await content);
+  } catch (error) {
+    throw withPlace(source, entry, error);
+  }
+}
+
+function checkedWhole(source: ContentSource, entry: BfcEntry, content: Buffer): Buffer {
+  checkSum(source, entry, crc32c(source.crc, content));
   return content;
 }
 
@@ -65,7 +103,7 @@ export async function* streamContent(
     sum.update(chunk);
     yield chunk;
   }
-  checkSum(source, entry, sum);
+  checkSum(source, entry, sum.value);
 }
 
 /** Reads an encrypted content to its end to check its tag. @throws BfcError; the signal's reason. */
@@ -99,8 +137,14 @@ export async function* contentRange(
   yield* decryptFrom(encrypted, await source.key(entry), nonce, offset);
 }
 
-/** A directory has no content. @throws BfcError unless its object is what the index says. */
-export async function checkDirectory(source: ContentSource, entry: BfcEntry): Promise<void> {
+/** A directory has no content. @throws BfcError, also at once, unless its object is what the index says. */
+export function checkDirectory(source: ContentSource, entry: BfcEntry): void | Promise<void> {
+  const object = source.ahead.ready(entry.offset, entry.objectSize);
+  if (object) checkHead(source, entry, object);
+  else return checkDirectoryLater(source, entry);
+}
+
+async function checkDirectoryLater(source: ContentSource, entry: BfcEntry): Promise<void> {
   checkHead(source, entry, await readExactly(source.ahead, entry.offset, entry.objectSize));
 }
 
@@ -127,7 +171,7 @@ function checkRatio(source: ContentSource, entry: BfcEntry): void {
   throw new BfcError('limit', placeOf(source, entry), `${ratio}, which is more than ${maxRatio} times as much`);
 }
 
-function checkSum(source: ContentSource, entry: BfcEntry, { value }: Crc32c): void {
+function checkSum(source: ContentSource, entry: BfcEntry, value: number): void {
   if (value === entry.crc32c) return;
   const [found, stated] = [value, entry.crc32c].map((sum) => sum.toString(16).padStart(8, '0'));
   throw new BfcError('damaged', placeOf(source, entry), `its content has the checksum ${found}, not ${stated}`);
@@ -154,14 +198,6 @@ async function* decrypted(source: ContentSource, entry: BfcEntry, signal?: Abort
   yield* decrypt(encrypted, await source.key(entry), entry.path, { nonce, tag });
 }
 
-async function decryptWhole(source: ContentSource, entry: BfcEntry, stored: Buffer): Promise<Buffer> {
-  const [nonce, tag] = [stored.subarray(0, NONCE_BYTES), stored.subarray(-TAG_BYTES)];
-  const encrypted = stored.subarray(NONCE_BYTES, -TAG_BYTES);
-  const parts: Buffer[] = [];
-  for await (const part of decrypt([encrypted], await source.key(entry), entry.path, { nonce, tag })) parts.push(part);
-  return Buffer.concat(parts);
-}
-
 function storedOffset(entry: BfcEntry): number {
   return entry.offset + contentOffset(entry.path.length);
 }
@@ -173,14 +209,6 @@ async function* namedChunks(
 ): AsyncGenerator<Buffer> {
   try {
     yield* chunks;
-  } catch (error) {
-    throw withPlace(source, entry, error);
-  }
-}
-
-async function named<T>(source: ContentSource, entry: BfcEntry, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
   } catch (error) {
     throw withPlace(source, entry, error);
   }

@@ -10,17 +10,24 @@ import {
   zstdDecompressSync,
 } from 'node:zlib';
 import { promisify } from 'node:util';
+import { ZstdContext } from './zstd-contexts.ts';
+import { contentSize, isWholeFrame } from './zstd-frame.ts';
 
 /** Content that another thread needs longer to be handed than this one to compress or decompress. */
 const SHORT_BYTES = 65_536;
 /** Level of compression from which that is not so. */
 const SLOW_LEVEL = 10;
 
-const MAGIC = 0xfd2fb528;
 /** Bytes that a stream gives out at a time. */
 const CHUNK_BYTES = 262_144;
 /** The window of level 22: a frame that asks for more memory than 128 MiB is refused. */
 const DECOMPRESSION = { params: { [constants.ZSTD_d_windowLogMax]: 27 }, rejectGarbageAfterEnd: true };
+
+/** Of this thread, for short contents: one of each level, and one to decompress. */
+const compressors = new Map<number, ZstdContext>();
+const decompressor = new ZstdContext('decompress', () => createZstdDecompress(DECOMPRESSION));
+/** What a compressed short content may be written to. */
+let output: Buffer | undefined;
 
 const compressOnce = promisify(zstdCompress) as (bytes: Buffer, options: object) => Promise<Buffer>;
 const decompressOnce = promisify(zstdDecompress) as (bytes: Buffer, options: object) => Promise<Buffer>;
@@ -33,11 +40,24 @@ export class ZstdError extends Error {
   }
 }
 
+/** Whether content of this size is decompressed at once. */
+export function isShort(size: number): boolean {
+  return size <= SHORT_BYTES;
+}
+
 /** One frame with the size of its content in it and without a checksum, as the original writes it. */
-export async function compressBuffer(bytes: Buffer, level: number): Promise<Buffer> {
+export function compressBuffer(bytes: Buffer, level: number): Buffer | Promise<Buffer> {
   const options = { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: bytes.length };
-  if (bytes.length <= SHORT_BYTES && level < SLOW_LEVEL) return zstdCompressSync(bytes, options);
-  return compressOnce(bytes, options);
+  if (!isShort(bytes.length) || level >= SLOW_LEVEL) return compressOnce(bytes, options);
+  let context = compressors.get(level);
+  if (!context) {
+    context = new ZstdContext('compress', () => createZstdCompress({ params: options.params }));
+    compressors.set(level, context);
+  }
+  // More than zstd's ZSTD_COMPRESSBOUND.
+  output ??= Buffer.allocUnsafeSlow(SHORT_BYTES + 1024);
+  const length = context.run(bytes, output);
+  return length === undefined ? zstdCompressSync(bytes, options) : Buffer.from(output.subarray(0, length));
 }
 
 /** The same of a stream of `size` bytes; it takes a few MiB, more at levels above 19. */
@@ -50,17 +70,36 @@ export function compressStream(
   return through(content, createZstdCompress({ params, pledgedSrcSize: size, chunkSize: CHUNK_BYTES }));
 }
 
-/** The content of one frame that must have `size` bytes. @throws ZstdError */
-export async function decompressBuffer(frame: Buffer, size: number): Promise<Buffer> {
+/** The content of one frame that must have `size` bytes. @throws ZstdError, also at once */
+export function decompressBuffer(frame: Buffer, size: number): Buffer | Promise<Buffer> {
   checkSize(frame, size);
+  if (!isShort(size)) return decompressOther(frame, size);
+  if (!isWholeFrame(frame)) throw new ZstdError('its compressed content is damaged');
   try {
-    // The limit may not be 0.
-    const options = { ...DECOMPRESSION, maxOutputLength: size + 1 };
-    const content = size <= SHORT_BYTES ? zstdDecompressSync(frame, options) : await decompressOnce(frame, options);
-    if (content.length === size) return content;
+    const content = Buffer.allocUnsafe(size + 1);
+    const length = decompressor.run(frame, content);
+    if (length === undefined) return sized(zstdDecompressSync(frame, limited(size)), size);
+    return sized(content.subarray(0, length), size);
   } catch (error) {
     throw asZstdError(error);
   }
+}
+
+async function decompressOther(frame: Buffer, size: number): Promise<Buffer> {
+  try {
+    return sized(await decompressOnce(frame, limited(size)), size);
+  } catch (error) {
+    throw asZstdError(error);
+  }
+}
+
+/** The limit may not be 0. */
+function limited(size: number): object {
+  return { ...DECOMPRESSION, maxOutputLength: size + 1 };
+}
+
+function sized(content: Buffer, size: number): Buffer {
+  if (content.length === size) return content;
   throw new ZstdError('its compressed content has another size than it says');
 }
 
@@ -109,20 +148,6 @@ function checkSize(frame: Buffer, size: number): void {
       ? 'its compressed content is no zstd frame that states its size'
       : 'its compressed content has another size than it says',
   );
-}
-
-/** The size of its content that a frame's header states (RFC 8878, 3.1.1.1). */
-function contentSize(frame: Buffer): number | undefined {
-  if (frame.length < 5 || frame.readUInt32LE(0) !== MAGIC) return undefined;
-  const descriptor = frame.readUInt8(4);
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
-  const at = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
-  const flag = descriptor >>> 6;
-  const length = flag === 0 ? (isSingleSegment ? 1 : 0) : 2 ** flag;
-  if (length === 0 || at + length > frame.length) return undefined;
-  if (flag === 3) return Number(frame.readBigUInt64LE(at));
-  return frame.readUIntLE(at, length) + (flag === 1 ? 256 : 0);
 }
 
 /** Only errors of zstd: others, such as those of reading the file, pass. */

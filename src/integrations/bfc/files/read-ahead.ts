@@ -28,6 +28,13 @@ export class ReadAhead implements ByteFile {
     return this.#file.size;
   }
 
+  /** Bytes that were read ahead, as they are in the buffer until the next read; undefined for others. */
+  ready(offset: number, length: number): Buffer | undefined {
+    if (!this.#has(offset, length)) return undefined;
+    this.#end = offset + length;
+    return this.#block.subarray(offset - this.#start, this.#end - this.#start);
+  }
+
   async read(offset: number, length: number): Promise<Buffer> {
     if (length > SMALL_BYTES) return this.#file.read(offset, length);
     const follows = offset >= this.#end && offset - this.#end < AHEAD_BYTES;

@@ -20,6 +20,13 @@ export class Sink {
     return this.#written + this.#buffered;
   }
 
+  /** Gathers bytes; false where there is no room for them: {@link write} them. */
+  put(bytes: Buffer): boolean {
+    if (bytes.length >= BUFFER_BYTES - this.#buffered) return false;
+    this.#buffered += bytes.copy(this.#buffer, this.#buffered);
+    return true;
+  }
+
   async write(bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       const copied = bytes.copy(this.#buffer, this.#buffered, at);
