@@ -1,4 +1,6 @@
 import {
+  type BigIntStats,
+  type Dirent,
   closeSync,
   constants,
   fstatSync,
@@ -11,13 +13,13 @@ import {
 } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Progress, WorkOptions } from './verify.ts';
-import type { BfcWriter } from './writer.ts';
+import type { BfcWriter, EntryAttributes } from './writer.ts';
 
 /**
  * Files up to this size are read by synchronous calls, as is everything but content: to hand one to another thread takes longer
  * than five of them.
  */
-const SMALL_BYTES = 65_536;
+const SMALL_BYTES = 262_144;
 const CHUNK_BYTES = 262_144;
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** A FIFO that has come into a file's place would be waited for. */
@@ -57,50 +59,59 @@ export async function packDirectory(
 interface Work extends PackOptions {
   writer: BfcWriter;
   done: Progress;
+  /** For the content of one small file after another. */
+  buffer?: Buffer;
 }
 
 /** @param prefix of the paths of what is in the open directory, empty or with a slash at its end. */
 async function addChildren(work: Work, directory: number, prefix: string): Promise<void> {
   const place = `/proc/self/fd/${directory}`;
-  const names = readdirSync(place, { encoding: 'buffer' })
-    .map((name) => name.toString('latin1'))
-    .sort();
-  for (const name of names) {
+  const children = readdirSync(place, { encoding: 'buffer', withFileTypes: true })
+    .map((child) => ({ child, name: child.name.toString('latin1') }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  for (const { child, name } of children) {
     work.signal?.throwIfAborted();
-    await addChild(work, Buffer.from(`${place}/${name}`, 'latin1'), prefix + name);
+    await addChild(work, child, Buffer.from(`${place}/${name}`, 'latin1'), prefix + name);
     work.done.entries++;
     work.progress?.(work.done);
   }
 }
 
-async function addChild(work: Work, place: Buffer, path: string): Promise<void> {
-  const found = lstatSync(place, { bigint: true });
-  const attributes = { mode: Number(found.mode) & MODE_BITS, mtime: found.mtimeNs };
-  if (found.isFile()) await addFile(work, place, path);
-  else if (found.isSymbolicLink()) {
-    await work.writer.addSymlink(path, readlinkSync(place, { encoding: 'buffer' }), attributes);
-  } else if (found.isDirectory()) {
-    await work.writer.addDirectory(path, attributes);
+/** @param child what was at the place when its directory was read. */
+async function addChild(work: Work, child: Dirent<Buffer>, place: Buffer, path: string): Promise<void> {
+  if (child.isFile()) await addFile(work, place, path);
+  else if (child.isSymbolicLink()) {
+    const target = readlinkSync(place, { encoding: 'buffer' });
+    await work.writer.addSymlink(path, target, attributesOf(lstatSync(place, { bigint: true })));
+  } else if (child.isDirectory()) {
     const directory = openSync(place, DIRECTORY);
     try {
+      await work.writer.addDirectory(path, attributesOf(fstatSync(directory, { bigint: true })));
       await addChildren(work, directory, `${path}/`);
     } finally {
       closeSync(directory);
     }
-  } else {
-    work.skipped?.(path);
-    work.done.entries--;
-  }
+  } else skip(work, path);
+}
+
+function skip(work: Work, path: string): void {
+  work.skipped?.(path);
+  work.done.entries--;
 }
 
 async function addFile(work: Work, place: Buffer, path: string): Promise<void> {
   const file = openSync(place, FILE);
   try {
     const found = fstatSync(file, { bigint: true });
+    if (!found.isFile()) {
+      skip(work, path);
+      return;
+    }
     const size = Number(found.size);
-    const attributes = { mode: Number(found.mode) & MODE_BITS, mtime: found.mtimeNs, size };
-    await work.writer.addFile(path, attributes, size <= SMALL_BYTES ? readSmall(file, size) : chunksOf(work, file));
-    if (size > SMALL_BYTES) return;
+    const isSmall = size <= SMALL_BYTES;
+    const content = isSmall ? readSmall(file, size, (work.buffer ??= makeBuffer())) : chunksOf(work, file);
+    await work.writer.addFile(path, { ...attributesOf(found), size }, content);
+    if (!isSmall) return;
     work.done.bytes += size;
     work.progress?.(work.done);
   } finally {
@@ -108,16 +119,23 @@ async function addFile(work: Work, place: Buffer, path: string): Promise<void> {
   }
 }
 
+function attributesOf({ mode, mtimeNs }: BigIntStats): EntryAttributes {
+  return { mode: Number(mode) & MODE_BITS, mtime: mtimeNs };
+}
+
+function makeBuffer(): Buffer {
+  return Buffer.allocUnsafeSlow(SMALL_BYTES + 1);
+}
+
 /** One byte more than expected, if there is one: the file grows. */
-function readSmall(file: number, size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(size + 1);
+function readSmall(file: number, size: number, buffer: Buffer): Buffer {
   let length = 0;
   let count = 0;
   do {
-    count = readSync(file, bytes, length, bytes.length - length, null);
+    count = readSync(file, buffer, length, size + 1 - length, null);
     length += count;
   } while (count > 0 && length < size);
-  return bytes.subarray(0, length);
+  return buffer.subarray(0, length);
 }
 
 async function* chunksOf({ signal, done, progress }: Work, file: number): AsyncGenerator<Buffer> {

@@ -195,7 +195,8 @@ function within(directory: string, name: string): Buffer {
   return Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(name, 'latin1')]);
 }
 
-/** As text: Node.js takes the present instead of a negative number. */
-function secondsOf({ mtime }: BfcEntry): string {
-  return String(Number(mtime) / 1e9);
+/** Before 1970 as text: Node.js takes the present instead of a negative number. */
+function secondsOf({ mtime }: BfcEntry): number | string {
+  const seconds = Number(mtime) / 1e9;
+  return seconds < 0 ? String(seconds) : seconds;
 }

@@ -112,14 +112,20 @@ export class BfcWriter {
   ): Promise<void> {
     await this.#add(async () => {
       this.#paths.add(path, 'file');
-      const facts = { type: 'file', mode: this.#mode(path, mode), mtime, size, crc32c: 0 } as const;
+      const file = {
+        type: 'file',
+        mode: this.#mode(path, mode),
+        mtime,
+        size,
+        encrypted: this.#key !== undefined,
+      } as const;
       if (this.#key && size > MAX_ENCRYPTED_BYTES - SAMPLE_BYTES) {
         throw new BfcError('limit', { ...this.#place, entry: path }, `has ${size} bytes; 256 GiB can be encrypted`);
       }
       const sum = new Crc32c(this.#crc);
       if (Buffer.isBuffer(content) && size <= SAMPLE_BYTES) {
         this.#checkLength(path, size, content.length);
-        await this.#whole(path, facts, content, sum.update(content));
+        await this.#whole(path, file, content, sum.update(content));
         return;
       }
       const chunks = this.#counted(path, size, Buffer.isBuffer(content) ? [content] : content)[Symbol.asyncIterator]();
@@ -127,12 +133,12 @@ export class BfcWriter {
       const rest = restOf(chunks, sum);
       if (size > first.length) {
         const { compressed, chunks: stored } = await this.#compress(size, first, rest);
-        await this.#object(path, { ...facts, compressed, encrypted: this.#key !== undefined }, stored, sum);
+        await this.#object(path, { ...file, compressed, crc32c: 0 }, stored, sum);
         return;
       }
       // It has no more bytes than it should.
       await rest.next();
-      await this.#whole(path, facts, first, sum);
+      await this.#whole(path, file, first, sum);
     });
   }
 
@@ -158,7 +164,12 @@ export class BfcWriter {
       }
       const facts = { type: 'symlink', mode: this.#mode(path, mode), mtime, size: target.length } as const;
       const sum = crc32c(this.#crc, target);
-      await this.#put(path, { ...facts, compressed: false, encrypted: false, crc32c: sum }, [target], padding(target.length));
+      await this.#put(
+        path,
+        { ...facts, compressed: false, encrypted: false, crc32c: sum },
+        [target],
+        padding(target.length),
+      );
     });
   }
 
@@ -206,11 +217,15 @@ export class BfcWriter {
   }
 
   /** Writes the object of a file whose content is in memory. */
-  async #whole(path: string, file: ObjectFacts, content: Buffer, sum: Crc32c): Promise<void> {
+  async #whole(
+    path: string,
+    file: Omit<ObjectFacts, 'compressed' | 'crc32c'>,
+    content: Buffer,
+    { value }: Crc32c,
+  ): Promise<void> {
     const packed = this.#level === undefined ? content : await this.#smaller(content, this.#level);
     const stored = this.#key ? encryptWhole(packed, this.#key, path) : [packed];
-    const compressed = packed !== content;
-    await this.#put(path, { ...file, compressed, encrypted: this.#key !== undefined, crc32c: sum.value }, stored);
+    await this.#put(path, { ...file, compressed: packed !== content, crc32c: value }, stored);
   }
 
   /** Writes an object of which everything is known. `behind`: zeros behind its content. */

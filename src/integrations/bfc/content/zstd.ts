@@ -13,9 +13,9 @@ import { promisify } from 'node:util';
 import { ZstdContext } from './zstd-contexts.ts';
 import { contentSize, isWholeFrame } from './zstd-frame.ts';
 
-/** Content that another thread needs longer to be handed than this one to compress or decompress. */
-const SHORT_BYTES = 65_536;
-/** Level of compression from which that is not so. */
+/** Content that this thread compresses in a millisecond; another one needs longer to be handed most of it. */
+const SHORT_BYTES = 262_144;
+/** Level of compression from which it takes longer. */
 const SLOW_LEVEL = 10;
 
 /** Bytes that a stream gives out at a time. */
@@ -48,16 +48,22 @@ export function isShort(size: number): boolean {
 /** One frame with the size of its content in it and without a checksum, as the original writes it. */
 export function compressBuffer(bytes: Buffer, level: number): Buffer | Promise<Buffer> {
   const options = { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: bytes.length };
-  if (!isShort(bytes.length) || level >= SLOW_LEVEL) return compressOnce(bytes, options);
+  // A thread is handed the content once for each chunk of its output.
+  const chunkSize = bound(bytes.length);
+  if (!isShort(bytes.length) || level >= SLOW_LEVEL) return compressOnce(bytes, { ...options, chunkSize });
   let context = compressors.get(level);
   if (!context) {
     context = new ZstdContext('compress', () => createZstdCompress({ params: options.params }));
     compressors.set(level, context);
   }
-  // More than zstd's ZSTD_COMPRESSBOUND.
-  output ??= Buffer.allocUnsafeSlow(SHORT_BYTES + 1024);
+  output ??= Buffer.allocUnsafeSlow(bound(SHORT_BYTES));
   const length = context.run(bytes, output);
   return length === undefined ? zstdCompressSync(bytes, options) : Buffer.from(output.subarray(0, length));
+}
+
+/** More than zstd's ZSTD_COMPRESSBOUND. */
+function bound(size: number): number {
+  return size + (size >>> 7) + 1024;
 }
 
 /** The same of a stream of `size` bytes; it takes a few MiB, more at levels above 19. */
@@ -93,9 +99,9 @@ async function decompressOther(frame: Buffer, size: number): Promise<Buffer> {
   }
 }
 
-/** The limit may not be 0. */
+/** The limit may not be 0, and chunks not be shorter than 64 bytes. */
 function limited(size: number): object {
-  return { ...DECOMPRESSION, maxOutputLength: size + 1 };
+  return { ...DECOMPRESSION, maxOutputLength: size + 1, chunkSize: size + 64 };
 }
 
 function sized(content: Buffer, size: number): Buffer {

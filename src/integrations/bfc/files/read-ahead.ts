@@ -1,9 +1,9 @@
 import type { ByteFile } from './byte-file.ts';
 
 /** Reads up to this size are served from what was read ahead. */
-const SMALL_BYTES = 65_536;
+const SMALL_BYTES = 262_144;
 /** Bytes that are read ahead, and the most between two reads that follow each other. */
-const AHEAD_BYTES = 524_288;
+const AHEAD_BYTES = 1_048_576;
 
 /** A file of which small reads that follow each other, as of all its entries, are made together. */
 export class ReadAhead implements ByteFile {

@@ -24,8 +24,8 @@ interface OpenDirectory {
 export interface Attributes {
   /** Permission bits. */
   mode: number;
-  /** Modification time, seconds since 1970, as a decimal number. */
-  seconds: string;
+  /** Modification time, seconds since 1970. */
+  seconds: number | string;
 }
 
 /** A path that cannot be created; the message is a predicate for an entry. */
@@ -57,7 +57,7 @@ export class TargetTree {
   }
 
   /** Gives a directory its attributes; a time stays until something is put into it. @throws TargetError */
-  setAttributes(path: string, mode: number, seconds: string | undefined): void {
+  setAttributes(path: string, mode: number, seconds: number | string | undefined): void {
     this.#enter(path.split('/'));
     fchmodSync(this.#last, mode);
     if (seconds !== undefined) futimesSync(this.#last, seconds, seconds);
@@ -81,7 +81,7 @@ export class TargetTree {
   }
 
   /** @throws TargetError; Error EEXIST */
-  symlink(path: string, target: Buffer, seconds: string): void {
+  symlink(path: string, target: Buffer, seconds: number | string): void {
     const place = this.#place(path);
     symlinkSync(target, place);
     lutimesSync(place, seconds, seconds);
