@@ -10,7 +10,7 @@ export async function runProgram(load: () => Promise<readonly Handler[]>): Promi
     examineProxmox: async (config) => (await import('./examine-proxmox.ts')).examineProxmox(config),
     examineRootfs: async (config) => (await import('./examine-rootfs.ts')).examineRootfs(config),
     rootfsNotes: async (config) => (await import('./examine-rootfs.ts')).rootfsNotes(config),
-    packBfc: async (options) => (await import('./pack-bfc.ts')).packBfc(options),
+    bfcFiles: async () => (await import('./bfc-files/index.ts')).bfcFiles,
     declareHandlers: async () => {
       const [{ declareHandlers }, { declareVmidRanges }, { vmidRanges }, handlers] = await Promise.all([
         import('./core/config/handlers.ts'),

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Config } from '../core/config/schema.ts';
 import type { Finding } from '../core/model/finding.ts';
+import type { BfcFiles } from './bfc/files.ts';
 
 /** The server that `serve` runs; resolves after a graceful shutdown. */
 export type Serve = (options: {
@@ -26,26 +27,6 @@ export type ExamineRootfs = (config: Config) => Promise<Finding[]>;
 /** The same as comments of a dumped configuration, by the paths of keys (`rootfs.store`). */
 export type RootfsNotes = (config: Config) => Promise<ReadonlyMap<string, string>>;
 
-/** Writes the images of an archive or layout, or the files of another directory, into a BFC file. @throws CriError; nothing stays then. */
-export type PackBfc = (options: {
-  source: string;
-  file: string;
-  /** For the one image, instead of its names. */
-  name: string | undefined;
-  /** What encrypts it: a key, or a password. */
-  keyFile: string | undefined;
-  passwordFile: string | undefined;
-  /** Of compression; undefined: none. */
-  level: number | undefined;
-  /** Whether an existing file is replaced. */
-  replaces: boolean;
-  signal: AbortSignal;
-  /** Gets the bytes that are done, and those of all where they are known. */
-  progress: (done: number, total: number | undefined) => void;
-  /** Gets the path of what a BFC file cannot hold. */
-  skipped: (path: string) => void;
-}) => Promise<{ file: string; size: number; images: { id: string; names: string[] }[] }>;
-
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
 /** Standard input; a terminal supports raw mode. */
@@ -66,7 +47,8 @@ export interface CliContext {
   examineProxmox: ExamineProxmox;
   examineRootfs: ExamineRootfs;
   rootfsNotes: RootfsNotes;
-  packBfc: PackBfc;
+  /** Loaded by the commands that need it. */
+  bfcFiles: () => Promise<BfcFiles>;
   /** Declares the handlers' tables to the configuration; called before a command that reads it. */
   declareHandlers: () => Promise<void>;
   /** Calls `listener` for signals (SIGPIPE: the reader of stdout closed it) instead of exiting. Returns the unsubscriber. */

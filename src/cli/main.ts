@@ -26,11 +26,11 @@ export async function runCli(
     examineProxmox,
     examineRootfs,
     rootfsNotes,
-    packBfc,
+    bfcFiles,
     declareHandlers,
   }: Pick<
     CliContext,
-    'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'rootfsNotes' | 'packBfc' | 'declareHandlers'
+    'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'rootfsNotes' | 'bfcFiles' | 'declareHandlers'
   >,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
@@ -46,7 +46,7 @@ export async function runCli(
     examineProxmox,
     examineRootfs,
     rootfsNotes,
-    packBfc,
+    bfcFiles,
     declareHandlers,
   };
   let exitCode = 0;

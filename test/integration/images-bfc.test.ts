@@ -7,7 +7,7 @@ import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { openBfc } from '../../src/integrations/bfc/reader.ts';
 import { readImageLayout } from '../../src/integrations/oci/archive/layout.ts';
 import { parsePlatform } from '../../src/integrations/oci/platform.ts';
-import { packBfc } from '../../src/pack-bfc.ts';
+import { pack as packBfc } from '../../src/bfc-files/pack.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { packImages } from '../fixtures/bfc/pack-image.ts';
 import { eventually } from '../lib/eventually.ts';
@@ -317,14 +317,14 @@ test('Images of an archive are packed into an encrypted file', async (t) => {
   const { images, directory, top } = await service(t);
   const built = image('one', gzipSync);
   const layout = await writeLayout(join(top, 'layout'), built, { 'io.containerd.image.name': NAME });
-  await writeFile(join(top, 'password'), 'secret\n');
   const pack = (file: string, more: Partial<Parameters<typeof packBfc>[0]> = {}) =>
     packBfc({
       source: layout,
       file,
       name: undefined,
-      keyFile: undefined,
-      passwordFile: join(top, 'password'),
+      image: undefined,
+      sourceSecret: () => Promise.resolve(undefined),
+      secret: { kind: 'password', password: Buffer.from('secret') },
       level: 3,
       replaces: false,
       signal: new AbortController().signal,

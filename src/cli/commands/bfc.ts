@@ -1,25 +1,40 @@
-import type { Command } from '../command.ts';
+import { ASK_PASSWORD_OPTION, secretOptions } from '../bfc/options.ts';
+import type { Command, CommandOption } from '../command.ts';
+
+const FILE = { name: 'FILE', description: 'BFC file', kind: 'file' } as const;
+const JSON_OPTION: CommandOption = { name: 'json', description: 'print the result as JSON' };
+const OPEN_OPTIONS = secretOptions('open with');
+/** Of commands that write a file. */
+const WRITE_OPTIONS: readonly CommandOption[] = [
+  ...secretOptions('encrypt with'),
+  ASK_PASSWORD_OPTION,
+  { name: 'level', value: 'LEVEL', description: 'compression level of zstd, 1 to 22; 0: none (default 3)' },
+  { name: 'force', short: 'f', description: 'replace FILE' },
+  JSON_OPTION,
+];
 
 const pack: Command = {
   name: 'pack',
   summary: 'write images or files into a BFC file',
   description:
     'Reads what "import" reads: an OCI image layout, an oci-archive (also one of "export"), a docker-archive or a tarball of a root ' +
-    'filesystem, of which the images for this machine are taken. Of another directory all files are packed. The server is not needed. Layers keep their digests. FILE gets its ' +
-    'name when it is complete; an interrupted command leaves nothing.',
+    'filesystem, of which the images for this machine are taken. Of another directory all files are packed. Of a BFC file all entries are ' +
+    'packed again, decrypted and encrypted as the options say: with --force also into itself. The server is not needed. Layers keep their ' +
+    'digests. FILE gets its name when it is complete; an interrupted command leaves nothing.',
   arguments: [
-    { name: 'SOURCE', description: 'archive, layout or directory', kind: 'file' },
+    { name: 'SOURCE', description: 'archive, layout, BFC file or directory', kind: 'file' },
     { name: 'FILE', description: 'BFC file to write', kind: 'file' },
   ],
   options: [
+    { name: 'image', value: 'NAME', description: 'of a BFC file, only the image of this name or digest' },
     { name: 'name', value: 'REFERENCE', description: 'name of the image (default: the names in SOURCE)' },
-    { name: 'key-file', value: 'PATH', description: 'encrypt with the first 32 bytes of this file', kind: 'file' },
-    { name: 'password-file', value: 'PATH', description: 'encrypt with the password in this file', kind: 'file' },
-    { name: 'level', value: 'LEVEL', description: 'compression level of zstd, 1 to 22; 0: none (default 3)' },
-    { name: 'force', short: 'f', description: 'replace FILE' },
-    { name: 'json', description: 'print the result as JSON' },
+    ...WRITE_OPTIONS,
+    ...secretOptions('open SOURCE with', 'source-'),
   ],
-  examples: ['bfc pack busybox.tar busybox.bfc --key-file bfc.key'],
+  examples: [
+    'bfc pack busybox.tar busybox.bfc --key-file bfc.key',
+    'bfc pack images.bfc images.bfc --force --source-key-file old.key --key-file new.key',
+  ],
   async run(context, input) {
     const { packFile } = await import('../bfc/pack.ts');
     await packFile(context, input);
@@ -27,9 +42,86 @@ const pack: Command = {
   },
 };
 
+const unpack: Command = {
+  name: 'unpack',
+  summary: 'unpack a BFC file into a directory',
+  description:
+    'DIRECTORY is created, or has nothing that FILE brings. Every byte is checked before anything gets its name, nothing is written outside of ' +
+    'DIRECTORY, and a failed or interrupted command leaves nothing. Set-user-ID bits are dropped; owners are not in BFC files. ' +
+    'With --image, DIRECTORY becomes an OCI image layout of that image.',
+  arguments: [FILE, { name: 'DIRECTORY', description: 'where to', kind: 'file' }],
+  options: [
+    { name: 'image', value: 'NAME', description: 'only the image of this name or digest, as an OCI image layout' },
+    ...OPEN_OPTIONS,
+    JSON_OPTION,
+  ],
+  examples: ['bfc unpack images.bfc images --key-file bfc.key', 'bfc unpack images.bfc busybox --image busybox:1.37'],
+  async run(context, input) {
+    const { unpackFile } = await import('../bfc/unpack.ts');
+    await unpackFile(context, input);
+    return 0;
+  },
+};
+
+const info: Command = {
+  name: 'info',
+  summary: 'print what a BFC file is, and its images',
+  description:
+    'Prints layout, sizes, number of entries, compression, encryption, the kind of checksums, and the images. An encrypted file needs no key, ' +
+    'except for its images.',
+  arguments: [FILE],
+  options: [...OPEN_OPTIONS, ASK_PASSWORD_OPTION, JSON_OPTION],
+  examples: ['bfc info images.bfc'],
+  async run(context, input) {
+    const { describeFile } = await import('../bfc/info.ts');
+    await describeFile(context, input);
+    return 0;
+  },
+};
+
+const list: Command = {
+  name: 'list',
+  summary: 'list the entries or the images of a BFC file',
+  description:
+    'A line for each entry: kind and mode, size, size as stored, "z" when it is compressed, "e" when it is encrypted, time in UTC, ' +
+    'and path. Entries need no key, the images of an encrypted file do.',
+  arguments: [FILE],
+  options: [{ name: 'images', description: 'list the images' }, ...OPEN_OPTIONS, JSON_OPTION],
+  examples: ['bfc list images.bfc', 'bfc list --images images.bfc --password-file bfc.password'],
+  async run(context, input) {
+    if (input.has('images')) {
+      const { listImagesOf } = await import('../bfc/info.ts');
+      await listImagesOf(context, input);
+    } else {
+      const { listEntries } = await import('../bfc/list.ts');
+      await listEntries(context, input);
+    }
+    return 0;
+  },
+};
+
+const verify: Command = {
+  name: 'verify',
+  summary: 'check a BFC file for damage',
+  description:
+    'Checks header and index with their checksums, and that no layer of an image is missing; with --deep also each content against ' +
+    'its checksum, after it was decrypted and decompressed. The exit code is 1 when something is damaged; a line names ' +
+    'each damaged entry (up to 100).',
+  arguments: [FILE],
+  options: [{ name: 'deep', description: 'read all contents' }, ...OPEN_OPTIONS, JSON_OPTION],
+  examples: ['bfc verify --deep images.bfc --key-file bfc.key'],
+  async run(context, input) {
+    const { verifyFile } = await import('../bfc/verify.ts');
+    await verifyFile(context, input);
+    return 0;
+  },
+};
+
 export const bfc: Command = {
   name: 'bfc',
   summary: 'work with BFC files',
-  description: 'Images in one file, compressed and encrypted, for nodes without a registry.',
-  commands: [pack],
+  description:
+    'Images in one file, compressed and encrypted, for nodes without a registry. Passwords come from a file, a descriptor or the terminal, ' +
+    'where a command that opens an encrypted file asks for one when no option names it.',
+  commands: [pack, unpack, info, list, verify],
 };

@@ -37,3 +37,12 @@ export function formatAge(nanoseconds: bigint, now: number = Date.now()): string
   const [size, letter] = SPANS.find(([span]) => seconds >= span) ?? [1, 's'];
   return `${String(Math.floor(seconds / size))}${letter}`;
 }
+
+/** `2 s`, `3 min 5 s`, `1 h 2 min`: rounded up to seconds, from an hour on to minutes. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${String(whole)} s`;
+  const [minutes, rest] = [Math.floor(whole / 60), whole % 60];
+  if (minutes < 60) return `${String(minutes)} min ${String(rest)} s`;
+  return `${String(Math.floor(minutes / 60))} h ${String(minutes % 60)} min`;
+}

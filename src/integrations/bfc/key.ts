@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { quoted } from '../../core/logging/escape.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
+import type { FileSecret } from '../../core/model/file-secret.ts';
 import { messageOf } from '../../utils/errors.ts';
 
 const KEY_BYTES = 32;
@@ -11,8 +12,8 @@ const DERIVATION_SALT_BYTES = 16;
 /** Argon2id as libsodium does it for the original: 3 passes over 64 MiB, version 1.3, one lane. */
 const DERIVATION = { parallelism: 1, tagLength: KEY_BYTES, memory: 65_536, passes: 3 } as const;
 
-/** What opens the encrypted content of a BFC file: a password, or a key of 32 bytes. */
-export type BfcSecret = { kind: 'password'; password: Buffer } | { kind: 'key'; key: Buffer };
+/** What opens the encrypted content of a BFC file. */
+export type BfcSecret = FileSecret;
 
 const derive = promisify(argon2);
 

@@ -54,7 +54,7 @@ export function choosePlatform(entries: readonly Descriptor[], wanted: Platform)
 }
 
 /** An attestation of a builder, which is not an image. */
-function isAttestation({ platform, annotations }: Descriptor): boolean {
+export function isAttestation({ platform, annotations }: Descriptor): boolean {
   return annotations?.['vnd.docker.reference.type'] === 'attestation-manifest' || platform?.os === 'unknown';
 }
 

@@ -1,6 +1,7 @@
-import { PassThrough } from 'node:stream';
+import { PassThrough, Transform } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import type { CliSignal, Serve } from '../../../src/cli/command.ts';
+import { bfcFiles } from '../../../src/bfc-files/index.ts';
+import type { CliSignal, InputStream, Serve } from '../../../src/cli/command.ts';
 import { runCli } from '../../../src/cli/main.ts';
 
 export interface Outcome {
@@ -16,11 +17,19 @@ export async function cli(
     serve?: Serve;
     signals?: (send: (signal: CliSignal) => void) => void;
     onStdout?: (text: string) => void;
+    /** Called before the command goes on. */
+    onStderr?: (text: string) => void;
     env?: NodeJS.ProcessEnv;
+    stdin?: InputStream;
   } = {},
 ): Promise<Outcome> {
   const stdout = new PassThrough();
-  const stderr = new PassThrough();
+  const stderr = new Transform({
+    transform: (chunk: Buffer, _encoding, done) => {
+      outside.onStderr?.(chunk.toString());
+      done(null, chunk);
+    },
+  });
   stdout.on('data', (chunk: Buffer) => outside.onStdout?.(chunk.toString()));
   const texts = Promise.all([text(stdout), text(stderr)]);
   const listeners = new Set<(signal: CliSignal) => void>();
@@ -36,11 +45,11 @@ export async function cli(
       examineProxmox: () => Promise.resolve([]),
       examineRootfs: () => Promise.resolve([]),
       rootfsNotes: () => Promise.resolve(new Map()),
-      packBfc: () => Promise.reject(new Error('packBfc was not expected')),
+      bfcFiles: () => Promise.resolve(bfcFiles),
       declareHandlers: () => Promise.resolve(), // the test has
     },
     {
-      stdin: () => new PassThrough().end(),
+      stdin: () => outside.stdin ?? new PassThrough().end(),
       stdout,
       stderr,
       env: outside.env ?? {},

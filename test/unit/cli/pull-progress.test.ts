@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { Image, LayerProgress, LayerState } from '../../../api/gen/cri.ts';
-import { progressText } from '../../../src/cli/bfc/progress-line.ts';
+import { ProgressLine, progressText } from '../../../src/cli/bfc/progress-line.ts';
 import { LayerLines, layerLine } from '../../../src/cli/output/layer-lines.ts';
 import { cli } from './harness.ts';
 import { scriptedServer } from './scripted-server.ts';
@@ -128,4 +128,21 @@ test('progress in bytes has a rate and the time that is left', (t) => {
   t.is(progressText(2 ** 20, 4 * 2 ** 20, 500), '1.0 MiB / 4.0 MiB  2.0 MiB/s  2 s left');
   t.is(progressText(2 ** 20, undefined, 500), '1.0 MiB  2.0 MiB/s');
   t.is(progressText(0, 10, 0), '0 B / 10 B  0 B/s');
+  t.is(progressText(2 ** 20, 201 * 2 ** 20, 1000), '1.0 MiB / 201.0 MiB  1.0 MiB/s  3 min 20 s left');
+  t.regex(progressText(2 ** 20, 2 ** 34, 1000), /  4 h 33 min left$/);
+});
+
+test('progress is a line that is redrawn, or one every ten seconds', (t) => {
+  const draw = (isTTY: boolean) => {
+    const output = Object.assign(new PassThrough(), { isTTY, columns: 14 });
+    let now = 0;
+    const line = new ProgressLine(output, () => now);
+    for (; now <= 21_000; now += 100) line.update(now * 1000, 30_000_000);
+    line.end();
+    return String(output.read());
+  };
+  t.deepEqual(draw(false).split('\n').length, 3);
+  t.regex(draw(false), /^9\.5 MiB \/ 28\.6 MiB  .*/);
+  t.is(draw(true).split('\r\u001b[K').length, 108);
+  t.true(draw(true).endsWith('20.0 MiB / 2…\r\u001b[K'));
 });

@@ -31,18 +31,22 @@ export class ContainerLayout {
     this.#prefix = prefixOf(reader);
   }
 
-  /**
-   * The images. Each is to be closed, and this as well.
-   * @throws BfcError, CriError for a broken layout, and INVALID_ARGUMENT when there is none.
-   */
-  async images(read: ReadLayout): Promise<SourceImage[]> {
-    const files: LayoutFiles = {
+  /** The files of the layout. */
+  get files(): LayoutFiles {
+    return {
       document: (path) => this.#document(path),
       open: (path, options) => this.#open(path, options),
       close: () => this.close(),
       isLocal: true,
     };
-    const images = await read(files);
+  }
+
+  /**
+   * The images. Each is to be closed, and this as well.
+   * @throws BfcError, CriError for a broken layout, and INVALID_ARGUMENT when there is none.
+   */
+  async images(read: ReadLayout): Promise<SourceImage[]> {
+    const images = await read(this.files);
     if (!images) {
       throw new BfcError(
         'malformed',
@@ -52,6 +56,11 @@ export class ContainerLayout {
     }
     this.#users += images.length;
     return images;
+  }
+
+  /** Whether there is a file of this path in the layout. */
+  has(path: string): boolean {
+    return this.#find(path) !== undefined;
   }
 
   /** Those of the layers that are missing here. */

@@ -2,6 +2,8 @@ import type { SourceImage } from '../../../core/model/image.ts';
 import type { BfcWriter } from '../writer.ts';
 
 const MODE = 0o644;
+/** The document `oci-layout` of an image layout. */
+export const LAYOUT_MARKER = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
 /** Of manifests that do not say what they are. */
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 
@@ -30,7 +32,7 @@ export async function packImages(
   const layers = new Map(images.flatMap((image) => image.layers.map((layer) => [layer.digest, { image, layer }])));
   const total = [...layers.values()].reduce((sum, { layer }) => sum + layer.size, 0);
   let done = 0;
-  await small('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
+  await small('oci-layout', LAYOUT_MARKER);
   await small('index.json', indexOf(images));
   for (const { configDigest, config, manifestDigest, manifest } of images) {
     await small(blobPath(manifestDigest), manifest);
@@ -50,8 +52,8 @@ export async function packImages(
   }
 }
 
-/** An entry for each name of each image. */
-function indexOf(images: readonly SourceImage[]): Buffer {
+/** The document `index.json` of an image layout: an entry for each name of each image. */
+export function indexOf(images: readonly SourceImage[]): Buffer {
   const manifests = images.flatMap(({ manifest, manifestDigest: digest, names }) => {
     const { mediaType = MANIFEST } = JSON.parse(manifest.toString('utf8')) as { mediaType?: string };
     const entry = { mediaType, digest, size: manifest.length };
@@ -64,6 +66,7 @@ function indexOf(images: readonly SourceImage[]): Buffer {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, manifests }));
 }
 
-function blobPath(digest: string): string {
+/** Where a blob is in an image layout. */
+export function blobPath(digest: string): string {
   return `blobs/${digest.replace(':', '/')}`;
 }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { invalidArgument } from '../../../core/model/errors.ts';
 import type { Credentials } from '../../../core/model/image.ts';
 import { messageOf } from '../../../utils/errors.ts';
@@ -10,6 +10,8 @@ import { type BfcReader, openBfc } from '../reader.ts';
 export const PASSWORD_USER = 'bfc';
 export const KEY_USER = 'bfc-key';
 const KEY_BYTES = 32;
+/** Of a password; a file that is longer is another file. */
+const MAX_PASSWORD_BYTES = 65_536;
 
 /** Files with what opens BFC files. */
 export interface SecretFiles {
@@ -24,15 +26,28 @@ export async function readSecrets({ keys, passwords }: SecretFiles): Promise<Bfc
   return Promise.all([...keys.map(readKeyFile), ...passwords.map(readPasswordFile)]);
 }
 
-/** A password of any bytes but line ends. @throws CriError INVALID_ARGUMENT when there is none. */
-async function readPasswordFile(path: string): Promise<BfcSecret> {
-  let content: string;
+/** A password of any bytes, without the line's end. @throws CriError INVALID_ARGUMENT when there is none, or it is too long. */
+export async function readPasswordFile(path: string): Promise<BfcSecret> {
+  const parts: Buffer[] = [];
+  let length = 0;
   try {
-    content = await readFile(path, 'latin1');
+    // A device or a pipe may have no end.
+    for await (const part of createReadStream(path, { end: MAX_PASSWORD_BYTES }) as AsyncIterable<Buffer>) {
+      parts.push(part);
+      length += part.length;
+    }
   } catch (error) {
     throw invalidArgument('password file', `${JSON.stringify(path)} cannot be read: ${messageOf(error)}`);
   }
-  const password = Buffer.from(content.replace(/\r?\n$/, ''), 'latin1');
+  if (length > MAX_PASSWORD_BYTES) {
+    throw invalidArgument('password file', `${JSON.stringify(path)} has more than ${MAX_PASSWORD_BYTES} bytes`);
+  }
+  const password = Buffer.from(
+    Buffer.concat(parts)
+      .toString('latin1')
+      .replace(/\r?\n$/, ''),
+    'latin1',
+  );
   if (password.length === 0) throw invalidArgument('password file', `${JSON.stringify(path)} is empty`);
   return { kind: 'password', password };
 }

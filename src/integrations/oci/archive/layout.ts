@@ -69,6 +69,11 @@ export async function readSketch(files: LayoutFiles, platform: Platform): Promis
   return [sourceImage(files, image, namesOf({ annotations }))];
 }
 
+/** As {@link readImageLayout} or {@link readSketch}, whichever the files are. */
+export async function readEitherLayout(files: LayoutFiles, platform: Platform): Promise<SourceImage[] | undefined> {
+  return (await readImageLayout(files, platform)) ?? readSketch(files, platform);
+}
+
 function sourceImage(files: LayoutFiles, image: ResolvedImage, names: string[]): SourceImage {
   const openLayer: SourceImage['openLayer'] = (layer, signal, range) => {
     const bytes = files.open(blobPath(layer.digest), { signal, range });
@@ -100,7 +105,7 @@ function checkedStream(bytes: AsyncIterable<Buffer>, layer: LayerDescriptor, ran
 }
 
 /** The name in an index entry, when it is one: a tag alone names no image. */
-function namesOf({ annotations }: Pick<Descriptor, 'annotations'>): string[] {
+export function namesOf({ annotations }: Pick<Descriptor, 'annotations'>): string[] {
   const names = NAME_KEYS.flatMap((key) => annotations?.[key] ?? []);
   const whole = names.find((name) => /[/:]/.test(name));
   return whole === undefined ? [] : [whole];
@@ -125,7 +130,7 @@ async function readBlob(files: LayoutFiles, { digest }: { digest: string }): Pro
   return data;
 }
 
-/** The digest's form has been checked when its descriptor was parsed. */
-function blobPath(digest: string): string {
+/** Where a blob is in a layout. The digest's form has been checked when its descriptor was parsed. */
+export function blobPath(digest: string): string {
   return `blobs/${digest.replace(':', '/')}`;
 }
