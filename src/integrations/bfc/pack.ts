@@ -12,6 +12,7 @@ import {
   readlinkSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
+import { ChunkBuffers } from './files/byte-file.ts';
 import type { Progress, WorkOptions } from './verify.ts';
 import type { BfcWriter, EntryAttributes } from './writer.ts';
 
@@ -139,9 +140,10 @@ function readSmall(file: number, size: number, buffer: Buffer): Buffer {
 }
 
 async function* chunksOf({ signal, done, progress }: Work, file: number): AsyncGenerator<Buffer> {
+  const buffers = new ChunkBuffers(CHUNK_BYTES);
   for (;;) {
     signal?.throwIfAborted();
-    const { buffer, bytesRead } = await readOnce(file, Buffer.allocUnsafeSlow(CHUNK_BYTES), 0, CHUNK_BYTES, null);
+    const { buffer, bytesRead } = await readOnce(file, buffers.next(), 0, CHUNK_BYTES, null);
     if (bytesRead === 0) return;
     done.bytes += bytesRead;
     progress?.(done);

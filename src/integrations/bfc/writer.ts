@@ -101,7 +101,7 @@ export class BfcWriter {
 
   /**
    * Adds a file of `size` bytes, which `content` must have. Up to 1 MiB are in memory; of more, the first 1 MiB decides whether it is
-   * compressed, and the content passes through.
+   * compressed, and the content passes through. A chunk is not used any more when the one after the next is asked for.
    * @param path its bytes as a Latin-1 string.
    * @throws BfcError for a bad or taken path, and for a content of another size; what `content` throws.
    */
@@ -317,7 +317,8 @@ async function take(chunks: AsyncIterator<Buffer>, count: number, sum: Crc32c): 
     const next = await chunks.next();
     if (next.done === true) break;
     sum.update(next.value);
-    parts.push(next.value);
+    // It may be used again.
+    parts.push(Buffer.from(next.value));
     length += next.value.length;
   }
   return Buffer.concat(parts);

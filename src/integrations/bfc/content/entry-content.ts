@@ -179,8 +179,8 @@ function checkSum(source: ContentSource, entry: BfcEntry, value: number): void {
 
 /** Decrypted and decompressed, as far as it is encrypted and compressed. */
 function decode(source: ContentSource, entry: BfcEntry, { signal, recycles }: ChunkOptions): AsyncGenerator<Buffer> {
-  // The decompressor keeps several chunks.
-  const options = { signal, recycles: recycles === true && !entry.compressed };
+  // The decompressor is done with a chunk in time.
+  const options = { signal, recycles: recycles === true || entry.compressed };
   const plain = entry.encrypted
     ? decrypted(source, entry, signal)
     : readChunks(source.file, storedOffset(entry), entry.stored, options);

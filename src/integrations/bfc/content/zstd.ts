@@ -1,5 +1,4 @@
-import { Readable, type Transform } from 'node:stream';
-import { pipeline } from 'node:stream';
+import type { Transform } from 'node:stream';
 import {
   constants,
   createZstdCompress,
@@ -127,12 +126,44 @@ export async function* decompressStream(frame: AsyncIterable<Buffer>, size: numb
   if (left !== 0) throw new ZstdError('its compressed content has another size than it says');
 }
 
-/** Passes bytes through a stream; whoever stops reading, ends it and the source. */
+/**
+ * Passes bytes through a stream; whoever stops reading, ends it and the source. A chunk goes in while the next one is made, and is
+ * done with when the one after that is asked for.
+ */
 async function* through(source: AsyncIterable<Buffer> | Iterable<Buffer>, stream: Transform): AsyncGenerator<Buffer> {
-  const bytes = Readable.from(source, { objectMode: false, highWaterMark: CHUNK_BYTES });
   // The reader of the stream receives the error.
-  pipeline(bytes, stream, () => undefined);
-  yield* stream as AsyncIterable<Buffer>;
+  const fed = feed(source, stream).catch((error: unknown) => {
+    stream.destroy(error as Error);
+  });
+  try {
+    yield* stream as AsyncIterable<Buffer>;
+  } finally {
+    stream.destroy();
+    await fed;
+  }
+}
+
+async function feed(source: AsyncIterable<Buffer> | Iterable<Buffer>, stream: Transform): Promise<void> {
+  let taken: Promise<void> | undefined;
+  let settle: (error?: Error | null) => void = () => undefined;
+  // A stream that is closed says nothing of what it was given.
+  stream.once('close', () => {
+    settle(new Error('the stream is closed'));
+  });
+  for await (const chunk of source) {
+    await taken;
+    taken = new Promise((resolve, reject) => {
+      settle = (error) => {
+        if (error) reject(error);
+        else resolve();
+      };
+      stream.write(chunk, settle);
+    });
+    // It is waited for when the next one is there.
+    taken.catch(() => undefined);
+  }
+  await taken;
+  stream.end();
 }
 
 async function* withCheckedSize(frame: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {

@@ -68,8 +68,25 @@ export async function readExactly(file: ByteFile, offset: number, length: number
 
 export interface ChunkOptions {
   signal?: AbortSignal | undefined;
-  /** A chunk is valid only until the next one is asked for: it saves the collector of garbage 100 MB. */
+  /** A chunk is valid only until the one after the next is asked for: it saves the collector of garbage 100 MB. */
   recycles?: boolean | undefined;
+}
+
+/** Two buffers in turn. */
+export class ChunkBuffers {
+  readonly #size: number;
+  #free: Buffer | undefined;
+  #used: Buffer | undefined;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** The one that was not returned last. */
+  next(): Buffer {
+    [this.#used, this.#free] = [this.#free ?? Buffer.allocUnsafeSlow(this.#size), this.#used];
+    return this.#used;
+  }
 }
 
 /** A range of the file in chunks of 256 KiB. @throws as {@link readExactly}; the signal's reason. */
@@ -79,10 +96,10 @@ export async function* readChunks(
   length: number,
   { signal, recycles = false }: ChunkOptions = {},
 ): AsyncGenerator<Buffer> {
-  const buffer = recycles ? Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, length)) : undefined;
+  const buffers = recycles ? new ChunkBuffers(Math.min(CHUNK_BYTES, length)) : undefined;
   for (let at = offset; at < offset + length; at += CHUNK_BYTES) {
     signal?.throwIfAborted();
     const count = Math.min(CHUNK_BYTES, offset + length - at);
-    yield await readExactly(file, at, count, buffer?.subarray(0, count));
+    yield await readExactly(file, at, count, buffers?.next().subarray(0, count));
   }
 }
