@@ -61,21 +61,23 @@ export class ContainerIndex {
       }
       throw new BfcError('malformed', place, `the index does not have the ${count} entries that it announces`);
     }
-    const index = new ContainerIndex(bytes, starts, 0);
     const begins = new Float64Array(count);
     const ends = new Float64Array(count);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    // The path of the entry before.
+    let [lastStart, lastEnd] = [0, 0];
     for (let at = 0; at < count; at++) {
-      index.#checkPath(at, place);
-      begins[at] = index.#offset(at);
-      ends[at] = index.#offset(at) + readUInt64(bytes, index.#pathEnd(at) + 8);
-      const problem = index.#problemOf(at, place.offset);
-      if (problem !== undefined) {
-        throw new BfcError(
-          'malformed',
-          { file: place.file, entry: index.#path(at), offset: place.offset + (starts[at] ?? 0) },
-          problem,
-        );
-      }
+      const start = (starts[at] ?? 0) + 4;
+      const end = start + view.getUint32(start - 4, true);
+      const path = pathProblem(bytes, start, end);
+      if (path !== undefined) throw new BfcError('name', entryPlace(bytes, start, end, place), path);
+      const problem =
+        (at === 0 ? undefined : orderProblem(bytes, lastStart, lastEnd, start, end)) ??
+        problemOf(view, end, end - start, place.offset);
+      if (problem !== undefined) throw new BfcError('malformed', entryPlace(bytes, start, end, place), problem);
+      begins[at] = uint64(view, end);
+      ends[at] = uint64(view, end) + uint64(view, end + 8);
+      [lastStart, lastEnd] = [start, end];
     }
     return new ContainerIndex(bytes, starts, unused(begins, ends, place));
   }
@@ -164,32 +166,66 @@ export class ContainerIndex {
     const start = this.#starts[position] ?? 0;
     return start + 4 + this.#bytes.readUInt32LE(start);
   }
+}
 
-  #checkPath(position: number, place: BfcPlace & { offset: number }): void {
-    const start = (this.#starts[position] ?? 0) + 4;
-    const end = this.#pathEnd(position);
-    const problem = pathProblem(this.#bytes, start, end);
-    const where = { file: place.file, entry: this.#path(position), offset: place.offset + start - 4 };
-    if (problem !== undefined) throw new BfcError('name', where, problem);
-    if (position === 0) return;
-    const before = (this.#starts[position - 1] ?? 0) + 4;
-    const order = this.#bytes.compare(this.#bytes, start, end, before, this.#pathEnd(position - 1));
-    if (order === 0) throw new BfcError('malformed', where, 'the index has the path twice');
-    if (order > 0) throw new BfcError('malformed', where, 'the index is not sorted by path');
-  }
+function entryPlace(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  { file, offset }: BfcPlace & { offset: number },
+): BfcPlace {
+  return { file, entry: bytes.toString('latin1', start, end), offset: offset + start - 4 };
+}
 
-  /** What is wrong in the fields behind an entry's path. `indexOffset`: where objects must have ended. */
-  #problemOf(position: number, indexOffset: number): string | undefined {
-    const tail = this.#pathEnd(position);
-    if (typeOfMode(this.#bytes.readUInt32LE(tail + 16)) === undefined)
-      return 'is neither a file, a directory nor a symlink';
-    if (this.#bytes.readUInt32LE(tail + 28) > 1) return 'is compressed in an unknown way';
-    if (this.#bytes.readUInt32LE(tail + 32) > 1) return 'is encrypted in an unknown way';
-    const entry = this.at(position);
-    const isInside = entry.offset >= HEADER_BYTES && entry.offset + entry.objectSize <= indexOffset;
-    if (!isInside) return 'its object is not between the header and the index';
-    return sizeProblem(entry);
+/** What is wrong with a path behind the one before, both between a start and an end. */
+function orderProblem(
+  bytes: Buffer,
+  lastStart: number,
+  lastEnd: number,
+  start: number,
+  end: number,
+): string | undefined {
+  const length = Math.min(lastEnd - lastStart, end - start);
+  let same = 0;
+  while (same < length && bytes[lastStart + same] === bytes[start + same]) same++;
+  const isAfter = same === length ? end - start > length : (bytes[start + same] ?? 0) > (bytes[lastStart + same] ?? 0);
+  if (isAfter) return undefined;
+  const isSame = same === length && end - start === lastEnd - lastStart;
+  return isSame ? 'the index has the path twice' : 'the index is not sorted by path';
+}
+
+/** What is wrong in the fields behind an entry's path. `indexOffset`: where objects must have ended. */
+function problemOf(view: DataView, tail: number, pathBytes: number, indexOffset: number): string | undefined {
+  const type = typeOfMode(view.getUint32(tail + 16, true));
+  if (type === undefined) return 'is neither a file, a directory nor a symlink';
+  const compression = view.getUint32(tail + 28, true);
+  if (compression > 1) return 'is compressed in an unknown way';
+  const encryption = view.getUint32(tail + 32, true);
+  if (encryption > 1) return 'is encrypted in an unknown way';
+  const offset = uint64(view, tail);
+  const objectSize = uint64(view, tail + 8);
+  const isInside = offset >= HEADER_BYTES && offset + objectSize <= indexOffset;
+  if (!isInside) return 'its object is not between the header and the index';
+  const size = uint64(view, tail + 36);
+  const content = objectSize - contentOffset(pathBytes);
+  const wrong = 'its sizes do not fit together';
+  if (Number.isNaN(size) || content < 0) return wrong;
+  if (type === 'file') {
+    const added = encryption === 1 ? ENCRYPTION_BYTES : 0;
+    return content < added || (compression === 0 && content !== size + added) ? wrong : undefined;
   }
+  if (compression === 1 || encryption === 1) return `is a ${type} with compressed or encrypted content`;
+  if (type === 'directory') {
+    return size === 0 && content === 0 && view.getUint32(tail + 44, true) === 0 ? undefined : wrong;
+  }
+  if (size === 0 || size > MAX_TARGET_BYTES) return `the symlink's target has ${size} bytes`;
+  return content === size + padding(size) ? undefined : wrong;
+}
+
+/** As {@link readUInt64}, of a view, which a long index is read by in half the time. */
+function uint64(view: DataView, offset: number): number {
+  const high = view.getUint32(offset + 4, true);
+  return high < 2 ** 21 ? high * 2 ** 32 + view.getUint32(offset, true) : NaN;
 }
 
 /** Where entries begin whose tails have this length; undefined unless they fill the bytes. */
@@ -204,29 +240,6 @@ function findEntries(bytes: Buffer, count: number, tailBytes: number): Uint32Arr
     at += 4 + bytes.readUInt32LE(at) + tailBytes;
   }
   return at === bytes.length ? starts : undefined;
-}
-
-function sizeProblem({
-  type,
-  path,
-  size,
-  compressed,
-  encrypted,
-  objectSize,
-  stored,
-  crc32c,
-}: BfcEntry): string | undefined {
-  const wrong = 'its sizes do not fit together';
-  if (Number.isNaN(size) || stored < 0) return wrong;
-  if (type === 'file') {
-    const added = encrypted ? ENCRYPTION_BYTES : 0;
-    return stored < added || (!compressed && stored !== size + added) ? wrong : undefined;
-  }
-  if (compressed || encrypted) return `is a ${type} with compressed or encrypted content`;
-  const content = objectSize - contentOffset(path.length);
-  if (type === 'directory') return size === 0 && content === 0 && crc32c === 0 ? undefined : wrong;
-  if (size === 0 || size > MAX_TARGET_BYTES) return `the symlink's target has ${size} bytes`;
-  return content === size + padding(size) ? undefined : wrong;
 }
 
 /** Bytes in no object. Disjoint ranges, sorted by their begins and by their ends, are in the same order. @throws BfcError for others */

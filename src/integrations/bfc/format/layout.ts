@@ -188,8 +188,17 @@ export function decodeFooter(bytes: Buffer, fileSize: number, place: BfcPlace): 
 
 /** The kind of file that mode bits mean; undefined for others, and for bits that mean nothing. */
 export function typeOfMode(mode: number): BfcType | undefined {
-  const type = (Object.keys(MODES) as BfcType[]).find((each) => MODES[each] === (mode & FORMAT_BITS));
-  return mode >>> 16 === 0 ? type : undefined;
+  if (mode >>> 16 !== 0) return undefined;
+  switch (mode & FORMAT_BITS) {
+    case MODES.file:
+      return 'file';
+    case MODES.directory:
+      return 'directory';
+    case MODES.symlink:
+      return 'symlink';
+    default:
+      return undefined;
+  }
 }
 
 /** Why a header of an object does not belong to an index entry; undefined when it does. `head`: header, name and padding. */
