@@ -16,6 +16,7 @@ import {
 } from './format/layout.ts';
 import { type BfcSecret, contentKey } from './key.ts';
 import { type UnfinishedFile, createUnfinished } from './files/new-file.ts';
+import { released } from './files/byte-file.ts';
 import { MAX_TARGET_BYTES } from './format/path-rules.ts';
 import { Sink } from './files/sink.ts';
 import { WrittenPaths } from './files/written-paths.ts';
@@ -251,7 +252,7 @@ export class BfcWriter {
     const head = encodeObjectHead(path, facts, 0);
     await this.#sink.write(head);
     const begin = this.#sink.position;
-    const chunks = facts.encrypted && this.#key ? encrypt(content, this.#key, path) : content;
+    const chunks = facts.encrypted && this.#key ? released(encrypt(content, this.#key, path)) : content;
     for await (const chunk of chunks) await this.#sink.write(chunk);
     const stored = this.#sink.position - begin;
     const known = { ...facts, crc32c: sum.value };
@@ -269,7 +270,7 @@ export class BfcWriter {
     if (this.#level === undefined || (await this.#smaller(first, this.#level)) === first) {
       return { compressed: false, chunks };
     }
-    return { compressed: true, chunks: compressStream(chunks, size, this.#level) };
+    return { compressed: true, chunks: released(compressStream(chunks, size, this.#level)) };
   }
 
   #checkLength(path: string, size: number, length: number): void {

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { BfcEntry } from '../format/container-index.ts';
 import { ENCRYPTION_BYTES } from '../format/container-index.ts';
-import { type ByteFile, type ChunkOptions, readChunks, readExactly } from '../files/byte-file.ts';
+import { type ByteFile, type ChunkOptions, readChunks, readExactly, released } from '../files/byte-file.ts';
 import { NONCE_BYTES, TAG_BYTES, TagMismatch, decrypt, decryptFrom, decryptWhole } from './cipher.ts';
 import type { ReadAhead } from '../files/read-ahead.ts';
 import { Crc32c, type CrcVariant, crc32c } from '../format/crc32c.ts';
@@ -109,7 +109,7 @@ export async function* streamContent(
 /** Reads an encrypted content to its end to check its tag. @throws BfcError; the signal's reason. */
 export async function authenticate(source: ContentSource, entry: BfcEntry, signal?: AbortSignal): Promise<void> {
   await readHead(source, entry);
-  await drain(namedChunks(source, entry, decrypted(source, entry, signal)));
+  await drain(namedChunks(source, entry, released(decrypted(source, entry, signal))));
 }
 
 /**
@@ -124,7 +124,7 @@ export async function* contentRange(
 ): AsyncGenerator<Buffer> {
   await readHead(source, entry);
   if (entry.compressed) {
-    yield* cut(namedChunks(source, entry, decode(source, entry, { signal })), offset, length);
+    yield* cut(namedChunks(source, entry, decode(source, entry, { signal, recycles: true })), offset, length);
     return;
   }
   const begin = storedOffset(entry);
@@ -180,11 +180,14 @@ function checkSum(source: ContentSource, entry: BfcEntry, value: number): void {
 /** Decrypted and decompressed, as far as it is encrypted and compressed. */
 function decode(source: ContentSource, entry: BfcEntry, { signal, recycles }: ChunkOptions): AsyncGenerator<Buffer> {
   // The decompressor is done with a chunk in time.
-  const options = { signal, recycles: recycles === true || entry.compressed };
+  const isBrief = recycles === true || entry.compressed;
+  const decrypt = () => (isBrief ? released(decrypted(source, entry, signal)) : decrypted(source, entry, signal));
   const plain = entry.encrypted
-    ? decrypted(source, entry, signal)
-    : readChunks(source.file, storedOffset(entry), entry.stored, options);
-  return entry.compressed ? decompressStream(plain, entry.size) : plain;
+    ? decrypt()
+    : readChunks(source.file, storedOffset(entry), entry.stored, { signal, recycles: isBrief });
+  if (!entry.compressed) return plain;
+  const content = decompressStream(plain, entry.size);
+  return recycles === true ? released(content) : content;
 }
 
 async function* decrypted(source: ContentSource, entry: BfcEntry, signal?: AbortSignal): AsyncGenerator<Buffer> {
@@ -235,7 +238,8 @@ async function* cut(chunks: AsyncIterable<Buffer>, offset: number, length: numbe
     const part = chunk.subarray(Math.min(skip, chunk.length), skip + left);
     skip -= Math.min(skip, chunk.length);
     left -= part.length;
-    if (part.length > 0) yield part;
+    // The rest of the chunk is used again.
+    if (part.length > 0) yield Buffer.from(part);
     if (left === 0) return;
   }
 }

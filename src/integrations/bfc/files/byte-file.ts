@@ -8,6 +8,9 @@ import { BfcError } from '../errors.ts';
 /** Bytes of one read of a long content. */
 const CHUNK_BYTES = 262_144;
 
+/** More than Node.js makes shared buffers of. */
+const MIN_RELEASED_BYTES = 65_536;
+
 /** The bytes of a BFC file. */
 export interface ByteFile {
   /** For messages. */
@@ -87,6 +90,22 @@ export class ChunkBuffers {
     [this.#used, this.#free] = [this.#free ?? Buffer.allocUnsafeSlow(this.#size), this.#used];
     return this.#used;
   }
+}
+
+/** Chunks whose memory is freed when they are not valid any more, as those of {@link ChunkOptions.recycles}. */
+export async function* released(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let last: Buffer | undefined;
+  for await (const chunk of chunks) {
+    yield chunk;
+    if (last) release(last);
+    last = chunk;
+  }
+}
+
+/** A buffer that others share is none that ends with the chunk, or it is small. */
+function release({ buffer, byteOffset, length }: Buffer): void {
+  const isLast = byteOffset + length === buffer.byteLength && length >= MIN_RELEASED_BYTES;
+  if (isLast && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 /** A range of the file in chunks of 256 KiB. @throws as {@link readExactly}; the signal's reason. */
