@@ -4,6 +4,7 @@ import { mkdir, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fullName } from '../../src/core/lifecycle/images/reference.ts';
 import { CriError } from '../../src/core/model/errors.ts';
+import type { ReadLayout } from '../../src/core/model/image-layout.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from '../../src/integrations/bfc/images/bfc-image-source.ts';
 import { readImageLayout, readSketch } from '../../src/integrations/oci/archive/layout.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
@@ -56,6 +57,19 @@ export async function service(t: ExecutionContext, options: Partial<BfcImageSour
   return { ...made, top, directory, root };
 }
 
+/** Reads layouts, and calls `amid` after each part of a large layer. */
+export function stoppingAmid(amid: () => unknown): ReadLayout {
+  return (files) => {
+    const open: typeof files.open = async function* (path, options) {
+      for await (const chunk of files.open(path, options)) {
+        yield chunk;
+        if (chunk.length > base.length) await amid();
+      }
+    };
+    return readImageLayout({ ...files, open }, parsePlatform());
+  };
+}
+
 /** The error of a pull that has to fail. */
 export const failure = (t: ExecutionContext, pull: Promise<unknown>) => t.throwsAsync(pull, { instanceOf: CriError });
 
@@ -69,11 +83,13 @@ export async function leavesNothing(t: ExecutionContext, { images, store, root }
 
 /** No BFC file is open. */
 export async function isClosed(t: ExecutionContext) {
+  t.deepEqual(await openFiles(), []);
+}
+
+/** The BFC files that this process has open. */
+export async function openFiles(): Promise<string[]> {
   const open = await Promise.all(
     (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
   );
-  t.deepEqual(
-    open.filter((path) => path.includes('.bfc')),
-    [],
-  );
+  return open.filter((path) => path.includes('.bfc'));
 }

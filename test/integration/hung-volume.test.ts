@@ -1,10 +1,13 @@
 import test from 'ava';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerState, Mount, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { CriError } from '../../src/core/model/errors.ts';
 import { StatusCode } from '../../src/core/model/errors.ts';
-import { HANG_MS } from '../lib/eventually.ts';
+import { packImages } from '../fixtures/bfc/pack-image.ts';
+import { eventually, HANG_MS } from '../lib/eventually.ts';
 import { sharedOn } from '../lib/handlers.ts';
+import { failure, image, NAME, openFiles, service, stoppingAmid } from './bfc-fixture.ts';
 import { oneServer } from './server-fixture.ts';
 import { stallingVolume } from './stalling-volume.ts';
 
@@ -27,7 +30,7 @@ for (const handler of sharedOn('lxc')) {
     const beside = await server.sh(pod, 'beside', 'exec sleep 1000');
     await server.said('p', 'stuck', 'content');
 
-    volume.stall();
+    await volume.stall();
     await server.exec(stuck, 'touch', '/dev/shm/go');
     await volume.waiting(1);
     const works = async (pods: number) => {
@@ -75,3 +78,38 @@ for (const handler of sharedOn('lxc')) {
     t.deepEqual((await server.containers()).containers, []);
   });
 }
+
+test.serial('a storage of BFC files stalls under pulls', async (t) => {
+  let nas = '';
+  let amid: (() => unknown) | undefined;
+  const { images, store, top } = await service(t, {
+    directory: '',
+    storageDirectory: () => Promise.resolve(nas),
+    accessMs: 3_000,
+    readLayout: stoppingAmid(() => amid?.()),
+  });
+  const built = image('one');
+  const source = await packImages(join(top, 'a.bfc'), { [NAME]: built });
+  nas = join(top, 'nas');
+  const volume = await stallingVolume(t, nas, source);
+  const fails = async (address: string) => {
+    const error = await failure(t, images.pull(address));
+    t.is(error?.code, StatusCode.UNAVAILABLE);
+    t.regex(error?.message ?? '', /nas\/a\.bfc" has not answered for 3 s; is its filesystem stalled\?/);
+  };
+  amid = async () => {
+    amid = undefined;
+    await volume.stall();
+  };
+  await fails('bfc://nas:a.bfc');
+  // More than there are threads for files, and this process goes on.
+  const pulls = Array.from({ length: 6 }, (_, index) => fails(`bfc://nas:a.bfc:localhost/${String(index)}`));
+  await volume.waiting(2);
+  t.true((await readFile(source)).length > 0);
+  await Promise.all(pulls);
+  t.deepEqual([images.list(), await store.listLayers()], [[], []]);
+
+  volume.resume();
+  await eventually('the end of the accesses', async () => (await openFiles()).length === 0);
+  t.is(await images.pull('bfc://nas:a.bfc'), built.configDigest);
+});

@@ -5,15 +5,24 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { ImageServiceService, ImageSpec, ImageStatusRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { openBfc } from '../../src/integrations/bfc/reader.ts';
-import { readImageLayout } from '../../src/integrations/oci/archive/layout.ts';
-import { parsePlatform } from '../../src/integrations/oci/platform.ts';
 import { pack as packBfc } from '../../src/bfc-files/pack.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { packImages } from '../fixtures/bfc/pack-image.ts';
 import { eventually } from '../lib/eventually.ts';
 import { programFile } from '../lib/program.ts';
 import { buildImage, sha256 } from '../unit/integrations/oci/image-builder.ts';
-import { base, failure, image, isClosed, KEY, large, leavesNothing, NAME, service } from './bfc-fixture.ts';
+import {
+  base,
+  failure,
+  image,
+  isClosed,
+  KEY,
+  large,
+  leavesNothing,
+  NAME,
+  service,
+  stoppingAmid,
+} from './bfc-fixture.ts';
 import { Crictl } from './crictl-client.ts';
 import { isSandboxed, mountCopy, removeCopy, temporary, writeLayout } from './images-fixture.ts';
 import { ServerFixture } from './server-fixture.ts';
@@ -227,20 +236,8 @@ test('A copy that takes too long is UNAVAILABLE', async (t) => {
 });
 
 test('A pull that ends amid a layer leaves nothing', async (t) => {
-  // Called when a part of a large layer was given out.
   let amid: (() => unknown) | undefined;
-  const platform = parsePlatform();
-  const made = await service(t, {
-    readLayout: (files) => {
-      const open: typeof files.open = async function* (path, options) {
-        for await (const chunk of files.open(path, options)) {
-          yield chunk;
-          if (chunk.length > base.length) await amid?.();
-        }
-      };
-      return readImageLayout({ ...files, open }, platform);
-    },
-  });
+  const made = await service(t, { readLayout: stoppingAmid(() => amid?.()) });
   const { images, directory } = made;
   const built = image('one');
   const path = await packImages(join(directory, 'a.bfc'), { [NAME]: built }, { secret: { kind: 'key', key: KEY } });

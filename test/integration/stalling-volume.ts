@@ -7,16 +7,20 @@ import { eventually } from '../lib/eventually.ts';
 
 /** A mounted filesystem with one `file` that stalls when told to, and resumes. */
 export interface StallingVolume {
-  stall: () => void;
+  /** Resolves once it stalls. */
+  stall: () => Promise<unknown>;
   resume: () => void;
   /** Resolves once this many accesses have stalled. */
   waiting: (count: number) => Promise<unknown>;
 }
 
-/** Mounts it at a new directory; it is unmounted after the test, and what still waits for it gets an error. */
-export async function stallingVolume(t: ExecutionContext, path: string): Promise<StallingVolume> {
+/**
+ * Mounts it at a new directory; it is unmounted after the test, and what still waits for it gets an error.
+ * @param source has the content and the name of its file, instead of `file`.
+ */
+export async function stallingVolume(t: ExecutionContext, path: string, source?: string): Promise<StallingVolume> {
   await mkdir(path);
-  const child = fork('test/fixtures/hanging/volume.ts', [path]);
+  const child = fork('test/fixtures/hanging/volume.ts', source === undefined ? [path] : [path, source]);
   let stalled = 0;
   t.teardown(async () => {
     const ended = once(child, 'exit');
@@ -25,9 +29,17 @@ export async function stallingVolume(t: ExecutionContext, path: string): Promise
     await rmdir(path);
   });
   await once(child, 'message');
-  child.on('message', () => (stalled += 1));
+  let stalling = Promise.withResolvers<undefined>();
+  child.on('message', (message) => {
+    if (message === 'stalling') stalling.resolve(undefined);
+    else stalled += 1;
+  });
   return {
-    stall: () => child.send('stall'),
+    stall: () => {
+      stalling = Promise.withResolvers<undefined>();
+      child.send('stall');
+      return stalling.promise;
+    },
     resume: () => child.send('resume'),
     waiting: (count) => eventually('a stalled access', () => stalled >= count),
   };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
+import { accessPath } from '../files/patient-file.ts';
 
 /** A BFC file; one with the same key has the same content. */
 export interface ListedFile {
@@ -18,18 +19,32 @@ export class BfcDirectory {
   readonly path: string;
   /** For people. */
   readonly #name: string;
+  readonly #limitMs: number | undefined;
 
-  constructor(path: string, name = 'bfc.directory') {
+  /** @param limitMs milliseconds of one access, by default those of {@link accessPath}. */
+  constructor(path: string, { name = 'bfc.directory', limitMs }: { name?: string; limitMs?: number | undefined } = {}) {
     this.path = path;
     this.#name = name;
+    this.#limitMs = limitMs;
   }
 
-  /** Its files `*.bfc` by name, without hidden ones, which copying programs write before they rename them. */
+  /**
+   * Its files `*.bfc` by name, without hidden ones, which copying programs write before they rename them.
+   * @throws CriError UNAVAILABLE for a filesystem that stalls.
+   */
   async list(): Promise<ListedFile[]> {
     if (this.path === '') return [];
-    const names = (await namesIn(this.path)).filter((name) => name.endsWith('.bfc') && !name.startsWith('.'));
-    const files = await Promise.all(names.sort().map((name) => describe(join(this.path, name))));
-    return files.filter((file) => file !== undefined);
+    const read = async () => {
+      const files: ListedFile[] = [];
+      for (const name of (await namesIn(this.path)).sort()) {
+        if (!name.endsWith('.bfc') || name.startsWith('.')) continue;
+        // One after the other: each takes a thread while the filesystem stalls.
+        const file = await describe(join(this.path, name));
+        if (file) files.push(file);
+      }
+      return files;
+    };
+    return accessPath(this.path, read, this.#limitMs);
   }
 
   /**
@@ -39,18 +54,22 @@ export class BfcDirectory {
   async require(path: string): Promise<ListedFile> {
     // Before it is looked for: nobody finds out so what is on the node.
     if (!isBelow(this.path, path)) throw this.#denied(path);
-    let [directory, real]: (string | undefined)[] = [];
+    const file = await accessPath(path, () => this.#find(path), this.#limitMs);
+    if (file) return file;
+    throw new CriError(StatusCode.NOT_FOUND, `image.image: there is no file ${JSON.stringify(path)}`);
+  }
+
+  async #find(path: string): Promise<ListedFile | undefined> {
+    let directory: string;
+    let real: string;
     try {
       [directory, real] = [await realpath(this.path), await realpath(path)];
     } catch (error) {
-      if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) {
-        throw unavailable(`${this.#name}, ${this.path}, cannot be read: ${messageOf(error)}`, error);
-      }
+      if (isErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
+      throw unavailable(`${this.#name}, ${this.path}, cannot be read: ${messageOf(error)}`, error);
     }
-    if (directory !== undefined && real !== undefined && !isBelow(directory, real)) throw this.#denied(path);
-    const file = real === undefined ? undefined : await describe(real);
-    if (file) return file;
-    throw new CriError(StatusCode.NOT_FOUND, `image.image: there is no file ${JSON.stringify(path)}`);
+    if (!isBelow(directory, real)) throw this.#denied(path);
+    return describe(real);
   }
 
   #denied(path: string): CriError {

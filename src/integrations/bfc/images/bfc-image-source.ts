@@ -10,7 +10,9 @@ import {
 } from '../../../core/model/image.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { BfcError } from '../errors.ts';
+import { PatientFile } from '../files/patient-file.ts';
 import type { BfcSecret } from '../key.ts';
+import { BfcReader, type OpenOptions } from '../reader.ts';
 import { parseAddress } from './address.ts';
 import { BfcDirectory, type ListedFile } from './bfc-directory.ts';
 import { ContainerLayout } from './container-layout.ts';
@@ -29,6 +31,8 @@ export interface BfcImageSourceOptions extends GrowthLimits {
   fullName: (name: string) => string | undefined;
   /** The absolute path of the directory of a storage of Proxmox VE. @throws CriError, where it has none or is not there. */
   storageDirectory: (storage: string, signal?: AbortSignal) => Promise<string>;
+  /** Milliseconds for one access to a file or directory, by default 10,000. */
+  accessMs?: number;
 }
 
 /** What is known of a file: its images by their names and digests, or why there are none. */
@@ -44,7 +48,7 @@ export class BfcImageSource implements ImageSource {
 
   constructor(options: BfcImageSourceOptions) {
     this.#options = options;
-    this.#directory = new BfcDirectory(options.directory);
+    this.#directory = new BfcDirectory(options.directory, { limitMs: options.accessMs });
   }
 
   /** An image that a file of the directory has under this name. A file that is being copied is waited for, for a while. */
@@ -60,7 +64,7 @@ export class BfcImageSource implements ImageSource {
       signal?.throwIfAborted();
       const problems: Error[] = [];
       let growing: string | undefined;
-      for (const file of await this.#directory.list()) {
+      for (const file of await this.#list()) {
         const known = await this.#look(file, credentials);
         if ('problem' in known) {
           problems.push(known.problem);
@@ -82,6 +86,19 @@ export class BfcImageSource implements ImageSource {
     }
   }
 
+  /** The files of the directory. @throws NotProvidedError when it cannot be read: registries do not depend on it. */
+  async #list(): Promise<ListedFile[]> {
+    try {
+      return await this.#directory.list();
+    } catch (error) {
+      throw new NotProvidedError(
+        StatusCode.UNAVAILABLE,
+        `bfc.directory, ${this.#directory.path}, cannot be read: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+  }
+
   /** `bfc:///PATH[:NAME]`, a file below the directory, or `bfc://STORAGE:PATH[:NAME]`, one on a storage of Proxmox VE. */
   async locate(
     address: string,
@@ -98,10 +115,10 @@ export class BfcImageSource implements ImageSource {
     const directory =
       storage === undefined
         ? this.#directory
-        : new BfcDirectory(
-            await this.#options.storageDirectory(storage, signal),
-            `the directory of storage ${storage}`,
-          );
+        : new BfcDirectory(await this.#options.storageDirectory(storage, signal), {
+            name: `the directory of storage ${storage}`,
+            limitMs: this.#options.accessMs,
+          });
     const growth = new Growth(this.#options);
     for (;;) {
       signal?.throwIfAborted();
@@ -123,7 +140,7 @@ export class BfcImageSource implements ImageSource {
   async open(path: string, signal?: AbortSignal, credentials?: Credentials): Promise<SourceImage[] | undefined> {
     let layout: ContainerLayout;
     try {
-      layout = new ContainerLayout(await openWithSecrets(path, await this.#secrets(credentials)));
+      layout = await this.#layout(path, await this.#secrets(credentials));
     } catch (error) {
       const isOther = error instanceof BfcError ? error.problem === 'not-bfc' : error instanceof CriError;
       if (isOther) return undefined;
@@ -138,7 +155,7 @@ export class BfcImageSource implements ImageSource {
     secrets: readonly BfcSecret[],
     isWanted?: (image: SourceImage) => boolean,
   ): Promise<SourceImage> {
-    const layout = new ContainerLayout(await openWithSecrets(path, secrets));
+    const layout = await this.#layout(path, secrets);
     const names: string[] = [];
     const images = await this.#imagesOf(
       layout,
@@ -191,7 +208,7 @@ export class BfcImageSource implements ImageSource {
       if (file.path === layout.reader.name) continue;
       let other: ContainerLayout;
       try {
-        other = new ContainerLayout(await openWithSecrets(file.path, secrets));
+        other = await this.#layout(file.path, secrets);
       } catch {
         continue; // What is wrong with it is reported when it is asked for.
       }
@@ -208,29 +225,38 @@ export class BfcImageSource implements ImageSource {
     );
   }
 
-  /** What a file has. With the configured secrets this is remembered, until the file changes; not what looks incomplete. */
+  /** What a file has. What it has with the configured secrets is remembered, until the file changes. */
   async #look(file: ListedFile, credentials: Credentials | undefined): Promise<Known> {
     const before = this.#known.get(file.path);
-    let known = before?.key === file.key ? before.known : undefined;
-    if (!known) {
-      known = await this.#read(file.path, undefined);
-      // What is written within the resolution of the file's time does not change its key.
-      if ('images' in known || !isIncomplete(known.problem)) this.#known.set(file.path, { key: file.key, known });
-    }
-    if (!('problem' in known) || (known.problem instanceof BfcError && known.problem.problem !== 'key')) return known;
-    // A key may have been put there meanwhile, or come with the request.
-    return this.#read(file.path, credentials);
+    if (before?.key === file.key) return before.known;
+    const known = await this.#read(file.path, undefined);
+    if (isLasting(known)) this.#known.set(file.path, { key: file.key, known });
+    const isLocked = 'problem' in known && known.problem instanceof BfcError && known.problem.problem === 'key';
+    return isLocked && credentials ? this.#read(file.path, credentials) : known;
   }
 
   async #read(path: string, credentials: Credentials | undefined): Promise<Known> {
     try {
-      await using layout = new ContainerLayout(await openWithSecrets(path, await this.#secrets(credentials)));
+      await using layout = await this.#layout(path, await this.#secrets(credentials));
       const images = await layout.images(this.#options.readLayout);
       for (const image of images) await image.close();
       return { images: images.map(({ names, digest }) => ({ names, digest })) };
     } catch (problem) {
       return { problem: problem as Error };
     }
+  }
+
+  async #layout(path: string, secrets: readonly BfcSecret[]): Promise<ContainerLayout> {
+    const open = async (name: string, options?: OpenOptions) => {
+      const file = await PatientFile.open(name, this.#options.accessMs);
+      try {
+        return await BfcReader.of(file, options);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    };
+    return new ContainerLayout(await openWithSecrets(path, secrets, open));
   }
 
   #isNamed({ names, digest }: Pick<SourceImage, 'names' | 'digest'>, wanted: string): boolean {
@@ -240,4 +266,13 @@ export class BfcImageSource implements ImageSource {
   async #secrets(credentials: Credentials | undefined): Promise<BfcSecret[]> {
     return [...secretsOf(credentials), ...(await readSecrets(this.#options.secrets))];
   }
+}
+
+/**
+ * Whether it stays so as long as the file does. A key may be put there, a filesystem may answer again, and what is written within the
+ * resolution of a file's time does not change its key.
+ */
+function isLasting(known: Known): boolean {
+  if ('images' in known) return true;
+  return known.problem instanceof BfcError && known.problem.problem !== 'key' && !isIncomplete(known.problem);
 }

@@ -4,7 +4,7 @@ import type { Credentials } from '../../../core/model/image.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { BfcError } from '../errors.ts';
 import { type BfcSecret, readKeyFile } from '../key.ts';
-import { type BfcReader, openBfc } from '../reader.ts';
+import type { BfcReader, OpenOptions } from '../reader.ts';
 
 /** User names of credentials that are for BFC files: with a password, or with a key in base64 as the password. */
 export const PASSWORD_USER = 'bfc';
@@ -65,11 +65,15 @@ export function secretsOf(credentials: Credentials | undefined): BfcSecret[] {
 }
 
 /**
- * Opens a BFC file with the first of the secrets that fits, where it needs one.
- * @throws BfcError `key` when none does; as {@link openBfc}.
+ * Opens a BFC file, by `open`, with the first of the secrets that fits, where it needs one.
+ * @throws BfcError `key` when none does; what `open` throws.
  */
-export async function openWithSecrets(path: string, secrets: readonly BfcSecret[]): Promise<BfcReader> {
-  const plain = await openBfc(path);
+export async function openWithSecrets(
+  path: string,
+  secrets: readonly BfcSecret[],
+  open: (path: string, options?: OpenOptions) => Promise<BfcReader>,
+): Promise<BfcReader> {
+  const plain = await open(path);
   let isEncrypted = false;
   for (const { encrypted } of plain.index) isEncrypted ||= encrypted;
   if (!isEncrypted) return plain;
@@ -77,7 +81,7 @@ export async function openWithSecrets(path: string, secrets: readonly BfcSecret[
   const kind = plain.header.salt.some((byte) => byte !== 0) ? 'password' : 'key';
   const fitting = secrets.filter((secret) => secret.kind === kind);
   for (const secret of fitting) {
-    const reader = await openBfc(path, { secret });
+    const reader = await open(path, { secret });
     try {
       await reader.checkKey();
       return reader;
