@@ -17,6 +17,7 @@ import { ImageCommits } from './core/lifecycle/images/image-commits.ts';
 import { ImageTransfers } from './core/lifecycle/images/image-transfers.ts';
 import { fullName } from './core/lifecycle/images/reference.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
+import { PodMetricsService } from './core/lifecycle/pods/pod-metrics.ts';
 import { PodService } from './core/lifecycle/pods/pod-service.ts';
 import { PodStatsService } from './core/lifecycle/pods/pod-stats.ts';
 import { HostFiles } from './host/platform/host-files.ts';
@@ -27,6 +28,7 @@ import { HostRootfsMounts } from './host/platform/rootfs-mounts.ts';
 import { HostUserNamespaces } from './host/platform/user-namespaces.ts';
 import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import type { Metrics } from './core/metrics/metrics.ts';
+import { selectedGroups } from './core/model/metric-groups.ts';
 import type { Platform } from './core/model/platform.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
@@ -228,8 +230,12 @@ export async function build(
   });
   const transfers = new ImageTransfers({ pods, containers, images, stores, files: newFiles, clock });
   const commits = new ImageCommits({ pods, containers, changes, images, packer: files.packer, clock });
-  const stats = new ContainerStatsService(pods, containers, logger);
-  const podStats = new PodStatsService(pods, stats, logger);
+  const stats = new ContainerStatsService({ pods, containers, clock, logger });
+  const podStats = new PodStatsService({ pods, containers: stats, clock, logger });
+  const podMetrics = new PodMetricsService({
+    included: selectedGroups(config.metrics.included_pod_metrics),
+    ...{ pods, containers, podStats, stats, events, clock, logger },
+  });
   return {
     pods,
     containers,
@@ -240,6 +246,7 @@ export async function build(
     transfers,
     stats,
     podStats,
+    podMetrics,
     images,
     stores,
     backends,

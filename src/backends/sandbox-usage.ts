@@ -1,11 +1,19 @@
-import type { ResourceUsage } from '../core/model/resource-usage.ts';
-import type { SandboxSpec } from '../core/model/sandbox-provider.ts';
+import type { SandboxUsage } from '../core/model/resource-usage.ts';
+import type { SandboxSpec, SandboxStatus } from '../core/model/sandbox-provider.ts';
 import { cgroupHierarchies } from '../host/cgroup/hierarchies.ts';
+import { cgroupDirectories } from '../host/cgroup/path.ts';
 import { readUsage } from '../host/cgroup/usage.ts';
+import { readInterfaces } from '../host/network/interfaces.ts';
 import { systemClock } from '../utils/time/system-clock.ts';
 import { sandboxCgroups } from './sandbox-spec.ts';
 
-/** The usage of a pod with processes on this kernel, from its own cgroup; undefined when that is gone. */
-export async function sandboxUsage(spec: SandboxSpec): Promise<ResourceUsage | undefined> {
-  return readUsage(await cgroupHierarchies(), sandboxCgroups(spec).pod, systemClock.now());
+/** The usage of a pod with processes on this kernel: from its own cgroup and network namespace. */
+export async function sandboxUsage(spec: SandboxSpec, status: SandboxStatus): Promise<SandboxUsage> {
+  const hierarchies = await cgroupHierarchies();
+  const { pod } = sandboxCgroups(spec);
+  const resources = readUsage(hierarchies, pod, systemClock.now());
+  const network = status.state === 'running' ? status.placement.namespaces.network : undefined;
+  const read = (path: string) => readInterfaces(path, cgroupDirectories(pod, hierarchies));
+  const interfaces = network === undefined ? undefined : await read(network);
+  return { resources, interfaces };
 }

@@ -10,6 +10,7 @@ import { eventCalls } from './rpc/events.ts';
 import { execCalls } from './rpc/exec.ts';
 import { imageStoreCalls } from './rpc/image-store.ts';
 import { imageCalls } from './rpc/images.ts';
+import { metricsCalls } from './rpc/metrics.ts';
 import { runtimeCalls } from './rpc/runtime.ts';
 import { rootfsSnapshotCalls } from './rpc/rootfs-snapshots.ts';
 import { sandboxCalls } from './rpc/sandboxes.ts';
@@ -27,6 +28,7 @@ export function criServices(services: Services, metrics: Metrics, shutdown: Abor
     ...containerCalls(services),
     ...execCalls(services),
     ...statsCalls(services),
+    ...metricsCalls(services),
     ...eventCalls(services),
   };
   return [

@@ -14,6 +14,7 @@ import type {
   RunnerState,
 } from '../../core/model/container-runner.ts';
 import type { ResourceUsage } from '../../core/model/resource-usage.ts';
+import type { ProcessDetails, UsageDetails } from '../../core/model/usage-details.ts';
 import { failedPrecondition, invalidArgument, notFound, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -23,7 +24,8 @@ import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { Rollback } from '../../utils/async/rollback.ts';
 import { attachToMonitor } from './streams/attach.ts';
 import { readUsage } from '../../host/cgroup/usage.ts';
-import { killCgroup } from '../../host/cgroup/processes.ts';
+import { readUsageDetails } from '../../host/cgroup/usage-details.ts';
+import { cgroupProcesses, killCgroup } from '../../host/cgroup/processes.ts';
 import { containerCgroups } from './container-cgroups.ts';
 import { describeState, firstProcess, readOom, readState } from './container-state.ts';
 import { followSizes } from './monitor/control.ts';
@@ -42,6 +44,7 @@ import { mappedFiles } from './mapped-files.ts';
 import { RunnerPaths, isContainerId } from './paths.ts';
 import { Pauses } from './pauses.ts';
 import { prepare, type Prepared } from './prepare.ts';
+import { countOpenFiles } from '../../host/processes/open-files.ts';
 import { isAlive, sendSignal } from '../../host/processes/process-table.ts';
 import { readRecord } from './record.ts';
 import type { RunnerRecord } from './record.ts';
@@ -234,6 +237,20 @@ export class ConmonRunner implements ContainerRunner {
     const { hierarchies } = await this.#prepare(id);
     const record = await readRecord(this.#paths.record(id));
     return record && readUsage(hierarchies, record.cgroup, this.#options.clock.now());
+  }
+
+  async usageDetails(id: string): Promise<UsageDetails | undefined> {
+    const { hierarchies } = await this.#prepare(id);
+    const record = await readRecord(this.#paths.record(id));
+    return record && readUsageDetails(hierarchies, record.cgroup, this.#options.clock.now());
+  }
+
+  async processDetails(id: string): Promise<ProcessDetails | undefined> {
+    const { hierarchies } = await this.#prepare(id);
+    const { container } = await containerCgroups(this.#paths, hierarchies, id);
+    const pids = await cgroupProcesses(container);
+    if (pids.length === 0) return undefined;
+    return countOpenFiles(pids, await firstProcess(this.#paths, hierarchies, id));
   }
 
   async remove(id: string): Promise<void> {

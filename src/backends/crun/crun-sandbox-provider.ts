@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { ResourceUsage } from '../../core/model/resource-usage.ts';
+import type { SandboxUsage } from '../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
@@ -150,8 +150,8 @@ export class CrunSandboxProvider implements SandboxProvider {
     };
   }
 
-  usage({ spec }: SandboxReference): Promise<ResourceUsage | undefined> {
-    return sandboxUsage(spec);
+  usage(sandbox: SandboxReference): Promise<SandboxUsage> {
+    return sandboxUsage(sandbox.spec, this.status(sandbox));
   }
 
   /** No effect: the pod's cgroup is below the kubelet's, which has the limits. */

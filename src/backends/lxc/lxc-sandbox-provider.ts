@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { CriError, StatusCode, failedPrecondition, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
-import type { ResourceUsage } from '../../core/model/resource-usage.ts';
+import type { SandboxUsage } from '../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
@@ -182,8 +182,8 @@ export class LxcSandboxProvider implements SandboxProvider {
     };
   }
 
-  usage({ spec }: SandboxReference): Promise<ResourceUsage | undefined> {
-    return sandboxUsage(spec);
+  usage(sandbox: SandboxReference): Promise<SandboxUsage> {
+    return sandboxUsage(sandbox.spec, this.status(sandbox));
   }
 
   /** No effect: the pod's cgroup is below the kubelet's, which has the limits. */

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { ResourceUsage } from '../../core/model/resource-usage.ts';
+import type { SandboxUsage } from '../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
@@ -84,7 +84,7 @@ export class ScopedSandboxProvider implements SandboxProvider {
     return isScoped(sandbox) ? { ...facts, systemdScope: scopeName(sandbox.spec.id) } : facts;
   }
 
-  usage(sandbox: SandboxReference): Promise<ResourceUsage | undefined> {
+  usage(sandbox: SandboxReference): Promise<SandboxUsage> {
     return this.#inner.usage(inner(sandbox));
   }
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { METRIC_GROUPS } from '../model/metric-groups.ts';
 import { parseUlimit } from '../model/rlimits.ts';
 import { bfcTable } from './bfc.ts';
 import { type HandlerSchema, declaredHandlers } from './handlers.ts';
@@ -100,6 +101,12 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
             .refine((text) => Number(/\d*$/.exec(text)?.[0]) <= 65_535, 'must have a port of at most 65535')
             .default('127.0.0.1:11090')
             .describe('address of the Prometheus endpoint /metrics; "" disables it'),
+          included_pod_metrics: z
+            .array(z.enum(['all', ...METRIC_GROUPS]))
+            .default(['all'])
+            .describe(
+              'groups of metrics that ListPodSandboxMetrics has of pods and containers, for the /metrics/cadvisor of a kubelet with the gate PodAndContainerStatsFromCRI; [] leaves container_last_seen',
+            ),
         })
         .prefault({})
         .describe('Prometheus metrics'),

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { OciProcess, OciResources, OciSpec } from './oci-runtime.ts';
 import type { ResourceUsage } from './resource-usage.ts';
 import type { Placement } from './sandbox-provider.ts';
+import type { ProcessDetails, UsageDetails } from './usage-details.ts';
 
 export interface CreateContainerSpec {
   /** 64 hexadecimal digits. */
@@ -146,7 +147,14 @@ export interface ContainerRunner {
   /** Changes limits of a created or running container. */
   update(id: string, resources: OciResources): Promise<void>;
 
+  /** The usage of a container; undefined when its cgroup is not there. Walks no tree. */
   usage(id: string): Promise<ResourceUsage | undefined>;
+
+  /** All that the kernel counts of a container; undefined when its cgroup is not there. Walks no tree. */
+  usageDetails(id: string): Promise<UsageDetails | undefined>;
+
+  /** Counts its processes and what they have open, which takes longer the more there are; undefined when it does not run. */
+  processDetails(id: string): Promise<ProcessDetails | undefined>;
 
   /** Removes its processes, cgroup, bundle and exit file. No error when there are none. */
   remove(id: string): Promise<void>;

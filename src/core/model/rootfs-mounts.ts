@@ -6,6 +6,13 @@ export interface RootfsMountPoint {
   isMounted: boolean;
 }
 
+/** What the filesystem of a root can hold, with the quota that the root has. */
+export interface Capacity {
+  bytes: bigint;
+  inodes: bigint;
+  freeInodes: bigint;
+}
+
 /** Mounts root filesystems where the containers run. Every call may be repeated, also after one that was cut off. */
 export interface RootfsMounts {
   /**
@@ -32,6 +39,9 @@ export interface RootfsMounts {
    * @throws Error with the kernel's reason; CriError UNAVAILABLE when its device does not respond: a repetition then succeeds.
    */
   unmount(id: string): Promise<void>;
+
+  /** The capacity of a mounted root filesystem; undefined when it is not mounted. @throws Error with the reason. */
+  capacity(id: string): Promise<Capacity | undefined>;
 
   /** The mount points present. */
   list(): Promise<RootfsMountPoint[]>;

@@ -1,7 +1,7 @@
 import type { IdRange } from './id-range.ts';
 import type { Bandwidth, PortMapping } from './network.ts';
 import type { PodMetadata } from './pod-spec.ts';
-import type { ResourceUsage } from './resource-usage.ts';
+import type { SandboxUsage } from './resource-usage.ts';
 import type { ResourceLimits } from './resources.ts';
 import type { WarmPool } from './warm-pool.ts';
 
@@ -133,10 +133,10 @@ export interface SandboxProvider {
   describe(sandbox: SandboxReference): Promise<Record<string, unknown>>;
 
   /**
-   * What a running sandbox uses as a whole, its containers and pause process included; undefined when nothing is known.
+   * What a running sandbox uses as a whole, its containers and pause process included; walks no tree.
    * @throws CriError UNAVAILABLE.
    */
-  usage(sandbox: SandboxReference): Promise<ResourceUsage | undefined>;
+  usage(sandbox: SandboxReference): Promise<SandboxUsage>;
 
   /**
    * Changes the limits of a running sandbox. One whose pod is a cgroup below the kubelet's own has nothing to do: the kubelet

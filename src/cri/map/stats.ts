@@ -1,10 +1,20 @@
 import { ContainerStats, PodSandboxStats } from '../../../api/gen/cri.ts';
-import type { CpuUsage, MemoryUsage, PodSandboxStatsFilter } from '../../../api/gen/cri.ts';
+import type {
+  CpuUsage,
+  IoUsage,
+  MemoryUsage,
+  NetworkInterfaceUsage,
+  NetworkUsage,
+  PodSandboxStatsFilter,
+  PsiStats,
+  SwapUsage,
+} from '../../../api/gen/cri.ts';
 import type { ContainerFigures } from '../../core/lifecycle/containers/container-stats.ts';
 import type { PodFigures } from '../../core/lifecycle/pods/pod-stats.ts';
 import { storeNameOf } from '../../core/lifecycle/rootfs-place.ts';
-import type { ResourceUsage } from '../../core/model/resource-usage.ts';
+import type { InterfaceCounters, Pressure, ResourceUsage } from '../../core/model/resource-usage.ts';
 import type { SandboxRecord } from '../../core/model/sandbox.ts';
+import type { Sampled } from '../../core/lifecycle/usage-sampler.ts';
 import { defined } from '../../utils/object.ts';
 import { matchesLabels } from './filter.ts';
 
@@ -19,7 +29,7 @@ export function toContainerStats(
   const { metadata, labels, annotations } = record.spec;
   return ContainerStats.create({
     attributes: { id: record.id, metadata, labels, annotations },
-    ...(usage !== undefined && processorAndMemory(usage)),
+    ...(usage !== undefined && { ...ofResources(usage), swap: swapOf(usage.resources) }),
     ...(written !== undefined && {
       writableLayer: {
         timestamp: written.at,
@@ -31,19 +41,22 @@ export function toContainerStats(
   });
 }
 
-/** The statistics of a pod and its containers. Values that its provider does not know are absent, as its network's are. */
+/** The statistics of a pod and its containers. Values that its provider does not know are absent. */
 export function toPodSandboxStats(
   { record, usage, containers }: PodFigures,
   mountpoints: ReadonlyMap<string, string>,
 ): PodSandboxStats {
   const { metadata, labels, annotations } = record.spec;
+  const resources = usage?.resources;
+  const network = usage?.interfaces && networkOf(usage.interfaces, resources?.timestamp ?? 0n);
   return PodSandboxStats.create({
     attributes: { id: record.id, metadata, labels, annotations },
     linux: {
-      ...(usage !== undefined && {
-        ...processorAndMemory(usage),
-        process: { timestamp: usage.timestamp, ...defined({ processCount: value(usage.processes) }) },
+      ...(resources !== undefined && {
+        ...ofResources({ resources, cpuNanosecondsPerSecond: usage?.cpuNanosecondsPerSecond }),
+        process: { timestamp: resources.timestamp, ...defined({ processCount: value(resources.processes) }) },
       }),
+      ...defined({ network }),
       containers: containers.map((figures) => toContainerStats(figures, mountpoints)),
     },
   });
@@ -56,21 +69,74 @@ export function matchesPodStats(record: SandboxRecord, filter: PodSandboxStatsFi
   );
 }
 
-function processorAndMemory(usage: ResourceUsage): { cpu: Partial<CpuUsage>; memory: Partial<MemoryUsage> } {
+function ofResources({ resources: usage, cpuNanosecondsPerSecond }: Sampled<{ resources: ResourceUsage }>): {
+  cpu: Partial<CpuUsage>;
+  memory: Partial<MemoryUsage>;
+  io: Partial<IoUsage>;
+} {
   const { timestamp } = usage;
   return {
-    cpu: { timestamp, ...defined({ usageCoreNanoSeconds: value(usage.cpuNanoseconds) }) },
+    cpu: {
+      timestamp,
+      ...defined({
+        usageCoreNanoSeconds: value(usage.cpuNanoseconds),
+        usageNanoCores: value(cpuNanosecondsPerSecond),
+        psi: toPsi(usage.cpuPressure),
+      }),
+    },
     memory: {
       timestamp,
       ...defined({
         workingSetBytes: value(usage.memoryWorkingSetBytes),
+        availableBytes: value(usage.memoryAvailableBytes),
         usageBytes: value(usage.memoryUsageBytes),
         rssBytes: value(usage.memoryRssBytes),
         pageFaults: value(usage.pageFaults),
         majorPageFaults: value(usage.majorPageFaults),
+        psi: toPsi(usage.memoryPressure),
       }),
     },
+    io: { timestamp, ...defined({ psi: toPsi(usage.ioPressure) }) },
   };
+}
+
+function swapOf({ timestamp, swapUsageBytes, swapAvailableBytes }: ResourceUsage): Partial<SwapUsage> {
+  return {
+    timestamp,
+    ...defined({ swapUsageBytes: value(swapUsageBytes), swapAvailableBytes: value(swapAvailableBytes) }),
+  };
+}
+
+/**
+ * The first interface is CNI's eth0 where there is one, and all others are beside it. The kubelet needs it: without any interface
+ * nothing is said of the network.
+ */
+function networkOf(interfaces: readonly InterfaceCounters[], timestamp: bigint): NetworkUsage | undefined {
+  const standard = interfaces.find(({ name }) => name === 'eth0') ?? interfaces[0];
+  if (standard === undefined) return undefined;
+  const others = interfaces.filter((each) => each !== standard);
+  return { timestamp, defaultInterface: toInterface(standard), interfaces: others.map(toInterface) };
+}
+
+function toInterface({ name, received, sent }: InterfaceCounters): NetworkInterfaceUsage {
+  return {
+    name,
+    rxBytes: { value: received.bytes },
+    rxErrors: { value: received.errors },
+    txBytes: { value: sent.bytes },
+    txErrors: { value: sent.errors },
+  };
+}
+
+function toPsi(pressure: Pressure | undefined): PsiStats | undefined {
+  if (pressure === undefined) return undefined;
+  const [full, some] = [pressure.full, pressure.some].map(({ total, avg10, avg60, avg300 }) => ({
+    Total: total,
+    Avg10: avg10,
+    Avg60: avg60,
+    Avg300: avg300,
+  }));
+  return { Full: full, Some: some };
 }
 
 function value(number: bigint | undefined): { value: bigint } | undefined {

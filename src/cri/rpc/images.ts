@@ -1,6 +1,6 @@
 import { Image, ImageFsInfoResponse } from '../../../api/gen/cri.ts';
 import type { FilesystemUsage, ImageServiceService, ImageSpec } from '../../../api/gen/cri.ts';
-import type { Measured } from '../../core/lifecycle/containers/writable-usage.ts';
+import type { MeasuredUsage } from '../../core/lifecycle/containers/writable-usage.ts';
 import type { ImageFsInfo } from '../../core/lifecycle/images/image-service.ts';
 import { invalidArgument } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
@@ -48,7 +48,7 @@ export function imageCalls({ images, containers }: Services): Handlers<typeof Im
         usedBytes: { value: bytes },
         inodesUsed: { value: inodes },
       });
-      const each = (filesystem: (info: ImageFsInfo, written: Measured) => FilesystemUsage) =>
+      const each = (filesystem: (info: ImageFsInfo, written: MeasuredUsage) => FilesystemUsage) =>
         filesystems.map((info) =>
           filesystem(info, totals.get(info.store) ?? { at: info.timestamp, bytes: 0n, inodes: 0n }),
         );

@@ -10,6 +10,7 @@ import type { ImageCommits } from '../../core/lifecycle/images/image-commits.ts'
 import type { ImageTransfers } from '../../core/lifecycle/images/image-transfers.ts';
 import type { ImageService } from '../../core/lifecycle/images/image-service.ts';
 import type { PodStatsService } from '../../core/lifecycle/pods/pod-stats.ts';
+import type { PodMetricsService } from '../../core/lifecycle/pods/pod-metrics.ts';
 import type { PodService } from '../../core/lifecycle/pods/pod-service.ts';
 import type { Backend } from '../../core/model/backend.ts';
 import type { Clock } from '../../core/model/clock.ts';
@@ -31,6 +32,7 @@ export interface Services {
   transfers: ImageTransfers;
   stats: ContainerStatsService;
   podStats: PodStatsService;
+  podMetrics: PodMetricsService;
   backends: readonly Backend[];
   events: EventHub;
   streaming: Pick<StreamingServer, 'offer'>;

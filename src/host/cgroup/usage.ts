@@ -1,6 +1,6 @@
-import { join } from 'node:path';
 import type { ResourceUsage } from '../../core/model/resource-usage.ts';
-import { readCgroupFile } from './files.ts';
+import type { Bound } from '../../core/model/usage-details.ts';
+import { FigureReader } from './figures.ts';
 import type { CgroupHierarchy } from './hierarchies.ts';
 
 /** Usage of `cgroup` and everything below it, or undefined when it is not there. `timestamp` is passed through. */
@@ -9,65 +9,87 @@ export function readUsage(
   cgroup: string,
   timestamp: bigint,
 ): ResourceUsage | undefined {
-  const read = (controller: string, v1File: string, v2File: string) =>
-    readFigure(hierarchies, cgroup, controller, v1File, v2File);
-  const cpu = read('cpuacct', 'cpuacct.usage', 'cpu.stat');
-  const memory = parseFlatKeyed(read('memory', 'memory.stat', 'memory.stat'));
-  const used = parseCount(read('memory', 'memory.usage_in_bytes', 'memory.current'));
-  const processes = parseCount(read('pids', 'pids.current', 'pids.current'));
-  if (cpu === undefined && memory.size === 0 && processes === undefined) return undefined;
-  const microseconds = parseFlatKeyed(cpu).get('usage_usec');
-  // v1 counts a cgroup's own pages under the plain names and those of its whole tree under total_.
-  const inactive = memory.get('total_inactive_file') ?? memory.get('inactive_file');
+  const files = new FigureReader(hierarchies, cgroup);
+  const cpuNanoseconds = readCpuTime(files);
+  const memory = readMemory(files);
+  const processes = files.count({ controller: 'pids', v1: 'pids.current', v2: 'pids.current' });
+  if (cpuNanoseconds === undefined && memory.stat.size === 0 && processes === undefined) return undefined;
+  const { usage, workingSet, limit, swap } = memory;
+  const swapLimit = readSwapLimit(files, limit);
   return {
     timestamp,
-    cpuNanoseconds: microseconds === undefined ? parseCount(cpu) : microseconds * 1000n,
-    memoryUsageBytes: used,
-    memoryWorkingSetBytes: workingSet(used, inactive),
-    memoryRssBytes: memory.get('total_rss') ?? memory.get('anon'),
-    pageFaults: memory.get('total_pgfault') ?? memory.get('pgfault'),
-    majorPageFaults: memory.get('total_pgmajfault') ?? memory.get('pgmajfault'),
+    cpuNanoseconds,
+    cpuPressure: files.pressure('cpu', 'cpu.pressure'),
+    memoryUsageBytes: usage,
+    memoryWorkingSetBytes: workingSet,
+    memoryAvailableBytes: leftOf(limit, workingSet),
+    memoryRssBytes: memory.rss,
+    pageFaults: memory.faults.all,
+    majorPageFaults: memory.faults.major,
+    memoryPressure: files.pressure('memory', 'memory.pressure'),
+    swapUsageBytes: swap,
+    swapAvailableBytes: leftOf(swapLimit, swap),
+    ioPressure: files.pressure('blkio', 'io.pressure'),
     processes,
   };
 }
 
 /** True when a process of `cgroup` was killed because memory ran out; false also when the cgroup is gone. */
 export function wasOomKilled(hierarchies: readonly CgroupHierarchy[], cgroup: string): boolean {
-  const text = readFigure(hierarchies, cgroup, 'memory', 'memory.oom_control', 'memory.events');
-  return (parseFlatKeyed(text).get('oom_kill') ?? 0n) > 0n;
+  return (readOomKills(new FigureReader(hierarchies, cgroup)) ?? 0n) > 0n;
 }
 
-/** Lines of `key number`, as in memory.stat and cpu.stat (cgroups(7)); other lines are skipped. */
-export function parseFlatKeyed(text: string | undefined): Map<string, bigint> {
-  const values = new Map<string, bigint>();
-  for (const line of (text ?? '').split('\n')) {
-    const match = /^(\S+) (\d+)$/.exec(line);
-    if (match?.[1] !== undefined && match[2] !== undefined) values.set(match[1], BigInt(match[2]));
-  }
-  return values;
+/** Processes of a cgroup that were killed because memory ran out. */
+export function readOomKills(files: FigureReader): bigint | undefined {
+  return files.flat({ controller: 'memory', v1: 'memory.oom_control', v2: 'memory.events' }).get('oom_kill');
 }
 
-function parseCount(text: string | undefined): bigint | undefined {
-  const digits = text?.trim() ?? '';
-  return /^\d+$/.test(digits) ? BigInt(digits) : undefined;
+/** Nanoseconds of processor time. */
+export function readCpuTime(files: FigureReader): bigint | undefined {
+  if (files.isV1('cpuacct')) return files.count({ controller: 'cpuacct', v1: 'cpuacct.usage' });
+  return inNanoseconds(files.flat({ controller: 'cpuacct', v2: 'cpu.stat' }).get('usage_usec'));
+}
+
+export function inNanoseconds(microseconds: bigint | undefined): bigint | undefined {
+  return microseconds === undefined ? undefined : microseconds * 1000n;
+}
+
+/** Memory of a cgroup, in bytes. */
+export function readMemory(files: FigureReader) {
+  const stat = files.flat({ controller: 'memory', v1: 'memory.stat', v2: 'memory.stat' });
+  const usage = files.count({ controller: 'memory', v1: 'memory.usage_in_bytes', v2: 'memory.current' });
+  const limit = files.limit({ controller: 'memory', v1: 'memory.limit_in_bytes', v2: 'memory.max' });
+  // v1 counts a cgroup's own pages under the plain names and those of its whole tree under total_.
+  const inactive = stat.get('total_inactive_file') ?? stat.get('inactive_file');
+  return {
+    stat,
+    usage,
+    limit,
+    workingSet: workingSetOf(usage, inactive),
+    rss: stat.get('total_rss') ?? stat.get('anon'),
+    swap: stat.get('total_swap') ?? files.count({ controller: 'memory', v2: 'memory.swap.current' }),
+    faults: {
+      all: stat.get('total_pgfault') ?? stat.get('pgfault'),
+      major: stat.get('total_pgmajfault') ?? stat.get('pgmajfault'),
+    },
+  };
+}
+
+/** The limit of swap alone; undefined when swap is not counted. v1 has one of memory and swap together. */
+function readSwapLimit(files: FigureReader, memory: Bound | undefined): Bound | undefined {
+  if (!files.isV1('memory')) return files.limit({ controller: 'memory', v2: 'memory.swap.max' });
+  const both = files.limit({ controller: 'memory', v1: 'memory.memsw.limit_in_bytes' });
+  if (both === undefined || both === 'unlimited') return both;
+  return typeof memory === 'bigint' && memory < both ? both - memory : 0n;
 }
 
 /** What the kernel cannot reclaim easily: the kubelet evicts by it. */
-function workingSet(used: bigint | undefined, inactive: bigint | undefined): bigint | undefined {
+function workingSetOf(used: bigint | undefined, inactive: bigint | undefined): bigint | undefined {
   if (used === undefined || inactive === undefined) return used;
   return used > inactive ? used - inactive : 0n;
 }
 
-/** A file of a controller: in its own hierarchy (v1), else in the one of v2. */
-function readFigure(
-  hierarchies: readonly CgroupHierarchy[],
-  cgroup: string,
-  controller: string,
-  v1File: string,
-  v2File: string,
-): string | undefined {
-  const v1 = hierarchies.find(({ controllers }) => controllers.includes(controller));
-  if (v1 !== undefined) return readCgroupFile(join(v1.mountPoint, cgroup, v1File));
-  const v2 = hierarchies.find(({ version }) => version === 2);
-  return v2 && readCgroupFile(join(v2.mountPoint, cgroup, v2File));
+function leftOf(limit: Bound | undefined, used: bigint | undefined): bigint | undefined {
+  if (limit === undefined || limit === 'unlimited' || used === undefined) return undefined;
+  return limit > used ? limit - used : 0n;
 }

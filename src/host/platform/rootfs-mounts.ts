@@ -1,9 +1,9 @@
-import { chmod, chown, mkdir, realpath, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, realpath, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { deadlineExceeded, invalidArgument } from '../../core/model/errors.ts';
 import type { IdRange } from '../../core/model/id-range.ts';
 import type { Rootfs, RootfsMount } from '../../core/model/rootfs.ts';
-import type { RootfsMountPoint, RootfsMounts } from '../../core/model/rootfs-mounts.ts';
+import type { Capacity, RootfsMountPoint, RootfsMounts } from '../../core/model/rootfs-mounts.ts';
 import { runLocked, withinLimit } from '../../utils/async/abortable.ts';
 import { KeyedLock } from '../../utils/async/keyed-lock.ts';
 import { isErrno } from '../../utils/errors.ts';
@@ -64,6 +64,17 @@ export class HostRootfsMounts implements RootfsMounts {
 
   async unmount(id: string): Promise<void> {
     if (ID.test(id)) await this.#locks.run(id, () => clear(join(this.#directory, id)));
+  }
+
+  async capacity(id: string): Promise<Capacity | undefined> {
+    if (!ID.test(id)) return undefined;
+    try {
+      const { blocks, bsize, files, ffree } = await statfs(join(this.#directory, id, ROOT), { bigint: true });
+      return { bytes: blocks * bsize, inodes: files, freeInodes: ffree };
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
   }
 
   async list(): Promise<RootfsMountPoint[]> {

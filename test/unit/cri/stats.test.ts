@@ -14,7 +14,7 @@ test('a store that cannot be asked costs no other statistics', async (t) => {
   const suspended = () => Promise.reject(unavailable('pool tank is suspended'));
   const containers = { get: () => record, list: () => [record], usage: suspended };
   const pods = { backendOf: () => ({ runner }) };
-  const stats = new ContainerStatsService(pods as never, containers as never, silent);
+  const stats = new ContainerStatsService({ pods, containers, clock: { monotonic: () => 0n }, logger: silent } as never);
   const calls = statsCalls({ stats, images: { fsInfo: suspended } } as unknown as Services);
   const listed = await calls.listContainerStats?.(ListContainerStatsRequest.create(), {} as never);
   const [first] = listed!.stats;

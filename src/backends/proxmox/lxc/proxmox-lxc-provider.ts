@@ -2,7 +2,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
-import type { ResourceUsage } from '../../../core/model/resource-usage.ts';
+import type { SandboxUsage } from '../../../core/model/resource-usage.ts';
 import type {
   HandlerFeatures,
   Placement,
@@ -215,8 +215,8 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     };
   }
 
-  usage({ spec }: SandboxReference): Promise<ResourceUsage | undefined> {
-    return sandboxUsage(spec);
+  usage(sandbox: SandboxReference): Promise<SandboxUsage> {
+    return sandboxUsage(sandbox.spec, this.status(sandbox));
   }
 
   /**

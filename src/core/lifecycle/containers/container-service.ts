@@ -39,7 +39,7 @@ import { findLeftovers, type Leftover, removeOrphans } from './leftovers.ts';
 import { continueFrozen, mountPointsOnce, recoverContainer, remount } from './recover-containers.ts';
 import { WritableUsage } from './writable-usage.ts';
 import { writtenBy } from './written.ts';
-import type { Measured } from './writable-usage.ts';
+import type { MeasuredUsage } from './writable-usage.ts';
 
 /** Containers that recovery inspects concurrently. */
 const RECOVERED_AT_ONCE = 16;
@@ -252,13 +252,13 @@ export class ContainerService {
   }
 
   /** The last measured usage of a container's root filesystem and declared volumes. */
-  usage(id: string): Promise<Measured | undefined> {
+  usage(id: string): Promise<MeasuredUsage | undefined> {
     return this.#usage.of(this.get(id).id);
   }
 
   /** The same of all containers together, by the names of their stores. */
-  async totalUsages(): Promise<ReadonlyMap<string, Measured>> {
-    const totals = new Map<string, Measured>();
+  async totalUsages(): Promise<ReadonlyMap<string, MeasuredUsage>> {
+    const totals = new Map<string, MeasuredUsage>();
     for (const [name, records] of Map.groupBy(this.#store.all(), storeNameOf))
       totals.set(name, await this.#usage.total(records.map(({ id }) => id)));
     return totals;

@@ -8,7 +8,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import { defined } from '../../../utils/object.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
-import type { ResourceUsage } from '../../model/resource-usage.ts';
+import type { SandboxUsage } from '../../model/resource-usage.ts';
 import { mergeLimits } from '../../model/resources.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import { BY_REQUEST, type HandlerChoice } from '../../model/routing.ts';
@@ -107,8 +107,8 @@ export class PodService {
     return this.#store.backends.get(record.handler)?.sandboxes.describe(this.#store.reference(record)) ?? {};
   }
 
-  /** The usage of a whole pod; undefined when it does not run or nothing is known. @throws CriError UNAVAILABLE. */
-  async usage(record: SandboxRecord): Promise<ResourceUsage | undefined> {
+  /** The usage of a whole pod; undefined when it does not run. @throws CriError UNAVAILABLE. */
+  async usage(record: SandboxRecord): Promise<SandboxUsage | undefined> {
     if (this.#store.status(record).state !== 'running') return undefined;
     return this.#store.provider(record.handler).usage(this.#store.reference(record));
   }

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import fc from 'fast-check';
 import { findCgroupNamed } from '../../../../src/host/cgroup/find.ts';
 import type { CgroupHierarchy } from '../../../../src/host/cgroup/hierarchies.ts';
 import { cgroupDirectories } from '../../../../src/host/cgroup/path.ts';
@@ -13,7 +12,7 @@ import { killCgroup } from '../../../../src/host/cgroup/processes.ts';
 import { destroyCgroup, removeCgroup } from '../../../../src/host/cgroup/remove.ts';
 import { run } from '../../../../src/host/processes/run.ts';
 import { eventually } from '../../../lib/eventually.ts';
-import { parseFlatKeyed, readUsage, wasOomKilled } from '../../../../src/host/cgroup/usage.ts';
+import { wasOomKilled } from '../../../../src/host/cgroup/usage.ts';
 
 // Plain directories with the files that the kernel would show: both versions can be tested on any machine.
 async function trees(t: ExecutionContext): Promise<{ v1: CgroupHierarchy[]; v2: CgroupHierarchy[]; root: string }> {
@@ -29,41 +28,6 @@ async function trees(t: ExecutionContext): Promise<{ v1: CgroupHierarchy[]; v2: 
   for (const { mountPoint } of [...v1, ...v2]) await mkdir(join(mountPoint, 'pod/c'), { recursive: true });
   return { v1, v2, root };
 }
-
-test('Usage is read from v1 and v2 files', async (t) => {
-  const { v1, v2, root } = await trees(t);
-  t.is(readUsage(v1, '/none', 1n), undefined);
-  const files = {
-    'cpuacct/pod/c/cpuacct.usage': '5000\n',
-    'memory/pod/c/memory.usage_in_bytes': '1000\n',
-    'memory/pod/c/memory.stat':
-      'rss 1\ntotal_rss 300\ninactive_file 2\ntotal_inactive_file 400\ntotal_pgfault 7\ntotal_pgmajfault 1\n',
-    'pids/pod/c/pids.current': '3\n',
-    'unified/pod/c/cpu.stat': 'usage_usec 5\nuser_usec 3\n',
-    'unified/pod/c/memory.current': '1000\n',
-    'unified/pod/c/memory.stat': 'anon 300\ninactive_file 400\npgfault 7\npgmajfault 1\n',
-    'unified/pod/c/pids.current': '3\n',
-  };
-  for (const [name, text] of Object.entries(files)) await writeFile(join(root, name), text);
-  const expected = {
-    timestamp: 9n,
-    cpuNanoseconds: 5000n,
-    memoryUsageBytes: 1000n,
-    memoryWorkingSetBytes: 600n,
-    memoryRssBytes: 300n,
-    pageFaults: 7n,
-    majorPageFaults: 1n,
-    processes: 3n,
-  };
-  t.deepEqual(readUsage(v1, '/pod/c', 9n), expected);
-  t.deepEqual(readUsage(v2, '/pod/c', 9n), expected);
-  await writeFile(join(root, 'unified/pod/c/memory.stat'), 'inactive_file 4000\n');
-  t.like(readUsage(v2, '/pod/c', 9n), { memoryWorkingSetBytes: 0n, memoryRssBytes: undefined });
-  fc.assert(
-    fc.property(fc.string(), (text) => parseFlatKeyed(text).size >= 0),
-    { numRuns: 2000 },
-  );
-});
 
 test('OOM kills are counted on both versions', async (t) => {
   const { v1, v2, root } = await trees(t);

@@ -131,6 +131,7 @@ async function setUp(t: ExecutionContext, options: Partial<ImageServiceOptions> 
         mount: async () => '/',
         sync: async () => undefined,
         dropCache: async () => undefined,
+        capacity: async () => undefined,
         unmount: async () => undefined,
         list: async () => [],
       },
