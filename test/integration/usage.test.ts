@@ -3,6 +3,7 @@ import { ImageServiceService, RuntimeServiceService } from '../../api/gen/cri.ts
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { eventually } from '../lib/eventually.ts';
 import { importImage } from './image-fixture.ts';
+import { checkPodFigures } from './pod-figures.ts';
 import { ServerFixture } from './server-fixture.ts';
 
 const MIB = 1024 * 1024;
@@ -35,40 +36,10 @@ for (const handler of ['lxc', 'crun']) {
   });
 }
 
-test.serial('pod statistics sum running containers only', async (t) => {
+test.serial('pod statistics and metrics are those of running containers', async (t) => {
   const server = await ServerFixture.make(t);
-  const { client } = server;
-  for (const handler of ['lxc', 'crun']) {
-    const podSandboxId = await server.pod(`counted-${handler}`, { labels: { handler } }, handler);
-    // Memory of its own, and two more processes.
-    const id = await server.sh(
-      podSandboxId,
-      'c',
-      `x=$(head -c ${String(8 * MIB)} /dev/zero | tr '\\0' x); sleep 1000 & echo up; wait`,
-    );
-    await eventually('its processes', async () => (await server.output(`counted-${handler}`, 'c')) === 'up\n');
-    const [only, ...others] = await list(handler);
-    t.deepEqual(others, []);
-    const { stats } = await client.call(RuntimeServiceService.podSandboxStats, { podSandboxId });
-    t.deepEqual(stats?.attributes, only?.attributes);
-    t.is(stats?.attributes?.id, podSandboxId);
-    t.true((stats?.linux?.process?.processCount?.value ?? 0n) >= 2n);
-    t.true((stats?.linux?.cpu?.usageCoreNanoSeconds?.value ?? 0n) > 0n);
-    const [container] = stats?.linux?.containers ?? [];
-    t.is(container?.attributes?.id, id);
-    t.true((container?.memory?.usageBytes?.value ?? 0n) >= 8n * 1024n * 1024n);
-    t.true((stats?.linux?.memory?.usageBytes?.value ?? 0n) >= (container?.memory?.workingSetBytes?.value ?? 0n));
-    await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId });
-    t.deepEqual(await list(handler), []);
-    const { stats: stopped } = await client.call(RuntimeServiceService.podSandboxStats, { podSandboxId });
-    t.is(stopped?.linux?.cpu, undefined);
-  }
-  await t.throwsAsync(client.call(RuntimeServiceService.podSandboxStats, { podSandboxId: 'nobody' }), {
+  for (const handler of ['lxc', 'crun']) await checkPodFigures(t, server, handler, 1);
+  await t.throwsAsync(server.client.call(RuntimeServiceService.podSandboxStats, { podSandboxId: 'nobody' }), {
     code: StatusCode.NOT_FOUND,
   } as object);
-
-  async function list(handler: string) {
-    const filter = { id: '', labelSelector: { handler } };
-    return (await client.call(RuntimeServiceService.listPodSandboxStats, { filter })).stats;
-  }
 });
