@@ -7,6 +7,7 @@ import { BfcError } from '../../../../src/integrations/bfc/errors.ts';
 import { contentKey, readKeyFile } from '../../../../src/integrations/bfc/key.ts';
 import { BfcReader, type OpenOptions, openBfc } from '../../../../src/integrations/bfc/reader.ts';
 import { verifyBfc } from '../../../../src/integrations/bfc/verify.ts';
+import { LaneCrc } from '../../../../src/integrations/bfc/format/crc32c-lanes.ts';
 import { crc32c } from '../../../../src/integrations/bfc/format/crc32c.ts';
 import { type Part, assemble, crcOf, memoryFile } from '../../../fixtures/bfc/assemble.ts';
 
@@ -97,6 +98,27 @@ test('derives the key and the checksums as the original does', async (t) => {
       }
     }
   }
+});
+
+test('computes checksums by vectors as byte by byte', (t) => {
+  const bytes = createCipheriv('chacha20', KEY, Buffer.alloc(16)).update(Buffer.alloc(300_000));
+  const lanes = new LaneCrc(Int32Array.from({ length: 256 }, (_, byte) => crcOf('raw', Buffer.of(byte))));
+  for (const [from, to] of [
+    [0, 16_384],
+    [3, 100_000],
+    [1, bytes.length],
+  ] as const) {
+    const part = bytes.subarray(from, to);
+    const before = Buffer.of(1, 2, 3, 4);
+    const { state, taken } = lanes.advance(crcOf('raw', before), part);
+    t.true(part.length - taken < 16_384);
+    t.is(state >>> 0, crcOf('raw', Buffer.concat([before, part.subarray(0, taken)])));
+  }
+  // After as many bytes they are used.
+  const long = Buffer.alloc(2 ** 20, bytes);
+  for (let mebibytes = 0; mebibytes < 9; mebibytes++) crc32c('raw', long);
+  t.is(crc32c('raw', bytes.subarray(1)), crcOf('raw', bytes.subarray(1)));
+  t.is(crc32c('standard', bytes), crcOf('standard', bytes));
 });
 
 test('says which key is missing, of the wrong kind, or wrong', async (t) => {
