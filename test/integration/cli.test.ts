@@ -1,6 +1,10 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import test from 'ava';
+import type { CliSignal } from '../../src/cli/command.ts';
 import { eventually } from '../lib/eventually.ts';
+import { cli as inProcess } from '../unit/cli/harness.ts';
 import { sharedServer } from './cli-fixture.ts';
 import { inventory, leftovers } from './leaks.ts';
 import { IMAGE } from './server-fixture.ts';
@@ -166,6 +170,68 @@ test.serial('Images are imported, listed, inspected and removed', async (t) => {
   const missing = await cli.run('import', '/no/such/archive.tar');
   t.is(missing.code, 1);
   t.regex(missing.stderr, /^proxmox-lxcri: .*\/no\/such\/archive\.tar/);
+});
+
+test.serial('Images go to BFC files and come back', async (t) => {
+  const { cli, server } = shared;
+  const directory = join(server.directory, 'bfc');
+  await mkdir(directory);
+  const at = (name: string) => join(directory, name);
+  await writeFile(at('password'), 'secret\n');
+  await writeFile(at('wrong'), 'wrong');
+  const bfc = (command: string, words: readonly string[], outside?: Parameters<typeof inProcess>[1]) =>
+    inProcess(['bfc', command, '--address', cli.address, ...words], outside);
+  const exported = await bfc('export', [
+    IMAGE,
+    at('a.bfc'),
+    '--password-file',
+    at('password'),
+    '--name',
+    'r.example/a:1',
+  ]);
+  t.is(exported.code, 0, exported.stderr);
+  const [, id = ''] = /^(sha256:[0-9a-f]{64}) r\.example\/a:1\n$/.exec(exported.stdout) ?? [];
+  t.like(await bfc('pack', [IMAGE, at('b.bfc'), '--level', '0']), { code: 0 });
+  const neither = await bfc('pack', ['localhost/none', at('c.bfc')]);
+  t.is(
+    neither.stderr,
+    'proxmox-lxcri: "localhost/none": there is no such file; as an image: image "localhost/none" not found\n',
+  );
+  for (const [words, what] of [
+    [
+      [],
+      /a\.bfc": is encrypted with a password, and there is none; .*; or use --password-file, --password-fd or a terminal\n$/,
+    ],
+    [['--password-file', at('wrong')], /a\.bfc": is encrypted with a password, and the 1 known do not fit/],
+  ] as const) {
+    const refused = await bfc('import', [at('a.bfc'), ...words]);
+    t.is(refused.code, 1);
+    t.regex(refused.stderr, what);
+  }
+  t.false((await cli.run('images', '--no-trunc')).stdout.includes(id));
+  const stdin = Object.assign(new PassThrough(), { isTTY: true });
+  stdin.write('secret\r');
+  const imported = await bfc('import', [at('a.bfc')], { stdin });
+  t.deepEqual([imported.code, imported.stdout], [0, `${id}\nr.example/a:1\n`], imported.stderr);
+  t.regex(imported.stderr, /^Password of .*a\.bfc: \nImported .* in .* s\n$/);
+  t.is((await cli.run('run', 'r.example/a:1', 'echo', 'started')).stdout, 'started\n');
+  const again = await bfc('import', [at('b.bfc'), '--json', '--name', 'r.example/b:1']);
+  t.like(JSON.parse(again.stdout), { imageIds: [id], names: ['r.example/a:1', 'r.example/b:1'] });
+  t.like(await cli.run('rmi', 'r.example/a:1'), { code: 0 });
+  t.deepEqual((await readdir(directory)).sort(), ['a.bfc', 'b.bfc', 'password', 'wrong']);
+});
+
+test.serial('An interrupted export leaves nothing', async (t) => {
+  const { cli, server } = shared;
+  const directory = join(server.directory, 'interrupted');
+  await mkdir(directory);
+  let interrupt: (signal: CliSignal) => void = () => undefined;
+  const words = ['bfc', 'export', '--address', cli.address, IMAGE, join(directory, 'a.bfc')];
+  const done = inProcess(words, { signals: (send) => (interrupt = send) });
+  await eventually('a begun export', async () => (await readdir(directory)).length > 0);
+  interrupt('SIGINT');
+  t.deepEqual(await done, { code: 1, stdout: '', stderr: 'proxmox-lxcri: interrupted by SIGINT\n' });
+  t.deepEqual(await readdir(directory), []);
 });
 
 test.serial('serve explains startup errors; clients explain a stale socket', async (t) => {

@@ -340,6 +340,12 @@ test('Images of an archive are packed into an encrypted file', async (t) => {
   await pack(join(top, 'files.bfc'), { source: join(layout, 'blobs') });
   await using files = await openBfc(join(top, 'files.bfc'));
   t.is([...files.index].length, built.blobs.size + 1);
+  const full = join(top, 'full');
+  await mkdir(full);
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', full]);
+  const noSpace = await failure(t, pack(join(full, 'a.bfc')));
+  t.is(noSpace?.message, `"${full}/a.bfc": no space left on its filesystem; free some, or write elsewhere`);
+  t.deepEqual(await readdir(full), []);
   await rm(join(layout, 'blobs/sha256', built.layers[1]!.digest.slice(7)));
   await t.throwsAsync(pack(file, { replaces: true }), { code: 'ENOENT' });
   t.deepEqual(await readdir(directory), ['a.bfc']);

@@ -12,7 +12,7 @@ const UNREADABLE = 'encrypted; give the key or password to list them';
 
 /** Prints what a BFC file is, and its images. @throws UsageError, CriError */
 export async function describeFile(context: CliContext, input: Input): Promise<void> {
-  const secret = await secretFor(context, input, { asks: false });
+  const { ask: secret } = await secretFor(context, input, { asks: false });
   const description = await (await context.bfcFiles()).describe(resolve(input.args[0] ?? ''), secret);
   if (input.has('json')) {
     context.stdout.write(formatJson(description));
@@ -27,7 +27,7 @@ export async function describeFile(context: CliContext, input: Input): Promise<v
 
 /** Prints the images of a BFC file. @throws CriError PERMISSION_DENIED when they are encrypted and there is no key. */
 export async function listImagesOf(context: CliContext, input: Input): Promise<void> {
-  const secret = await secretFor(context, input, { asks: true });
+  const { ask: secret } = await secretFor(context, input, { asks: true });
   const { file, images, imagesProblem } = await (
     await context.bfcFiles()
   ).describe(resolve(input.args[0] ?? ''), secret);

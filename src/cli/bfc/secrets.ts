@@ -39,14 +39,15 @@ export async function secretFor(
   context: CliContext,
   input: Input,
   { asks, prefix = '' }: { asks: boolean; prefix?: string },
-): Promise<AskSecret> {
+): Promise<{ ask: AskSecret; isGiven: boolean }> {
   const given = await givenSecret(context, input, prefix);
-  return async (file, kind) => {
+  const ask: AskSecret = async (file, kind) => {
     if (given !== undefined) return given;
     const isWanted = prefix === '' && input.has('ask-password');
     if (kind === 'key' || !(isWanted || (asks && context.stdin().isTTY === true))) return undefined;
     return askPassword(context, [`Password of ${file}: `]);
   };
+  return { ask, isGiven: given !== undefined };
 }
 
 async function askPassword(context: CliContext, [question = '', again]: readonly string[]): Promise<FileSecret> {

@@ -8,7 +8,7 @@ import { withProgress } from './work.ts';
 /** Unpacks a BFC file, or one image of it, into a directory. @throws UsageError, CriError */
 export async function unpackFile(context: CliContext, input: Input): Promise<void> {
   const [file = '', directory = ''] = input.args;
-  const secret = await secretFor(context, input, { asks: true });
+  const { ask: secret } = await secretFor(context, input, { asks: true });
   const files = await context.bfcFiles();
   const { result, seconds } = await withProgress(context, ({ signal, progress }) =>
     files.unpack({

@@ -10,7 +10,7 @@ import { withProgress } from './work.ts';
 /** Verifies a BFC file. @throws CriError with a line for each damaged entry; UsageError. */
 export async function verifyFile(context: CliContext, input: Input): Promise<void> {
   const deep = input.has('deep');
-  const secret = await secretFor(context, input, { asks: deep });
+  const { ask: secret } = await secretFor(context, input, { asks: deep });
   const files = await context.bfcFiles();
   const { result, seconds } = await withProgress(context, ({ signal, progress }) =>
     files.verify({ file: resolve(input.args[0] ?? ''), secret, deep, signal, progress }),

@@ -1,7 +1,9 @@
 import { ASK_PASSWORD_OPTION, secretOptions } from '../bfc/options.ts';
 import type { Command, CommandOption } from '../command.ts';
+import { SERVER_OPTIONS } from '../options.ts';
 
 const FILE = { name: 'FILE', description: 'BFC file', kind: 'file' } as const;
+const TARGET = { name: 'FILE', description: 'BFC file to write', kind: 'file' } as const;
 const JSON_OPTION: CommandOption = { name: 'json', description: 'print the result as JSON' };
 const OPEN_OPTIONS = secretOptions('open with');
 /** Of commands that write a file. */
@@ -19,17 +21,15 @@ const pack: Command = {
   description:
     'Reads what "import" reads: an OCI image layout, an oci-archive (also one of "export"), a docker-archive or a tarball of a root ' +
     'filesystem, of which the images for this machine are taken. Of another directory all files are packed. Of a BFC file all entries are ' +
-    'packed again, decrypted and encrypted as the options say: with --force also into itself. The server is not needed. Layers keep their ' +
-    'digests. FILE gets its name when it is complete; an interrupted command leaves nothing.',
-  arguments: [
-    { name: 'SOURCE', description: 'archive, layout, BFC file or directory', kind: 'file' },
-    { name: 'FILE', description: 'BFC file to write', kind: 'file' },
-  ],
+    'packed again, decrypted and encrypted as the options say: with --force also into itself. What is no file is an image of the server, as in ' +
+    '"bfc export"; for all else the server is not needed. Layers keep their digests. FILE gets its name when it is complete; an interrupted command leaves nothing.',
+  arguments: [{ name: 'SOURCE', description: 'archive, layout, BFC file, directory or image', kind: 'file' }, TARGET],
   options: [
     { name: 'image', value: 'NAME', description: 'of a BFC file, only the image of this name or digest' },
     { name: 'name', value: 'REFERENCE', description: 'name of the image (default: the names in SOURCE)' },
     ...WRITE_OPTIONS,
     ...secretOptions('open SOURCE with', 'source-'),
+    ...SERVER_OPTIONS,
   ],
   examples: [
     'bfc pack busybox.tar busybox.bfc --key-file bfc.key',
@@ -117,11 +117,55 @@ const verify: Command = {
   },
 };
 
+const importCommand: Command = {
+  name: 'import',
+  summary: 'import the images of a BFC file',
+  description:
+    "The images get into the server's store as after a pull, out of FILE without a copy of their layers. An encrypted file is opened with the given key or " +
+    'password, or those of the configuration (bfc.key_files, bfc.password_files). The path is on the host of the server, and FILE may be anywhere. ' +
+    'An interrupted command leaves no layer.',
+  arguments: [FILE],
+  options: [
+    { name: 'name', value: 'REFERENCE', description: 'name of the image (default: the names in FILE)' },
+    ...OPEN_OPTIONS,
+    JSON_OPTION,
+    ...SERVER_OPTIONS,
+  ],
+  examples: ['bfc import images.bfc --key-file bfc.key'],
+  async run(context, input) {
+    const { connectServer } = await import('../client/connect.ts');
+    const { importFile } = await import('../bfc/import.ts');
+    using server = await connectServer(context, input);
+    await importFile(context, server, input);
+    return 0;
+  },
+};
+
+const exportCommand: Command = {
+  name: 'export',
+  summary: 'write an image of the server into a BFC file',
+  description:
+    'Writes an image layout with all files of the image in one layer, as "export" does; its digests and its id are others. Beside FILE up to ' +
+    'twice its size is needed until the command ends.',
+  arguments: [{ name: 'IMAGE', description: 'name or id', kind: 'image' }, TARGET],
+  options: [
+    { name: 'name', value: 'REFERENCE', description: 'name of the image (default: its names)' },
+    ...WRITE_OPTIONS,
+    ...SERVER_OPTIONS,
+  ],
+  examples: ['bfc export docker.io/library/busybox:latest busybox.bfc --password-file bfc.password'],
+  async run(context, input) {
+    const { exportFile } = await import('../bfc/pack.ts');
+    await exportFile(context, input);
+    return 0;
+  },
+};
+
 export const bfc: Command = {
   name: 'bfc',
   summary: 'work with BFC files',
   description:
     'Images in one file, compressed and encrypted, for nodes without a registry. Passwords come from a file, a descriptor or the terminal, ' +
     'where a command that opens an encrypted file asks for one when no option names it.',
-  commands: [pack, unpack, info, list, verify],
+  commands: [pack, unpack, info, list, verify, importCommand, exportCommand],
 };

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { CriError, StatusCode } from './errors.ts';
+import type { FileSecret } from './file-secret.ts';
 
 /** The parts of an image name: `host/repository[:tag][@digest]`, with Docker's defaults filled in. */
 export interface ImageReference {
@@ -143,9 +144,10 @@ export interface ImageSource {
   /**
    * The images in a file or directory of this node, for this machine's platform; undefined for one of another kind, for
    * which the next source is asked. Missing for a source that reads none.
-   * @throws CriError INVALID_ARGUMENT for a damaged one.
+   * @param secret is tried on an encrypted one before those that the source is configured with.
+   * @throws CriError INVALID_ARGUMENT for a damaged one, PERMISSION_DENIED for an encrypted one that no key fits.
    */
-  open?(path: string, signal?: AbortSignal, credentials?: Credentials): Promise<SourceImage[] | undefined>;
+  open?(path: string, signal?: AbortSignal, secret?: FileSecret): Promise<SourceImage[] | undefined>;
 }
 
 /** A source with names. */

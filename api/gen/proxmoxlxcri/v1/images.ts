@@ -76,8 +76,8 @@ export namespace LeftoverKind {
 /** ImportRequest says where the images are. */
 export interface ImportRequest {
   /**
-   * Absolute path, on the server's host, of an OCI image layout, an oci-archive, a docker-archive, or a tarball of a root
-   * file system (such as a container template of Proxmox VE).
+   * Absolute path, on the server's host, of an OCI image layout, an oci-archive, a docker-archive, a BFC file, or a tarball of a
+   * root file system (such as a container template of Proxmox VE).
    */
   path: string;
   /**
@@ -93,6 +93,28 @@ export interface ImportResponse {
   imageIds: string[];
   /** Their names in full, "registry/repository:tag". */
   names: string[];
+}
+
+/** ImportWithProgressRequest says where the images are, and what opens them. */
+export interface ImportWithProgressRequest {
+  /** As in ImportRequest. */
+  path: string;
+  /** As in ImportRequest. */
+  reference: string;
+  /** Password of an encrypted BFC file, tried before those of the configuration; its bytes, without a line end. */
+  password: Buffer;
+  /** Key of an encrypted BFC file, 32 bytes, tried before those of the configuration. Not together with a password. */
+  key: Buffer;
+}
+
+/** ImportWithProgressResponse is a step of an import. A client that reads slowly gets fewer. */
+export interface ImportWithProgressResponse {
+  /** Bytes of the compressed layers that are unpacked, or were in the store before. */
+  done: bigint;
+  /** Bytes of the compressed layers of all its images. */
+  total: bigint;
+  /** Only in the last message, whose import has succeeded. */
+  result: ImportResponse | undefined;
 }
 
 /** ExportRequest says which image goes where. */
@@ -297,6 +319,184 @@ export const ImportResponse: MessageFns<ImportResponse> = {
     const message = createBaseImportResponse();
     message.imageIds = object.imageIds?.map((e) => e) || [];
     message.names = object.names?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseImportWithProgressRequest(): ImportWithProgressRequest {
+  return { path: "", reference: "", password: Buffer.alloc(0), key: Buffer.alloc(0) };
+}
+
+export const ImportWithProgressRequest: MessageFns<ImportWithProgressRequest> = {
+  encode(message: ImportWithProgressRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.reference !== "") {
+      writer.uint32(18).string(message.reference);
+    }
+    if (message.password.length !== 0) {
+      writer.uint32(26).bytes(message.password);
+    }
+    if (message.key.length !== 0) {
+      writer.uint32(34).bytes(message.key);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportWithProgressRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportWithProgressRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.password = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.key = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportWithProgressRequest>): ImportWithProgressRequest {
+    return ImportWithProgressRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportWithProgressRequest>): ImportWithProgressRequest {
+    const message = createBaseImportWithProgressRequest();
+    message.path = object.path ?? "";
+    message.reference = object.reference ?? "";
+    message.password = object.password ?? Buffer.alloc(0);
+    message.key = object.key ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseImportWithProgressResponse(): ImportWithProgressResponse {
+  return { done: 0n, total: 0n, result: undefined };
+}
+
+export const ImportWithProgressResponse: MessageFns<ImportWithProgressResponse> = {
+  encode(message: ImportWithProgressResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.done !== 0n) {
+      if (BigInt.asIntN(64, message.done) !== message.done) {
+        throw new globalThis.Error("value provided for field message.done of type int64 too large");
+      }
+      writer.uint32(8).int64(message.done);
+    }
+    if (message.total !== 0n) {
+      if (BigInt.asIntN(64, message.total) !== message.total) {
+        throw new globalThis.Error("value provided for field message.total of type int64 too large");
+      }
+      writer.uint32(16).int64(message.total);
+    }
+    if (message.result !== undefined) {
+      ImportResponse.encode(message.result, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportWithProgressResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportWithProgressResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.done = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.total = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.result = ImportResponse.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ImportWithProgressResponse>): ImportWithProgressResponse {
+    return ImportWithProgressResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportWithProgressResponse>): ImportWithProgressResponse {
+    const message = createBaseImportWithProgressResponse();
+    message.done = (object.done !== undefined && object.done !== null) ? BigInt(object.done) : 0n;
+    message.total = (object.total !== undefined && object.total !== null) ? BigInt(object.total) : 0n;
+    message.result = (object.result !== undefined && object.result !== null)
+      ? ImportResponse.fromPartial(object.result)
+      : undefined;
     return message;
   },
 };
@@ -922,6 +1122,21 @@ export const ImageStoreService = {
     responseDeserialize: (value: Buffer): ImportResponse => ImportResponse.decode(value),
   },
   /**
+   * ImportWithProgress does what Import does, and streams its progress. Cancelling the call cancels the import, of which nothing
+   * stays but images that were complete before.
+   */
+  importWithProgress: {
+    path: "/proxmoxlxcri.v1.ImageStore/ImportWithProgress" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ImportWithProgressRequest): Buffer =>
+      Buffer.from(ImportWithProgressRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportWithProgressRequest => ImportWithProgressRequest.decode(value),
+    responseSerialize: (value: ImportWithProgressResponse): Buffer =>
+      Buffer.from(ImportWithProgressResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportWithProgressResponse => ImportWithProgressResponse.decode(value),
+  },
+  /**
    * Export writes an image of the store into a new file on the server's host: an oci-archive with the image's
    * configuration and all its files in one layer.
    */
@@ -966,6 +1181,11 @@ export interface ImageStoreServer extends UntypedServiceImplementation {
    */
   import: handleUnaryCall<ImportRequest, ImportResponse>;
   /**
+   * ImportWithProgress does what Import does, and streams its progress. Cancelling the call cancels the import, of which nothing
+   * stays but images that were complete before.
+   */
+  importWithProgress: handleServerStreamingCall<ImportWithProgressRequest, ImportWithProgressResponse>;
+  /**
    * Export writes an image of the store into a new file on the server's host: an oci-archive with the image's
    * configuration and all its files in one layer.
    */
@@ -999,6 +1219,19 @@ export interface ImageStoreClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ImportResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * ImportWithProgress does what Import does, and streams its progress. Cancelling the call cancels the import, of which nothing
+   * stays but images that were complete before.
+   */
+  importWithProgress(
+    request: ImportWithProgressRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ImportWithProgressResponse>;
+  importWithProgress(
+    request: ImportWithProgressRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ImportWithProgressResponse>;
   /**
    * Export writes an image of the store into a new file on the server's host: an oci-archive with the image's
    * configuration and all its files in one layer.

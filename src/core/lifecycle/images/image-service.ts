@@ -14,10 +14,11 @@ import type { RecordsPlace } from '../records/record-store.ts';
 import { ImageCatalog } from './image-catalog.ts';
 import { chainIds, parseImageConfig } from './image-config.ts';
 import { ImageSources } from './image-sources.ts';
+import { type ImportOptions, ImportProgress } from './import-progress.ts';
 import { LayerFetcher } from './layer-fetcher.ts';
 import type { RootfsStores } from '../rootfs-stores.ts';
 import { LayerUnpacker } from './layer-unpacker.ts';
-import { type PrunePlan, removableLayers } from './prune-plan.ts';
+import { isKept, type PrunePlan, removableLayers } from './prune-plan.ts';
 import { fullDisk, isUnavailable } from './pull-errors.ts';
 import type { PullProgress } from './pull-progress.ts';
 import { formatReference, isAddress, nameIn, parseReference, repositoryName, tagOf } from './reference.ts';
@@ -165,17 +166,14 @@ export class ImageService {
 
   /**
    * Imports the images of an archive or layout directory and returns their ids. Their names are those of the archive, or `ref`.
-   * @param options.credentials what opens an encrypted file.
    * @throws CriError INVALID_ARGUMENT when it cannot be read, or when there are several images for `ref`.
    */
-  async import(
-    path: string,
-    options: { ref?: string; signal?: AbortSignal; credentials?: Credentials } = {},
-  ): Promise<string[]> {
-    const { ref, signal, credentials } = options;
+  async import(path: string, options: ImportOptions = {}): Promise<string[]> {
+    const { ref, signal, secret, progress } = options;
     const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
     const given = ref === undefined ? undefined : parseReference(ref, { defaultRegistry, field: 'ref' });
-    const sources = await this.#sources.open(path, signal, credentials);
+    const sources = await this.#sources.open(path, signal, secret);
+    const counted = progress === undefined ? undefined : new ImportProgress(sources, progress);
     try {
       if (given !== undefined && sources.length > 1) {
         throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} has ${sources.length}; omit it`);
@@ -185,7 +183,8 @@ export class ImageService {
         const references = given
           ? [given]
           : source.names.map((name) => parseReference(name, { defaultRegistry, field: `${path}: image name` }));
-        ids.push(await this.#store(source, references.map(tagOf), { signal }));
+        ids.push(await this.#store(counted?.of(source) ?? source, references.map(tagOf), { signal }));
+        counted?.finish(source);
       }
       return ids;
     } finally {
@@ -390,9 +389,4 @@ interface Work {
   progress?: PullProgress | undefined;
   /** The address that was pulled. */
   address?: string;
-}
-
-/** Whether a prune keeps an image; `used` are the ids of those that containers use. */
-function isKept({ pinned, id }: ImageRecord, used: ReadonlySet<string>): boolean {
-  return pinned || used.has(id);
 }

@@ -1,4 +1,5 @@
 import { CriError, invalidArgument, StatusCode } from '../../model/errors.ts';
+import type { FileSecret } from '../../model/file-secret.ts';
 import {
   type Credentials,
   type ImageReference,
@@ -58,9 +59,9 @@ export class ImageSources {
   }
 
   /** The images in a file or directory, by the first source that reads its kind. @throws CriError INVALID_ARGUMENT when none does. */
-  async open(path: string, signal: AbortSignal | undefined, credentials?: Credentials): Promise<SourceImage[]> {
+  async open(path: string, signal: AbortSignal | undefined, secret?: FileSecret): Promise<SourceImage[]> {
     for (const source of this.#sources) {
-      const images = await source.open?.(path, signal, credentials);
+      const images = await source.open?.(path, signal, secret);
       if (images) return images;
     }
     throw invalidArgument('path', `${JSON.stringify(path)} is not an image archive, layout or root filesystem`);

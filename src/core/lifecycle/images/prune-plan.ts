@@ -21,3 +21,8 @@ export function removableLayers(layers: readonly StoredLayer[], kept: ReadonlySe
   }
   return layers.filter(({ chainId }) => !stays.has(chainId));
 }
+
+/** Whether a prune keeps an image; `used` are the ids of those that containers use. */
+export function isKept({ pinned, id }: ImageRecord, used: ReadonlySet<string>): boolean {
+  return pinned || used.has(id);
+}

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CriError, invalidArgument, StatusCode, unavailable } from '../../../core/model/errors.ts';
+import type { FileSecret } from '../../../core/model/file-secret.ts';
 import type { ReadLayout } from '../../../core/model/image-layout.ts';
 import {
   type Credentials,
@@ -137,16 +138,16 @@ export class BfcImageSource implements ImageSource {
   }
 
   /** The images of any BFC file of this node: for its administrator, who can read it anyway. */
-  async open(path: string, signal?: AbortSignal, credentials?: Credentials): Promise<SourceImage[] | undefined> {
-    let layout: ContainerLayout;
+  async open(path: string, signal?: AbortSignal, secret?: FileSecret): Promise<SourceImage[] | undefined> {
     try {
-      layout = await this.#layout(path, await this.#secrets(credentials));
+      await (await this.#reader(path)).close();
     } catch (error) {
       const isOther = error instanceof BfcError ? error.problem === 'not-bfc' : error instanceof CriError;
       if (isOther) return undefined;
       throw error;
     }
-    return this.#imagesOf(layout, () => true, await this.#secrets(credentials));
+    const secrets = [...(secret ? [secret] : []), ...(await this.#secrets(undefined))];
+    return this.#imagesOf(await this.#layout(path, secrets), () => true, secrets);
   }
 
   /** The one image that is wanted. @throws CriError that lists the names when there is none or several. */
@@ -247,16 +248,18 @@ export class BfcImageSource implements ImageSource {
   }
 
   async #layout(path: string, secrets: readonly BfcSecret[]): Promise<ContainerLayout> {
-    const open = async (name: string, options?: OpenOptions) => {
-      const file = await PatientFile.open(name, this.#options.accessMs);
-      try {
-        return await BfcReader.of(file, options);
-      } catch (error) {
-        await file.close();
-        throw error;
-      }
-    };
+    const open = (name: string, options?: OpenOptions) => this.#reader(name, options);
     return new ContainerLayout(await openWithSecrets(path, secrets, open));
+  }
+
+  async #reader(path: string, options?: OpenOptions): Promise<BfcReader> {
+    const file = await PatientFile.open(path, this.#options.accessMs);
+    try {
+      return await BfcReader.of(file, options);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   }
 
   #isNamed({ names, digest }: Pick<SourceImage, 'names' | 'digest'>, wanted: string): boolean {

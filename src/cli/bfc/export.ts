@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { ExportRequest, ImageStoreService } from '../../../api/gen/cri.ts';
+import { printable } from '../../core/logging/escape.ts';
+import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { messageOf } from '../../utils/errors.ts';
+import { connectServer } from '../client/connect.ts';
+import type { CliContext, Input } from '../command.ts';
+
+/**
+ * Lets the server write an image of its store into an archive beside the file that is to be, and works with it. The archive is removed
+ * at the end of the work, or earlier by its function `remove`.
+ * @throws CriError, of the server or when there is no place for it; the signal's reason.
+ */
+export async function withExported<T>(
+  context: CliContext,
+  input: Input,
+  { image, file, signal }: { image: string; file: string; signal: AbortSignal },
+  work: (archive: string, remove: () => Promise<void>) => Promise<T>,
+): Promise<T> {
+  const place = join(dirname(resolve(file)), `.bfc-${randomUUID()}.partial`);
+  try {
+    await mkdir(place, { mode: 0o700 });
+  } catch (error) {
+    throw new CriError(StatusCode.INVALID_ARGUMENT, `"${printable(file)}": cannot be created: ${messageOf(error)}`);
+  }
+  try {
+    const archive = join(place, 'image.tar');
+    using server = await connectServer(context, input);
+    const request = ExportRequest.create({ image, path: archive });
+    try {
+      await server.call(ImageStoreService.export, request, { timeoutMs: 0, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    }
+    return await work(archive, () => rm(archive, { force: true }));
+  } finally {
+    // A server whose call was cancelled may still be writing there.
+    await rm(place, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
