@@ -1,6 +1,7 @@
 import test from 'ava';
 import { existsSync } from 'node:fs';
 import {
+  ContainerState,
   NamespaceMode,
   RuntimeServiceService,
   UpdateContainerResourcesRequest,
@@ -34,6 +35,17 @@ test.serial('pod limits are recorded, reported and survive a restart', async (t)
       return (JSON.parse(info['info'] ?? '') as { resources?: unknown }).resources;
     };
     t.is(await reported(), undefined);
+    const { info, ...answer } = await client.call(RuntimeServiceService.podSandboxStatus, {
+      podSandboxId: pod,
+      verbose: true,
+    });
+    const eth0 = { IPConfigs: [{ IP: answer.status?.network?.ip }] };
+    t.like(JSON.parse(info['info'] ?? ''), { runtimeHandler: handler, cniResult: { Interfaces: { eth0 } } });
+    t.deepEqual(
+      answer.containersStatuses.map((status) => [status.id, status.state]),
+      [[id, ContainerState.CONTAINER_RUNNING]],
+    );
+    t.true(answer.timestamp > (answer.containersStatuses[0]?.startedAt ?? 0n));
     await update(pod, { overhead: { cpuShares: 10n } });
     await update(pod, { resources: { memoryLimitInBytes: 1n << 30n, cpuQuota: 50_000n, cpuPeriod: 100_000n } });
     const expected = { overhead: { cpuShares: '10' }, resources: { memoryLimitInBytes: '1073741824' } };

@@ -191,7 +191,11 @@ test.serial('the RPCs of a starting kubelet succeed', async (t) => {
   t.true((imageFilesystems[0]?.fsId?.mountpoint ?? '').startsWith('/'));
   t.true((imageFilesystems[0]?.usedBytes?.value ?? 0n) > 0n);
   t.is((await client.call(RuntimeServiceService.runtimeConfig, {})).linux?.cgroupDriver, 1);
-  const { status, runtimeHandlers } = await client.call(RuntimeServiceService.status, { verbose: true });
+  const { status, runtimeHandlers, info } = await client.call(RuntimeServiceService.status, { verbose: true });
+  t.is(JSON.parse(info['lastCNILoadStatus'] ?? ''), 'OK');
+  const plugins = [{ Network: { type: 'bridge' } }, { Network: { type: 'portmap' } }];
+  const networks = { Networks: [{ IFName: 'eth0', Config: { CNIVersion: '1.0.0', Plugins: plugins } }] };
+  t.like(JSON.parse(info['cniconfig'] ?? ''), networks);
   t.deepEqual(
     status?.conditions.map(({ type, status: holds, message }) => [type, holds, message]),
     [

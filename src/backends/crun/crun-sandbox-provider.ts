@@ -141,9 +141,12 @@ export class CrunSandboxProvider implements SandboxProvider {
   async describe({ spec }: SandboxReference): Promise<Record<string, unknown>> {
     const placement = await placementOf(spec);
     const { pod, monitor } = sandboxCgroups(spec);
+    // Pods without a PID namespace of their own have no process.
+    const pid = await pauseProcessOf(spec);
     return {
       provider: 'crun',
       running: placement !== undefined,
+      ...(pid !== undefined && { pid }),
       ...(placement !== undefined && { namespaces: placement.namespaces }),
       cgroup: pod,
       monitorCgroup: monitor,

@@ -57,6 +57,9 @@ export interface Network {
   /** Whether the configuration exists and its plugins report that they are ready. */
   readiness(): Promise<NetworkReadiness>;
 
+  /** What the network is configured with, a JSON value for verbose Status. Never fails: a broken one is in `readiness`. */
+  describe(): Promise<Record<string, unknown>>;
+
   /**
    * Attaches the namespace to all configured networks. Before each one, `progress` is called with the input of `detach`, which
    * releases them when this call fails or this process dies; it is not rolled back here. When `signal` fires,

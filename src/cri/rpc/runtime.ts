@@ -28,7 +28,8 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
     status: async ({ verbose }) => {
       const problem = await runtimeProblem(services);
       const standard = standardBackend(services);
-      const network = await networkReadiness(ordinaryBackend(services) ?? standard);
+      const ordinary = ordinaryBackend(services) ?? standard;
+      const network = await networkReadiness(ordinary);
       const standardFeatures = await featuresOfUnnamed(services);
       const handlers = await Promise.all(
         backends.map(async (backend) => ({ name: backend.sandboxes.handler, features: await featuresOf(backend) })),
@@ -52,7 +53,14 @@ export function runtimeCalls(services: Services): Handlers<typeof RuntimeService
           mountOptions: true,
           userNamespacesHostNetwork: standardFeatures.userNamespaces,
         },
-        info: verbose ? { config: JSON.stringify(config), ociRuntime: JSON.stringify(await versionOf(standard)) } : {},
+        info: verbose
+          ? {
+              config: JSON.stringify(config),
+              ociRuntime: JSON.stringify(await versionOf(standard)),
+              cniconfig: JSON.stringify(await ordinary.network.describe()),
+              lastCNILoadStatus: JSON.stringify(network.ready ? 'OK' : network.message),
+            }
+          : {},
       });
     },
 

@@ -4,19 +4,23 @@ import { chooseHandler } from '../../core/model/routing.ts';
 import type { SandboxRecord } from '../../core/model/sandbox.ts';
 import { defined } from '../../utils/object.ts';
 import type { Handlers } from '../handlers.ts';
+import { toCniResult } from '../map/cni-result.ts';
 import { podSpec } from '../map/pod-spec.ts';
 import { toOpaque } from '../map/request.ts';
 import { podLimits, toLinuxResources } from '../map/resources.ts';
 import { matchesSandbox, toPodSandbox, toPodSandboxStatus } from '../map/sandbox.ts';
-import { chunks, info } from './services.ts';
+import { chunks, info, statusOf } from './services.ts';
 import type { Services } from './services.ts';
 
 /** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, UpdatePodSandboxResources, and the lists. */
-export function sandboxCalls({
-  pods,
-  cgroupDriver,
-  config: { routing, runtime },
-}: Services): Handlers<typeof RuntimeServiceService> {
+export function sandboxCalls(services: Services): Handlers<typeof RuntimeServiceService> {
+  const {
+    pods,
+    containers,
+    clock,
+    cgroupDriver,
+    config: { routing, runtime },
+  } = services;
   const list = (filter: Parameters<typeof matchesSandbox>[1]) =>
     pods
       .list()
@@ -48,20 +52,25 @@ export function sandboxCalls({
     },
 
     podSandboxStatus: async ({ podSandboxId, verbose }) => {
+      const details = verbose ? await pods.describe(pods.get(podSandboxId)) : undefined;
+      // Nothing is waited for from here on: all is the state at the timestamp, by which the kubelet's evented PLEG tells what is newer.
       const record = pods.get(podSandboxId);
+      const own = containers.list().filter(({ sandboxId }) => sandboxId === record.id);
       return {
         status: toPodSandboxStatus(record),
-        info: verbose
-          ? info({
-              ...(await pods.describe(record)),
-              handlerChosenBy: record.handlerChosenBy,
-              config: record.request,
-              resources: limits(record),
-            })
-          : {},
-        containersStatuses: [],
-        // Zero: the response has no container statuses.
-        timestamp: 0n,
+        info:
+          details === undefined
+            ? {}
+            : info({
+                ...details,
+                runtimeHandler: record.handler,
+                handlerChosenBy: record.handlerChosenBy,
+                cniResult: toCniResult(record.network?.networks ?? []),
+                config: record.request,
+                resources: limits(record),
+              }),
+        containersStatuses: own.map((container) => statusOf(services, container)),
+        timestamp: clock.now(),
       };
     },
 

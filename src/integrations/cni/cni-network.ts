@@ -28,6 +28,7 @@ export interface CniNetworkOptions {
 
 /** Pod networks by CNI plugins (CNI specification 0.3.0 to 1.1.0). The sandbox provider sets up the loopback. */
 export class CniNetwork implements Network {
+  readonly #options: CniNetworkOptions;
   readonly #configs: CniConfigDirectory;
   readonly #plugins: CniPlugins;
   readonly #template: ConfTemplate | undefined;
@@ -39,6 +40,7 @@ export class CniNetwork implements Network {
 
   constructor(options: CniNetworkOptions) {
     const { configDir, template, logger } = options;
+    this.#options = options;
     this.#configs = new CniConfigDirectory(configDir, options.maxNetworks);
     this.#plugins = new CniPlugins(options.pluginDirs, options.commands);
     this.#template = template === undefined ? undefined : new ConfTemplate({ template, configDir, logger });
@@ -57,6 +59,25 @@ export class CniNetwork implements Network {
     } catch (error) {
       return { ready: false, reason: 'NetworkPluginNotReady', message: messageOf(error) };
     }
+  }
+
+  /** By the names that containerd has in `cniconfig` of its verbose Status. */
+  async describe(): Promise<Record<string, unknown>> {
+    const lists = await this.#configs.load().catch(() => []);
+    return {
+      PluginDirs: this.#options.pluginDirs,
+      PluginConfDir: this.#options.configDir,
+      PluginMaxConfNum: this.#options.maxNetworks,
+      Prefix: 'eth',
+      Networks: lists.map((list, index) => ({
+        IFName: `eth${String(index)}`,
+        Config: {
+          Name: list.name,
+          CNIVersion: list.cniVersion,
+          Plugins: list.plugins.map((plugin) => ({ Network: plugin })),
+        },
+      })),
+    };
   }
 
   attach(

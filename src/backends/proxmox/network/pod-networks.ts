@@ -22,6 +22,11 @@ export class PodNetworks {
     this.#logger = logger;
   }
 
+  /** Every network of this node, with its settings. */
+  get configured(): readonly GuestNetwork[] {
+    return this.#all;
+  }
+
   /** The network of a namespace's pods. @throws CriError FAILED_PRECONDITION when there is none. */
   of(namespace: string): GuestNetwork {
     return networkOf(namespace, this.#all);

@@ -23,6 +23,10 @@ export class ProxmoxNetwork implements Network {
     return { ready: false, reason: 'NetworkPluginNotReady', message: problems.join('; ') };
   }
 
+  describe(): Promise<Record<string, unknown>> {
+    return Promise.resolve({ manager: 'proxmox', networks: this.#networks.configured });
+  }
+
   async attach(
     { sandboxId, podNamespace, netns }: NetworkRequest,
     progress: (soFar: NetworkAttachment) => Promise<void>,
