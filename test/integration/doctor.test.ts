@@ -59,7 +59,11 @@ test.serial("doctor reports dependencies, leftovers and the next start's actions
   await mkdir(join(server.directory, 'conf.d'));
   const empty = `${server.directory}/conf.d`;
   const other = `config_dir = "${empty}"\nconf_template = "${empty}/template"\n[runtime]\ncgroup_driver = "systemd"\n`;
-  await writeFile(dropIn, `[network]\n${other}cgroup_parent = "a-b.slice"\n`);
+  const [short, wide] = [join(server.directory, 'short.key'), join(server.directory, 'wide.key')];
+  await writeFile(short, 'short', { mode: 0o600 });
+  await writeFile(wide, Buffer.alloc(32), { mode: 0o644 });
+  const bfc = `[bfc]\ndirectory = "${empty}/no"\nkey_files = ["${short}", "${wide}"]\n`;
+  await writeFile(dropIn, `[network]\n${other}cgroup_parent = "a-b.slice"\n${bfc}`);
   const differing = (await doctor(server)).findings;
   t.like(
     differing.find(({ subject }) => subject === 'cgroup driver'),
@@ -71,6 +75,14 @@ test.serial("doctor reports dependencies, leftovers and the next start's actions
   t.like(
     differing.find(({ subject }) => subject === 'CNI configuration'),
     { status: 'warning', remedy: '' },
+  );
+  t.deepEqual(
+    differing.filter(({ subject }) => subject.startsWith('bfc.')).map(({ status, found: words }) => [status, words]),
+    [
+      ['warning', `ENOENT: no such file or directory, stat '${empty}/no'`],
+      ['warning', `${short} has 5 bytes; at least 32 are needed`],
+      ['warning', `others than its owner may use ${wide}`],
+    ],
   );
   await run('rm', [dropIn]);
   t.regex(

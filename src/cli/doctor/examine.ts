@@ -1,6 +1,7 @@
 import type { Config } from '../../core/config/schema.ts';
 import type { CliContext } from '../command.ts';
 import { checkAppArmor } from './apparmor.ts';
+import { checkBfcFiles } from './bfc-files.ts';
 import { checkCgroupDriver } from './cgroup-driver.ts';
 import type { Finding } from '../../core/model/finding.ts';
 import { checkKernel } from './kernel.ts';
@@ -23,6 +24,7 @@ export async function examine(
     checkCgroupDriver(config),
     checkNetwork(config),
     checkPlaces(config),
+    checkBfcFiles(config),
     checkUserNamespaces(config),
     checkAppArmor(),
     checkMonitorSockets(),

@@ -35,6 +35,7 @@ export class PatientFile implements ByteFile {
   readonly #file: ByteFile;
   readonly #limitMs: number | undefined;
   #running = 0;
+  #failure: Error | undefined;
 
   private constructor(file: ByteFile, limitMs: number | undefined) {
     this.#file = file;
@@ -65,7 +66,9 @@ export class PatientFile implements ByteFile {
     return this.#file.size;
   }
 
+  /** After a failure every read fails: one that stalls may still write into its buffer, which the caller uses again. */
   async read(offset: number, length: number, into?: Buffer): Promise<Buffer> {
+    if (this.#failure) throw this.#failure;
     const work = async () => {
       this.#running++;
       try {
@@ -74,7 +77,12 @@ export class PatientFile implements ByteFile {
         this.#running--;
       }
     };
-    return accessPath(this.name, work, this.#limitMs);
+    try {
+      return await accessPath(this.name, work, this.#limitMs);
+    } catch (error) {
+      this.#failure = error as Error;
+      throw error;
+    }
   }
 
   /** A read that stalls is not waited for: the file is closed when it ends. */
