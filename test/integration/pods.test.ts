@@ -1,6 +1,7 @@
 import test from 'ava';
 import { existsSync } from 'node:fs';
 import {
+  CheckpointContainerRequest,
   ContainerState,
   NamespaceMode,
   RuntimeServiceService,
@@ -54,6 +55,9 @@ test.serial('pod limits are recorded, reported and survive a restart', async (t)
     await server.start();
     t.like(await reported(), expected);
     t.is((await server.exec(id, 'true')).exitCode, 0);
+    const checkpoint = CheckpointContainerRequest.create({ containerId: id, location: '/tmp/checkpoint.tar' });
+    const unsupported = { code: StatusCode.UNIMPLEMENTED, message: /CRIU/ } as object;
+    await t.throwsAsync(client.call(RuntimeServiceService.checkpointContainer, checkpoint), unsupported);
     const refused = { code: StatusCode.INVALID_ARGUMENT, message: /^resources\.cpu_period/ } as object;
     await t.throwsAsync(update(pod, { resources: { cpuPeriod: 5n } }), refused);
     await client.call(RuntimeServiceService.stopPodSandbox, { podSandboxId: pod });

@@ -1,7 +1,7 @@
 import { Container } from '../../../api/gen/cri.ts';
 import type { RuntimeServiceService } from '../../../api/gen/cri.ts';
 import type { ContainerRecord } from '../../core/model/container.ts';
-import { invalidArgument } from '../../core/model/errors.ts';
+import { invalidArgument, unimplemented } from '../../core/model/errors.ts';
 import type { Handlers } from '../handlers.ts';
 import { containerSpec } from '../map/container-spec.ts';
 import { matchesContainer, toContainer } from '../map/container.ts';
@@ -58,6 +58,12 @@ export function containerCalls(services: Services): Handlers<typeof RuntimeServi
       if (linux === undefined) throw invalidArgument('linux', 'is required');
       await containers.update(containerId, containerLimits(linux, 'linux'));
       return {};
+    },
+
+    checkpointContainer: ({ containerId }) => {
+      containers.get(containerId);
+      const what = 'CheckpointContainer: an archive of the state of processes by CRIU';
+      throw unimplemented(`${what} (the command "proxmox-lxcri checkpoint" keeps the files of a container on ZFS)`);
     },
 
     reopenContainerLog: async ({ containerId }) => {
