@@ -32,3 +32,33 @@ test('the chart selects nodes and refuses unknown handlers', async (t) => {
   const error = await t.throwsAsync(template('--set', 'runtimeClasses[0].handler=runc'), { instanceOf: CommandError });
   t.regex(error.message, /handler/);
 });
+
+const classes = (...list: object[]) => ['--set-json', `runtimeClasses=${JSON.stringify(list)}`];
+const broken: [what: string, classes: object[], named: RegExp][] = [
+  ['a name with an empty label', [{ name: 'a..b', handler: 'lxc' }], /runtimeClasses[./]0[./]name/],
+  [
+    'a name given twice',
+    [
+      { name: 'a', handler: 'lxc' },
+      { name: 'a', handler: 'crun' },
+    ],
+    /runtimeClasses: two have the name "a"; give each its own/,
+  ],
+  ['no quantity', [{ name: 'a', handler: 'lxc', overhead: { cpu: 'abc' } }], /runtimeClasses[./]0[./]overhead[./]cpu/],
+  ['a unit that is none', [{ name: 'a', handler: 'lxc', overhead: { memory: '8 MB' } }], /overhead[./]memory/],
+];
+for (const [what, list, named] of broken) {
+  test(`the chart refuses ${what}`, async (t) => {
+    t.regex((await t.throwsAsync(template(...classes(...list)), { instanceOf: CommandError })).message, named);
+  });
+}
+
+test('names of digits are strings; there may be no class', async (t) => {
+  const numeric = await template(...classes({ name: '12', handler: 'lxc', overhead: { cpu: 1, memory: '0.5Gi' } }));
+  t.regex(numeric, /\n {2}name: "12"\n[^]*\n {4}cpu: 1\n {4}memory: 0\.5Gi\n/);
+  for (const none of ['runtimeClasses=null', 'runtimeClasses=[]']) {
+    t.notRegex(await template('--set-json', none), /^kind:/m);
+    // Renders the notes, too.
+    t.regex(await helm('lint', '--strict', '--set-json', none, CHART), / 0 chart\(s\) failed/);
+  }
+});
