@@ -129,14 +129,13 @@ export class BfcReader {
       return;
     }
     const found = this.readSmall(entry);
-    const content = found instanceof Promise ? await found : found;
-    const isCopy = found instanceof Promise || entry.compressed || entry.encrypted || recycles === true;
-    if (content.length > 0) yield isCopy ? content : Buffer.from(content);
+    const content = found instanceof Promise ? await found : Buffer.from(found);
+    if (content.length > 0) yield content;
   }
 
   /**
    * As {@link readStaged}, of a content that {@link isSmall} or of a symlink: at once where its object was read with the one before.
-   * What it returns is valid until the next read of this file. @throws BfcError, also at once
+   * What it returns at once is valid only until anything else is read or written. @throws BfcError, also at once
    */
   readSmall(entry: BfcEntry): Buffer | Promise<Buffer> {
     return readWhole(this.#source, entry);

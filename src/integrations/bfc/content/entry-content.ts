@@ -36,8 +36,8 @@ export function isSmall(entry: BfcEntry): boolean {
 }
 
 /**
- * A small content or a symlink's target, checked against tag and checksum: at once when its object was read ahead and it is short. It
- * is valid until the next read of the file. @throws BfcError, also at once
+ * A small content or a symlink's target, checked against tag and checksum: at once when its object was read ahead and it is short, and
+ * then it is valid only until anything else is read or written. @throws BfcError, also at once
  */
 export function readWhole(source: ContentSource, entry: BfcEntry): Buffer | Promise<Buffer> {
   const object = source.ahead.ready(entry.offset, entry.objectSize);
@@ -48,7 +48,8 @@ export function readWhole(source: ContentSource, entry: BfcEntry): Buffer | Prom
 
 async function readLater(source: ContentSource, entry: BfcEntry): Promise<Buffer> {
   const object = await readExactly(source.ahead, entry.offset, entry.objectSize);
-  return decodeWhole(source, entry, object, entry.encrypted ? await source.key(entry) : undefined);
+  const content = decodeWhole(source, entry, object, entry.encrypted ? await source.key(entry) : undefined);
+  return content instanceof Promise ? content : Buffer.from(content);
 }
 
 function decodeWhole(

@@ -25,8 +25,12 @@ const DECOMPRESSION = { params: { [constants.ZSTD_d_windowLogMax]: 27 }, rejectG
 /** Of this thread, for short contents: one of each level, and one to decompress. */
 const compressors = new Map<number, ZstdContext>();
 const decompressor = new ZstdContext('decompress', () => createZstdDecompress(DECOMPRESSION));
-/** What a compressed short content may be written to. */
+/** What a short content is compressed or decompressed to. */
 let output: Buffer | undefined;
+
+function shortOutput(): Buffer {
+  return (output ??= Buffer.allocUnsafeSlow(bound(SHORT_BYTES)));
+}
 
 const compressOnce = promisify(zstdCompress) as (bytes: Buffer, options: object) => Promise<Buffer>;
 const decompressOnce = promisify(zstdDecompress) as (bytes: Buffer, options: object) => Promise<Buffer>;
@@ -55,9 +59,8 @@ export function compressBuffer(bytes: Buffer, level: number): Buffer | Promise<B
     context = new ZstdContext('compress', () => createZstdCompress({ params: options.params }));
     compressors.set(level, context);
   }
-  output ??= Buffer.allocUnsafeSlow(bound(SHORT_BYTES));
-  const length = context.run(bytes, output);
-  return length === undefined ? zstdCompressSync(bytes, options) : Buffer.from(output.subarray(0, length));
+  const length = context.run(bytes, shortOutput());
+  return length === undefined ? zstdCompressSync(bytes, options) : Buffer.from(shortOutput().subarray(0, length));
 }
 
 /** More than zstd's ZSTD_COMPRESSBOUND. */
@@ -75,16 +78,18 @@ export function compressStream(
   return through(content, createZstdCompress({ params, pledgedSrcSize: size, chunkSize: CHUNK_BYTES }));
 }
 
-/** The content of one frame that must have `size` bytes. @throws ZstdError, also at once */
+/**
+ * The content of one frame that must have `size` bytes. One that is there at once is valid until another frame is made or read.
+ * @throws ZstdError, also at once
+ */
 export function decompressBuffer(frame: Buffer, size: number): Buffer | Promise<Buffer> {
   checkSize(frame, size);
   if (!isShort(size)) return decompressOther(frame, size);
   if (!isWholeFrame(frame)) throw new ZstdError('its compressed content is damaged');
   try {
-    const content = Buffer.allocUnsafe(size + 1);
-    const length = decompressor.run(frame, content);
+    const length = decompressor.run(frame, shortOutput().subarray(0, size + 1));
     if (length === undefined) return sized(zstdDecompressSync(frame, limited(size)), size);
-    return sized(content.subarray(0, length), size);
+    return sized(shortOutput().subarray(0, length), size);
   } catch (error) {
     throw asZstdError(error);
   }

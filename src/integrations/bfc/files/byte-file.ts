@@ -8,8 +8,8 @@ import { BfcError } from '../errors.ts';
 /** Bytes of one read of a long content. */
 const CHUNK_BYTES = 262_144;
 
-/** More than Node.js makes shared buffers of. */
-const MIN_RELEASED_BYTES = 65_536;
+/** The pool of Node.js has 8 KiB. */
+const MAX_POOL_BYTES = 65_536;
 
 /** The bytes of a BFC file. */
 export interface ByteFile {
@@ -102,9 +102,9 @@ export async function* released(chunks: AsyncIterable<Buffer>): AsyncGenerator<B
   }
 }
 
-/** A buffer that others share is none that ends with the chunk, or it is small. */
+/** Of one of several chunks in a buffer only the last; a buffer of the pool is others', too. */
 function release({ buffer, byteOffset, length }: Buffer): void {
-  const isLast = byteOffset + length === buffer.byteLength && length >= MIN_RELEASED_BYTES;
+  const isLast = byteOffset + length === buffer.byteLength && buffer.byteLength > MAX_POOL_BYTES;
   if (isLast && buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
