@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ExportRequest, ImageStoreService } from '../../../api/gen/cri.ts';
-import { printable } from '../../core/logging/escape.ts';
-import { CriError, StatusCode } from '../../core/model/errors.ts';
+import { quoted } from '../../core/logging/escape.ts';
+import { CriError, isNotFound, StatusCode } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { connectServer } from '../client/connect.ts';
 import type { CliContext, Input } from '../command.ts';
+import { aboutFile } from './about-file.ts';
 
 /**
  * Lets the server write an image of its store into an archive beside the file that is to be, and works with it. The archive is removed
@@ -23,7 +24,7 @@ export async function withExported<T>(
   try {
     await mkdir(place, { mode: 0o700 });
   } catch (error) {
-    throw new CriError(StatusCode.INVALID_ARGUMENT, `"${printable(file)}": cannot be created: ${messageOf(error)}`);
+    throw new CriError(StatusCode.INVALID_ARGUMENT, `${quoted(file)}: cannot be created: ${messageOf(error)}`);
   }
   try {
     const archive = join(place, 'image.tar');
@@ -33,7 +34,7 @@ export async function withExported<T>(
       await server.call(ImageStoreService.export, request, { timeoutMs: 0, signal });
     } catch (error) {
       signal.throwIfAborted();
-      throw error;
+      throw isNotFound(error) ? error : aboutFile(file, error);
     }
     return await work(archive, () => rm(archive, { force: true }));
   } finally {

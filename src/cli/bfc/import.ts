@@ -11,6 +11,7 @@ import type { ServerClient } from '../client/server.ts';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
 import { formatBytes } from '../output/units.ts';
+import { aboutFile } from './about-file.ts';
 import { secretFor } from './secrets.ts';
 import { withProgress } from './work.ts';
 
@@ -61,7 +62,7 @@ async function importWith(
       }
     } catch (error) {
       signal.throwIfAborted();
-      throw await server.explain(error);
+      throw aboutFile(request.path, await server.explain(error));
     }
   });
   if (last?.result === undefined)

@@ -24,7 +24,7 @@ export async function repackBfc(
         await writer.addSymlink(path, target, { mode, mtime });
       }
     } else {
-      await writer.addFile(path, { mode, mtime, size }, counted(reader.readStaged(entry, { signal })));
+      await writer.addFile(path, { mode, mtime, size }, counted(reader.readStaged(entry, { signal, recycles: true })));
     }
     done.entries++;
     progress?.(done);

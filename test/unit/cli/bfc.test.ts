@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
@@ -12,6 +13,7 @@ import { assemble } from '../../fixtures/bfc/assemble.ts';
 import { packImages } from '../../fixtures/bfc/pack-image.ts';
 import { buildImage, tarOf } from '../integrations/oci/image-builder.ts';
 import { cli } from './harness.ts';
+import { scriptedServer } from './scripted-server.ts';
 
 const KEY = Buffer.alloc(32, 'K');
 const NAME = 'docker.io/library/app:v1';
@@ -232,4 +234,35 @@ test('An interrupted command leaves nothing', async (t) => {
   t.deepEqual([outcome.code, outcome.stdout], [1, '']);
   t.regex(outcome.stderr, /^skipped: a\nproxmox-lxcri: interrupted by SIGINT\n$/);
   t.deepEqual((await readdir(at('.'))).sort(), ['key', 'password', 'tree']);
+});
+
+test('The server imports, and what it refuses names the file', async (t) => {
+  const { at } = await place(t);
+  await packImages(at('a.bfc'), { [NAME]: built }, { secret: { kind: 'key', key: KEY } });
+  const refuse = (code: number, details: string) => Promise.reject(Object.assign(new Error(), { code, details }));
+  let last: object = { done: 5n, total: 5n, result: { imageIds: ['sha256:1'], names: [NAME] } };
+  let answer = () => Promise.resolve(last);
+  const server = await scriptedServer(t, {
+    importWithProgress: async function* () {
+      yield { done: 1n, total: 5n };
+      yield await answer();
+    },
+    export: () => refuse(status.RESOURCE_EXHAUSTED, 'no space left for the image'),
+  });
+  const run = (...words: string[]) => bfc([words[0] ?? '', '--address', server.address, ...words.slice(1)]);
+  // The server may have the key.
+  t.like(await run('import', at('a.bfc')), { code: 0, stdout: `sha256:1\n${NAME}\n` });
+  t.like(await run('import', at('a.bfc'), '--key-file', at('key')), { code: 0 });
+  t.deepEqual(
+    server.calls.map(({ request }) => (request as { key: Buffer }).key.toString()),
+    ['', KEY.toString()],
+  );
+  last = { done: 5n, total: 5n };
+  t.regex((await run('import', at('a.bfc'))).stderr, /the server ended the import without a result/);
+  answer = () => refuse(status.RESOURCE_EXHAUSTED, 'no space left for the image');
+  t.regex((await run('import', at('a.bfc'))).stderr, /^proxmox-lxcri: "\/.*\/a\.bfc": no space left for the image\n$/);
+  await fails(t, ['import', '--address', server.address, at('key')], /key": is not a BFC file/);
+  const exported = await run('export', NAME, at('b.bfc'));
+  t.regex(exported.stderr, /^proxmox-lxcri: "\/.*\/b\.bfc": no space left for the image\n$/);
+  t.deepEqual((await readdir(at('.'))).sort(), ['a.bfc', 'key', 'password', 'tree']);
 });
