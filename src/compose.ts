@@ -44,7 +44,7 @@ import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from './integrations/bfc/images/bfc-image-source.ts';
-import { readImageLayout, readSketch } from './integrations/oci/archive/layout.ts';
+import { readEitherLayout } from './integrations/oci/archive/layout.ts';
 import { parsePlatform } from './integrations/oci/platform.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
 import { imageFiles } from './integrations/oci/files/image-files.ts';
@@ -280,7 +280,7 @@ function bfcImages(
   return new BfcImageSource({
     directory: bfc.directory,
     secrets: { keys: bfc.key_files, passwords: bfc.password_files },
-    readLayout: async (files) => (await readImageLayout(files, platform)) ?? readSketch(files, platform),
+    readLayout: (files) => readEitherLayout(files, platform),
     fullName: (name) => fullName(name, images.default_registry),
     storageDirectory,
   });

@@ -6,7 +6,7 @@ import { fullName } from '../../src/core/lifecycle/images/reference.ts';
 import { CriError } from '../../src/core/model/errors.ts';
 import type { ReadLayout } from '../../src/core/model/image-layout.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from '../../src/integrations/bfc/images/bfc-image-source.ts';
-import { readImageLayout, readSketch } from '../../src/integrations/oci/archive/layout.ts';
+import { readEitherLayout, readImageLayout } from '../../src/integrations/oci/archive/layout.ts';
 import { ArchiveReader } from '../../src/integrations/oci/archive-reader.ts';
 import { parsePlatform } from '../../src/integrations/oci/platform.ts';
 import { imageFilesBelow } from '../lib/image-files.ts';
@@ -36,7 +36,7 @@ export async function service(t: ExecutionContext, options: Partial<BfcImageSour
   const bfc = new BfcImageSource({
     directory,
     secrets: { keys: [], passwords: [] },
-    readLayout: async (files) => (await readImageLayout(files, platform)) ?? readSketch(files, platform),
+    readLayout: (files) => readEitherLayout(files, platform),
     fullName: (name) => fullName(name, 'docker.io'),
     storageDirectory: () => Promise.reject(new Error('no storage')),
     settleMs: 1,

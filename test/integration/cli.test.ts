@@ -195,7 +195,7 @@ test.serial('Images go to BFC files and come back', async (t) => {
   const neither = await bfc('pack', ['localhost/none', at('c.bfc')]);
   t.is(
     neither.stderr,
-    'proxmox-lxcri: "localhost/none": there is no such file; as an image: image "localhost/none" not found\n',
+    'Exporting localhost/none\nproxmox-lxcri: "localhost/none": there is no such file; as an image: image "localhost/none" not found\n',
   );
   for (const [words, what] of [
     [
@@ -230,7 +230,11 @@ test.serial('An interrupted export leaves nothing', async (t) => {
   const done = inProcess(words, { signals: (send) => (interrupt = send) });
   await eventually('a begun export', async () => (await readdir(directory)).length > 0);
   interrupt('SIGINT');
-  t.deepEqual(await done, { code: 1, stdout: '', stderr: 'proxmox-lxcri: interrupted by SIGINT\n' });
+  t.deepEqual(await done, {
+    code: 1,
+    stdout: '',
+    stderr: `Exporting ${IMAGE}\nproxmox-lxcri: interrupted by SIGINT\n`,
+  });
   t.deepEqual(await readdir(directory), []);
 });
 

@@ -1,10 +1,11 @@
 // Packs, opens, verifies and unpacks BFC files of 4 GiB and of 100,000 entries; arguments: [GIB [ENTRIES]].
 import { spawnSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
-import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openBfc } from '../../src/integrations/bfc/reader.ts';
+import { repackBfc } from '../../src/integrations/bfc/repack.ts';
 import { unpackBfc } from '../../src/integrations/bfc/unpack.ts';
 import { verifyBfc } from '../../src/integrations/bfc/verify.ts';
 import { createBfc } from '../../src/integrations/bfc/writer.ts';
@@ -88,6 +89,12 @@ const phases: Record<string, (file: string, argument: string) => Promise<unknown
     for await (const part of reader.range(entry, offset, 1000)) parts.push(part);
     if (!Buffer.concat(parts).equals(expected)) throw new Error('the range is another one');
   },
+  repack: async (file, target) => {
+    await using reader = await openBfc(file, { secret: { kind: 'key', key: KEY } });
+    await using writer = await createBfc(target, { compressionLevel: 3, secret: { kind: 'key', key: KEY } });
+    await repackBfc(writer, reader);
+    await writer.finish();
+  },
   unpack: async (file, target) => {
     await using reader = await openBfc(file, { secret: { kind: 'key', key: KEY } });
     await unpackBfc(reader, target);
@@ -143,10 +150,13 @@ async function measureAll(gib: number, entries: number): Promise<boolean> {
       const target = join(directory, 'target');
       note(`pack ${kind}`, phase('pack', file, `${kind}:${String(size)}`));
       for (const name of ['open', 'verify', 'range']) note(`${name} ${kind}`, phase(name, file));
-      note(`unpack ${kind}`, phase('unpack', file, target));
+      note(`repack ${kind}`, phase('repack', file, target));
+      await rm(file);
+      note(`unpack ${kind}`, phase('unpack', target, file));
+      await rm(target);
+      await rename(file, target);
       problems.push(...(await differences(join(target, 'large'), size, kinds[kind]!.level !== undefined)));
       await rm(target, { recursive: true });
-      await rm(file);
     }
     const times = new Map<string, number[]>();
     for (const count of [entries / 4, entries]) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ExportRequest, ImageStoreService } from '../../../api/gen/cri.ts';
-import { quoted } from '../../core/logging/escape.ts';
+import { printable, quoted } from '../../core/logging/escape.ts';
 import { CriError, isNotFound, StatusCode } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
 import { connectServer } from '../client/connect.ts';
@@ -29,6 +29,7 @@ export async function withExported<T>(
   try {
     const archive = join(place, 'image.tar');
     using server = await connectServer(context, input);
+    context.stderr.write(`Exporting ${printable(image)}\n`);
     const request = ExportRequest.create({ image, path: archive });
     try {
       await server.call(ImageStoreService.export, request, { timeoutMs: 0, signal });

@@ -263,6 +263,6 @@ test('The server imports, and what it refuses names the file', async (t) => {
   t.regex((await run('import', at('a.bfc'))).stderr, /^proxmox-lxcri: "\/.*\/a\.bfc": no space left for the image\n$/);
   await fails(t, ['import', '--address', server.address, at('key')], /key": is not a BFC file/);
   const exported = await run('export', NAME, at('b.bfc'));
-  t.regex(exported.stderr, /^proxmox-lxcri: "\/.*\/b\.bfc": no space left for the image\n$/);
+  t.regex(exported.stderr, /^Exporting .*app:v1\nproxmox-lxcri: "\/.*\/b\.bfc": no space left for the image\n$/);
   t.deepEqual((await readdir(at('.'))).sort(), ['a.bfc', 'key', 'password', 'tree']);
 });

@@ -55,7 +55,7 @@ export async function readImageLayout(files: LayoutFiles, platform: Platform): P
 }
 
 /** As {@link readImageLayout} for `manifest.json` and `config.json` at the root, with layers as in an image layout. */
-export async function readSketch(files: LayoutFiles, platform: Platform): Promise<SourceImage[] | undefined> {
+async function readSketch(files: LayoutFiles, platform: Platform): Promise<SourceImage[] | undefined> {
   const manifest = await files.document('manifest.json');
   const config = await files.document('config.json');
   if (!manifest || !config) return undefined;
