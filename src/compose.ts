@@ -30,6 +30,7 @@ import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import type { Metrics } from './core/metrics/metrics.ts';
 import { selectedGroups } from './core/model/metric-groups.ts';
 import type { Platform } from './core/model/platform.ts';
+import { NO_PLUGINS } from './core/model/plugins.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
 import { RootfsStores } from './core/lifecycle/rootfs-stores.ts';
@@ -201,11 +202,13 @@ export async function build(
     clock,
     logger,
     events,
+    plugins: NO_PLUGINS,
   });
   const containers = new ContainerService({
     root: config.root,
     records,
     pods,
+    plugins: NO_PLUGINS,
     stores,
     images,
     pidsLimit: config.runtime.pids_limit,

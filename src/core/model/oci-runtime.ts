@@ -28,6 +28,16 @@ export interface OciProcess {
   noNewPrivileges: boolean;
   apparmorProfile?: string;
   oomScoreAdj?: number;
+  ioPriority?: { class: string; priority: number };
+  scheduler?: {
+    policy: string;
+    nice?: number;
+    priority?: number;
+    flags?: string[];
+    runtime?: number;
+    deadline?: number;
+    period?: number;
+  };
 }
 
 export interface OciUser {
@@ -56,7 +66,7 @@ export interface OciMount {
 }
 
 export interface OciLinux {
-  namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'user' | 'cgroup'; path?: string }[];
+  namespaces: { type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'user' | 'cgroup' | 'time'; path?: string }[];
   uidMappings?: OciIdMapping[];
   gidMappings?: OciIdMapping[];
   devices?: OciDevice[];
@@ -88,8 +98,22 @@ export interface OciDevice {
 /** `linux.resources`; also the document that `crun update --resources` reads. */
 export interface OciResources {
   devices?: { allow: boolean; type?: string; major?: number; minor?: number; access?: string }[];
-  memory?: { limit?: number; swap?: number; reservation?: number };
-  cpu?: { shares?: number; quota?: number; period?: number; cpus?: string; mems?: string };
+  memory?: {
+    limit?: number;
+    swap?: number;
+    reservation?: number;
+    swappiness?: number;
+    disableOOMKiller?: boolean;
+  };
+  cpu?: {
+    shares?: number;
+    quota?: number;
+    period?: number;
+    realtimeRuntime?: number;
+    realtimePeriod?: number;
+    cpus?: string;
+    mems?: string;
+  };
   pids?: { limit: number };
   hugepageLimits?: { pageSize: string; limit: number }[];
   unified?: Record<string, string>;

@@ -16,6 +16,17 @@ export interface ResourceLimits {
   memory?: Limit;
   /** Memory and swap together, bytes. */
   memorySwap?: Limit;
+  /** Bytes that the kernel takes from the container last (cgroup v2), or first gives back (v1). */
+  memoryReservation?: Limit;
+  /** 0 to 100; cgroup v1. */
+  memorySwappiness?: number;
+  /** Whether processes wait for memory instead of being killed; cgroup v1. */
+  disableOomKiller?: boolean;
+  /** Microseconds of realtime scheduling in each period of so many; cgroup v1. */
+  cpuRealtimeRuntime?: number;
+  cpuRealtimePeriod?: number;
+  /** Number of processes; absent: as configured. */
+  pids?: Limit;
   /** Bytes for each size of huge pages, which is written `2MB`. */
   hugepages?: { pageSize: string; limit: Limit }[];
   /** cgroup v2 files and their values. */

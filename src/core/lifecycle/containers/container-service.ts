@@ -10,17 +10,16 @@ import type { ContainerSpec } from '../../model/container-spec.ts';
 import type { ContainerRunner } from '../../model/container-runner.ts';
 import { CriError, StatusCode, failedPrecondition, invalidArgument } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import { defined } from '../../../utils/object.ts';
 import type { ImageRecord } from '../../model/image.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { OciSpec } from '../../model/oci-runtime.ts';
-import { mergeLimits } from '../../model/resources.ts';
+import type { Plugins } from '../../model/plugins.ts';
 import type { ResourceLimits } from '../../model/resources.ts';
 import type { Rlimit } from '../../model/rlimits.ts';
 import type { Usage } from '../../model/rootfs.ts';
 import type { EventHub } from '../events/event-hub.ts';
 import { findById, lookupById, newId } from '../ids.ts';
-import { limitsUpdate, ociResources } from '../oci/resources.ts';
+import { limitedResources } from '../oci/resources.ts';
 import type { PodService } from '../pods/pod-service.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
 import { needPlace, removeRootfs, storeNameOf } from '../rootfs-place.ts';
@@ -33,6 +32,8 @@ import { withoutId } from '../without-id.ts';
 import { ContainerStore, containerName } from './container-store.ts';
 import type { StoredContainer } from './container-record.ts';
 import { createContainer } from './create-container.ts';
+import { ContainerLimits } from './container-limits.ts';
+import { ContainerPlugins } from './container-plugins.ts';
 import { removeImageVolumes } from './image-volumes.ts';
 import { notBefore, startFailed } from './outcome.ts';
 import { findLeftovers, type Leftover, removeOrphans } from './leftovers.ts';
@@ -60,6 +61,7 @@ export interface ContainerServiceOptions {
   root: string;
   records: RecordsPlace;
   pods: PodService;
+  plugins: Plugins;
   /** Those of all handlers, and of earlier configurations. */
   stores: RootfsStores;
   images: ContainerImages;
@@ -77,8 +79,10 @@ export interface ContainerServiceOptions {
 
 /** The life cycle of containers: create, start, stop, remove, and adopt after a restart. */
 export class ContainerService {
+  readonly limits: ContainerLimits;
   readonly #options: ContainerServiceOptions;
   readonly #store: ContainerStore;
+  readonly #plugins: ContainerPlugins;
   readonly #locks = new KeyedLock();
   readonly #usage: WritableUsage;
   readonly #recoveries: Retries;
@@ -86,7 +90,12 @@ export class ContainerService {
 
   constructor(options: ContainerServiceOptions) {
     this.#options = options;
-    this.#store = new ContainerStore(options);
+    this.#plugins = new ContainerPlugins(options, {
+      setLimits: (id, limits) => this.limits.set(id, limits),
+      stop: (id, timeoutSeconds) => this.stop(id, timeoutSeconds),
+    });
+    this.#store = new ContainerStore({ ...options, ended: (record) => this.#plugins.stopped(record) });
+    this.limits = new ContainerLimits({ ...options, store: this.#store, locks: this.#locks, plugins: this.#plugins });
     const runners = new Set(options.pods.backends().map(({ runner }) => runner));
     for (const runner of runners) runner.onExit(({ id }) => this.#reconcile(id));
     this.#usage = new WritableUsage({
@@ -149,7 +158,7 @@ export class ContainerService {
       });
       try {
         const call = { id, pod, spec, request, signal };
-        await this.#locks.run(id, () => createContainer(this.#options, this.#store, call, rollback));
+        await this.#locks.run(id, () => createContainer(this.#options, this.#store, this.#plugins, call, rollback));
       } catch (error) {
         const isCut = signal?.aborted === true;
         await rollback.run((what, failure) => {
@@ -180,14 +189,19 @@ export class ContainerService {
       const { runner } = pods.ready(sandboxId).backend;
       const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: notBefore(record, clock.now()) };
       await this.#store.put(starting);
+      const running: ContainerRecord = { ...starting, phase: 'running' };
       try {
-        await runner.start(fullId);
+        await this.#plugins.amid(async () => {
+          await this.#plugins.starting(record);
+          await runner.start(fullId);
+          await this.#store.settle(running);
+        });
       } catch (error) {
         await this.#store.finish(startFailed(starting, clock.now(), messageOf(error)));
         await runner.killAll(fullId);
         throw error;
       }
-      await this.#store.settle({ ...starting, phase: 'running' });
+      await this.#plugins.started(running);
     });
     this.#store.publish('started', { id: fullId, sandboxId });
   }
@@ -229,6 +243,7 @@ export class ContainerService {
     // Before anything is removed: without its store the record must stay.
     const rootfs = needPlace(now, backend, stores);
     if (now.phase !== 'creating' && now.phase !== 'exited') await this.#kill(now);
+    const told = await this.#plugins.removing(now);
     await runner.remove(record.id);
     await removeVolumes(volumePlace(rootfs.store, platform), now);
     await removeImageVolumes(rootfs, record);
@@ -236,6 +251,7 @@ export class ContainerService {
     this.#usage.forget(record.id);
     await this.#store.delete(record.id);
     this.#store.publish('deleted', record);
+    await told();
     const used = [record.imageId, ...(record.mountedImages ?? []).map(({ imageId }) => imageId)];
     // A store that is left has layers for its containers alone.
     const isLeft = stores.left.includes(rootfs.store);
@@ -281,9 +297,8 @@ export class ContainerService {
     const runtimeSpec = await runner.spec(record.id);
     if (runtimeSpec !== undefined) {
       // The runner has the limits at creation, the record also those of updates.
-      const { devices, pids } = runtimeSpec.linux.resources;
-      const limits = ociResources(record.spec.resources, platform.facts);
-      runtimeSpec.linux = { ...runtimeSpec.linux, resources: { ...limits, ...defined({ devices, pids }) } };
+      const { linux } = runtimeSpec;
+      linux.resources = limitedResources(linux.resources, record.spec.resources, platform.facts);
     }
     return { pid: 'pid' in state ? state.pid : 0, runtimeSpec };
   }
@@ -296,18 +311,10 @@ export class ContainerService {
 
   /**
    * Changes limits (CRI UpdateContainerResources); omitted ones stay. The container's status has the new limits.
-   * @throws CriError NOT_FOUND, FAILED_PRECONDITION for an exited container or a limit that the machine does not support.
+   * @throws CriError as {@link ContainerLimits.update}.
    */
   async update(id: string, update: ResourceLimits): Promise<void> {
-    await this.exclusive(id, async (record) => {
-      if (record.phase === 'exited') {
-        throw failedPrecondition(`container ${record.id} has exited; its limits cannot be changed`);
-      }
-      const { runner, platform } = this.#backendOf(record);
-      const resources = mergeLimits(record.spec.resources, update);
-      await runner.update(record.id, limitsUpdate(update, resources, platform.facts));
-      await this.#store.put({ ...record, spec: { ...record.spec, resources } });
-    });
+    await this.limits.update(this.get(id).id, update);
   }
 
   /**

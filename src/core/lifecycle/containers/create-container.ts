@@ -4,8 +4,8 @@ import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerSpec } from '../../model/container-spec.ts';
 import { notFound, unimplemented } from '../../model/errors.ts';
 import type { ImageRecord } from '../../model/image.ts';
-import { applyEdits } from '../oci/apply-edits.ts';
-import { apparmorProfile } from '../oci/apparmor.ts';
+import type { OciSpec } from '../../model/oci-runtime.ts';
+import type { Plugins } from '../../model/plugins.ts';
 import { imageStopSignal } from '../oci/signals.ts';
 import { ociSpec } from '../oci/spec.ts';
 import { userFiles } from '../oci/user-files.ts';
@@ -16,6 +16,8 @@ import { makeDeclaredVolumes, removeVolumes } from '../volumes/container-volumes
 import { placeEmptyDirs } from '../volumes/pod-volumes.ts';
 import { volumePlace } from '../volumes/volume-place.ts';
 import { volumeQuotas } from '../volumes/volume-quotas.ts';
+import { prepareAdjusters } from './adjusters.ts';
+import type { ContainerPlugins } from './container-plugins.ts';
 import type { ContainerServiceOptions } from './container-service.ts';
 import type { ContainerStore } from './container-store.ts';
 import { findMountedImages, mountImageVolumes, removeImageVolumes } from './image-volumes.ts';
@@ -33,10 +35,11 @@ import { containerLogPath } from './log-path.ts';
 export async function createContainer(
   options: ContainerServiceOptions,
   store: ContainerStore,
+  changes: ContainerPlugins,
   wanted: { id: string; pod: ReadyPod; spec: ContainerSpec; request: unknown; signal: AbortSignal | undefined },
   rollback: Rollback,
 ): Promise<void> {
-  const { clock, logger, pidsLimit, rlimits, absentMountSourcesToReject } = options;
+  const { clock, logger, pidsLimit, plugins, rlimits, absentMountSourcesToReject } = options;
   const { id, pod, spec: asked, request, signal } = wanted;
   const { runner, platform } = pod.backend;
   const rootfs = placeOf(pod.backend);
@@ -51,8 +54,6 @@ export async function createContainer(
   const image = findImage(options, asked.image.name);
   const mounted = findMountedImages(asked.mounts, (name) => options.images.status(name));
   const pidTarget = await targetPidNamespace(store, runner, pod.record.id, asked.pid);
-  const edits = await platform.devices.edits(asked.cdiDevices);
-  const profile = await apparmorProfile(asked.security.apparmor, platform.apparmor);
   const logPath = containerLogPath(pod.record.spec.logDirectory, asked.logPath);
   const record: ContainerRecord = {
     id,
@@ -79,6 +80,7 @@ export async function createContainer(
     reason: '',
     message: '',
   };
+  const adjust = await prepareAdjusters(record, pod);
   await store.put(record);
   rollback.add('remove the root filesystem', () => removeRootfs(rootfs, id));
   const { hostname, namespaces } = pod.record.spec;
@@ -116,7 +118,6 @@ export async function createContainer(
     placement: pod.placement,
     targetPidNamespace: pidTarget,
     mounts: { targets, declared, images, absentSourcesToReject: absentMountSourcesToReject },
-    apparmorProfile: profile,
     host,
     pidsLimit,
     rlimits,
@@ -129,17 +130,33 @@ export async function createContainer(
       annotations: annotations(pod, asked),
     },
   });
-  const spec = await applyEdits(files, plain, edits, (target) =>
-    files.resolveInRoot(path, target, 'config.CDI_devices'),
-  );
   if (logPath !== '') await files.makeDirectory(dirname(logPath));
-  rollback.add('remove the container', () => runner.remove(id));
-  signal?.throwIfAborted();
-  const { stdin, stdinOnce } = asked;
-  const log = logPath === '' ? undefined : logPath;
-  await runner.create({ id, spec, placement: pod.placement, logPath: log, stdin, stdinOnce }, signal);
-  const { uid, gid, additionalGids: supplementalGroups = [] } = spec.process.user;
-  await store.put({ ...record, phase: 'created', user: { uid, gid, supplementalGroups } });
+  const resolve = (target: string) => files.resolveInRoot(path, target, 'config.CDI_devices');
+  const { made, spec, others } = await plugins.amid(async () => {
+    if (!plugins.isIdle) rollback.add('tell plugins of its removal', () => forget(plugins, pod, record, plain));
+    const start = { record, spec: plain, others: { updates: [], evictions: [] } };
+    const adjusted = await adjust(start, { pod, plugins, resolve });
+    rollback.add('remove the container', () => runner.remove(id));
+    signal?.throwIfAborted();
+    const { stdin, stdinOnce } = asked;
+    const log = logPath === '' ? undefined : logPath;
+    const { placement } = pod;
+    await runner.create({ id, spec: adjusted.spec, placement, logPath: log, stdin, stdinOnce }, signal);
+    const { uid, gid, additionalGids: supplementalGroups = [] } = adjusted.spec.process.user;
+    const user = { uid, gid, supplementalGroups };
+    const created: ContainerRecord = { ...adjusted.record, phase: 'created', user };
+    await store.put(created);
+    return { ...adjusted, made: created };
+  });
+  await changes.apply(others);
+  if (!plugins.isIdle) await plugins.containerCreated(pod, { record: made, spec: () => Promise.resolve(spec) });
+}
+
+/** Tells plugins of the end of a container that was not created after all. */
+async function forget(plugins: Plugins, pod: ReadyPod, record: ContainerRecord, plain: OciSpec): Promise<void> {
+  const container = { record, spec: () => Promise.resolve(plain) };
+  await plugins.containerStopped(pod, container);
+  await plugins.containerRemoved(pod, container);
 }
 
 function findImage(options: ContainerServiceOptions, name: string): ImageRecord {

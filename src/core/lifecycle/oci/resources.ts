@@ -27,11 +27,33 @@ export function ociResources(limits: ResourceLimits, machine: Machine): OciResou
       period: limits.cpuPeriod,
       cpus: limits.cpusetCpus,
       mems: limits.cpusetMems,
+      realtimeRuntime: limits.cpuRealtimeRuntime,
+      realtimePeriod: limits.cpuRealtimePeriod,
     },
     // Kubernetes without LimitedSwap: a container has no swap.
-    memory: { limit, swap: finite(swap) },
+    memory: { limit, swap: finite(swap), reservation: finite(limits.memoryReservation) },
+    pids: finite(limits.pids),
     most: undefined,
   });
+}
+
+/**
+ * `linux.resources` of a container with its limits: device rules, and the limit of processes where the limits have none, are those
+ * of `base`. @throws CriError FAILED_PRECONDITION for an unsupported limit.
+ */
+export function limitedResources(base: OciResources, limits: ResourceLimits, machine: Machine): OciResources {
+  const { pids, ...others } = ociResources(limits, machine);
+  // No limit at all instead of the configured one.
+  const own = limits.pids === undefined ? base.pids : pids;
+  return { ...others, ...defined({ devices: base.devices, pids: own }) };
+}
+
+/**
+ * The oom_score_adj of a container's processes. Lowering it below the server's value requires CAP_SYS_RESOURCE: the nearest possible
+ * value is used.
+ */
+export function attainableOomScore(limits: ResourceLimits, machine: Pick<HostFacts, 'minOomScoreAdj'>): number {
+  return Math.max(limits.oomScoreAdj ?? 0, machine.minOomScoreAdj);
 }
 
 /**
@@ -52,8 +74,15 @@ export function limitsUpdate(update: ResourceLimits, held: ResourceLimits, machi
       period,
       cpus: update.cpusetCpus,
       mems: update.cpusetMems,
+      realtimeRuntime: update.cpuRealtimeRuntime,
+      realtimePeriod: update.cpuRealtimePeriod,
     },
-    memory: { limit: lifted(memory), swap: lifted(update.memorySwap ?? swapBeside(memory, held, machine)) },
+    memory: {
+      limit: lifted(memory),
+      swap: lifted(update.memorySwap ?? swapBeside(memory, held, machine)),
+      reservation: lifted(update.memoryReservation),
+    },
+    pids: lifted(update.pids),
     most: NO_LIMIT,
   });
 }
@@ -67,13 +96,14 @@ function swapBeside(memory: Limit | undefined, held: ResourceLimits, machine: Ma
 }
 
 function resources(
-  { hugepages = [], unified }: ResourceLimits,
+  { hugepages = [], unified, memorySwappiness: swappiness, disableOomKiller: disableOOMKiller }: ResourceLimits,
   field: string,
   machine: Machine,
   values: {
-    cpu: Partial<Record<'shares' | 'quota' | 'period', number | undefined>> &
+    cpu: Partial<Record<'shares' | 'quota' | 'period' | 'realtimeRuntime' | 'realtimePeriod', number | undefined>> &
       Partial<Record<'cpus' | 'mems', string | undefined>>;
-    memory: Record<'limit' | 'swap', number | undefined>;
+    memory: Record<'limit' | 'swap' | 'reservation', number | undefined>;
+    pids: number | undefined;
     /** The value for "no limit" of huge pages; undefined: omitted. */
     most: number | undefined;
   },
@@ -84,7 +114,7 @@ function resources(
     throw failedPrecondition(`${at}: this machine has no hugetlb cgroup controller`);
   }
   const cpu = defined(values.cpu);
-  const memory = defined(values.memory);
+  const memory = defined({ ...values.memory, swappiness, disableOOMKiller });
   // The kubelet sends zero for every size of the node, also without the controller.
   const pages = (machine.hugetlbController ? hugepages : []).flatMap(({ pageSize, limit }) => {
     const most = limit === 'unlimited' ? values.most : limit;
@@ -94,6 +124,7 @@ function resources(
     ...(Object.keys(cpu).length > 0 && { cpu }),
     ...(Object.keys(memory).length > 0 && { memory }),
     ...(pages.length > 0 && { hugepageLimits: pages }),
+    ...(values.pids !== undefined && { pids: { limit: values.pids } }),
     ...(unified !== undefined && { unified }),
   };
 }

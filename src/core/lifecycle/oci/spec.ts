@@ -13,7 +13,7 @@ import { containerDevices } from './devices.ts';
 import { containerMounts } from './mounts.ts';
 import type { PreparedMounts } from './mounts.ts';
 import { containerArgs, containerCwd, containerEnv } from './process.ts';
-import { ociResources } from './resources.ts';
+import { attainableOomScore, limitedResources } from './resources.ts';
 import { containerRlimits } from './rlimits.ts';
 import { seccompFilter } from './security.ts';
 import { checkMapped } from './users.ts';
@@ -30,8 +30,6 @@ export interface SpecInputs {
   /** The PID namespace of another container to join (NamespaceMode TARGET). */
   targetPidNamespace: string | undefined;
   mounts: PreparedMounts;
-  /** undefined: unconfined. */
-  apparmorProfile: string | undefined;
   host: HostFacts;
   /** -1 for no limit. */
   pidsLimit: number;
@@ -78,9 +76,7 @@ export async function ociSpec(files: PlatformFiles, inputs: SpecInputs): Promise
       capabilities,
       rlimits: containerRlimits(inputs.rlimits, host.hardLimits),
       noNewPrivileges: security.noNewPrivileges,
-      ...(inputs.apparmorProfile !== undefined && { apparmorProfile: inputs.apparmorProfile }),
-      // Lowering it below the server's value requires CAP_SYS_RESOURCE: the nearest possible value is used.
-      oomScoreAdj: Math.max(asked.resources.oomScoreAdj ?? 0, host.minOomScoreAdj),
+      oomScoreAdj: attainableOomScore(asked.resources, host),
     },
     mounts: await containerMounts(files, asked, podMounts, inputs.mounts),
     annotations: { ...harmless(asked.annotations), ...pod.annotations },
@@ -93,11 +89,11 @@ export async function ociSpec(files: PlatformFiles, inputs: SpecInputs): Promise
       ...idMappings(pod.userNamespace),
       devices: devices.devices,
       cgroupsPath: `${inputs.placement.cgroup}/${inputs.containerId}`,
-      resources: {
-        ...ociResources(asked.resources, host),
-        devices: devices.rules,
-        ...(inputs.pidsLimit > 0 && { pids: { limit: inputs.pidsLimit } }),
-      },
+      resources: limitedResources(
+        { devices: devices.rules, ...(inputs.pidsLimit > 0 && { pids: { limit: inputs.pidsLimit } }) },
+        asked.resources,
+        host,
+      ),
       rootfsPropagation: rootfsPropagation(asked.mounts),
       ...(!privileged && { maskedPaths: security.maskedPaths, readonlyPaths: security.readonlyPaths }),
       ...(seccomp !== undefined && { seccomp }),

@@ -8,7 +8,7 @@ import { startSandbox } from './start-sandbox.ts';
 const SHM_BYTES = 64 * 1024 * 1024;
 
 /**
- * The steps of RunPodSandbox, each with its rollback registered first: record, directory, sandbox, network, files.
+ * The steps of RunPodSandbox, each with its rollback registered first: record, directory, sandbox, network, files, plugins.
  * @param record in phase `creating`; `ready` is written last, and only while `signal` has not fired.
  * @throws CriError as the provider and the network do; any error once the signal has fired.
  */
@@ -40,6 +40,15 @@ export async function createPod(
     owner: spec.userNamespace?.hostId ?? 0,
     shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
   });
-  signal?.throwIfAborted();
-  await store.records.put({ ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) });
+  const ready: SandboxRecord = { ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) };
+  const { plugins } = store;
+  await plugins.amid(async () => {
+    if (!plugins.isIdle) {
+      const pod = { record: ready, placement };
+      rollback.add('tell plugins of its removal', () => plugins.podRemoved(pod));
+      await plugins.runPod(pod);
+    }
+    signal?.throwIfAborted();
+    await store.records.put(ready);
+  });
 }

@@ -1,6 +1,7 @@
 import type { Backend } from '../../model/backend.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { Logger } from '../../model/logger.ts';
+import type { Plugins } from '../../model/plugins.ts';
 import type { EventHub } from '../events/event-hub.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
 import type { StoredPod } from './sandbox-record.ts';
@@ -14,4 +15,5 @@ export interface PodServiceOptions {
   clock: Clock;
   logger: Logger;
   events: EventHub;
+  plugins: Plugins;
 }

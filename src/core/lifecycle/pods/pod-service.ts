@@ -7,10 +7,10 @@ import { failedPrecondition, unimplemented } from '../../model/errors.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import { defined } from '../../../utils/object.ts';
 import type { Logger } from '../../model/logger.ts';
+import type { PluginPod, PodUpdate } from '../../model/plugins.ts';
 import type { PodSpec } from '../../model/pod-spec.ts';
 import type { SandboxUsage } from '../../model/resource-usage.ts';
 import { mergeLimits } from '../../model/resources.ts';
-import type { ResourceLimits } from '../../model/resources.ts';
 import { BY_REQUEST, type HandlerChoice } from '../../model/routing.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { Placement } from '../../model/sandbox-provider.ts';
@@ -44,6 +44,8 @@ export class PodService {
   readonly #stopRetries: Retries;
   readonly #orphanRetries: Retries;
   readonly #earlierBoots: EarlierBoots;
+  /** Pods whose stop has begun, and whose containers have not ended yet, for plugins. */
+  readonly #ending = new Map<string, PluginPod>();
   /** Pods of an earlier process that are not running. */
   #unsettled: readonly string[] = [];
 
@@ -119,6 +121,12 @@ export class PodService {
    */
   backendOf(sandboxId: string): Backend {
     return this.#store.backend(this.#store.records.get(sandboxId)?.handler ?? this.#options.defaultHandler);
+  }
+
+  /** A pod with its backend for plugins, also of one that has ended; undefined when there is no record of it. */
+  forPlugins(sandboxId: string): (PluginPod & { backend: Backend }) | undefined {
+    const record = this.#store.records.get(sandboxId);
+    return record && { ...this.#store.forPlugins(record), backend: this.#store.backend(record.handler) };
   }
 
   /** Every backend. */
@@ -219,11 +227,16 @@ export class PodService {
     if (record === undefined) return;
     const wasReady = record.phase === 'ready';
     // First: a partly stopped pod must never be adopted as READY.
+    const { plugins } = this.#store;
+    const told = wasReady && !plugins.isIdle ? this.#store.forPlugins(record) : undefined;
+    if (told !== undefined) this.#ending.set(id, told);
     if (wasReady) await this.#store.records.settle({ ...record, phase: 'stopped' });
     const provider = this.#store.provider(record.handler);
     const sandbox = this.#store.reference(record);
     try {
       await this.#options.events.step('ending', id);
+      const ending = this.#ending.get(id);
+      if (this.#ending.delete(id) && ending !== undefined) await plugins.podStopped(ending);
       if (record.network !== undefined) {
         const netns = networkNamespace(await provider.adopt(sandbox));
         await this.#store.backend(record.handler).network.detach(networkRequest(record, netns), record.network);
@@ -248,10 +261,11 @@ export class PodService {
    * Sets the limits of the whole pod at its provider (CRI UpdatePodSandboxResources), then records them.
    * @throws CriError NOT_FOUND, FAILED_PRECONDITION when the pod is not READY, as the provider.
    */
-  async updateResources(id: string, told: { overhead?: ResourceLimits; resources?: ResourceLimits }): Promise<void> {
+  async updateResources(id: string, told: PodUpdate): Promise<void> {
     const { id: fullId } = this.get(id);
     await this.#locks.run(fullId, async () => {
-      const { record } = this.ready(fullId);
+      const { record, placement } = this.ready(fullId);
+      const { plugins } = this.#store;
       const spec = { ...record.spec };
       for (const key of ['overhead', 'resources'] as const) {
         const update = told[key];
@@ -259,8 +273,13 @@ export class PodService {
       }
       const { overhead, resources } = spec;
       const sandbox = this.#store.reference(record);
-      await this.#store.provider(record.handler).update(sandbox, defined({ overhead, resources }));
-      await this.#store.records.put({ ...record, spec });
+      const updated = { ...record, spec };
+      await plugins.amid(async () => {
+        await plugins.updatePod({ record, placement }, told);
+        await this.#store.provider(record.handler).update(sandbox, defined({ overhead, resources }));
+        await this.#store.records.put(updated);
+      });
+      await plugins.podUpdated({ record: updated, placement });
     });
   }
 
@@ -271,7 +290,10 @@ export class PodService {
     await this.#locks.run(record.id, async () => {
       if (this.#store.records.get(record.id) === undefined) return;
       await this.#remove(record.id);
-      this.#store.publish('deleted', record.id, { ...record, phase: 'stopped' });
+      this.#ending.delete(record.id);
+      const removed: SandboxRecord = { ...record, phase: 'stopped' };
+      this.#store.publish('deleted', record.id, removed);
+      await this.#store.plugins.podRemoved({ record: removed, placement: undefined });
     });
   }
 

@@ -2,6 +2,7 @@ import type { Backend } from '../../model/backend.ts';
 import { invalidArgument } from '../../model/errors.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxProvider, SandboxReference, SandboxStatus } from '../../model/sandbox-provider.ts';
+import type { PluginPod, Plugins } from '../../model/plugins.ts';
 import type { ContainerEventKind } from '../events/event-hub.ts';
 import { lookupById } from '../ids.ts';
 import { NameRegistry } from '../names.ts';
@@ -16,10 +17,12 @@ export class PodStore {
   readonly records: RecordStore<SandboxRecord>;
   /** By handler. */
   readonly backends: ReadonlyMap<string, Backend>;
+  readonly plugins: Plugins;
   readonly #options: PodServiceOptions;
 
   constructor(options: PodServiceOptions) {
     this.#options = options;
+    this.plugins = options.plugins;
     this.backends = new Map(options.backends.map((backend) => [backend.sandboxes.handler, backend]));
     this.records = new RecordStore('sandboxes', options.records, {
       ...options,
@@ -42,6 +45,12 @@ export class PodStore {
   status(record: SandboxRecord): SandboxStatus {
     if (record.phase !== 'ready') return { state: 'ended', reason: 'it was stopped' };
     return this.provider(record.handler).status(this.reference(record));
+  }
+
+  /** The pod for plugins. */
+  forPlugins(record: SandboxRecord): PluginPod {
+    const status = this.status(record);
+    return { record, placement: status.state === 'running' ? status.placement : undefined };
   }
 
   /** The sandbox for its provider. */

@@ -41,7 +41,6 @@ const spec = (partial: Partial, pod: { [K in keyof Pod]?: Pod[K] } = {}, pid?: s
       images: new Map(),
       absentSourcesToReject: [],
     },
-    apparmorProfile: undefined,
     host: {
       capabilities: new Set(),
       minOomScoreAdj: 0,
