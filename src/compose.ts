@@ -30,7 +30,7 @@ import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import type { Metrics } from './core/metrics/metrics.ts';
 import { selectedGroups } from './core/model/metric-groups.ts';
 import type { Platform } from './core/model/platform.ts';
-import { NO_PLUGINS } from './core/model/plugins.ts';
+import { NO_PLUGINS, type PluginHost } from './core/model/plugins.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
 import { RootfsStores } from './core/lifecycle/rootfs-stores.ts';
@@ -42,6 +42,7 @@ import { parseUlimit } from './core/model/rlimits.ts';
 import { storedContainer, storedPod } from './cri/map/stored.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
+import { NriPlugins } from './integrations/nri/nri-plugins.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from './integrations/bfc/images/bfc-image-source.ts';
@@ -81,7 +82,7 @@ export async function build(
   config: Config,
   logger: RootLogger,
   metrics: Metrics,
-): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores }> {
+): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores; nri?: NriPlugins }> {
   const clock = systemClock;
   const host = await readHostFacts();
   const served = servedHandlers(config);
@@ -194,6 +195,8 @@ export async function build(
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     pinned: config.images.pinned,
   });
+  const nri = config.nri.enable ? nriPlugins(config, runner, logger) : undefined;
+  const plugins = nri ?? NO_PLUGINS;
   const pods = new PodService({
     records,
     backends,
@@ -202,13 +205,13 @@ export async function build(
     clock,
     logger,
     events,
-    plugins: NO_PLUGINS,
+    plugins,
   });
   const containers = new ContainerService({
     root: config.root,
     records,
     pods,
-    plugins: NO_PLUGINS,
+    plugins,
     stores,
     images,
     pidsLimit: config.runtime.pids_limit,
@@ -259,6 +262,7 @@ export async function build(
     clock,
     logger,
     version,
+    ...(nri !== undefined && { nri }),
   };
 }
 
@@ -273,6 +277,30 @@ export async function recover({
   await images.load();
   await containers.recover();
   await pods.recover();
+}
+
+/** What plugins see of pods and containers, and change. */
+export function pluginHost({ pods, containers }: Pick<Services, 'pods' | 'containers'>): PluginHost {
+  return {
+    pods: () => pods.list().flatMap(({ id }) => pods.forPlugins(id) ?? []),
+    containers: () =>
+      containers
+        .list()
+        .filter(({ phase }) => phase !== 'exited')
+        .map((record) => ({ record, spec: () => pods.backendOf(record.sandboxId).runner.spec(record.id) })),
+    change: (changes) => containers.limits.change(changes),
+  };
+}
+
+function nriPlugins({ nri }: Config, runner: ConmonRunner, logger: Logger): NriPlugins {
+  return new NriPlugins({
+    registrationTimeoutMs: nri.registration_timeout_seconds * 1000,
+    requestTimeoutMs: nri.request_timeout_seconds * 1000,
+    validator: nri.validator,
+    version: versionInfo().version,
+    ociRuntime: () => runner.version(),
+    logger,
+  });
 }
 
 function bfcImages(

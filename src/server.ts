@@ -24,7 +24,8 @@ import { isProxmoxNode } from './host/processes/programs.ts';
 import { HostReadiness } from './host/readiness.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
-import { build, claim, recover } from './compose.ts';
+import { build, claim, pluginHost, recover } from './compose.ts';
+import { NriServer } from './integrations/nri/nri-server.ts';
 
 /**
  * Runs the server with the given RuntimeClass handlers until SIGTERM or SIGINT; containers stay. Resolves after an orderly
@@ -57,6 +58,9 @@ async function run(
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
   await tryRootfs(services, readiness);
+  const plugins = services.nri && new NriServer(services.nri, { ...config.nri, host: pluginHost(services), logger });
+  // Before the first request: pods that are run from then on are told to the plugins of this node.
+  await plugins?.start();
   metrics.watchInventory(inventory(services));
 
   const shutdown = new AbortController();
@@ -81,7 +85,7 @@ async function run(
   logger.info('Server shutting down; containers keep running', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
-  await Promise.all([server.stop(), streaming.stop(), importing, keeping]);
+  await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping]);
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   if (!settling.isDone) process.exit(0);
 }

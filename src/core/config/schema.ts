@@ -5,6 +5,7 @@ import { parseUlimit } from '../model/rlimits.ts';
 import { bfcTable } from './bfc.ts';
 import { type HandlerSchema, declaredHandlers } from './handlers.ts';
 import { DEFAULT_LISTEN } from './listen-address.ts';
+import { nriTable } from './nri.ts';
 import { proxmoxTable } from './proxmox.ts';
 import { rootfsTable } from './rootfs.ts';
 import { routingTables } from './routing.ts';
@@ -326,6 +327,7 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
         .prefault({})
         .describe('images and registries'),
       bfc: bfcTable(),
+      nri: nriTable(),
       rootfs: rootfsTable(),
       proxmox: proxmoxTable(vmidRanges),
     })

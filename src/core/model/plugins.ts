@@ -92,6 +92,16 @@ export interface Plugins {
   containerRemoved(pod: PluginPod, container: PluginContainer): Promise<void>;
 }
 
+/** What plugins see and change of the node at any time. */
+export interface PluginHost {
+  /** Pods whose RunPodSandbox has finished. */
+  pods(): PluginPod[];
+  /** Containers that are created or running. */
+  containers(): PluginContainer[];
+  /** Does what a plugin asks for. @returns ids of containers whose update failed, and counts. */
+  change(changes: OtherChanges): Promise<string[]>;
+}
+
 const NOTHING: OtherChanges = { updates: [], evictions: [] };
 const nothing = () => Promise.resolve();
 

@@ -57,8 +57,7 @@ export class ContainerPlugins {
   }
 
   /**
-   * After the exit of a container, told before anything that is told from now on. What plugins change then is done later: the
-   * caller has the container's lock.
+   * After the exit of a container. What plugins change then is done later: the caller has the container's lock.
    */
   async stopped(record: ContainerRecord): Promise<void> {
     const told = await this.#tell(record, (plugins, pod, container) => plugins.containerStopped(pod, container));
@@ -66,6 +65,11 @@ export class ContainerPlugins {
     this.apply(told).catch((error: unknown) => {
       this.#options.logger.warn('Changes of a plugin failed', { error: messageOf(error) });
     });
+  }
+
+  /** Runs `wait` where somebody has to be told: for exits that have been recorded and not been told yet. */
+  async settled(wait: () => Promise<unknown>): Promise<void> {
+    if (!this.#options.plugins.isIdle) await wait();
   }
 
   /** Before a removal, which takes the configuration away. Returns what tells plugins of it afterwards. */

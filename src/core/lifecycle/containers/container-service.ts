@@ -38,9 +38,8 @@ import { removeImageVolumes } from './image-volumes.ts';
 import { notBefore, startFailed } from './outcome.ts';
 import { findLeftovers, type Leftover, removeOrphans } from './leftovers.ts';
 import { continueFrozen, mountPointsOnce, recoverContainer, remount } from './recover-containers.ts';
-import { WritableUsage } from './writable-usage.ts';
+import { type MeasuredUsage, WritableUsage } from './writable-usage.ts';
 import { writtenBy } from './written.ts';
-import type { MeasuredUsage } from './writable-usage.ts';
 
 /** Containers that recovery inspects concurrently. */
 const RECOVERED_AT_ONCE = 16;
@@ -48,6 +47,7 @@ const RECOVERED_AT_ONCE = 16;
 const KILL_WAIT_MS = 10_000;
 /** Maximum delay of setTimeout in Node.js, in milliseconds. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const nothing = () => Promise.resolve();
 
 /** The image functions that containers use. */
 export interface ContainerImages {
@@ -108,8 +108,10 @@ export class ContainerService {
     this.#recoveries = new Retries((id) => this.#recover(id), options);
     this.#orphanRetries = new Retries(() => removeOrphans(this.#options, this.#store), options);
     options.events.onStep('ending', async (sandboxId) => {
-      const live = this.#store.of(sandboxId).filter((record) => record.phase !== 'exited');
+      const all = this.#store.of(sandboxId);
+      const live = all.filter((record) => record.phase !== 'exited');
       await forEach(live, live.length, (record) => this.stop(record.id, 0n));
+      await this.#plugins.settled(() => forEach(all, all.length, ({ id }) => this.#locks.run(id, nothing)));
     });
     options.events.onStep('removing', async (sandboxId) => {
       const all = this.#store.of(sandboxId);
@@ -309,10 +311,7 @@ export class ContainerService {
     if (record.logPath !== '') await this.#runnerOf(record).reopenLog(record.id);
   }
 
-  /**
-   * Changes limits (CRI UpdateContainerResources); omitted ones stay. The container's status has the new limits.
-   * @throws CriError as {@link ContainerLimits.update}.
-   */
+  /** Changes limits, which the container's status has then (CRI UpdateContainerResources): {@link ContainerLimits.update}. */
   async update(id: string, update: ResourceLimits): Promise<void> {
     await this.limits.update(this.get(id).id, update);
   }

@@ -15,7 +15,7 @@ export interface ContainerStoreOptions {
   clock: Clock;
   logger: Logger;
   events: EventHub;
-  /** Called when a container has exited, before that is recorded; its recording is finished when both have ended. */
+  /** Called when the exit of a container has been recorded. */
   ended: (record: ContainerRecord) => Promise<void>;
 }
 
@@ -77,15 +77,13 @@ export class ContainerStore {
 
   /** Records an exit, wakes its waiters and publishes it. */
   async finish(record: ContainerRecord): Promise<void> {
-    // First: what is told to plugins from the recording on, such as the stop of the pod, comes after it.
-    const told = this.#options.ended(record);
     await this.#records.settle(record);
     this.#wake(record.id);
     const { id, sandboxId, exitCode, reason, spec } = record;
     const fields = { containerId: id, podSandboxId: sandboxId, container: spec.metadata.name, exitCode, reason };
     this.#options.logger[reason === 'OOMKilled' ? 'warn' : 'info']('Container exited', fields);
     this.publish('stopped', record);
-    await told;
+    await this.#options.ended(record);
   }
 
   /** Deletes the record of a container and its name. */

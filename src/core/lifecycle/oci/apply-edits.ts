@@ -1,5 +1,6 @@
 import type { ContainerEdits, DeviceNodeEdit } from '../../model/container-devices.ts';
 import { failedPrecondition, unimplemented } from '../../model/errors.ts';
+import { placeMount } from '../../model/mount-order.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { OciDevice, OciMount, OciSpec } from '../../model/oci-runtime.ts';
 import type { FileFacts, PlatformFiles } from '../../model/platform-files.ts';
@@ -93,14 +94,7 @@ async function addMount(
   const destination = await resolve(mount.containerPath);
   if (destination === '/') throw failedPrecondition(`CDI device ${of}: cannot mount over the root directory`);
   const entry: OciMount = { destination, type, source: hostPath, options: binding ? ['rbind', ...options] : options };
-  const mounts = spec.mounts.filter((other) => other.destination !== destination);
-  // After the kernel's filesystems, parent directories come before their content: keep this order.
-  const depth = (path: string) => path.split('/').length;
-  const first = mounts.findIndex((other) => other.type === 'bind');
-  const deeper = mounts.findIndex(
-    (other, index) => first >= 0 && index >= first && depth(other.destination) > depth(destination),
-  );
-  spec.mounts = deeper < 0 ? [...mounts, entry] : mounts.toSpliced(deeper, 0, entry);
+  spec.mounts = placeMount(spec.mounts, entry);
 }
 
 async function inspect(files: Files, path: string, problem: (words: string) => Error): Promise<FileFacts | undefined> {

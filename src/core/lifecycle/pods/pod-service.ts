@@ -228,8 +228,7 @@ export class PodService {
     const wasReady = record.phase === 'ready';
     // First: a partly stopped pod must never be adopted as READY.
     const { plugins } = this.#store;
-    const told = wasReady && !plugins.isIdle ? this.#store.forPlugins(record) : undefined;
-    if (told !== undefined) this.#ending.set(id, told);
+    if (wasReady) this.#ending.set(id, this.#store.forPlugins(record));
     if (wasReady) await this.#store.records.settle({ ...record, phase: 'stopped' });
     const provider = this.#store.provider(record.handler);
     const sandbox = this.#store.reference(record);
