@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { PluginService, RuntimeService } from '../../../api/gen/nri.ts';
+import { Event, PluginService, RuntimeService } from '../../../api/gen/nri.ts';
 import type {
   ConfigureRequest,
   RegisterPluginRequest,
@@ -13,8 +13,9 @@ import { Mux, PLUGIN_CHANNEL, RUNTIME_CHANNEL } from './wire/mux.ts';
 import { TtrpcClient } from './wire/ttrpc-client.ts';
 import { TtrpcServer } from './wire/ttrpc-server.ts';
 
-/** Numbers of events are bits from 0 on, less one; the last has the number 14. */
-const ALL_EVENTS = 2 ** 14 - 1;
+/** Numbers of events are bits from 0 on, less one; the last is the validation, which a plugin must ask for. */
+const KNOWN_EVENTS = 2 ** Event.VALIDATE_CONTAINER_ADJUSTMENT - 1;
+const USUAL_EVENTS = KNOWN_EVENTS >> 1;
 
 /** Who a plugin is. */
 export interface PluginName {
@@ -106,9 +107,9 @@ export class PluginConnection {
   /** Hands the plugin its configuration and learns what it wants. @throws RemoteError, LostCallError, CriError for unknown events. */
   async configure(request: ConfigureRequest, timeoutMs: number): Promise<void> {
     const { events } = await this.call(PluginService.configure, request, timeoutMs);
-    if ((events & ~ALL_EVENTS) !== 0)
+    if ((events & ~KNOWN_EVENTS) !== 0)
       throw invalidArgument('ConfigureResponse.events', `0x${(events >>> 0).toString(16)} has unknown events`);
-    this.#events = events === 0 ? ALL_EVENTS : events;
+    this.#events = events === 0 ? USUAL_EVENTS : events;
   }
 
   /** Calls the plugin. @throws RemoteError, LostCallError. */
