@@ -58,7 +58,14 @@ async function run(
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
   await tryRootfs(services, readiness);
-  const plugins = services.nri && new NriServer(services.nri, { ...config.nri, host: pluginHost(services), logger });
+  const plugins =
+    services.nri &&
+    new NriServer(services.nri, {
+      ...config.nri,
+      sockets: join(config.state, STATE.plugins),
+      host: pluginHost(services),
+      logger,
+    });
   // Before the first request: pods that are run from then on are told to the plugins of this node.
   await plugins?.start();
   metrics.watchInventory(inventory(services));

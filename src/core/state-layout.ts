@@ -47,6 +47,8 @@ export const STATE = {
   helpers: 'helpers',
   /** FIFOs that running CNI plugins keep open, one for each server. */
   networkCommands: 'network-commands',
+  /** Sockets of NRI plugins that are being started. */
+  plugins: 'plugins',
   /** Diagnostic reports and heap snapshots. */
   reports: 'reports',
 } as const;
@@ -102,6 +104,7 @@ export function stateParts(handlerDirectories: readonly string[]): OwnPart[] {
     ...handlerDirectories.map((path) => ({ path, own: BY_ID })),
     { path: STATE.helpers },
     { path: STATE.networkCommands },
+    { path: STATE.plugins },
     { path: STATE.reports },
   ];
 }

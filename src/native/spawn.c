@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "steps.h"
@@ -16,9 +18,9 @@ extern char **environ;
 /* Where a program without a slash is looked for when its environment has no PATH. */
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/* Reads "NUMBER KIND [FLAGS [PATH]]". False when it is malformed. */
+/* Reads "NUMBER KIND [FLAGS] [PATH]". False when it is malformed. */
 static bool read_plan(const char *text, struct fd_plan *plan) {
-  static const char *const kinds[] = {"null", "input", "open", "capture", "line", "hold", "pipe-in", "pipe-out"};
+  static const char *const kinds[] = {"null", "input", "open", "capture", "line", "hold", "pipe-in", "pipe-out", "connect"};
   uint64_t number;
   *plan = (struct fd_plan){.child_end = -1};
   if (!parse_number(&text, COMMAND_FD_LIMIT - 1, &number) || *text++ != ' ') return false;
@@ -28,6 +30,10 @@ static bool read_plan(const char *text, struct fd_plan *plan) {
     if (strncmp(text, kinds[i], length) != 0) continue;
     plan->kind = (enum fd_kind)i;
     text += length;
+    if (plan->kind == FD_CONNECT) {
+      plan->path = text + 1;
+      return *text == ' ' && text[1] != '\0';
+    }
     if (plan->kind != FD_OPEN && plan->kind != FD_CAPTURE && plan->kind != FD_LINE) return *text == '\0';
     if (*text++ != ' ' || !parse_number(&text, INT_MAX, &plan->flags)) return false;
     if (plan->kind != FD_OPEN) return *text == '\0' && plan->flags < MESSAGE_LIMIT * 4;
@@ -63,6 +69,19 @@ static char **texts(const struct step *step, char tag) {
   return list;
 }
 
+/* Connects to a unix socket. Exits the child when that fails. */
+static int connected(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    step_failed("connect", path);
+  }
+  memcpy(address.sun_path, path, strlen(path));
+  int one = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (one < 0 || connect(one, (struct sockaddr *)&address, sizeof address) < 0) step_failed("connect", path);
+  return one;
+}
+
 /* Puts what the plans say at the command's descriptors. All others are closed by exec. */
 static void arrange_descriptors(const struct fd_plan *plans, int count, const struct child *child) {
   int sources[COMMAND_FD_LIMIT];
@@ -74,6 +93,7 @@ static void arrange_descriptors(const struct fd_plan *plans, int count, const st
       source = open(plans[i].path, (int)plans[i].flags | O_CLOEXEC | O_NOCTTY, 0600);
       if (source < 0) step_failed("open", plans[i].path);
     }
+    if (plans[i].kind == FD_CONNECT) source = connected(plans[i].path);
     /* Out of the way of the numbers that are still to be given. */
     sources[i] = source < 0 ? -1 : fcntl(source, F_DUPFD_CLOEXEC, COMMAND_FD_LIMIT);
     if (source >= 0 && sources[i] < 0) step_failed("dup", NULL);

@@ -26,13 +26,13 @@ void report_to(int descriptor);
 enum { COMMAND_FD_LIMIT = 16 };
 
 /* How a command's descriptor is made; see README.md. */
-enum fd_kind { FD_NULL, FD_INPUT, FD_OPEN, FD_CAPTURE, FD_LINE, FD_HOLD, FD_PIPE_IN, FD_PIPE_OUT };
+enum fd_kind { FD_NULL, FD_INPUT, FD_OPEN, FD_CAPTURE, FD_LINE, FD_HOLD, FD_PIPE_IN, FD_PIPE_OUT, FD_CONNECT };
 
 struct fd_plan {
   int number;
   enum fd_kind kind;
   uint64_t flags;   /* FD_OPEN: of open(2); FD_CAPTURE, FD_LINE: bytes that are kept */
-  const char *path; /* FD_OPEN */
+  const char *path; /* FD_OPEN, FD_CONNECT */
   int child_end;    /* the command's end of its pipe; -1: there is none, or it is not made yet */
 };
 

@@ -1,7 +1,8 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { ContainerAdjustment, LinuxResources } from '../../api/gen/nri.ts';
 import { ContainerState, LinuxContainerResources, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { eventually } from '../lib/eventually.ts';
@@ -13,12 +14,12 @@ import { ServerFixture } from './server-fixture.ts';
 let servers = 0;
 
 /** A server with NRI, whose plugins connect with `plugin`. */
-async function make(t: ExecutionContext) {
+async function make(t: ExecutionContext, more = '') {
   servers += 1;
   const socket = `/tmp/nri-${String(process.pid)}-${String(servers)}.sock`;
   const server = await ServerFixture.make(
     t,
-    `[nri]\nenable = true\nsocket = "${socket}"\nrequest_timeout_seconds = 300\n`,
+    `[nri]\nenable = true\nsocket = "${socket}"\nrequest_timeout_seconds = 300\n${more}`,
   );
   const plugin = async (name: string, answers: Answers = {}) => {
     const made = await TestPlugin.connect(socket, name, answers);
@@ -163,4 +164,27 @@ test.serial('what a plugin refuses leaves nothing behind', async (t) => {
   await plugin('10-strict', { synchronize: ({ pods }) => void seen.push(...pods.map(({ id }) => id)) ?? {} });
   t.deepEqual(seen, [pod]);
   await eventually('the log', async () => (await server.log()).includes('NRI plugin connected'));
+});
+
+test.serial('installed plugins run with the server', async (t) => {
+  const place = await mkdtemp('/tmp/nri-plugins-');
+  t.teardown(() => rm(place, { recursive: true, force: true }));
+  const program = join(place, '10-installed');
+  const node = [process.execPath, resolve('test/lib/nri-plugin-program.ts'), join(place, 'calls')];
+  await writeScript(program, `echo "$NRI_PLUGIN_IDX of $NRI_PLUGIN_NAME"; exec ${node.join(' ')}`);
+  await writeScript(join(place, '20-fails'), 'exit 3');
+  await writeScript(join(place, 'unnamed'), 'exit 0');
+  await writeFile(join(place, 'installed.conf'), 'its configuration');
+  const { server } = await make(t, `plugin_dir = "${place}"\nplugin_config_dir = "${place}"\n`);
+  const calls = async () => (await readFile(join(place, 'calls'), 'utf8')).trim().split('\n');
+  t.deepEqual(await calls(), ['Configure its configuration', 'Synchronize']);
+  const pod = await server.pod('nri', {}, 'crun');
+  t.deepEqual((await calls()).slice(2), [`RunPodSandbox ${pod}`]);
+  const log = await server.log();
+  t.regex(log, /"NRI plugin output".*"10 of installed"/);
+  t.regex(log, /NRI plugin cannot be started.*unnamed.*must be as in/);
+  t.regex(log, /"NRI plugin refused".*20-fails/);
+  const pid = Number((await readFile(join(place, 'calls.pid'), 'utf8')).trim());
+  await server.end('SIGTERM');
+  await eventually('the end of the plugin', () => !existsSync(`/proc/${String(pid)}`));
 });

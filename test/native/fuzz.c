@@ -28,7 +28,7 @@ static void put_field(struct buffer *buffer, char tag, const char *value) {
 static void sample(struct buffer *buffer) {
   enum { MOST = 8 };
   static const char *const fields[][MOST] = {
-    {"a/bin/true", "ePATH=/bin", "d/", "f0 input", "f1 capture 1048576", "f3 open 577 /tmp/x", "f4 pipe-in", "f5 pipe-out"},
+    {"a/bin/true", "ePATH=/bin", "d/", "f0 input", "f1 capture 1048576", "f3 open 577 /tmp/x", "f4 pipe-in", "f5 pipe-out", "f6 connect /tmp/s"},
     {"snone", "t/mnt", "ytmpfs", "f14", "osize=1", "u"},
     {"t/mnt", "f10", "a"},
     {"p/tmp/a", "p/tmp/b", "m384", "r"},

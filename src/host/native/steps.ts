@@ -14,6 +14,8 @@ export type Descriptor =
   | { kind: 'input'; data: string | Buffer }
   /** What the command opens itself, such as a FIFO; `flags` of open(2). */
   | { kind: 'open'; path: string; flags: number }
+  /** A connection to a unix socket. */
+  | { kind: 'connect'; path: string }
   /** A pipe of which `limit` bytes are kept and the rest is counted. */
   | { kind: 'capture'; limit: number }
   /** A pipe of which the first line is kept. The step does not end before it has come, or all writers have ended. */
@@ -296,6 +298,8 @@ function descriptorText(how: Descriptor): string {
   switch (how.kind) {
     case 'open':
       return `open ${String(how.flags)} ${how.path}`;
+    case 'connect':
+      return `connect ${how.path}`;
     case 'capture':
     case 'line':
       return `${how.kind} ${String(how.limit)}`;

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { constants, mkdtempSync, rmSync } from 'node:fs';
 import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -45,6 +46,21 @@ for (const [kind, program] of [
     t.is(result?.outputs.get(1)?.dropped, 199_000);
     t.is(result?.outputs.get(2)?.bytes.toString(), `x=y ${directory} argument\n`);
     t.is(result?.outputs.get(5)?.bytes.toString(), 'one\n');
+  });
+
+  test(`${kind}: a program gets a connection to a socket`, async (t) => {
+    const path = join(directoryOf(t), 'socket');
+    const server = createServer((socket) => socket.end('from the server'));
+    t.teardown(() => server.close());
+    await new Promise<void>((resolve) => server.listen({ path }, resolve));
+    const step = (to: string): SpawnStep => ({
+      ...sh('cat <&7'),
+      descriptors: { 1: { kind: 'capture', limit: 100 }, 7: { kind: 'connect', path: to } },
+    });
+    const [result] = await helperOf(t).request([step(path)]);
+    t.is(result?.outputs.get(1)?.bytes.toString(), 'from the server');
+    for (const absent of [`${path}-absent`, `/${'x'.repeat(200)}`])
+      t.regex((await helperOf(t).request([step(absent)]))[0]?.problem ?? '', /connect/);
   });
 
   test(`${kind}: a missing program is named in the error`, async (t) => {
