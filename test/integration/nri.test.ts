@@ -161,7 +161,12 @@ test.serial('what a plugin refuses leaves nothing behind', async (t) => {
   t.regex(await one.ended, /./);
   await server.start();
   const seen: string[] = [];
-  await plugin('10-strict', { synchronize: ({ pods }) => void seen.push(...pods.map(({ id }) => id)) ?? {} });
+  await plugin('10-strict', {
+    synchronize: ({ pods }) => {
+      seen.push(...pods.map(({ id }) => id));
+      return {};
+    },
+  });
   t.deepEqual(seen, [pod]);
   await eventually('the log', async () => (await server.log()).includes('NRI plugin connected'));
 });

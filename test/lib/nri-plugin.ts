@@ -45,7 +45,7 @@ export class TestPlugin {
         const { pod, container } = request as { pod?: { id: string }; container?: { id: string } };
         const id = container?.id ?? pod?.id;
         this.calls.push(`${name[0]!.toUpperCase()}${name.slice(1)}${id === undefined ? '' : ` ${id}`}`);
-        const answer = this.answers[name] as ((request: object) => object) | undefined;
+        const answer = this.answers[name] as ((request: object) => object | Promise<object>) | undefined;
         const fallback = name === 'synchronize' ? { more: (request as { more: boolean }).more } : {};
         const response = { ...emptyOf(method), ...fallback, ...(await answer?.(request)) };
         if (name === 'synchronize' && !(request as { more: boolean }).more)

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'ava';
 import { duplexPair } from 'node:stream';
 import type { ContainerRecord } from '../../../../src/core/model/container.ts';
+import type { Logger } from '../../../../src/core/model/logger.ts';
 import type { OciSpec } from '../../../../src/core/model/oci-runtime.ts';
 import type { OtherChanges, PluginHost, PluginPod } from '../../../../src/core/model/plugins.ts';
 import type { ValidatorRules } from '../../../../src/integrations/nri/default-validator.ts';
@@ -132,7 +133,7 @@ export function makePlugins(
 ) {
   const log: string[] = [];
   const write = (message: string, fields?: object) => void log.push(`${message} ${JSON.stringify(fields ?? {})}`);
-  const logger = { debug: write, info: write, warn: write, error: write };
+  const logger: Logger = { debug: write, info: write, warn: write, error: write, with: () => logger };
   const changes: OtherChanges[] = [];
   const host: PluginHost = {
     pods: () => [pod()],

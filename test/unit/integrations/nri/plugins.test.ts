@@ -4,10 +4,14 @@ import { LinuxResources } from '../../../../api/gen/nri.ts';
 import { CriError, StatusCode } from '../../../../src/core/model/errors.ts';
 import { split } from '../../../../src/integrations/nri/synchronize.ts';
 import { toPodSandbox } from '../../../../src/integrations/nri/map/pod.ts';
-import { TestPlugin } from '../../../lib/nri-plugin.ts';
+import type { TestPlugin } from '../../../lib/nri-plugin.ts';
 import { container, logged, makePlugins, pod, spec } from './fixture.ts';
 
 const about = (id = 'c') => ({ record: container(id), spec: () => Promise.resolve(spec()) });
+const note = <T>(list: T[], item: T) => {
+  list.push(item);
+  return {};
+};
 const limits = (shares: bigint) => ({ resources: LinuxResources.fromPartial({ cpu: { shares: { value: shares } } }) });
 
 test('a plugin is configured and told of what there is', async (t) => {
@@ -69,8 +73,8 @@ test('plugins that do not say who they are are refused', async (t) => {
 test('events come in order, to plugins in order, and only those that they want', async (t) => {
   const { connect, plugins } = makePlugins();
   const order: string[] = [];
-  const second = await connect('20-b', { startContainer: () => void order.push('b') ?? {} });
-  const first = await connect('10-a', { startContainer: () => void order.push('a') ?? {} });
+  const second = await connect('20-b', { startContainer: () => note(order, 'b') });
+  const first = await connect('10-a', { startContainer: () => note(order, 'a') });
   // StopContainer alone.
   const picky = await connect('30-c', { configure: () => ({ events: 1 << 9 }) });
   await plugins.runPod(pod());
@@ -130,7 +134,7 @@ test('older plugins get their events as state changes', async (t) => {
   await connect('10-old', {
     runPodSandbox: unimplemented,
     updatePodSandbox: unimplemented,
-    stateChange: ({ event }) => void seen.push(event) ?? {},
+    stateChange: ({ event }) => note(seen, event),
   });
   await plugins.runPod(pod());
   await plugins.updatePod(pod(), {});
