@@ -26,7 +26,7 @@ static void put_field(struct buffer *buffer, char tag, const char *value) {
 
 /* A valid body of a request with a step of each operation. */
 static void sample(struct buffer *buffer) {
-  enum { MOST = 8 };
+  enum { MOST = 9 };
   static const char *const fields[][MOST] = {
     {"a/bin/true", "ePATH=/bin", "d/", "f0 input", "f1 capture 1048576", "f3 open 577 /tmp/x", "f4 pipe-in", "f5 pipe-out", "f6 connect /tmp/s"},
     {"snone", "t/mnt", "ytmpfs", "f14", "osize=1", "u"},
