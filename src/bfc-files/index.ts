@@ -1,5 +1,5 @@
 import type { BfcFiles } from '../cli/bfc/files.ts';
-import { readPasswordFile } from '../integrations/bfc/images/secrets.ts';
+import { readPassword } from '../integrations/bfc/images/secrets.ts';
 import { readKeyFile } from '../integrations/bfc/key.ts';
 import { openBfc } from '../integrations/bfc/reader.ts';
 import { describe, list } from './describe.ts';
@@ -10,7 +10,8 @@ import { verify } from './verify.ts';
 
 /** What the command line does with BFC files. */
 export const bfcFiles: BfcFiles = {
-  readSecret: (kind, path) => (kind === 'key' ? readKeyFile(path) : readPasswordFile(path)),
+  readKey: readKeyFile,
+  readPassword,
   encryptionOf: async (file) => {
     await using reader = await openBfc(file);
     return encryptionIn(reader);

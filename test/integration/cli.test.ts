@@ -215,8 +215,10 @@ test.serial('Images go to BFC files and come back', async (t) => {
   t.deepEqual([imported.code, imported.stdout], [0, `${id}\nr.example/a:1\n`], imported.stderr);
   t.regex(imported.stderr, /^Password of .*a\.bfc: \nImported .* in .* s\n$/);
   t.is((await cli.run('run', 'r.example/a:1', 'echo', 'started')).stdout, 'started\n');
-  const again = await bfc('import', [at('b.bfc'), '--json', '--name', 'r.example/b:1']);
+  const again = await bfc('import', [at('b.bfc'), '--json', '--name', 'r.example/b:1', '--image', IMAGE]);
   t.like(JSON.parse(again.stdout), { imageIds: [id], names: ['r.example/a:1', 'r.example/b:1'] });
+  const unknown = await bfc('import', [at('b.bfc'), '--image', 'busybox']);
+  t.regex(unknown.stderr, /b\.bfc": has no image "busybox"; it has: localhost\/tiny:test\n$/);
   t.like(await cli.run('rmi', 'r.example/a:1'), { code: 0 });
   t.deepEqual((await readdir(directory)).sort(), ['a.bfc', 'b.bfc', 'password', 'wrong']);
 });

@@ -126,8 +126,10 @@ export interface Verified {
 
 /** What the command line does with BFC files. Every error names the file; after an error nothing of a result stays. */
 export interface BfcFiles {
-  /** A key in a file, or a password in one or a pipe. @throws CriError INVALID_ARGUMENT */
-  readSecret(kind: FileSecret['kind'], path: string): Promise<FileSecret>;
+  /** The key in a file. @throws CriError INVALID_ARGUMENT */
+  readKey(path: string): Promise<FileSecret>;
+  /** The password in a file or an open descriptor. @throws CriError INVALID_ARGUMENT */
+  readPassword(from: string | number): Promise<FileSecret>;
   /** How a file is encrypted. @throws CriError for one that is no BFC file, or is damaged. */
   encryptionOf(file: string): Promise<FileSecret['kind'] | 'none'>;
   /** Writes a BFC file. @throws CriError; the signal's reason. */

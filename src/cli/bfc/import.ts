@@ -22,7 +22,7 @@ export async function importFile(context: CliContext, server: ServerClient, inpu
   const path = resolve(input.args[0] ?? '');
   const { ask, isGiven } = await secretFor(context, input, { asks: true });
   const encryption = await (await context.bfcFiles()).encryptionOf(path);
-  const request = { path, reference: input.text('name') ?? '' };
+  const request = { path, reference: input.text('name') ?? '', image: input.text('image') ?? '' };
   const run = (secret: FileSecret | undefined) => importWith(context, server, request, secret);
   if (encryption === 'none') return print(context, input, await run(undefined));
   try {
@@ -45,7 +45,7 @@ interface Imported {
 async function importWith(
   context: CliContext,
   server: ServerClient,
-  request: { path: string; reference: string },
+  request: Pick<ImportWithProgressRequest, 'path' | 'reference' | 'image'>,
   secret: FileSecret | undefined,
 ): Promise<Imported> {
   const password = secret?.kind === 'password' ? secret.password : Buffer.alloc(0);

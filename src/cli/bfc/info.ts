@@ -4,7 +4,7 @@ import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
 import { tableWidth } from '../output/table-width.ts';
 import { formatTable } from '../output/table.ts';
-import { formatBytes } from '../output/units.ts';
+import { formatBytes, formatCount } from '../output/units.ts';
 import type { DescribedImage, Description } from './files.ts';
 import { secretFor } from './secrets.ts';
 
@@ -38,8 +38,9 @@ export async function listImagesOf(context: CliContext, input: Input): Promise<v
 
 function factsOf(it: Description): [name: string, value: string][] {
   const size = (bytes: number) => formatBytes(BigInt(bytes));
-  const encrypted = it.encryption === 'none' ? 'none' : `${it.encryption}, ${counted(it.encryptedFiles, 'file')}`;
-  const compressed = it.compression === 'none' ? 'none' : `${it.compression}, ${counted(it.compressedFiles, 'file')}`;
+  const encrypted = it.encryption === 'none' ? 'none' : `${it.encryption}, ${formatCount(it.encryptedFiles, 'file')}`;
+  const compressed =
+    it.compression === 'none' ? 'none' : `${it.compression}, ${formatCount(it.compressedFiles, 'file')}`;
   return [
     ['File', it.file],
     ['Size', size(it.size)],
@@ -47,7 +48,11 @@ function factsOf(it: Description): [name: string, value: string][] {
     ['Layout', it.layout],
     [
       'Entries',
-      [counted(it.files, 'file'), counted(it.directories, 'directory'), counted(it.symlinks, 'symlink')].join(', '),
+      [
+        formatCount(it.files, 'file'),
+        formatCount(it.directories, 'directory'),
+        formatCount(it.symlinks, 'symlink'),
+      ].join(', '),
     ],
     ['Contents', `${size(it.bytes)}, stored as ${size(it.storedBytes)}`],
     ['Compression', compressed],
@@ -56,11 +61,6 @@ function factsOf(it: Description): [name: string, value: string][] {
     ...(it.unusedBytes > 0 ? [['Unused', size(it.unusedBytes)] as [string, string]] : []),
     ['Images', it.imagesProblem ?? (it.images === undefined ? UNREADABLE : String(it.images.length))],
   ];
-}
-
-/** `1 directory`, `2 directories`. */
-function counted(count: number, what: string): string {
-  return `${String(count)} ${count === 1 ? what : `${what}s`.replace(/ys$/, 'ies')}`;
 }
 
 function imageTable(context: CliContext, input: Input, images: readonly DescribedImage[]): string {

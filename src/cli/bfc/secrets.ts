@@ -15,11 +15,12 @@ async function givenSecret(context: CliContext, input: Input, prefix = ''): Prom
   const value = name === undefined ? undefined : input.text(name);
   if (name === undefined || value === undefined) return undefined;
   const files = await context.bfcFiles();
-  if (!name.endsWith('-fd')) return files.readSecret(name.endsWith('key-file') ? 'key' : 'password', value);
+  if (name.endsWith('key-file')) return files.readKey(value);
+  if (name.endsWith('password-file')) return files.readPassword(value);
   const descriptor = wholeNumber(name, value, 0, 2 ** 20);
   if (isatty(descriptor))
     throw new UsageError(`--${name}: is a terminal, which would show the password; use --ask-password`);
-  return files.readSecret('password', `/proc/self/fd/${String(descriptor)}`);
+  return files.readPassword(descriptor);
 }
 
 /** What encrypts a file that is written; undefined: nothing. A password on the terminal is asked for twice. @throws as {@link secretFor}. */

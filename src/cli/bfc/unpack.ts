@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
-import { formatBytes } from '../output/units.ts';
+import { formatBytes, formatCount } from '../output/units.ts';
 import { secretFor } from './secrets.ts';
 import { withProgress } from './work.ts';
 
@@ -25,5 +25,7 @@ export async function unpackFile(context: CliContext, input: Input): Promise<voi
     return;
   }
   const size = formatBytes(BigInt(result.bytes));
-  context.stderr.write(`${result.directory}: ${result.entries} entries, ${size} in ${seconds.toFixed(1)} s\n`);
+  context.stderr.write(
+    `${result.directory}: ${formatCount(result.entries, 'entry')}, ${size} in ${seconds.toFixed(1)} s\n`,
+  );
 }

@@ -3,7 +3,7 @@ import { printable } from '../../core/logging/escape.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import type { CliContext, Input } from '../command.ts';
 import { formatJson } from '../output/json.ts';
-import { formatBytes } from '../output/units.ts';
+import { formatBytes, formatCount } from '../output/units.ts';
 import { secretFor } from './secrets.ts';
 import { withProgress } from './work.ts';
 
@@ -26,5 +26,5 @@ export async function verifyFile(context: CliContext, input: Input): Promise<voi
   const read = deep
     ? `${size} read in ${seconds.toFixed(1)} s, no damage`
     : 'index not damaged; --deep reads the contents';
-  context.stdout.write(`${printable(file)}: ${String(entries)} entries, ${read}\n`);
+  context.stdout.write(`${printable(file)}: ${formatCount(entries, 'entry')}, ${read}\n`);
 }

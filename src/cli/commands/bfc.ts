@@ -126,6 +126,7 @@ const importCommand: Command = {
     'An interrupted command leaves no layer.',
   arguments: [FILE],
   options: [
+    { name: 'image', value: 'NAME', description: 'only the image of this name or digest' },
     { name: 'name', value: 'REFERENCE', description: 'name of the image (default: the names in FILE)' },
     ...OPEN_OPTIONS,
     JSON_OPTION,

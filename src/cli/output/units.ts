@@ -46,3 +46,8 @@ export function formatDuration(seconds: number): string {
   if (minutes < 60) return `${String(minutes)} min ${String(rest)} s`;
   return `${String(Math.floor(minutes / 60))} h ${String(minutes % 60)} min`;
 }
+
+/** `1 entry`, `2 entries`. */
+export function formatCount(count: number, what: string): string {
+  return `${String(count)} ${count === 1 ? what : `${what}s`.replace(/ys$/, 'ies')}`;
+}

@@ -55,7 +55,9 @@ export function imageStoreCalls({ images, containers }: Services): Handlers<type
       const progress = (done: number, total: number) => {
         last = { done, total };
       };
-      const work = importImages(request.path, request.reference, { signal, secret: secretIn(request), progress });
+      const image = request.image === '' ? undefined : request.image;
+      const options = { image, signal, secret: secretIn(request), progress };
+      const work = importImages(request.path, request.reference, options);
       for await (const { done, total } of changesOf(() => last, work)) {
         yield { done: BigInt(done), total: BigInt(total), result: undefined };
       }

@@ -105,6 +105,8 @@ export interface ImportWithProgressRequest {
   password: Buffer;
   /** Key of an encrypted BFC file, 32 bytes, tried before those of the configuration. Not together with a password. */
   key: Buffer;
+  /** Name, digest or id of the image that is imported. Empty: all. */
+  image: string;
 }
 
 /** ImportWithProgressResponse is a step of an import. A client that reads slowly gets fewer. */
@@ -324,7 +326,7 @@ export const ImportResponse: MessageFns<ImportResponse> = {
 };
 
 function createBaseImportWithProgressRequest(): ImportWithProgressRequest {
-  return { path: "", reference: "", password: Buffer.alloc(0), key: Buffer.alloc(0) };
+  return { path: "", reference: "", password: Buffer.alloc(0), key: Buffer.alloc(0), image: "" };
 }
 
 export const ImportWithProgressRequest: MessageFns<ImportWithProgressRequest> = {
@@ -340,6 +342,9 @@ export const ImportWithProgressRequest: MessageFns<ImportWithProgressRequest> = 
     }
     if (message.key.length !== 0) {
       writer.uint32(34).bytes(message.key);
+    }
+    if (message.image !== "") {
+      writer.uint32(42).string(message.image);
     }
     return writer;
   },
@@ -389,6 +394,14 @@ export const ImportWithProgressRequest: MessageFns<ImportWithProgressRequest> = 
             message.key = Buffer.from(reader.bytes());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -410,6 +423,7 @@ export const ImportWithProgressRequest: MessageFns<ImportWithProgressRequest> = 
     message.reference = object.reference ?? "";
     message.password = object.password ?? Buffer.alloc(0);
     message.key = object.key ?? Buffer.alloc(0);
+    message.image = object.image ?? "";
     return message;
   },
 };

@@ -8,6 +8,7 @@ import { messageOf } from '../../../utils/errors.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { ArchiveImports } from './archive-imports.ts';
+import { chooseImages } from './choose-images.ts';
 import { ContentStore } from './content-store.ts';
 import { clearExports, exportImage } from './export-image.ts';
 import type { RecordsPlace } from '../records/record-store.ts';
@@ -166,20 +167,21 @@ export class ImageService {
 
   /**
    * Imports the images of an archive or layout directory and returns their ids. Their names are those of the archive, or `ref`.
-   * @throws CriError INVALID_ARGUMENT when it cannot be read, or when there are several images for `ref`.
+   * @throws CriError INVALID_ARGUMENT when it cannot be read, or when there are several images for `ref`; NOT_FOUND for an unknown `image`.
    */
   async import(path: string, options: ImportOptions = {}): Promise<string[]> {
-    const { ref, signal, secret, progress } = options;
+    const { ref, image, signal, secret, progress } = options;
     const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
     const given = ref === undefined ? undefined : parseReference(ref, { defaultRegistry, field: 'ref' });
     const sources = await this.#sources.open(path, signal, secret);
-    const counted = progress === undefined ? undefined : new ImportProgress(sources, progress);
     try {
-      if (given !== undefined && sources.length > 1) {
-        throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} has ${sources.length}; omit it`);
+      const chosen = chooseImages(sources, image, { file: path, defaultRegistry });
+      if (given !== undefined && chosen.length > 1) {
+        throw invalidArgument('ref', `names one image, but ${JSON.stringify(path)} has ${chosen.length}; omit it`);
       }
+      const counted = progress === undefined ? undefined : new ImportProgress(chosen, progress);
       const ids: string[] = [];
-      for (const source of sources) {
+      for (const source of chosen) {
         const references = given
           ? [given]
           : source.names.map((name) => parseReference(name, { defaultRegistry, field: `${path}: image name` }));

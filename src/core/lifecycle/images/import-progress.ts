@@ -8,6 +8,8 @@ type ImportReport = (done: number, total: number) => void;
 export interface ImportOptions {
   /** Instead of the names in the file. */
   ref?: string;
+  /** Name, digest or id of the image that is imported, instead of all. */
+  image?: string | undefined;
   signal?: AbortSignal;
   /** Opens an encrypted file, and is tried before what the configuration names. */
   secret?: FileSecret | undefined;

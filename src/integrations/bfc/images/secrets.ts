@@ -23,32 +23,37 @@ export interface SecretFiles {
 
 /** @throws CriError INVALID_ARGUMENT for one that cannot be read. */
 export async function readSecrets({ keys, passwords }: SecretFiles): Promise<BfcSecret[]> {
-  return Promise.all([...keys.map(readKeyFile), ...passwords.map(readPasswordFile)]);
+  return Promise.all([...keys.map(readKeyFile), ...passwords.map(readPassword)]);
 }
 
-/** A password of any bytes, without the line's end. @throws CriError INVALID_ARGUMENT when there is none, or it is too long. */
-export async function readPasswordFile(path: string): Promise<BfcSecret> {
+/**
+ * A password of any bytes, without the line's end, from a file or an open descriptor.
+ * @throws CriError INVALID_ARGUMENT when there is none, or it is too long.
+ */
+export async function readPassword(from: string | number): Promise<BfcSecret> {
+  const bad = (problem: string) =>
+    typeof from === 'string'
+      ? invalidArgument('password file', `${JSON.stringify(from)} ${problem}`)
+      : invalidArgument('password', `descriptor ${from} ${problem}`);
   const parts: Buffer[] = [];
   let length = 0;
   try {
     // A device or a pipe may have no end.
-    for await (const part of createReadStream(path, { end: MAX_PASSWORD_BYTES }) as AsyncIterable<Buffer>) {
+    const source = typeof from === 'string' ? { path: from } : { path: '', fd: from, autoClose: false };
+    for await (const part of createReadStream(source.path, {
+      ...source,
+      end: MAX_PASSWORD_BYTES,
+    }) as AsyncIterable<Buffer>) {
       parts.push(part);
       length += part.length;
     }
   } catch (error) {
-    throw invalidArgument('password file', `${JSON.stringify(path)} cannot be read: ${messageOf(error)}`);
+    throw bad(`cannot be read: ${messageOf(error)}`);
   }
-  if (length > MAX_PASSWORD_BYTES) {
-    throw invalidArgument('password file', `${JSON.stringify(path)} has more than ${MAX_PASSWORD_BYTES} bytes`);
-  }
-  const password = Buffer.from(
-    Buffer.concat(parts)
-      .toString('latin1')
-      .replace(/\r?\n$/, ''),
-    'latin1',
-  );
-  if (password.length === 0) throw invalidArgument('password file', `${JSON.stringify(path)} is empty`);
+  if (length > MAX_PASSWORD_BYTES) throw bad(`has more than ${MAX_PASSWORD_BYTES} bytes`);
+  const text = Buffer.concat(parts).toString('latin1');
+  const password = Buffer.from(text.replace(/\r?\n$/, ''), 'latin1');
+  if (password.length === 0) throw bad('is empty');
   return { kind: 'password', password };
 }
 
