@@ -173,17 +173,22 @@ async function namesBelow(what: string, path: string): Promise<string[]> {
 /** In `test/long proxmox-guests`, which tries more of what happens to guests than test/run. */
 export const IS_LONG = process.env['EVERY_END'] === '1';
 
-/** One server on one node for the tests of a file; called once, at the top. The result is for use in tests. */
-export function podsOf(test: TestFn, options: Parameters<typeof NodeFixture.make>[0] = {}): () => GuestPods {
-  const cleanup: (() => unknown)[] = [];
+/** The nodes of a simulated cluster; a guest is made on the first. */
+const NODES = ['pve1', 'pve2'];
+let shared: Promise<GuestPods> | undefined;
+const cleanup: (() => unknown)[] = [];
+
+/** One server on one node for all tests of a process; called once a file, at the top. The result is for use in tests. */
+export function podsOf(test: TestFn): () => GuestPods {
   let made: GuestPods | undefined;
   test.before(async () => {
     const log = (...values: unknown[]) => void process.stderr.write(`${values.map(String).join(' ')}\n`);
     const owner: Owner = { teardown: (step) => void cleanup.push(step), log: log as Owner['log'], passed: true };
-    made = await GuestPods.make(owner, options);
+    shared ??= GuestPods.make(owner, { nodes: NODES });
+    made = await shared;
   });
   test.after.always(async () => {
-    for (const step of cleanup.reverse()) await step();
+    for (let step = cleanup.pop(); step !== undefined; step = cleanup.pop()) await step();
   });
   return () => {
     if (made === undefined) throw new Error('no server');

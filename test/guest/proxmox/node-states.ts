@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { ContainerState } from '../../api/gen/cri.ts';
-import { CriError, StatusCode } from '../../src/core/model/errors.ts';
-import { run } from '../../src/host/processes/run.ts';
-import { unmountBelow } from '../lib/mounts.ts';
-import { programFile } from '../lib/program.ts';
-import { ask, finish } from '../pve/http/ask.ts';
-import { eventually } from '../lib/eventually.ts';
-import { IS_LONG, podsOf } from './proxmox-pods.ts';
+import { ContainerState } from '../../../api/gen/cri.ts';
+import { CriError, StatusCode } from '../../../src/core/model/errors.ts';
+import { run } from '../../../src/host/processes/run.ts';
+import { unmountBelow } from '../../lib/mounts.ts';
+import { programFile } from '../../lib/program.ts';
+import { ask, finish } from '../../pve/http/ask.ts';
+import { eventually } from '../../lib/eventually.ts';
+import { IS_LONG, podsOf } from '../proxmox-pods.ts';
 
-const pods = podsOf(test, { nodes: ['pve1', 'pve2'] });
+const pods = podsOf(test);
 const longTest = IS_LONG ? test.serial : () => undefined;
 /** How many pods the node has when it ends all guests in `test/long proxmox-stopall`. */
 const STOPALL_PODS = Number(process.env['STOPALL_PODS'] ?? 0);

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { eventually, HANG_MS } from '../lib/eventually.ts';
-import { IS_LONG, podsOf, type GuestPod, type GuestPods } from './proxmox-pods.ts';
+import { eventually, HANG_MS } from '../../lib/eventually.ts';
+import { IS_LONG, podsOf, type GuestPod, type GuestPods } from '../proxmox-pods.ts';
 
 /** How an operator, or an accident, ends a guest; each resolves when Proxmox has done it. */
 const ENDS: Readonly<Record<string, (pods: GuestPods, vmid: number) => Promise<unknown>>> = {

@@ -1,12 +1,12 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import test, { type ExecutionContext } from 'ava';
-import { RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../api/gen/cri.ts';
-import { StatusCode } from '../../src/core/model/errors.ts';
-import { lxc } from '../pve/config/kind.ts';
-import { ask, finish } from '../pve/http/ask.ts';
-import { FIRST, IS_LONG, podsOf } from './proxmox-pods.ts';
+import { RuntimeServiceService, UpdatePodSandboxResourcesRequest } from '../../../api/gen/cri.ts';
+import { StatusCode } from '../../../src/core/model/errors.ts';
+import { lxc } from '../../pve/config/kind.ts';
+import { ask, finish } from '../../pve/http/ask.ts';
+import { FIRST, IS_LONG, podsOf } from '../proxmox-pods.ts';
 
-const pods = podsOf(test, { nodes: ['pve1', 'pve2'] });
+const pods = podsOf(test);
 const longTest = IS_LONG ? test.serial : () => undefined;
 
 test.serial('a running guest stays one pod on its node', async (t) => {
