@@ -6,6 +6,7 @@ import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '.
 import { eventually } from '../lib/eventually.ts';
 import { type Handler, sharedOn } from '../lib/handlers.ts';
 import { cgroupMounts } from '../lib/mounts.ts';
+import { checkPodFigures } from '../integration/pod-figures.ts';
 import { oneServer } from '../integration/server-fixture.ts';
 import type { ServerFixture } from '../integration/server-fixture.ts';
 
@@ -78,6 +79,10 @@ function on(handlers: readonly Handler[], title: string, body: Body): void {
     for (const handler of handlers) await body(t, server, handler);
   });
 }
+
+on(sharedOn('lxc'), 'statistics and metrics are those of cgroup v2', (t, server, handler) =>
+  checkPodFigures(t, server, handler, 2),
+);
 
 on(sharedOn('lxc'), 'limits reach cgroup v2; a container sees only its own', async (t, server, handler) => {
   const pod = await server.pod(`limits-${handler}`, {}, handler);

@@ -34,7 +34,7 @@ import { runExec } from './exec/exec.ts';
 import { execSync } from './exec/exec-sync.ts';
 import { ExitWatcher } from './exits/exit-watcher.ts';
 import { RelayLimit } from './streams/relay-limit.ts';
-import { monitorDirectory } from './monitor/monitor-cgroup.ts';
+import { monitorDirectory, trackingHierarchy } from './monitor/monitor-cgroup.ts';
 import { forwardPort } from './streams/forward-port.ts';
 import { exists } from '../../utils/fs/exists.ts';
 import type { CgroupHierarchy } from '../../host/cgroup/hierarchies.ts';
@@ -247,10 +247,13 @@ export class ConmonRunner implements ContainerRunner {
 
   async processDetails(id: string): Promise<ProcessDetails | undefined> {
     const { hierarchies } = await this.#prepare(id);
-    const { container } = await containerCgroups(this.#paths, hierarchies, id);
-    const pids = await cgroupProcesses(container);
+    const record = await readRecord(this.#paths.record(id));
+    if (record === undefined) return undefined;
+    // Its processes are in the same cgroup of every hierarchy.
+    const pids = await cgroupProcesses([`${trackingHierarchy(hierarchies).mountPoint}${record.cgroup}`]);
     if (pids.length === 0) return undefined;
-    return countOpenFiles(pids, await firstProcess(this.#paths, hierarchies, id));
+    const { pid } = record.container;
+    return countOpenFiles(pids, pids.includes(pid) ? pid : undefined);
   }
 
   async remove(id: string): Promise<void> {

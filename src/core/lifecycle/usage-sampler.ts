@@ -1,8 +1,11 @@
+import { Slots } from '../../utils/async/slots.ts';
 import type { Clock } from '../model/clock.ts';
 import type { ResourceUsage } from '../model/resource-usage.ts';
 
 /** A sample of this age answers other requests as well. */
 const FRESH_NS = 500_000_000n;
+/** Samples that are taken at one time: others have their turn between them. */
+const AT_ONCE = 16;
 /** A rate over less time would be noise. */
 const WINDOW_NS = 1_000_000_000n;
 /** Samples that nobody has asked for so long are dropped, with those of objects that are gone. */
@@ -32,6 +35,7 @@ interface Entry<T> {
 export class UsageSampler<T extends { resources: ResourceUsage | undefined }> {
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #entries = new Map<string, Entry<T>>();
+  readonly #slots = new Slots(AT_ONCE);
   #swept = 0n;
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
@@ -45,7 +49,7 @@ export class UsageSampler<T extends { resources: ResourceUsage | undefined }> {
     const known = this.#entries.get(id);
     if (known !== undefined && now - known.begun < FRESH_NS) return known.current;
     const entry: Entry<T> = { current: Promise.resolve(undefined), begun: now, points: known?.points ?? [] };
-    entry.current = this.#take(entry, read);
+    entry.current = this.#slots.run(id, undefined, () => this.#take(entry, read));
     this.#entries.set(id, entry);
     // One that failed answers nobody else.
     entry.current.catch(() => {

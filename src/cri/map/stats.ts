@@ -27,13 +27,15 @@ export function toContainerStats(
   mountpoints: ReadonlyMap<string, string>,
 ): ContainerStats {
   const { metadata, labels, annotations } = record.spec;
+  const mountpoint = mountpoints.get(storeNameOf(record));
   return ContainerStats.create({
     attributes: { id: record.id, metadata, labels, annotations },
     ...(usage !== undefined && { ...ofResources(usage), swap: swapOf(usage.resources) }),
     ...(written !== undefined && {
       writableLayer: {
         timestamp: written.at,
-        fsId: { mountpoint: mountpoints.get(storeNameOf(record)) ?? '' },
+        // The kubelet takes a mount point that it does not find for a failure of the whole list.
+        ...(mountpoint !== undefined && { fsId: { mountpoint } }),
         usedBytes: { value: written.bytes },
         inodesUsed: { value: written.inodes },
       },
@@ -72,9 +74,10 @@ export function matchesPodStats(record: SandboxRecord, filter: PodSandboxStatsFi
 function ofResources({ resources: usage, cpuNanosecondsPerSecond }: Sampled<{ resources: ResourceUsage }>): {
   cpu: Partial<CpuUsage>;
   memory: Partial<MemoryUsage>;
-  io: Partial<IoUsage>;
+  io?: IoUsage;
 } {
   const { timestamp } = usage;
+  const io = toPsi(usage.ioPressure);
   return {
     cpu: {
       timestamp,
@@ -96,7 +99,7 @@ function ofResources({ resources: usage, cpuNanosecondsPerSecond }: Sampled<{ re
         psi: toPsi(usage.memoryPressure),
       }),
     },
-    io: { timestamp, ...defined({ psi: toPsi(usage.ioPressure) }) },
+    ...(io !== undefined && { io: { timestamp, psi: io } }),
   };
 }
 

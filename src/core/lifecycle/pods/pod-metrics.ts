@@ -1,5 +1,5 @@
+import { Slots } from '../../../utils/async/slots.ts';
 import { messageOf } from '../../../utils/errors.ts';
-import { forEach } from '../../../utils/async/for-each.ts';
 import type { Clock } from '../../model/clock.ts';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { Logger } from '../../model/logger.ts';
@@ -19,7 +19,7 @@ import type { PodStatsService } from './pod-stats.ts';
 
 /** More descriptors take long to be counted. */
 const LARGE = 10_000n;
-/** Containers that are read concurrently. */
+/** Containers that are read at one time: others have their turn between them. */
 const AT_ONCE = 16;
 
 /** What takes longer to find out, and is measured in the background. */
@@ -59,6 +59,7 @@ export interface PodMetricsOptions {
 export class PodMetricsService {
   readonly #options: PodMetricsOptions;
   readonly #surveys: Measurements<Survey>;
+  readonly #slots = new Slots(AT_ONCE);
 
   constructor(options: PodMetricsOptions) {
     this.#options = options;
@@ -83,19 +84,20 @@ export class PodMetricsService {
       containers.list().filter(({ phase }) => phase === 'running'),
       ({ sandboxId }) => sandboxId,
     );
-    const all: PodMetricFigures[] = records.map((record) => ({ record, usage: undefined, containers: [] }));
-    await forEach(all, AT_ONCE, async (pod) => {
-      if (included.has('network')) pod.usage = await podStats.usage(pod.record);
-      const figures = await Promise.all((running.get(pod.record.id) ?? []).map((record) => this.#figures(record)));
-      pod.containers = figures.filter((each) => each !== undefined);
-    });
-    return all;
+    return Promise.all(
+      records.map(async (record) => {
+        const usage = included.has('network') ? await podStats.usage(record) : undefined;
+        const figures = await Promise.all((running.get(record.id) ?? []).map((each) => this.#figures(each)));
+        return { record, usage, containers: figures.filter((each) => each !== undefined) };
+      }),
+    );
   }
 
   async #figures(record: ContainerRecord): Promise<ContainerMetricFigures | undefined> {
     const { pods, stats, included } = this.#options;
     try {
-      const details = await pods.backendOf(record.sandboxId).runner.usageDetails(record.id);
+      const { runner } = pods.backendOf(record.sandboxId);
+      const details = await this.#slots.run(record.id, undefined, () => runner.usageDetails(record.id));
       if (details === undefined) return undefined;
       const isSurveyed = included.has('disk') || included.has('process');
       const survey = isSurveyed ? await this.#surveyed(record.id) : undefined;
