@@ -88,6 +88,9 @@ test.serial('crictl manages images, pods and containers', async (t) => {
   await eventually('three lines', () => followed.includes('tick 3\n'));
   t.regex(await crictl('logs', '--tail', '2', id), /^tick \d+\ntick \d+\n/);
   t.regex(await crictl('stats', '-o', 'json', id), /"usageCoreNanoSeconds"/);
+  t.regex(await crictl('statsp', '-o', 'json', '--id', pod), /"defaultInterface"/);
+  t.regex(await crictl('metricdescs'), /"container_memory_rss"/);
+  t.regex(await crictl('metricsp'), /"container_memory_rss"/);
   await crictl('stop', '-t', '300', id.slice(0, 13));
   await ended;
   t.regex(followed, /^tick 1\ntick 2\ntick 3\n/);

@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'ava';
-import { LinuxContainerResources, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { Metric, StreamPodSandboxMetricsResponse } from '../../api/gen/cri.ts';
 import { eventually, HANG_MS } from '../lib/eventually.ts';
 import type { ServerFixture } from './server-fixture.ts';
@@ -20,6 +20,13 @@ export async function checkPodFigures(t: ExecutionContext, server: ServerFixture
   const { client } = server;
   const name = `figures-${handler}`;
   const pod = await server.pod(name, { labels: { figures: handler } }, handler);
+  const networkOf = async (podSandboxId: string) =>
+    (await client.call(RuntimeServiceService.podSandboxStats, { podSandboxId })).stats?.linux?.network;
+  // Also without a process of the pod, as on crun.
+  t.is((await networkOf(pod))?.defaultInterface?.name, 'eth0');
+  const namespaceOptions = { network: NamespaceMode.NODE };
+  const onNode = await server.pod(`${name}-node`, { linux: { securityContext: { namespaceOptions } } }, handler);
+  t.is(await networkOf(onNode), undefined);
   const resources = LinuxContainerResources.create({
     cpuQuota: 20_000n,
     cpuPeriod: 100_000n,
