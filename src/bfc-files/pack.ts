@@ -2,6 +2,7 @@ import { mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Packed, PackOptions } from '../cli/bfc/files.ts';
 import { invalidArgument } from '../core/model/errors.ts';
+import { formatReference, parseReference } from '../core/lifecycle/images/reference.ts';
 import type { SourceImage } from '../core/model/image.ts';
 import { BfcError } from '../integrations/bfc/errors.ts';
 import { unfinishedName } from '../integrations/bfc/files/new-file.ts';
@@ -119,7 +120,8 @@ async function packSome(options: PackOptions, found: readonly SourceImage[]): Pr
     if (name !== undefined && found.length > 1) {
       throw invalidArgument('name', `names one image, but ${JSON.stringify(source)} has ${found.length}; omit it`);
     }
-    const images = name === undefined ? found : found.map((image) => ({ ...image, names: [name] }));
+    const given = name === undefined ? undefined : formatReference(parseReference(name, { field: 'name' }));
+    const images = given === undefined ? found : found.map((image) => ({ ...image, names: [given] }));
     const listed = images.map(({ configDigest: id, names }) => ({ id, names }));
     return await write(options, listed, (writer) => packImages(writer, images, { signal, progress }));
   } finally {

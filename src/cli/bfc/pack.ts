@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { isErrno } from '../../utils/errors.ts';
+import { quoted } from '../../core/logging/escape.ts';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { type CliContext, type Input, UsageError } from '../command.ts';
 import { formatJson } from '../output/json.ts';
@@ -71,6 +72,12 @@ async function write(
   file: string,
   pack: (pack: Pack, work: Work) => Promise<Packed>,
 ): Promise<void> {
+  if (!input.has('force') && (await isPresent(file))) {
+    throw new CriError(
+      StatusCode.ALREADY_EXISTS,
+      `${quoted(resolve(file))}: already exists; choose another name, or use --force`,
+    );
+  }
   const level = wholeNumber('level', input.text('level') ?? '3', 0, 22);
   const secret = await writeSecret(context, input, file);
   const files = await context.bfcFiles();

@@ -135,8 +135,9 @@ test('Passwords are typed without echo, twice for a file that is written', async
     t.is(failed.code, 1);
     t.regex(failed.stderr, what);
   }
-  await fails(t, write, /standard input is not a terminal; use --password-file or --password-fd/, 2);
-  await fails(t, [...write, '--key-file', at('key')], /--key-file and --ask-password exclude each other/, 2);
+  const other = ['pack', at('tree'), at('b.bfc'), '--ask-password'];
+  await fails(t, other, /standard input is not a terminal; use --password-file or --password-fd/, 2);
+  await fails(t, [...other, '--key-file', at('key')], /--key-file and --ask-password exclude each other/, 2);
   await writeFile(at('long'), 'x'.repeat(70_000));
   await fails(t, ['pack', at('tree'), at('b.bfc'), '--password-file', at('long')], /has more than 65536 bytes/);
   await fails(t, ['pack', at('tree'), at('b.bfc'), '--password-fd', '1000'], /descriptor 1000 cannot be read/);
@@ -181,6 +182,10 @@ test('One image of a file is packed under another name', async (t) => {
   t.is((json(all.stdout)['images'] as object[]).length, 2);
   const words = ['pack', at('a.bfc'), at('one.bfc'), '--image', 'r.example/b:1', '--name', 'r.example/c:2'];
   t.is((await bfc(words)).stdout, `${second.configDigest} r.example/c:2\n`);
+  const short = ['pack', at('a.bfc'), at('short.bfc'), '--image', 'app:v1', '--name', 'short'];
+  t.is((await bfc(short)).stdout, `${built.configDigest} docker.io/library/short:latest\n`);
+  t.regex((await bfc(['list', '--images', at('short.bfc')])).stdout, /^docker\.io\/library\/short:latest /m);
+  await fails(t, ['pack', at('a.bfc'), at('x.bfc'), '--image', 'app:v1', '--name', 'A b'], /name: "A b" /);
   await fails(t, ['pack', at('a.bfc'), at('x.bfc'), '--name', 'c'], /names one image, but .* has 2/);
   await fails(t, ['pack', at('tree'), at('x.bfc'), '--image', 'c'], /image: .* is no image; omit it/);
   await fails(t, ['pack', at('tree'), at('tree/x.bfc')], /is in the directory that is packed/);
