@@ -25,11 +25,11 @@ export class Faults {
   }
 
   /**
-   * Arms a fault, or none; held steps continue. Returns the points passed since, and how often the earlier fault
-   * struck.
+   * Arms a fault, or none; held steps continue, unless they are kept. Returns the points passed since, and how often the
+   * earlier fault struck.
    */
-  async arm(fault?: Fault): Promise<{ passed: string[]; hits: number }> {
-    const answer = await this.#send({ arm: fault ?? null });
+  async arm(fault?: Fault, keepsHeld = false): Promise<{ passed: string[]; hits: number }> {
+    const answer = await this.#send({ arm: fault ?? null, keepsHeld });
     return JSON.parse(answer) as { passed: string[]; hits: number };
   }
 

@@ -16,6 +16,8 @@ const share = Number(process.env['WALK_SHARE'] ?? 0.005);
 const how = process.env['WALK_HOW']?.split(',') as How[] | undefined;
 const rpcs = process.env['WALK_RPC']?.split(',');
 const only = new RegExp(process.env['WALK_POINT'] ?? '');
+/** So many calls are killed by one kill, each before a point of its own (`Walk.killAmid`). */
+const together = Number(process.env['WALK_TOGETHER'] ?? 0);
 
 /** Takes a server past the faults of these stages and asserts that none has done harm. */
 export async function lead(t: ExecutionContext, walk: Walk, stages: readonly Stage[]): Promise<void> {
@@ -27,6 +29,11 @@ export async function lead(t: ExecutionContext, walk: Walk, stages: readonly Sta
     const points = await walk.record(stage);
     const wanted = faultsAt(points).filter((fault) => (how?.includes(fault.how) ?? true) && only.test(fault.point));
     const faults = sample(wanted, share, PROPERTY_SEED);
+    if (together > 0) {
+      const before = faults.filter(({ how: each }) => each === 'die-before').map(({ point }) => point);
+      failures.push(...(await killTogether(t, walk, stage, before)));
+      continue;
+    }
     let struck = 0;
     for (const fault of faults) {
       const outcome = await walk.visit(stage, fault);
@@ -41,6 +48,24 @@ export async function lead(t: ExecutionContext, walk: Walk, stages: readonly Sta
     t.log(`${stage.name}: ${String(points.length)} points, ${String(faults.length)} faults, ${String(struck)} struck`);
   }
   t.deepEqual(failures, []);
+}
+
+/** Kills the server amid calls that are spread over the points of an RPC. */
+async function killTogether(t: ExecutionContext, walk: Walk, stage: Stage, points: string[]): Promise<string[]> {
+  const failures: string[] = [];
+  let struck = 0;
+  const stride = Math.ceil(points.length / together);
+  for (let first = 0; first < stride; first++) {
+    const group = points.filter((_, index) => index % stride === first).reverse();
+    const { reached, problems } = await walk.killAmid(stage, group);
+    struck += reached.length;
+    const words = problems.map((problem) => `\n      ${problem}`).join('');
+    for (const point of group) console.log(`${reached.includes(point) ? 'ok ' : '-- '} ${stage.name}: held ${point}`);
+    if (problems.length > 0) console.log(`BAD ${stage.name}: ${group.join(', ')}${words}`);
+    if (problems.length > 0) failures.push(`${stage.name}: ${group.join(', ')}${words}`);
+  }
+  t.log(`${stage.name}: ${String(points.length)} points, ${String(struck)} reached, ${String(stride)} kills`);
+  return failures;
 }
 
 /** Serves an image of two layers from a registry that ends with the test. Returns its reference. */

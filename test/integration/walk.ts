@@ -27,6 +27,9 @@ const TEMPORARY = /\/(content\/incoming|root\/export)$/;
 /** Milliseconds after which a contradiction or leftover is final. */
 const LIMIT_MS = Number(process.env['WALK_LIMIT_MS'] ?? 60_000);
 
+/** Milliseconds after which a call that is neither held nor ended waits for another one. */
+const REACH_MS = LIMIT_MS / 2;
+
 /** The result of one fault. */
 export interface Outcome {
   /** Whether the point was passed. */
@@ -106,9 +109,7 @@ export class Walk {
   /** Makes the RPC with the fault, and compares everything with the machine. */
   async visit(stage: Stage, fault: Fault): Promise<Outcome> {
     const problems: string[] = [];
-    const note = async (what: string, task: () => Promise<unknown>) => {
-      await task().catch((error: unknown) => problems.push(`${what}: ${wordsOf(error)}`));
-    };
+    const note = noteIn(problems);
     const visit = await stage.prepare();
     const null0 = await nullDevice();
     await this.#faults.arm(fault);
@@ -125,6 +126,41 @@ export class Walk {
     // Current leftovers do not count for the next fault.
     if (problems.length > 0) await this.#renew();
     return { struck, problems };
+  }
+
+  /**
+   * Makes the RPC once for each of `points`, each call held before its point, and kills the server amid all of them: what
+   * `die-before` does at each alone, for a fraction of the time. Points that are passed later in an RPC come first, so that no
+   * call waits for a lock of one that is held.
+   * @returns the points that were reached, and what is wrong afterwards.
+   */
+  async killAmid(stage: Stage, points: readonly string[]): Promise<{ reached: string[]; problems: string[] }> {
+    const problems: string[] = [];
+    const reached: string[] = [];
+    const note = noteIn(problems);
+    const visits: Visit[] = [];
+    while (visits.length < points.length) visits.push(await stage.prepare());
+    const calls: Promise<unknown>[] = [];
+    for (const [index, point] of points.entries()) {
+      await this.#faults.arm({ point, how: 'hold', errno: 'EIO' }, index > 0);
+      const call = visits[index]!.call({ timeoutMs: LIMIT_MS }).catch(() => undefined);
+      calls.push(call);
+      const ended = Promise.race([call, sleep(REACH_MS, undefined, { ref: false })]).then(() => false);
+      if (await Promise.race([this.#faults.reached().then(() => true), ended])) reached.push(point);
+    }
+    await this.#server.end('SIGKILL');
+    await Promise.all(calls);
+    await this.#server.start();
+    await note('after the kill', () => this.#agree());
+    await note('the container that runs', () => this.#lasts());
+    for (const visit of visits) await note('repeat', () => repeated(visit));
+    for (const visit of visits) await note('check', () => visit.check());
+    await note('after the repeats', () => this.#agree());
+    for (const visit of visits) await note('clean-up', () => visit.clean());
+    const left = await this.#left();
+    if (left.length > 0) problems.push(`left: ${left.slice(0, 12).join('; ')}`);
+    if (problems.length > 0) await this.#renew();
+    return { reached, problems };
   }
 
   async #call(visit: Visit, fault: Fault, problems: string[]): Promise<boolean> {
@@ -199,6 +235,13 @@ export class Walk {
     });
     if (found.length > 0) throw new Error(found.join('; '));
   }
+}
+
+/** Performs a task and notes its failure. */
+function noteIn(problems: string[]) {
+  return async (what: string, task: () => Promise<unknown>): Promise<void> => {
+    await task().catch((error: unknown) => problems.push(`${what}: ${wordsOf(error)}`));
+  };
 }
 
 async function repeated(visit: Visit): Promise<void> {
