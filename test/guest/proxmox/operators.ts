@@ -34,11 +34,21 @@ test.serial('a running guest stays one pod on its node', async (t) => {
 
 longTest('a guest under HA is a pod that ends', async (t) => {
   const { cluster } = pods().node;
-  const [stopped, moved] = [await pods().run('stopped'), await pods().run('moved')];
+  const [stopped, moved, bound] = [await pods().run('stopped'), await pods().run('moved'), await pods().run('bound')];
+  // A rule for a guest that is no resource of HA has no effect.
+  const resource = `ct:${String(bound.vmid)}`;
+  cluster.ha.bound.set(resource, ['pve2']);
+  t.teardown(() => cluster.ha.bound.clear());
   for (const { vmid } of [stopped, moved])
     await ask(cluster, 'POST', '/cluster/ha/resources', { body: { sid: `ct:${String(vmid)}` } });
   await cluster.ha.round();
-  t.deepEqual(await Promise.all([stopped, moved].map((pod) => pods().runs(pod))), [true, true]);
+  t.deepEqual(await Promise.all([stopped, moved, bound].map((pod) => pods().runs(pod))), [true, true, true]);
+  await ask(cluster, 'POST', '/cluster/ha/resources', { body: { sid: resource } });
+  await cluster.ha.round();
+  await pods().notReady(bound.id);
+  t.regex(pods().log('vzmigrate', bound.vmid), /cannot migrate local bind mount point 'mp0'/);
+  t.is(cluster.state.guests.find(bound.vmid)?.node, 'pve1');
+  await pods().remove(bound.id);
   // The HA manager ends it, starts it when it is asked to, and then tries another node: it stays the pod's end.
   t.is(await pods().act('POST', stopped.vmid, '/status/stop'), 'OK');
   await cluster.ha.round();

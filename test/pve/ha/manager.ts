@@ -20,13 +20,15 @@ interface Course {
 
 /**
  * The HA manager: what CRM and LRM do with guests that are resources. It acts when it is told to do a {@link round}, as a real one
- * does every ten seconds. Groups and rules are left out.
+ * does every ten seconds. Of groups and rules it has the nodes that they leave a resource.
  */
 export class HaManager {
   readonly #state: ClusterState;
   readonly #courses = new Map<string, Course>();
   /** Nodes in maintenance: their guests are to go to others. */
   readonly maintenance = new Set<string>();
+  /** The nodes that a resource may be on, by a strict rule of affinity to nodes or to other resources, or a restricted group. */
+  readonly bound = new Map<string, readonly string[]>();
 
   constructor(state: ClusterState) {
     this.#state = state;
@@ -43,9 +45,10 @@ export class HaManager {
   /** Takes a node for dead: its guests have ended, and another one gets their configuration as it is. */
   async fence(node: string): Promise<void> {
     const { store, guests, runtime } = this.#state;
-    const target = this.#other(node);
     for (const ref of guests.list()) {
-      if (ref.node !== node || store.ha[resourceOf(ref)] === undefined || target === undefined) continue;
+      if (ref.node !== node || store.ha[resourceOf(ref)] === undefined) continue;
+      const target = this.#other(ref);
+      if (target === undefined) continue;
       await runtime.stop(ref);
       guests.move(ref, target);
       // A real node keeps the directory of LXC, which nothing reads any more.
@@ -71,7 +74,7 @@ export class HaManager {
     const course = this.#courses.get(sid) ?? { starts: 0, relocations: 0, failed: false };
     this.#courses.set(sid, course);
     if (course.failed) return;
-    if (this.maintenance.has(ref.node)) await this.#relocate(ref);
+    if (this.maintenance.has(ref.node) || !this.#mayBeOn(ref, ref.node)) await this.#relocate(ref);
     else if (isRunning) this.#courses.delete(sid);
     else if (course.starts <= Number(starts)) {
       course.starts += 1;
@@ -85,7 +88,7 @@ export class HaManager {
   /** A container does not move while it runs: it is ended first, whatever becomes of the move. */
   async #relocate(ref: GuestRef): Promise<void> {
     const state = this.#state;
-    const target = this.#other(ref.node);
+    const target = this.#other(ref);
     if (target === undefined) return;
     if (state.runtime.running(ref) !== undefined)
       await this.#task('vzshutdown', ref, shutter(state, ref, { timeout: 60, force: false }));
@@ -95,9 +98,14 @@ export class HaManager {
     await state.tasks.ended(migrateGuest({ state, who, node: ref.node, params, upload: undefined, fork }, ref));
   }
 
-  #other(node: string): string | undefined {
+  #mayBeOn(ref: GuestRef, node: string): boolean {
+    return this.bound.get(resourceOf(ref))?.includes(node) !== false;
+  }
+
+  #other(ref: GuestRef): string | undefined {
     const { nodes, down } = this.#state;
-    return nodes.find((one) => one !== node && !down.has(one) && !this.maintenance.has(one));
+    const mayBeOn = (node: string) => !down.has(node) && !this.maintenance.has(node) && this.#mayBeOn(ref, node);
+    return nodes.find((node) => node !== ref.node && mayBeOn(node));
   }
 
   /** As the request to stop has it: a stop has no time to end. */
