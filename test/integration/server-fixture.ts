@@ -32,6 +32,15 @@ const BUSYBOX = '/bin/busybox';
 /** For calls that make something: many at once take long in a loaded guest. */
 const PATIENT = { timeoutMs: HANG_MS };
 
+/** A client whose calls have the time that a loaded guest needs. */
+class PatientClient extends ServerClient {
+  override call<Request, Response>(
+    ...[method, request, options]: Parameters<typeof ServerClient.prototype.call<Request, Response>>
+  ): Promise<Response> {
+    return super.call(method, request, { ...PATIENT, ...options });
+  }
+}
+
 /** What a fixture needs of the test or program that owns it. */
 export type Owner = Pick<ExecutionContext, 'teardown' | 'log' | 'passed'>;
 
@@ -88,7 +97,7 @@ export class ServerFixture {
     this.dataset = dataset;
     this.#extra = dataset === undefined ? extra : `${extra}\n[rootfs]\nstore = "zfs"\ndataset = "${dataset}"\n`;
     this.#source = source;
-    this.client = new ServerClient(`unix://${this.socket}`);
+    this.client = new PatientClient(`unix://${this.socket}`);
   }
 
   /**
