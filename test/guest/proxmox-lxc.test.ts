@@ -245,14 +245,15 @@ test.serial('Proxmox manages the networks of pods', async (t) => {
   await server.end('SIGKILL');
   await server.start();
 
-  const portMappings = [{ hostPort: 8080, containerPort: 80 }];
-  const refused = await t.throwsAsync(server.pod('port', { portMappings }, HANDLER));
+  const ofLoopback = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIp: '127.0.0.1' }] };
+  const refused = await t.throwsAsync(server.pod('port', ofLoopback, HANDLER));
   t.like(refused, { code: StatusCode.UNIMPLEMENTED });
-  t.regex(refused.message, /config\.port_mappings: host ports/);
+  t.regex(refused.message, /config\.port_mappings: host port 8080 of 127\.0\.0\.1/);
 
   const before = node.cluster.state.requests.length;
   const annotations = { 'kubernetes.io/ingress-bandwidth': '80M', 'kubernetes.io/egress-bandwidth': '16M' };
-  const first = await server.pod('first', { annotations }, HANDLER);
+  const portMappings = [{ hostPort: 8080, containerPort: 80 }];
+  const first = await server.pod('first', { annotations, portMappings }, HANDLER);
   const ipOf = async (podSandboxId: string) => {
     const { status } = await server.client.call(call.podSandboxStatus, { podSandboxId, verbose: false });
     return [status?.network?.ip, ...(status?.network?.additionalIps ?? []).map(({ ip }) => ip)];
@@ -281,8 +282,10 @@ test.serial('Proxmox manages the networks of pods', async (t) => {
   t.is(await network.vlanOf(`fwpr${String(vmid)}p0`), 20);
 
   const reach = 'ping -c 1 -w 20 10.77.20.1 && ping -c 1 -w 20 fd77:20::1 && ip -o link show eth0 && echo reached';
-  await server.sh(first, 'app', `${reach}; ${FOREVER}`);
-  await server.said('first', 'app', 'reached');
+  await server.sh(first, 'app', `${reach}; cd /tmp; echo page >index.html; httpd -p 80; ${FOREVER}`);
+  await server.said('first', 'app', 'ready');
+  for (const host of ['10.77.20.1', '[fd77:20::1]'])
+    t.is(await output('busybox', 'wget', '-qO-', `http://${host}:8080/`), 'page\n');
   t.regex(await server.output('first', 'app'), /eth0.* mtu 1400 /);
   const inFirst = ['--net', '--target', String((await info(first))['pid'])];
   await output('nsenter', ...inFirst, 'ip', 'address', 'delete', 'fd77:20::10/64', 'dev', 'eth0');
@@ -292,6 +295,9 @@ test.serial('Proxmox manages the networks of pods', async (t) => {
   const second = await server.pod('second', {}, HANDLER);
   t.deepEqual(await ipOf(second), ['10.77.20.12', 'fd77:20::11']);
   t.like(await t.throwsAsync(server.pod('third', {}, HANDLER)), { code: StatusCode.RESOURCE_EXHAUSTED });
+  await stop(first);
+  const inTable = await Promise.all(['iptables', 'ip6tables'].map((program) => output(program, '-t', 'nat', '-S')));
+  t.notRegex(inTable.join(''), /8080/);
   for (const pod of [first, second]) await stop(pod).then(() => remove(pod));
   t.deepEqual(network.links(), []);
   await leavesNothing(t, cni);

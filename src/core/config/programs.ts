@@ -77,7 +77,7 @@ export function programs({ runtime, images }: Config, onProxmox: boolean): reado
     {
       name: 'iptables',
       package: 'iptables',
-      purpose: 'is run by the CNI plugins bridge (with ipMasq) and portmap',
+      purpose: 'maps host ports, also for the CNI plugin portmap, and masquerades for bridge (with ipMasq)',
       optional: true,
       version: VERSION,
     },

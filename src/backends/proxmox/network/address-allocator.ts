@@ -65,10 +65,16 @@ export class AddressAllocator {
     return subnets.flatMap(({ subnet }) => this.#addressIn(owner, subnet) ?? []);
   }
 
+  /** The addresses that a pod has of any network. */
+  allOf(owner: string): string[] {
+    const own = this.#parts.map.entries().filter(([, entry]) => entry.owner === owner);
+    return own.map(([address]) => address);
+  }
+
   /** Frees the addresses of a pod whose guest is gone. No error when it has none. */
   async release(owner: string): Promise<void> {
-    const own = this.#parts.map.entries().filter(([, entry]) => entry.owner === owner);
-    if (own.length > 0) await this.#parts.map.set(...own.map(([address]) => [address, undefined] as const));
+    const own = this.allOf(owner);
+    if (own.length > 0) await this.#parts.map.set(...own.map((address) => [address, undefined] as const));
   }
 
   /** Pods that have addresses. */

@@ -1,4 +1,3 @@
-import { unimplemented } from '../../../core/model/errors.ts';
 import type { Logger } from '../../../core/model/logger.ts';
 import type { SandboxSpec } from '../../../core/model/sandbox-provider.ts';
 import type { ProxmoxNode } from '../../proxmox-node.ts';
@@ -6,6 +5,7 @@ import { AddressAllocator } from './address-allocator.ts';
 import { openAddressMap } from './address-map.ts';
 import { type GuestNetwork, guestNetworks, networkOf, withoutAddresses } from './guest-network.ts';
 import { bridgeProblem } from './bridge-state.ts';
+import { checkHostPorts, closeHostPorts } from './host-ports.ts';
 import { networkCard } from './network-card.ts';
 import { OtherGuests } from './other-guests.ts';
 
@@ -34,15 +34,11 @@ export class PodNetworks {
 
   /**
    * Checks that a pod can have what it asks for, before anything of it is made.
-   * @throws CriError UNIMPLEMENTED for host ports, FAILED_PRECONDITION when no network is for its namespace.
+   * @throws CriError UNIMPLEMENTED for host ports of the loopback, FAILED_PRECONDITION when no network is for its namespace.
    */
   check({ pod, portMappings = [] }: Pick<SandboxSpec, 'pod' | 'portMappings'>): void {
     this.of(pod.namespace);
-    if (portMappings.length === 0) return;
-    throw unimplemented(
-      'config.port_mappings: host ports of pods whose network Proxmox VE manages; such pods have addresses of the network, ' +
-        'or use a RuntimeClass with CNI',
-    );
+    checkHostPorts(portMappings);
   }
 
   /**
@@ -72,9 +68,11 @@ export class PodNetworks {
     return (await this.#open()).addressesOf(id, this.of(namespace));
   }
 
-  /** Frees the addresses of a pod whose guest is gone. */
+  /** Frees the addresses of a pod whose guest is gone; no host port leads to them then. */
   async release(id: string): Promise<void> {
-    await (await this.#open()).release(id);
+    const addresses = await this.#open();
+    await closeHostPorts(addresses.allOf(id));
+    await addresses.release(id);
   }
 
   /** Pods that have addresses. */

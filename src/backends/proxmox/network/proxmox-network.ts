@@ -1,6 +1,7 @@
 import { CriError, StatusCode, unavailable } from '../../../core/model/errors.ts';
 import type { Network, NetworkAttachment, NetworkReadiness, NetworkRequest } from '../../../core/model/network.ts';
 import { checkCard, configureCard } from './configure-card.ts';
+import { closeHostPorts, hasHostPorts, openHostPorts } from './host-ports.ts';
 import type { PodNetworks } from './pod-networks.ts';
 
 /**
@@ -28,7 +29,7 @@ export class ProxmoxNetwork implements Network {
   }
 
   async attach(
-    { sandboxId, podNamespace, netns }: NetworkRequest,
+    { sandboxId, podNamespace, netns, portMappings }: NetworkRequest,
     progress: (soFar: NetworkAttachment) => Promise<void>,
     signal?: AbortSignal,
   ): Promise<NetworkAttachment> {
@@ -40,17 +41,24 @@ export class ProxmoxNetwork implements Network {
     const attachment = { ips, networks: [] };
     await progress(attachment);
     await configureCard(netns, network, ips, signal);
+    if (portMappings.length > 0) await openHostPorts(ips, portMappings, signal);
     return attachment;
   }
 
   /** The interface goes with the guest, and its addresses when the guest is gone. */
   async detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void> {
     if (attachment.networks.length > 0) await this.#cni.detach(request, attachment);
+    else if (request.portMappings.length > 0) await closeHostPorts(attachment.ips);
   }
 
   async check(request: NetworkRequest, attachment: NetworkAttachment): Promise<void> {
-    if (attachment.networks.length > 0) await this.#cni.check(request, attachment);
-    else if (request.netns !== undefined) await checkCard(request.netns, attachment.ips);
+    if (attachment.networks.length > 0) return this.#cni.check(request, attachment);
+    if (request.netns !== undefined) await checkCard(request.netns, attachment.ips);
+    if (request.portMappings.length === 0) return;
+    for (const ip of attachment.ips) {
+      if (await hasHostPorts(ip, request.portMappings)) continue;
+      throw unavailable(`the rules of iptables for the host ports of ${ip} have been changed`);
+    }
   }
 
   /** Addresses without a pod go with the provider's orphans. */
