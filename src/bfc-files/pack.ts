@@ -1,11 +1,10 @@
-import { mkdir, realpath, rm, stat } from 'node:fs/promises';
+import { mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Packed, PackOptions } from '../cli/bfc/files.ts';
 import { invalidArgument } from '../core/model/errors.ts';
 import { formatReference, parseReference } from '../core/lifecycle/images/reference.ts';
 import type { SourceImage } from '../core/model/image.ts';
 import { BfcError } from '../integrations/bfc/errors.ts';
-import { unfinishedName } from '../integrations/bfc/files/new-file.ts';
 import { packImages } from '../integrations/bfc/images/pack-images.ts';
 import { packDirectory } from '../integrations/bfc/pack.ts';
 import { type BfcReader, openBfc } from '../integrations/bfc/reader.ts';
@@ -91,21 +90,14 @@ async function repack(
   );
 }
 
-/** Archives are extracted beside the file: a directory for temporary files is often in memory. */
 async function packArchive(options: PackOptions): Promise<Packed> {
-  const { source, file, image, signal, opened } = options;
-  if (image !== undefined) {
-    throw invalidArgument('image', `${JSON.stringify(source)} is not a BFC file; omit it`);
-  }
-  const temporary = join(dirname(file), unfinishedName());
+  const { source, image, signal, opened } = options;
+  if (image !== undefined) throw invalidArgument('image', `${JSON.stringify(source)} is not a BFC file; omit it`);
+  const temporary = await mkdtemp(join(options.temporary, 'bfc-'));
+  const remedy = 'set TMPDIR to another directory';
   try {
-    await mkdir(temporary, { mode: 0o700 });
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'ENOTDIR', 'EACCES', 'EROFS')) throw error;
-    throw new BfcError('name', { file }, `cannot be created: ${error instanceof Error ? error.message : ''}`);
-  }
-  try {
-    const images = await new ArchiveReader({ temporary: join(temporary, 'archive') }).open(source, signal);
+    const reader = new ArchiveReader({ temporary: join(temporary, 'archive') });
+    const images = await namingFullDisk(temporary, () => reader.open(source, signal), remedy);
     await opened?.();
     return await packSome(options, images);
   } finally {

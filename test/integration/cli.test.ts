@@ -229,7 +229,8 @@ test.serial('An interrupted export leaves nothing', async (t) => {
   await mkdir(directory);
   let interrupt: (signal: CliSignal) => void = () => undefined;
   const words = ['bfc', 'export', '--address', cli.address, IMAGE, join(directory, 'a.bfc')];
-  const done = inProcess(words, { signals: (send) => (interrupt = send) });
+  const env = { TMPDIR: directory };
+  const done = inProcess(words, { env, signals: (send) => (interrupt = send) });
   await eventually('a begun export', async () => (await readdir(directory)).length > 0);
   interrupt('SIGINT');
   t.deepEqual(await done, {

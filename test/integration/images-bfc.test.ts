@@ -321,6 +321,7 @@ test('Images of an archive are packed into an encrypted file', async (t) => {
       name: undefined,
       image: undefined,
       sourceSecret: () => Promise.resolve(undefined),
+      temporary: top,
       secret: { kind: 'password', password: Buffer.from('secret') },
       level: 3,
       replaces: false,

@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { ExportRequest, ImageStoreService } from '../../../api/gen/cri.ts';
 import { printable, quoted } from '../../core/logging/escape.ts';
 import { CriError, isNotFound, StatusCode } from '../../core/model/errors.ts';
@@ -9,22 +8,32 @@ import { connectServer } from '../client/connect.ts';
 import type { CliContext, Input } from '../command.ts';
 import { aboutFile } from './about-file.ts';
 
+/** Where what is large and not encrypted is put for a while: neither in memory, nor on the medium of the BFC file. */
+export function temporaryPlace({ env }: CliContext): string {
+  const given = env['TMPDIR'] ?? '';
+  return given === '' ? '/var/tmp' : resolve(given);
+}
+
 /**
- * Lets the server write an image of its store into an archive beside the file that is to be, and works with it. The archive is removed
- * at the end of the work, or earlier by its function `remove`.
+ * Lets the server write an image of its store into an archive in the {@link temporaryPlace}, and works with it. The archive is removed at
+ * the end of the work, or earlier by its function `remove`.
  * @throws CriError, of the server or when there is no place for it; the signal's reason.
  */
 export async function withExported<T>(
   context: CliContext,
   input: Input,
-  { image, file, signal }: { image: string; file: string; signal: AbortSignal },
+  { image, signal }: { image: string; signal: AbortSignal },
   work: (archive: string, remove: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
-  const place = join(dirname(resolve(file)), `.bfc-${randomUUID()}.partial`);
+  const top = temporaryPlace(context);
+  let place: string;
   try {
-    await mkdir(place, { mode: 0o700 });
+    place = await mkdtemp(join(top, 'bfc-'));
   } catch (error) {
-    throw new CriError(StatusCode.INVALID_ARGUMENT, `${quoted(file)}: cannot be created: ${messageOf(error)}`);
+    throw new CriError(
+      StatusCode.INVALID_ARGUMENT,
+      `${quoted(top)}: has no place for the image: ${messageOf(error)}; set TMPDIR to another directory`,
+    );
   }
   try {
     const archive = join(place, 'image.tar');
@@ -35,7 +44,7 @@ export async function withExported<T>(
       await server.call(ImageStoreService.export, request, { timeoutMs: 0, signal });
     } catch (error) {
       signal.throwIfAborted();
-      throw isNotFound(error) ? error : aboutFile(file, error);
+      throw isNotFound(error) ? error : aboutFile(archive, error);
     }
     return await work(archive, () => rm(archive, { force: true }));
   } finally {

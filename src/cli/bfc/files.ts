@@ -15,6 +15,8 @@ export interface PackOptions extends WorkOptions {
   source: string;
   /** Of a source that is an encrypted BFC file. */
   sourceSecret: AskSecret;
+  /** Directory for the files of an archive of images meanwhile, which are not encrypted. */
+  temporary: string;
   /** Called when the source is not needed any more, if that is before the end. */
   opened?: () => Promise<void>;
   /** The name of the only image that is taken of a BFC file; undefined: everything is. */

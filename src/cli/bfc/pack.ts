@@ -8,7 +8,7 @@ import { formatJson } from '../output/json.ts';
 import { pathText } from '../output/path-text.ts';
 import { formatBytes } from '../output/units.ts';
 import { wholeNumber } from '../values.ts';
-import { withExported } from './export.ts';
+import { temporaryPlace, withExported } from './export.ts';
 import type { BfcFiles, Packed, PackOptions } from './files.ts';
 import { secretFor, writeSecret } from './secrets.ts';
 import { withProgress } from './work.ts';
@@ -27,7 +27,7 @@ export async function packFile(context: CliContext, input: Input): Promise<void>
     if (input.text('image') !== undefined) throw new UsageError('--image needs a SOURCE that is a BFC file');
     await write(context, input, file, async (pack, work) => {
       try {
-        return await packStored(context, input, { image: source, file, ...work }, pack);
+        return await packStored(context, input, { image: source, ...work }, pack);
       } catch (error) {
         const isUnknown =
           error instanceof CriError && (error.code === StatusCode.NOT_FOUND || error.code === StatusCode.UNAVAILABLE);
@@ -49,7 +49,7 @@ export async function packFile(context: CliContext, input: Input): Promise<void>
 /** Writes an image of the server's store into a BFC file. @throws UsageError, CriError */
 export async function exportFile(context: CliContext, input: Input): Promise<void> {
   const [image = '', file = ''] = input.args;
-  await write(context, input, file, (pack, work) => packStored(context, input, { image, file, ...work }, pack));
+  await write(context, input, file, (pack, work) => packStored(context, input, { image, ...work }, pack));
 }
 
 type Work = Pick<PackOptions, 'signal' | 'progress'>;
@@ -57,10 +57,10 @@ type Work = Pick<PackOptions, 'signal' | 'progress'>;
 function packStored(
   context: CliContext,
   input: Input,
-  { image, file, signal, progress }: Work & { image: string; file: string },
+  { image, signal, progress }: Work & { image: string },
   pack: Pack,
 ): Promise<Packed> {
-  return withExported(context, input, { image, file, signal }, (archive, remove) =>
+  return withExported(context, input, { image, signal }, (archive, remove) =>
     pack({ source: archive, opened: remove, signal, progress }),
   );
 }
@@ -85,6 +85,7 @@ async function write(
     pack(
       (source) =>
         files.pack({
+          temporary: temporaryPlace(context),
           sourceSecret: () => Promise.resolve(undefined),
           image: undefined,
           name: input.text('name'),

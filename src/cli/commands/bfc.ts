@@ -22,7 +22,7 @@ const pack: Command = {
     'Reads what "import" reads: an OCI image layout, an oci-archive (also one of "export"), a docker-archive or a tarball of a root ' +
     'filesystem, of which the images for this machine are taken. Of another directory all files are packed. Of a BFC file all entries are ' +
     'packed again, decrypted and encrypted as the options say: with --force also into itself. What is no file is an image of the server, as in ' +
-    '"bfc export"; for all else the server is not needed. Layers keep their digests. FILE gets its name when it is complete; an interrupted command leaves nothing.',
+    '"bfc export"; for all else the server is not needed. Layers keep their digests. An archive of images is extracted into TMPDIR, else /var/tmp, meanwhile. FILE gets its name when it is complete; an interrupted command leaves nothing.',
   arguments: [{ name: 'SOURCE', description: 'archive, layout, BFC file, directory or image', kind: 'file' }, TARGET],
   options: [
     { name: 'image', value: 'NAME', description: 'of a BFC file, only the image of this name or digest' },
@@ -146,8 +146,8 @@ const exportCommand: Command = {
   name: 'export',
   summary: 'write an image of the server into a BFC file',
   description:
-    'Writes an image layout with all files of the image in one layer, as "export" does; its digests and its id are others. Beside FILE up to ' +
-    'twice its size is needed until the command ends.',
+    'Writes an image layout with all files of the image in one layer, as "export" does; its digests and its id are others. Until the command ' +
+    'ends up to twice the size of FILE is needed in the directory TMPDIR, else /var/tmp, where the image is not encrypted.',
   arguments: [{ name: 'IMAGE', description: 'name or id', kind: 'image' }, TARGET],
   options: [
     { name: 'name', value: 'REFERENCE', description: 'name of the image (default: its names)' },
