@@ -29,8 +29,8 @@ export function readIoStat(text: string, name: (number: string) => string = devi
 }
 
 /**
- * Parses blkio.throttle.io_service_bytes_recursive and io_serviced_recursive of v1: lines `8:0 Read 1`; the totals of all
- * operations and devices are skipped.
+ * Parses io_service_bytes_recursive and io_serviced_recursive of v1, of throttle and of bfq: lines `8:0 Read 1`, of which the last
+ * one counts. The totals of all operations and devices are skipped.
  */
 export function readBlkio(
   bytesText: string,

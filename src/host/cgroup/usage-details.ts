@@ -79,8 +79,10 @@ function sum(first: bigint | undefined, second: bigint | undefined): bigint | un
 
 function readDevices(files: FigureReader): DeviceUsage[] {
   if (!files.isV1('blkio')) return readIoStat(files.text({ controller: 'blkio', v2: 'io.stat' }) ?? '');
-  const read = (v1: string) => files.text({ controller: 'blkio', v1 }) ?? '';
-  return readBlkio(read('blkio.throttle.io_service_bytes_recursive'), read('blkio.throttle.io_serviced_recursive'));
+  // A device is counted where its scheduler does so, and by the limits of rates else.
+  const read = (figure: string) =>
+    ['throttle', 'bfq'].map((by) => files.text({ controller: 'blkio', v1: `blkio.${by}.${figure}` }) ?? '').join('\n');
+  return readBlkio(read('io_service_bytes_recursive'), read('io_serviced_recursive'));
 }
 
 function readHugepages(files: FigureReader, pageSize: string): HugepageUsage {

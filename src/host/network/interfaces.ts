@@ -29,13 +29,20 @@ export async function readInterfaces(
     // The process may have ended, and another one have its pid.
     if (text !== undefined && identityOf(`${process}/ns/net`) === namespace) return parseInterfaces(text);
   }
+  try {
+    return parseInterfaces(await readInside(netns));
+  } catch (error) {
+    // Its pod was stopped meanwhile.
+    if (identityOf(netns) !== namespace) return undefined;
+    throw error;
+  }
+}
+
+/** /proc/net/dev of a network namespace, by a program. */
+async function readInside(netns: string): Promise<string> {
   const args = [`--net=${netns}`, '--', 'cat', '/proc/net/dev'];
-  const { stdout } = await run('nsenter', args, {
-    holds: 'nothing',
-    timeoutMs: LIMIT_MS,
-    maxOutputBytes: MOST_BYTES,
-  });
-  return parseInterfaces(stdout);
+  const options = { holds: 'nothing', timeoutMs: LIMIT_MS, maxOutputBytes: MOST_BYTES } as const;
+  return (await run('nsenter', args, options)).stdout;
 }
 
 /**

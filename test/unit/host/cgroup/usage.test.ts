@@ -35,6 +35,8 @@ const V1 = {
     'inactive_file 2\ntotal_inactive_file 400\ntotal_active_file 50\ntotal_pgfault 7\ntotal_pgmajfault 1\n',
   'pids/pids.current': '3\n',
   'pids/pids.max': '64\n',
+  'blkio/blkio.bfq.io_service_bytes_recursive': '8:16 Read 7\nTotal 7\n',
+  'blkio/blkio.bfq.io_serviced_recursive': '8:16 Read 5\nTotal 5\n',
   'blkio/blkio.throttle.io_service_bytes_recursive': '8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Total 30\nTotal 30\n',
   'blkio/blkio.throttle.io_serviced_recursive': '8:0 Read 1\n8:0 Write 2\n8:0 Total 3\nTotal 3\n',
 };
@@ -161,6 +163,7 @@ test('all figures are read from v1 and v2 files', async (t) => {
     pressure: { cpu: { some: { total: 12_000n } } },
   });
   t.like(first?.devices[0], device);
+  t.like(first?.devices[1], { major: '8', minor: '16', reads: 5n, writes: undefined });
   t.like(second?.devices[0], device);
   t.deepEqual([...(first?.devices[0]?.bytes ?? [])], [...Object.entries({ Read: 10n, Write: 20n, Sync: 30n })]);
   t.deepEqual([...(second?.devices[0]?.bytes ?? [])], [...Object.entries({ Read: 10n, Write: 20n, Discard: 0n })]);
