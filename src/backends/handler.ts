@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Backend } from '../core/model/backend.ts';
 import type { Logger } from '../core/model/logger.ts';
 import type { SandboxProvider } from '../core/model/sandbox-provider.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The key of a handler whose pods have a pause process. */
 export const initKey = z

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { DATASET, LONGEST_DATASET, type HandlerRootfs, STORE_CHOICES } from '../core/model/rootfs-settings.ts';
 
 const bytes = z.number().int().min(-1).default(-1);

@@ -1,6 +1,6 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { failedPrecondition } from '../core/model/errors.ts';
 import { RECORD_FORMAT, ROOT } from '../core/state-layout.ts';
 import { writeFileAtomic } from '../utils/fs/atomic.ts';

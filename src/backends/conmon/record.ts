@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isErrno } from '../../utils/errors.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { writeFileAtomic } from '../../utils/fs/atomic.ts';
 

@@ -1,6 +1,6 @@
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { declaredHandlers } from '../../core/config/handlers.ts';
 import type { Config } from '../../core/config/schema.ts';
 import { isWarmId } from '../../core/model/warm-id.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode, unavailable, unknown } from '../../core/model/errors.ts';
 
 /** Characters of an unreadable status that an error quotes. */

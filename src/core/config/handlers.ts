@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 /** The parts of a RuntimeClass handler that the configuration and `doctor` need. */
 export interface HandlerSchema {

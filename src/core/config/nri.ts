@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 const absolutePath = z.string().regex(/^\/[^\0\n\r]*$/, 'must be an absolute path');
 const seconds = (most: number) => z.number().min(0.1).max(most);

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { isSecretName } from '../logging/redact.ts';
 import { nearest } from './nearest.ts';
 import { type OutlineKey, configOutline } from './outline.ts';

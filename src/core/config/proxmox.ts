@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { proxmoxNetworks } from './proxmox-networks.ts';
 import type { VmidRanges } from './vmid-ranges.ts';
 

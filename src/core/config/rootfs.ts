@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { LimitPolicy } from '../model/rootfs.ts';
 import {
   DATASET,

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { matchesEveryPod, type RoutingRule } from '../model/routing.ts';
 import { isTable, type Table, valueAt } from './tables.ts';
 

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { METRIC_GROUPS } from '../model/metric-groups.ts';
 import { parseUlimit } from '../model/rlimits.ts';
 import { bfcTable } from './bfc.ts';

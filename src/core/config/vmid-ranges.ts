@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The VMIDs of the pods of each node of a Proxmox cluster, by node name. */
 export type VmidRanges = Record<string, { first: number; size: number }>;

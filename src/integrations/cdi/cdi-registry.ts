@@ -4,7 +4,6 @@ import type { ContainerEdits, DeviceRegistry } from '../../core/model/container-
 import { failedPrecondition } from '../../core/model/errors.ts';
 import { inspectPath, readText } from '../../host/paths.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
-import { parseCdiSpec } from './cdi-spec.ts';
 import type { CdiSpec } from './cdi-spec.ts';
 
 /** Files have a few kilobytes; a larger one is not a specification. */
@@ -72,6 +71,8 @@ async function readDirectory(directory: string): Promise<Found> {
   for (const name of names.filter((each) => /\.(json|yaml)$/.test(each)).sort()) {
     const path = join(directory, name);
     try {
+      // Few nodes have devices, and YAML takes long to load.
+      const { parseCdiSpec } = await import('./cdi-spec.ts');
       const spec = parseCdiSpec(await readText(path, FILE_LIMIT_BYTES), name.endsWith('.json') ? 'json' : 'yaml');
       for (const device of spec.devices.keys()) {
         const qualified = `${spec.kind}=${device}`;

@@ -1,5 +1,5 @@
 import { isScalar, parse as parseYaml } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { hookNames } from '../../core/model/container-devices.ts';
 import type { ContainerEdits } from '../../core/model/container-devices.ts';
 import { deviceName, devicesKind } from '../../core/model/device-name.ts';

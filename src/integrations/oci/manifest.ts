@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, failedPrecondition, StatusCode, unimplemented } from '../../core/model/errors.ts';
 import { formatPlace } from '../../utils/errors.ts';
 import { hasMoreValuesThan } from '../../utils/json.ts';

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { type z } from 'zod';
+import type * as z from 'zod';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import { formatPlace } from '../../utils/errors.ts';
 import type { Credentials, Login } from './auth/credentials.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 // Perl does not tell numbers from strings, nor undef from absent: the same field comes as 1, "1", 1.0, null or not at all.
 

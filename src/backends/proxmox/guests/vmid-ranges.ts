@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 
 /** The VMIDs of one node's pods, `first` to `first + size - 1`. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineHandler } from '../../handler.ts';
 import { initKey } from '../../init-key.ts';
 import { rootfsKey } from '../../rootfs-key.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { unavailable } from '../../../core/model/errors.ts';
 import { run } from '../../../host/processes/run.ts';
 import { messageOf } from '../../../utils/errors.ts';

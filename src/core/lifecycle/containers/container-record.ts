@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ContainerRecord } from '../../model/container.ts';
 import type { ContainerSpec } from '../../model/container-spec.ts';
 import { integer, json, upgraded } from '../records/codecs.ts';

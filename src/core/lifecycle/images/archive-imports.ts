@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { messageOf } from '../../../utils/errors.ts';
 import type { ArchiveDirectory, ArchiveFile } from '../../model/image-files.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../model/errors.ts';
 import type { ImageConfig } from '../../model/image.ts';
 import { formatPlace } from '../../../utils/errors.ts';

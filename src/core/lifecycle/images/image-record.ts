@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ImageRecord } from '../../model/image.ts';
 import { dictionary, integer } from '../records/codecs.ts';
 import type { RecordSchema } from '../records/record-file.ts';

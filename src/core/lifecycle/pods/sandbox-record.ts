@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { PodMetadata, PodSpec } from '../../model/pod-spec.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import { integer, json, upgraded } from '../records/codecs.ts';

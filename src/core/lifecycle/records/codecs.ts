@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** An integer of any size, stored as its decimal digits; format 1 has the integer itself. */
 export const integer = z.codec(z.union([z.string().regex(/^-?\d+$/), z.bigint()]), z.bigint(), {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { RECORD_FORMAT as FORMAT } from '../../state-layout.ts';
 import { failedPrecondition } from '../../model/errors.ts';
 import { readFormat1 } from './format1.ts';

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { LayerDescriptor, SourceImage } from '../../../core/model/image.ts';
 import { formatPlace } from '../../../utils/errors.ts';

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { LayoutFiles } from '../../../core/model/image-layout.ts';
 import type { ByteRange, LayerDescriptor, SourceImage } from '../../../core/model/image.ts';

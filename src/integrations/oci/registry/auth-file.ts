@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { failedPrecondition } from '../../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import type { Credentials } from '../../../core/model/image.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import type { Credentials } from '../../../core/model/image.ts';
 import { parseChallenges, type Challenge } from './challenge.ts';

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { failedPrecondition } from '../../../core/model/errors.ts';
 import { formatPlace, isErrno, messageOf } from '../../../utils/errors.ts';
 import { type Endpoint, isLoopback, ownEndpoints, versioned } from './endpoints.ts';

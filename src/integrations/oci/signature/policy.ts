@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, StatusCode } from '../../../core/model/errors.ts';
 import { formatPlace, isErrno, messageOf } from '../../../utils/errors.ts';
 import type { ImageReference } from '../../../core/model/image.ts';

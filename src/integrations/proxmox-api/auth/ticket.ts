@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CriError, failedPrecondition, invalidArgument, StatusCode } from '../../../core/model/errors.ts';
 import { abortable } from '../../../utils/async/abortable.ts';
 import type { Credentials, Login, Method } from './credentials.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Api } from '../api.ts';
 import type { CallOptions } from '../call.ts';
 import { isKind } from '../errors/proxmox-error.ts';

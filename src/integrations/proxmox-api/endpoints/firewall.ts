@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Api } from '../api.ts';
 import type { CallOptions, Parameters } from '../call.ts';
 import { type GuestRef, guestTemplate } from '../guests/guest.ts';

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Api } from '../api.ts';
 import type { CallOptions } from '../call.ts';
 import { listOf, number, optional, text } from '../lenient.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { messageOf } from '../../../utils/errors.ts';
 import type { Scrubber } from '../auth/scrubber.ts';
 import type { Call } from '../call.ts';

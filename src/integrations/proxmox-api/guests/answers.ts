@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { boolean, listOf, number, optional, text, words } from '../lenient.ts';
 import { upidOf } from '../tasks/upid.ts';
 

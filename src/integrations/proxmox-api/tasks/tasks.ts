@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Api, Data } from '../api.ts';
 import type { Call, CallOptions } from '../call.ts';
 import { ignored, listOf, number, optional, text } from '../lenient.ts';

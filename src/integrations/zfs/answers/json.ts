@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { formatPlace, messageOf } from '../../../utils/errors.ts';
 import { ZfsError } from '../errors/zfs-error.ts';
 import { Entries, type Entry } from './properties.ts';

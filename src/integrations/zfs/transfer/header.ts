@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { TransferredImage } from '../../../core/model/rootfs-transfer.ts';
 import { MAX_ENTRIES, MAX_IMAGE_BYTES, MAX_LAYERS } from '../../../host/layers/bounds.ts';
 import { formatPlace } from '../../../utils/errors.ts';
