@@ -49,16 +49,16 @@ async function packFiles(options: PackOptions): Promise<Packed> {
     throw invalidArgument('file', `${JSON.stringify(file)} is in the directory that is packed; write it elsewhere`);
   }
   let total: number | undefined;
-  void bytesBelow(source, signal).then((bytes) => (total = bytes));
-  return write(options, [], (writer) =>
-    packDirectory(writer, source, {
-      signal,
-      progress: ({ bytes }) => {
-        progress(bytes, total === undefined ? undefined : Math.max(total, bytes));
-      },
-      skipped,
-    }),
-  );
+  const over = new AbortController();
+  void bytesBelow(source, AbortSignal.any([signal, over.signal])).then((bytes) => (total = bytes));
+  const counted = ({ bytes }: { bytes: number }) => {
+    progress(bytes, total === undefined ? undefined : Math.max(total, bytes));
+  };
+  try {
+    return await write(options, [], (writer) => packDirectory(writer, source, { signal, progress: counted, skipped }));
+  } finally {
+    over.abort();
+  }
 }
 
 /** Of a BFC file everything is taken as it is, unless it is about one image. */

@@ -104,7 +104,7 @@ const verify: Command = {
   name: 'verify',
   summary: 'check a BFC file for damage',
   description:
-    'Checks header and index with their checksums, and that no layer of an image is missing; with --deep also each content against ' +
+    'Checks header and index with their checksums, and that no layer of an image is missing (of an encrypted file with its key); with --deep also each content against ' +
     'its checksum, after it was decrypted and decompressed. The exit code is 1 when something is damaged; a line names ' +
     'each damaged entry (up to 100).',
   arguments: [FILE],
@@ -123,7 +123,7 @@ const importCommand: Command = {
   description:
     "The images get into the server's store as after a pull, out of FILE without a copy of their layers. An encrypted file is opened with the given key or " +
     'password, or those of the configuration (bfc.key_files, bfc.password_files). The path is on the host of the server, and FILE may be anywhere. ' +
-    'An interrupted command leaves no layer.',
+    'An interrupted command leaves only the images that were complete.',
   arguments: [FILE],
   options: [
     { name: 'image', value: 'NAME', description: 'only the image of this name or digest' },
