@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import type { ExecutionContext } from 'ava';
 import { LinuxContainerResources, NamespaceMode, RuntimeServiceService } from '../../api/gen/cri.ts';
 import type { Metric, StreamPodSandboxMetricsResponse } from '../../api/gen/cri.ts';
@@ -58,9 +59,22 @@ export async function checkPodFigures(t: ExecutionContext, server: ServerFixture
   t.is(container?.swap?.swapAvailableBytes?.value, 0n);
   t.is(container?.memory?.psi !== undefined && container.cpu?.psi !== undefined, version === 2);
   t.is(stats?.linux?.io?.psi !== undefined && stats.linux.cpu?.psi !== undefined, version === 2);
+  t.is(stats?.linux?.memory?.availableBytes, undefined);
+  // The kubelet limits a pod in the cgroup above.
+  const limit =
+    version === 2
+      ? `/sys/fs/cgroup${server.cgroup}/memory.max`
+      : `/sys/fs/cgroup/memory${server.cgroup}/memory.limit_in_bytes`;
+  await writeFile(limit, String(1024n * MIB));
+  const available = await eventually('what the limit leaves', async () => {
+    const limited = (await client.call(RuntimeServiceService.podSandboxStats, { podSandboxId: pod })).stats;
+    return limited?.linux?.memory?.availableBytes?.value;
+  });
+  await writeFile(limit, version === 2 ? 'max' : '-1');
+  t.true(available > 512n * MIB && available < 1024n * MIB, String(available));
   const network = stats?.linux?.network;
   t.is(network?.defaultInterface?.name, 'eth0');
-  t.deepEqual(network?.interfaces, []);
+  t.deepEqual(network?.interfaces, [network?.defaultInterface]);
   t.true((network?.defaultInterface?.txBytes?.value ?? 0n) > 0n);
 
   const { descriptors } = await client.call(RuntimeServiceService.listMetricDescriptors, {});

@@ -111,14 +111,14 @@ function swapOf({ timestamp, swapUsageBytes, swapAvailableBytes }: ResourceUsage
 }
 
 /**
- * The first interface is CNI's eth0 where there is one, and all others are beside it. The kubelet needs it: without any interface
- * nothing is said of the network.
+ * The default interface is CNI's eth0 where there is one. It is among all of them as well, whatever the CRI says: so do containerd and
+ * cAdvisor, and conformance tests of the kubelet's summary need it. Without any interface nothing is said of the network, as the
+ * kubelet requires a default one.
  */
 function networkOf(interfaces: readonly InterfaceCounters[], timestamp: bigint): NetworkUsage | undefined {
   const standard = interfaces.find(({ name }) => name === 'eth0') ?? interfaces[0];
   if (standard === undefined) return undefined;
-  const others = interfaces.filter((each) => each !== standard);
-  return { timestamp, defaultInterface: toInterface(standard), interfaces: others.map(toInterface) };
+  return { timestamp, defaultInterface: toInterface(standard), interfaces: interfaces.map(toInterface) };
 }
 
 function toInterface({ name, received, sent }: InterfaceCounters): NetworkInterfaceUsage {

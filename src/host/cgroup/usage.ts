@@ -34,6 +34,12 @@ export function readUsage(
   };
 }
 
+/** What is left of the memory limit of `cgroup` beside its working set, in bytes; undefined without a limit. */
+export function readAvailableMemory(hierarchies: readonly CgroupHierarchy[], cgroup: string): bigint | undefined {
+  const { limit, workingSet } = readMemory(new FigureReader(hierarchies, cgroup));
+  return leftOf(limit, workingSet);
+}
+
 /** True when a process of `cgroup` was killed because memory ran out; false also when the cgroup is gone. */
 export function wasOomKilled(hierarchies: readonly CgroupHierarchy[], cgroup: string): boolean {
   return (readOomKills(new FigureReader(hierarchies, cgroup)) ?? 0n) > 0n;
