@@ -42,7 +42,7 @@ import { parseUlimit } from './core/model/rlimits.ts';
 import { storedContainer, storedPod } from './cri/map/stored.ts';
 import type { Services } from './cri/rpc/services.ts';
 import { CdiRegistry } from './integrations/cdi/cdi-registry.ts';
-import { NriPlugins } from './integrations/nri/nri-plugins.ts';
+import type { NriPlugins } from './integrations/nri/nri-plugins.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from './integrations/bfc/images/bfc-image-source.ts';
@@ -195,7 +195,7 @@ export async function build(
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     pinned: config.images.pinned,
   });
-  const nri = config.nri.enable ? nriPlugins(config, runner, logger) : undefined;
+  const nri = config.nri.enable ? await nriPlugins(config, runner, logger) : undefined;
   const plugins = nri ?? NO_PLUGINS;
   const pods = new PodService({
     records,
@@ -292,7 +292,8 @@ export function pluginHost({ pods, containers }: Pick<Services, 'pods' | 'contai
   };
 }
 
-function nriPlugins({ nri }: Config, runner: ConmonRunner, logger: Logger): NriPlugins {
+async function nriPlugins({ nri }: Config, runner: ConmonRunner, logger: Logger): Promise<NriPlugins> {
+  const { NriPlugins } = await import('./integrations/nri/nri-plugins.ts');
   return new NriPlugins({
     registrationTimeoutMs: nri.registration_timeout_seconds * 1000,
     requestTimeoutMs: nri.request_timeout_seconds * 1000,

@@ -25,7 +25,7 @@ import { HostReadiness } from './host/readiness.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
 import { build, claim, pluginHost, recover } from './compose.ts';
-import { NriServer } from './integrations/nri/nri-server.ts';
+import type { NriServer } from './integrations/nri/nri-server.ts';
 
 /**
  * Runs the server with the given RuntimeClass handlers until SIGTERM or SIGINT; containers stay. Resolves after an orderly
@@ -58,14 +58,7 @@ async function run(
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
   await tryRootfs(services, readiness);
-  const plugins =
-    services.nri &&
-    new NriServer(services.nri, {
-      ...config.nri,
-      sockets: join(config.state, STATE.plugins),
-      host: pluginHost(services),
-      logger,
-    });
+  const plugins = await pluginServer(services, config, logger);
   // Before the first request: pods that are run from then on are told to the plugins of this node.
   await plugins?.start();
   metrics.watchInventory(inventory(services));
@@ -95,6 +88,18 @@ async function run(
   await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping]);
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   if (!settling.isDone) process.exit(0);
+}
+
+/** What plugins of the node connect to; undefined where the configuration has none, and nothing of it is loaded. */
+async function pluginServer(
+  services: Awaited<ReturnType<typeof build>>,
+  config: Config,
+  logger: RootLogger,
+): Promise<NriServer | undefined> {
+  if (services.nri === undefined) return undefined;
+  const { NriServer } = await import('./integrations/nri/nri-server.ts');
+  const sockets = join(config.state, STATE.plugins);
+  return new NriServer(services.nri, { ...config.nri, sockets, host: pluginHost(services), logger });
 }
 
 /** The programs that pods of the default handler require. */
