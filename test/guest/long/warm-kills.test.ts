@@ -79,6 +79,7 @@ for (const [name, scene] of Object.entries({ claim, replacement }))
         await pods.server.start();
         await scene.clean();
         t.deepEqual(await nothingElse(pods, SIZE), [], `${how} ${point}`);
+        console.log(`ok  ${name}: ${how} ${point}`);
       }
     }
     await poolOf(pods, SIZE);
