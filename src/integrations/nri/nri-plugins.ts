@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { Event, PluginService } from '../../../api/gen/nri.ts';
-import type { UpdateContainersRequest, UpdateContainersResponse } from '../../../api/gen/nri.ts';
+import type { ContainerUpdate, UpdateContainersRequest, UpdateContainersResponse } from '../../../api/gen/nri.ts';
 import type { ContainerRecord } from '../../core/model/container.ts';
 import { failedPrecondition } from '../../core/model/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -14,8 +14,8 @@ import type {
   Plugins,
   PodUpdate,
 } from '../../core/model/plugins.ts';
+import { mergeLimits } from '../../core/model/resources.ts';
 import type { ResourceLimits } from '../../core/model/resources.ts';
-import { SharedLock } from '../../utils/async/shared-lock.ts';
 import { messageOf } from '../../utils/errors.ts';
 import type { RuntimeVersion } from './adjust/supported.ts';
 import { askForChanges } from './ask-changes.ts';
@@ -27,8 +27,12 @@ import { toLinuxResources } from './map/resources.ts';
 import { fullName, PluginConnection } from './plugin-connection.ts';
 import type { PluginName } from './plugin-connection.ts';
 import { PluginList } from './plugin-list.ts';
+import { QuietTime } from './quiet-time.ts';
 import { synchronize } from './synchronize.ts';
 import { toChanges } from './updates.ts';
+
+/** The version of NRI whose calls and messages this is. */
+const NRI_VERSION = 'v0.12.5';
 
 export interface NriPluginsOptions {
   /** Milliseconds for each step of a plugin's start: to register, to be configured, to be synchronized. */
@@ -47,7 +51,7 @@ export interface NriPluginsOptions {
 export class NriPlugins implements Plugins {
   readonly #options: NriPluginsOptions;
   readonly #list: PluginList;
-  readonly #lock = new SharedLock();
+  readonly #changes = new QuietTime();
 
   constructor(options: NriPluginsOptions) {
     this.#options = options;
@@ -59,7 +63,7 @@ export class NriPlugins implements Plugins {
   }
 
   amid<T>(change: () => Promise<T>): Promise<T> {
-    return this.#lock.shared(change);
+    return this.#changes.change(change);
   }
 
   runPod(pod: PluginPod): Promise<void> {
@@ -116,11 +120,7 @@ export class NriPlugins implements Plugins {
       const changes = await askForChanges(this.#list, Event.UPDATE_CONTAINER, PluginService.updateContainer, request);
       const own = changes.updates.filter(({ containerId }) => containerId === container.record.id);
       const updates = changes.updates.filter((update) => !own.includes(update));
-      return {
-        limits: Object.assign({}, limits, ...own.map((one) => one.limits)) as ResourceLimits,
-        ...changes,
-        updates,
-      };
+      return { ...changes, updates, limits: own.reduce((held, one) => mergeLimits(held, one.limits), limits) };
     });
   }
 
@@ -185,23 +185,23 @@ export class NriPlugins implements Plugins {
       runtimeVersion: version,
       registrationTimeout: BigInt(Math.round(registrationTimeoutMs)),
       requestTimeout: BigInt(Math.round(requestTimeoutMs)),
-      NRIVersion: '',
+      NRIVersion: NRI_VERSION,
     };
     return plugin.configure(request, registrationTimeoutMs);
   }
 
   /** Nothing changes amid it, and no event is sent, so that the plugin hears of every change after it. */
   #synchronize(plugin: PluginConnection, host: PluginHost): Promise<OtherChanges> {
-    return this.#lock.exclusive(() =>
+    const { registrationTimeoutMs } = this.#options;
+    return this.#changes.quiet(registrationTimeoutMs, () =>
       this.#list.run(async () => {
         const containers = await Promise.all(
           host.containers().map(async ({ record, spec }) => toContainer(record, await spec())),
         );
         const pods = host.pods().map(toPodSandbox);
-        const updates = await synchronize(plugin, pods, containers, this.#options.registrationTimeoutMs);
-        const changes = toChanges(plugin.name, { update: updates, evict: [] });
+        const updates = await synchronize(plugin, pods, containers, registrationTimeoutMs);
         this.#list.add(plugin);
-        return changes;
+        return this.#possible(plugin, { update: updates, evict: [] }).changes;
       }),
     );
   }
@@ -211,8 +211,30 @@ export class NriPlugins implements Plugins {
     host: PluginHost,
     { update, evict }: UpdateContainersRequest,
   ): Promise<UpdateContainersResponse> {
-    const failed = new Set(await host.change(toChanges(plugin.name, { update, evict })));
-    return { failed: update.filter(({ containerId }) => failed.has(containerId)) };
+    const { changes, impossible } = this.#possible(plugin, { update, evict });
+    const failed = new Set(await host.change(changes));
+    return { failed: [...impossible, ...update.filter(({ containerId }) => failed.has(containerId))] };
+  }
+
+  /** The changes that this server can make, and those that it cannot and whose failure counts; these are logged. */
+  #possible(
+    plugin: PluginConnection,
+    { update, evict }: UpdateContainersRequest,
+  ): { changes: OtherChanges; impossible: ContainerUpdate[] } {
+    const changes = toChanges(plugin.name, { update: [], evict });
+    const impossible: ContainerUpdate[] = [];
+    for (const one of update) {
+      try {
+        changes.updates.push(...toChanges(plugin.name, { update: [one], evict: [] }).updates);
+      } catch (error) {
+        this.#options.logger.warn('Update of a plugin failed', {
+          containerId: one.containerId,
+          error: messageOf(error),
+        });
+        if (!one.ignoreFailure) impossible.push(one);
+      }
+    }
+    return { changes, impossible };
   }
 }
 

@@ -60,11 +60,12 @@ test('what does not fit into one message is split', async (t) => {
 });
 
 test('plugins that do not say who they are are refused', async (t) => {
-  const { connect, log, plugins, host } = makePlugins({ registrationTimeoutMs: 50 });
+  const { connect, log, plugins } = makePlugins();
   for (const name of ['1x-a', '10-', '10-a/b']) await t.throwsAsync(() => connect(name), undefined, name);
+  const hasty = makePlugins({ registrationTimeoutMs: 20 });
   const [near] = duplexPair();
-  await plugins.connect(near, host);
-  await logged(t, log, /no registration within/);
+  await hasty.plugins.connect(near, hasty.host);
+  await logged(t, hasty.log, /no registration within/);
   await connect('10-b', { configure: () => ({ events: 1 << 20 }) });
   await logged(t, log, /10-b.*unknown events/);
   t.true(plugins.isIdle);
@@ -166,8 +167,20 @@ test('nothing changes while a plugin is told of what there is', async (t) => {
   t.deepEqual(plugin.calls.slice(2).sort(), ['RunPodSandbox p', 'StopContainer c']);
 });
 
+test('a change that hangs refuses a plugin, and holds up nobody', async (t) => {
+  const { connect, plugins, log } = makePlugins({ registrationTimeoutMs: 1500 });
+  const hang = Promise.withResolvers<string>();
+  const change = plugins.amid(() => hang.promise);
+  await connect('10-a');
+  await logged(t, log, /10-a.*did not end within/);
+  t.is(await plugins.amid(() => Promise.resolve('done')), 'done');
+  hang.resolve('late');
+  t.is(await change, 'late');
+  t.true(plugins.isIdle);
+});
+
 test('plugins change limits and evict at any time', async (t) => {
-  const { connect, changes, plugins } = makePlugins({ failing: ['bad'] });
+  const { connect, changes, log, plugins } = makePlugins({ failing: ['bad'] });
   const plugin = await connect('10-a', {
     synchronize: () => ({ update: [{ containerId: 'c', linux: limits(7n), ignoreFailure: true }] }),
     stopContainer: () => ({ update: [{ containerId: 'd', linux: limits(9n), ignoreFailure: false }] }),
@@ -182,9 +195,9 @@ test('plugins change limits and evict at any time', async (t) => {
   t.deepEqual(changes[1]?.evictions, [{ containerId: 'e', reason: '10-a: too old' }]);
   t.deepEqual((await plugins.containerStopped(pod(), about())).updates[0]?.limits, { cpuShares: 9 });
   const rdt = { resources: LinuxResources.fromPartial({ rdtClass: { value: 'gold' } }) };
-  await t.throwsAsync(plugin.update({ update: [{ containerId: 'c', linux: rdt, ignoreFailure: false }] }), {
-    message: /10-a.*rdt_class/,
-  });
+  const odd = [true, false].map((ignoreFailure) => ({ containerId: 'c', linux: rdt, ignoreFailure }));
+  t.deepEqual((await plugin.update({ update: odd })).failed, [odd[1]!]);
+  await logged(t, log, /10-a.*rdt_class/);
 });
 
 test('plugins alter an update, each a limit of its own', async (t) => {
