@@ -30,7 +30,7 @@ import { VolumeDirectories } from './host/platform/volume-directories.ts';
 import type { Metrics } from './core/metrics/metrics.ts';
 import { selectedGroups } from './core/model/metric-groups.ts';
 import type { Platform } from './core/model/platform.ts';
-import { NO_PLUGINS, type PluginHost } from './core/model/plugins.ts';
+import { NO_PLUGINS } from './core/model/plugins.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
 import { RootfsStores } from './core/lifecycle/rootfs-stores.ts';
@@ -58,6 +58,7 @@ import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
 import { openProxmox } from './proxmox-node.ts';
 import { openHostStores } from './rootfs-stores.ts';
+import { openNri } from './nri-node.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
 /** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin's own limit is two minutes. */
@@ -195,7 +196,7 @@ export async function build(
     maxConcurrentDownloads: config.images.max_concurrent_downloads,
     pinned: config.images.pinned,
   });
-  const nri = config.nri.enable ? await nriPlugins(config, runner, logger) : undefined;
+  const nri = await openNri(config, runner, logger);
   const plugins = nri ?? NO_PLUGINS;
   const pods = new PodService({
     records,
@@ -277,31 +278,6 @@ export async function recover({
   await images.load();
   await containers.recover();
   await pods.recover();
-}
-
-/** What plugins see of pods and containers, and change. */
-export function pluginHost({ pods, containers }: Pick<Services, 'pods' | 'containers'>): PluginHost {
-  return {
-    pods: () => pods.list().flatMap(({ id }) => pods.forPlugins(id) ?? []),
-    containers: () =>
-      containers
-        .list()
-        .filter(({ phase }) => phase !== 'exited')
-        .map((record) => ({ record, spec: () => pods.backendOf(record.sandboxId).runner.spec(record.id) })),
-    change: (changes) => containers.limits.change(changes),
-  };
-}
-
-async function nriPlugins({ nri }: Config, runner: ConmonRunner, logger: Logger): Promise<NriPlugins> {
-  const { NriPlugins } = await import('./integrations/nri/nri-plugins.ts');
-  return new NriPlugins({
-    registrationTimeoutMs: nri.registration_timeout_seconds * 1000,
-    requestTimeoutMs: nri.request_timeout_seconds * 1000,
-    validator: nri.validator,
-    version: versionInfo().version,
-    ociRuntime: () => runner.version(),
-    logger,
-  });
 }
 
 function bfcImages(

@@ -24,8 +24,8 @@ import { isProxmoxNode } from './host/processes/programs.ts';
 import { HostReadiness } from './host/readiness.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
-import { build, claim, pluginHost, recover } from './compose.ts';
-import type { NriServer } from './integrations/nri/nri-server.ts';
+import { build, claim, recover } from './compose.ts';
+import { startNri } from './nri-node.ts';
 
 /**
  * Runs the server with the given RuntimeClass handlers until SIGTERM or SIGINT; containers stay. Resolves after an orderly
@@ -58,9 +58,8 @@ async function run(
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
   await tryRootfs(services, readiness);
-  const plugins = await pluginServer(services, config, logger);
   // Before the first request: pods that are run from then on are told to the plugins of this node.
-  await plugins?.start();
+  const plugins = services.nri && (await startNri(services.nri, services));
   metrics.watchInventory(inventory(services));
 
   const shutdown = new AbortController();
@@ -71,7 +70,7 @@ async function run(
     services: criServices(services, metrics, shutdown.signal),
     logger,
   });
-  const page = await listen({ streaming, server, metrics, address: config.metrics.listen, logger });
+  const page = await listen({ plugins, streaming, server, metrics, address: config.metrics.listen, logger });
   reloadOnHangup(logger, config, reload);
   const importing = services.images.importArchives(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
@@ -88,18 +87,6 @@ async function run(
   await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping]);
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   if (!settling.isDone) process.exit(0);
-}
-
-/** What plugins of the node connect to; undefined where the configuration has none, and nothing of it is loaded. */
-async function pluginServer(
-  services: Awaited<ReturnType<typeof build>>,
-  config: Config,
-  logger: RootLogger,
-): Promise<NriServer | undefined> {
-  if (services.nri === undefined) return undefined;
-  const { NriServer } = await import('./integrations/nri/nri-server.ts');
-  const sockets = join(config.state, STATE.plugins);
-  return new NriServer(services.nri, { ...config.nri, sockets, host: pluginHost(services), logger });
 }
 
 /** The programs that pods of the default handler require. */
@@ -142,14 +129,16 @@ function settle({ pods }: Pick<Services, 'pods'>, logger: Logger): { readonly is
 
 /** Starts every listener. When one fails, the others are closed, since they would keep the process running. */
 async function listen(parts: {
+  plugins: { stop: () => Promise<void> } | undefined;
   streaming: StreamingServer;
   server: CriServer;
   metrics: Metrics;
   address: string;
   logger: Logger;
 }): Promise<{ close: () => unknown } | undefined> {
-  const { streaming, server, metrics, address, logger } = parts;
+  const { plugins, streaming, server, metrics, address, logger } = parts;
   const rollback = new Rollback();
+  if (plugins !== undefined) rollback.add('the connections of plugins', () => plugins.stop());
   try {
     await streaming.start();
     rollback.add('the streaming server', () => streaming.stop());

@@ -43,10 +43,15 @@ export class NriServer {
     });
     await Promise.all(installed.map((plugin) => this.#startInstalled(plugin)));
     if (socket === '') return;
-    this.#listener = await listenForPlugins(socket, (connection) => {
-      this.#keep(connection);
-      void this.#plugins.connect(connection, host);
-    });
+    try {
+      this.#listener = await listenForPlugins(socket, (connection) => {
+        this.#keep(connection);
+        void this.#plugins.connect(connection, host);
+      });
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
     logger.info('Listening for NRI plugins', { socket });
   }
 
