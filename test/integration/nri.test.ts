@@ -5,6 +5,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ContainerAdjustment, LinuxResources } from '../../api/gen/nri.ts';
 import { ContainerState, LinuxContainerResources, RuntimeServiceService } from '../../api/gen/cri.ts';
+import { messageOf } from '../../src/utils/errors.ts';
 import { eventually } from '../lib/eventually.ts';
 import { TestPlugin } from '../lib/nri-plugin.ts';
 import type { Answers } from '../lib/nri-plugin.ts';
@@ -149,7 +150,19 @@ test.serial('what a plugin refuses leaves nothing behind', async (t) => {
   });
   await t.throwsAsync(server.create(pod, 'c', {}), { message: /CDI device not found: v\/c=d/ });
   t.deepEqual(await readdir(join(directory, 'root/containers')), []);
-  one.answers.createContainer = () => ({});
+  // Applied by crun 1.8.7 and later; an older one would leave it out.
+  one.answers = {
+    createContainer: adjust({ ioPriority: { class: 2, priority: 6 }, scheduler: { policy: 4, nice: 3 } }),
+  };
+  const shown = { command: ['sh', '-c', 'ionice -p $$; cut -d " " -f 19,41 /proc/self/stat'] };
+  const scheduled = await server.create(pod, 'scheduled', shown).catch((error: unknown) => messageOf(error));
+  if (!/io_priority with crun 1\.8/.test(scheduled)) {
+    await client.call(RuntimeServiceService.startContainer, { containerId: scheduled });
+    await server.exit(scheduled);
+    t.is(await server.output('nri', 'scheduled'), 'best-effort: prio 6\n3 3\n');
+    await client.call(RuntimeServiceService.removeContainer, { containerId: scheduled });
+  }
+  one.answers = { createContainer: () => ({}), startContainer: refuse };
   const container = await server.create(pod, 'c', { command: ['sleep', '3600'] });
   const start = client.call(RuntimeServiceService.startContainer, { containerId: container });
   await t.throwsAsync(start, { message: /refuses START_CONTAINER/ });
