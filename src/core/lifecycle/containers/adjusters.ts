@@ -1,4 +1,5 @@
 import type { ContainerRecord } from '../../model/container.ts';
+import { CriError } from '../../model/errors.ts';
 import type { OciSpec } from '../../model/oci-runtime.ts';
 import type { OtherChanges, Plugins } from '../../model/plugins.ts';
 import { mergeLimits } from '../../model/resources.ts';
@@ -60,11 +61,16 @@ const plugins: Adjuster = (_record, pod) =>
     const change = await place.plugins.createContainer(pod, container.record, container.spec);
     const asked = container.record.spec;
     const resources = mergeLimits(asked.resources, change.limits);
-    const edits = await platform.devices.edits(change.cdiDevices);
-    const spec = await applyEdits(platform.files, change.spec, edits, place.resolve);
-    spec.linux.resources = limitedResources(spec.linux.resources, resources, platform.facts);
-    spec.process.oomScoreAdj = attainableOomScore(resources, platform.facts);
-    return { record: { ...container.record, spec: { ...asked, resources } }, spec, others: change };
+    try {
+      const edits = await platform.devices.edits(change.cdiDevices);
+      const spec = await applyEdits(platform.files, change.spec, edits, place.resolve);
+      spec.linux.resources = limitedResources(spec.linux.resources, resources, platform.facts);
+      spec.process.oomScoreAdj = attainableOomScore(resources, platform.facts);
+      return { record: { ...container.record, spec: { ...asked, resources } }, spec, others: change };
+    } catch (error) {
+      // What is wrong is not in the request.
+      throw error instanceof CriError ? new CriError(error.code, `${change.of}: ${error.message}`) : error;
+    }
   });
 
 /**
