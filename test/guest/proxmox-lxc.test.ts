@@ -148,6 +148,7 @@ test.serial('a container over its limit is OOM-killed in a guest', async (t) => 
   await server.client.call(call.updatePodSandboxResources, UpdatePodSandboxResourcesRequest.create(limits));
   const { stats } = await server.client.call(call.podSandboxStats, { podSandboxId: pod });
   t.true((stats?.linux?.memory?.usageBytes?.value ?? 0n) > 0n);
+  t.is(stats?.linux?.network?.defaultInterface?.name, 'eth0');
   await leavesNothing(t, pod);
 });
 
