@@ -125,7 +125,8 @@ export class NodeService {
     const { faults } = this.#state;
     const facts = { method, path };
     const slow = when === 'after' ? faults.take('slow-answer', facts) : undefined;
-    if (slow !== undefined) await sleep(slow.milliseconds);
+    // An answer that nobody waits for any more must not keep the process.
+    if (slow !== undefined) await sleep(slow.milliseconds, undefined, { ref: false });
     if (faults.take('drop', facts, when) !== undefined) throw new Dropped();
     const status = faults.take('status', facts, when);
     if (status !== undefined) throw new ApiError(status.status, status.reason);

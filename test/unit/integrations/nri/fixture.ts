@@ -159,7 +159,14 @@ export function makePlugins(
     const known = configuration === undefined ? [] : [{ index: name.slice(0, 2), base: name.slice(3), configuration }];
     const connected = plugins.connect(near, host, ...known);
     const plugin = new TestPlugin(far, answers);
-    await plugin.register(name);
+    try {
+      await plugin.register(name);
+    } catch (error) {
+      // It would be waited for: another registration may follow.
+      plugin.end();
+      await connected;
+      throw error;
+    }
     await connected;
     return plugin;
   };
