@@ -70,17 +70,19 @@ async function run(
     services: criServices(services, metrics, shutdown.signal),
     logger,
   });
-  const page = await listen({ plugins, streaming, server, metrics, address: config.metrics.listen, logger });
+  // Before the socket is there: who sees it may send a signal.
   reloadOnHangup(logger, config, reload);
+  const ended = new Promise<string>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
+  });
+  const page = await listen({ plugins, streaming, server, metrics, address: config.metrics.listen, logger });
   const importing = services.images.importArchives(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
   services.containers.keep(shutdown.signal);
   const settling = settle(services, logger);
   logger.info('Server listening', { socket: config.grpc.listen, metrics: config.metrics.listen });
 
-  const signal = await new Promise<string>((resolve) => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
-  });
+  const signal = await ended;
   logger.info('Server shutting down; containers keep running', { signal });
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
