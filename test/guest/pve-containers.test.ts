@@ -54,7 +54,18 @@ const havePool = async (): Promise<TestPool> => (testPool ??= await TestPool.mak
 
 const done = (upid: Upid) => fixture.done(upid);
 
-const started = (guest: GuestRef) => fixture.started(guest);
+/** SIGPWR in the masks of proc_pid_status(5). */
+const SIGPWR = 1n << 29n;
+
+/** Starts a guest and waits until its init handles the signal of a shutdown: without a handler the kernel drops it. */
+async function started(guest: GuestRef): Promise<number> {
+  const pid = await fixture.started(guest);
+  await eventually('the handler of its init', async () => {
+    const caught = /^SigCgt:\s+(\w+)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
+    return (BigInt(`0x${caught}`) & SIGPWR) !== 0n;
+  });
+  return pid;
+}
 
 /** Creates a container of node pve1; it goes with the test. */
 async function create(t: ExecutionContext, vmid: number, settings: GuestSettings): Promise<GuestRef> {
