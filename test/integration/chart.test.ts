@@ -45,7 +45,7 @@ const broken: [what: string, classes: object[], named: RegExp][] = [
     /runtimeClasses: two have the name "a"; give each its own/,
   ],
   ['no quantity', [{ name: 'a', handler: 'lxc', overhead: { cpu: 'abc' } }], /runtimeClasses[./]0[./]overhead[./]cpu/],
-  ['a unit that is none', [{ name: 'a', handler: 'lxc', overhead: { memory: '8 MB' } }], /overhead[./]memory/],
+  ['an unknown unit', [{ name: 'a', handler: 'lxc', overhead: { memory: '8 MB' } }], /overhead[./]memory/],
 ];
 for (const [what, list, named] of broken) {
   test(`the chart refuses ${what}`, async (t) => {

@@ -3,7 +3,7 @@ import type { ContainerEventResponse, RuntimeServiceService } from '../../../api
 import type { ContainerEvent, ContainerEventKind } from '../../core/lifecycle/events/event-hub.ts';
 import type { Handlers } from '../handlers.ts';
 import { toPodSandboxStatus } from '../map/sandbox.ts';
-import { statusOf } from './services.ts';
+import { statusesOf } from './services.ts';
 import type { Services } from './services.ts';
 
 const TYPE: Record<ContainerEventKind, ContainerEventType> = {
@@ -27,14 +27,12 @@ function weightOf({ containersStatuses }: ContainerEventResponse): number {
 }
 
 function toResponse(services: Services, event: ContainerEvent): ContainerEventResponse {
-  const { pods, containers } = services;
-  const pod = pods.list().find((record) => record.id === event.sandboxId) ?? event.sandbox;
-  const records = containers.list().filter((record) => record.sandboxId === event.sandboxId);
+  const pod = services.pods.list().find((record) => record.id === event.sandboxId) ?? event.sandbox;
   return {
     containerId: event.containerId,
     containerEventType: TYPE[event.kind],
     createdAt: event.at,
     podSandboxStatus: pod === undefined ? undefined : toPodSandboxStatus(pod),
-    containersStatuses: records.map((record) => statusOf(services, record)),
+    containersStatuses: statusesOf(services, event.sandboxId),
   };
 }

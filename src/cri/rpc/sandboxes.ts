@@ -9,14 +9,13 @@ import { podSpec } from '../map/pod-spec.ts';
 import { toOpaque } from '../map/request.ts';
 import { podLimits, toLinuxResources } from '../map/resources.ts';
 import { matchesSandbox, toPodSandbox, toPodSandboxStatus } from '../map/sandbox.ts';
-import { chunks, info, statusOf } from './services.ts';
+import { chunks, info, statusesOf } from './services.ts';
 import type { Services } from './services.ts';
 
 /** RunPodSandbox, StopPodSandbox, RemovePodSandbox, PodSandboxStatus, UpdatePodSandboxResources, and the lists. */
 export function sandboxCalls(services: Services): Handlers<typeof RuntimeServiceService> {
   const {
     pods,
-    containers,
     clock,
     cgroupDriver,
     config: { routing, runtime },
@@ -55,7 +54,6 @@ export function sandboxCalls(services: Services): Handlers<typeof RuntimeService
       const details = verbose ? await pods.describe(pods.get(podSandboxId)) : undefined;
       // Nothing is waited for from here on: all is the state at the timestamp, by which the kubelet's evented PLEG tells what is newer.
       const record = pods.get(podSandboxId);
-      const own = containers.list().filter(({ sandboxId }) => sandboxId === record.id);
       return {
         status: toPodSandboxStatus(record),
         info:
@@ -69,7 +67,7 @@ export function sandboxCalls(services: Services): Handlers<typeof RuntimeService
                 config: record.request,
                 resources: limits(record),
               }),
-        containersStatuses: own.map((container) => statusOf(services, container)),
+        containersStatuses: statusesOf(services, record.id),
         timestamp: clock.now(),
       };
     },

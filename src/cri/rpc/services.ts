@@ -53,6 +53,12 @@ export function statusOf({ images, config }: Services, record: ContainerRecord):
   return toContainerStatus(record, imageName(record.spec.image, image, config.images.default_registry));
 }
 
+/** The statuses of a pod's containers, for PodSandboxStatus and events. */
+export function statusesOf(services: Services, sandboxId: string): ContainerStatus[] {
+  const own = services.containers.list().filter((record) => record.sandboxId === sandboxId);
+  return own.map((record) => statusOf(services, record));
+}
+
 /** Verbose information: CRI has a map of strings, crictl expects JSON in them. */
 export function info(details: Record<string, unknown>): Record<string, string> {
   return {

@@ -72,7 +72,7 @@ function effective(annotations: Record<string, string>, key: string, container: 
   return annotations[`${key}/container.${container}`] ?? annotations[`${key}/pod`] ?? annotations[key];
 }
 
-/** A list in YAML; undefined when the text is none. */
+/** A list in YAML; undefined when the text has no list. */
 function namesIn(text: string): string[] | undefined {
   try {
     const list: unknown = parse(text.slice(0, 4096), { maxAliasCount: 0 });

@@ -128,7 +128,7 @@ export function fullName({ index, base }: PluginName): string {
   return `${index}-${base}`;
 }
 
-/** The two parts of a full name; undefined when it is none. */
+/** The two parts of a full name; undefined for other text. */
 export function parseName(text: string): PluginName | undefined {
   const [, index = '', base = ''] = /^(\d\d)-([A-Za-z0-9_.+-]+)$/.exec(text) ?? [];
   return base === '' ? undefined : { index, base };

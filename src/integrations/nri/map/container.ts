@@ -21,7 +21,7 @@ const STATE: Record<ContainerPhase, ContainerState> = {
   exited: ContainerState.CONTAINER_STOPPED,
 };
 
-/** A container as plugins see it. @param spec its OCI configuration; undefined when there is none any more. */
+/** A container as plugins see it. @param spec its OCI configuration; undefined when it is gone. */
 export function toContainer(record: ContainerRecord, spec: OciSpec | undefined): Container {
   const { metadata, labels, annotations, cdiDevices, image } = record.spec;
   const [, digest = ''] = /@(sha256:[0-9a-f]{64})$/.exec(record.imageRef) ?? [];

@@ -40,7 +40,7 @@ export function toLinuxResources(limits: ResourceLimits): LinuxResources {
 }
 
 /**
- * The limits that a plugin wants. A limit of memory of 0 is none: plugins repeat what they were told.
+ * The limits that a plugin wants. A limit of memory of 0 means no limit: plugins repeat what they were told.
  * @param of names the plugin and the message, for errors.
  * @throws CriError INVALID_ARGUMENT, UNIMPLEMENTED for what this server cannot limit.
  */

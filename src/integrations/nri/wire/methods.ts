@@ -32,7 +32,7 @@ export class RemoteError extends Error {
   }
 }
 
-/** A call without an answer: the time is over, the connection has ended, or the answer is none. */
+/** A call without an answer: the time is over, the connection has ended, or the answer cannot be read. */
 export class LostCallError extends Error {
   constructor(message: string) {
     super(message);

@@ -38,7 +38,7 @@ export class TtrpcClient {
 
   /**
    * Calls a method.
-   * @throws RemoteError with the status of the other side; LostCallError when no answer comes within `timeoutMs` or it is none.
+   * @throws RemoteError with the status of the other side; LostCallError when no answer comes within `timeoutMs`, or it cannot be read.
    */
   async call<Q, R>(method: Method<Q, R>, request: Q, timeoutMs: number): Promise<R> {
     const content = Request.encode(
