@@ -31,6 +31,12 @@ export interface InnerMount {
   source: string | undefined;
 }
 
+/** A device node; `path` is relative to the directory that was asked for. */
+export interface DeviceFile {
+  path: string;
+  facts: FileFacts;
+}
+
 /**
  * Files where the containers of a backend run. Paths of requests are accessed only here: they may be on a stalled filesystem,
  * and may be replaced at any time.
@@ -39,8 +45,11 @@ export interface PlatformFiles {
   /** What is at a path; undefined when nothing is. */
   inspect(path: string): Promise<FileFacts | undefined>;
 
-  /** Device nodes below a directory, links not followed, with paths relative to it. */
-  devicesBelow(directory: string): Promise<{ path: string; facts: FileFacts }[]>;
+  /**
+   * Device nodes below a directory, links not followed. Its entries named in `except` are left out, and what is removed
+   * meanwhile. @throws when the directory does not exist or cannot be read.
+   */
+  devicesBelow(directory: string, except: readonly string[]): Promise<DeviceFile[]>;
 
   /** The path without links; undefined when it does not exist. */
   resolve(path: string): Promise<string | undefined>;

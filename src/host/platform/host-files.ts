@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
-import type { FileFacts, InnerMount, MountFacts, PlatformFiles } from '../../core/model/platform-files.ts';
+import type { DeviceFile, FileFacts, InnerMount, MountFacts, PlatformFiles } from '../../core/model/platform-files.ts';
 import { invalidArgument, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { ScopedFileError, readFileScoped, withScoped } from '../../utils/fs/scoped.ts';
@@ -19,17 +19,18 @@ export class HostFiles implements PlatformFiles {
     return present(inspectPath(path));
   }
 
-  async devicesBelow(directory: string): Promise<{ path: string; facts: FileFacts }[]> {
-    const devices: { path: string; facts: FileFacts }[] = [];
+  async devicesBelow(directory: string, except: readonly string[]): Promise<DeviceFile[]> {
     // A stalled filesystem fails here; the many files in it are then read in this process.
     await inspectPath(directory);
+    const devices: DeviceFile[] = [];
     for (const entry of await readdir(directory, { withFileTypes: true })) {
+      if (except.includes(entry.name)) continue;
       const path = posix.join(directory, entry.name);
+      // Each may have been removed since.
       if (entry.isDirectory()) {
-        const below = await this.devicesBelow(path);
+        const below = (await present(this.devicesBelow(path, []))) ?? [];
         devices.push(...below.map((one) => ({ ...one, path: posix.join(entry.name, one.path) })));
       } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
-        // It may have been removed since.
         const stats = await present(stat(path));
         if (stats !== undefined) devices.push({ path: entry.name, facts: factsOf(stats) });
       }

@@ -76,17 +76,15 @@ async function devicesAt(
 /** Entries of /dev that the runtime creates. */
 const RUNTIME_OWN = ['pts', 'shm', 'mqueue', 'fd', 'console', 'ptmx'];
 
-/** Device nodes below a directory, except those whose first name is in `except`. */
+/** Device nodes below a directory, without its entries in `except`. */
 async function devicesBelow(
   files: DeviceFiles,
   directory: string,
   target: string,
   except: readonly string[],
 ): Promise<OciDevice[]> {
-  const found = await files.devicesBelow(directory);
-  return found
-    .filter(({ path }) => !except.includes(path.split('/', 1)[0] ?? ''))
-    .flatMap(({ path, facts }) => toDevice(posix.join(target, path), facts) ?? []);
+  const found = await files.devicesBelow(directory, except);
+  return found.flatMap(({ path, facts }) => toDevice(posix.join(target, path), facts) ?? []);
 }
 
 /** A node's device at another path; undefined when it is not a device. */

@@ -136,8 +136,9 @@ test('connections end after 100 requests', async (t) => {
   const pve = await servePve(t, certificates, () => ({ data: [] }));
   const client = await clientOf(t, certificates, [pve], { reads: 1, writes: 1 });
   for (let i = 0; i < 201; i++) await client.nodes.list();
-  const counts = [0, 1, 2].map((connection) => pve.seen.filter((seen) => seen.connection === connection).length);
-  t.deepEqual(counts, [100, 100, 1]);
+  const counts = [...Map.groupBy(pve.seen, ({ connection }) => connection).values()].map((seen) => seen.length);
+  // Either side may close a connection earlier, when this machine lets it be idle for seconds.
+  t.is(Math.max(...counts), 100, `requests of each connection: ${counts.join(', ')}`);
 });
 
 test('two Connection headers do no harm', async (t) => {
