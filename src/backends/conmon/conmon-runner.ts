@@ -144,8 +144,8 @@ export class ConmonRunner implements ContainerRunner {
     const { hierarchies } = await this.#prepare(id);
     const cgroups = await containerCgroups(this.#paths, hierarchies, id);
     await killCgroup(cgroups.container);
-    const record = await readRecord(this.#paths.record(id));
-    if (record !== undefined && this.#watcher !== undefined && !(await isAlive(record.monitor))) await this.#tell(id);
+    const record = readRecord(this.#paths.record(id));
+    if (record !== undefined && this.#watcher !== undefined && !isAlive(record.monitor)) await this.#tell(id);
   }
 
   async pause(id: string): Promise<void> {
@@ -235,22 +235,22 @@ export class ConmonRunner implements ContainerRunner {
 
   async usage(id: string): Promise<ResourceUsage | undefined> {
     const { hierarchies } = await this.#prepare(id);
-    const record = await readRecord(this.#paths.record(id));
+    const record = readRecord(this.#paths.record(id));
     return record && readUsage(hierarchies, record.cgroup, this.#options.clock.now());
   }
 
   async usageDetails(id: string): Promise<UsageDetails | undefined> {
     const { hierarchies } = await this.#prepare(id);
-    const record = await readRecord(this.#paths.record(id));
+    const record = readRecord(this.#paths.record(id));
     return record && readUsageDetails(hierarchies, record.cgroup, this.#options.clock.now());
   }
 
   async processDetails(id: string): Promise<ProcessDetails | undefined> {
     const { hierarchies } = await this.#prepare(id);
-    const record = await readRecord(this.#paths.record(id));
+    const record = readRecord(this.#paths.record(id));
     if (record === undefined) return undefined;
     // Its processes are in the same cgroup of every hierarchy.
-    const pids = await cgroupProcesses([`${trackingHierarchy(hierarchies).mountPoint}${record.cgroup}`]);
+    const pids = cgroupProcesses([`${trackingHierarchy(hierarchies).mountPoint}${record.cgroup}`]);
     if (pids.length === 0) return undefined;
     const { pid } = record.container;
     return countOpenFiles(pids, pids.includes(pid) ? pid : undefined);
@@ -334,9 +334,9 @@ export class ConmonRunner implements ContainerRunner {
 
   async #exitOf(id: string): Promise<ContainerExit | undefined> {
     const { hierarchies } = await this.#prepare(id);
-    const record = await readRecord(this.#paths.record(id));
+    const record = readRecord(this.#paths.record(id));
     // Read before the state: a dead monitor has reported the exit before, and the state includes it.
-    const monitored = record === undefined || (await isAlive(record.monitor));
+    const monitored = record === undefined || isAlive(record.monitor);
     const state = await readState(this.#paths, hierarchies, id);
     if (state.status === 'absent') return undefined;
     if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
@@ -373,7 +373,7 @@ export class ConmonRunner implements ContainerRunner {
 
   async #record(id: string): Promise<RunnerRecord> {
     await this.#prepare(id);
-    const record = await readRecord(this.#paths.record(id));
+    const record = readRecord(this.#paths.record(id));
     if (record === undefined) throw notFound('container', id);
     return record;
   }

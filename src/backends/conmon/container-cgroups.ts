@@ -19,7 +19,7 @@ export async function containerCgroups(
   hierarchies: readonly CgroupHierarchy[],
   id: string,
 ): Promise<ContainerCgroups> {
-  const record = await readDraft(paths.record(id));
+  const record = readDraft(paths.record(id));
   if (record !== undefined) {
     const { cgroup, monitorCgroup } = record;
     return {

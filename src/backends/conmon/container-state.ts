@@ -28,9 +28,9 @@ interface Look {
   /** The container's first process as last recorded. */
   pid: number;
   /** The pid of the container's first process while it lives. */
-  container: () => Promise<number | undefined>;
+  container: () => number | undefined;
   /** Pids of conmon while it lives. */
-  monitors: () => Promise<number[]>;
+  monitors: () => number[];
 }
 
 /**
@@ -53,15 +53,15 @@ export async function readState(
       await endLog(paths, id, exit);
       return { status: 'stopped', exit };
     }
-    const pid = await look.container();
+    const pid = look.container();
     if (pid !== undefined) return { status: (await exists(paths.startFifo(id))) ? 'created' : 'running', pid };
-    const monitors = await look.monitors();
+    const monitors = look.monitors();
     if (monitors.length === 0) {
       // conmon may have written the file between the two reads.
       return { status: 'stopped', exit: await readExit(paths, hierarchies, id) };
     }
     for (const monitor of monitors) {
-      if ((await readProcess(monitor))?.state === 'T') sendSignal(monitor, SIGCONT);
+      if (readProcess(monitor)?.state === 'T') sendSignal(monitor, SIGCONT);
     }
     // Not "stopped": conmon still lives and will report the code.
     if (waited >= EXIT_FILE_WAIT_MS) return { status: 'running', pid: look.pid };
@@ -80,7 +80,7 @@ export function describeState(state: RunnerState): string {
 
 /** Closes the log's last line once conmon, its writer, has exited, which takes milliseconds after the exit file. */
 async function endLog(paths: RunnerPaths, id: string, { finishedAt }: ContainerExit): Promise<void> {
-  const record = await readRecord(paths.record(id));
+  const record = readRecord(paths.record(id));
   if (record?.logPath === undefined || !(await waitForEnd(record.monitor, MONITOR_END_WAIT_MS))) return;
   await closeLog(record.logPath, finishedAt);
 }
@@ -100,20 +100,19 @@ async function lookAt(
   hierarchies: readonly CgroupHierarchy[],
   id: string,
 ): Promise<Look | undefined> {
-  const record = await readRecord(paths.record(id));
+  const record = readRecord(paths.record(id));
   if (record !== undefined) {
     const { container, monitor } = record;
     return {
       pid: container.pid,
-      container: async () => ((await isAlive(container)) ? container.pid : undefined),
-      monitors: async () => ((await isAlive(monitor)) ? [monitor.pid] : []),
+      container: () => (isAlive(container) ? container.pid : undefined),
+      monitors: () => (isAlive(monitor) ? [monitor.pid] : []),
     };
   }
-  if ((await readDraft(paths.record(id))) !== undefined || !(await exists(paths.runtimeState(id)))) return undefined;
+  if (readDraft(paths.record(id)) !== undefined || !(await exists(paths.runtimeState(id)))) return undefined;
   const cgroups = await containerCgroups(paths, hierarchies, id);
-  const container = async () =>
-    (await findNamespaceInit(cgroups.container)) ?? (await cgroupProcesses(cgroups.container))[0];
-  return { pid: (await container()) ?? 0, container, monitors: () => cgroupProcesses(cgroups.monitor) };
+  const container = () => findNamespaceInit(cgroups.container) ?? cgroupProcesses(cgroups.container)[0];
+  return { pid: container() ?? 0, container, monitors: () => cgroupProcesses(cgroups.monitor) };
 }
 
 /** How a container ended, or undefined while there is no exit file. */
@@ -122,9 +121,9 @@ async function readExit(
   hierarchies: readonly CgroupHierarchy[],
   id: string,
 ): Promise<ContainerExit | undefined> {
-  const file = await readExitFile(paths.exit(id));
+  const file = readExitFile(paths.exit(id));
   if (file === undefined) return undefined;
-  const cgroup = (await readDraft(paths.record(id)))?.cgroup;
+  const cgroup = readDraft(paths.record(id))?.cgroup;
   return { id, ...file, oomKilled: await readOom(paths, hierarchies, id, cgroup) };
 }
 

@@ -65,7 +65,7 @@ export async function createContainer(
 
   const { monitorCgroup } = request.placement;
   const draft = { version: 1 as const, cgroup, monitorCgroup, logPath, inputOnce };
-  await writeRecord(paths.record(id), draft);
+  writeRecord(paths.record(id), draft);
   const launch = {
     native: tools.native,
     conmon: tools.conmon,
@@ -84,8 +84,8 @@ export async function createContainer(
   }
   const monitorPid = await readPid(paths.monitorPid(id));
   if (monitorPid === undefined) throw unknown(`cannot create container ${id}: conmon wrote no pid file`);
-  const [container, monitor] = await Promise.all([readProcess(pid), readProcess(monitorPid)]);
-  await writeRecord(paths.record(id), {
+  const [container, monitor] = [readProcess(pid), readProcess(monitorPid)];
+  writeRecord(paths.record(id), {
     ...draft,
     container: { pid, startTime: container?.startTime ?? 0 },
     monitor: { pid: monitorPid, startTime: monitor?.startTime ?? 0 },

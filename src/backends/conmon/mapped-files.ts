@@ -12,7 +12,7 @@ const SHARED = /^\S+ .w.s \S+ ([0-9a-f]+):([0-9a-f]+) \d+ +(.*)$/;
 export async function mappedFiles(directory: string, cgroups: readonly string[]): Promise<string[]> {
   const { dev } = await stat(directory);
   const files = new Set<string>();
-  for (const pid of await cgroupProcesses(cgroups)) {
+  for (const pid of cgroupProcesses(cgroups)) {
     for (const { device, path } of parseSharedMappings(await mapsOf(pid))) {
       if (device === dev) files.add(path);
     }

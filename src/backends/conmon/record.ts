@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { isErrno } from '../../utils/errors.ts';
-import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { replaceFile } from '../../utils/fs/atomic.ts';
 
 /** startTime 0 belongs to no process: it had ended before it was read. */
 const processRef = z.object({ pid: z.number().int().positive(), startTime: z.number().int().min(0) });
@@ -31,24 +31,24 @@ export type RecordDraft = z.output<typeof draft>;
 export type RunnerRecord = z.output<typeof complete>;
 
 /** Writes the record, which replaces its draft. */
-export async function writeRecord(path: string, record: RecordDraft | RunnerRecord): Promise<void> {
-  await writeFileAtomic(path, JSON.stringify(record));
+export function writeRecord(path: string, record: RecordDraft | RunnerRecord): void {
+  replaceFile(path, JSON.stringify(record));
 }
 
 /** The record, or undefined when there is none, it is damaged, or the container was never created completely. */
-export async function readRecord(path: string): Promise<RunnerRecord | undefined> {
-  return complete.safeParse(await readJson(path)).data;
+export function readRecord(path: string): RunnerRecord | undefined {
+  return complete.safeParse(readJson(path)).data;
 }
 
 /** The record or its draft; undefined when there is none, or it is damaged. */
-export async function readDraft(path: string): Promise<RecordDraft | undefined> {
-  return draft.safeParse(await readJson(path)).data;
+export function readDraft(path: string): RecordDraft | undefined {
+  return draft.safeParse(readJson(path)).data;
 }
 
-/** undefined for invalid JSON: a full disk leaves such files. */
-async function readJson(path: string): Promise<unknown> {
+/** undefined for invalid JSON: a full disk leaves such files. Read at once: it is in memory, as the state directory is. */
+function readJson(path: string): unknown {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     if (error instanceof SyntaxError || isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;

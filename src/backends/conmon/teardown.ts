@@ -26,12 +26,12 @@ export async function endProcesses(
   hierarchies: readonly CgroupHierarchy[],
   id: string,
 ): Promise<void> {
-  const record = await readRecord(paths.record(id));
+  const record = readRecord(paths.record(id));
   const cgroups = await containerCgroups(paths, hierarchies, id);
   if (record !== undefined) {
     await killCgroup(cgroups.container);
-    if (await isAlive(record.container)) sendSignal(record.container.pid, SIGKILL);
-    if (await isAlive(record.monitor)) sendSignal(record.monitor.pid, SIGCONT);
+    if (isAlive(record.container)) sendSignal(record.container.pid, SIGKILL);
+    if (isAlive(record.monitor)) sendSignal(record.monitor.pid, SIGCONT);
     if (!(await waitForEnd(record.monitor, MONITOR_LIMIT_MS))) {
       sendSignal(record.monitor.pid, SIGKILL);
       await waitForEnd(record.monitor, MONITOR_LIMIT_MS);

@@ -264,6 +264,7 @@ function joinable(spec: SandboxSpec): { network?: string; ipc?: string; uts?: st
 }
 
 async function pauseProcessOf(spec: SandboxSpec): Promise<number | undefined> {
+  if (spec.pid !== 'pod') return undefined;
   const cgroup = `${sandboxCgroups(spec).pod}/${pauseCgroup}`;
   return findNamespaceInit(cgroupDirectories(cgroup, await cgroupHierarchies()));
 }

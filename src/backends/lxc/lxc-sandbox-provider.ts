@@ -122,16 +122,16 @@ export class LxcSandboxProvider implements SandboxProvider {
       cgroup: startCgroup(cgroups),
       alive: aliveOf(directory),
       spec,
-      isRunning: async () => isPauseProcess(await initOf(cgroups)),
+      isRunning: async () => isPauseProcess(initOf(cgroups)),
     };
     await startLxc(start, signal).catch(async (error: unknown) => {
       // Before the LXC container is removed, so that its monitor starts nothing afterwards.
       await killCgroup(cgroups.liblxcDirectories);
       throw error;
     });
-    const init = await initOf(cgroups);
+    const init = initOf(cgroups);
     if (init === undefined) throw new CriError(StatusCode.INTERNAL, "the pod's LXC container exited immediately");
-    await spareFromOomKiller([init, ...(await cgroupProcesses(cgroups.liblxcDirectories))]);
+    await spareFromOomKiller([init, ...cgroupProcesses(cgroups.liblxcDirectories)]);
     if (spec.network === 'pod') await pin(`/proc/${String(init)}/ns/net`, networkPin(spec));
     const status = await this.adopt(sandbox);
     if (status.state === 'running') return status.placement;
@@ -142,7 +142,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const { spec } = sandbox;
     checkSandboxId(spec.id);
     const cgroups = await lxcCgroups(spec);
-    const pid = await initOf(cgroups);
+    const pid = initOf(cgroups);
     const reason = pid === undefined ? 'its LXC container is not running' : await missingDirectory(spec);
     const namespaces = await heldNamespaces(spec, pid);
     if (pid === undefined || reason !== undefined) {
@@ -156,7 +156,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     };
     this.#watch.follow(spec, placement, {
       connect: () => readAliveFifo(aliveOf(this.#directory(sandbox))),
-      alive: async () => (await initOf(cgroups)) !== undefined,
+      alive: () => Promise.resolve(initOf(cgroups) !== undefined),
     });
     return { state: 'running', placement };
   }
@@ -167,8 +167,8 @@ export class LxcSandboxProvider implements SandboxProvider {
 
   async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
     const cgroups = await lxcCgroups(sandbox.spec);
-    const pid = await initOf(cgroups);
-    const [monitor] = await cgroupProcesses(cgroups.liblxcDirectories);
+    const pid = initOf(cgroups);
+    const [monitor] = cgroupProcesses(cgroups.liblxcDirectories);
     return {
       provider: 'lxc',
       lxcPath: dirname(this.#directory(sandbox)),
@@ -271,6 +271,6 @@ async function isPauseProcess(pid: number | undefined): Promise<boolean> {
   return (await readFile(`/proc/${String(pid)}/comm`, 'utf8').catch(() => '')) === 'init\n';
 }
 
-function initOf(cgroups: LxcCgroups): Promise<number | undefined> {
+function initOf(cgroups: LxcCgroups): number | undefined {
   return findNamespaceInit(cgroups.podDirectories.map((directory) => `${directory}/${innerCgroup}`));
 }

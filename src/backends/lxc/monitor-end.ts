@@ -9,7 +9,7 @@ import type { LxcCgroups } from './lxc-cgroups.ts';
  * @param alive the FIFO that it keeps open.
  */
 export async function endMonitor(alive: string, { liblxcDirectories }: LxcCgroups, graceMs = 5000): Promise<void> {
-  if ((await cgroupProcesses(liblxcDirectories)).length === 0) return;
+  if (cgroupProcesses(liblxcDirectories).length === 0) return;
   const stream = await readAliveFifo(alive);
   if (stream !== undefined) {
     const gone = new Promise<void>((resolve) =>

@@ -1,4 +1,5 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { forEach } from '../../utils/async/for-each.ts';
 import { isErrno } from '../../utils/errors.ts';
 import { cgroupHierarchies } from './hierarchies.ts';
@@ -18,25 +19,29 @@ export async function createCgroup(path: string, among?: readonly CgroupHierarch
     for (const name of path.split('/').filter((part) => part !== '')) {
       const directory = `${parent}/${name}`;
       if (version === 2) await passControllersDown(parent);
-      await mkdir(directory).catch((error: unknown) => {
-        if (!isErrno(error, 'EEXIST')) throw error;
-      });
+      if (!existsSync(directory)) await make(directory);
       if (controllers.includes('cpuset')) await inheritCpuset(parent, directory);
       parent = directory;
     }
   });
 }
 
+async function make(directory: string): Promise<void> {
+  await mkdir(directory).catch((error: unknown) => {
+    if (!isErrno(error, 'EEXIST')) throw error;
+  });
+}
+
 async function inheritCpuset(parent: string, directory: string): Promise<void> {
   for (const file of ['cpuset.cpus', 'cpuset.mems']) {
-    if ((await readFile(`${directory}/${file}`, 'utf8')).trim() !== '') continue;
-    await writeFile(`${directory}/${file}`, await readFile(`${parent}/${file}`));
+    if (readFileSync(`${directory}/${file}`, 'utf8').trim() !== '') continue;
+    await writeFile(`${directory}/${file}`, readFileSync(`${parent}/${file}`));
   }
 }
 
 async function passControllersDown(parent: string): Promise<void> {
-  const available = await words(`${parent}/cgroup.controllers`);
-  const passed = new Set(await words(`${parent}/cgroup.subtree_control`));
+  const available = words(`${parent}/cgroup.controllers`);
+  const passed = new Set(words(`${parent}/cgroup.subtree_control`));
   for (const controller of available) {
     if (passed.has(controller)) continue;
     // EBUSY where a cgroup contains processes itself, ENOTSUP for realtime: the controller stays disabled, as in
@@ -45,6 +50,8 @@ async function passControllersDown(parent: string): Promise<void> {
   }
 }
 
-async function words(path: string): Promise<string[]> {
-  return (await readFile(path, 'utf8')).split(/\s+/).filter((word) => word !== '');
+function words(path: string): string[] {
+  return readFileSync(path, 'utf8')
+    .split(/\s+/)
+    .filter((word) => word !== '');
 }

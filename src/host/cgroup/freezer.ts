@@ -5,8 +5,14 @@ import { readCgroupFile, writeCgroupFile } from './files.ts';
 /** Asks the freezers of the cgroups at `directories` to freeze or thaw their processes; nothing where a cgroup has none. */
 export async function setFrozen(directories: readonly string[], frozen: boolean): Promise<void> {
   for (const directory of directories) {
-    await writeCgroupFile(`${directory}/freezer.state`, frozen ? 'FROZEN' : 'THAWED');
-    await writeCgroupFile(`${directory}/cgroup.freeze`, frozen ? '1' : '0');
+    for (const [file, text] of [
+      [`${directory}/freezer.state`, frozen ? 'FROZEN' : 'THAWED'],
+      [`${directory}/cgroup.freeze`, frozen ? '1' : '0'],
+    ] as const) {
+      // A look is far cheaper than a write, and says whether there is such a file as well.
+      const now = readCgroupFile(file)?.trim();
+      if (now !== undefined && now !== text) await writeCgroupFile(file, text);
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unavailable } from '../../core/model/errors.ts';
 import { isErrno } from '../../utils/errors.ts';
@@ -8,12 +8,21 @@ import { setFrozen } from './freezer.ts';
 
 const SIGKILL = 9;
 
+/** Links of a directory without others in it, on cgroupfs as on most filesystems: a list of its many files is not needed. */
+const LEAF_LINKS = 2;
+
 /** Directories of a cgroup and of those below it as Latin-1 strings, the given one first; none when it does not exist. */
 export function cgroupTree(directory: string): string[] {
   const found: string[] = [];
   const pending = [directory];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     try {
+      const links = statSync(pathOf(next), { throwIfNoEntry: false })?.nlink;
+      if (links === undefined) continue;
+      if (links === LEAF_LINKS) {
+        found.push(next);
+        continue;
+      }
       for (const entry of readdirSync(pathOf(next), { withFileTypes: true, encoding: 'latin1' })) {
         if (entry.isDirectory()) pending.push(`${next}/${entry.name}`);
       }
@@ -37,7 +46,7 @@ export function hasTooLongPaths(tree: readonly string[]): boolean {
  * Ids of the processes in the cgroups at `directories` and below, each once. Processes of other PID namespaces are not
  * seen, and some kernels list one that has ended and waits to be reaped.
  */
-export async function cgroupProcesses(directories: readonly string[]): Promise<number[]> {
+export function cgroupProcesses(directories: readonly string[]): number[] {
   const lists = directories.flatMap(cgroupTree).map((directory) => readCgroupFile(`${directory}/cgroup.procs`) ?? '');
   const pids = lists.flatMap((text) => text.split('\n').map(Number));
   return [...new Set(pids)].filter((pid) => pid > 0);
@@ -50,8 +59,16 @@ export async function cgroupProcesses(directories: readonly string[]): Promise<n
  */
 export async function killCgroup(directories: readonly string[], timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
+  // As a rule a process is in the same cgroup of every hierarchy, so that one of them tells when all have ended.
+  const tracked = directories.filter(canFreeze);
+  const once = tracked.length > 0 && tracked.length < directories.length;
+  let looked = once ? tracked : directories;
   for (let round = 0; ; round += 1) {
-    const pids = await livingIn(directories);
+    let pids = livingIn(looked);
+    if (pids.length === 0 && looked !== directories) {
+      looked = directories;
+      pids = livingIn(looked);
+    }
     if (pids.length === 0 && (round > 0 || !hasTooLongPaths(directories.flatMap(cgroupTree)))) return;
     if (performance.now() > deadline) {
       throw unavailable(
@@ -59,22 +76,27 @@ export async function killCgroup(directories: readonly string[], timeoutMs = 10_
       );
     }
     // cgroup.kill (Linux 5.14) kills the whole tree in one step.
-    const killed = await Promise.all(directories.map((directory) => writeCgroupFile(`${directory}/cgroup.kill`, '1')));
-    if (!killed.includes(true)) await killEach(directories, pids, round);
+    const switches = directories.map((directory) => `${directory}/cgroup.kill`).filter((file) => existsSync(file));
+    const killed = await Promise.all(switches.map((file) => writeCgroupFile(file, '1')));
+    if (!killed.includes(true)) await killEach(looked, pids, round);
     await sleep(Math.min(2 ** round, 20));
   }
+}
+
+/** Whether a cgroup has a freezer: in v1 those of one hierarchy, in v2 all. */
+function canFreeze(directory: string): boolean {
+  return ['freezer.state', 'cgroup.freeze'].some((file) => existsSync(`${directory}/${file}`));
 }
 
 /** One by one, from the second round on with the freezer against forking processes. */
 async function killEach(directories: readonly string[], pids: readonly number[], round: number): Promise<void> {
   if (round > 0) await setFrozen(directories, true);
-  for (const pid of round > 0 ? await livingIn(directories) : pids) sendSignal(pid, SIGKILL);
+  for (const pid of round > 0 ? livingIn(directories) : pids) sendSignal(pid, SIGKILL);
   // Also in the first round, and below: a frozen process of v1 ends only when thawed, whoever froze it.
   await setFrozen(directories.flatMap(cgroupTree), false);
 }
 
-async function livingIn(directories: readonly string[]): Promise<number[]> {
-  const pids = (await cgroupProcesses(directories)).filter((pid) => pid !== process.pid);
-  const stats = await Promise.all(pids.map((pid) => readProcess(pid)));
-  return stats.flatMap((stat) => (stat === undefined ? [] : [stat.pid]));
+function livingIn(directories: readonly string[]): number[] {
+  const pids = cgroupProcesses(directories).filter((pid) => pid !== process.pid);
+  return pids.filter((pid) => readProcess(pid) !== undefined);
 }

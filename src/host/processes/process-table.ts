@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { isErrno } from '../../utils/errors.ts';
 
@@ -31,27 +32,39 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   return { pid, state: match[2] ?? '', parent, session, startTime };
 }
 
-/** The process with this pid, or undefined when there is none or it is a zombie. */
-export async function readProcess(pid: number): Promise<ProcessStat | undefined> {
+/**
+ * The process with this pid, or undefined when there is none or it is a zombie. Read at once: the kernel answers from memory, in a
+ * tenth of a thread's round trip.
+ */
+export function readProcess(pid: number): ProcessStat | undefined {
   try {
-    const stat = parseProcessStat(await readFile(`/proc/${String(pid)}/stat`, 'utf8'));
-    return stat === undefined || 'ZX'.includes(stat.state) ? undefined : stat;
+    return living(readFileSync(`/proc/${String(pid)}/stat`, 'utf8'));
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
-    throw error;
+    return absent(error);
   }
 }
 
 /** True while this process lives; a zombie has exited, and another process may have its pid. */
-export async function isAlive(process: ProcessRef): Promise<boolean> {
-  return (await readProcess(process.pid))?.startTime === process.startTime;
+export function isAlive(process: ProcessRef): boolean {
+  return readProcess(process.pid)?.startTime === process.startTime;
 }
 
 /** All living processes of this PID namespace. */
 export async function listProcesses(): Promise<ProcessStat[]> {
   const names = await readdir('/proc');
-  const stats = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map((name) => readProcess(Number(name))));
+  // There may be thousands: not at once.
+  const read = (pid: string) => readFile(`/proc/${pid}/stat`, 'utf8').then(living, absent);
+  const stats = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map(read));
   return stats.filter((stat) => stat !== undefined);
+}
+
+function living(text: string): ProcessStat | undefined {
+  const stat = parseProcessStat(text);
+  return stat === undefined || 'ZX'.includes(stat.state) ? undefined : stat;
+}
+
+function absent(error: unknown): undefined {
+  if (!isErrno(error, 'ENOENT', 'ESRCH')) throw error;
 }
 
 /** kill(2) without an error for an exited process. @throws Error of the system otherwise. */

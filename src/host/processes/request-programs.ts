@@ -40,10 +40,10 @@ export async function requestPrograms(steps: readonly Step[], signal?: AbortSign
 
 /** Waits until a program without its helper has ended. */
 async function endOf({ pid, limitMs = Infinity }: Started, signal: AbortSignal | undefined): Promise<void> {
-  const program = await readProcess(pid);
+  const program = readProcess(pid);
   const begin = performance.now();
   let killedAt = Infinity;
-  while (program !== undefined && (await isAlive(program))) {
+  while (program !== undefined && isAlive(program)) {
     const now = performance.now();
     if (killedAt === Infinity && (signal?.aborted === true || now - begin >= limitMs)) {
       sendSignal(-pid, SIGKILL);

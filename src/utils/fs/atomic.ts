@@ -1,3 +1,4 @@
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -20,6 +21,21 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/**
+ * Writes a file atomically, at once and without waiting for a disk: for small files of the state directory, which is in memory and
+ * which a reboot empties. Mode 0600.
+ */
+export function replaceFile(path: string, data: string): void {
+  const temporary = `${path}.tmp`;
+  try {
+    writeFileSync(temporary, data, { mode: 0o600 });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
 }
 
 /** Makes the entries of a directory durable. */

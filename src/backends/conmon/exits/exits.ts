@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
 import { isErrno } from '../../../utils/errors.ts';
 
 /** The content of conmon's exit file. */
@@ -10,10 +10,10 @@ export interface ExitFile {
 }
 
 /** The exit file, or undefined when there is none. conmon creates it atomically, by rename. */
-export async function readExitFile(path: string): Promise<ExitFile | undefined> {
+export function readExitFile(path: string): ExitFile | undefined {
   try {
-    const [text, { mtimeNs }] = await Promise.all([readFile(path, 'utf8'), stat(path, { bigint: true })]);
-    return { exitCode: parseExitCode(text), finishedAt: mtimeNs };
+    const text = readFileSync(path, 'utf8');
+    return { exitCode: parseExitCode(text), finishedAt: statSync(path, { bigint: true }).mtimeNs };
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;

@@ -28,7 +28,7 @@ export async function reopenLog(control: string, logPath: string, monitor: Proce
   }
   await askToReopenLog(control);
   for (let waited = 0; !(await exists(logPath)); waited += 5) {
-    if (!(await isAlive(monitor)) && !(await exists(logPath))) {
+    if (!isAlive(monitor) && !(await exists(logPath))) {
       throw failedPrecondition(`the container exited before its log was reopened; all output is in the renamed file`);
     }
     if (waited > LIMIT_MS) throw new CriError(StatusCode.DEADLINE_EXCEEDED, `conmon did not reopen ${logPath}`);

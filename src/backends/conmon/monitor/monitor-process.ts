@@ -6,7 +6,7 @@ import type { ProcessRef } from '../../../host/processes/process-table.ts';
 
 /** Waits until a process has ended, at most `limitMs`. True when it has. */
 export async function waitForEnd(process: ProcessRef, limitMs: number): Promise<boolean> {
-  for (let waited = 0; await isAlive(process); waited += 5) {
+  for (let waited = 0; isAlive(process); waited += 5) {
     if (waited >= limitMs) return false;
     await sleep(5);
   }

@@ -94,7 +94,7 @@ export class GuestMaker {
     await this.#start(vmid, permitOf(directory), signal).catch((error: unknown) => {
       throw startFailure(error);
     });
-    const init = await findNamespaceInit([`${cgroup}/ns`]);
+    const init = findNamespaceInit([`${cgroup}/ns`]);
     if (init === undefined) throw new CriError(StatusCode.INTERNAL, `CT ${String(vmid)} exited immediately`);
     await spareFromOomKiller([init]);
     return init;

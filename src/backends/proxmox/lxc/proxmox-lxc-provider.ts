@@ -175,7 +175,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     checkSandboxId(spec.id);
     const { vmid } = await this.#handle(sandbox);
     const cgroups = await guestCgroups(spec);
-    const pid = await initOf(cgroups);
+    const pid = initOf(cgroups);
     const reason = pid === undefined ? 'its guest is not running' : await missingDirectory(spec);
     const namespaces = await heldNamespaces(spec, pid);
     if (pid === undefined || vmid === undefined || reason !== undefined) {
@@ -190,7 +190,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     };
     this.#watch.follow(spec, placement, {
       connect: () => connectMonitor(vmid),
-      alive: async () => (await initOf(cgroups)) !== undefined,
+      alive: () => Promise.resolve(initOf(cgroups) !== undefined),
     });
     return { state: 'running', placement };
   }
@@ -201,7 +201,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
 
   async describe(sandbox: SandboxReference): Promise<Record<string, unknown>> {
     const cgroups = await guestCgroups(sandbox.spec);
-    const pid = await initOf(cgroups);
+    const pid = initOf(cgroups);
     const { vmid, warm } = await this.#handle(sandbox);
     return {
       provider: this.handler,
@@ -371,6 +371,6 @@ async function memoryOf(cgroups: GuestCgroups): Promise<number> {
   return guestMemory(await memoryLimit(cgroups.parentDirectory), totalmem());
 }
 
-function initOf({ initDirectory }: GuestCgroups): Promise<number | undefined> {
+function initOf({ initDirectory }: GuestCgroups): number | undefined {
   return findNamespaceInit([initDirectory]);
 }

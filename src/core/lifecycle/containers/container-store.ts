@@ -37,7 +37,7 @@ export class ContainerStore {
   /** Reads the records and reserves their names. */
   async load(): Promise<void> {
     await this.#records.load();
-    for (const id of this.#records.lost().keys()) await this.#records.forget(id);
+    for (const id of this.#records.lost().keys()) this.#records.forget(id);
     for (const record of this.all())
       this.names.restore(containerName(record.sandboxId, record.spec.metadata), record.id);
   }

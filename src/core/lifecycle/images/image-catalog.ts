@@ -43,7 +43,7 @@ export class ImageCatalog {
   /** Reads the records; a tag of two images after a crash stays with the later one. */
   async load(): Promise<void> {
     await this.#records.load();
-    for (const id of this.#records.lost().keys()) await this.#records.forget(id);
+    for (const id of this.#records.lost().keys()) this.#records.forget(id);
     const seen = new Set<string>();
     for (const record of this.list()) {
       const repoTags = record.repoTags.filter((tag) => !seen.has(tag));

@@ -71,7 +71,7 @@ export async function removeOrphanedPods({
   for (const backend of backends.values()) {
     for (const [id, reason] of await discardOrphans(backend, { known, lost, reference, logger })) left.set(id, reason);
   }
-  for (const id of [...lost.keys()]) if (!left.has(id)) await records.forget(id);
+  for (const id of [...lost.keys()]) if (!left.has(id)) records.forget(id);
   return left;
 }
 

@@ -1,6 +1,8 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../../utils/errors.ts';
+import { replaceFile } from '../../../utils/fs/atomic.ts';
 
 /**
  * Backups of records on another filesystem, which a reboot empties: they restore a record whose file is damaged, and store
@@ -19,31 +21,29 @@ export class RecordMirror {
     const texts = new Map<string, string>();
     for (const name of await readdir(this.#directory)) {
       const text = name.endsWith('.json') ? await this.#read(name) : undefined;
-      if (text === undefined) await this.remove(name);
+      if (text === undefined) this.remove(name);
       else texts.set(name, text);
     }
     return texts;
   }
 
   /** Whether it was written; a full state directory must not fail the write of the record. */
-  async write(name: string, text: string): Promise<boolean> {
-    const path = join(this.#directory, name);
+  write(name: string, text: string): boolean {
     try {
-      await writeFile(`${path}.tmp`, text, { mode: 0o600 });
-      await rename(`${path}.tmp`, path);
+      replaceFile(join(this.#directory, name), text);
       return true;
     } catch {
       // An older backup would be taken for the current record.
-      await this.remove(name);
-      await this.remove(`${name}.tmp`);
+      this.remove(name);
+      this.remove(`${name}.tmp`);
       return false;
     }
   }
 
   /** Whether it is removed, or was not there. */
-  async remove(name: string): Promise<boolean> {
+  remove(name: string): boolean {
     try {
-      await rm(join(this.#directory, name), { force: true, recursive: true });
+      rmSync(join(this.#directory, name), { force: true, recursive: true });
       return true;
     } catch {
       return false;

@@ -81,7 +81,7 @@ export class RecordStore<T extends { readonly id: string }> {
     }
     for (const [name, text] of copies) {
       const record = this.#parseCopy(name, text)?.record;
-      if (record === undefined) await this.#removeBackup(idOf(name.slice(0, -SUFFIX.length)));
+      if (record === undefined) this.#removeBackup(idOf(name.slice(0, -SUFFIX.length)));
       else this.#lost.set(record.id, record);
     }
   }
@@ -109,9 +109,9 @@ export class RecordStore<T extends { readonly id: string }> {
   }
 
   /** Removes the backup of a lost record. */
-  async forget(id: string): Promise<void> {
+  forget(id: string): void {
     this.#lost.delete(id);
-    await this.#removeBackup(id);
+    this.#removeBackup(id);
   }
 
   /** Writes a record durably, then makes it visible; not visible when the write fails. */
@@ -121,7 +121,7 @@ export class RecordStore<T extends { readonly id: string }> {
       await this.#write(next);
       this.#records.set(record.id, next);
       this.#unsaved.delete(record.id);
-      await this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
+      this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
     });
   }
 
@@ -133,7 +133,7 @@ export class RecordStore<T extends { readonly id: string }> {
     return this.#writes.run(record.id, async () => {
       const next = this.#next(record);
       this.#records.set(record.id, next);
-      await this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
+      this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
       await this.#save(record.id);
     });
   }
@@ -144,8 +144,8 @@ export class RecordStore<T extends { readonly id: string }> {
       const revision = this.#records.get(id)?.revision ?? 0;
       this.#records.delete(id);
       // No backup without a record: it would be taken for that of a lost record.
-      await this.#removeBackup(id);
-      if (!(await this.#save(id))) await this.#mirror.write(nameOf(id), formatRemoval(revision));
+      this.#removeBackup(id);
+      if (!(await this.#save(id))) this.#mirror.write(nameOf(id), formatRemoval(revision));
     });
   }
 
@@ -162,7 +162,7 @@ export class RecordStore<T extends { readonly id: string }> {
       if (found.record?.id !== id) throw new Error(`the file has the record of ${String(found.record?.id)}`);
       if (newer !== undefined && supersedes(newer, found)) return await this.#restore(id, newer);
       this.#records.set(id, { revision: found.revision, record: found.record });
-      await this.#mirror.write(name, text);
+      this.#mirror.write(name, text);
     } catch (error) {
       if (error instanceof CriError) throw error;
       if (newer?.record !== undefined) {
@@ -182,12 +182,12 @@ export class RecordStore<T extends { readonly id: string }> {
   /** Applies a backup, and updates the file. */
   async #restore(id: string, { revision, record }: Revision<T | undefined>): Promise<void> {
     if (record !== undefined) this.#records.set(id, { revision, record });
-    if ((await this.#save(id)) && record === undefined) await this.#removeBackup(id);
+    if ((await this.#save(id)) && record === undefined) this.#removeBackup(id);
   }
 
   /** Removes a backup, or schedules a retry: at the next start it would be taken for that of a lost record. */
-  async #removeBackup(id: string): Promise<void> {
-    if (await this.#mirror.remove(nameOf(id))) this.#stale.delete(id);
+  #removeBackup(id: string): void {
+    if (this.#mirror.remove(nameOf(id))) this.#stale.delete(id);
     else {
       this.#stale.add(id);
       this.#retryLater();
@@ -257,13 +257,13 @@ export class RecordStore<T extends { readonly id: string }> {
     for (const id of [...this.#unsaved]) {
       await this.#writes.run(id, async () => {
         if (!this.#unsaved.has(id) || !(await this.#save(id))) return;
-        if (!this.#records.has(id)) await this.#removeBackup(id);
+        if (!this.#records.has(id)) this.#removeBackup(id);
       });
     }
     for (const id of [...this.#stale].filter((id) => !this.#unsaved.has(id))) {
       await this.#writes.run(id, async () => {
         if (this.#records.has(id)) this.#stale.delete(id);
-        else await this.#removeBackup(id);
+        else this.#removeBackup(id);
       });
     }
     if (this.#unsaved.size === 0) await this.#reserve.fill();

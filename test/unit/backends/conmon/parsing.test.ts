@@ -102,10 +102,10 @@ test('Exit files contain a code from 0 to 255', async (t) => {
   );
   const directory = await mkdtemp(join(tmpdir(), 'exits-'));
   t.teardown(() => rm(directory, { recursive: true }));
-  t.is(await readExitFile(join(directory, 'none')), undefined);
+  t.is(readExitFile(join(directory, 'none')), undefined);
   await writeFile(join(directory, 'one'), '3');
   await utimes(join(directory, 'one'), 1_700_000_000.5, 1_700_000_000.5);
-  t.deepEqual(await readExitFile(join(directory, 'one')), { exitCode: 3, finishedAt: 1_700_000_000_500_000_000n });
+  t.deepEqual(readExitFile(join(directory, 'one')), { exitCode: 3, finishedAt: 1_700_000_000_500_000_000n });
 });
 
 test('/proc/<pid>/stat is parsed with any command name', async (t) => {
@@ -118,11 +118,11 @@ test('/proc/<pid>/stat is parsed with any command name', async (t) => {
     fc.property(fc.string(), (name) => parseProcessStat(`9 (${name}) ${rest}`)?.startTime === 20),
     { numRuns: 2000 },
   );
-  const self = await readProcess(process.pid);
+  const self = readProcess(process.pid);
   t.like(self, { pid: process.pid, parent: process.ppid });
-  t.true(await isAlive({ pid: process.pid, startTime: self?.startTime ?? -1 }));
-  t.false(await isAlive({ pid: process.pid, startTime: 0 }), 'another process with the same pid');
-  t.is(await readProcess(2 ** 22 + 1), undefined);
+  t.true(isAlive({ pid: process.pid, startTime: self?.startTime ?? -1 }));
+  t.false(isAlive({ pid: process.pid, startTime: 0 }), 'another process with the same pid');
+  t.is(readProcess(2 ** 22 + 1), undefined);
   t.notThrows(() => {
     sendSignal(2 ** 22 + 1, 9);
   });
@@ -156,23 +156,23 @@ test("The runner's record round-trips; a damaged one is lost", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'record-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const path = join(directory, 'runner.json');
-  t.is(await readRecord(path), undefined);
-  t.is(await readRecord(join(path, 'below')), undefined);
+  t.is(readRecord(path), undefined);
+  t.is(readRecord(join(path, 'below')), undefined);
   const refs = { container: { pid: 5, startTime: 0 }, monitor: { pid: 4, startTime: 77 } };
   for (const logPath of [undefined, '/l']) {
     const record = { version: 1 as const, ...refs, cgroup: '/pod/x', ...(logPath !== undefined && { logPath }) };
-    await writeRecord(path, record);
-    t.deepEqual(await readRecord(path), record);
+    writeRecord(path, record);
+    t.deepEqual(readRecord(path), record);
   }
   for (const damaged of ['', '{', 'null', '{"version":1}']) {
     await writeFile(path, damaged);
-    t.is(await readRecord(path), undefined);
-    t.is(await readDraft(path), undefined);
+    t.is(readRecord(path), undefined);
+    t.is(readDraft(path), undefined);
   }
   const draft = { version: 1 as const, cgroup: '/pod/x', monitorCgroup: '/monitors' };
-  await writeRecord(path, draft);
-  t.is(await readRecord(path), undefined, 'its creation was cut off');
-  t.deepEqual(await readDraft(path), draft);
+  writeRecord(path, draft);
+  t.is(readRecord(path), undefined, 'its creation was cut off');
+  t.deepEqual(readDraft(path), draft);
 });
 
 test('The last tag of each stream is found', (t) => {
