@@ -1,4 +1,4 @@
-import { statfs, writeFile, rm } from 'node:fs/promises';
+import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { call } from '../host/native/call.ts';
 import { isErrno } from '../utils/errors.ts';
 
@@ -12,14 +12,14 @@ const BIND = 0x1000;
  * Keeps a namespace alive, whichever process ends, by a bind mount on the new file `file`. {@link unpin} rolls it back.
  */
 export async function pin(namespace: string, file: string): Promise<void> {
-  await writeFile(file, '', { mode: 0o400 });
+  writeFileSync(file, '', { mode: 0o400 });
   await call([{ do: 'mount', source: namespace, target: file, flags: BIND, limitMs: 30_000 }]);
 }
 
 /** Whether a namespace is pinned on `file`. */
-export async function isPin(file: string): Promise<boolean> {
+export function isPin(file: string): boolean {
   try {
-    return (await statfs(file)).type === nsfsMagic;
+    return statfsSync(file).type === nsfsMagic;
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return false;
     throw error;
@@ -28,6 +28,6 @@ export async function isPin(file: string): Promise<boolean> {
 
 /** Unpins a namespace and removes the file. No error when there is none. */
 export async function unpin(file: string): Promise<void> {
-  if (await isPin(file)) await call([{ do: 'unmount', target: file, all: true, limitMs: 30_000 }]);
-  await rm(file, { force: true });
+  if (isPin(file)) await call([{ do: 'unmount', target: file, all: true, limitMs: 30_000 }]);
+  rmSync(file, { force: true });
 }

@@ -11,9 +11,9 @@ export function networkPin({ runDir }: SandboxSpec): string {
  * only the network is left, as long as it is pinned.
  * @param pid of the first process; undefined when it has ended.
  */
-export async function heldNamespaces(spec: SandboxSpec, pid: number | undefined): Promise<Placement['namespaces']> {
+export function heldNamespaces(spec: SandboxSpec, pid: number | undefined): Placement['namespaces'] {
   const namespace = (name: string) => `/proc/${String(pid)}/ns/${name}`;
-  const pinned = spec.network === 'pod' && (await isPin(networkPin(spec))) ? networkPin(spec) : undefined;
+  const pinned = spec.network === 'pod' && isPin(networkPin(spec)) ? networkPin(spec) : undefined;
   if (pid === undefined) return pinned === undefined ? {} : { network: pinned };
   return {
     ...(spec.network === 'pod' && { network: pinned ?? namespace('net'), uts: namespace('uts') }),

@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { CriError, StatusCode } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { Logger } from '../../core/model/logger.ts';
@@ -18,8 +19,7 @@ import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
 import { cgroupDirectories } from '../../host/cgroup/path.ts';
 import { killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
-import { writeFileAtomic } from '../../utils/fs/atomic.ts';
-import { exists } from '../../utils/fs/exists.ts';
+import { replaceFile } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { isPin } from '../namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
@@ -95,10 +95,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     signal?.throwIfAborted();
     await openDirectory(this.#statePath);
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
-    const { pod, monitor } = sandboxCgroups(spec);
-    await createCgroup(pod);
-    await createCgroup(monitor);
+    replaceFile(`${directory}/sandbox.json`, JSON.stringify(spec));
     return sandbox;
   }
 
@@ -107,10 +104,12 @@ export class CrunSandboxProvider implements SandboxProvider {
     if (earlier.state === 'running') return earlier.placement;
     const { spec } = sandbox;
     await unpinNamespaces(spec);
-    await pinNamespaces(spec, signal);
+    const { pod, monitor } = sandboxCgroups(spec);
+    const made = await Promise.allSettled([pinNamespaces(spec, signal), createCgroup(pod), createCgroup(monitor)]);
+    for (const part of made) if (part.status === 'rejected') throw part.reason;
     if (spec.pid === 'pod') await this.#startPauseProcess(sandbox, signal);
     signal?.throwIfAborted();
-    await writeFile(readyMark(spec), '');
+    writeFileSync(readyMark(spec), '');
     const status = await this.adopt(sandbox);
     if (status.state === 'running') return status.placement;
     throw new CriError(StatusCode.INTERNAL, `the pod exited immediately: ${status.reason}`);
@@ -165,7 +164,7 @@ export class CrunSandboxProvider implements SandboxProvider {
   async stop({ spec }: SandboxReference): Promise<void> {
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
-    await rm(readyMark(spec), { force: true });
+    rmSync(readyMark(spec), { force: true });
     await killCgroup(cgroupDirectories(sandboxCgroups(spec).pod, await cgroupHierarchies()));
     await unpinNamespaces(spec);
   }
@@ -230,7 +229,7 @@ export class CrunSandboxProvider implements SandboxProvider {
 
 /** The placement of a sandbox's containers; undefined unless all of it exists. */
 async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
-  if (!(await exists(readyMark(spec))) || !(await namespacesPinned(spec))) return undefined;
+  if (!existsSync(readyMark(spec)) || !namespacesPinned(spec)) return undefined;
   const { pod, monitor } = sandboxCgroups(spec);
   const placement: Placement = { namespaces: joinable(spec), cgroup: pod, monitorCgroup: monitor };
   if (spec.pid !== 'pod') return placement;
@@ -242,7 +241,7 @@ async function placementOf(spec: SandboxSpec): Promise<Placement | undefined> {
 /** The path of a sandbox's own network namespace while it exists. */
 async function networkOf(spec: SandboxSpec): Promise<string | undefined> {
   const file = pinsOf(spec).get('net');
-  if (file === undefined || (await isPin(file))) return file;
+  if (file === undefined || isPin(file)) return file;
   const pause = await pauseProcessOf(spec);
   return pause === undefined ? undefined : `/proc/${String(pause)}/ns/net`;
 }

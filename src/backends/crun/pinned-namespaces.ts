@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { CriError, StatusCode, invalidArgument } from '../../core/model/errors.ts';
 import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { sysctlPath } from '../../core/model/sysctl.ts';
@@ -26,9 +26,9 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
  */
 export async function pinNamespaces(spec: SandboxSpec, signal?: AbortSignal): Promise<void> {
   const pins = pinsOf(spec);
-  await mkdir(`${spec.runDir}/ns`, { recursive: true, mode: 0o700 });
+  mkdirSync(`${spec.runDir}/ns`, { recursive: true, mode: 0o700 });
   if (pins.size === 0) return;
-  for (const file of pins.values()) await writeFile(file, '', { mode: 0o400 });
+  for (const file of pins.values()) writeFileSync(file, '', { mode: 0o400 });
   const step: PinStep & { limitMs: number } = {
     do: 'pin',
     pins,
@@ -49,18 +49,15 @@ export async function pinNamespaces(spec: SandboxSpec, signal?: AbortSignal): Pr
 }
 
 /** Whether every namespace of the sandbox is pinned. */
-export async function namespacesPinned(spec: SandboxSpec): Promise<boolean> {
-  const states = await Promise.all([...pinsOf(spec).values()].map(isPin));
-  return states.every(Boolean);
+export function namespacesPinned(spec: SandboxSpec): boolean {
+  return [...pinsOf(spec).values()].every(isPin);
 }
 
 /** Unpins the namespaces and removes their files. No error when there are none. */
 export async function unpinNamespaces(spec: SandboxSpec): Promise<void> {
-  const files = [...pinsOf(spec).values()];
-  const pinned = await Promise.all(files.map(isPin));
-  const targets = files.filter((_, index) => pinned[index]);
+  const targets = [...pinsOf(spec).values()].filter(isPin);
   if (targets.length > 0) {
     await call(targets.map((target) => ({ do: 'unmount', target, all: true, limitMs: 30_000 })));
   }
-  await rm(`${spec.runDir}/ns`, { recursive: true, force: true });
+  rmSync(`${spec.runDir}/ns`, { recursive: true, force: true });
 }

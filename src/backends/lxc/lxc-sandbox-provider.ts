@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rmSync, writeFileSync } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CriError, StatusCode, failedPrecondition, unavailable } from '../../core/model/errors.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
@@ -16,7 +17,7 @@ import type {
 import { findNamespaceInit } from '../../host/cgroup/namespace-init.ts';
 import { cgroupProcesses, killCgroup } from '../../host/cgroup/processes.ts';
 import { destroyCgroup } from '../../host/cgroup/remove.ts';
-import { writeFileAtomic } from '../../utils/fs/atomic.ts';
+import { replaceFile } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
 import { pin, unpin } from '../namespace-pin.ts';
@@ -101,8 +102,8 @@ export class LxcSandboxProvider implements SandboxProvider {
     const cgroups = await lxcCgroups(spec);
     const config = podConfig(spec, cgroups, files, `${directory}/permit`);
     await mkdir(directory, { mode: 0o700 });
-    await writeFileAtomic(`${directory}/sandbox.json`, JSON.stringify(spec));
-    await writeFile(`${directory}/config`, config, { mode: 0o600 });
+    replaceFile(`${directory}/sandbox.json`, JSON.stringify(spec));
+    writeFileSync(`${directory}/config`, config, { mode: 0o600 });
     await prepareLxcCgroups(cgroups);
     return sandbox;
   }
@@ -113,8 +114,8 @@ export class LxcSandboxProvider implements SandboxProvider {
     const { spec } = sandbox;
     const directory = this.#directory(sandbox);
     const cgroups = await lxcCgroups(spec);
-    await rm(logOf(spec), { force: true });
-    await writeFile(`${directory}/permit`, '', { mode: 0o600 });
+    rmSync(logOf(spec), { force: true });
+    writeFileSync(`${directory}/permit`, '', { mode: 0o600 });
     const start = {
       lxcStart: this.#lxcStart,
       lxcPath: dirname(directory),
@@ -144,7 +145,7 @@ export class LxcSandboxProvider implements SandboxProvider {
     const cgroups = await lxcCgroups(spec);
     const pid = initOf(cgroups);
     const reason = pid === undefined ? 'its LXC container is not running' : await missingDirectory(spec);
-    const namespaces = await heldNamespaces(spec, pid);
+    const namespaces = heldNamespaces(spec, pid);
     if (pid === undefined || reason !== undefined) {
       const { network: networkNamespace } = namespaces;
       return { state: 'ended', reason: reason ?? '', ...(networkNamespace !== undefined && { networkNamespace }) };

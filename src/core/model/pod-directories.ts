@@ -13,7 +13,7 @@ export interface PodFileContents {
   dns: { servers: readonly string[]; searches: readonly string[]; options: readonly string[] } | undefined;
   /** Empty: the node's. */
   hostname: string;
-  ips: readonly string[];
+  ips: Promise<readonly string[]>;
   /** Whether the pod has the node's network, and so its hosts file. */
   hostNetwork: boolean;
   /** User and group id of the files: the root of the pod's containers. */

@@ -177,7 +177,7 @@ export class ProxmoxLxcSandboxProvider implements SandboxProvider {
     const cgroups = await guestCgroups(spec);
     const pid = initOf(cgroups);
     const reason = pid === undefined ? 'its guest is not running' : await missingDirectory(spec);
-    const namespaces = await heldNamespaces(spec, pid);
+    const namespaces = heldNamespaces(spec, pid);
     if (pid === undefined || vmid === undefined || reason !== undefined) {
       const { network: networkNamespace } = namespaces;
       return { state: 'ended', reason: reason ?? '', ...(networkNamespace !== undefined && { networkNamespace }) };

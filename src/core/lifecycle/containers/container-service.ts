@@ -190,7 +190,7 @@ export class ContainerService {
       }
       const { runner } = pods.ready(sandboxId).backend;
       const starting: ContainerRecord = { ...record, phase: 'starting', startedAt: notBefore(record, clock.now()) };
-      await this.#store.put(starting);
+      await this.#store.draft(starting);
       const running: ContainerRecord = { ...starting, phase: 'running' };
       try {
         await this.#plugins.amid(async () => {

@@ -65,6 +65,11 @@ export class ContainerStore {
     return this.#records.put(record);
   }
 
+  /** Makes a step visible that ends with the boot; see RecordStore.draft. */
+  draft(record: ContainerRecord): Promise<void> {
+    return this.#records.draft(record);
+  }
+
   /** Records a change that has happened, even when it cannot be written yet. */
   settle(record: ContainerRecord): Promise<void> {
     return this.#records.settle(record);

@@ -81,7 +81,8 @@ export async function createContainer(
     message: '',
   };
   const adjust = await prepareAdjusters(record, pod);
-  await store.put(record);
+  // What a reboot leaves of a container without a record is an orphan; a guest has more that is its own.
+  await (pod.backend.sandboxes.release === undefined ? store.draft(record) : store.put(record));
   rollback.add('remove the root filesystem', () => removeRootfs(rootfs, id));
   const { hostname, namespaces } = pod.record.spec;
   const { network, ipc, user: ids } = namespaces;

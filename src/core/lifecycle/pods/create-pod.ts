@@ -21,25 +21,36 @@ export async function createPod(
   const { sandboxes: provider, network, platform } = store.backend(record.handler);
   const directories = platform.podDirectories;
   const { spec } = store.reference(record);
-  await store.records.put(record);
+  // A pod that ends with the boot has nothing outside of it until it is attached to its network.
+  const keep = (half: SandboxRecord) =>
+    provider.release === undefined ? store.records.draft(half) : store.records.put(half);
+  await keep(record);
   rollback.add('remove its directory', () => directories.remove(record.id));
   await directories.make(record.id);
   const reference = (half: SandboxRecord) => store.reference(half);
-  const keep = (half: SandboxRecord) => store.records.put(half);
   const { record: made, placement } = await startSandbox(provider, record, { reference, keep, signal }, rollback);
-  const attachment =
+  const put = (half: SandboxRecord) => store.records.put(half);
+  const attaching =
     spec.network === 'pod'
-      ? await attachNetwork(network, { record: made, placement }, keep, rollback, signal)
-      : undefined;
+      ? attachNetwork(network, { record: made, placement }, put, rollback, signal)
+      : Promise.resolve(undefined);
+  const ips = attaching.then((attached) => attached?.ips ?? []);
+  // Reported as the failure of the attachment.
+  ips.catch(() => undefined);
   rollback.add('unmount its files', () => directories.unmountFiles(record.id));
-  await directories.writeFiles(record.id, {
+  // Beside the network's plugins, which take most of the time.
+  const writing = directories.writeFiles(record.id, {
     dns: record.spec.dns,
     hostname: spec.hostname,
-    ips: attachment?.ips ?? [],
+    ips,
     hostNetwork: spec.network === 'node',
     owner: spec.userNamespace?.hostId ?? 0,
     shmBytes: spec.ipc === 'pod' ? SHM_BYTES : undefined,
   });
+  // Both have ended before anything is rolled back; without a network there are no files.
+  await Promise.allSettled([attaching, writing]);
+  const attachment = await attaching;
+  await writing;
   const ready: SandboxRecord = { ...made, phase: 'ready', ...(attachment !== undefined && { network: attachment }) };
   const { plugins } = store;
   await plugins.amid(async () => {

@@ -229,8 +229,11 @@ export class PodService {
     // First: a partly stopped pod must never be adopted as READY.
     const { plugins } = this.#store;
     if (wasReady) this.#ending.set(id, this.#store.forPlugins(record));
-    if (wasReady) await this.#store.records.settle({ ...record, phase: 'stopped' });
+    // The record of a pod that ends with the boot need not outlive it.
     const provider = this.#store.provider(record.handler);
+    const stopping: SandboxRecord = { ...record, phase: 'stopped' };
+    const { records } = this.#store;
+    if (wasReady) await (provider.release === undefined ? records.draft(stopping) : records.settle(stopping));
     const sandbox = this.#store.reference(record);
     try {
       await this.#options.events.step('ending', id);

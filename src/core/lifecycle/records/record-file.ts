@@ -8,6 +8,8 @@ const content = z.object({
   revision: z.int().nonnegative(),
   record: z.unknown().optional(),
   removed: z.literal(true).optional(),
+  /** Of a backup: there may be no file beside it, because nothing of it outlives the boot. */
+  draft: z.literal(true).optional(),
 });
 const oldContent = z.object({ record: z.unknown() });
 
@@ -18,11 +20,14 @@ export type RecordSchema<T> = z.ZodType<T>;
 export interface Revision<T> {
   revision: number;
   record: T;
+  /** Whether it was written to the backup alone. */
+  isDraft?: boolean;
 }
 
 /** The content of a record's file. */
-export function formatRecord<T>(schema: RecordSchema<T>, { revision, record }: Revision<T>): string {
-  return `${JSON.stringify({ format: FORMAT, revision, record: z.encode(schema, record) }, undefined, 2)}\n`;
+export function formatRecord<T>(schema: RecordSchema<T>, { revision, record, isDraft = false }: Revision<T>): string {
+  const draft = isDraft && { draft: true };
+  return `${JSON.stringify({ format: FORMAT, revision, ...draft, record: z.encode(schema, record) }, undefined, 2)}\n`;
 }
 
 /** The content of a backup that marks the record of this revision as removed, although its file may still exist. */
@@ -48,6 +53,6 @@ export function parseRecord<T>(schema: RecordSchema<T>, path: string, text: stri
     const { record } = oldContent.parse(readFormat1(text));
     return { revision: 0, record: z.decode(schema, record) };
   }
-  const { revision, record, removed } = content.parse(stored);
-  return { revision, record: removed ? undefined : z.decode(schema, record) };
+  const { revision, record, removed, draft: isDraft } = content.parse(stored);
+  return { revision, record: removed ? undefined : z.decode(schema, record), ...(isDraft && { isDraft }) };
 }

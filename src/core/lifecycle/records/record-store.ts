@@ -80,8 +80,9 @@ export class RecordStore<T extends { readonly id: string }> {
       }
     }
     for (const [name, text] of copies) {
-      const record = this.#parseCopy(name, text)?.record;
-      if (record === undefined) this.#removeBackup(idOf(name.slice(0, -SUFFIX.length)));
+      const { record, revision, isDraft } = this.#parseCopy(name, text) ?? {};
+      if (record === undefined || revision === undefined) this.#removeBackup(idOf(name.slice(0, -SUFFIX.length)));
+      else if (isDraft) await this.#restore(record.id, { revision, record });
       else this.#lost.set(record.id, record);
     }
   }
@@ -122,6 +123,20 @@ export class RecordStore<T extends { readonly id: string }> {
       this.#records.set(record.id, next);
       this.#unsaved.delete(record.id);
       this.#mirror.write(nameOf(record.id), formatRecord(this.#schema, next));
+    });
+  }
+
+  /**
+   * Makes a step visible that nobody has been told of yet, about what ends with the boot: only the backup is written, from which
+   * a restarted server continues; a reboot empties it, and leaves the record before. Where that is not possible the record is
+   * written as by {@link settle}.
+   */
+  draft(record: T): Promise<void> {
+    return this.#writes.run(record.id, async () => {
+      const next = this.#next(record);
+      this.#records.set(record.id, next);
+      const text = formatRecord(this.#schema, { ...next, isDraft: true });
+      if (!this.#mirror.write(nameOf(record.id), text)) await this.#save(record.id);
     });
   }
 

@@ -126,6 +126,34 @@ test('a removed record stays removed despite its copy', async (t) => {
   t.deepEqual([...(await open(path)).lost()], []);
 });
 
+test('a draft outlives a restart, but not a reboot', async (t) => {
+  const path = await directory(t);
+  const copies = join(path, '..', 'state', 'records', 'images');
+  const store = await open(path);
+  await store.put({ id: 'known', size: 1n });
+  await store.draft({ id: 'known', size: 2n });
+  await store.draft({ id: 'new', size: 1n });
+  t.is(store.get('new')?.size, 1n);
+  t.deepEqual(await readdir(path), ['known.json']);
+  const ids = (all: { id: string }[]) => all.toSorted((a, b) => a.id.localeCompare(b.id));
+  t.deepEqual(ids((await open(path)).list()), [
+    { id: 'known', size: 2n },
+    { id: 'new', size: 1n },
+  ]);
+  t.deepEqual((await readdir(path)).sort(), ['known.json', 'new.json'], 'what continues is durable');
+
+  const later = await open(path);
+  await later.draft({ id: 'known', size: 3n });
+  await later.delete('new');
+  await rm(copies, { recursive: true });
+  t.deepEqual((await open(path)).list(), [{ id: 'known', size: 2n }]);
+
+  const last = await open(path);
+  await rm(copies, { recursive: true });
+  await last.draft({ id: 'known', size: 4n });
+  t.is((await open(path)).get('known')?.size, 4n, 'durable where no backup can be written');
+});
+
 test('A copy that cannot be renamed leaves nothing', async (t) => {
   const path = await directory(t);
   const copies = join(path, '..', 'state', 'records', 'images');
