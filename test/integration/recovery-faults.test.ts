@@ -25,7 +25,7 @@ for (const handler of ['lxc', 'crun']) {
     const pid = await firstProcess(server, id);
     await writeFile(join(`/proc/${String(pid)}/root`, 'dev/shm/go'), '');
     await eventually('the exit', () => Promise.resolve(!existsSync(`/proc/${String(pid)}`)));
-    await faults.armStart({ point: 'read:readFile state/runner/exits/ID#0', how: 'fail', errno: 'EIO' });
+    await faults.armStart({ point: 'read:readFileSync state/runner/exits/ID#0', how: 'fail', errno: 'EIO' });
     await server.start();
     t.is((await faults.arm()).hits, 1);
     const status = await server.exit(id);
@@ -54,7 +54,7 @@ test.serial('an interrupted removal of an interrupted creation is completed', as
   const { server, faults } = await make(t);
   const config = server.podConfig('p');
   const request = { config, runtimeHandler: '' };
-  await faults.arm({ point: 'writeFile state/sandboxes/ID/files/hosts#0', how: 'die-before', errno: 'EIO' });
+  await faults.arm({ point: 'writeFileSync state/sandboxes/ID/files/hosts#0', how: 'die-before', errno: 'EIO' });
   await t.throwsAsync(server.client.call(runPodSandbox, request));
   await server.end('SIGKILL');
   await faults.armStart({ point: 'rename root/sandboxes/ID.json#0', how: 'die-after', errno: 'EIO' });
@@ -84,11 +84,11 @@ test.serial('a backup that cannot be removed is retried', async (t) => {
   const container = await server.sh(pod, 'c', 'true');
   const backup = (kind: string, id: string) => join(server.directory, 'state/records', kind, `${id}.json`);
   t.true(existsSync(backup('containers', container)));
-  await faults.arm({ point: 'rm state/records/containers/ID.json#0', how: 'fail', errno: 'EIO' });
+  await faults.arm({ point: 'rmSync state/records/containers/ID.json#0', how: 'fail', errno: 'EIO' });
   await server.client.call(removeContainer, { containerId: container });
   t.is((await faults.arm()).hits, 1);
   await eventually('the removal', () => Promise.resolve(!existsSync(backup('containers', container))));
-  await faults.arm({ point: 'rm state/records/sandboxes/ID.json#0', how: 'fail', errno: 'EIO' });
+  await faults.arm({ point: 'rmSync state/records/sandboxes/ID.json#0', how: 'fail', errno: 'EIO' });
   await server.client.call(removePodSandbox, { podSandboxId: pod });
   t.is((await faults.arm()).hits, 1);
   await eventually('the removal', () => Promise.resolve(!existsSync(backup('sandboxes', pod))));

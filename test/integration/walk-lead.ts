@@ -4,7 +4,7 @@ import type { How } from '../fixtures/faults/fault-points.ts';
 import { PROPERTY_SEED } from '../lib/property-seed.ts';
 import { buildImage, tarOf } from '../unit/integrations/oci/image-builder.ts';
 import { skopeo, startRegistry, temporary, writeLayout } from './images-fixture.ts';
-import { faultsAt, sample } from './walk-plan.ts';
+import { faultsAt, isAtOnce, sample } from './walk-plan.ts';
 import type { Stage } from './walk-stages.ts';
 import type { Walk } from './walk.ts';
 
@@ -30,8 +30,15 @@ export async function lead(t: ExecutionContext, walk: Walk, stages: readonly Sta
     const wanted = faultsAt(points).filter((fault) => (how?.includes(fault.how) ?? true) && only.test(fault.point));
     const faults = sample(wanted, share, PROPERTY_SEED);
     if (together > 0) {
-      const before = faults.filter(({ how: each }) => each === 'die-before').map(({ point }) => point);
-      failures.push(...(await killTogether(t, walk, stage, before)));
+      const before = faults.filter((fault) => fault.how === 'die-before' && !isAtOnce(fault.point));
+      failures.push(
+        ...(await killTogether(
+          t,
+          walk,
+          stage,
+          before.map(({ point }) => point),
+        )),
+      );
       continue;
     }
     let struck = 0;

@@ -4,14 +4,18 @@ import { random } from './kills-random.ts';
 /** Points at which a bug was found once; every plan visits them. */
 const FOUND = [
   /^read:stat state\/sandboxes\/ID#0$/,
-  /^read:readFile state\/runner\/containers\/ID\/runner\.json#0$/,
+  /^read:readFileSync state\/runner\/containers\/ID\/runner\.json#0$/,
   /^read:open root\/overlay\/layers#0$/,
   /^mkdir \/sys\/fs\/cgroup\/\*\/TEST#0$/,
 ];
 
+const ALONG = ['hold', 'die-before', 'die-amid', 'die-after'] as const;
+const AT_ONCE = ['die-before', 'die-after'] as const;
+
 /**
  * The faults for one RPC: each point fails, fails with ENOSPC, loses its answer, hangs, and has the server killed
- * before, during and after it. A point that only reads just fails: a kill beside it equals one beside its neighbour.
+ * before, during and after it. A point that only reads just fails: a kill beside it equals one beside its neighbour. A step that
+ * is done at once neither hangs nor is anything done during it.
  */
 export function faultsAt(points: readonly string[]): Fault[] {
   return thinned(points).flatMap((point): Fault[] => {
@@ -22,13 +26,18 @@ export function faultsAt(points: readonly string[]): Fault[] {
       { point, how: 'fail', errno: 'EIO' },
       { point, how: 'fail', errno: 'ENOSPC' },
       ...lose,
-      ...(['hold', 'die-before', 'die-amid', 'die-after'] as const).map((how) => ({
+      ...(isAtOnce(point) ? AT_ONCE : ALONG).map((how) => ({
         point,
         how,
         errno: 'EIO',
       })),
     ];
   });
+}
+
+/** Whether a point is that of a step while which nothing else runs. */
+export function isAtOnce(point: string): boolean {
+  return /^\w+Sync /.test(point);
 }
 
 /** `share` of the faults, at least one, chosen by the seed, and those at points where a bug was found once. */

@@ -60,9 +60,8 @@ export function cgroupProcesses(directories: readonly string[]): number[] {
 export async function killCgroup(directories: readonly string[], timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   // As a rule a process is in the same cgroup of every hierarchy, so that one of them tells when all have ended.
-  const tracked = directories.filter(canFreeze);
-  const once = tracked.length > 0 && tracked.length < directories.length;
-  let looked = once ? tracked : directories;
+  const tracked = directories.length > 1 ? directories.find(canFreeze) : undefined;
+  let looked = tracked === undefined ? directories : [tracked];
   for (let round = 0; ; round += 1) {
     let pids = livingIn(looked);
     if (pids.length === 0 && looked !== directories) {
@@ -83,9 +82,9 @@ export async function killCgroup(directories: readonly string[], timeoutMs = 10_
   }
 }
 
-/** Whether a cgroup has a freezer: in v1 those of one hierarchy, in v2 all. */
+/** Whether a cgroup of v1 is that of the freezer, in which every container and monitor is. */
 function canFreeze(directory: string): boolean {
-  return ['freezer.state', 'cgroup.freeze'].some((file) => existsSync(`${directory}/${file}`));
+  return existsSync(`${directory}/freezer.state`);
 }
 
 /** One by one, from the second round on with the freezer against forking processes. */
