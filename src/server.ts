@@ -22,6 +22,7 @@ import { StreamingServer } from './cri/streaming/streaming-server.ts';
 import { writeDiagnosticsOnSignal } from './host/diagnostics.ts';
 import { isProxmoxNode } from './host/processes/programs.ts';
 import { HostReadiness } from './host/readiness.ts';
+import { ServiceManager } from './host/service-manager.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
 import { build, claim, recover } from './compose.ts';
@@ -47,6 +48,7 @@ async function run(
   { config, files, reload }: Parameters<Serve>[0],
   logger: RootLogger,
 ): Promise<void> {
+  const manager = new ServiceManager(logger);
   logger.info('Server starting', { version: versionInfo().version, files, root: config.root, state: config.state });
   await claim(config, logger);
 
@@ -81,12 +83,14 @@ async function run(
   services.containers.keep(shutdown.signal);
   const settling = settle(services, logger);
   logger.info('Server listening', { socket: config.grpc.listen, metrics: config.metrics.listen });
+  await manager.ready(() => summary(services));
 
   const signal = await ended;
   logger.info('Server shutting down; containers keep running', { signal });
+  const stopping = manager.stopping();
   shutdown.abort(new Error('the server is shutting down'));
   page?.close();
-  await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping]);
+  await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping, stopping]);
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   if (!settling.isDone) process.exit(0);
 }
@@ -180,6 +184,13 @@ function inventory({ pods, containers, images, backends }: Services) {
         backends.flatMap(({ sandboxes: { handler, warmPool } }) => (warmPool ? [[handler, warmPool.figures()]] : [])),
       ),
   };
+}
+
+/** What runs, for the service manager: `systemctl status` shows it. */
+function summary({ pods, containers }: Services): string {
+  const ready = pods.list().filter(({ phase }) => phase === 'ready').length;
+  const running = containers.list().filter(({ phase }) => phase === 'running').length;
+  return `${String(ready)} pods and ${String(running)} containers running`;
 }
 
 /** @param running the configuration that this process started with. */

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { dirname } from 'node:path';
@@ -20,11 +20,12 @@ export interface ListenOptions {
 /**
  * Listens on a unix socket with mode 0660, or on the one that systemd passed by socket activation. A socket file without a
  * listener is replaced.
- * @throws CriError FAILED_PRECONDITION when another server listens there, or the path is not a socket.
+ * @throws CriError FAILED_PRECONDITION when another server listens there, the path is not a socket, or systemd passed another.
  */
 export async function listen(options: ListenOptions): Promise<Server> {
   const server = createServer({ allowHalfOpen: false }, options.onConnection);
   if (isActivated()) {
+    await checkPassed(options.path);
     await started(server, () => server.listen({ fd: FIRST_ACTIVATED_FD }));
     return server;
   }
@@ -63,6 +64,32 @@ async function makeDirectories(directory: string): Promise<void> {
 /** Whether systemd passed this process a listening socket (sd_listen_fds(3): LISTEN_PID and LISTEN_FDS). */
 function isActivated(): boolean {
   return process.env['LISTEN_PID'] === String(process.pid) && Number(process.env['LISTEN_FDS'] ?? 0) >= 1;
+}
+
+/** @throws CriError FAILED_PRECONDITION when the socket that systemd passed has another path. */
+async function checkPassed(path: string): Promise<void> {
+  const passed = await pathOfSocket(FIRST_ACTIVATED_FD);
+  if (passed === undefined || (await isSame(passed, path))) return;
+  throw failedPrecondition(
+    `grpc.listen: systemd passed ${passed}, not ${path}; set ListenStream= of the socket unit to the same path, ` +
+      'or disable that unit',
+  );
+}
+
+/** The path of a unix socket by its descriptor (proc_net_unix(5)): Node.js knows none of what it has not bound itself. */
+async function pathOfSocket(descriptor: number): Promise<string | undefined> {
+  const inode = /^socket:\[(\d+)\]$/.exec(await readlink(`/proc/self/fd/${String(descriptor)}`))?.[1];
+  const lines = (await readFile('/proc/self/net/unix', 'utf8')).split('\n');
+  // Num RefCount Protocol Flags Type St Inode Path
+  const fields = lines.map((line) => /^\S+: (?:\S+ +){5}(\d+) (\/.*)$/.exec(line));
+  return fields.find((field) => field?.[1] === inode)?.[2];
+}
+
+/** Whether two paths are of one file. */
+async function isSame(one: string, other: string): Promise<boolean> {
+  if (one === other) return true;
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path).catch(() => undefined)));
+  return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
 }
 
 async function removeStale(path: string): Promise<void> {

@@ -18,6 +18,7 @@ static const struct command commands[] = {
   {"hook", hook_main},
   {"keep", keep_main},
   {"lock", lock_main},
+  {"notify", notify_main},
   {"relay", relay_main},
   {"serve", serve_main},
 };

@@ -4,10 +4,11 @@
 
 #include <stdbool.h>
 
-/* See hook.c, keep.c, lock.c and serve.c. */
+/* See hook.c, keep.c, lock.c, notify.c and serve.c. */
 int hook_main(int argc, char **argv);
 int keep_main(int argc, char **argv);
 int lock_main(int argc, char **argv);
+int notify_main(int argc, char **argv);
 int serve_main(int argc, char **argv);
 
 /* enter …, exec …: see launch.c. */

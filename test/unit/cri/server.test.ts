@@ -115,7 +115,9 @@ test('a socket passed by systemd is used', async (t) => {
   const module = new URL('../../../src/cri/listener.ts', import.meta.url).href;
   const script = `
     const { listen } = await import(${JSON.stringify(module)});
-    await listen({ path: '/nowhere/cri.sock', group: 0, onConnection: (socket) => { socket.end('activated'); } });
+    const refusal = await listen({ path: '/nowhere/cri.sock', group: 0 }).catch((error) => error.message);
+    if (!/systemd passed .*activated.sock, not/.test(refusal)) throw new Error(refusal);
+    await listen({ path: ${JSON.stringify(path)}, group: 0, onConnection: (socket) => { socket.end('activated'); } });
     console.log('listening');`;
   const { fd } = (passed as unknown as { _handle: { fd: number } })._handle;
   // The shell's process id stays the program's, as systemd's contract asks (sd_listen_fds(3)).
