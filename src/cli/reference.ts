@@ -30,12 +30,17 @@ function commandSection(path: readonly string[], command: Command): string[] {
 }
 
 function usage(path: readonly string[], command: Command): string {
+  return [PROGRAM, ...path, '[OPTIONS]', ...argumentWords(command)].join(' ');
+}
+
+/** The arguments of a command as words of its usage line. */
+export function argumentWords(command: Command): string[] {
   const words = (command.arguments ?? []).map(({ name, optional, variadic }) => {
     const word = variadic === true ? `${name}...` : name;
     return optional === true ? `[${word}]` : word;
   });
   if (command.passThrough === true) words.splice(1, 0, '[--]');
-  return [PROGRAM, ...path, '[OPTIONS]', ...words].join(' ');
+  return words;
 }
 
 function argumentLine({ name, description, choices }: CommandArgument): string {

@@ -81,6 +81,16 @@ export function programs({ runtime, images }: Config, onProxmox: boolean): reado
       optional: true,
       version: VERSION,
     },
+    ...[
+      { name: 'nsenter', package: 'util-linux' },
+      { name: 'ip', package: 'iproute2' },
+    ].map((program) => ({
+      ...program,
+      purpose: 'sets the addresses of pods on networks of Proxmox',
+      handlers: ['proxmox-lxc'],
+      optional: true,
+      version: ['-V'],
+    })),
     {
       name: 'skopeo',
       package: 'skopeo',
