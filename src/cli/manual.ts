@@ -18,7 +18,10 @@ export function cliManual(about: { date: string; version: string }): string {
     ),
     '.SH COMMANDS',
     ...allCommands(COMMANDS).map(({ path, command }) => commandPart(path, command)),
-    manualSection('EXIT STATUS', roffText('0, 1 for an error, or 2 for a usage error, unless a command says otherwise.')),
+    manualSection(
+      'EXIT STATUS',
+      roffText('0, 1 for an error, or 2 for a usage error, unless a command says otherwise.'),
+    ),
     manualSection(
       'FILES',
       manualTerm('/etc/proxmox-lxcri/config.toml, /etc/proxmox-lxcri/conf.d/*.toml', 'the configuration'),

@@ -6,7 +6,10 @@ import { tomlValue } from './toml-value.ts';
 /** The manual page proxmox-lxcri.toml(5), from the schema. @param about the date and version at its edges. */
 export function configurationManual(about: { date: string; version: string }): string {
   return manualPage({ name: 'proxmox-lxcri.toml', section: 5, ...about }, [
-    manualSection('NAME', roffText('proxmox-lxcri.toml') + ' \\- configuration of the container runtime proxmox\\-lxcri'),
+    manualSection(
+      'NAME',
+      roffText('proxmox-lxcri.toml') + ' \\- configuration of the container runtime proxmox\\-lxcri',
+    ),
     manualSection(
       'DESCRIPTION',
       roffText(

@@ -16,6 +16,8 @@ export function packageRelations(): string {
   const packages = programs(configSchema().parse({}), false).map(({ package: name }) => name);
   const wanted = [...new Set([...packages, ...OTHERS])].filter((name) => !PRESENT.includes(name)).sort();
   const isRecommended = (name: string) => RECOMMENDED.includes(name);
-  const depends = wanted.filter((name) => !isRecommended(name)).map((name) => (name === 'lxc' ? 'lxc-pve | lxc' : name));
+  const depends = wanted
+    .filter((name) => !isRecommended(name))
+    .map((name) => (name === 'lxc' ? 'lxc-pve | lxc' : name));
   return `Depends: ${depends.join(', ')}\nRecommends: ${wanted.filter(isRecommended).join(', ')}\n`;
 }
