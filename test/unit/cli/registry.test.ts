@@ -5,11 +5,16 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { completionScript } from '../../../src/cli/completion/index.ts';
 import { allCommands } from '../../../src/cli/completion/outline.ts';
+import { cliManual } from '../../../src/cli/manual.ts';
 import { cliMarkdown } from '../../../src/cli/reference.ts';
 import { COMMANDS } from '../../../src/cli/registry.ts';
 import { handlers } from '../../../src/backends/registry.ts';
 import { chartSchema } from '../../../src/core/config/chart-schema.ts';
 import { declareHandlers } from '../../../src/core/config/handlers.ts';
+import { configurationManual } from '../../../src/core/config/manual.ts';
+import { configOutline } from '../../../src/core/config/outline.ts';
+import { packageRelations } from '../../../src/core/config/package-relations.ts';
+import { programs } from '../../../src/core/config/programs.ts';
 import { declareVmidRanges } from '../../../src/core/config/vmid-ranges.ts';
 import { vmidRanges } from '../../../src/backends/proxmox/guests/vmid-ranges.ts';
 import { configurationMarkdown } from '../../../src/core/config/reference.ts';
@@ -230,4 +235,21 @@ test('A write error fails; a closed pipe does not', (t) => {
   t.regex(full.stderr, /^proxmox-lxcri: .*ENOSPC/);
   const left = spawnSync('bash', ['-c', `${command} | true; echo "\${PIPESTATUS[0]}"`], { encoding: 'utf8' });
   t.deepEqual([left.stdout, left.stderr], ['0\n', '']);
+});
+
+test('the Debian package brings every program, and a manual of every command and key', (t) => {
+  const relations = packageRelations();
+  t.regex(relations, /^Depends: .*\blxc-pve \| lxc\b.*\nRecommends: .*\n$/, "Proxmox's own LXC is not replaced");
+  const always = ['coreutils', 'dash', 'findutils', 'systemd', 'tar', 'util-linux'];
+  for (const { package: name } of programs(configSchema().parse({}), false))
+    t.true(always.includes(name) || relations.includes(` ${name}`), name);
+
+  const about = { date: '2026-01-02', version: '1.2.3' };
+  const pages = [cliManual(about), configurationManual(about)];
+  const [ofCommands = '', ofKeys = ''] = pages.map((text) => text.replaceAll('\\-', '-'));
+  for (const { path } of allCommands(COMMANDS)) t.regex(ofCommands, new RegExp(`^\\.SS ${path.join(' ')}( |$)`, 'm'));
+  for (const { name } of configOutline().flatMap(({ keys }) => keys))
+    t.true(ofKeys.includes(`\n\\fB${name}\\fR\n`), name);
+  // A line of text that begins with a dot or an apostrophe would be lost (roff(7)).
+  for (const line of pages.join('').split('\n')) t.regex(line, /^(\.(TH|SH|SS|TP|PP|EX|EE)( |$)|[^.']|$)/);
 });
