@@ -29,7 +29,7 @@ test('a bundle replaces only an earlier one', async (t) => {
   'the Debian package has a whole program, started by its own Node.js',
   async (t) => {
     t.timeout(900_000);
-  const directory = await mkdtemp(join(tmpdir(), 'package-'));
+    const directory = await mkdtemp(join(tmpdir(), 'package-'));
     t.teardown(() => rm(directory, { recursive: true }));
     const { stdout } = await run('deploy/deb/build', ['--fast', '--version', '9.9.9-1', directory]);
     const tree = join(directory, 'tree');
