@@ -12,6 +12,7 @@ import {
 } from '../../api/gen/cri.ts';
 import { ServerClient } from '../../src/cli/client/server.ts';
 import { run } from '../../src/host/processes/run.ts';
+import { accepts } from '../lib/accepts.ts';
 import { HANG_MS } from '../lib/eventually.ts';
 import { cgroupMounts, unmountBelow } from '../lib/mounts.ts';
 import { processesBelow } from '../lib/processes.ts';
@@ -34,6 +35,7 @@ export class Contender implements AsyncDisposable {
   client: ServerClient;
   readonly #number: number;
   readonly #command: (contender: Contender) => Promise<string[]>;
+  #entries: string[] = [];
   #process: ChildProcess | undefined;
 
   /** `command` writes what the server reads and returns its command line. */
@@ -73,23 +75,42 @@ export class Contender implements AsyncDisposable {
     return `bench${String(this.#number)}`;
   }
 
-  /** Writes the network configuration, which is the same for all but for the bridge and its addresses. */
-  async prepare(): Promise<void> {
-    await mkdir(this.cni, { recursive: true });
+  /** The plugins of the pods' network, which are the same for all but for the bridge and its addresses. */
+  get #plugins(): object[] {
     const ipam = {
       type: 'host-local',
       dataDir: join(this.directory, 'ipam'),
       ranges: [[{ subnet: `10.${String(100 + this.#number)}.0.0/16` }]],
       routes: [{ dst: '0.0.0.0/0' }],
     };
-    const plugins = [
+    return [
       { type: 'bridge', bridge: this.#bridge, isGateway: true, ipMasq: true, ipam },
       { type: 'portmap', capabilities: { portMappings: true } },
     ];
-    const list = { cniVersion: '1.0.0', name: `net-${this.#bridge}`, plugins };
+  }
+
+  /** What a runtime gives to each plugin of the network. */
+  pluginConfigs(): [string, string] {
+    const common = { cniVersion: '1.0.0', name: `net-${this.#bridge}` };
+    return this.#plugins.map((plugin) => JSON.stringify({ ...common, ...plugin })) as [string, string];
+  }
+
+  /** Writes the network configuration and makes the cgroups. */
+  async prepare(): Promise<void> {
+    await mkdir(this.cni, { recursive: true });
+    const list = { cniVersion: '1.0.0', name: `net-${this.#bridge}`, plugins: this.#plugins };
     await writeFile(join(this.cni, '10-bench.conflist'), JSON.stringify(list));
     for (const { target } of await cgroupMounts())
       await mkdir(join(target, this.cgroup, 'server'), { recursive: true });
+    this.#entries = (await cgroupMounts())
+      .filter(({ version, has }) => version === 2 || has('cpuacct'))
+      .map(({ target }) => join(target, this.cgroup, 'server/cgroup.procs'));
+  }
+
+  /** A command that runs another in the server's cgroup. */
+  inCgroup(command: string[]): [string, string[]] {
+    const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit; shift; done; shift; exec "$@"';
+    return ['sh', ['-c', enter, 'sh', ...this.#entries, '--', ...command]];
   }
 
   /** Starts the server; resolves with the milliseconds to its first answer. */
@@ -97,19 +118,15 @@ export class Contender implements AsyncDisposable {
     const command = await this.#command(this);
     await rm(this.socket, { force: true });
     await using log = await open(join(this.directory, 'server.log'), 'a');
-    const groups = (await cgroupMounts())
-      .filter(({ version, has }) => version === 2 || has('cpuacct'))
-      .map(({ target }) => join(target, this.cgroup, 'server/cgroup.procs'));
-    const enter = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit; shift; done; shift; exec "$@"';
     const begin = performance.now();
-    const child = spawn('sh', ['-c', enter, 'sh', ...groups, '--', ...command], {
+    const child = spawn(...this.inCgroup(command), {
       stdio: ['ignore', log.fd, log.fd],
       detached: true,
     });
     this.#process = child;
     for (;;) {
       if (child.exitCode !== null) throw new Error(`${this.name}: ${(await this.#log()).slice(-3000)}`);
-      if (await this.#answers()) return performance.now() - begin;
+      if ((await accepts(this.socket)) && (await this.#answers())) return performance.now() - begin;
       if (performance.now() - begin > HANG_MS) throw new Error(`${this.name} does not answer`);
       await sleep(2);
     }
@@ -188,7 +205,10 @@ export class Contender implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.clear().catch((error: unknown) => void console.error(`${this.name}:`, error));
+    if (this.#process !== undefined)
+      await this.clear().catch((error: unknown) => {
+        console.error(`${this.name}:`, error);
+      });
     // CRI-O waits for the ends of its connections.
     this.client[Symbol.dispose]();
     await this.end();
@@ -234,17 +254,13 @@ cgroup_parent = "${cgroup}/pods"
 export function peerCommand(
   kind: string,
   registry: string,
-  environment: string[],
+  environment: Record<string, string>,
 ): (contender: Contender) => Promise<string[]> {
-  return async ({ directory, cni }) => [
-    'env',
-    ...environment,
-    resolve('test/bench/peer'),
-    kind,
-    directory,
-    cni,
-    registry,
-  ];
+  return async ({ directory, cni }) => {
+    const env = { ...process.env, ...environment };
+    const { stdout } = await run('test/bench/peer', ['--print', kind, directory, cni, registry], { env });
+    return stdout.trim().split('\n');
+  };
 }
 
 /** KiB; 0 for a process that has ended. */

@@ -18,7 +18,11 @@ import type { Contender } from './contender.ts';
 /** In the command line of each container that is a workload and not a part of the runtime. */
 export const MARK = 'bench-workload';
 /** Says a line, and ends on SIGTERM. */
-const WORKLOAD = ['sh', '-c', `trap 'exit 0' TERM; echo started ${MARK}; while :; do sleep 100000 & wait $!; done`];
+export const WORKLOAD = [
+  'sh',
+  '-c',
+  `trap 'exit 0' TERM; echo started ${MARK}; while :; do sleep 100000 & wait $!; done`,
+];
 const PATIENT = { timeoutMs: HANG_MS };
 let attempts = 0;
 
@@ -119,25 +123,17 @@ async function firstLine(directory: string, file: string): Promise<void> {
   }
 }
 
-/** Creates and starts a pod with `containers` containers; returns its id. */
-export async function startPod(contender: Contender, name: string, containers = 1): Promise<string> {
+/** Creates and starts a pod with one container; returns where its log is. */
+export async function startPod(contender: Contender, name: string, command = WORKLOAD): Promise<{ log: string }> {
   const { client, handler } = contender;
   const config = await podConfig(contender, name);
-  const { podSandboxId } = await client.call(
-    RuntimeServiceService.runPodSandbox,
-    RunPodSandboxRequest.create({ config, runtimeHandler: handler }),
-    PATIENT,
-  );
-  for (let index = 0; index < containers; index += 1) {
-    const request = CreateContainerRequest.create({
-      podSandboxId,
-      config: await containerConfig(contender, `c${String(index)}`),
-      sandboxConfig: config,
-    });
-    const { containerId } = await client.call(RuntimeServiceService.createContainer, request, PATIENT);
-    await client.call(RuntimeServiceService.startContainer, { containerId }, PATIENT);
-  }
-  return podSandboxId;
+  const run = RunPodSandboxRequest.create({ config, runtimeHandler: handler });
+  const { podSandboxId } = await client.call(RuntimeServiceService.runPodSandbox, run, PATIENT);
+  const container = await containerConfig(contender, 'main', { command });
+  const create = CreateContainerRequest.create({ podSandboxId, config: container, sandboxConfig: config });
+  const { containerId } = await client.call(RuntimeServiceService.createContainer, create, PATIENT);
+  await client.call(RuntimeServiceService.startContainer, { containerId }, PATIENT);
+  return { log: join(config.logDirectory, container.logPath) };
 }
 
 /** Runs a pod from its start to its removal; `took` gets the milliseconds of each RPC and of the whole. */
