@@ -32,6 +32,7 @@ import { selectedGroups } from './core/model/metric-groups.ts';
 import type { Platform } from './core/model/platform.ts';
 import { NO_PLUGINS } from './core/model/plugins.ts';
 import type { RootfsStore } from './core/model/rootfs.ts';
+import { NO_TRACING, type Tracing } from './core/model/tracing.ts';
 import { unattainable } from './core/lifecycle/oci/rlimits.ts';
 import { RootfsStores } from './core/lifecycle/rootfs-stores.ts';
 import { ROOT, STATE } from './core/state-layout.ts';
@@ -56,6 +57,8 @@ import { newFiles } from './host/new-file.ts';
 import { makeDirectories } from './host/paths.ts';
 import { separateCommands, succeedHelpers } from './host/processes/helpers.ts';
 import { takeRoot } from './host/root-claim.ts';
+import { countExit } from './inventory.ts';
+import { Measures } from './measure.ts';
 import { openProxmox } from './proxmox-node.ts';
 import { openHostStores } from './rootfs-stores.ts';
 import { openNri } from './nri-node.ts';
@@ -83,12 +86,14 @@ export async function build(
   config: Config,
   logger: RootLogger,
   metrics: Metrics,
+  tracing: Tracing = NO_TRACING,
 ): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores; nri?: NriPlugins }> {
   const clock = systemClock;
   const host = await readHostFacts();
   const served = servedHandlers(config);
   const handlers = all.filter(({ name }) => served.includes(name));
-  const proxmox = openProxmox(config);
+  const measures = new Measures(metrics, tracing);
+  const proxmox = openProxmox(config, metrics.proxmox);
   const driver = await cgroupDriver(config.runtime);
   const rlimits = config.runtime.default_ulimits.flatMap((text) => parseUlimit(text) ?? []);
   for (const problem of unattainable(rlimits, host.hardLimits)) {
@@ -102,6 +107,9 @@ export async function build(
     dropped: () => {
       metrics.eventsDropped.inc();
     },
+    recovered: (object, outcome) => {
+      metrics.recovered.inc({ object, outcome });
+    },
   });
   events.subscribe(({ kind, containerId, sandboxId }) => {
     metrics.events.inc({ object: containerId === sandboxId ? 'pod' : 'container', kind });
@@ -109,7 +117,7 @@ export async function build(
   const records = { root: config.root, state: config.state, reserve: new DiskReserve(config.root) };
   await records.reserve.fill();
   const names = handlers.map(({ name }) => name);
-  const hostStores = await openHostStores(config, names, logger);
+  const hostStores = await openHostStores(config, names, logger, (store) => measures.store(store));
   const mounts = new HostRootfsMounts(join(config.state, STATE.rootfs));
   const runnerState = join(config.state, STATE.runner);
   await mountExits(runnerState).catch((error: unknown) => {
@@ -131,6 +139,7 @@ export async function build(
     commands: await separateCommands(join(config.state, STATE.networkCommands), HELPERS_LIMIT_MS, (pids) => {
       logger.warn('CNI plugins of an earlier server killed after two minutes', { pids });
     }),
+    around: measures.plugin,
     logger,
   });
   const shared: Omit<Platform, 'userNamespaces'> = {
@@ -156,9 +165,9 @@ export async function build(
     return made;
   };
   const backends = await Promise.all(
-    handlers.map(({ name, stateDirectory, make }) => {
+    handlers.map(async ({ name, stateDirectory, make }) => {
       const { rootfs, limits } = hostStores.of(name);
-      return make(config.handlers[name], {
+      const backend = await make(config.handlers[name], {
         directory: join(config.state, stateDirectory),
         programs: join(config.root, ROOT.programs),
         host: { runner, network, rootfs, limits, platform: platformOf(rootfs) },
@@ -166,6 +175,7 @@ export async function build(
         proxmox: () => proxmox,
         logger,
       });
+      return measures.backend(backend);
     }),
   );
   const ofDefault = backends.filter((_, index) => names[index] === config.runtime.default_handler);
@@ -177,27 +187,31 @@ export async function build(
     archives: config.images.archive_dir,
     archivesSeen: join(config.root, ROOT.archives),
   });
-  const images = new ImageService({
-    records,
-    files,
-    sources: [
-      bfcImages(config, proxmox.storageDirectory),
-      imageRegistry(config, logger),
-      new ArchiveReader({
-        temporary: join(config.root, ROOT.import),
-        ...(config.images.platform !== '' && { platform: config.images.platform }),
-      }),
-    ],
-    stores,
-    mounts,
-    clock,
-    logger,
-    defaultRegistry: config.images.default_registry,
-    maxConcurrentDownloads: config.images.max_concurrent_downloads,
-    pinned: config.images.pinned,
+  const images = measures.images(
+    new ImageService({
+      records,
+      files: { ...files, blobs: metrics.pulls.observed(files.blobs) },
+      sources: [
+        bfcImages(config, proxmox.storageDirectory),
+        imageRegistry(config, logger),
+        new ArchiveReader({
+          temporary: join(config.root, ROOT.import),
+          ...(config.images.platform !== '' && { platform: config.images.platform }),
+        }),
+      ],
+      stores,
+      mounts,
+      clock,
+      logger,
+      defaultRegistry: config.images.default_registry,
+      maxConcurrentDownloads: config.images.max_concurrent_downloads,
+      pinned: config.images.pinned,
+    }),
+  );
+  const nri = await openNri(config, runner, logger, () => {
+    metrics.pluginsLost.inc();
   });
-  const nri = await openNri(config, runner, logger);
-  const plugins = nri ?? NO_PLUGINS;
+  const plugins = nri === undefined ? NO_PLUGINS : measures.plugins(nri);
   const pods = new PodService({
     records,
     backends,
@@ -222,6 +236,9 @@ export async function build(
     clock,
     logger,
     events,
+  });
+  events.subscribe(({ kind, containerId }) => {
+    if (kind === 'stopped') countExit(metrics, { pods, containers }, containerId);
   });
   const version = versionInfo().version;
   const sessions = new ContainerSessions(pods, containers);
@@ -272,11 +289,15 @@ export async function recover({
   pods,
   containers,
   images,
-}: Pick<Services, 'pods' | 'containers' | 'images'>): Promise<void> {
+  events,
+}: Pick<Services, 'pods' | 'containers' | 'images' | 'events'>): Promise<void> {
   await pods.load();
   await containers.load();
   await images.load();
+  const alive = containers.list().filter(({ phase }) => phase !== 'exited');
   await containers.recover();
+  const phases = new Map(containers.list().map(({ id, phase }) => [id, phase]));
+  for (const { id } of alive) events.recovered('container', phases.get(id) === 'exited' ? 'ended' : 'adopted');
   await pods.recover();
 }
 

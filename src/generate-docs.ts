@@ -6,6 +6,7 @@ import { cliMarkdown } from './cli/reference.ts';
 import { chartSchema } from './core/config/chart-schema.ts';
 import { declareHandlers } from './core/config/handlers.ts';
 import { configurationMarkdown } from './core/config/reference.ts';
+import { metricsMarkdown } from './core/metrics/reference.ts';
 import { declareVmidRanges } from './core/config/vmid-ranges.ts';
 
 const docs = new URL('../docs/', import.meta.url);
@@ -13,6 +14,7 @@ declareHandlers(handlers);
 declareVmidRanges(vmidRanges);
 await writeFile(new URL('cli.md', docs), cliMarkdown());
 await writeFile(new URL('configuration.md', docs), configurationMarkdown());
+await writeFile(new URL('metrics-reference.md', docs), metricsMarkdown());
 const schema = new URL('../charts/proxmox-lxcri/values.schema.json', import.meta.url);
 const names = handlers.map(({ name }) => name);
 await writeFile(schema, chartSchema(await readFile(schema, 'utf8'), names));

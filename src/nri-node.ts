@@ -13,6 +13,7 @@ export async function openNri(
   { nri }: Config,
   runner: ContainerRunner,
   logger: Logger,
+  onLost: () => void,
 ): Promise<NriPlugins | undefined> {
   if (!nri.enable) return undefined;
   const { NriPlugins } = await import('./integrations/nri/nri-plugins.ts');
@@ -23,6 +24,7 @@ export async function openNri(
     version: versionInfo().version,
     ociRuntime: () => runner.version(),
     logger,
+    onLost,
   });
 }
 

@@ -9,6 +9,7 @@ import { ROOT } from './core/state-layout.ts';
 import { leaveMemoryOutOfCoreDumps } from './host/processes/core-dumps.ts';
 import type { ProxmoxClient } from './integrations/proxmox-api/client.ts';
 import { AmbiguousOutcomeError, isKind } from './integrations/proxmox-api/errors/proxmox-error.ts';
+import type { Observer } from './integrations/proxmox-api/observe.ts';
 import { directoryOf } from './integrations/proxmox-api/storage-directory.ts';
 
 /** Name of the node of the cluster that this server runs the pods of. */
@@ -22,7 +23,10 @@ export function guestPools({ proxmox }: Config): GuestPools {
 }
 
 /** The node of Proxmox VE that `[proxmox]` names; nothing is read or asked before its API is needed. */
-export function openProxmox(config: Config): ProxmoxNode & {
+export function openProxmox(
+  config: Config,
+  observer?: Observer,
+): ProxmoxNode & {
   /** The directory of a storage on the node. @throws CriError FAILED_PRECONDITION without an API; as {@link directoryOf}. */
   storageDirectory: (storage: string, signal?: AbortSignal) => Promise<string>;
 } {
@@ -30,7 +34,7 @@ export function openProxmox(config: Config): ProxmoxNode & {
   const name = proxmoxNodeName(config);
   let client: Promise<ProxmoxClient> | undefined;
   const api = () => {
-    client ??= connect(config).catch((error: unknown) => {
+    client ??= connect(config, observer).catch((error: unknown) => {
       client = undefined;
       throw error;
     });
@@ -54,7 +58,7 @@ export function openProxmox(config: Config): ProxmoxNode & {
   };
 }
 
-async function connect({ proxmox }: Config): Promise<ProxmoxClient> {
+async function connect({ proxmox }: Config, observer: Observer | undefined): Promise<ProxmoxClient> {
   const { connectProxmox } = await import('./integrations/proxmox-api/client.ts');
   await leaveMemoryOutOfCoreDumps();
   const { hosts, ca_file: file, fingerprints, token_id: id, token_file: secret } = proxmox;
@@ -62,5 +66,6 @@ async function connect({ proxmox }: Config): Promise<ProxmoxClient> {
     hosts,
     trust: { ...(file !== '' && { ca: { file } }), ...(fingerprints.length > 0 && { fingerprints }) },
     credentials: { kind: 'token', id, secret: { file: secret } },
+    ...(observer !== undefined && { observer }),
   });
 }

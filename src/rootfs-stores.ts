@@ -26,7 +26,12 @@ export interface HostStores {
 }
 
 /** Chooses and opens the stores of the handlers, each once. @throws CriError naming the key and the remedy. */
-export async function openHostStores(config: Config, handlers: readonly string[], logger: Logger): Promise<HostStores> {
+export async function openHostStores(
+  config: Config,
+  handlers: readonly string[],
+  logger: Logger,
+  measured: (store: RootfsStore) => RootfsStore = (store) => store,
+): Promise<HostStores> {
   const client = zfsClient();
   const choose = rootfsChooser(config, client);
   const overlay = join(config.root, ROOT.overlay);
@@ -57,7 +62,7 @@ export async function openHostStores(config: Config, handlers: readonly string[]
     if (choice.store === 'overlayfs') needImported(known, rootfsOfHandler(config, handler));
     logger.info('Root filesystem store chosen', { handler, ...choice });
     const dataset = choice.store === 'zfs' ? choice.dataset : undefined;
-    const store = open.get(dataset) ?? make(dataset);
+    const store = open.get(dataset) ?? measured(make(dataset));
     open.set(dataset, store);
     byHandler.set(handler, store);
     // By this directory, a later start finds a store that no handler uses any more.

@@ -8,7 +8,8 @@ import { programs, remedyFor } from './core/config/programs.ts';
 import type { Config } from './core/config/schema.ts';
 import { valueAt } from './core/config/tables.ts';
 import { createLogger } from './core/logging/logger.ts';
-import { serveMetrics } from './core/metrics/http-server.ts';
+import type { ReadinessChecks } from './core/metrics/health.ts';
+import { type MetricsPage, serveMetrics } from './core/metrics/http-server.ts';
 import { Metrics } from './core/metrics/metrics.ts';
 import { rootfsProblem } from './core/lifecycle/rootfs-trial.ts';
 import { STATE } from './core/state-layout.ts';
@@ -26,6 +27,7 @@ import { ServiceManager } from './host/service-manager.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
 import { build, claim, recover } from './compose.ts';
+import { inventory, spaceOf } from './inventory.ts';
 import { startNri } from './nri-node.ts';
 
 /**
@@ -53,16 +55,25 @@ async function run(
   await claim(config, logger);
 
   const metrics = new Metrics();
+  metrics.describeBuild(versionInfo());
+  const progress = { isServing: false };
+  const checks = {
+    server: () => (progress.isServing ? undefined : 'the CRI socket is not served'),
+    runtime: async () => (await readiness.problem())?.message,
+  };
+  const readiness = new HostReadiness(neededPrograms(config, await isProxmoxNode()));
+  // Before anything that takes long: a probe and Prometheus see the start as well.
+  const page = metricsPage(config.metrics, metrics, checks, logger);
   const streaming = await streamingServer(config, logger);
   writeDiagnosticsOnSignal(join(config.state, STATE.reports), logger);
-  const readiness = new HostReadiness(neededPrograms(config, await isProxmoxNode()));
   const hostProblem = () => readiness.problem();
   const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
   await recover(services);
   await tryRootfs(services, readiness);
   // Before the first request: pods that are run from then on are told to the plugins of this node.
   const plugins = services.nri && (await startNri(services.nri, services));
-  metrics.watchInventory(inventory(services));
+  metrics.watchInventory(inventory(services, () => services.nri?.count ?? 0));
+  metrics.watchSpace(() => spaceOf(services.stores));
 
   const shutdown = new AbortController();
   const server = new CriServer({
@@ -77,7 +88,8 @@ async function run(
   const ended = new Promise<string>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, resolve);
   });
-  const page = await listen({ plugins, streaming, server, metrics, address: config.metrics.listen, logger });
+  await listen({ plugins, streaming, server, logger });
+  progress.isServing = true;
   const importing = services.images.importArchives(shutdown.signal);
   const keeping = services.pods.keep(shutdown.signal);
   services.containers.keep(shutdown.signal);
@@ -87,10 +99,11 @@ async function run(
 
   const signal = await ended;
   logger.info('Server shutting down; containers keep running', { signal });
+  progress.isServing = false;
   const stopping = manager.stopping();
   shutdown.abort(new Error('the server is shutting down'));
-  page?.close();
   await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping, stopping]);
+  page?.close();
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   if (!settling.isDone) process.exit(0);
 }
@@ -138,11 +151,9 @@ async function listen(parts: {
   plugins: { stop: () => Promise<void> } | undefined;
   streaming: StreamingServer;
   server: CriServer;
-  metrics: Metrics;
-  address: string;
   logger: Logger;
-}): Promise<{ close: () => unknown } | undefined> {
-  const { plugins, streaming, server, metrics, address, logger } = parts;
+}): Promise<void> {
+  const { plugins, streaming, server, logger } = parts;
   const rollback = new Rollback();
   if (plugins !== undefined) rollback.add('the connections of plugins', () => plugins.stop());
   try {
@@ -150,7 +161,6 @@ async function listen(parts: {
     rollback.add('the streaming server', () => streaming.stop());
     await server.start();
     rollback.add('the CRI server', () => server.stop());
-    return address === '' ? undefined : serveMetrics(address, metrics, logger);
   } catch (error) {
     await rollback.run((what, failure) => {
       logger.error(`Closing ${what} failed`, { error: messageOf(failure) });
@@ -159,31 +169,21 @@ async function listen(parts: {
   }
 }
 
+/** The page of metrics and probes; undefined where `metrics.listen` is empty. */
+function metricsPage(
+  { listen: address, tls_certificate: certificate, tls_key: key }: Config['metrics'],
+  metrics: Metrics,
+  checks: ReadinessChecks,
+  logger: Logger,
+): MetricsPage | undefined {
+  if (address === '') return undefined;
+  return serveMetrics({ address, tls: certificate === '' ? undefined : { certificate, key }, metrics, checks, logger });
+}
+
 async function streamingServer({ streaming }: Config, logger: Logger): Promise<StreamingServer> {
   const { address, port, idle_timeout_seconds, tls_certificate, tls_key } = streaming;
   const tls = tls_certificate === '' ? undefined : await readCertificate(tls_certificate, tls_key);
   return new StreamingServer({ address, port, idleTimeoutMs: idle_timeout_seconds * 1000, tls, logger });
-}
-
-function inventory({ pods, containers, images, backends }: Services) {
-  const count = (states: string[], of: string[]) =>
-    Object.fromEntries(states.map((state) => [state, of.filter((one) => one === state).length]));
-  return {
-    podsByState: () =>
-      count(
-        ['ready', 'stopped'],
-        pods.list().map(({ phase }) => phase),
-      ),
-    containersByState: () => {
-      const phases = containers.list().map(({ phase }) => (phase === 'starting' ? 'created' : phase));
-      return count(['created', 'running', 'exited'], phases);
-    },
-    images: () => images.list().length,
-    warmPools: () =>
-      new Map(
-        backends.flatMap(({ sandboxes: { handler, warmPool } }) => (warmPool ? [[handler, warmPool.figures()]] : [])),
-      ),
-  };
 }
 
 /** What runs, for the service manager: `systemctl status` shows it. */

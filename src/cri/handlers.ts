@@ -7,12 +7,13 @@ import type {
   ServiceDefinition,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { deadlineExceeded, unimplemented } from '../core/model/errors.ts';
+import { codeName, deadlineExceeded, statusCodeOf, unimplemented } from '../core/model/errors.ts';
 import { messageOf } from '../utils/errors.ts';
 import type { Logger } from '../core/model/logger.ts';
+import { NO_TRACING, type OpenSpan, type Tracing } from '../core/model/tracing.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
 import type { CallDescriber, CallFields } from './call-fields.ts';
-import { codeName, toServiceError } from './error-map.ts';
+import { toServiceError } from './error-map.ts';
 
 /** Context of a handler. */
 export interface CallContext {
@@ -56,10 +57,14 @@ export interface CallParts {
   /** Aborted when the server shuts down. */
   shutdown: AbortSignal;
   describer: CallDescriber;
+  /** Those that are served; a label of metrics has no other value. */
+  handlers: ReadonlySet<string>;
+  /** Default: none. */
+  tracing?: Tracing | undefined;
 }
 
 /**
- * Makes a gRPC implementation of `handlers`. Every RPC has the same steps: metrics, log, abort signal and error map; a method
+ * Makes a gRPC implementation of `handlers`. Every RPC has the same steps: metrics, log, trace, abort signal and error map; a method
  * without a handler returns UNIMPLEMENTED.
  */
 export function implement<D extends Record<keyof D, MethodShape>>(
@@ -81,7 +86,7 @@ export function implement<D extends Record<keyof D, MethodShape>>(
 }
 
 /** A call of any kind; one with a stream of requests has no `request`. */
-interface ObservedCall extends Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'getDeadline'> {
+interface ObservedCall extends Pick<ServerUnaryCall<unknown, unknown>, 'cancelled' | 'getDeadline' | 'metadata'> {
   request?: unknown;
   on(event: 'cancelled', listener: () => void): unknown;
 }
@@ -99,7 +104,7 @@ class InstrumentedMethod {
     handler: ((request: unknown, context: CallContext) => Promise<unknown>) | undefined,
   ): handleUnaryCall<unknown, unknown> {
     return (call, callback) => {
-      void this.#observe(call, async (context) => {
+      void this.#trace(call, async (context) => {
         if (handler === undefined) throw unimplemented(this.#method);
         return handler(call.request, context);
       }).then(
@@ -118,7 +123,7 @@ class InstrumentedMethod {
     handler: ((requests: AsyncIterable<unknown>, context: CallContext) => Promise<unknown>) | undefined,
   ): handleClientStreamingCall<unknown, unknown> {
     return (call, callback) => {
-      void this.#observe(call, async (context) => {
+      void this.#trace(call, async (context) => {
         if (handler === undefined) throw unimplemented(this.#method);
         const { signal } = context;
         const response = await handler(addAbortSignal(signal, call), context);
@@ -137,7 +142,7 @@ class InstrumentedMethod {
 
   stream(handler: ((request: unknown, context: CallContext) => AsyncIterable<unknown>) | undefined) {
     return (call: ServerWritableStream<unknown, unknown>) => {
-      void this.#observe(call, async (context) => {
+      void this.#observe(call, undefined, async (context) => {
         if (handler === undefined) throw unimplemented(this.#method);
         const { signal } = context;
         for await (const message of handler(call.request, context)) {
@@ -157,8 +162,21 @@ class InstrumentedMethod {
     };
   }
 
-  async #observe<T>(call: ObservedCall, work: (context: CallContext) => Promise<T>): Promise<T> {
-    const { logger, metrics, shutdown, describer } = this.#parts;
+  /** A call with one response, whose duration says something. */
+  #trace<T>(call: ObservedCall, work: (context: CallContext) => Promise<T>): Promise<T> {
+    const { tracing = NO_TRACING } = this.#parts;
+    const caller = (key: string) => call.metadata.get(key)[0]?.toString();
+    const trace = { traceparent: caller('traceparent'), tracestate: caller('tracestate') };
+    return tracing.call(this.#method, trace, (span) => this.#observe(call, span, work));
+  }
+
+  /** @param span of the call; undefined for one that returns a stream, which lasts as long as its reader wants. */
+  async #observe<T>(
+    call: ObservedCall,
+    span: OpenSpan | undefined,
+    work: (context: CallContext) => Promise<T>,
+  ): Promise<T> {
+    const { logger, metrics, shutdown, describer, handlers } = this.#parts;
     const method = this.#method;
     const cancelled = new AbortController();
     if (call.cancelled) cancelled.abort();
@@ -168,22 +186,24 @@ class InstrumentedMethod {
     });
     const isMutating = MUTATING.test(method);
     const fields = describer.ofRequest(call.request);
-    const stopTimer = metrics.rpcDuration.startTimer({ method });
-    const outcome = (code: string) => {
-      metrics.rpcRequests.inc({ method, code });
-      return { ...fields, code, durationMs: Math.round(stopTimer() * 1000) };
+    const begun = performance.now();
+    const outcome = (code: number, more: CallFields = {}) => {
+      const all = { ...fields, ...more };
+      const ms = performance.now() - begun;
+      const handler = all.handler !== undefined && handlers.has(all.handler) ? all.handler : '';
+      metrics.rpcRequests.inc({ method, handler, code: codeName(code) });
+      if (span !== undefined) metrics.rpcDuration.observe({ method, handler }, ms / 1000);
+      span?.set({ 'rpc.grpc.status_code': code, ...all });
+      return { ...all, code: codeName(code), durationMs: Math.round(ms) };
     };
     metrics.rpcInFlight.inc({ method });
     try {
       const signal = AbortSignal.any([cancelled.signal, shutdown]);
       const result = await work({ signal, log: (more) => Object.assign(fields, more) });
-      logger[isMutating ? 'info' : 'debug'](`${method} succeeded`, {
-        ...outcome('OK'),
-        ...describer.ofResponse(result),
-      });
+      logger[isMutating ? 'info' : 'debug'](`${method} succeeded`, outcome(0, describer.ofResponse(result)));
       return result;
     } catch (error) {
-      logger.warn(`${method} failed`, { ...outcome(codeName(toServiceError(error).code)), error: messageOf(error) });
+      logger.warn(`${method} failed`, { ...outcome(statusCodeOf(error)), error: messageOf(error) });
       throw error;
     } finally {
       metrics.rpcInFlight.dec({ method });

@@ -3,6 +3,7 @@ import { ImageStoreService } from '../../api/gen/proxmoxlxcri/v1/images.ts';
 import { TransferService } from '../../api/gen/proxmoxlxcri/v1/transfer.ts';
 import { RootfsSnapshotsService } from '../../api/gen/proxmoxlxcri/v1/snapshots.ts';
 import type { Metrics } from '../core/metrics/metrics.ts';
+import type { Tracing } from '../core/model/tracing.ts';
 import { callDescriber } from './call-fields.ts';
 import { implement } from './handlers.ts';
 import { containerCalls } from './rpc/containers.ts';
@@ -19,9 +20,10 @@ import { statsCalls } from './rpc/stats.ts';
 import { transferCalls } from './rpc/transfer.ts';
 
 /** The gRPC services of this server, every RPC instrumented; `shutdown` ends endless streams. */
-export function criServices(services: Services, metrics: Metrics, shutdown: AbortSignal) {
+export function criServices(services: Services, metrics: Metrics, shutdown: AbortSignal, tracing?: Tracing) {
   const describer = callDescriber(services.pods, services.containers);
-  const parts = { logger: services.logger, metrics, shutdown, describer };
+  const handlers = new Set(services.backends.map(({ sandboxes }) => sandboxes.handler));
+  const parts = { logger: services.logger, metrics, shutdown, describer, handlers, tracing };
   const runtime = {
     ...runtimeCalls(services),
     ...sandboxCalls(services),

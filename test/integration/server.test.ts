@@ -15,6 +15,7 @@ import {
 import { StatusCode } from '../../src/core/model/errors.ts';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 import { HANG_MS, eventually } from '../lib/eventually.ts';
+import { lintMetrics } from '../lib/prometheus.ts';
 import { leaseholders } from './kills-reality.ts';
 import { killedAmid } from './killed-amid.ts';
 import { inventory, leftovers } from './leaks.ts';
@@ -317,21 +318,36 @@ test.serial('metrics are exposed, and SIGHUP changes the log level', async (t) =
   const server = await ServerFixture.make(t, '', { metrics: '127.0.0.1:19191' });
   const pod = await server.pod('measured');
   await server.exit(await server.sh(pod, 'c', 'true'));
-  await server.sh(pod, 'd', 'sleep 3600');
+  const running = await server.sh(pod, 'd', 'sleep 3600');
   await t.throwsAsync(server.exec('nothing', 'true'));
-  const text = await (await fetch('http://127.0.0.1:19191/metrics')).text();
+  const page = async () => (await fetch('http://127.0.0.1:19191/metrics')).text();
+  const text = await page();
   for (const line of [
-    /^proxmox_lxcri_rpc_requests_total\{method="RunPodSandbox",code="OK"\} 1$/m,
-    /^proxmox_lxcri_rpc_requests_total\{method="ExecSync",code="NOT_FOUND"\} 1$/m,
-    /^proxmox_lxcri_rpc_duration_seconds_count\{method="StartContainer"\} 2$/m,
-    /^proxmox_lxcri_pods\{state="ready"\} 1$/m,
-    /^proxmox_lxcri_containers\{state="running"\} 1$/m,
-    /^proxmox_lxcri_containers\{state="exited"\} 1$/m,
+    /^proxmox_lxcri_rpc_requests_total\{method="RunPodSandbox",handler="lxc",code="OK"\} 1$/m,
+    /^proxmox_lxcri_rpc_requests_total\{method="ExecSync",handler="",code="NOT_FOUND"\} 1$/m,
+    /^proxmox_lxcri_rpc_duration_seconds_count\{method="StartContainer",handler="lxc"\} 2$/m,
+    /^proxmox_lxcri_pods\{handler="lxc",state="ready"\} 1$/m,
+    /^proxmox_lxcri_containers\{handler="lxc",state="running"\} 1$/m,
+    /^proxmox_lxcri_containers\{handler="lxc",state="exited"\} 1$/m,
     /^proxmox_lxcri_images 1$/m,
+    /^proxmox_lxcri_build_info\{version="[^"]+",commit="\w*",node="24\.[^"]+"\} 1$/m,
+    /^proxmox_lxcri_sandbox_operations_total\{handler="lxc",operation="create",result="success"\} 1$/m,
+    /^proxmox_lxcri_container_operations_total\{operation="start",result="success"\} 2$/m,
+    /^proxmox_lxcri_cni_operations_total\{plugin="\w+",operation="ADD",result="success"\} 1$/m,
+    /^proxmox_lxcri_rootfs_operations_total\{store="overlayfs",operation="prepare",result="success"\} [2-9]$/m,
+    /^proxmox_lxcri_rootfs_store_free_bytes\{store="overlayfs"\} [1-9]\d*$/m,
+    /^process_resident_memory_bytes \d+$/m,
   ]) {
     t.regex(text, line);
   }
+  t.deepEqual(lintMetrics(text), []);
+  for (const probe of ['healthz', 'readyz']) t.is((await fetch(`http://127.0.0.1:19191/${probe}`)).status, 200, probe);
   t.is((await fetch('http://127.0.0.1:19191/other')).status, 404);
+  const monitor = await readFile(join(server.directory, 'state/runner/containers', running, 'conmon.pid'), 'utf8');
+  process.kill(Number(monitor), 'SIGKILL');
+  await eventually('a lost container', async () =>
+    (await page()).includes('proxmox_lxcri_containers_lost_total{handler="lxc"} 1\n'),
+  );
   const config = join(server.directory, 'config.toml');
   await writeFile(config, (await readFile(config, 'utf8')).replace('level = "debug"', 'level = "error"'));
   server.signal('SIGHUP');

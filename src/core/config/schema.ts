@@ -96,12 +96,24 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
           listen: z
             .string()
             .regex(
-              /^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$/,
-              'must be "ADDRESS:PORT", or "" to disable metrics',
+              /^$|^(\[[0-9a-fA-F:]+\]|[0-9.]+|localhost):\d{1,5}$|^unix:\/\/\/[^\0\n\r]{1,106}$/,
+              'must be "ADDRESS:PORT", "unix:///absolute/path.sock", or "" to disable metrics',
             )
-            .refine((text) => Number(/\d*$/.exec(text)?.[0]) <= 65_535, 'must have a port of at most 65535')
+            .refine(
+              (text) => text.startsWith('unix:') || Number(/\d*$/.exec(text)?.[0]) <= 65_535,
+              'must have a port of at most 65535',
+            )
             .default('127.0.0.1:11090')
-            .describe('address of the Prometheus endpoint /metrics; "" disables it'),
+            .describe(
+              'address or unix socket (mode 0660) of /metrics for Prometheus, /healthz and /readyz; "" disables them',
+            ),
+          tls_certificate: absolutePath
+            .or(z.literal(''))
+            .default('')
+            .describe(
+              'PEM file of the certificate chain of this endpoint, read again when it changes; "" disables TLS',
+            ),
+          tls_key: absolutePath.or(z.literal('')).default('').describe('PEM file of the private key'),
           included_pod_metrics: z
             .array(z.enum(['all', ...METRIC_GROUPS]))
             .default(['all'])
@@ -109,8 +121,12 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
               'groups of metrics that ListPodSandboxMetrics has of pods and containers, for the /metrics/cadvisor of a kubelet with the gate PodAndContainerStatsFromCRI; [] leaves container_last_seen',
             ),
         })
+        .refine(
+          (table) => (table.tls_certificate === '') === (table.tls_key === ''),
+          'tls_certificate and tls_key must be set together',
+        )
         .prefault({})
-        .describe('Prometheus metrics'),
+        .describe('metrics for Prometheus, and probes'),
       runtime: z
         .strictObject({
           default_handler: defaultHandler(handlers),

@@ -1,5 +1,5 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
-import { PREFIX } from './metrics.ts';
+import { PREFIX } from './prefix.ts';
 
 /** Buckets in seconds: an answer takes milliseconds; a queue, a lock or a clone takes minutes. */
 const CALL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];

@@ -74,3 +74,25 @@ export function deadlineExceeded(message: string): CriError {
 export function isNotFound(error: unknown): boolean {
   return error instanceof CriError && error.code === StatusCode.NOT_FOUND;
 }
+
+/** System errors that end when something else is removed or ends. */
+const EXHAUSTED: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOSPC', 'EDQUOT'];
+
+/**
+ * The status code of any error. A CriError keeps its code; an abort is CANCELLED or DEADLINE_EXCEEDED; a lack of disk space, memory or
+ * file descriptors is RESOURCE_EXHAUSTED; every other error is UNKNOWN.
+ */
+export function statusCodeOf(error: unknown): StatusCode {
+  if (error instanceof CriError) return error.code;
+  if (!(error instanceof Error)) return StatusCode.UNKNOWN;
+  if (error.name === 'TimeoutError') return StatusCode.DEADLINE_EXCEEDED;
+  if (error.name === 'AbortError') return StatusCode.CANCELLED;
+  return 'code' in error && EXHAUSTED.includes(error.code) ? StatusCode.RESOURCE_EXHAUSTED : StatusCode.UNKNOWN;
+}
+
+const NAMES = new Map<number, string>(Object.entries(StatusCode).map(([name, code]) => [code, name]));
+
+/** The name of a status code, as metrics and logs show it: `OK`, `NOT_FOUND`. */
+export function codeName(code: number): string {
+  return code === 0 ? 'OK' : (NAMES.get(code) ?? String(code));
+}

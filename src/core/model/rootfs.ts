@@ -11,6 +11,12 @@ export interface Usage {
   inodes: bigint;
 }
 
+/** Bytes used and free on the pool or filesystem of a store, by whoever uses it. */
+export interface StoreSpace {
+  used: bigint;
+  free: bigint;
+}
+
 /** A layer of a store, as its removal sees it. */
 export interface StoredLayer {
   chainId: string;
@@ -191,6 +197,9 @@ export interface RootfsStore {
 
   /** The total usage of the layers, known without measuring, and a path on their filesystem. */
   fsUsage(): Promise<Usage & { mountpoint: string }>;
+
+  /** What is used and free where the store is. @throws when it cannot be read, as that of a suspended pool. */
+  space(): Promise<StoreSpace>;
 
   /** Called once at start: removes incomplete layers and clones. */
   recover(): Promise<void>;

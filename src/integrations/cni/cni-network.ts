@@ -7,7 +7,7 @@ import type { SeparateCommands } from '../../host/processes/helpers.ts';
 import { SharedLock } from '../../utils/async/shared-lock.ts';
 import { parseCniConfig } from './cni-config.ts';
 import { CniConfigDirectory } from './cni-config-directory.ts';
-import { CniPlugins } from './cni-plugin.ts';
+import { type AroundCall, CniPlugins } from './cni-plugin.ts';
 import { cniArgs } from './cni-request.ts';
 import { addressesOf } from './cni-result.ts';
 import { add, check, collectGarbage, del, status } from './cni-verbs.ts';
@@ -23,6 +23,8 @@ export interface CniNetworkOptions {
   /** Search path of plugins, in order. */
   pluginDirs: readonly string[];
   commands: SeparateCommands;
+  /** What is to happen around each call of a plugin, such as measuring it. */
+  around?: AroundCall;
   logger: Logger;
 }
 
@@ -42,7 +44,7 @@ export class CniNetwork implements Network {
     const { configDir, template, logger } = options;
     this.#options = options;
     this.#configs = new CniConfigDirectory(configDir, options.maxNetworks);
-    this.#plugins = new CniPlugins(options.pluginDirs, options.commands);
+    this.#plugins = new CniPlugins(options.pluginDirs, options.commands, options.around);
     this.#template = template === undefined ? undefined : new ConfTemplate({ template, configDir, logger });
   }
 

@@ -29,14 +29,23 @@ const DEL_TRIES = 3;
  */
 const LIMIT_MS = { ADD: 120_000, DEL: 120_000, CHECK: 30_000, STATUS: 15_000, GC: 60_000 };
 
+/** Runs each call of a plugin, with what is to happen around it. */
+export type AroundCall = <T>(plugin: string, command: CniCall['command'], work: () => Promise<T>) => Promise<T>;
+
 /** Runs CNI plugins found in a list of directories. */
 export class CniPlugins {
   readonly #directories: readonly string[];
   readonly #commands: SeparateCommands;
+  readonly #around: AroundCall;
 
-  constructor(directories: readonly string[], commands: SeparateCommands) {
+  constructor(
+    directories: readonly string[],
+    commands: SeparateCommands,
+    around: AroundCall = (_plugin, _command, work) => work(),
+  ) {
     this.#directories = directories;
     this.#commands = commands;
+    this.#around = around;
   }
 
   /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the directories searched. */
@@ -59,7 +68,11 @@ export class CniPlugins {
    * whose native helper dies is called again.
    * @throws CriError UNAVAILABLE with the plugin's own error; the signal's reason.
    */
-  async call(type: string, config: object, call: CniCall, signal?: AbortSignal): Promise<string> {
+  call(type: string, config: object, call: CniCall, signal?: AbortSignal): Promise<string> {
+    return this.#around(type, call.command, () => this.#call(type, config, call, signal));
+  }
+
+  async #call(type: string, config: object, call: CniCall, signal: AbortSignal | undefined): Promise<string> {
     const { command } = call;
     const path = await this.find(type);
     const { fifo, earlierEnded } = this.#commands;

@@ -45,6 +45,8 @@ export interface NriPluginsOptions {
   /** The OCI runtime that containers run with. */
   ociRuntime: () => Promise<RuntimeVersion>;
   logger: Logger;
+  /** Called for each plugin that disconnects. */
+  onLost?: () => void;
 }
 
 /** Plugins of the Node Resource Interface. None is there before {@link connect}. */
@@ -55,7 +57,12 @@ export class NriPlugins implements Plugins {
 
   constructor(options: NriPluginsOptions) {
     this.#options = options;
-    this.#list = new PluginList(options.requestTimeoutMs, options.logger);
+    this.#list = new PluginList(options.requestTimeoutMs, options.logger, options.onLost);
+  }
+
+  /** Plugins connected. */
+  get count(): number {
+    return this.#list.plugins.length;
   }
 
   get isIdle(): boolean {
@@ -154,7 +161,7 @@ export class NriPlugins implements Plugins {
   async connect(trunk: Duplex, host: PluginHost, known?: PluginName & { configuration: string }): Promise<void> {
     const { logger, registrationTimeoutMs } = this.#options;
     let isReady = false;
-    const plugin = new PluginConnection(trunk, known, (request) => {
+    const plugin: PluginConnection = new PluginConnection(trunk, known, (request) => {
       if (!isReady) throw failedPrecondition('the plugin is not synchronized yet');
       return this.#update(plugin, host, request);
     });

@@ -20,12 +20,15 @@ export interface About {
 export class PluginList {
   readonly #timeoutMs: number;
   readonly #logger: Logger;
+  readonly #onLost: () => void;
   #plugins: readonly PluginConnection[] = [];
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(timeoutMs: number, logger: Logger) {
+  /** @param onLost called for each plugin that disconnects. */
+  constructor(timeoutMs: number, logger: Logger, onLost: () => void = () => undefined) {
     this.#timeoutMs = timeoutMs;
     this.#logger = logger;
+    this.#onLost = onLost;
   }
 
   get isEmpty(): boolean {
@@ -43,6 +46,7 @@ export class PluginList {
     this.#plugins = [...this.#plugins, plugin].sort((a, b) => a.name.localeCompare(b.name, 'en'));
     void plugin.ended.then((reason) => {
       this.#plugins = this.#plugins.filter((one) => one !== plugin);
+      this.#onLost();
       this.#logger.warn('NRI plugin disconnected', { plugin: plugin.name, reason });
     });
   }

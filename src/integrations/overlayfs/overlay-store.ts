@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CriError, failedPrecondition } from '../../core/model/errors.ts';
 import { messageOf } from '../../utils/errors.ts';
@@ -10,6 +10,7 @@ import type {
   RootfsOptions,
   RootfsStore,
   StoredLayer,
+  StoreSpace,
   Usage,
 } from '../../core/model/rootfs.ts';
 import type { RootfsChanges } from '../../core/model/rootfs-changes.ts';
@@ -162,6 +163,11 @@ export class OverlayStore implements RootfsStore {
   async fsUsage(): Promise<Usage & { mountpoint: string }> {
     await this.#load();
     return { ...add(this.#layers.list()), mountpoint: this.#root };
+  }
+
+  async space(): Promise<StoreSpace> {
+    const { bsize, blocks, bfree, bavail } = await statfs(this.#root, { bigint: true });
+    return { used: (blocks - bfree) * bsize, free: bavail * bsize };
   }
 
   async recover(): Promise<void> {

@@ -18,6 +18,7 @@ import { programs } from '../../../src/core/config/programs.ts';
 import { declareVmidRanges } from '../../../src/core/config/vmid-ranges.ts';
 import { vmidRanges } from '../../../src/backends/proxmox/guests/vmid-ranges.ts';
 import { configurationMarkdown } from '../../../src/core/config/reference.ts';
+import { metricsMarkdown } from '../../../src/core/metrics/reference.ts';
 import { configSchema } from '../../../src/core/config/schema.ts';
 import { STATE, stateParts } from '../../../src/core/state-layout.ts';
 import { cli } from './harness.ts';
@@ -38,6 +39,7 @@ declareVmidRanges(vmidRanges);
 test('Generated pages are current', async (t) => {
   t.is(await page('cli.md'), cliMarkdown());
   t.is(await page('configuration.md'), configurationMarkdown());
+  t.is(await page('metrics-reference.md'), metricsMarkdown());
 });
 
 test('the chart knows the handlers of the registry', async (t) => {

@@ -41,7 +41,7 @@ async function serve(t: ExecutionContext, path: string, handlers: Handlers<typeo
   const shutdown = new AbortController();
   const none = { list: () => [] };
   const describer = callDescriber(none, none);
-  const parts = { logger, metrics, shutdown: shutdown.signal, describer };
+  const parts = { logger, metrics, shutdown: shutdown.signal, describer, handlers: new Set(['lxc']) };
   const services = [implement(RuntimeServiceService, handlers, parts)];
   const server = new CriServer({ path, group: 0, maxMessageBytes: 16_777_216, services, logger });
   await server.start();
@@ -83,8 +83,8 @@ test('the socket has mode 0660; errors keep their code', async (t) => {
   t.is((await failure(client.listContainers.bind(client), { filter: undefined }))?.code, status.UNKNOWN);
   t.is((await failure(client.checkpointPod.bind(client), CheckpointPodRequest.create()))?.code, status.UNIMPLEMENTED);
   const text = await metrics.registry.metrics();
-  t.regex(text, /rpc_requests_total\{method="PodSandboxStatus",code="NOT_FOUND"\} 1/);
-  t.regex(text, /rpc_duration_seconds_count\{method="CheckpointPod"\} 1/);
+  t.regex(text, /rpc_requests_total\{method="PodSandboxStatus",handler="",code="NOT_FOUND"\} 1/);
+  t.regex(text, /rpc_duration_seconds_count\{method="CheckpointPod",handler=""\} 1/);
 });
 
 test('only a stale socket is replaced', async (t) => {
@@ -191,7 +191,8 @@ test('a cancelled stream that changes something is no success', async (t) => {
   const shutdown = new AbortController();
   const none = { list: () => [] };
   const metrics = new Metrics();
-  const parts = { logger, metrics, shutdown: shutdown.signal, describer: callDescriber(none, none) };
+  const describer = callDescriber(none, none);
+  const parts = { logger, metrics, shutdown: shutdown.signal, describer, handlers: new Set<string>() };
   const handlers: Handlers<typeof ImageStoreService> = {
     async *pull(_request, { signal }) {
       try {
@@ -224,7 +225,7 @@ test('a cancelled stream that changes something is no success', async (t) => {
     }
   });
   await ended.promise;
-  const counted = /rpc_requests_total\{method="Pull",code="(\w+)"\} 1/;
+  const counted = /rpc_requests_total\{method="Pull",handler="",code="(\w+)"\} 1/;
   const code = await eventually('the outcome', async () => counted.exec(await metrics.registry.metrics())?.[1]);
   t.is(code, 'CANCELLED');
 });

@@ -17,11 +17,12 @@ export async function recoverContainer(
   record: ContainerRecord,
   remove: () => Promise<void>,
 ): Promise<void> {
-  const { pods, clock, logger } = options;
+  const { pods, clock, events, logger } = options;
   if (record.phase === 'exited') return;
   if (record.phase === 'creating') {
     logger.info('Removing interrupted container creation', { containerId: record.id });
-    return remove();
+    await remove();
+    return events.recovered('container', 'removed');
   }
   const runner = pods.backendOf(record.sandboxId).runner;
   const state = await runner.inspect(record.id);

@@ -23,6 +23,9 @@ export interface NumberedEvent extends ContainerEvent {
 /** A step of a pod whose handlers must finish before it continues. */
 export type PodStep = 'ending' | 'removing';
 
+/** What became of a pod or container of an earlier server. */
+export type RecoveryOutcome = 'adopted' | 'ended' | 'removed' | 'failed';
+
 type Listener = (event: NumberedEvent) => void;
 
 /** Maximum weight of the queued events of a reader: some minutes of a busy node. */
@@ -37,12 +40,26 @@ export class EventHub {
   readonly #steps = new Map<PodStep, ((sandboxId: string) => Promise<void>)[]>();
   readonly #onError: (error: unknown) => void;
   readonly #onDropped: () => void;
+  readonly #onRecovered: (object: 'pod' | 'container', outcome: RecoveryOutcome) => void;
   #sequence = 0;
 
-  /** @param outcome.dropped called for each event dropped for a slow reader of {@link stream}. */
-  constructor({ failed, dropped }: { failed: (error: unknown) => void; dropped: () => void }) {
-    this.#onError = failed;
-    this.#onDropped = dropped;
+  /**
+   * @param outcome.dropped called for each event dropped for a slow reader of {@link stream}.
+   * @param outcome.recovered called as {@link recovered} is.
+   */
+  constructor(outcome: {
+    failed: (error: unknown) => void;
+    dropped: () => void;
+    recovered?: (object: 'pod' | 'container', outcome: RecoveryOutcome) => void;
+  }) {
+    this.#onError = outcome.failed;
+    this.#onDropped = outcome.dropped;
+    this.#onRecovered = outcome.recovered ?? (() => undefined);
+  }
+
+  /** Reports what recovery has done with an object; it is no event of the object. */
+  recovered(object: 'pod' | 'container', outcome: RecoveryOutcome): void {
+    this.#onRecovered(object, outcome);
   }
 
   /** Calls `listener` within {@link publish} for each new event. Returns the unsubscriber. */

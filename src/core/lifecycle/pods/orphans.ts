@@ -3,6 +3,7 @@ import type { Backend } from '../../model/backend.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxReference } from '../../model/sandbox-provider.ts';
+import type { EventHub } from '../events/event-hub.ts';
 import { networkNamespace, networkRequest } from './sandbox-spec.ts';
 
 export interface OrphanParts {
@@ -11,6 +12,7 @@ export interface OrphanParts {
   /** Backups of records whose file is missing, by id. */
   lost: ReadonlyMap<string, SandboxRecord>;
   reference: (record: SandboxRecord) => SandboxReference;
+  events: Pick<EventHub, 'recovered'>;
   logger: Logger;
 }
 
@@ -21,7 +23,7 @@ export interface OrphanParts {
  */
 export async function discardOrphans(
   { sandboxes: provider, network, platform }: Backend,
-  { known, lost, reference, logger }: OrphanParts,
+  { known, lost, reference, events, logger }: OrphanParts,
 ): Promise<Map<string, string>> {
   const directories = platform.podDirectories;
   const left = new Map<string, string>();
@@ -41,6 +43,7 @@ export async function discardOrphans(
       }
       await provider.discard(id);
       await directories.remove(id);
+      events.recovered('pod', 'removed');
     } catch (error) {
       logger.error('Removing orphaned sandbox failed', { podSandboxId: id, error: messageOf(error) });
       left.set(id, messageOf(error));

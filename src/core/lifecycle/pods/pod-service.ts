@@ -379,6 +379,7 @@ export class PodService {
       removeHalf: (id) => this.#locks.run(id, () => this.#remove(id)),
       leave: (id) => this.#leave(id),
       ended: (id) => this.#store.publish('stopped', id),
+      events: this.#options.events,
       logger: this.#logger,
     };
   }

@@ -4,6 +4,7 @@ import type { Backend } from '../../model/backend.ts';
 import type { Logger } from '../../model/logger.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxReference } from '../../model/sandbox-provider.ts';
+import type { EventHub } from '../events/event-hub.ts';
 import type { RecordStore } from '../records/record-store.ts';
 import { discardOrphans } from './orphans.ts';
 
@@ -25,28 +26,31 @@ export interface RecoveryParts {
   leave: (id: string) => Promise<void>;
   /** Reports that a pod has ended. */
   ended: (id: string) => void;
+  events: Pick<EventHub, 'recovered'>;
   logger: Logger;
 }
 
 /** Lets the providers adopt the pods of this boot. */
-export async function adoptPods({ records, backends, reference }: RecoveryParts): Promise<void> {
+export async function adoptPods({ records, backends, reference, events }: RecoveryParts): Promise<void> {
   await forEach(records.list(), ADOPTED_AT_ONCE, async (record) => {
     const backend = backends.get(record.handler);
     const isOfThisBoot = record.bootId === backend?.platform.facts.bootId;
     if (record.phase !== 'ready' || backend === undefined || !isOfThisBoot) return;
-    await backend.sandboxes.adopt(reference(record));
+    const { state } = await backend.sandboxes.adopt(reference(record));
+    if (state === 'running') events.recovered('pod', 'adopted');
   });
 }
 
 /** Records that the other pods have ended. Returns the ids of all pods to recover. */
 export async function endLostPods(parts: RecoveryParts): Promise<string[]> {
-  const { records, backends, isRunning, ended, logger } = parts;
+  const { records, backends, isRunning, ended, events, logger } = parts;
   const left = records.list().filter((record) => !backends.has(record.handler) || !isRunning(record));
   for (const record of left) {
     if (record.phase !== 'ready') continue;
     logger.warn('Pod is no longer running', { podSandboxId: record.id });
     await records.settle({ ...record, phase: 'stopped' });
     ended(record.id);
+    events.recovered('pod', 'ended');
   }
   return left.map(({ id }) => id);
 }
@@ -63,13 +67,15 @@ export async function removeOrphanedPods({
   records,
   backends,
   reference,
+  events,
   logger,
 }: RecoveryParts): Promise<ReadonlyMap<string, string>> {
   const known = (id: string) => records.get(id) !== undefined || records.isSetAside(id);
   const lost = records.lost();
   const left = new Map<string, string>();
   for (const backend of backends.values()) {
-    for (const [id, reason] of await discardOrphans(backend, { known, lost, reference, logger })) left.set(id, reason);
+    for (const [id, reason] of await discardOrphans(backend, { known, lost, reference, events, logger }))
+      left.set(id, reason);
   }
   for (const id of [...lost.keys()]) if (!left.has(id)) records.forget(id);
   return left;
@@ -78,13 +84,15 @@ export async function removeOrphanedPods({
 /** {@link settlePods} for one pod. */
 export async function settlePod(
   id: string,
-  { records, stop, removeHalf, leave, logger }: RecoveryParts,
+  { records, stop, removeHalf, leave, events, logger }: RecoveryParts,
 ): Promise<void> {
   try {
     if (records.get(id)?.phase !== 'creating') return await stop(id);
     logger.info('Removing interrupted pod creation', { podSandboxId: id });
     await removeHalf(id);
+    events.recovered('pod', 'removed');
   } catch (error) {
+    events.recovered('pod', 'failed');
     logger.error('Recovering a pod failed', { podSandboxId: id, error: messageOf(error) });
     if (records.get(id)?.phase === 'creating') await leave(id);
   }

@@ -9,6 +9,7 @@ import type {
   RootfsOptions,
   RootfsStore,
   StoredLayer,
+  StoreSpace,
   Usage,
 } from '../../../core/model/rootfs.ts';
 import type { RootfsChanges } from '../../../core/model/rootfs-changes.ts';
@@ -21,6 +22,7 @@ import { removeMountPoints } from '../../../host/trees/tree-pair.ts';
 import { runLocked } from '../../../utils/async/abortable.ts';
 import { KeyedLock } from '../../../utils/async/keyed-lock.ts';
 import { numberOf } from '../answers/properties.ts';
+import { poolOf } from '../names.ts';
 import type { Backing } from '../backing/backing.ts';
 import { Filesystems } from '../backing/filesystems.ts';
 import { Volumes } from '../backing/volumes.ts';
@@ -199,6 +201,14 @@ export class ZfsStore implements RootfsStore {
       const inodes = this.#layers.index.list().reduce((sum, layer) => sum + layer.inodes, 0n);
       return { bytes: (entry && numberOf(entry, 'used')) ?? 0n, inodes, mountpoint: this.#filesystem };
     });
+  }
+
+  async space(): Promise<StoreSpace> {
+    const [pool] = await this.#zfs.get([poolOf(this.#layout.layers)], ['used', 'available']);
+    const [used, free] = [pool && numberOf(pool, 'used'), pool && numberOf(pool, 'available')];
+    if (used === undefined || free === undefined)
+      throw new Error(`the pool of ${this.name} has no figures of its space`);
+    return { used, free };
   }
 
   async recover(): Promise<void> {

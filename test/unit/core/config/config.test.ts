@@ -102,7 +102,7 @@ test('problems name the file, line, key and remedy', async (t) => {
     (await problems(t, text, { 'metrics-listen': 'x', 'default-handler': 'kata' })).sort(),
     [
       '--default-handler: runtime.default_handler: must be "lxc" or "crun" or "proxmox-lxc", not "kata"; the default is "lxc"',
-      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT", or "" to disable metrics, not "x"; the default is "127.0.0.1:11090"',
+      '--metrics-listen: metrics.listen: must be "ADDRESS:PORT", "unix:///absolute/path.sock", or "" to disable metrics, not "x"; the default is "127.0.0.1:11090"',
       'FILE:10: images.platform: must be a string in quotes, not a date; the default is ""',
       'FILE:11: images.max_concurrent_downloads: must be at most 32, not 99; the default is 3',
       'FILE:12: images.mirrors[0].endpoints: is missing',

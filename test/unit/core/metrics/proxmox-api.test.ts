@@ -1,7 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import test from 'ava';
 import { Metrics } from '../../../../src/core/metrics/metrics.ts';
-import { ProxmoxApiMetrics } from '../../../../src/core/metrics/proxmox-api.ts';
 import { Secret } from '../../../../src/integrations/proxmox-api/auth/secret.ts';
 import { connectProxmox } from '../../../../src/integrations/proxmox-api/client.ts';
 import { startCluster } from '../../../pve/cluster.ts';
@@ -11,7 +10,7 @@ test('calls and tasks of Proxmox are counted and timed', async (t) => {
   const cluster = await startCluster({ certificate: await makeCertificate('pve1') });
   t.teardown(() => cluster.close());
   await writeFile(cluster.state.volumes.target('local', 'vztmpl', 'a.tar.gz'), 'archive');
-  const { registry } = new Metrics();
+  const { registry, proxmox } = new Metrics();
   const [node] = cluster.nodes;
   const client = await connectProxmox({
     hosts: [new URL(node!.url).host],
@@ -20,7 +19,7 @@ test('calls and tasks of Proxmox are counted and timed', async (t) => {
       kind: 'token',
       secret: new Secret(cluster.token('root@pam', 'k8s').replace('PVEAPIToken=', '')),
     },
-    observer: new ProxmoxApiMetrics(registry),
+    observer: proxmox,
   });
   t.teardown(() => client.close());
   const { guests, tasks } = client;

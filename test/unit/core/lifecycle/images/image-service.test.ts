@@ -49,6 +49,7 @@ class MemoryStore implements RootfsStore {
   usage = async () => undefined;
   changes = () => Promise.reject(new Error('not in memory'));
   fsUsage = async () => ({ ...none, mountpoint: '/' });
+  space = async () => ({ used: 0n, free: 0n });
   recover = async () => undefined;
 
   async applyLayer({ parent, chainId, diffId, blob, signal }: LayerApply) {
