@@ -128,6 +128,9 @@ export async function build(
     ociRuntime: config.runtime.oci_runtime,
     conmon: config.runtime.conmon,
     execDrainMs: config.runtime.exec_drain_seconds * 1000,
+    onMonitorLost: () => {
+      metrics.monitorsLost.inc();
+    },
     logger,
     clock,
   });

@@ -345,6 +345,10 @@ test.serial('metrics are exposed, and SIGHUP changes the log level', async (t) =
   t.is((await fetch('http://127.0.0.1:19191/other')).status, 404);
   const monitor = await readFile(join(server.directory, 'state/runner/containers', running, 'conmon.pid'), 'utf8');
   process.kill(Number(monitor), 'SIGKILL');
+  await eventually('a lost monitor', async () =>
+    (await page()).includes('proxmox_lxcri_container_monitors_lost_total 1\n'),
+  );
+  await server.client.call(RuntimeServiceService.stopContainer, { containerId: running, timeout: 0n });
   await eventually('a lost container', async () =>
     (await page()).includes('proxmox_lxcri_containers_lost_total{handler="lxc"} 1\n'),
   );

@@ -61,6 +61,8 @@ export interface ConmonRunnerOptions {
   conmon: string;
   /** Milliseconds that exec waits for output of descendants that keep the streams of an ended command open. */
   execDrainMs: number;
+  /** Called once for each container that runs on without its monitor. */
+  onMonitorLost?: () => void;
   logger: Logger;
   clock: Clock;
 }
@@ -342,6 +344,7 @@ export class ConmonRunner implements ContainerRunner {
     if (state.status === 'stopped') return state.exit ?? this.#lostExit(id, record, hierarchies);
     if (!monitored && !this.#unmonitored.has(id)) {
       this.#unmonitored.add(id);
+      this.#options.onMonitorLost?.();
       this.#options.logger.warn('Container monitor was killed; output and exit code are lost', {
         containerId: id,
       });

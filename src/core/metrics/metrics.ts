@@ -18,6 +18,7 @@ export class Metrics {
   readonly events: Counter<'object' | 'kind'>;
   readonly eventsDropped: Counter;
   readonly oomKills: Counter<'handler'>;
+  readonly monitorsLost: Counter;
   readonly lostContainers: Counter<'handler'>;
   readonly recovered: Counter<'object' | 'outcome'>;
   readonly pluginsLost: Counter;
@@ -76,9 +77,14 @@ export class Metrics {
       labelNames: ['handler'],
       registers,
     });
+    this.monitorsLost = new Counter({
+      name: `${PREFIX}container_monitors_lost_total`,
+      help: 'Containers whose monitor (conmon) was killed while they ran: they run on without log, and their exit code will be lost.',
+      registers,
+    });
     this.lostContainers = new Counter({
       name: `${PREFIX}containers_lost_total`,
-      help: 'Containers whose exit code is unknown, by handler: their monitor died, or the node was rebooted.',
+      help: 'Containers that ended with an unknown exit code, by handler: without their monitor, or when the node was rebooted.',
       labelNames: ['handler'],
       registers,
     });
