@@ -12,9 +12,10 @@ export function inventory(
   return {
     handlers: () => backends.map(({ sandboxes }) => sandboxes.handler),
     pods: () =>
-      pods
-        .list()
-        .map(({ handler, phase }) => ({ handler, state: (phase === 'ready' ? 'ready' : 'stopped') as PodState })),
+      pods.list().map(({ handler, phase }) => {
+        const state: PodState = phase === 'ready' ? 'ready' : 'stopped';
+        return { handler, state };
+      }),
     containers: () => {
       const handlers = new Map(pods.list().map(({ id, handler }) => [id, handler]));
       return containers.list().map(({ sandboxId, phase }) => {

@@ -1,5 +1,7 @@
 import test from 'ava';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse, parseAllDocuments } from 'yaml';
 import { CommandError, run } from '../../src/host/processes/run.ts';
 
 const CHART = 'charts/proxmox-lxcri';
@@ -61,4 +63,40 @@ test('names of digits are strings; there may be no class', async (t) => {
     // Renders the notes, too.
     t.regex(await helm('lint', '--strict', '--set-json', none, CHART), / 0 chart\(s\) failed/);
   }
+});
+
+interface Rendered {
+  kind: string;
+  spec: Record<string, unknown>;
+  data: Record<string, string>;
+  addressType?: string;
+}
+
+test('the chart has monitors, alerts and a dashboard where asked for', async (t) => {
+  t.notRegex(await template(), /^kind: (Service|ConfigMap|ScrapeConfig|ServiceMonitor|PrometheusRule)$/m);
+  const on = ['metrics.service', 'metrics.serviceMonitor', 'metrics.scrapeConfig', 'prometheusRule', 'dashboard'];
+  const set = [
+    'metrics.addresses={10.0.0.1,fd00::1}',
+    'nodeSelector.pool=pve',
+    ...on.map((each) => `${each}.enabled=true`),
+  ];
+  const documents = parseAllDocuments(await template(...set.flatMap((value) => ['--set', value])));
+  const all = documents.map((document) => document.toJS() as Rendered);
+  const one = (kind: string) => all.find((each) => each.kind === kind);
+  t.deepEqual(
+    all.filter(({ kind }) => kind === 'EndpointSlice').map(({ addressType }) => addressType),
+    ['IPv4', 'IPv6'],
+  );
+  t.deepEqual(one('ServiceMonitor')?.spec['endpoints'], [{ port: 'metrics', scheme: 'http', interval: '30s' }]);
+  t.is(one('ScrapeConfig')?.spec['scheme'], 'HTTP');
+  const rules = parse(await readFile('deploy/observability/alerts.yaml', 'utf8')) as unknown;
+  t.deepEqual(one('PrometheusRule')?.spec, rules as Record<string, unknown>);
+  const dashboard = await readFile('deploy/observability/dashboard.json', 'utf8');
+  t.deepEqual(JSON.parse(one('ConfigMap')?.data['proxmox-lxcri.json'] ?? ''), JSON.parse(dashboard));
+  for (const [value, named] of [
+    ['metrics.service.enabled=true', /set metrics.addresses/],
+    ['metrics.serviceMonitor.enabled=true', /set metrics.service.enabled/],
+    ['metrics.port=0', /metrics[./]port/],
+  ] as const)
+    t.regex((await t.throwsAsync(template('--set', value), { instanceOf: CommandError })).message, named);
 });

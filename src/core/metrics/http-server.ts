@@ -34,9 +34,9 @@ export interface MetricsPageOptions {
 
 /** A page that is served. */
 export interface MetricsPage {
-  close(): void;
+  close: () => void;
   /** Once it listens; undefined on a unix socket. */
-  port(): number | undefined;
+  port: () => number | undefined;
 }
 
 /**
@@ -92,7 +92,7 @@ export function serveMetrics(options: MetricsPageOptions): MetricsPage {
     new WaitingConnections(made, MAX_METRICS_CONNECTIONS);
     if ('path' in target) made.maxConnections = MAX_METRICS_CONNECTIONS;
     made.on('error', (error) => {
-      if ('path' in target && isErrno(error, 'EADDRINUSE')) void replaceStale(target.path, start, () => again(error));
+      if ('path' in target && isErrno(error, 'EADDRINUSE')) replaceStale(target.path, start, () => again(error));
       else again(error);
     });
     made.on('listening', () => {

@@ -89,7 +89,6 @@ test('operations of a part are measured, and nothing else of it changes', async 
   await t.throwsAsync(watched.work(true), { message: 'broken' });
   t.is(await watched.other(), 2);
   t.is(watched.calls, 2);
-  t.is(watched.other, watched.other);
   const text = await registry.metrics();
   const labels = 'plugin="bridge",operation="work"';
   t.true(text.includes(`proxmox_lxcri_cni_operations_total{${labels},result="success"} 1\n`));
@@ -104,8 +103,7 @@ test('space is read at a scrape, not twice at once, and its failure is no failur
     reads += 1;
     return new Map([['overlayfs', { used: 5n, free: 7n }]]);
   });
-  for (const _ of [1, 2]) {
-    const text = await metrics.registry.metrics();
+  for (const text of [await metrics.registry.metrics(), await metrics.registry.metrics()]) {
     t.regex(text, /^proxmox_lxcri_rootfs_store_used_bytes\{store="overlayfs"\} 5$/m);
     t.regex(text, /^proxmox_lxcri_rootfs_store_free_bytes\{store="overlayfs"\} 7$/m);
   }
