@@ -143,6 +143,11 @@ export async function build(
       logger.warn('CNI plugins of an earlier server killed after two minutes', { pids });
     }),
     around: measures.plugin,
+    pool: {
+      size: config.network.prepared,
+      records: join(config.root, ROOT.networks),
+      pins: join(config.state, STATE.networks),
+    },
     logger,
   });
   const shared: Omit<Platform, 'userNamespaces'> = {

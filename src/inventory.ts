@@ -1,3 +1,4 @@
+import { type NetworkPoolFigures, sumOfPools } from './core/model/network-pool.ts';
 import type { ContainerState, InventorySource, PodState } from './core/metrics/inventory.ts';
 import type { Metrics } from './core/metrics/metrics.ts';
 import type { StoreSpace } from './core/model/rootfs.ts';
@@ -28,8 +29,14 @@ export function inventory(
       new Map(
         backends.flatMap(({ sandboxes: { handler, warmPool } }) => (warmPool ? [[handler, warmPool.figures()]] : [])),
       ),
+    networkPool: () => networkFigures(backends),
     plugins,
   };
+}
+
+/** The figures of all network pools together. */
+export function networkFigures(backends: Services['backends']): NetworkPoolFigures {
+  return sumOfPools(new Set(backends.flatMap(({ network: { pool } }) => pool ?? [])));
 }
 
 /** The space of each store by its name, without those that cannot be read. */

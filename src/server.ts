@@ -27,7 +27,7 @@ import { ServiceManager } from './host/service-manager.ts';
 import type { NeededProgram } from './host/readiness.ts';
 import { Rollback } from './utils/async/rollback.ts';
 import { build, claim, recover } from './compose.ts';
-import { inventory, spaceOf } from './inventory.ts';
+import { inventory, networkFigures, spaceOf } from './inventory.ts';
 import { startNri } from './nri-node.ts';
 
 /**
@@ -105,7 +105,8 @@ async function run(
   await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping, stopping]);
   page?.close();
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
-  if (!settling.isDone) process.exit(0);
+  const { creating, releasing } = networkFigures(services.backends);
+  if (!settling.isDone || creating + releasing > 0) process.exit(0);
 }
 
 /** The programs that pods of the default handler require. */

@@ -8,6 +8,7 @@ import { Metrics } from './core/metrics/metrics.ts';
 import { ROOT, ROOT_PARTS, STATE, stateParts } from './core/state-layout.ts';
 import { messageOf } from './utils/errors.ts';
 import { build, claim, recover } from './compose.ts';
+import { isClaimed } from './core/lifecycle/pods/network-upkeep.ts';
 import { removeAllVolumes } from './core/lifecycle/volumes/volume-place.ts';
 import { removeOwn } from './host/remove-own.ts';
 
@@ -46,6 +47,8 @@ export async function wipe(handlers: readonly Handler[], config: Config): Promis
   for (const { id } of images.list()) await attempt(`image ${id}`, () => images.remove(id));
   for (const { sandboxes } of backends)
     await attempt(`warm pool of ${sandboxes.handler}`, async () => sandboxes.warmPool?.clear());
+  for (const { network } of backends)
+    await attempt('prepared networks', async () => network.pool?.clear((id) => isClaimed(pods.list(), id)));
   if (failures.length > 0) throw new Error(`cannot remove everything:\n${failures.join('\n')}`);
   const left: string[] = [];
   for (const store of stores.all) {

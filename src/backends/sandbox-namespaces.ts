@@ -1,5 +1,5 @@
 import type { Placement, SandboxSpec } from '../core/model/sandbox-provider.ts';
-import { isPin } from './namespace-pin.ts';
+import { isPin } from '../host/mounts/namespace-pin.ts';
 
 /** Keeps the network until it is detached: CNI plugins roll back by the addresses they find inside. */
 export function networkPin({ runDir }: SandboxSpec): string {

@@ -25,6 +25,8 @@ export const ROOT = {
   vmids: 'vmids.json',
   /** Which IP addresses the pods of handlers whose network Proxmox VE manages have. */
   addresses: 'addresses.json',
+  /** Networks that are prepared for pods, or are being released after them. */
+  networks: 'networks',
   /** Which archives of images.archive_dir have been imported. */
   archives: 'archives.json',
 } as const;
@@ -49,6 +51,8 @@ export const STATE = {
   networkCommands: 'network-commands',
   /** Sockets of NRI plugins that are being started. */
   plugins: 'plugins',
+  /** Namespaces of prepared networks, and of those being released. */
+  networks: 'networks',
   /** Diagnostic reports and heap snapshots. */
   reports: 'reports',
 } as const;
@@ -63,6 +67,9 @@ export interface OwnPart {
 
 /** Names after the 64 hexadecimal digits of an id, and hidden ones. */
 const BY_ID = /^\.|^(sha256-)?[0-9a-f]{64}/;
+
+/** The same, or those that are prepared for a pod. */
+const BY_NETWORK = /^\.|^prepared-[0-9a-f]{24}|^[0-9a-f]{64}/;
 
 /** The same, or those after the UID of a pod. */
 const BY_VOLUME = /^[0-9a-zA-Z-]{1,64}\./;
@@ -84,6 +91,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.export },
   { path: ROOT.signed },
   { path: ROOT.programs },
+  { path: ROOT.networks, own: BY_NETWORK },
   { path: ROOT.archives },
   { path: ROOT.vmids },
   { path: ROOT.addresses },
@@ -105,6 +113,7 @@ export function stateParts(handlerDirectories: readonly string[]): OwnPart[] {
     { path: STATE.helpers },
     { path: STATE.networkCommands },
     { path: STATE.plugins },
+    { path: STATE.networks, own: BY_NETWORK },
     { path: STATE.reports },
   ];
 }

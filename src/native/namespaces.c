@@ -162,10 +162,18 @@ static void set_up(void *argument) {
   }
 }
 
+/* Enters an existing network namespace. */
+static void join_network(const char *path) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0 || setns(file, CLONE_NEWNET) < 0) step_failed("join", path);
+  close(file);
+}
+
 /*
  * Makes namespaces and binds each to the file of its pin `k` ("KIND=PATH"); with `m` ("HOST SIZE") they belong to a user
- * namespace with these ids, which is among the pins. Then sets host name `h`, brings loopback up (`l`) and writes the
- * parameters `y` ("net/ipv4/x=1") inside. What is bound when it fails stays.
+ * namespace with these ids, which is among the pins. With `n`, the path of a network namespace, that one is joined and
+ * bound instead of a new one. Then sets host name `h`, brings loopback up (`l`) and writes the parameters `y`
+ * ("net/ipv4/x=1") inside. What is bound when it fails stays.
  */
 _Noreturn void pin_run(const struct step *step) {
   int flags = 0;
@@ -177,6 +185,11 @@ _Noreturn void pin_run(const struct step *step) {
       step_failed("request", NULL);
     }
     flags |= flag;
+  }
+  const char *network = step_text(step, 'n');
+  if (network != NULL) {
+    join_network(network);
+    flags &= ~CLONE_NEWNET;
   }
   /* What has entered a user namespace has no right to mount outside of it: hence two processes. */
   in_namespaces(flags, bind_pins, set_up, (void *)step);

@@ -2,7 +2,7 @@ import type { ExecutionContext } from 'ava';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { NetworkAttachment, NetworkRequest } from '../../src/core/model/network.ts';
-import { CniNetwork } from '../../src/integrations/cni/cni-network.ts';
+import { CniNetwork, type CniNetworkOptions } from '../../src/integrations/cni/cni-network.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { writeScript } from '../lib/script.ts';
 import { testCgroup } from './runner-fixture.ts';
@@ -22,6 +22,7 @@ export class CniFixture {
   readonly bridge: string;
   readonly subnet: string;
   readonly network: CniNetwork;
+  readonly #options: CniNetworkOptions;
   readonly warnings: string[] = [];
   /** Lines of the journal that were read. */
   #callsRead = 0;
@@ -36,7 +37,9 @@ export class CniFixture {
     const pluginDirs = [join(directory, 'bin'), resolve('test/fixtures/cni'), '/usr/lib/cni'];
     const configDir = join(directory, 'net.d');
     const commands = { fifo: '/dev/null', earlierEnded: Promise.resolve() };
-    this.network = new CniNetwork({ configDir, maxNetworks: 0, template: undefined, pluginDirs, commands, logger });
+    const pool = { size: 0, records: join(directory, 'networks'), pins: join(directory, 'pins') };
+    this.#options = { configDir, maxNetworks: 0, template: undefined, pluginDirs, commands, pool, logger };
+    this.network = new CniNetwork(this.#options);
   }
 
   static async make(t: ExecutionContext): Promise<CniFixture> {
@@ -51,6 +54,11 @@ export class CniFixture {
       await rm(directory, { recursive: true, force: true });
     });
     return fixture;
+  }
+
+  /** The network of another server on the same directories, that prepares networks. */
+  another(size: number): CniNetwork {
+    return new CniNetwork({ ...this.#options, pool: { ...this.#options.pool, size } });
   }
 
   async configure(more: object[], ranges = [`${this.subnet}.0/24`], settings = {}): Promise<void> {

@@ -77,6 +77,7 @@ export class ServerFixture {
   /** The ZFS dataset that has its images and root filesystems; undefined where they are on overlayfs. */
   readonly dataset: string | undefined;
   readonly #extra: string;
+  readonly #prepared: number;
   readonly #source: { checkout: string; program: string };
   /** Name of its pods' bridge. */
   bridge = '';
@@ -88,7 +89,7 @@ export class ServerFixture {
   private constructor(
     directory: string,
     cgroup: string,
-    { dataset, extra }: { dataset: string | undefined; extra: string },
+    { dataset, extra, prepared }: { dataset: string | undefined; extra: string; prepared: number },
     source: { checkout: string; program: string },
   ) {
     this.directory = directory;
@@ -97,13 +98,14 @@ export class ServerFixture {
     this.dataset = dataset;
     this.#extra = dataset === undefined ? extra : `${extra}\n[rootfs]\nstore = "zfs"\ndataset = "${dataset}"\n`;
     this.#source = source;
+    this.#prepared = prepared;
     this.client = new PatientClient(`unix://${this.socket}`);
   }
 
   /**
    * Starts a server; `extra` is additional TOML for its configuration, `checkout` the directory of its sources,
    * `program` its main file, by default of the bundle, `dataset` an existing ZFS dataset for its images and root filesystems.
-   * Without `settled` it does not wait for the end of the server's recovery. The image {@link IMAGE} is present.
+   * `prepared` is the number of networks that it prepares. Without `settled` it does not wait for the end of the server's recovery. The image {@link IMAGE} is present.
    */
   static async make(
     t: Owner,
@@ -113,8 +115,16 @@ export class ServerFixture {
       checkout = '.',
       program = '',
       settled = true,
+      prepared = 0,
       dataset,
-    }: { metrics?: string; checkout?: string; program?: string; settled?: boolean; dataset?: string } = {},
+    }: {
+      metrics?: string;
+      checkout?: string;
+      program?: string;
+      settled?: boolean;
+      prepared?: number;
+      dataset?: string;
+    } = {},
   ): Promise<ServerFixture> {
     if (testCgroup === undefined) throw new Error('run this below test/sandbox');
     const directory = await mkdtemp('/tmp/cri-');
@@ -122,7 +132,7 @@ export class ServerFixture {
     const fixture = new ServerFixture(
       directory,
       `${testCgroup}/${directory.slice(5)}`,
-      { dataset, extra },
+      { dataset, extra, prepared },
       {
         checkout,
         program: program || (checkout === '.' ? programFile('main') : 'src/main.ts'),
@@ -167,6 +177,7 @@ listen = "${metrics}"
 [network]
 config_dir = "${this.directory}/cni"
 plugin_dirs = ["${resolve('test/fixtures/cni')}", "/usr/lib/cni"]
+${this.#prepared > 0 ? `prepared = ${String(this.#prepared)}` : ''}
 [runtime]
 ${this.#extra.includes('cgroup_parent') ? '' : `cgroup_parent = "${this.cgroup}"`}
 ${this.#extra}`;

@@ -21,7 +21,7 @@ import { killCgroup } from '../../host/cgroup/processes.ts';
 import { removeCgroup } from '../../host/cgroup/remove.ts';
 import { replaceFile } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
-import { isPin } from '../namespace-pin.ts';
+import { isPin } from '../../host/mounts/namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openDirectory, preparePauseRootfs, preparePauseProgram } from '../pause-rootfs.ts';
 import { checkSandboxId, checkSandboxSpec, isSandboxId, missingDirectory, sandboxCgroups } from '../sandbox-spec.ts';
@@ -53,6 +53,7 @@ const pauseCgroup = 'holder';
 export class CrunSandboxProvider implements SandboxProvider {
   readonly handler = 'crun';
   readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
+  readonly joinsNetworks = true;
   readonly #statePath: string;
   readonly #runtime: string;
   readonly #init: string;

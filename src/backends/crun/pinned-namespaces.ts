@@ -4,7 +4,7 @@ import type { SandboxSpec } from '../../core/model/sandbox-provider.ts';
 import { sysctlPath } from '../../core/model/sysctl.ts';
 import { StepError, call } from '../../host/native/call.ts';
 import type { PinStep } from '../../host/native/steps.ts';
-import { isPin } from '../namespace-pin.ts';
+import { isPin } from '../../host/mounts/namespace-pin.ts';
 
 export type PinnedNamespace = 'net' | 'ipc' | 'uts' | 'user';
 
@@ -18,7 +18,7 @@ export function pinsOf(spec: SandboxSpec): Map<PinnedNamespace, string> {
 }
 
 /**
- * Creates the sandbox's namespaces, each kept alive by a bind mount on a file and by no process; sets hostname,
+ * Creates the sandbox's namespaces, or joins its network namespace, each kept alive by a bind mount on a file and by no process; sets hostname,
  * loopback and kernel parameters inside. The spec has passed {@link checkSandboxSpec}. {@link unpinNamespaces} rolls it
  * back.
  * @throws CriError INVALID_ARGUMENT when the kernel refuses a parameter, INTERNAL with the kernel's reason otherwise;
@@ -32,9 +32,10 @@ export async function pinNamespaces(spec: SandboxSpec, signal?: AbortSignal): Pr
   const step: PinStep & { limitMs: number } = {
     do: 'pin',
     pins,
+    network: spec.networkNamespace,
     map: spec.userNamespace,
     hostname: pins.has('uts') && spec.hostname !== '' ? spec.hostname : undefined,
-    loopback: spec.network === 'pod',
+    loopback: spec.network === 'pod' && spec.networkNamespace === undefined,
     sysctls: Object.fromEntries(Object.entries(spec.sysctls).map(([name, value]) => [sysctlPath(name), value])),
     limitMs: 30_000,
   };

@@ -20,7 +20,7 @@ import { destroyCgroup } from '../../host/cgroup/remove.ts';
 import { replaceFile } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
-import { pin, unpin } from '../namespace-pin.ts';
+import { pin, unpin } from '../../host/mounts/namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openDirectory } from '../pause-rootfs.ts';
 import { heldNamespaces, networkPin } from '../sandbox-namespaces.ts';
@@ -57,6 +57,7 @@ export interface LxcSandboxProviderOptions {
 export class LxcSandboxProvider implements SandboxProvider {
   readonly handler = 'lxc';
   readonly features: HandlerFeatures = { recursiveReadOnlyMounts: true, userNamespaces: true };
+  readonly joinsNetworks = true;
   readonly #lxcPath: string;
   readonly #lxcStart: string;
   readonly #init: string;

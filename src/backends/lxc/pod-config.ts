@@ -52,8 +52,9 @@ export function podConfig(spec: SandboxSpec, cgroups: LxcCgroups, files: PauseFi
     // By path: liblxc itself is in another one, see startLxc.
     settings.push(['lxc.namespace.share.net', `/proc/${String(process.pid)}/ns/net`]);
   } else {
+    if (spec.networkNamespace !== undefined) settings.push(['lxc.namespace.share.net', spec.networkNamespace]);
     // With `up`, liblxc sets the loopback up.
-    settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);
+    else settings.push(['lxc.net.0.type', 'empty'], ['lxc.net.0.flags', 'up']);
     if (spec.hostname !== '') settings.push(['lxc.uts.name', spec.hostname, 'hostname']);
   }
   for (const [name, value] of Object.entries(spec.sysctls)) {

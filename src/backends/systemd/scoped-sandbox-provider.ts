@@ -40,6 +40,10 @@ export class ScopedSandboxProvider implements SandboxProvider {
     return this.#inner.features;
   }
 
+  get joinsNetworks(): boolean {
+    return this.#inner.joinsNetworks === true;
+  }
+
   get warmPool(): WarmPool | undefined {
     return this.#inner.warmPool;
   }

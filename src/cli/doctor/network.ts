@@ -1,6 +1,7 @@
 import { access, constants, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../core/config/schema.ts';
+import { isOnlyForPods } from '../../core/model/network-plugins.ts';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import { type Finding, missing, ok, warning } from '../../core/model/finding.ts';
 
@@ -16,7 +17,7 @@ export async function checkNetwork({ network }: Config): Promise<Finding[]> {
 }
 
 async function checkConfiguration(network: Config['network']): Promise<Finding[]> {
-  const { config_dir: directory, plugin_dirs: pluginDirs, conf_template: template } = network;
+  const { config_dir: directory, plugin_dirs: pluginDirs, conf_template: template, prepared } = network;
   const subject = 'CNI configuration';
   const install = 'install a network add-on, or write a configuration';
   try {
@@ -32,12 +33,20 @@ async function checkConfiguration(network: Config['network']): Promise<Finding[]
     if (types.length === 0) return [missing(subject, `${file} names no plugins`, 'correct the file')];
     return [
       ok(subject, `${file} (${types.join(', ')})`),
+      ...(prepared > 0 ? [checkPrepared(types)] : []),
       ...(await Promise.all(types.map((type) => checkPlugin(type, pluginDirs)))),
     ];
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return [missing(subject, `${directory} does not exist`, install)];
     return [missing(subject, messageOf(error), 'correct the file')];
   }
+}
+
+/** Whether networks can be prepared ahead of their pods. */
+function checkPrepared(types: readonly string[]): Finding {
+  const others = types.filter(isOnlyForPods);
+  if (others.length === 0) return ok('prepared networks', 'possible with these plugins');
+  return warning('prepared networks', `none: ${others.join(', ')} may look at the pod`, 'set network.prepared to 0');
 }
 
 function pluginTypes(document: unknown): string[] {

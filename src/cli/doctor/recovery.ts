@@ -11,7 +11,7 @@ import { namesIn } from '../../utils/fs/names.ts';
 
 /** An action of the next start on the data of an earlier server. */
 export interface Step {
-  kind: 'pod' | 'container' | 'image' | 'guest' | 'leftover';
+  kind: 'pod' | 'container' | 'image' | 'guest' | 'network' | 'leftover';
   id: string;
   action: string;
 }
@@ -58,6 +58,7 @@ export async function planRecovery({ root, state }: Config): Promise<Step[] | un
       steps.push({ kind: 'container', id, action: await fate(join(state, STATE.runner), id) });
   }
   steps.push(...(await warmSteps(join(root, ROOT.vmids))));
+  steps.push(...(await networkSteps(join(root, ROOT.networks))));
   const orphans: [string, string, Stored][] = [
     ['root filesystem', join(root, ROOT.overlay, 'containers'), containers],
     ['volume', join(root, ROOT.volumes), containers],
@@ -88,6 +89,16 @@ async function warmSteps(file: string): Promise<Step[]> {
       id: `CT ${vmid}`,
       action: 'adopt for the warm pool, or remove if it does not run or is not as a new one would be',
     }));
+}
+
+/** What becomes of networks without a pod. */
+async function networkSteps(directory: string): Promise<Step[]> {
+  const names = (await namesIn(directory)).filter((name) => name.endsWith('.json')).sort();
+  return names.map((name) => {
+    const id = name.slice(0, -'.json'.length);
+    const isPrepared = id.startsWith('prepared-');
+    return { kind: 'network', id, action: isPrepared ? 'adopt for a pod, or release' : 'release' };
+  });
 }
 
 function parsed(text: string): unknown {

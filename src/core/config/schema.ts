@@ -243,6 +243,16 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
             .min(1)
             .default(['/opt/cni/bin', '/usr/lib/cni'])
             .describe('directories of CNI plugins, searched in order'),
+          prepared: z
+            .int()
+            .min(0)
+            .max(100)
+            .default(0)
+            .describe(
+              'how many network namespaces are attached ahead of their pods, so that RunPodSandbox need not wait for CNI plugins; 0 for none. Only ' +
+                'where no plugin looks at the pod, see docs/networking.md',
+            )
+            .meta({ examples: [4] }),
         })
         .prefault({})
         .describe('pod networks by CNI plugins'),

@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { NetworkPoolFigures } from '../model/network-pool.ts';
 import type { WarmPoolFigures } from '../model/warm-pool.ts';
 import { PREFIX } from './prefix.ts';
 
@@ -22,11 +23,12 @@ export interface InventorySource {
   images(): number;
   /** By handler. */
   warmPools(): ReadonlyMap<string, WarmPoolFigures>;
+  networkPool(): NetworkPoolFigures;
   /** Connected plugins of NRI. */
   plugins(): number;
 }
 
-/** Adds the gauges of pods, containers, images, warm pools and plugins, read from `source` at each scrape. */
+/** Adds the gauges of pods, containers, images, pools and plugins, read from `source` at each scrape. */
 export function watchInventory(registry: Registry, source: () => InventorySource | undefined): void {
   const registers = [registry];
   const byState = <S extends string>(
@@ -89,6 +91,28 @@ export function watchInventory(registry: Registry, source: () => InventorySource
         this.inc({ handler, outcome: 'claimed' }, claimed);
         this.inc({ handler, outcome: 'missed' }, missed);
       }
+    },
+  });
+  new Gauge({
+    name: `${PREFIX}prepared_networks`,
+    help: 'Networks without a pod by state: ready for one, being created, or being released.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { ready = 0, creating = 0, releasing = 0 } = source()?.networkPool() ?? {};
+      for (const [state, count] of Object.entries({ ready, creating, releasing })) this.set({ state }, count);
+    },
+  });
+  new Counter({
+    name: `${PREFIX}prepared_network_pods_total`,
+    help: 'Pods that can have a prepared network by outcome: one was claimed, or none was ready (missed).',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      this.reset();
+      const { claimed = 0, missed = 0 } = source()?.networkPool() ?? {};
+      this.inc({ outcome: 'claimed' }, claimed);
+      this.inc({ outcome: 'missed' }, missed);
     },
   });
 }

@@ -1,3 +1,5 @@
+import type { NetworkPool } from './network-pool.ts';
+
 /** One port of the pod that is mapped on the host. */
 export interface PortMapping {
   hostIp: string;
@@ -43,6 +45,13 @@ export interface NetworkAttachment {
   ips: string[];
   /** One entry per network of CNI, in the order attached; none for others. `result` is empty while the outcome is not known. */
   networks: { ifName: string; conflist: string; result: string }[];
+  /** Of one that was made ahead of its pod: the container id its plugins know, and the path of its namespace until the pod has it. */
+  prepared?: { id: string; namespace: string };
+}
+
+/** The id that plugins know an attachment by. */
+export function attachmentId(sandboxId: string, { prepared }: NetworkAttachment): string {
+  return prepared?.id ?? sandboxId;
 }
 
 /** Whether pods can be attached; `reason` and `message` go to Status' NetworkReady condition. */
@@ -54,6 +63,9 @@ export interface NetworkReadiness {
 
 /** Connects pods and assigns their addresses. */
 export interface Network {
+  /** Networks that are prepared ahead of their pods, where it can prepare some. */
+  readonly pool?: NetworkPool;
+
   /** Whether the configuration exists and its plugins report that they are ready. */
   readiness(): Promise<NetworkReadiness>;
 
@@ -64,14 +76,19 @@ export interface Network {
    * Attaches the namespace to all configured networks. Before each one, `progress` is called with the input of `detach`, which
    * releases them when this call fails or this process dies; it is not rolled back here. When `signal` fires,
    * the running call is cancelled. @throws CriError UNAVAILABLE; the signal's reason.
+   * @param claimed of the pool, with the pod's namespace in the request: only what the pod asks of its network is added.
    */
   attach(
     request: NetworkRequest,
     progress: (soFar: NetworkAttachment) => Promise<void>,
     signal?: AbortSignal,
+    claimed?: NetworkAttachment,
   ): Promise<NetworkAttachment>;
 
-  /** Detaches; no error when it was detached already or the namespace is gone. */
+  /**
+   * Detaches; no error when it was detached already or the namespace is gone. Host ports are free when it returns, and no other
+   * pod gets the addresses before they are released; the release itself may follow, once it is durable that it has to.
+   */
   detach(request: NetworkRequest, attachment: NetworkAttachment): Promise<void>;
 
   /** Runs CHECK of the plugins on an attachment; a `detach` of the pod ends it. @throws CriError UNAVAILABLE with the problem. */

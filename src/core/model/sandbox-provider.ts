@@ -25,6 +25,8 @@ export interface SandboxSpec {
   /** What the pod asks of its network, for a provider that makes the network with the sandbox; absent: nothing. */
   bandwidth?: Bandwidth;
   portMappings?: PortMapping[];
+  /** Path of an existing network namespace that the sandbox joins when it starts; absent: it gets one of its own. */
+  networkNamespace?: string;
   ipc: 'pod' | 'node';
   /** `pod`: one PID namespace for all containers, owned by the sandbox. */
   pid: NamespaceScope;
@@ -91,6 +93,8 @@ export interface SandboxProvider {
   /** The RuntimeClass handler it serves. */
   readonly handler: string;
   readonly features: HandlerFeatures;
+  /** Whether its sandboxes can join a network namespace that exists (`SandboxSpec.networkNamespace`); absent: no. */
+  readonly joinsNetworks?: boolean;
   /** Sandboxes that are started ahead of their pods, for a provider that has such. */
   readonly warmPool?: WarmPool | undefined;
 

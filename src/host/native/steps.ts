@@ -118,6 +118,8 @@ export interface PinStep {
   do: 'pin';
   /** The new namespaces, and the existing file on which each is bound. An earlier bind mount there is removed. */
   pins: ReadonlyMap<'net' | 'ipc' | 'uts' | 'user' | 'cgroup', string>;
+  /** Path of an existing network namespace that is joined, and bound as `net`, instead of a new one. */
+  network?: string | undefined;
   /** The mapping of the new user namespace; `user` is among the pins then. */
   map?: IdMap | undefined;
   hostname?: string | undefined;
@@ -247,6 +249,7 @@ function fieldsOf(step: Step): Field[] {
           'k',
           [...step.pins].map(([kind, path]) => `${kind}=${path}`),
         ),
+        ...optional('n', step.network),
         ...optional('m', mapText(step.map)),
         ...optional('h', step.hostname),
         ...flag('l', step.loopback),

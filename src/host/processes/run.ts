@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import { setPriority } from 'node:os';
 import type { StepResult } from '../native/messages.ts';
 import type { Descriptor } from '../native/steps.ts';
 import { requestPrograms } from './request-programs.ts';
@@ -17,6 +18,8 @@ export interface RunOptions {
    * for; another one; or nothing, for a command that changes nothing.
    */
   holds?: 'nothing' | { fifo: string };
+  /** By how much its priority is lowered (nice(2)) as soon as it runs. */
+  nice?: number;
   /** Bytes kept of each stream, below 64 MiB (default 1 MiB); the rest is read and dropped. */
   maxOutputBytes?: number;
 }
@@ -67,6 +70,7 @@ export async function run(command: string, args: readonly string[], options: Run
     timeoutMs,
     signal,
     holds,
+    nice,
     maxOutputBytes: limit = 1_048_576,
   } = options;
   const step = {
@@ -82,12 +86,21 @@ export async function run(command: string, args: readonly string[], options: Run
       ...(holds !== 'nothing' && { 3: holdOf(holds?.fifo) }),
     },
     ...(timeoutMs !== undefined && { limitMs: timeoutMs }),
+    ...(nice !== undefined && { started: (pid: number) => lowerPriority(pid, nice) }),
   };
   const [result] = await requestPrograms([step], signal);
   if (result === undefined) throw new Error('the native helper returned no result');
   const output = { stdout: textOf(result, 1), stderr: textOf(result, 2) };
   if (result.status === 'done' && result.exit?.code === 0) return output;
   throw failure(command, result, output, options);
+}
+
+function lowerPriority(pid: number, nice: number): void {
+  try {
+    setPriority(pid, nice);
+  } catch {
+    // It has ended.
+  }
 }
 
 function holdOf(fifo: string | undefined): Descriptor {

@@ -37,15 +37,19 @@ export class CniPlugins {
   readonly #directories: readonly string[];
   readonly #commands: SeparateCommands;
   readonly #around: AroundCall;
+  readonly #nice: number | undefined;
 
+  /** @param nice by how much their priority is lowered (nice(2)); not by default. */
   constructor(
     directories: readonly string[],
     commands: SeparateCommands,
     around: AroundCall = (_plugin, _command, work) => work(),
+    nice?: number,
   ) {
     this.#directories = directories;
     this.#commands = commands;
     this.#around = around;
+    this.#nice = nice;
   }
 
   /** The plugin's path. @throws CriError UNAVAILABLE naming the plugin and the directories searched. */
@@ -116,6 +120,7 @@ export class CniPlugins {
       cwd: '/',
       timeoutMs: LIMIT_MS[command],
       signal,
+      ...(this.#nice !== undefined && { nice: this.#nice }),
       holds: fifo === undefined ? 'nothing' : { fifo },
     });
     return stdout;

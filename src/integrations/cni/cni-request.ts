@@ -2,6 +2,9 @@ import { invalidArgument } from '../../core/model/errors.ts';
 import type { NetworkRequest } from '../../core/model/network.ts';
 import type { CniConfigList, CniPluginConfig } from './cni-config.ts';
 
+/** CNI_ARGS of an attachment that is no pod's yet. */
+export const NO_POD = 'IgnoreUnknown=1';
+
 /**
  * CNI_ARGS of a pod, as Kubernetes' plugins expect them.
  * @throws CriError INVALID_ARGUMENT for a value that would end its own entry, and for a container id the CNI
@@ -22,7 +25,7 @@ export function cniArgs(request: NetworkRequest): string {
       throw invalidArgument(field, `${JSON.stringify(value)} must not contain ";", "=" or control characters`);
     return `${key}=${value}`;
   });
-  return ['IgnoreUnknown=1', ...pairs].join(';');
+  return [NO_POD, ...pairs].join(';');
 }
 
 /**

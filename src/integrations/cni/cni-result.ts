@@ -16,3 +16,17 @@ export function addressesOf(result: unknown): string[] {
   }
   return addresses;
 }
+
+/** The result of an attachment in a record; undefined for one that is not known. */
+export function parseResult(text: string): unknown {
+  return text === '' ? undefined : JSON.parse(text);
+}
+
+/** A result whose interfaces in one namespace are in the same one by another path: CHECK compares it with its own. */
+export function renamedNamespace(result: unknown, from: string, to: string): unknown {
+  if (!isRecord(result) || !Array.isArray(result.interfaces)) return result;
+  const interfaces = (result.interfaces as unknown[]).map((each) =>
+    isRecord(each) && each.sandbox === from ? { ...each, sandbox: to } : each,
+  );
+  return { ...result, interfaces };
+}

@@ -4,23 +4,29 @@ import type { NetworkRequest } from '../../core/model/network.ts';
 import { parseJson, speaks } from './cni-config.ts';
 import type { CniConfigList } from './cni-config.ts';
 import type { CniAttachment, CniPlugins } from './cni-plugin.ts';
-import { cniArgs, pluginInput, runtimeConfig } from './cni-request.ts';
+import { cniArgs, NO_POD, pluginInput, runtimeConfig } from './cni-request.ts';
 
 /** A network, a pod, and the interface between them. */
 export interface CniConnection {
   list: CniConfigList;
   request: NetworkRequest;
   ifName: string;
+  /** The container id of an attachment that was made ahead of its pod: its plugins are not told of any pod. */
+  preparedAs?: string | undefined;
 }
 
 /**
- * ADD: the plugins in the list's order, each with the result so far. @returns the last result. When `signal` fires the
- * running plugin is killed.
+ * ADD: the plugins in the list's order, each with the result so far, which begins with `prevResult`. @returns the last
+ * result. When `signal` fires the running plugin is killed.
  * @throws CriError UNAVAILABLE, the signal's reason; completed work stays, for {@link del} to roll back.
  */
-export async function add(plugins: CniPlugins, connection: CniConnection, signal?: AbortSignal): Promise<unknown> {
+export async function add(
+  plugins: CniPlugins,
+  connection: CniConnection,
+  signal?: AbortSignal,
+  prevResult?: unknown,
+): Promise<unknown> {
   const { list, request } = connection;
-  let prevResult: unknown;
   for (const plugin of list.plugins) {
     signal?.throwIfAborted();
     const input = pluginInput(list, plugin, { prevResult, runtimeConfig: runtimeConfig(plugin, request) });
@@ -105,6 +111,8 @@ export async function collectGarbage(
   if (failures.length > 0) throw unavailable(failures.map(messageOf).join('; '), failures[0]);
 }
 
-function attachmentOf({ request, ifName }: CniConnection): CniAttachment {
-  return { containerId: request.sandboxId, netns: request.netns, ifName, args: cniArgs(request) };
+function attachmentOf({ request, ifName, preparedAs }: CniConnection): CniAttachment {
+  const { netns } = request;
+  if (preparedAs !== undefined) return { containerId: preparedAs, netns, ifName, args: NO_POD };
+  return { containerId: request.sandboxId, netns, ifName, args: cniArgs(request) };
 }

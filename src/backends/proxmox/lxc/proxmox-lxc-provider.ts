@@ -20,7 +20,7 @@ import { run } from '../../../host/processes/run.ts';
 import { isErrno, messageOf } from '../../../utils/errors.ts';
 import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
-import { pin, unpin } from '../../namespace-pin.ts';
+import { pin, unpin } from '../../../host/mounts/namespace-pin.ts';
 import { openDirectory } from '../../pause-rootfs.ts';
 import type { ProxmoxNode } from '../../proxmox-node.ts';
 import { heldNamespaces, networkPin } from '../../sandbox-namespaces.ts';

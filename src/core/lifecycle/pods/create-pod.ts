@@ -1,6 +1,6 @@
 import type { Rollback } from '../../../utils/async/rollback.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
-import { attachNetwork } from './attach-network.ts';
+import { attachNetwork, claimNetwork } from './attach-network.ts';
 import type { PodStore } from './pod-store.ts';
 import { startSandbox } from './start-sandbox.ts';
 
@@ -9,17 +9,19 @@ const SHM_BYTES = 64 * 1024 * 1024;
 
 /**
  * The steps of RunPodSandbox, each with its rollback registered first: record, directory, sandbox, network, files, plugins.
- * @param record in phase `creating`; `ready` is written last, and only while `signal` has not fired.
+ * @param asked its record, in phase `creating`; `ready` is written last, and only while `signal` has not fired.
  * @throws CriError as the provider and the network do; any error once the signal has fired.
  */
 export async function createPod(
   store: PodStore,
-  record: SandboxRecord,
+  asked: SandboxRecord,
   rollback: Rollback,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { sandboxes: provider, network, platform } = store.backend(record.handler);
+  const backend = store.backend(asked.handler);
+  const { sandboxes: provider, network, platform } = backend;
   const directories = platform.podDirectories;
+  const record = await claimNetwork(backend, asked, rollback);
   const { spec } = store.reference(record);
   // A pod that ends with the boot has nothing outside of it until it is attached to its network.
   const keep = (half: SandboxRecord) =>
@@ -62,4 +64,5 @@ export async function createPod(
     signal?.throwIfAborted();
     await store.records.put(ready);
   });
+  if (attachment !== undefined) network.pool?.forget(attachment);
 }

@@ -4,6 +4,7 @@ import type { Logger } from '../../model/logger.ts';
 import type { Network } from '../../model/network.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxStatus } from '../../model/sandbox-provider.ts';
+import type { PodActivity } from './pod-activity.ts';
 import { networkRequest } from './sandbox-spec.ts';
 
 const COLLECT_EVERY_MS = 3_600_000;
@@ -16,18 +17,26 @@ export interface NetworkUpkeepParts {
   allRecords: () => readonly SandboxRecord[];
   /** Whether a pod runs, and where. */
   status: (record: SandboxRecord) => SandboxStatus;
+  activity: Pick<PodActivity, 'quiet'>;
   clock: Clock;
   logger: Logger;
 }
 
+/** Whether one of the pods has a prepared network. */
+export function isClaimed(records: readonly SandboxRecord[], id: string): boolean {
+  return records.some(({ network }) => network?.prepared?.id === id);
+}
+
 /**
- * The maintenance of the pod network: at start, every adopted attachment is checked, and a pod that has lost its
+ * The maintenance of the pod network: its pool is kept; at start, every adopted attachment is checked, and a pod that has lost its
  * network is logged; at start and each hour, plugins remove what belongs to no pod. Runs until `signal` fires.
  */
 export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {
-  const { network, allRecords, clock, logger } = parts;
+  const { network, allRecords, activity, clock, logger } = parts;
   const attachments = () =>
     allRecords().flatMap(({ id, network: attachment }) => (attachment ? [{ sandboxId: id, attachment }] : []));
+  const quiet = activity.quiet.bind(activity);
+  const keeping = network.pool?.keep({ isClaimed: (id) => isClaimed(allRecords(), id), quiet }, signal);
   await checkAttachments(parts, signal);
   while (!signal.aborted) {
     await network.collectGarbage(attachments).catch((error: unknown) => {
@@ -35,6 +44,7 @@ export async function keepNetworks(parts: NetworkUpkeepParts, signal: AbortSigna
     });
     await clock.sleep(COLLECT_EVERY_MS, signal).catch(() => undefined);
   }
+  await keeping;
 }
 
 async function checkAttachments(parts: NetworkUpkeepParts, signal: AbortSignal): Promise<void> {

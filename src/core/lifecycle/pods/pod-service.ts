@@ -18,6 +18,7 @@ import { findById, newId } from '../ids.ts';
 import { withoutId } from '../without-id.ts';
 import { createPod } from './create-pod.ts';
 import { EarlierBoots } from './earlier-boots.ts';
+import { PodActivity } from './pod-activity.ts';
 import { keepNetworks } from './network-upkeep.ts';
 import { Retries } from '../retries.ts';
 import type { PodServiceOptions } from './pod-options.ts';
@@ -40,6 +41,7 @@ export class PodService {
   readonly #options: PodServiceOptions;
   readonly #store: PodStore;
   readonly #locks = new KeyedLock();
+  readonly #activity: PodActivity;
   readonly #logger: Logger;
   readonly #stopRetries: Retries;
   readonly #orphanRetries: Retries;
@@ -53,6 +55,7 @@ export class PodService {
     this.#options = options;
     this.#logger = options.logger;
     this.#store = new PodStore(options);
+    this.#activity = new PodActivity(options.events);
     this.#stopRetries = new Retries((id) => this.stop(id), options);
     this.#orphanRetries = new Retries(() => this.removeOrphans(), options);
     this.#earlierBoots = new EarlierBoots({
@@ -147,7 +150,7 @@ export class PodService {
   async run(spec: PodSpec, request: unknown, choice: HandlerChoice, signal?: AbortSignal): Promise<string> {
     const { sandboxes: provider, platform } = this.#store.backend(choice.handler);
     const name = podName(spec.metadata);
-    return this.#locks.run(`name:${name}`, async () => {
+    const work = async () => {
       signal?.throwIfAborted();
       const earlier = this.#store.names.owner(name);
       const existing = earlier === undefined ? undefined : this.#store.records.get(earlier);
@@ -201,7 +204,8 @@ export class PodService {
       this.#store.publish('created', id);
       this.#store.publish('started', id);
       return id;
-    });
+    };
+    return this.#activity.during(() => this.#locks.run(`name:${name}`, work));
   }
 
   /** A pod that cannot be removed yet: listed as NOTREADY, so that the kubelet removes it, and retried here as well. */
@@ -219,7 +223,7 @@ export class PodService {
   async stop(id: string): Promise<void> {
     const record = this.#store.find(id);
     if (record === undefined) return;
-    await this.#locks.run(record.id, () => this.#stop(record.id));
+    await this.#activity.during(() => this.#locks.run(record.id, () => this.#stop(record.id)));
   }
 
   async #stop(id: string): Promise<void> {
@@ -231,8 +235,7 @@ export class PodService {
     if (wasReady) this.#ending.set(id, this.#store.forPlugins(record));
     // The record of a pod that ends with the boot need not outlive it.
     const provider = this.#store.provider(record.handler);
-    const stopping: SandboxRecord = { ...record, phase: 'stopped' };
-    const { records } = this.#store;
+    const [stopping, { records }] = [{ ...record, phase: 'stopped' } as const, this.#store];
     if (wasReady) await (provider.release === undefined ? records.draft(stopping) : records.settle(stopping));
     const sandbox = this.#store.reference(record);
     try {
@@ -320,23 +323,23 @@ export class PodService {
   }
 
   /**
-   * Maintains the networks of the pods and the warm pools until `signal` fires, and retries failed stops until then. Called once, after
+   * Maintains the networks of the pods and the pools until `signal` fires, and retries failed stops until then. Called once, after
    * {@link recover}.
    */
   async keep(signal: AbortSignal): Promise<void> {
     this.#stopRetries.start(signal);
     this.#orphanRetries.start(signal);
     this.#earlierBoots.keep(signal);
-    const status = (record: SandboxRecord) => this.#store.status(record);
+    const shared = { ...this.#options, activity: this.#activity, status: this.#store.status.bind(this.#store) };
     const networks = new Set([...this.#store.backends.values()].map(({ network }) => network));
     const pools = [...this.#store.backends.values()].map(({ sandboxes }) => sandboxes.warmPool?.keep(signal));
     await Promise.all([
       ...pools,
       ...[...networks].map((network) => {
         const allRecords = () => this.#store.records.list();
-        const records = () =>
-          allRecords().filter(({ handler }) => this.#store.backends.get(handler)?.network === network);
-        return keepNetworks({ ...this.#options, network, records, allRecords, status }, signal);
+        const ofNetwork = ({ handler }: SandboxRecord) => this.#store.backends.get(handler)?.network === network;
+        const records = () => allRecords().filter(ofNetwork);
+        return keepNetworks({ ...shared, network, records, allRecords }, signal);
       }),
     ]);
   }

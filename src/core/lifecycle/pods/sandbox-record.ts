@@ -22,6 +22,7 @@ const stored = z.object({
     .object({
       ips: z.array(text),
       networks: z.array(z.object({ ifName: text, conflist: text, result: text })),
+      prepared: z.object({ id: text, namespace: text }).exactOptional(),
     })
     .exactOptional(),
   bootId: text,

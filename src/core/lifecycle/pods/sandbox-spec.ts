@@ -9,7 +9,7 @@ export function sandboxReference(record: SandboxRecord, runDir: string): Sandbox
 }
 
 /** The spec for the provider, derived from the record only. */
-export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): SandboxSpec {
+export function sandboxSpec({ id, spec, network }: SandboxRecord, runDir: string): SandboxSpec {
   const { user, ...namespaces } = spec.namespaces;
   const { bandwidth, portMappings } = spec;
   return {
@@ -20,6 +20,7 @@ export function sandboxSpec({ id, spec }: SandboxRecord, runDir: string): Sandbo
     ...namespaces,
     ...(bandwidth !== undefined && { bandwidth }),
     ...(portMappings.length > 0 && { portMappings }),
+    ...(network?.prepared !== undefined && { networkNamespace: network.prepared.namespace }),
     ...(user !== undefined && { userNamespace: user }),
     sysctls: spec.sysctls,
     cgroupParent: spec.cgroupParent.path,

@@ -123,6 +123,13 @@ export const ROWS: readonly { title: string; panels: readonly Panel[] }[] = [
         ],
       },
       {
+        ...{ title: 'Prepared networks', unit: 'short' },
+        queries: [
+          [sum('proxmox_lxcri_prepared_networks', 'state'), '{{state}}'],
+          [per('proxmox_lxcri_prepared_network_pods_total', 'outcome'), 'pods {{outcome}}'],
+        ],
+      },
+      {
         ...{ title: 'Failed operations', unit: 'ops' },
         queries: ['sandbox', 'container', 'cni', 'rootfs'].map((part) => [
           per(`proxmox_lxcri_${part}_operations_total`, 'operation', 'result="failure"'),

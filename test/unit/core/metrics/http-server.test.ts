@@ -55,6 +55,7 @@ test('pipelined requests are collected once, then refused', async (t) => {
     plugins: () => 0,
     images: () => (collected += 1),
     warmPools: () => new Map(),
+    networkPool: () => ({ ready: 0, creating: 0, releasing: 0, claimed: 0, missed: 0 }),
   });
   const page = serveMetrics({ address: '127.0.0.1:0', metrics, checks, logger: silent });
   t.teardown(page.close);

@@ -123,6 +123,7 @@ test('pods and containers are counted by handler and state', async (t) => {
     images: () => 3,
     plugins: () => 2,
     warmPools: () => new Map(),
+    networkPool: () => ({ ready: 0, creating: 0, releasing: 0, claimed: 0, missed: 0 }),
   });
   const lines = async () =>
     (await metrics.registry.metrics())

@@ -3,7 +3,7 @@ import { CriError, StatusCode } from '../../../../core/model/errors.ts';
 import type { SandboxSpec } from '../../../../core/model/sandbox-provider.ts';
 import { createCgroup } from '../../../../host/cgroup/create.ts';
 import { messageOf } from '../../../../utils/errors.ts';
-import { pin } from '../../../namespace-pin.ts';
+import { pin } from '../../../../host/mounts/namespace-pin.ts';
 import { networkPin } from '../../../sandbox-namespaces.ts';
 import type { GuestCgroups } from '../guest-cgroups.ts';
 import { setInside } from './inside.ts';

@@ -1,6 +1,6 @@
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { call } from '../host/native/call.ts';
-import { isErrno } from '../utils/errors.ts';
+import { isErrno } from '../../utils/errors.ts';
+import { call } from '../native/call.ts';
 
 /** `f_type` of nsfs, the filesystem of namespace files (linux/magic.h). */
 const nsfsMagic = 0x6e736673;
