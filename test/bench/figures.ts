@@ -43,6 +43,8 @@ const plain = (value: number) => (Math.abs(value) < 10 ? value.toFixed(1) : valu
 
 const COLOURS = ['#1b6ca8', '#58a4d6', '#c0392b', '#e59866', '#7d6608', '#8e8e8e', '#444'];
 const [LABELS, BARS, ROW, GAP] = [230, 430, 11, 14];
+/** Of the legend. */
+const [ACROSS, LINE, WIDE] = [4, 14, 120];
 
 /** An SVG of bars: for each named figure the contenders' medians as ratios to those of `reference`, cut at `most`. */
 export function plot(
@@ -56,7 +58,7 @@ export function plot(
 ): string {
   const parts: string[] = [];
   const x = (ratio: number) => LABELS + (Math.min(ratio, most) / most) * BARS;
-  let y = 30;
+  let y = 24 + LINE * Math.ceil(contenders.length / ACROSS);
   for (const name of names) {
     const base = figures.median(name, reference);
     const rows = contenders.filter((each) => Number.isFinite(figures.median(name, each) / base));
@@ -75,8 +77,9 @@ export function plot(
     y += GAP;
   }
   const legend = contenders.map((each, index) => {
-    const at = LABELS + index * 90;
-    return `<rect x="${String(at)}" y="8" width="9" height="9" fill="${COLOURS[index % COLOURS.length]!}"/><text x="${String(at + 13)}" y="16">${each}</text>`;
+    const [at, down] = [LABELS + (index % ACROSS) * WIDE, 8 + Math.floor(index / ACROSS) * LINE];
+    const colour = COLOURS[index % COLOURS.length]!;
+    return `<rect x="${String(at)}" y="${String(down)}" width="9" height="9" fill="${colour}"/><text x="${String(at + 13)}" y="${String(down + 8)}">${each}</text>`;
   });
   const one = x(1).toFixed(1);
   const [width, height] = [LABELS + BARS + 50, y];
@@ -85,7 +88,7 @@ export function plot(
     `<rect width="100%" height="100%" fill="white"/>`,
     ...legend,
     ...parts,
-    `<line x1="${one}" y1="24" x2="${one}" y2="${String(height - 6)}" stroke="black" stroke-dasharray="3 3"/>`,
+    `<line x1="${one}" y1="${String(12 + LINE * Math.ceil(contenders.length / ACROSS))}" x2="${one}" y2="${String(height - 6)}" stroke="black" stroke-dasharray="3 3"/>`,
     '</svg>\n',
   ].join('\n');
 }

@@ -102,7 +102,7 @@ try {
       await section(`Lives of pods, ${prefix.slice(0, -2)}, ms`, [prefix], () =>
         measureLives(livers, figures, { prefix, atOnce, lives, isHostNetwork }),
       );
-      for (const what of ['first log line', 'ExecSync', 'whole life', 'CPU ms a life']) plotted.push(prefix + what);
+      for (const what of ['first log line', 'whole life', 'CPU ms a life']) plotted.push(prefix + what);
     }
   }
   if (sections.includes('starts'))
