@@ -72,27 +72,33 @@ async function addChildren(work: Work, directory: number, prefix: string): Promi
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const { child, name } of children) {
     work.signal?.throwIfAborted();
-    await addChild(work, child, Buffer.from(`${place}/${name}`, 'latin1'), prefix + name);
+    const adding = addChild(work, child, Buffer.from(`${place}/${name}`, 'latin1'), prefix + name);
+    if (adding) await adding;
     work.done.entries++;
     work.progress?.(work.done);
   }
 }
 
-/** @param child what was at the place when its directory was read. */
-async function addChild(work: Work, child: Dirent<Buffer>, place: Buffer, path: string): Promise<void> {
-  if (child.isFile()) await addFile(work, place, path);
-  else if (child.isSymbolicLink()) {
+/** At once unless it waits for something. @param child what was at the place when its directory was read. */
+function addChild(work: Work, child: Dirent<Buffer>, place: Buffer, path: string): void | Promise<void> {
+  if (child.isFile()) return addFile(work, place, path);
+  if (child.isDirectory()) return addDirectory(work, place, path);
+  if (child.isSymbolicLink()) {
     const target = readlinkSync(place, { encoding: 'buffer' });
-    await work.writer.addSymlink(path, target, attributesOf(lstatSync(place, { bigint: true })));
-  } else if (child.isDirectory()) {
-    const directory = openSync(place, DIRECTORY);
-    try {
-      await work.writer.addDirectory(path, attributesOf(fstatSync(directory, { bigint: true })));
-      await addChildren(work, directory, `${path}/`);
-    } finally {
-      closeSync(directory);
-    }
-  } else skip(work, path);
+    return work.writer.addSymlink(path, target, attributesOf(lstatSync(place, { bigint: true })));
+  }
+  skip(work, path);
+  return undefined;
+}
+
+async function addDirectory(work: Work, place: Buffer, path: string): Promise<void> {
+  const directory = openSync(place, DIRECTORY);
+  try {
+    await work.writer.addDirectory(path, attributesOf(fstatSync(directory, { bigint: true })));
+    await addChildren(work, directory, `${path}/`);
+  } finally {
+    closeSync(directory);
+  }
 }
 
 function skip(work: Work, path: string): void {
@@ -100,21 +106,36 @@ function skip(work: Work, path: string): void {
   work.done.entries--;
 }
 
-async function addFile(work: Work, place: Buffer, path: string): Promise<void> {
+function addFile(work: Work, place: Buffer, path: string): void | Promise<void> {
   const file = openSync(place, FILE);
+  let isLong = false;
   try {
     const found = fstatSync(file, { bigint: true });
     if (!found.isFile()) {
       skip(work, path);
-      return;
+      return undefined;
     }
     const size = Number(found.size);
-    const isSmall = size <= SMALL_BYTES;
-    const content = isSmall ? readSmall(file, size, (work.buffer ??= makeBuffer())) : chunksOf(work, file);
-    await work.writer.addFile(path, { ...attributesOf(found), size }, content);
-    if (!isSmall) return;
+    const attributes = { ...attributesOf(found), size };
+    isLong = size > SMALL_BYTES;
+    if (isLong) return addLong(work, file, path, attributes);
+    const content = readSmall(file, size, (work.buffer ??= makeBuffer()));
     work.done.bytes += size;
-    work.progress?.(work.done);
+    return work.writer.addFile(path, attributes, content);
+  } finally {
+    if (!isLong) closeSync(file);
+  }
+}
+
+/** Closes the file. */
+async function addLong(
+  work: Work,
+  file: number,
+  path: string,
+  attributes: EntryAttributes & { size: number },
+): Promise<void> {
+  try {
+    await work.writer.addFile(path, attributes, chunksOf(work, file));
   } finally {
     closeSync(file);
   }

@@ -1,4 +1,5 @@
-import { type FileHandle, lstat, mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { lstatSync, renameSync } from 'node:fs';
+import { type FileHandle, mkdir, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, messageOf } from '../../utils/errors.ts';
 import type { BfcEntry } from './format/container-index.ts';
@@ -66,15 +67,15 @@ async function makeDirectory(path: string): Promise<boolean> {
 async function unpackStaged(work: Work): Promise<void> {
   const tops = new Set<string>();
   for (const { path } of work.entries) tops.add(path.split('/', 1)[0] ?? '');
-  for (const top of tops) await refuseExisting(work, top);
+  for (const top of tops) refuseExisting(work, top);
   const stage = join(work.target, unfinishedName());
   await mkdir(stage, { mode: 0o700 });
   const moved: string[] = [];
   try {
     const directories = await fill(work, stage);
     for (const top of tops) {
-      await refuseExisting(work, top);
-      await rename(within(stage, top), within(work.target, top));
+      refuseExisting(work, top);
+      renameSync(within(stage, top), within(work.target, top));
       moved.push(top);
     }
     // At the end, as nothing can be put into a directory that is read-only, and its time changes with what is.
@@ -91,13 +92,20 @@ async function unpackStaged(work: Work): Promise<void> {
 async function fill(work: Work, stage: string): Promise<Map<string, BfcEntry | undefined>> {
   const directories = new Map<string, BfcEntry | undefined>();
   const tree = new TargetTree(stage);
+  // Of the entry before.
+  let place: string | undefined;
   try {
     for (const entry of work.entries) {
       work.signal?.throwIfAborted();
-      for (const parent of parentsOf(entry.path)) if (!directories.has(parent)) directories.set(parent, undefined);
+      const parent = entry.path.slice(0, Math.max(0, entry.path.lastIndexOf('/')));
+      if (parent !== place) {
+        for (const path of parentsOf(entry.path)) if (!directories.has(path)) directories.set(path, undefined);
+        place = parent;
+      }
       if (entry.type === 'directory') directories.set(entry.path, entry);
       try {
-        await create(work, tree, entry);
+        const creating = create(work, tree, entry);
+        if (creating) await creating;
       } catch (error) {
         throw withEntry(work, entry, error);
       }
@@ -117,24 +125,33 @@ function withEntry({ reader }: Work, { path }: BfcEntry, error: unknown): unknow
   return new BfcError('name', { file: reader.name, entry: path }, what, { cause: error });
 }
 
-async function create(work: Work, tree: TargetTree, entry: BfcEntry): Promise<void> {
+/** At once unless it waits for something. */
+function create(work: Work, tree: TargetTree, entry: BfcEntry): void | Promise<void> {
+  if (entry.type === 'directory') return createDirectory(work, tree, entry);
+  if (!isSmall(entry)) return createLong(work, tree, entry);
+  const found = work.reader.readSmall(entry);
+  if (!(found instanceof Promise)) return createSmall(work, tree, entry, found);
+  return found.then((bytes) => {
+    createSmall(work, tree, entry, bytes);
+  });
+}
+
+async function createDirectory({ reader }: Work, tree: TargetTree, entry: BfcEntry): Promise<void> {
+  await reader.check(entry);
+  tree.directory(entry.path);
+}
+
+function createSmall(work: Work, tree: TargetTree, entry: BfcEntry, bytes: Buffer): void {
+  const seconds = secondsOf(entry);
+  if (entry.type === 'symlink') tree.symlink(entry.path, bytes, seconds);
+  else {
+    tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds });
+    count(work, bytes);
+  }
+}
+
+async function createLong(work: Work, tree: TargetTree, entry: BfcEntry): Promise<void> {
   const { reader, signal } = work;
-  if (entry.type === 'directory') {
-    await reader.check(entry);
-    tree.directory(entry.path);
-    return;
-  }
-  if (isSmall(entry)) {
-    const found = reader.readSmall(entry);
-    const bytes = found instanceof Promise ? await found : found;
-    const seconds = secondsOf(entry);
-    if (entry.type === 'symlink') tree.symlink(entry.path, bytes, seconds);
-    else {
-      tree.smallFile(entry.path, bytes, { mode: entry.mode & MODE_BITS, seconds });
-      count(work, bytes);
-    }
-    return;
-  }
   const file = await tree.file(entry.path);
   try {
     for await (const chunk of reader.readStaged(entry, { signal, recycles: true })) {
@@ -170,13 +187,8 @@ async function writeWhole(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at)).bytesWritten;
 }
 
-async function refuseExisting({ reader, target }: Work, top: string): Promise<void> {
-  try {
-    await lstat(within(target, top));
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return;
-    throw error;
-  }
+function refuseExisting({ reader, target }: Work, top: string): void {
+  if (lstatSync(within(target, top), { throwIfNoEntry: false }) === undefined) return;
   throw new BfcError('exists', { file: reader.name, entry: top }, `already exists in ${target}; unpack elsewhere`);
 }
 

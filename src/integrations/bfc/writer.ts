@@ -7,6 +7,7 @@ import {
   FEATURE_ZSTD,
   type ObjectFacts,
   SALT_BYTES,
+  contentOffset,
   encodeFooter,
   encodeHeader,
   encodeIndexEntry,
@@ -53,6 +54,8 @@ interface Written {
   offset: number;
   objectSize: number;
 }
+
+type FileFacts = Omit<ObjectFacts, 'compressed' | 'crc32c'>;
 
 /**
  * Writes a BFC file: one entry after another, each call awaited before the next. The file has its name only after
@@ -106,40 +109,22 @@ export class BfcWriter {
    * @param path its bytes as a Latin-1 string.
    * @throws BfcError for a bad or taken path, and for a content of another size; what `content` throws.
    */
-  async addFile(
+  addFile(
     path: string,
     { size, mode, mtime }: EntryAttributes & { size: number },
     content: Buffer | AsyncIterable<Buffer> | Iterable<Buffer>,
-  ): Promise<void> {
-    await this.#add(async () => {
+  ): void | Promise<void> {
+    return this.#add(() => {
       this.#paths.add(path, 'file');
-      const file = {
-        type: 'file',
-        mode: this.#mode(path, mode),
-        mtime,
-        size,
-        encrypted: this.#key !== undefined,
-      } as const;
-      if (this.#key && size > MAX_ENCRYPTED_BYTES - SAMPLE_BYTES) {
+      const encrypted = this.#key !== undefined;
+      const file = { type: 'file', mode: this.#mode(path, mode), mtime, size, encrypted } as const;
+      if (encrypted && size > MAX_ENCRYPTED_BYTES - SAMPLE_BYTES) {
         throw new BfcError('limit', { ...this.#place, entry: path }, `has ${size} bytes; 256 GiB can be encrypted`);
       }
-      const sum = new Crc32c(this.#crc);
-      if (Buffer.isBuffer(content) && size <= SAMPLE_BYTES) {
-        this.#checkLength(path, size, content.length);
-        await this.#whole(path, file, content, sum.update(content));
-        return;
-      }
-      const chunks = this.#counted(path, size, Buffer.isBuffer(content) ? [content] : content)[Symbol.asyncIterator]();
-      const first = await take(chunks, Math.min(SAMPLE_BYTES, size), sum);
-      const rest = restOf(chunks, sum);
-      if (size > first.length) {
-        const { compressed, chunks: stored } = await this.#compress(size, first, rest);
-        await this.#object(path, { ...file, compressed, crc32c: 0 }, stored, sum);
-        return;
-      }
-      // It has no more bytes than it should.
-      await rest.next();
-      await this.#whole(path, file, first, sum);
+      if (!Buffer.isBuffer(content)) return this.#passing(path, file, content);
+      if (size > SAMPLE_BYTES) return this.#passing(path, file, [content]);
+      this.#checkLength(path, size, content.length);
+      return this.#whole(path, file, content, crc32c(this.#crc, content));
     });
   }
 
@@ -196,11 +181,23 @@ export class BfcWriter {
     await this.abort();
   }
 
-  async #add(work: () => Promise<void>): Promise<void> {
+  #add(work: () => void | Promise<void>): void | Promise<void> {
     if (this.#state !== 'open') throw new Error(`${this.#place.file}: cannot be written, the writer is ${this.#state}`);
     this.#state = 'busy';
     try {
-      await work();
+      const later = work();
+      if (later) return this.#until(later);
+      this.#state = 'open';
+      return undefined;
+    } catch (error) {
+      this.#state = 'failed';
+      throw error;
+    }
+  }
+
+  async #until(later: Promise<void>): Promise<void> {
+    try {
+      await later;
       this.#state = 'open';
     } catch (error) {
       this.#state = 'failed';
@@ -217,25 +214,44 @@ export class BfcWriter {
     );
   }
 
+  /** Writes the object of a file whose content passes. */
+  async #passing(path: string, file: FileFacts, content: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<void> {
+    const sum = new Crc32c(this.#crc);
+    const { size } = file;
+    const chunks = this.#counted(path, size, content)[Symbol.asyncIterator]();
+    const first = await take(chunks, Math.min(SAMPLE_BYTES, size), sum);
+    const rest = restOf(chunks, sum);
+    if (size > first.length) {
+      const { compressed, chunks: stored } = await this.#compress(size, first, rest);
+      await this.#object(path, { ...file, compressed, crc32c: 0 }, stored, sum);
+      return;
+    }
+    // It has no more bytes than it should.
+    await rest.next();
+    await this.#whole(path, file, first, sum.value);
+  }
+
   /** Writes the object of a file whose content is in memory. */
-  async #whole(
-    path: string,
-    file: Omit<ObjectFacts, 'compressed' | 'crc32c'>,
-    content: Buffer,
-    { value }: Crc32c,
-  ): Promise<void> {
-    const packed = this.#level === undefined ? content : await this.#smaller(content, this.#level);
-    const stored = this.#key ? encryptWhole(packed, this.#key, path) : [packed];
-    await this.#put(path, { ...file, compressed: packed !== content, crc32c: value }, stored);
+  #whole(path: string, file: FileFacts, content: Buffer, sum: number): void | Promise<void> {
+    const store = (packed: Buffer) => {
+      const stored = this.#key ? encryptWhole(packed, this.#key, path) : [packed];
+      return this.#put(path, { ...file, compressed: packed !== content, crc32c: sum }, stored);
+    };
+    const packed = this.#level === undefined ? content : this.#smaller(content, this.#level);
+    return packed instanceof Promise ? packed.then(store) : store(packed);
   }
 
   /** Writes an object of which everything is known. `behind`: zeros behind its content. */
-  async #put(path: string, facts: ObjectFacts, stored: Buffer[], behind = 0): Promise<void> {
+  #put(path: string, facts: ObjectFacts, stored: Buffer[], behind = 0): void | Promise<void> {
+    let length = 0;
+    for (const part of stored) length += part.length;
+    const parts = [encodeObjectHead(path, facts, length), ...stored];
+    if (behind > 0) parts.push(Buffer.alloc(behind));
     const offset = this.#sink.position;
-    const length = stored.reduce((total, part) => total + part.length, 0);
-    const parts = [encodeObjectHead(path, facts, length), ...stored, Buffer.alloc(behind)];
-    for (const part of parts) if (!this.#sink.put(part)) await this.#sink.write(part);
-    this.#entries.push({ path, facts, offset, objectSize: this.#sink.position - offset });
+    const objectSize = contentOffset(path.length) + length + behind;
+    this.#entries.push({ path, facts, offset, objectSize });
+    // Copied, as others may compress something before it is written.
+    return this.#sink.put(parts, objectSize) ? undefined : this.#sink.write(Buffer.concat(parts));
   }
 
   /** A content as it is, or compressed where that makes it smaller. */
@@ -249,14 +265,14 @@ export class BfcWriter {
   /** Writes an object around a content that passes; sizes and checksum are put into its header when they are known. */
   async #object(path: string, facts: ObjectFacts, content: AsyncIterable<Buffer>, sum: Crc32c): Promise<void> {
     const offset = this.#sink.position;
-    const head = encodeObjectHead(path, facts, 0);
+    const head = Buffer.from(encodeObjectHead(path, facts, 0));
     await this.#sink.write(head);
     const begin = this.#sink.position;
     const chunks = facts.encrypted && this.#key ? released(encrypt(content, this.#key, path)) : content;
     for await (const chunk of chunks) await this.#sink.write(chunk);
     const stored = this.#sink.position - begin;
     const known = { ...facts, crc32c: sum.value };
-    await this.#sink.replace(offset, encodeObjectHead(path, known, stored));
+    await this.#sink.replace(offset, Buffer.from(encodeObjectHead(path, known, stored)));
     this.#entries.push({ path, facts: known, offset, objectSize: head.length + stored });
   }
 
@@ -297,13 +313,13 @@ export class BfcWriter {
     this.#entries.sort((a, b) => (a.path < b.path ? -1 : 1));
     const indexOffset = this.#sink.position;
     const sum = new Crc32c(this.#crc);
-    const put = async (bytes: Buffer) => {
-      sum.update(bytes);
-      await this.#sink.write(bytes);
-    };
-    await put(encodeIndexHead(this.#entries.length));
+    const head = encodeIndexHead(this.#entries.length);
+    sum.update(head);
+    await this.#sink.write(head);
     for (const { path, facts, offset, objectSize } of this.#entries) {
-      await put(encodeIndexEntry(path, facts, offset, objectSize));
+      const entry = encodeIndexEntry(path, facts, offset, objectSize);
+      sum.update(entry);
+      if (!this.#sink.put([entry], entry.length)) await this.#sink.write(Buffer.from(entry));
     }
     const indexSize = this.#sink.position - indexOffset;
     await this.#sink.write(encodeFooter({ indexOffset, indexSize, indexCrc: sum.value }));

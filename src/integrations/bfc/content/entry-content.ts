@@ -60,8 +60,9 @@ function decodeWhole(
 ): Buffer | Promise<Buffer> {
   const begin = contentOffset(entry.path.length);
   checkHead(source, entry, object.subarray(0, begin));
-  const stored = object.subarray(begin, begin + entry.stored);
-  if (object.subarray(begin + entry.stored).some((byte) => byte !== 0)) {
+  const end = begin + entry.stored;
+  const stored = object.subarray(begin, end);
+  if (end < object.length && object.subarray(end).some((byte) => byte !== 0)) {
     throw new BfcError('malformed', placeOf(source, entry), 'the padding behind its target is not zero');
   }
   try {

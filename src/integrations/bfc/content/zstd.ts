@@ -48,7 +48,10 @@ export function isShort(size: number): boolean {
   return size <= SHORT_BYTES;
 }
 
-/** One frame with the size of its content in it and without a checksum, as the original writes it. */
+/**
+ * One frame with the size of its content in it and without a checksum, as the original writes it. One that is there at once is valid
+ * until another frame is made or read.
+ */
 export function compressBuffer(bytes: Buffer, level: number): Buffer | Promise<Buffer> {
   const options = { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: bytes.length };
   // A thread is handed the content once for each chunk of its output.
@@ -60,7 +63,7 @@ export function compressBuffer(bytes: Buffer, level: number): Buffer | Promise<B
     compressors.set(level, context);
   }
   const length = context.run(bytes, shortOutput());
-  return length === undefined ? zstdCompressSync(bytes, options) : Buffer.from(shortOutput().subarray(0, length));
+  return length === undefined ? zstdCompressSync(bytes, options) : shortOutput().subarray(0, length);
 }
 
 /** More than zstd's ZSTD_COMPRESSBOUND. */

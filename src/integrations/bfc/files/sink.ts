@@ -20,10 +20,10 @@ export class Sink {
     return this.#written + this.#buffered;
   }
 
-  /** Gathers bytes; false where there is no room for them: {@link write} them. */
-  put(bytes: Buffer): boolean {
-    if (bytes.length >= BUFFER_BYTES - this.#buffered) return false;
-    this.#buffered += bytes.copy(this.#buffer, this.#buffered);
+  /** Gathers parts of `length` bytes in all; false where there is no room for them: {@link write} them. */
+  put(parts: readonly Buffer[], length: number): boolean {
+    if (length >= BUFFER_BYTES - this.#buffered) return false;
+    for (const part of parts) this.#buffered += part.copy(this.#buffer, this.#buffered);
     return true;
   }
 

@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fstatSync,
   futimesSync,
   lutimesSync,
   mkdirSync,
@@ -45,6 +46,10 @@ export class TargetError extends Error {
 export class TargetTree {
   /** From the directory itself to the one that is filled. */
   readonly #open: OpenDirectory[];
+  /** The path of the last one, unless others were opened since. */
+  #entered: string | undefined;
+  /** Modes that files have when they are created with them, whatever the umask and the directory's default ACL. */
+  readonly #kept = new Set<number>();
 
   /** @param path of a directory. */
   constructor(path: string) {
@@ -56,9 +61,9 @@ export class TargetTree {
     this.#enter(path.split('/'));
   }
 
-  /** Gives a directory its attributes; a time stays until something is put into it. @throws TargetError */
+  /** Gives a directory that is there its attributes; a time stays until something is put into it. @throws TargetError */
   setAttributes(path: string, mode: number, seconds: number | string | undefined): void {
-    this.#enter(path.split('/'));
+    this.#enter(path.split('/'), openDirectory);
     fchmodSync(this.#last, mode);
     if (seconds !== undefined) futimesSync(this.#last, seconds, seconds);
   }
@@ -68,12 +73,15 @@ export class TargetTree {
     return open(this.#place(path), 'wx', 0o600);
   }
 
-  /** Creates a file with its content. @throws TargetError; Error EEXIST */
+  /** Creates a file with its content, which others may see before it is whole. @throws TargetError; Error EEXIST */
   smallFile(path: string, bytes: Buffer, { mode, seconds }: Attributes): void {
-    const file = openSync(this.#place(path), 'wx', 0o600);
+    const file = openSync(this.#place(path), 'wx', mode);
     try {
       for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
-      fchmodSync(file, mode);
+      if (!this.#kept.has(mode)) {
+        if ((fstatSync(file).mode & 0o7777) === mode) this.#kept.add(mode);
+        else fchmodSync(file, mode);
+      }
       futimesSync(file, seconds, seconds);
     } finally {
       closeSync(file);
@@ -93,10 +101,13 @@ export class TargetTree {
 
   /** Where a name is in its open parent. */
   #place(path: string): Buffer {
-    const components = path.split('/');
-    const name = components.pop() ?? '';
-    this.#enter(components);
-    return this.#at(name);
+    const slash = path.lastIndexOf('/');
+    const directory = path.slice(0, Math.max(0, slash));
+    if (directory !== this.#entered) {
+      this.#enter(slash < 0 ? [] : directory.split('/'));
+      this.#entered = directory;
+    }
+    return this.#at(path.slice(slash + 1));
   }
 
   get #last(): number {
@@ -110,13 +121,14 @@ export class TargetTree {
     return Buffer.from(`/proc/self/fd/${this.#last}/${name}`, 'latin1');
   }
 
-  #enter(components: readonly string[]): void {
+  #enter(components: readonly string[], open = openOrCreate): void {
+    this.#entered = undefined;
     if (components.length > MAX_DEPTH) throw new TargetError(`the path has more than ${MAX_DEPTH} components`);
     let depth = 1;
     while (depth <= components.length && this.#open[depth]?.name === components[depth - 1]) depth++;
     this.#leave(depth);
     for (const name of components.slice(depth - 1)) {
-      this.#open.push({ name, descriptor: openOrCreate(this.#at(name)) });
+      this.#open.push({ name, descriptor: open(this.#at(name)) });
     }
   }
 
@@ -132,6 +144,10 @@ function openOrCreate(place: Buffer): number {
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw error;
   }
+  return openDirectory(place);
+}
+
+function openDirectory(place: Buffer): number {
   try {
     return openSync(place, DIRECTORY);
   } catch (error) {

@@ -28,10 +28,11 @@ export class WrittenPaths {
     if (problem !== undefined) this.#refuse('name', path, problem);
     // The original finds no entry of such a name.
     if (path.endsWith('.')) this.#refuse('name', path, 'the path ends with "."');
-    if (this.#types.has(path)) this.#refuse('exists', path, 'is there twice');
+    const before = this.#types.size;
+    this.#types.set(path, type);
+    if (this.#types.size === before) this.#refuse('exists', path, 'is there twice');
     if (type !== 'directory' && this.#parents.has(path)) this.#refuse('exists', path, 'is there as a directory, too');
     if (directory !== this.#directory) this.#addParents(path, directory);
-    this.#types.set(path, type);
     this.#directory = directory;
   }
 

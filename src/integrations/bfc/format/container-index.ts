@@ -7,7 +7,6 @@ import {
   HEADER_BYTES,
   type ObjectFacts,
   padding,
-  readUInt64,
   typeOfMode,
 } from './layout.ts';
 import { MAX_TARGET_BYTES, pathProblem } from './path-rules.ts';
@@ -31,6 +30,7 @@ export interface BfcEntry extends ObjectFacts {
 /** The checked index of a BFC file. Its bytes stay as they are; entries are made of them when they are asked for. */
 export class ContainerIndex {
   readonly #bytes: Buffer;
+  readonly #view: DataView;
   /** Where each entry begins in the bytes. */
   readonly #starts: Uint32Array;
   /** Bytes between the header and the index that belong to no object. */
@@ -38,6 +38,7 @@ export class ContainerIndex {
 
   private constructor(bytes: Buffer, starts: Uint32Array, unusedBytes: number) {
     this.#bytes = bytes;
+    this.#view = viewOf(bytes);
     this.#starts = starts;
     this.unusedBytes = unusedBytes;
   }
@@ -63,7 +64,7 @@ export class ContainerIndex {
     }
     const begins = new Float64Array(count);
     const ends = new Float64Array(count);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const view = viewOf(bytes);
     // The path of the entry before.
     let [lastStart, lastEnd] = [0, 0];
     for (let at = 0; at < count; at++) {
@@ -88,25 +89,23 @@ export class ContainerIndex {
 
   /** The entry at a position from 0 on, in the order of their paths' bytes. */
   at(position: number): BfcEntry {
-    const bytes = this.#bytes;
+    const view = this.#view;
     const tail = this.#pathEnd(position);
     const path = this.#path(position);
-    const mode = bytes.readUInt32LE(tail + 16);
-    const [type, size, objectSize] = [
-      typeOfMode(mode) ?? 'file',
-      readUInt64(bytes, tail + 36),
-      readUInt64(bytes, tail + 8),
-    ];
+    const mode = view.getUint32(tail + 16, true);
+    const type = typeOfMode(mode) ?? 'file';
+    const size = uint64(view, tail + 36);
+    const objectSize = uint64(view, tail + 8);
     return {
       path,
       type,
       mode: mode & 0o7777,
-      mtime: bytes.readBigInt64LE(tail + 20),
+      mtime: view.getBigInt64(tail + 20, true),
       size,
-      compressed: bytes.readUInt32LE(tail + 28) === 1,
-      encrypted: bytes.readUInt32LE(tail + 32) === 1,
-      crc32c: bytes.readUInt32LE(tail + 44),
-      offset: readUInt64(bytes, tail),
+      compressed: view.getUint32(tail + 28, true) === 1,
+      encrypted: view.getUint32(tail + 32, true) === 1,
+      crc32c: view.getUint32(tail + 44, true),
+      offset: uint64(view, tail),
       objectSize,
       stored: type === 'symlink' ? size : objectSize - contentOffset(path.length),
     };
@@ -159,12 +158,12 @@ export class ContainerIndex {
   }
 
   #offset(position: number): number {
-    return readUInt64(this.#bytes, this.#pathEnd(position));
+    return uint64(this.#view, this.#pathEnd(position));
   }
 
   #pathEnd(position: number): number {
     const start = this.#starts[position] ?? 0;
-    return start + 4 + this.#bytes.readUInt32LE(start);
+    return start + 4 + this.#view.getUint32(start, true);
   }
 }
 
@@ -222,7 +221,11 @@ function problemOf(view: DataView, tail: number, pathBytes: number, indexOffset:
   return content === size + padding(size) ? undefined : wrong;
 }
 
-/** As {@link readUInt64}, of a view, which a long index is read by in half the time. */
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** NaN for a number that is no offset of any file. By a view a long index is read in half the time. */
 function uint64(view: DataView, offset: number): number {
   const high = view.getUint32(offset + 4, true);
   return high < 2 ** 21 ? high * 2 ** 32 + view.getUint32(offset, true) : NaN;

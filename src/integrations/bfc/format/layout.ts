@@ -1,5 +1,6 @@
 import { type CrcVariant, crc32c } from './crc32c.ts';
 import { BfcError, type BfcPlace } from '../errors.ts';
+import { MAX_PATH_BYTES } from './path-rules.ts';
 
 /*
  * A BFC file is a header, the objects one after another, the index, and a footer; all integers are little-endian. docs/bfc.md
@@ -102,37 +103,46 @@ export function contentOffset(nameBytes: number): number {
   return bytes + padding(bytes);
 }
 
-/** Header, name and padding of an object. `stored`: bytes of its content in the file, without the padding behind a symlink's. */
+/** Where heads and index entries are made: a buffer for each costs more than to fill it. */
+const made = Buffer.alloc(OBJECT_HEADER_BYTES + INDEX_TAIL_BYTES + MAX_PATH_BYTES);
+const madeView = new DataView(made.buffer, made.byteOffset, made.length);
+
+/**
+ * Header, name and padding of an object, valid until the next head or index entry is made. `stored`: bytes of its content in the file,
+ * without the padding behind a symlink's.
+ */
 export function encodeObjectHead(path: string, facts: ObjectFacts, stored: number): Buffer {
-  const bytes = Buffer.alloc(contentOffset(path.length));
-  bytes.writeUInt8(TYPES[facts.type], 0);
-  bytes.writeUInt8(facts.compressed ? 1 : 0, 1);
-  bytes.writeUInt8(facts.encrypted ? 1 : 0, 2);
-  bytes.writeUInt16LE(path.length, 4);
-  bytes.writeUInt32LE(MODES[facts.type] | facts.mode, 8);
-  bytes.writeBigInt64LE(facts.mtime, 12);
-  writeUInt64(bytes, facts.size, 20);
-  writeUInt64(bytes, stored, 28);
-  bytes.writeUInt32LE(facts.crc32c, 36);
-  bytes.write(path, OBJECT_HEADER_BYTES, 'latin1');
-  return bytes;
+  const nameEnd = OBJECT_HEADER_BYTES + made.write(path, OBJECT_HEADER_BYTES, 'latin1');
+  const end = contentOffset(path.length);
+  made.fill(0, nameEnd, end);
+  madeView.setUint32(0, TYPES[facts.type] | (facts.compressed ? 0x100 : 0) | (facts.encrypted ? 0x10000 : 0), true);
+  madeView.setUint32(4, path.length, true);
+  madeView.setUint32(8, MODES[facts.type] | facts.mode, true);
+  madeView.setBigInt64(12, facts.mtime, true);
+  setUint64(20, facts.size);
+  setUint64(28, stored);
+  madeView.setUint32(36, facts.crc32c, true);
+  return made.subarray(0, end);
 }
 
-/** An index entry: the path with its length, and where the object is. */
+/** An index entry: the path with its length, and where the object is; valid until the next head or index entry is made. */
 export function encodeIndexEntry(path: string, facts: ObjectFacts, offset: number, objectSize: number): Buffer {
-  const bytes = Buffer.alloc(4 + path.length + INDEX_TAIL_BYTES);
-  bytes.writeUInt32LE(path.length, 0);
-  bytes.write(path, 4, 'latin1');
-  const tail = 4 + path.length;
-  writeUInt64(bytes, offset, tail);
-  writeUInt64(bytes, objectSize, tail + 8);
-  bytes.writeUInt32LE(MODES[facts.type] | facts.mode, tail + 16);
-  bytes.writeBigInt64LE(facts.mtime, tail + 20);
-  bytes.writeUInt32LE(facts.compressed ? 1 : 0, tail + 28);
-  bytes.writeUInt32LE(facts.encrypted ? 1 : 0, tail + 32);
-  writeUInt64(bytes, facts.size, tail + 36);
-  bytes.writeUInt32LE(facts.crc32c, tail + 44);
-  return bytes;
+  const tail = 4 + made.write(path, 4, 'latin1');
+  madeView.setUint32(0, path.length, true);
+  setUint64(tail, offset);
+  setUint64(tail + 8, objectSize);
+  madeView.setUint32(tail + 16, MODES[facts.type] | facts.mode, true);
+  madeView.setBigInt64(tail + 20, facts.mtime, true);
+  madeView.setUint32(tail + 28, facts.compressed ? 1 : 0, true);
+  madeView.setUint32(tail + 32, facts.encrypted ? 1 : 0, true);
+  setUint64(tail + 36, facts.size);
+  madeView.setUint32(tail + 44, facts.crc32c, true);
+  return made.subarray(0, tail + INDEX_TAIL_BYTES);
+}
+
+function setUint64(offset: number, value: number): void {
+  madeView.setUint32(offset, value % 2 ** 32, true);
+  madeView.setUint32(offset + 4, Math.floor(value / 2 ** 32), true);
 }
 
 /** What stands before the first index entry. */
@@ -228,7 +238,7 @@ const FIELDS: readonly [number, string][] = [
 ];
 
 /** NaN for a number that is no offset of any file. */
-export function readUInt64(bytes: Buffer, offset: number): number {
+function readUInt64(bytes: Buffer, offset: number): number {
   const high = bytes.readUInt32LE(offset + 4);
   return high < 2 ** 21 ? high * 2 ** 32 + bytes.readUInt32LE(offset) : NaN;
 }

@@ -146,7 +146,7 @@ test('long content is streamed; what does not compress is stored', async (t) => 
 
 const REFUSED: [
   what: string,
-  add: (writer: BfcWriter) => Promise<void>,
+  add: (writer: BfcWriter) => void | Promise<void>,
   problem: BfcError['problem'],
   message: RegExp,
 ][] = [
@@ -201,7 +201,7 @@ for (const [what, add, problem, message] of REFUSED) {
       await writer.addDirectory('d/e', at(0o755));
       await writer.addFile('f', { ...at(0o644), size: 0 }, []);
       await writer.addSymlink('l', Buffer.from('f'), at(0o777));
-      const error = await t.throwsAsync(add(writer), { instanceOf: BfcError, message });
+      const error = await t.throwsAsync(async () => add(writer), { instanceOf: BfcError, message });
       t.is(error?.problem, problem);
       await t.throwsAsync(writer.finish(), { message: /cannot be written, the writer is failed/ });
     }
@@ -253,7 +253,9 @@ test('a source that fails ends the writing', async (t) => {
     await turn();
     throw new Error('the disk is gone');
   }
-  await t.throwsAsync(writer.addFile('f', { ...at(0o644), size: 2 ** 22 }, failing()), { message: 'the disk is gone' });
+  await t.throwsAsync(async () => writer.addFile('f', { ...at(0o644), size: 2 ** 22 }, failing()), {
+    message: 'the disk is gone',
+  });
   await writer.abort();
   await writer.abort();
   t.deepEqual(await readdir(place), []);
