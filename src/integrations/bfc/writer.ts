@@ -245,13 +245,18 @@ export class BfcWriter {
   #put(path: string, facts: ObjectFacts, stored: Buffer[], behind = 0): void | Promise<void> {
     let length = 0;
     for (const part of stored) length += part.length;
-    const parts = [encodeObjectHead(path, facts, length), ...stored];
-    if (behind > 0) parts.push(Buffer.alloc(behind));
     const offset = this.#sink.position;
     const objectSize = contentOffset(path.length) + length + behind;
     this.#entries.push({ path, facts, offset, objectSize });
-    // Copied, as others may compress something before it is written.
-    return this.#sink.put(parts, objectSize) ? undefined : this.#sink.write(Buffer.concat(parts));
+    const head = encodeObjectHead(path, facts, length);
+    // Copied, as others may make heads and frames before it is written.
+    if (!this.#sink.hasRoom(objectSize)) {
+      return this.#sink.write(Buffer.concat([head, ...stored, Buffer.alloc(behind)]));
+    }
+    this.#sink.put(head);
+    for (const part of stored) this.#sink.put(part);
+    if (behind > 0) this.#sink.put(Buffer.alloc(behind));
+    return undefined;
   }
 
   /** A content as it is, or compressed where that makes it smaller. */
@@ -319,7 +324,8 @@ export class BfcWriter {
     for (const { path, facts, offset, objectSize } of this.#entries) {
       const entry = encodeIndexEntry(path, facts, offset, objectSize);
       sum.update(entry);
-      if (!this.#sink.put([entry], entry.length)) await this.#sink.write(Buffer.from(entry));
+      if (this.#sink.hasRoom(entry.length)) this.#sink.put(entry);
+      else await this.#sink.write(Buffer.from(entry));
     }
     const indexSize = this.#sink.position - indexOffset;
     await this.#sink.write(encodeFooter({ indexOffset, indexSize, indexCrc: sum.value }));

@@ -53,17 +53,23 @@ export function isShort(size: number): boolean {
  * until another frame is made or read.
  */
 export function compressBuffer(bytes: Buffer, level: number): Buffer | Promise<Buffer> {
-  const options = { params: { [constants.ZSTD_c_compressionLevel]: level }, pledgedSrcSize: bytes.length };
-  // A thread is handed the content once for each chunk of its output.
-  const chunkSize = bound(bytes.length);
-  if (!isShort(bytes.length) || level >= SLOW_LEVEL) return compressOnce(bytes, { ...options, chunkSize });
+  const size = bytes.length;
+  if (!isShort(size) || level >= SLOW_LEVEL) {
+    // A thread is handed the content once for each chunk of its output.
+    return compressOnce(bytes, { params: atLevel(level), pledgedSrcSize: size, chunkSize: bound(size) });
+  }
   let context = compressors.get(level);
   if (!context) {
-    context = new ZstdContext('compress', () => createZstdCompress({ params: options.params }));
+    context = new ZstdContext('compress', () => createZstdCompress({ params: atLevel(level) }));
     compressors.set(level, context);
   }
   const length = context.run(bytes, shortOutput());
-  return length === undefined ? zstdCompressSync(bytes, options) : shortOutput().subarray(0, length);
+  if (length !== undefined) return shortOutput().subarray(0, length);
+  return zstdCompressSync(bytes, { params: atLevel(level), pledgedSrcSize: size });
+}
+
+function atLevel(level: number): Record<number, number> {
+  return { [constants.ZSTD_c_compressionLevel]: level };
 }
 
 /** More than zstd's ZSTD_COMPRESSBOUND. */
@@ -77,8 +83,8 @@ export function compressStream(
   size: number,
   level: number,
 ): AsyncGenerator<Buffer> {
-  const params = { [constants.ZSTD_c_compressionLevel]: level };
-  return through(content, createZstdCompress({ params, pledgedSrcSize: size, chunkSize: CHUNK_BYTES }));
+  const options = { params: atLevel(level), pledgedSrcSize: size, chunkSize: CHUNK_BYTES };
+  return through(content, createZstdCompress(options));
 }
 
 /**

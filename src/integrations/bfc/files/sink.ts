@@ -20,11 +20,14 @@ export class Sink {
     return this.#written + this.#buffered;
   }
 
-  /** Gathers parts of `length` bytes in all; false where there is no room for them: {@link write} them. */
-  put(parts: readonly Buffer[], length: number): boolean {
-    if (length >= BUFFER_BYTES - this.#buffered) return false;
-    for (const part of parts) this.#buffered += part.copy(this.#buffer, this.#buffered);
-    return true;
+  /** Whether so many bytes can be {@link put}. */
+  hasRoom(length: number): boolean {
+    return length < BUFFER_BYTES - this.#buffered;
+  }
+
+  /** Gathers bytes for which there is room. */
+  put(bytes: Buffer): void {
+    this.#buffered += bytes.copy(this.#buffer, this.#buffered);
   }
 
   async write(bytes: Buffer): Promise<void> {
