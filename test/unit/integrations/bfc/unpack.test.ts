@@ -46,6 +46,8 @@ test('unpacks files, directories and symlinks with modes and times', async (t) =
     { path: 'd/long', type: 1, content: long, mode: 0o104755, mtime: MTIME + 500_000_000n },
     { path: 'd/deep', type: 2, mode: 0o040500, mtime: MTIME - 10_000_000_000n },
     file('d/deep/f'),
+    // Which the umask does not let files have.
+    { path: 'd/deep/o', type: 1, content: Buffer.from('o'), mode: 0o100666 },
     { path: 'd/l', type: 3, content: Buffer.from('/etc/passwd') },
     { path: 'old', type: 1, mtime: -5_000_000_000n },
     file('\xff\xfe'),
@@ -56,7 +58,7 @@ test('unpacks files, directories and symlinks with modes and times', async (t) =
     last = bytes;
   };
   const done = await unpackBfc(reader, target, { progress });
-  t.deepEqual(done, { entries: 8, bytes: long.length + 'd-e/implicit'.length + 'd/deep/f'.length + 4 });
+  t.deepEqual(done, { entries: 9, bytes: long.length + 'd-e/implicit'.length + 'd/deep/f'.length + 5 });
   t.is(last, done.bytes);
   const names = await readdir(target, { encoding: 'buffer' });
   t.deepEqual(names.map((name) => name.toString('latin1')).sort(), ['d', 'd-e', 'old', '\xff\xfe']);
@@ -70,6 +72,7 @@ test('unpacks files, directories and symlinks with modes and times', async (t) =
   t.deepEqual(await facts('d/long'), ['755', seconds + 500]);
   t.deepEqual(await facts('d/deep'), ['500', seconds - 10_000]);
   t.deepEqual(await facts('d/deep/f'), ['644', seconds]);
+  t.deepEqual(await facts('d/deep/o'), ['666', seconds]);
   t.deepEqual(await facts('d/l'), ['777', seconds]);
   t.deepEqual(await facts('old'), ['644', -5000]);
   t.is((await facts('d-e'))[0], '755');

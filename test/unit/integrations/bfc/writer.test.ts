@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
+import { execFileSync } from 'node:child_process';
 import { createCipheriv, createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { BfcError } from '../../../../src/integrations/bfc/errors.ts';
 import { contentKey } from '../../../../src/integrations/bfc/key.ts';
 import { openBfc } from '../../../../src/integrations/bfc/reader.ts';
+import { packDirectory } from '../../../../src/integrations/bfc/pack.ts';
 import { verifyBfc } from '../../../../src/integrations/bfc/verify.ts';
 import { type BfcWriter, type CreateOptions, createBfc } from '../../../../src/integrations/bfc/writer.ts';
 import { MTIME, type Part, assemble } from '../../../fixtures/bfc/assemble.ts';
@@ -243,6 +245,54 @@ test('a file has its name only when it is complete, and replaces only what it ma
   await mkdir(join(place, 'd'));
   await t.throwsAsync(createBfc(join(place, 'd')), { message: /already exists/ });
   t.deepEqual(await readdir(place), ['d', 'x.bfc']);
+});
+
+test('files are written and read side by side', async (t) => {
+  const place = await directory(t);
+  const names = ['a', 'b', 'c'].map((name) => join(place, name));
+  const write = async (path: string) => {
+    await using writer = await createBfc(path, { compressionLevel: 3 });
+    for (let count = 0; count < 40; count++) {
+      await turn();
+      const content = Buffer.concat([Buffer.from(path.repeat(count)), random(100_000)]);
+      await writer.addFile(`${count}`, { ...at(0o644), size: content.length }, content);
+    }
+    await writer.finish();
+  };
+  await Promise.all(names.map(write));
+  const readers = await Promise.all(names.map((name) => openBfc(name)));
+  for (const { failed } of await Promise.all(readers.map((reader) => verifyBfc(reader)))) t.is(failed, 0);
+  for (const reader of readers) await reader.close();
+});
+
+test('other versions of Node.js, whose streams are not known inside, write and read the same', async (t) => {
+  const place = await directory(t);
+  const module = (name: string) =>
+    JSON.stringify(new URL(`../../../../src/integrations/bfc/${name}.ts`, import.meta.url));
+  const script = `
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '26.0.0' } });
+    const { createBfc } = await import(${module('writer')});
+    const { packDirectory } = await import(${module('pack')});
+    const { openBfc } = await import(${module('reader')});
+    const { unpackBfc } = await import(${module('unpack')});
+    await using writer = await createBfc('x.bfc', { compressionLevel: 3 });
+    await packDirectory(writer, 'from');
+    await writer.finish();
+    await using reader = await openBfc('x.bfc');
+    await unpackBfc(reader, 'to');`;
+  await mkdir(join(place, 'from'));
+  for (const name of ['a', 'b', 'c'])
+    await writeFile(join(place, 'from', name), name.repeat(30_000) + random(50).toString('hex'));
+  execFileSync(process.execPath, ['--input-type=module', '--eval', script], { cwd: place, timeout: 60_000 });
+  await using writer = await createBfc(join(place, 'y.bfc'), { compressionLevel: 3 });
+  await packDirectory(writer, join(place, 'from'));
+  await writer.finish();
+  // But for the header, which has an identifier of its own.
+  const [other, known] = [await readFile(join(place, 'x.bfc')), await readFile(join(place, 'y.bfc'))];
+  t.true(other.subarray(4096).equals(known.subarray(4096)));
+  for (const name of ['a', 'b', 'c']) {
+    t.true((await readFile(join(place, 'to', name))).equals(await readFile(join(place, 'from', name))));
+  }
 });
 
 test('a source that fails ends the writing', async (t) => {
