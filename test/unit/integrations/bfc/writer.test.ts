@@ -251,10 +251,11 @@ test('files are written and read side by side', async (t) => {
   const place = await directory(t);
   const names = ['a', 'b', 'c'].map((name) => join(place, name));
   const write = async (path: string) => {
+    const mark = path.charCodeAt(path.length - 1);
     await using writer = await createBfc(path, { compressionLevel: 3 });
     for (let count = 0; count < 40; count++) {
       await turn();
-      const content = Buffer.concat([Buffer.from(path.repeat(count)), random(100_000)]);
+      const content = Buffer.concat([Buffer.alloc(10_000), random(100_000).map((byte) => byte ^ count ^ mark)]);
       await writer.addFile(`${count}`, { ...at(0o644), size: content.length }, content);
     }
     await writer.finish();
