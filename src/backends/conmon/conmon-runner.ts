@@ -49,6 +49,7 @@ import { isAlive, sendSignal } from '../../host/processes/process-table.ts';
 import { readRecord } from './record.ts';
 import type { RunnerRecord } from './record.ts';
 import { callRuntime, parseVersion, runtimeError } from './runtime-command.ts';
+import { startByFifo } from './start-fifo.ts';
 import { endProcesses, removeTraces } from './teardown.ts';
 import { namesIn } from '../../utils/fs/names.ts';
 
@@ -111,7 +112,8 @@ export class ConmonRunner implements ContainerRunner {
     const rollback = new Rollback();
     const remove = (id: string) => this.remove(id);
     try {
-      const tools = { paths: this.#paths, hierarchies, runtime, conmon, native, remove };
+      const isCrun = (await this.version()).name === 'crun';
+      const tools = { paths: this.#paths, hierarchies, runtime, conmon, native, isCrun, remove };
       await createContainer(tools, request, rollback, signal);
     } catch (error) {
       await rollback.run((what, failure) => {
@@ -129,6 +131,8 @@ export class ConmonRunner implements ContainerRunner {
 
   async start(id: string): Promise<void> {
     const { runtime } = await this.#prepare(id);
+    const hooks = readRecord(this.#paths.record(id))?.hooks;
+    if (hooks?.includes('poststart') === false && startByFifo(this.#paths.startFifo(id))) return;
     try {
       await callRuntime(runtime, this.#paths.runtimeRoot, ['start', id]);
     } catch (error) {

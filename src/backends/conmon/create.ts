@@ -24,6 +24,7 @@ export interface CreateTools {
   conmon: string;
   /** The native helper. */
   native: string;
+  isCrun: boolean;
   /** Removes everything of the container, as ContainerRunner.remove does. */
   remove: (id: string) => Promise<void>;
 }
@@ -64,7 +65,8 @@ export async function createContainer(
   if (logPath !== undefined && !(await exists(logPath))) rollback.add('its log', () => rm(logPath, { force: true }));
 
   const { monitorCgroup } = request.placement;
-  const draft = { version: 1 as const, cgroup, monitorCgroup, logPath, inputOnce };
+  const hooks = tools.isCrun ? Object.keys(spec.hooks ?? {}) : undefined;
+  const draft = { version: 1 as const, cgroup, monitorCgroup, logPath, inputOnce, hooks };
   writeRecord(paths.record(id), draft);
   const launch = {
     native: tools.native,

@@ -15,6 +15,11 @@ const draft = z.object({
   logPath: z.string().optional(),
   /** The end of the first attachment closes the container's input. */
   inputOnce: z.boolean().optional(),
+  /**
+   * Names of the hooks in its OCI configuration; missing where the runtime must be called for a start and a removal in any case:
+   * one that is not crun, and in records of earlier versions.
+   */
+  hooks: z.array(z.string()).optional(),
 });
 
 const complete = draft.extend({

@@ -53,7 +53,9 @@ export async function removeTraces(
   logger: Logger,
 ): Promise<void> {
   const cgroups = await containerCgroups(paths, hierarchies, id);
-  if (await exists(paths.runtimeState(id))) {
+  // Without a hook, crun removes only what is removed below.
+  const isNeeded = readRecord(paths.record(id))?.hooks?.includes('poststop') !== false;
+  if (isNeeded && (await exists(paths.runtimeState(id)))) {
     try {
       await callRuntime(runtime, paths.runtimeRoot, ['delete', '--force', id]);
     } catch (error) {

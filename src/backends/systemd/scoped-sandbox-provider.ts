@@ -23,13 +23,15 @@ import { scopeName, startScope, stopScope } from './pod-scope.ts';
  * was created without a scope, it behaves as the other provider.
  */
 export class ScopedSandboxProvider implements SandboxProvider {
+  readonly release?: NonNullable<SandboxProvider['release']>;
   readonly #inner: SandboxProvider;
   readonly #wanted: boolean;
 
   /** @param wanted whether new pods get a scope. */
-  constructor(inner: SandboxProvider, wanted: boolean) {
-    this.#inner = inner;
+  constructor(provider: SandboxProvider, wanted: boolean) {
+    this.#inner = provider;
     this.#wanted = wanted;
+    if (provider.release !== undefined) this.release = async (sandbox) => provider.release?.(inner(sandbox));
   }
 
   get handler(): string {
@@ -107,10 +109,6 @@ export class ScopedSandboxProvider implements SandboxProvider {
     await stopScope(sandbox.spec.id);
     // In hierarchies that systemd does not use (v1's cpuset, freezer), the scope was created with the pod's cgroup.
     await removeCgroup(cgroupDirectories(scoped(sandbox.spec).cgroupParent, await cgroupHierarchies()));
-  }
-
-  async release(sandbox: SandboxReference): Promise<void> {
-    await this.#inner.release?.(inner(sandbox));
   }
 
   async discard(sandboxId: string): Promise<void> {
