@@ -39,14 +39,13 @@ test.serial('an interrupted creation that cannot be removed is retried', async (
   const pod = await server.pod('p');
   await faults.arm({ point: 'rename root/overlay/containers/ID/rootfs.json#0', how: 'die-after', errno: 'EIO' });
   await t.throwsAsync(server.create(pod, 'c', { command: ['true'] }));
-  const [name = ''] = (await readdir(join(server.directory, 'root/containers'))).filter((each) =>
-    each.endsWith('.json'),
-  );
+  const [name = ''] = await readdir(join(server.directory, 'state/records/containers'));
   t.regex(name, /^[0-9a-f]{64}\.json$/);
   await server.end('SIGKILL');
   await faults.armStart({ point: 'rename root/overlay/removed/UUID#0', how: 'fail', errno: 'EIO' });
   await server.start();
-  await eventually('the removal', () => Promise.resolve(!existsSync(join(server.directory, 'root/containers', name))));
+  const records = ['root/containers', 'state/records/containers'].map((kind) => join(server.directory, kind, name));
+  await eventually('the removal', () => Promise.resolve(!records.some((record) => existsSync(record))));
   t.is((await faults.arm()).hits, 1);
 });
 

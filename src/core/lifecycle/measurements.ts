@@ -53,6 +53,19 @@ export class Measurements<T extends object> {
     return entry.last;
   }
 
+  /** The last figures of one container, as {@link of}; a first measurement is begun, and not waited for. */
+  latest(id: string): Measured<T> | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) {
+      this.#begin(id).first.catch((error: unknown) => {
+        this.#options.onError(id, error);
+      });
+      return undefined;
+    }
+    if (entry.last !== undefined) this.#refresh();
+    return entry.last;
+  }
+
   /** Drops the measurements of a removed container. */
   forget(id: string): void {
     this.#entries.delete(id);

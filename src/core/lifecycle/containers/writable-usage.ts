@@ -19,15 +19,19 @@ export class WritableUsage extends Measurements<Usage> {
     this.#options = options;
   }
 
-  /** The total disk usage of those containers for which it is known; `at` is the oldest of their times, now without any. */
+  /**
+   * The total disk usage of those containers for which it is known; `at` is the oldest of their times, now without any. New
+   * containers are measured in the background; the first measurements of all are waited for once.
+   */
   async total(ids: readonly string[]): Promise<MeasuredUsage> {
     const { clock, onError } = this.#options;
+    const known = ids.map((id) => this.latest(id));
     const one = (id: string) =>
       this.of(id).catch((error: unknown) => {
         onError(id, error);
         return undefined;
       });
-    const all = await Promise.all(ids.map(one));
+    const all = known.some((each) => each !== undefined) ? known : await Promise.all(ids.map(one));
     const sum: MeasuredUsage = { bytes: 0n, inodes: 0n, at: clock.now() };
     for (const each of all) {
       if (each === undefined) continue;

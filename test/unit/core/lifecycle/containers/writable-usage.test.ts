@@ -55,6 +55,18 @@ test('a slow first count holds up no caller', async (t) => {
   t.deepEqual(state.calls, ['a', 'b']);
 });
 
+test('a total does not wait for new containers', async (t) => {
+  const { state, usage } = setUp();
+  t.is((await usage.total(['a', 'b'])).bytes, 30n);
+  const gate = Promise.withResolvers<undefined>();
+  state.gate = gate.promise;
+  t.is((await usage.total(['a', 'b', 'c'])).bytes, 30n);
+  gate.resolve(undefined);
+  t.is((await usage.of('c'))?.bytes, 30n);
+  t.is((await usage.total(['a', 'b', 'c'])).bytes, 60n);
+  t.deepEqual(state.calls, ['a', 'b', 'c']);
+});
+
 test('figures expire after ten seconds and refresh in background', async (t) => {
   const { state, usage } = setUp();
   await usage.of('a');
@@ -128,6 +140,7 @@ test('a failed count is logged and keeps earlier figures', async (t) => {
   state.fails = true;
   await t.throwsAsync(usage.of('c'), { message: 'cannot count' });
   t.is((await usage.total(['a', 'c'])).bytes, 10n);
+  await usage.settled();
   state.now += 20n * SECOND;
   t.is((await usage.of('a'))?.bytes, 10n);
   await usage.settled();
