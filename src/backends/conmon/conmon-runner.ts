@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../core/model/clock.ts';
 import type {
@@ -112,7 +112,8 @@ export class ConmonRunner implements ContainerRunner {
     const rollback = new Rollback();
     const remove = (id: string) => this.remove(id);
     try {
-      const isCrun = (await this.version()).name === 'crun';
+      // A wrapper around crun wants to be called.
+      const isCrun = basename(runtime) === 'crun' && (await this.version()).name === 'crun';
       const tools = { paths: this.#paths, hierarchies, runtime, conmon, native, isCrun, remove };
       await createContainer(tools, request, rollback, signal);
     } catch (error) {
