@@ -112,7 +112,6 @@ export class ConmonRunner implements ContainerRunner {
     const rollback = new Rollback();
     const remove = (id: string) => this.remove(id);
     try {
-      // A wrapper around crun wants to be called.
       const isCrun = basename(runtime) === 'crun' && (await this.version()).name === 'crun';
       const tools = { paths: this.#paths, hierarchies, runtime, conmon, native, isCrun, remove };
       await createContainer(tools, request, rollback, signal);

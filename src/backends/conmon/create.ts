@@ -24,6 +24,7 @@ export interface CreateTools {
   conmon: string;
   /** The native helper. */
   native: string;
+  /** Whether the runtime is crun itself: a wrapper around it wants to be called. */
   isCrun: boolean;
   /** Removes everything of the container, as ContainerRunner.remove does. */
   remove: (id: string) => Promise<void>;
