@@ -25,6 +25,7 @@ import { isProxmoxNode } from './host/processes/programs.ts';
 import { HostReadiness } from './host/readiness.ts';
 import { ServiceManager } from './host/service-manager.ts';
 import type { NeededProgram } from './host/readiness.ts';
+import { openTracing } from './tracing-node.ts';
 import { Rollback } from './utils/async/rollback.ts';
 import { build, claim, recover } from './compose.ts';
 import { inventory, networkFigures, spaceOf } from './inventory.ts';
@@ -67,7 +68,8 @@ async function run(
   const streaming = await streamingServer(config, logger);
   writeDiagnosticsOnSignal(join(config.state, STATE.reports), logger);
   const hostProblem = () => readiness.problem();
-  const services = { ...(await build(handlers, config, logger, metrics)), streaming, hostProblem };
+  const tracing = await openTracing(config, logger);
+  const services = { ...(await build(handlers, config, logger, metrics, tracing)), streaming, hostProblem };
   await recover(services);
   await tryRootfs(services, readiness);
   // Before the first request: pods that are run from then on are told to the plugins of this node.
@@ -80,7 +82,7 @@ async function run(
     path: config.grpc.listen.slice('unix://'.length),
     group: config.grpc.group,
     maxMessageBytes: config.grpc.max_message_bytes,
-    services: criServices(services, metrics, shutdown.signal),
+    services: criServices(services, metrics, shutdown.signal, tracing),
     logger,
   });
   // Before the socket is there: who sees it may send a signal.
@@ -103,6 +105,7 @@ async function run(
   const stopping = manager.stopping();
   shutdown.abort(new Error('the server is shutting down'));
   await Promise.all([server.stop(), streaming.stop(), plugins?.stop(), importing, keeping, stopping]);
+  await tracing?.stop();
   page?.close();
   // A stalled CNI plugin must not block the shutdown; the next start waits for it.
   const { creating, releasing } = networkFigures(services.backends);

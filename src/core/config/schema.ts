@@ -9,6 +9,7 @@ import { nriTable } from './nri.ts';
 import { proxmoxTable } from './proxmox.ts';
 import { rootfsTable } from './rootfs.ts';
 import { routingTables } from './routing.ts';
+import { tracingTable } from './tracing.ts';
 import { declaredVmidRanges, type VmidRanges } from './vmid-ranges.ts';
 
 const absolutePath = z
@@ -127,6 +128,7 @@ const makeSchema = (handlers: readonly HandlerSchema[], vmidRanges: z.ZodType<Vm
         )
         .prefault({})
         .describe('metrics for Prometheus, and probes'),
+      tracing: tracingTable(),
       runtime: z
         .strictObject({
           default_handler: defaultHandler(handlers),
