@@ -236,8 +236,10 @@ oci_runtime = "${runtime}"
 cgroup_parent = "${cgroup}/pods"
 `;
     await writeFile(join(directory, 'config.toml'), toml);
-    const environment = [`NODE_COMPILE_CACHE=${resolve(bundle, '../compile-cache')}`];
-    const node = [process.execPath, '--disable-sigusr1', '--disable-warning=ExperimentalWarning'];
+    // As by the launchers, deploy/bin/proxmox-lxcri and that of the Debian package.
+    const environment = [`NODE_COMPILE_CACHE=${resolve(bundle, '../compile-cache')}`, 'MALLOC_ARENA_MAX=2'];
+    const flags = ['--disable-sigusr1', '--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
+    const node = [process.execPath, ...flags];
     return [
       'env',
       ...environment,
