@@ -45,7 +45,7 @@ export async function spaceOf({ all }: Pick<RootfsStores, 'all'>): Promise<Reado
   return new Map(read.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])));
 }
 
-/** Counts the exit of a container by its reason; that of a pod is none. */
+/** Counts the exit of a container by its reason; that of a pod does not count. */
 export function countExit(
   metrics: Pick<Metrics, 'oomKills' | 'lostContainers'>,
   { pods, containers }: Pick<Services, 'pods' | 'containers'>,

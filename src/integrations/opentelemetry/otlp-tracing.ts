@@ -133,7 +133,7 @@ function now(): bigint {
   return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
 }
 
-/** Version 00 of W3C Trace Context; undefined for what is none. */
+/** Version 00 of W3C Trace Context; undefined for any other text. */
 function parseTraceparent(text = ''): { traceId: string; spanId: string; isSampled: boolean } | undefined {
   const [, traceId, spanId, flags] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(text) ?? [];
   if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
