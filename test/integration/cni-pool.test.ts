@@ -182,11 +182,16 @@ test.serial('a network that was being prepared is released by the next server', 
   const fixture = await CniFixture.make(t);
   const started = join(fixture.directory, 'started');
   // It hangs when the address has been given.
-  await fixture.plugin('tuning', `#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] || exit 0\ntouch ${started}\nexec sleep 1000\n`);
+  await fixture.plugin(
+    'tuning',
+    `#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] || exit 0\necho $$ >${started}\nexec sleep 1000\n`,
+  );
   await fixture.configure([{ type: 'tuning' }]);
   const first = new Pooled(t, fixture, 1);
   await eventually('the hanging plugin', async () => (await readdir(fixture.directory)).includes('started'));
   await first.end();
+  // This process would wait for it.
+  t.teardown(async () => process.kill(Number(await readFile(started, 'utf8'))));
   t.is((await fixture.leases()).length, 1);
   await fixture.configure([]);
   const second = new Pooled(t, fixture, 1);
