@@ -119,6 +119,7 @@ export class SandboxWatch {
 
 function closed(socket: Socket, signal: AbortSignal): Promise<void> {
   socket.unref();
+  socket.resume();
   return new Promise((resolve) => {
     const stop = () => {
       socket.destroy();

@@ -17,6 +17,7 @@ export async function endMonitor(alive: string, { liblxcDirectories }: LxcCgroup
         resolve();
       }),
     );
+    stream.resume();
     await Promise.race([gone, sleep(graceMs, undefined, { ref: false })]);
     stream.destroy();
   }
