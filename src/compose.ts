@@ -14,6 +14,7 @@ import { ContainerStatsService } from './core/lifecycle/containers/container-sta
 import { EventHub } from './core/lifecycle/events/event-hub.ts';
 import { readHostFacts } from './host/facts.ts';
 import { ImageCommits } from './core/lifecycle/images/image-commits.ts';
+import { WatchedImports } from './core/lifecycle/images/watched-imports.ts';
 import { ImageTransfers } from './core/lifecycle/images/image-transfers.ts';
 import { fullName } from './core/lifecycle/images/reference.ts';
 import { ImageService } from './core/lifecycle/images/image-service.ts';
@@ -47,6 +48,7 @@ import type { NriPlugins } from './integrations/nri/nri-plugins.ts';
 import { KernelAppArmor } from './integrations/apparmor/kernel-apparmor.ts';
 import { CniNetwork } from './integrations/cni/cni-network.ts';
 import { BfcImageSource, type BfcImageSourceOptions } from './integrations/bfc/images/bfc-image-source.ts';
+import { WatchedBfcDirectory } from './integrations/bfc/images/watched-directory.ts';
 import { readEitherLayout } from './integrations/oci/archive/layout.ts';
 import { parsePlatform } from './integrations/oci/platform.ts';
 import { ArchiveReader } from './integrations/oci/archive-reader.ts';
@@ -62,6 +64,7 @@ import { Measures } from './measure.ts';
 import { openProxmox } from './proxmox-node.ts';
 import { openHostStores } from './rootfs-stores.ts';
 import { openNri } from './nri-node.ts';
+import { KeptJson } from './utils/fs/kept-json.ts';
 import { systemClock } from './utils/time/system-clock.ts';
 
 /** Maximum milliseconds to wait for commands of an earlier server; a CNI plugin's own limit is two minutes. */
@@ -87,7 +90,9 @@ export async function build(
   logger: RootLogger,
   metrics: Metrics,
   tracing: Tracing = NO_TRACING,
-): Promise<Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores; nri?: NriPlugins }> {
+): Promise<
+  Omit<Services, 'streaming' | 'hostProblem'> & { stores: RootfsStores; imports?: WatchedImports; nri?: NriPlugins }
+> {
   const clock = systemClock;
   const host = await readHostFacts();
   const served = servedHandlers(config);
@@ -216,6 +221,7 @@ export async function build(
       pinned: config.images.pinned,
     }),
   );
+  const imports = watchedImports(config, images, logger);
   const nri = await openNri(config, runner, logger, () => {
     metrics.pluginsLost.inc();
   });
@@ -280,6 +286,7 @@ export async function build(
     podStats,
     podMetrics,
     images,
+    ...(imports !== undefined && { imports }),
     stores,
     backends,
     events,
@@ -320,6 +327,20 @@ function bfcImages(
     readLayout: (files) => readEitherLayout(files, platform),
     fullName: (name) => fullName(name, images.default_registry),
     storageDirectory,
+  });
+}
+
+/** What imports the files of `bfc.directory`; undefined where nothing does. */
+function watchedImports({ root, bfc }: Config, images: ImageService, logger: Logger): WatchedImports | undefined {
+  if (bfc.directory === '' || !bfc.import) return undefined;
+  return new WatchedImports({
+    directory: new WatchedBfcDirectory({
+      path: bfc.directory,
+      imported: new KeptJson(join(root, ROOT.bfcFiles)),
+    }),
+    import: (path, signal) => images.import(path, { digests: true, signal }),
+    isLost: (id) => images.lost.has(id),
+    logger,
   });
 }
 

@@ -92,7 +92,10 @@ async function run(
   });
   await listen({ plugins, streaming, server, logger });
   progress.isServing = true;
-  const importing = services.images.importArchives(shutdown.signal);
+  const importing = Promise.all([
+    services.images.importArchives(shutdown.signal),
+    services.imports?.keep(shutdown.signal),
+  ]);
   const keeping = services.pods.keep(shutdown.signal);
   services.containers.keep(shutdown.signal);
   const settling = settle(services, logger);

@@ -29,6 +29,8 @@ export const ROOT = {
   networks: 'networks',
   /** Which archives of images.archive_dir have been imported. */
   archives: 'archives.json',
+  /** Which files of bfc.directory have been imported. */
+  bfcFiles: 'bfc.json',
 } as const;
 
 /**
@@ -93,6 +95,7 @@ export const ROOT_PARTS: readonly OwnPart[] = [
   { path: ROOT.programs },
   { path: ROOT.networks, own: BY_NETWORK },
   { path: ROOT.archives },
+  { path: ROOT.bfcFiles },
   { path: ROOT.vmids },
   { path: ROOT.addresses },
   { path: ROOT.reserve },

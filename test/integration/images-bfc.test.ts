@@ -2,15 +2,13 @@ import anyTest from 'ava';
 import { mkdir, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { ImageServiceService, ImageSpec, ImageStatusRequest, RuntimeServiceService } from '../../api/gen/cri.ts';
 import { CriError, StatusCode } from '../../src/core/model/errors.ts';
 import { openBfc } from '../../src/integrations/bfc/reader.ts';
 import { pack as packBfc } from '../../src/bfc-files/pack.ts';
 import { run } from '../../src/host/processes/run.ts';
 import { packImages } from '../fixtures/bfc/pack-image.ts';
 import { eventually } from '../lib/eventually.ts';
-import { programFile } from '../lib/program.ts';
-import { buildImage, sha256 } from '../unit/integrations/oci/image-builder.ts';
+import { sha256 } from '../unit/integrations/oci/image-builder.ts';
 import {
   base,
   failure,
@@ -23,9 +21,7 @@ import {
   service,
   stoppingAmid,
 } from './bfc-fixture.ts';
-import { Crictl } from './crictl-client.ts';
-import { isSandboxed, mountCopy, removeCopy, temporary, writeLayout } from './images-fixture.ts';
-import { ServerFixture } from './server-fixture.ts';
+import { isSandboxed, mountCopy, removeCopy, writeLayout } from './images-fixture.ts';
 
 const test = isSandboxed ? anyTest.serial : anyTest.serial.skip;
 
@@ -265,49 +261,6 @@ test('An image larger than the free space fails early', async (t) => {
   t.is(error?.code, StatusCode.RESOURCE_EXHAUSTED);
   t.regex(error?.message ?? '', /the layers of the image have 4\d{6} bytes, and \S+ has 12345 bytes free/);
   await leavesNothing(t, made);
-});
-
-test('Pods start from an encrypted BFC file without a registry', async (t) => {
-  const top = await temporary(t);
-  const directory = join(top, 'bfc');
-  await mkdir(directory);
-  await writeFile(join(top, 'key'), KEY);
-  const server = await ServerFixture.make(
-    t,
-    `[bfc]\ndirectory = "${directory}"\nkey_files = ["${join(top, 'key')}"]\n`,
-  );
-  await run('tar', ['-C', '/', '-cf', join(top, 'tar'), 'bin/busybox']);
-  const built = buildImage([await readFile(join(top, 'tar'))]);
-  const layout = await writeLayout(join(top, 'layout'), built, { 'org.opencontainers.image.ref.name': NAME });
-  const crictl = await Crictl.for(t, server.socket);
-  for (const handler of ['lxc', 'crun']) {
-    const path = join(directory, `${handler}.bfc`);
-    await run(process.execPath, [programFile('main'), 'bfc', 'pack', layout, path, '--key-file', join(top, 'key')]);
-    const name = handler === 'lxc' ? NAME : `bfc://${path}`;
-    const status = (image: string) =>
-      server.client.call(ImageServiceService.imageStatus, ImageStatusRequest.create({ image: { image } }));
-    // With imagePullPolicy IfNotPresent the kubelet pulls it, with Never the pod does not start.
-    for (const each of [name, NAME]) t.is((await status(each)).image, undefined);
-    const pulled = await crictl.run(['--image-endpoint', `unix://${server.socket}`, 'pull', name]);
-    t.is(pulled.code, 0, pulled.stderr);
-    t.true(pulled.stdout.includes(built.configDigest), pulled.stdout);
-    await rm(path);
-    const { image: found } = await status(name);
-    t.deepEqual([found?.id, found?.repoTags], [built.configDigest, [NAME]]);
-    t.is((await status(NAME)).image?.id, built.configDigest);
-    const listed = await crictl.run(['--image-endpoint', `unix://${server.socket}`, 'images', '--no-trunc']);
-    t.regex(listed.stdout, new RegExp(`^r\\.example/team/app +v1 +${built.configDigest} `, 'm'));
-    const pod = await server.pod(handler, {}, handler);
-    const command = ['/bin/busybox', 'echo', 'started'];
-    const id = await server.create(pod, 'c', { image: { image: name }, command });
-    await server.client.call(RuntimeServiceService.startContainer, { containerId: id });
-    t.is((await server.exit(id)).exitCode, 0);
-    t.is(await server.output(handler, 'c'), 'started\n');
-    await server.clear();
-    await server.client.call(ImageServiceService.removeImage, {
-      image: found && ImageSpec.create({ image: found.id }),
-    });
-  }
 });
 
 test('Images of an archive are packed into an encrypted file', async (t) => {

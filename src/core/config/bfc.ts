@@ -13,6 +13,12 @@ export function bfcTable() {
         .describe(
           'directory of BFC files (*.bfc) whose images are pulled by name before any registry is asked, and below which a pull may name a file (bfc:///PATH/FILE.bfc); only the administrator may write there; "" for none',
         ),
+      import: z
+        .boolean()
+        .default(true)
+        .describe(
+          'import the images of each file as soon as it is in the directory; otherwise they are imported when they are pulled',
+        ),
       key_files: z
         .array(absolutePath)
         .default([])

@@ -42,14 +42,39 @@ export interface ArchiveFile {
   mtimeMs: number;
 }
 
+/** A JSON value that outlives the process. */
+export interface KeptValue {
+  /** The last stored value; undefined when there is none, or when it cannot be read. */
+  recall(): Promise<unknown>;
+  remember(value: object): Promise<void>;
+}
+
 /** A directory of archives whose images are imported, for nodes without a registry. */
 export interface ArchiveDirectory {
   /** The archives by name; none when the directory does not exist. */
   list(): Promise<ArchiveFile[]>;
-  /** The last stored value; undefined when there is none, or when it cannot be read. */
-  recall(): Promise<unknown>;
-  /** Keeps a JSON value across restarts. */
-  remember(value: object): Promise<void>;
+  /** What of it has been imported. */
+  readonly imported: KeptValue;
+}
+
+/** A file in a {@link WatchedDirectory}; one with the same key has the same content. */
+export interface WatchedFile {
+  path: string;
+  key: string;
+  /** Milliseconds since 1970. */
+  mtimeMs: number;
+}
+
+/** A directory whose files are imported as soon as they are complete. */
+export interface WatchedDirectory {
+  /** Its files by name; none when it does not exist. @throws CriError UNAVAILABLE for a filesystem that stalls. */
+  list(): Promise<WatchedFile[]>;
+  /** Whether the file has changed lately, so that it may still be copied. */
+  isGrowing(file: WatchedFile): boolean;
+  /** Resolves when a file may have changed since the last call, at the latest after `limitMs` milliseconds or the signal; never rejects. */
+  changed(limitMs: number, signal: AbortSignal): Promise<void>;
+  /** What of it has been imported. */
+  readonly imported: KeptValue;
 }
 
 export interface ExportedImage {

@@ -42,7 +42,7 @@ export class ArchiveImports {
         signal?.throwIfAborted();
         after[file.name] = await this.#read(file, before[file.name], signal);
       }
-      if (JSON.stringify(before) !== JSON.stringify(after)) await this.#options.directory.remember(after);
+      if (JSON.stringify(before) !== JSON.stringify(after)) await this.#options.directory.imported.remember(after);
       return new Set(Object.values(after).flatMap(({ ids }) => ids ?? []));
     });
   }
@@ -63,6 +63,6 @@ export class ArchiveImports {
 
   /** An unreadable state is dropped: then all archives are read again. */
   async #remembered(): Promise<Seen> {
-    return seenSchema.safeParse(await this.#options.directory.recall()).data ?? {};
+    return seenSchema.safeParse(await this.#options.directory.imported.recall()).data ?? {};
   }
 }

@@ -22,7 +22,7 @@ import { LayerUnpacker } from './layer-unpacker.ts';
 import { isKept, type PrunePlan, removableLayers } from './prune-plan.ts';
 import { fullDisk, isUnavailable } from './pull-errors.ts';
 import type { PullProgress } from './pull-progress.ts';
-import { formatReference, isAddress, nameIn, parseReference, repositoryName, tagOf } from './reference.ts';
+import { formatReference, isAddress, nameIn, parseReference, tagAndDigest, tagOf } from './reference.ts';
 
 export interface ImageServiceOptions {
   records: RecordsPlace;
@@ -67,6 +67,8 @@ export class ImageService {
   readonly #unpacker: LayerUnpacker;
   readonly #locks = new KeyedLock();
   readonly #archives: ArchiveImports | undefined;
+  /** Ids of images whose records {@link load} has deleted. */
+  readonly lost = new Set<string>();
 
   constructor(options: ImageServiceOptions) {
     this.#options = options;
@@ -118,6 +120,7 @@ export class ImageService {
       if (record.chainId === undefined || (await this.#unpacker.has(record.chainId))) continue;
       logger.warn('Image record deleted: a store lacks its layers; pull it again', { image: record.id });
       await this.#catalog.delete(record.id);
+      this.lost.add(record.id);
     }
     await this.#clean('unused layers', () => this.collect());
   }
@@ -157,8 +160,7 @@ export class ImageService {
         return archived;
       }
       try {
-        const names = { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };
-        return await this.#store(source, [names], { signal, progress });
+        return await this.#store(source, [tagAndDigest(reference, source.digest)], { signal, progress });
       } finally {
         await source.close();
       }
@@ -170,7 +172,7 @@ export class ImageService {
    * @throws CriError INVALID_ARGUMENT when it cannot be read, or when there are several images for `ref`; NOT_FOUND for an unknown `image`.
    */
   async import(path: string, options: ImportOptions = {}): Promise<string[]> {
-    const { ref, image, signal, secret, progress } = options;
+    const { ref, image, digests = false, signal, secret, progress } = options;
     const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
     const given = ref === undefined ? undefined : parseReference(ref, { defaultRegistry, field: 'ref' });
     const sources = await this.#sources.open(path, signal, secret);
@@ -185,7 +187,8 @@ export class ImageService {
         const references = given
           ? [given]
           : source.names.map((name) => parseReference(name, { defaultRegistry, field: `${path}: image name` }));
-        ids.push(await this.#store(counted?.of(source) ?? source, references.map(tagOf), { signal }));
+        const names = references.map(digests ? (each) => tagAndDigest(each, source.digest) : tagOf);
+        ids.push(await this.#store(counted?.of(source) ?? source, names, { signal }));
         counted?.finish(source);
       }
       return ids;
@@ -336,10 +339,9 @@ export class ImageService {
       const source = await this.#sources.locate(address, credentials, signal);
       try {
         const defaultRegistry = this.#options.defaultRegistry ?? 'docker.io';
-        const names = source.names.map((name) => {
-          const reference = parseReference(name, { defaultRegistry, field: `${address}: image name` });
-          return { ...tagOf(reference), digest: `${repositoryName(reference)}@${source.digest}` };
-        });
+        const names = source.names.map((name) =>
+          tagAndDigest(parseReference(name, { defaultRegistry, field: `${address}: image name` }), source.digest),
+        );
         return await this.#store(source, names, { ...work, address });
       } finally {
         await source.close();

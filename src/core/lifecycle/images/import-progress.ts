@@ -10,6 +10,8 @@ export interface ImportOptions {
   ref?: string;
   /** Name, digest or id of the image that is imported, instead of all. */
   image?: string | undefined;
+  /** Whether the images get their repository digests too, as by a pull. */
+  digests?: boolean;
   signal?: AbortSignal;
   /** Opens an encrypted file, and is tried before what the configuration names. */
   secret?: FileSecret | undefined;

@@ -78,6 +78,11 @@ export function tagOf(reference: ImageReference): { tag?: string } {
   return digest === undefined && tag !== undefined ? { tag: `${repositoryName(reference)}:${tag}` } : {};
 }
 
+/** The names of an image with this digest that was pulled by the reference: its tag, if any, and its repository digest. */
+export function tagAndDigest(reference: ImageReference, digest: string): { tag?: string; digest: string } {
+  return { ...tagOf(reference), digest: `${repositoryName(reference)}@${digest}` };
+}
+
 /** The canonical name of what a person writes; undefined for what is no image name. */
 export function fullName(text: string, defaultRegistry: string): string | undefined {
   try {

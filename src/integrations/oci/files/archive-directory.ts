@@ -1,21 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ArchiveDirectory, ArchiveFile } from '../../../core/model/image-files.ts';
+import type { ArchiveDirectory, ArchiveFile, KeptValue } from '../../../core/model/image-files.ts';
 import { isErrno } from '../../../utils/errors.ts';
-import { writeFileAtomic } from '../../../utils/fs/atomic.ts';
 import { namesIn } from '../../../utils/fs/names.ts';
 
 const ARCHIVE = /\.(?:tar(?:\.(?:gz|xz|zst))?|tgz)$/;
 
 /** Archives in a directory of this node, recognized by their file extensions. */
 export class FileArchiveDirectory implements ArchiveDirectory {
+  readonly imported: KeptValue;
   readonly #directory: string;
-  readonly #memory: string;
 
-  /** @param memory file for the stored value. */
-  constructor(directory: string, memory: string) {
+  constructor(directory: string, imported: KeptValue) {
     this.#directory = directory;
-    this.#memory = memory;
+    this.imported = imported;
   }
 
   async list(): Promise<ArchiveFile[]> {
@@ -31,18 +29,6 @@ export class FileArchiveDirectory implements ArchiveDirectory {
       }
     }
     return files;
-  }
-
-  async recall(): Promise<unknown> {
-    try {
-      return JSON.parse(await readFile(this.#memory, 'utf8'));
-    } catch {
-      return undefined;
-    }
-  }
-
-  async remember(value: object): Promise<void> {
-    await writeFileAtomic(this.#memory, JSON.stringify(value));
   }
 
   async #names(): Promise<string[]> {

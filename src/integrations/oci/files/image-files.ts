@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ImageFiles } from '../../../core/model/image-files.ts';
 import { ChangePacker } from '../export/change-packer.ts';
 import { OciArchiveExporter } from '../export/oci-archive-exporter.ts';
+import { KeptJson } from '../../../utils/fs/kept-json.ts';
 import { FileArchiveDirectory } from './archive-directory.ts';
 import { DocumentFiles } from './document-files.ts';
 import { StagedBlobs } from './staged-blobs.ts';
@@ -24,7 +25,7 @@ export function imageFiles({ content, exports, archives, archivesSeen }: ImageFi
   return {
     documents: new DocumentFiles(content),
     blobs: new StagedBlobs(join(content, 'incoming')),
-    archives: archives === '' ? undefined : new FileArchiveDirectory(archives, archivesSeen),
+    archives: archives === '' ? undefined : new FileArchiveDirectory(archives, new KeptJson(archivesSeen)),
     exporter: new OciArchiveExporter(exports),
     packer: new ChangePacker(exports),
     freeBytes: async (path) => {
