@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
   ImageServiceService,
+  ImageStatusRequest,
   NamespaceMode,
   PodSandboxStatusRequest,
   PullImageRequest,
@@ -162,8 +163,12 @@ test.serial('a pod starts from encrypted BFC files without a registry', async (t
   const stored = await packImages('/var/lib/vz/site.bfc', { 'r.example/site:v1': site }, { secret });
   const pull = (image: string) =>
     server.client.call(ImageServiceService.pullImage, PullImageRequest.create({ image: { image } }));
-  const images = ['r.example/team/app:v1', 'bfc://local:site.bfc:r.example/site:v1'];
-  for (const image of images) await pull(image);
+  const images = ['r.example/team/app:v1', 'bfc://local:site.bfc:r.example/site:v1'] as const;
+  const status = ImageStatusRequest.create({ image: { image: images[0] } });
+  await eventually('the image of the directory', async () => {
+    return (await server.client.call(ImageServiceService.imageStatus, status)).image;
+  });
+  await pull(images[1]);
   await t.throwsAsync(pull('bfc://nas:site.bfc'), { message: /no storage nas .*\(local\); grant Datastore\.Audit on/ });
   for (const file of [dropped, stored]) await rm(file);
   const pod = await server.pod('bfc', {}, HANDLER);
