@@ -10,6 +10,7 @@ export async function runProgram(load: () => Promise<readonly Handler[]>): Promi
     examineProxmox: async (config) => (await import('./examine-proxmox.ts')).examineProxmox(config),
     examineRootfs: async (config) => (await import('./examine-rootfs.ts')).examineRootfs(config),
     rootfsNotes: async (config) => (await import('./examine-rootfs.ts')).rootfsNotes(config),
+    proxmoxGrants: async (config, version) => (await import('./proxmox-grants.ts')).proxmoxGrants(config, version),
     bfcFiles: async () => (await import('./bfc-files/index.ts')).bfcFiles,
     declareHandlers: async () => {
       const [{ declareHandlers }, { declareVmidRanges }, { vmidRanges }, handlers] = await Promise.all([

@@ -27,6 +27,18 @@ export type ExamineRootfs = (config: Config) => Promise<Finding[]>;
 /** The same as comments of a dumped configuration, by the paths of keys (`rootfs.store`). */
 export type RootfsNotes = (config: Config) => Promise<ReadonlyMap<string, string>>;
 
+/**
+ * What a token needs on a node with this version of Proxmox VE for pods as containers, as `doctor` asks for it, and the resource
+ * pools of the guests, each after its parents.
+ */
+export type ProxmoxGrants = (
+  config: Config,
+  version: string,
+) => Promise<{
+  pools: readonly string[];
+  grants: readonly { path: string; role: string; privileges: readonly string[]; propagate: boolean }[];
+}>;
+
 export type CliSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGPIPE';
 
 /** Standard input; a terminal supports raw mode. */
@@ -47,6 +59,7 @@ export interface CliContext {
   examineProxmox: ExamineProxmox;
   examineRootfs: ExamineRootfs;
   rootfsNotes: RootfsNotes;
+  proxmoxGrants: ProxmoxGrants;
   /** Loaded by the commands that need it. */
   bfcFiles: () => Promise<BfcFiles>;
   /** Declares the handlers' tables to the configuration; called before a command that reads it. */

@@ -26,11 +26,19 @@ export async function runCli(
     examineProxmox,
     examineRootfs,
     rootfsNotes,
+    proxmoxGrants,
     bfcFiles,
     declareHandlers,
   }: Pick<
     CliContext,
-    'serve' | 'wipe' | 'examineProxmox' | 'examineRootfs' | 'rootfsNotes' | 'bfcFiles' | 'declareHandlers'
+    | 'serve'
+    | 'wipe'
+    | 'examineProxmox'
+    | 'examineRootfs'
+    | 'rootfsNotes'
+    | 'proxmoxGrants'
+    | 'bfcFiles'
+    | 'declareHandlers'
   >,
   outside: Partial<ParserContext> = {},
 ): Promise<number> {
@@ -46,6 +54,7 @@ export async function runCli(
     examineProxmox,
     examineRootfs,
     rootfsNotes,
+    proxmoxGrants,
     bfcFiles,
     declareHandlers,
   };

@@ -28,6 +28,7 @@ import { rmi } from './commands/rmi.ts';
 import { run } from './commands/run.ts';
 import { send } from './commands/send.ts';
 import { serve } from './commands/serve.ts';
+import { setup } from './commands/setup.ts';
 import { snapshot } from './commands/snapshot.ts';
 import { snapshots } from './commands/snapshots.ts';
 import { stats } from './commands/stats.ts';
@@ -78,6 +79,7 @@ export const COMMANDS: readonly Command[] = [
   rmi,
   prune,
   config,
+  setup,
   doctor,
   wipe,
   version,

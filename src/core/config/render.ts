@@ -7,15 +7,17 @@ const WIDTH = 100;
 
 /**
  * The default configuration file: every key with its description and its default, commented out, so that a file based
- * on it follows the defaults of later versions. Only `version` is set.
+ * on it follows the defaults of later versions. Only `version` is set, and `values` by the paths of keys (`proxmox.hosts`).
  */
-export function defaultConfigToml(): string {
+export function defaultConfigToml(values: ReadonlyMap<string, unknown> = new Map()): string {
   const introduction = [
-    '# Configuration of proxmox-lxcri. Every value shown is the default: remove the "#" before a key to change it.',
+    '# Configuration of proxmox-lxcri. A key with a "#" before it has its default: remove the "#" to change it.',
     '# Files conf.d/*.toml beside this one are read after it, in the order of their names.',
   ].join('\n');
-  return render(introduction, (key) => {
+  return render(introduction, (key, table) => {
     if (key.name === 'version') return `version = ${tomlValue(key.default)}`;
+    const path = table === '' ? key.name : `${table}.${key.name}`;
+    if (values.has(path)) return `${key.name} = ${tomlValue(values.get(path))}`;
     return `#${key.name} = ${tomlValue(key.default)}${example(key)}`;
   });
 }

@@ -45,6 +45,7 @@ export async function cli(
       examineProxmox: () => Promise.resolve([]),
       examineRootfs: () => Promise.resolve([]),
       rootfsNotes: () => Promise.resolve(new Map()),
+      proxmoxGrants: () => Promise.reject(new Error('proxmoxGrants was not expected')),
       bfcFiles: () => Promise.resolve(bfcFiles),
       declareHandlers: () => Promise.resolve(), // the test has
     },

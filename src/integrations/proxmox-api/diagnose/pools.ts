@@ -19,7 +19,7 @@ export async function checkPools(client: ProxmoxClient, { pools }: Places): Prom
 }
 
 /** `a`, `a/b` and `a/b/c` for the last of them: a pool can only be created in one that exists. */
-function withParents(pool: string): string[] {
+export function withParents(pool: string): string[] {
   return pool.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'));
 }
 

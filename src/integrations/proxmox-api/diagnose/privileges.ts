@@ -87,7 +87,7 @@ function userPart(lacking: readonly string[] | undefined, user: string): string 
 }
 
 function commandsOf(
-  { path, role, privileges, lackingOfUser }: Lack,
+  { path, role, privileges, propagate, lackingOfUser }: Lack,
   tokenId: string,
   user: string,
   roles: readonly Role[] | undefined,
@@ -95,10 +95,8 @@ function commandsOf(
   const known = roles?.find(({ roleid }) => roleid === role);
   const all = `--privs '${privileges.join(',')}'`;
   const isWhole = known !== undefined && privileges.every((name) => known.privs.includes(name));
-  // What is needed on the cluster itself is not to reach all that is in it.
-  const propagate = path === '/' ? ' --propagate 0' : '';
   const grant = (kind: string, whom: string) =>
-    `pveum acl modify ${path} --${kind} '${whom}' --roles ${role}${propagate}`;
+    `pveum acl modify ${path} --${kind} '${whom}' --roles ${role}${propagate ? '' : ' --propagate 0'}`;
   return [
     ...(roles !== undefined && known === undefined ? [`pveum role add ${role} ${all}`] : []),
     ...(known !== undefined && !isWhole ? [`pveum role modify ${role} ${all} --append 1`] : []),

@@ -40,6 +40,8 @@ export interface Requirement {
   /** Name of the role that has them. */
   role: string;
   privileges: readonly string[];
+  /** The role is granted on what lies below as well. What is needed on the cluster itself is not to reach all that is in it. */
+  propagate: boolean;
   /** What lies below the path needs them too. */
   mustPropagate: boolean;
   /** What does not work without them; undefined when nothing does. */
@@ -101,6 +103,7 @@ export function requirementsOf(
     path,
     role,
     privileges,
+    propagate: path !== '/',
     mustPropagate: ['/vms', '/mapping/dir'].includes(path),
     only,
   }));
