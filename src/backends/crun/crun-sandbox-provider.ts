@@ -29,6 +29,7 @@ import { sandboxUsage } from '../sandbox-usage.ts';
 import { SandboxWatch } from '../sandbox-watch.ts';
 import { PauseProcesses } from './pause-processes.ts';
 import { namespacesPinned, pinNamespaces, pinsOf, unpinNamespaces } from './pinned-namespaces.ts';
+import { together } from '../../utils/async/together.ts';
 import { namesIn } from '../../utils/fs/names.ts';
 
 export interface CrunSandboxProviderOptions {
@@ -106,8 +107,7 @@ export class CrunSandboxProvider implements SandboxProvider {
     const { spec } = sandbox;
     await unpinNamespaces(spec);
     const { pod, monitor } = sandboxCgroups(spec);
-    const made = await Promise.allSettled([pinNamespaces(spec, signal), createCgroup(pod), createCgroup(monitor)]);
-    for (const part of made) if (part.status === 'rejected') throw part.reason;
+    await together([pinNamespaces(spec, signal), createCgroup(pod), createCgroup(monitor)]);
     if (spec.pid === 'pod') await this.#startPauseProcess(sandbox, signal);
     signal?.throwIfAborted();
     writeFileSync(readyMark(spec), '');
@@ -162,12 +162,21 @@ export class CrunSandboxProvider implements SandboxProvider {
     return Promise.resolve();
   }
 
-  async stop({ spec }: SandboxReference): Promise<void> {
+  async end({ spec }: SandboxReference): Promise<void> {
+    const file = pinsOf(spec).get('net');
+    if (file !== undefined && isPin(file)) await this.#end(spec);
+  }
+
+  async #end(spec: SandboxSpec): Promise<void> {
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
     rmSync(readyMark(spec), { force: true });
     await killCgroup(cgroupDirectories(sandboxCgroups(spec).pod, await cgroupHierarchies()));
-    await unpinNamespaces(spec);
+  }
+
+  async stop(sandbox: SandboxReference): Promise<void> {
+    await this.#end(sandbox.spec);
+    await unpinNamespaces(sandbox.spec);
   }
 
   async remove(sandbox: SandboxReference): Promise<void> {

@@ -20,7 +20,7 @@ import { destroyCgroup } from '../../host/cgroup/remove.ts';
 import { replaceFile } from '../../utils/fs/atomic.ts';
 import { ProgramProbe } from '../../host/processes/program-probe.ts';
 import { readAliveFifo } from '../alive-fifo.ts';
-import { pin, unpin } from '../../host/mounts/namespace-pin.ts';
+import { isPin, pin, unpin } from '../../host/mounts/namespace-pin.ts';
 import { spareFromOomKiller } from '../../host/processes/oom-score.ts';
 import { defaultInit, openDirectory } from '../pause-rootfs.ts';
 import { heldNamespaces, networkPin } from '../sandbox-namespaces.ts';
@@ -193,14 +193,22 @@ export class LxcSandboxProvider implements SandboxProvider {
     return Promise.resolve();
   }
 
-  async stop(sandbox: SandboxReference): Promise<void> {
+  async end(sandbox: SandboxReference): Promise<void> {
+    if (isPin(networkPin(sandbox.spec))) await this.#end(sandbox);
+  }
+
+  async #end(sandbox: SandboxReference): Promise<void> {
     const { spec } = sandbox;
     checkSandboxId(spec.id);
     this.#watch.forget(spec.id);
     const cgroups = await lxcCgroups(spec);
     await killCgroup(cgroups.podDirectories);
     await endMonitor(aliveOf(this.#directory(sandbox)), cgroups);
-    await unpin(networkPin(spec));
+  }
+
+  async stop(sandbox: SandboxReference): Promise<void> {
+    await this.#end(sandbox);
+    await unpin(networkPin(sandbox.spec));
   }
 
   async remove(sandbox: SandboxReference): Promise<void> {

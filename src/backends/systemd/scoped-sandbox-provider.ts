@@ -23,6 +23,7 @@ import { scopeName, startScope, stopScope } from './pod-scope.ts';
  * was created without a scope, it behaves as the other provider.
  */
 export class ScopedSandboxProvider implements SandboxProvider {
+  readonly end?: NonNullable<SandboxProvider['end']>;
   readonly release?: NonNullable<SandboxProvider['release']>;
   readonly #inner: SandboxProvider;
   readonly #wanted: boolean;
@@ -31,6 +32,7 @@ export class ScopedSandboxProvider implements SandboxProvider {
   constructor(provider: SandboxProvider, wanted: boolean) {
     this.#inner = provider;
     this.#wanted = wanted;
+    if (provider.end !== undefined) this.end = async (sandbox) => provider.end?.(inner(sandbox));
     if (provider.release !== undefined) this.release = async (sandbox) => provider.release?.(inner(sandbox));
   }
 

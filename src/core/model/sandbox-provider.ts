@@ -149,6 +149,12 @@ export interface SandboxProvider {
    */
   update(sandbox: SandboxReference, limits: SandboxLimits): Promise<void>;
 
+  /**
+   * Ends all processes of the sandbox before {@link stop}, while its network is released; has no effect where only they hold its
+   * network namespace. Absent for a provider whose network ends with its processes. No error when it has ended.
+   */
+  end?(sandbox: SandboxReference): Promise<void>;
+
   /** Stops the sandbox and all its processes. No error when it has ended. */
   stop(sandbox: SandboxReference): Promise<void>;
 

@@ -1,3 +1,5 @@
+import { together } from './together.ts';
+
 /**
  * Runs `task` for each item, at most `limit` at a time, started in order.
  * @throws the first error, once the started tasks have settled; no other is started then.
@@ -15,6 +17,5 @@ export async function forEach<T>(items: Iterable<T>, limit: number, task: (item:
       }
     }
   };
-  const results = await Promise.allSettled(Array.from({ length: limit }, worker));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  await together(Array.from({ length: limit }, worker));
 }

@@ -4,7 +4,7 @@ import type { Logger } from '../../model/logger.ts';
 import type { SandboxRecord } from '../../model/sandbox.ts';
 import type { SandboxReference } from '../../model/sandbox-provider.ts';
 import type { EventHub } from '../events/event-hub.ts';
-import { networkNamespace, networkRequest } from './sandbox-spec.ts';
+import { releaseNetwork } from './release-network.ts';
 
 export interface OrphanParts {
   /** Whether a sandbox has a record. */
@@ -22,9 +22,10 @@ export interface OrphanParts {
  * @returns the ids of those that are left, with the reason.
  */
 export async function discardOrphans(
-  { sandboxes: provider, network, platform }: Backend,
+  backend: Backend,
   { known, lost, reference, events, logger }: OrphanParts,
 ): Promise<Map<string, string>> {
+  const { sandboxes: provider, platform } = backend;
   const directories = platform.podDirectories;
   const left = new Map<string, string>();
   const problem = await provider.unavailableBecause();
@@ -37,10 +38,7 @@ export async function discardOrphans(
     logger.warn('Removing orphaned sandbox', { podSandboxId: id, handler: provider.handler });
     try {
       const record = lost.get(id);
-      if (record?.network !== undefined) {
-        const netns = networkNamespace(await provider.adopt(reference(record)));
-        await network.detach(networkRequest(record, netns), record.network);
-      }
+      if (record !== undefined) await releaseNetwork(backend, record, reference(record));
       await provider.discard(id);
       await directories.remove(id);
       events.recovered('pod', 'removed');

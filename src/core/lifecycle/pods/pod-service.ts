@@ -26,7 +26,7 @@ import { PodStore } from './pod-store.ts';
 import { adoptPods, endLostPods, removeOrphanedPods, settlePod, settlePods } from './recover-pods.ts';
 import type { RecoveryParts } from './recover-pods.ts';
 import { podName } from './sandbox-record.ts';
-import { networkNamespace, networkRequest } from './sandbox-spec.ts';
+import { releaseNetwork } from './release-network.ts';
 import { checkUserNamespace } from './start-sandbox.ts';
 
 /** A running pod, as containers are placed in it. */
@@ -242,12 +242,10 @@ export class PodService {
       await this.#options.events.step('ending', id);
       const ending = this.#ending.get(id);
       if (this.#ending.delete(id) && ending !== undefined) await plugins.podStopped(ending);
-      if (record.network !== undefined) {
-        const netns = networkNamespace(await provider.adopt(sandbox));
-        await this.#store.backend(record.handler).network.detach(networkRequest(record, netns), record.network);
-      }
+      const backend = this.#store.backend(record.handler);
+      await releaseNetwork(backend, record, sandbox);
       await provider.stop(sandbox);
-      await this.#store.backend(record.handler).platform.podDirectories.unmountFiles(id);
+      await backend.platform.podDirectories.unmountFiles(id);
     } catch (error) {
       await this.#leave(id);
       if (wasReady) this.#store.publish('stopped', id);
