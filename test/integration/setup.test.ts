@@ -1,20 +1,20 @@
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CommandError, run } from '../../src/host/processes/run.ts';
-import type { PveumState } from '../fixtures/pveum/pveum.ts';
+import { Pveum } from '../fixtures/pveum/pveum.ts';
 import { HANG_MS } from '../lib/eventually.ts';
 import { programFile } from '../lib/program.ts';
 import { writeScript } from '../lib/script.ts';
 
 const NODE = hostname().split('.', 1)[0] ?? '';
 const USER = `lxcri-${NODE}@pve`;
-const EMPTY: PveumState = { pools: [], roles: {}, users: {}, acl: [] };
 
 /** A machine whose /etc is a directory of the test; with `proxmox` a node of Proxmox VE, by stand-ins. */
 class Machine {
   readonly etc: string;
+  readonly pveum = new Pveum();
   readonly #directory: string;
 
   private constructor(directory: string) {
@@ -28,7 +28,6 @@ class Machine {
     const machine = new Machine(directory);
     await mkdir(machine.etc);
     await mkdir(join(directory, 'bin'));
-    await writeFile(join(directory, 'access.json'), JSON.stringify(EMPTY));
     if (!proxmox) return machine;
     await mkdir(join(machine.etc, 'pve/nodes', NODE), { recursive: true });
     await writeFile(
@@ -43,8 +42,7 @@ class Machine {
       join(directory, 'bin/pveversion'),
       'echo "pve-manager/9.1.1/42db4a6cf33dac83 (running kernel: 6.17.2-1-pve)"',
     );
-    const pveum = resolve('test/fixtures/pveum/pveum.ts');
-    await writeScript(join(directory, 'bin/pveum'), `exec '${process.execPath}' '${pveum}' "$@"`);
+    t.teardown(await machine.pveum.serve(join(directory, 'bin/pveum'), join(directory, 'socket')));
     return machine;
   }
 
@@ -55,25 +53,14 @@ class Machine {
     const env = {
       ...process.env,
       PATH: `${join(this.#directory, 'bin')}:${process.env['PATH'] ?? ''}`,
-      PVEUM_STATE: join(this.#directory, 'access.json'),
-      PVEUM_FAILS: fails,
     };
+    this.pveum.fails = fails;
     try {
       return { code: 0, ...(await run('unshare', command, { env, timeoutMs: HANG_MS })) };
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       return { code: error.exitCode ?? -1, stdout: error.stdout, stderr: error.stderr };
     }
-  }
-
-  async access(): Promise<PveumState> {
-    return JSON.parse(await readFile(join(this.#directory, 'access.json'), 'utf8')) as PveumState;
-  }
-
-  async changeAccess(change: (state: PveumState) => void): Promise<void> {
-    const state = await this.access();
-    change(state);
-    await writeFile(join(this.#directory, 'access.json'), JSON.stringify(state));
   }
 
   /** Every file of /etc with its mode and content, and the access of the cluster. */
@@ -84,7 +71,7 @@ class Machine {
       const { mode } = await stat(path);
       return `${path} ${mode.toString(8)} ${entry.isFile() ? await readFile(path, 'utf8') : ''}`;
     });
-    return [...(await Promise.all(lines)).sort(), JSON.stringify(await this.access())];
+    return [...(await Promise.all(lines)).sort(), JSON.stringify(this.pveum.state)];
   }
 
   read(path: string): Promise<string> {
@@ -111,7 +98,7 @@ test('setup writes configuration, token and privileges of a node', async (t) => 
   const config = await machine.read('proxmox-lxcri/config.toml');
   t.regex(config, /^storage = "tank"$/m);
   t.regex(config, new RegExp(`^vmids = .*${NODE} = \\{ first = 100600, size = 300 \\}`, 'm'));
-  const { users, pools, acl, roles } = await machine.access();
+  const { users, pools, acl, roles } = machine.pveum.state;
   t.deepEqual([users, pools], [{ [USER]: ['node'] }, ['k8s']]);
   t.is(roles['LxcriCluster'], 'Sys.Audit,Sys.Modify');
   t.deepEqual(
@@ -144,9 +131,8 @@ for (const fails of ['user token add', `acl modify / --tokens`])
 test('a later run that fails keeps what an earlier one made', async (t) => {
   const machine = await Machine.make(t, { proxmox: true });
   t.is((await machine.setup()).code, 0);
-  await machine.changeAccess((state) => {
-    state.acl = state.acl.filter(({ path }) => path !== '/');
-  });
+  const { state } = machine.pveum;
+  state.acl = state.acl.filter(({ path }) => path !== '/');
   const changed = await machine.tree();
   t.is((await machine.setup([], 'acl modify / --tokens')).code, 1);
   t.deepEqual(await machine.tree(), changed);
@@ -157,11 +143,10 @@ test('removal keeps what was changed or is used by others', async (t) => {
   t.is((await machine.setup()).code, 0);
   await writeFile(join(machine.etc, 'proxmox-lxcri/config.toml'), 'version = 1\n');
   const other = { path: '/vms', type: 'user', ugid: 'a@pve', roleid: 'LxcriNode', propagate: 1 } as const;
-  await machine.changeAccess((state) => {
-    state.users[USER]?.push('mine');
-    state.acl.push(other);
-    state.roles['LxcriGuests'] = 'VM.Audit';
-  });
+  const { state } = machine.pveum;
+  state.users[USER]?.push('mine');
+  state.acl.push(other);
+  state.roles['LxcriGuests'] = 'VM.Audit';
   const { code, stdout, stderr } = await machine.setup(['--remove', '-o', 'json']);
   t.is(code, 0, stderr);
   const { steps } = JSON.parse(stdout) as { steps: { step: string; outcome: string; text: string }[] };
@@ -179,7 +164,7 @@ test('removal keeps what was changed or is used by others', async (t) => {
     ],
   );
   t.deepEqual(await readdir(join(machine.etc, 'proxmox-lxcri')), ['config.toml']);
-  t.deepEqual((await machine.access()).acl, [other]);
+  t.deepEqual(state.acl, [other]);
   t.regex((await machine.setup(['--remove'])).stdout, /setup has made nothing/);
 });
 
@@ -194,7 +179,7 @@ test('a configuration that exists stays, and its token is used', async (t) => {
   t.regex(stdout, /found +configuration .*exists and stays; setup would have written proxmox\.token_id = /);
   t.is(await machine.read('proxmox-lxcri/config.toml'), `version = 1\n${text}`);
   t.deepEqual(await readdir(join(machine.etc, 'proxmox-lxcri')), ['config.toml', 'own', 'setup.json']);
-  const { users, pools } = await machine.access();
+  const { users, pools } = machine.pveum.state;
   t.deepEqual([users, pools], [{ 'own@pve': ['mine'] }, []]);
   await rm(join(machine.etc, 'proxmox-lxcri/own'));
   t.regex((await machine.setup()).stderr, /token own@pve!mine exists, but not .*own.*user token remove/);
