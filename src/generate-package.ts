@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { vmidRanges } from './backends/proxmox/guests/vmid-ranges.ts';
 import { handlers } from './backends/registry.ts';
 import { completionScript } from './cli/completion/index.ts';
+import { modulesLoadConf, sysctlConf } from './cli/setup/kernel-settings.ts';
 import { cliManual } from './cli/manual.ts';
 import { COMMANDS } from './cli/registry.ts';
 import { declareHandlers } from './core/config/handlers.ts';
@@ -23,6 +24,8 @@ const files = {
   'completion.zsh': completionScript('zsh', COMMANDS),
   'completion.fish': completionScript('fish', COMMANDS),
   'config.toml': defaultConfigToml(),
+  'modules-load.conf': modulesLoadConf(),
+  'sysctl.conf': sysctlConf(),
   relations: packageRelations(),
 };
 await mkdir(directory, { recursive: true });

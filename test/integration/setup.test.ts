@@ -11,6 +11,19 @@ import { writeScript } from '../lib/script.ts';
 const NODE = hostname().split('.', 1)[0] ?? '';
 const USER = `lxcri-${NODE}@pve`;
 
+/** Parameters of the kernel; one has more than setup asks for. */
+const SYSCTLS = {
+  'net.ipv4.ip_forward': 0,
+  'fs.inotify.max_user_instances': 128,
+  'fs.inotify.max_user_watches': 2_000_000,
+};
+
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
 /** A machine whose /etc is a directory of the test; with `proxmox` a node of Proxmox VE, by stand-ins. */
 class Machine {
   readonly etc: string;
@@ -28,6 +41,12 @@ class Machine {
     const machine = new Machine(directory);
     await mkdir(machine.etc);
     await mkdir(join(directory, 'bin'));
+    await mkdir(join(directory, 'sysctl'));
+    for (const [name, value] of Object.entries(SYSCTLS)) await writeFile(join(directory, 'sysctl', name), `${value}\n`);
+    await writeScript(
+      join(directory, 'bin/sysctl'),
+      `cd '${directory}/sysctl' || exit\nif [ "$1" = -n ]; then exec cat "$2"; fi\nshift 2\nfor each; do echo "\${each#*=}" >"\${each%%=*}"; done`,
+    );
     if (!proxmox) return machine;
     await mkdir(join(machine.etc, 'pve/nodes', NODE), { recursive: true });
     await writeFile(
@@ -46,15 +65,20 @@ class Machine {
     return machine;
   }
 
-  /** Runs setup with a private /etc; `fails` are the words of a command of pveum that fails. */
-  async setup(args: readonly string[] = [], fails = ''): Promise<{ code: number; stdout: string; stderr: string }> {
+  /** Runs setup as {@link run} does; `fails` are the words of a command of pveum that fails. */
+  setup(args: readonly string[] = [], fails = ''): Promise<Ended> {
+    this.pveum.fails = fails;
+    return this.run('setup', ...args);
+  }
+
+  /** Runs a command of the program with a private /etc. */
+  async run(...args: string[]): Promise<Ended> {
     const script = 'mount --bind "$1" /etc && shift && exec "$@"';
-    const command = ['-m', 'sh', '-c', script, 'sh', this.etc, process.execPath, programFile('main'), 'setup', ...args];
+    const command = ['-m', 'sh', '-c', script, 'sh', this.etc, process.execPath, programFile('main'), ...args];
     const env = {
       ...process.env,
       PATH: `${join(this.#directory, 'bin')}:${process.env['PATH'] ?? ''}`,
     };
-    this.pveum.fails = fails;
     try {
       return { code: 0, ...(await run('unshare', command, { env, timeoutMs: HANG_MS })) };
     } catch (error) {
@@ -74,6 +98,14 @@ class Machine {
     return [...(await Promise.all(lines)).sort(), JSON.stringify(this.pveum.state)];
   }
 
+  /** The parameters of the kernel by now. */
+  async sysctls(): Promise<Record<string, number>> {
+    const values = Object.keys(SYSCTLS).map(async (name) => {
+      return [name, Number(await readFile(join(this.#directory, 'sysctl', name), 'utf8'))] as const;
+    });
+    return Object.fromEntries(await Promise.all(values));
+  }
+
   read(path: string): Promise<string> {
     return readFile(join(this.etc, path), 'utf8');
   }
@@ -85,7 +117,7 @@ test('setup writes configuration, token and privileges of a node', async (t) => 
   const planned = await machine.setup(['--dry-run']);
   t.is(planned.code, 0, planned.stderr);
   t.regex(planned.stdout, /would +token .*privilege separation/);
-  t.deepEqual(await machine.tree(), before);
+  t.deepEqual([await machine.tree(), await machine.sysctls()], [before, SYSCTLS]);
 
   const { code, stdout, stderr } = await machine.setup();
   t.is(code, 0, stderr);
@@ -105,6 +137,10 @@ test('setup writes configuration, token and privileges of a node', async (t) => 
     acl.filter(({ path }) => path === '/').map(({ ugid, roleid, propagate }) => [ugid, roleid, propagate]),
     [USER, `${USER}!node`].map((id) => [id, 'LxcriCluster', 0]),
   );
+  const set = { 'net.ipv4.ip_forward': 1, 'fs.inotify.max_user_instances': 8192 };
+  t.deepEqual(await machine.sysctls(), { ...SYSCTLS, ...set });
+  t.regex(await machine.read('sysctl.d/60-proxmox-lxcri.conf'), /^fs\.inotify\.max_user_instances = 8192$/m);
+  t.regex(await machine.read('modules-load.d/proxmox-lxcri.conf'), /^overlay$/m);
   t.false('LxcriMachines' in roles, 'privileges for VMs only');
 
   const made = await machine.tree();
@@ -195,4 +231,23 @@ test('setup outside of Proxmox writes defaults', async (t) => {
   t.regex(await machine.read('proxmox-lxcri/config.toml'), /^#hosts = /m);
   t.is((await machine.setup(['--remove'])).code, 0);
   t.deepEqual(await machine.tree(), before);
+});
+
+test('doctor --fix runs the steps that have something to do', async (t) => {
+  const machine = await Machine.make(t, { proxmox: false });
+  const fixed = async () => {
+    const { stdout } = await machine.run('doctor', '--fix', '-o', 'json');
+    const report = JSON.parse(stdout) as { fixed: { step: string; outcome: string }[]; findings: unknown[] };
+    t.not(report.findings.length, 0);
+    return report.fixed.map(({ step, outcome }) => `${outcome} ${step}`);
+  };
+  t.deepEqual(await fixed(), [
+    'done configuration /etc/proxmox-lxcri/config.toml',
+    'done kernel modules',
+    'done kernel parameters',
+    'done /etc/crictl.yaml',
+  ]);
+  t.deepEqual(await fixed(), []);
+  await rm(join(machine.etc, 'sysctl.d/60-proxmox-lxcri.conf'));
+  t.deepEqual(await fixed(), ['done kernel parameters']);
 });

@@ -1,4 +1,5 @@
-import { dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
+import type { Config } from '../../core/config/schema.ts';
 import { type Command, UsageError } from '../command.ts';
 import { CONFIG_OPTION, OUTPUT_OPTION } from '../options.ts';
 
@@ -6,7 +7,7 @@ export const setup: Command = {
   name: 'setup',
   summary: 'configure this machine as a node, or remove what setup made',
   description:
-    'Writes the configuration and /etc/crictl.yaml where there are none; on a node of Proxmox VE it also makes a resource pool, ' +
+    'Writes the configuration and /etc/crictl.yaml where there are none, and sees to modules and parameters of the kernel; on a node of Proxmox VE it also makes a resource pool, ' +
     'and a user and token with the privileges that pods as containers need. It prints a line for each step, and the options of ' +
     'kubeadm, k3s and k0s. A file that exists is never changed. When a step fails, what the earlier ones made is removed. Setup ' +
     'may be repeated; it records what it made in setup.json beside the configuration. It must be run as root.',
@@ -26,15 +27,15 @@ export const setup: Command = {
   async run(context, input) {
     if (process.getuid?.() !== 0) throw new Error('setup reads and changes what only root may: run it as root');
     if (input.has('dry-run') && input.has('remove')) throw new UsageError('--dry-run and --remove exclude each other');
-    const [{ DEFAULT_CONFIG_FILE }, { MadeRecord }, runner, { formatTable }, { formatJson }] = await Promise.all([
-      import('../../core/config/sources.ts'),
-      import('../setup/made.ts'),
-      import('../setup/run-steps.ts'),
-      import('../output/table.ts'),
-      import('../output/json.ts'),
-    ]);
+    const [{ DEFAULT_CONFIG_FILE }, { applySetup, openMade }, runner, { formatTable }, { formatJson }] =
+      await Promise.all([
+        import('../../core/config/sources.ts'),
+        import('../setup/apply-setup.ts'),
+        import('../setup/run-steps.ts'),
+        import('../output/table.ts'),
+        import('../output/json.ts'),
+      ]);
     const file = resolve(input.text('config') ?? DEFAULT_CONFIG_FILE);
-    const made = await MadeRecord.open(join(dirname(file), 'setup.json'));
     const outcomes: { step: string; outcome: string; text: string }[] = [];
     const report = (one: (typeof outcomes)[number]) => void outcomes.push(one);
     const print = (after: string) => {
@@ -44,6 +45,7 @@ export const setup: Command = {
       else context.stdout.write(`${rows.length === 0 ? '' : formatTable(['OUTCOME', 'STEP', 'TEXT'], rows)}${after}`);
     };
     if (input.has('remove')) {
+      const made = await openMade(file);
       const isEmpty = made.entries.length === 0;
       await runner.removeAll(made, report).finally(() => {
         print(isEmpty ? 'Nothing to remove: setup has made nothing\n' : '');
@@ -54,11 +56,15 @@ export const setup: Command = {
       import('../setup/steps.ts'),
       import('../setup/join-lines.ts'),
     ]);
-    const { found, steps, config } = await planSetup(file, input.text('storage'), context.proxmoxGrants);
-    outcomes.push(...found);
-    if (input.has('dry-run')) await runner.planSteps(steps, report);
-    else {
-      await runner.runSteps(steps, made, report).catch((error: unknown) => {
+    const [storage, grants] = [input.text('storage'), context.proxmoxGrants];
+    let config: Config;
+    if (input.has('dry-run')) {
+      const plan = await planSetup(file, storage, grants);
+      plan.found.forEach(report);
+      await runner.planSteps(plan.steps, report);
+      ({ config } = plan);
+    } else {
+      config = await applySetup(file, { storage, grants }, report).catch((error: unknown) => {
         print('');
         throw error;
       });

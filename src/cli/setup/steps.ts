@@ -6,6 +6,7 @@ import type { Config } from '../../core/config/schema.ts';
 import type { ProxmoxGrants } from '../command.ts';
 import { accessSteps } from './access-steps.ts';
 import { configStep, fileStep } from './file-steps.ts';
+import { kernelSteps } from './kernel-steps.ts';
 import { type ProxmoxNode, describeCgroups, detectProxmox } from './node.ts';
 import { settingsOf } from './settings.ts';
 import type { Outcome, Step } from './step.ts';
@@ -46,6 +47,7 @@ export async function planSetup(
     steps: [
       configStep(file, text, values),
       ...access,
+      ...kernelSteps(),
       fileStep('/etc/crictl.yaml', `runtime-endpoint: ${listen}\nimage-endpoint: ${listen}\n`),
     ],
     config,

@@ -91,6 +91,10 @@ export function programs({ runtime, images }: Config, onProxmox: boolean): reado
       optional: true,
       version: ['-V'],
     })),
+    ...[
+      { name: 'sysctl', package: 'procps', purpose: 'sets parameters of the kernel (setup)' },
+      { name: 'modprobe', package: 'kmod', purpose: 'loads modules of the kernel (setup)' },
+    ].map((program) => ({ ...program, optional: true, version: VERSION })),
     {
       name: 'skopeo',
       package: 'skopeo',
