@@ -10,7 +10,7 @@ import { type EndedSpan, exportRequest } from './otlp-json.ts';
 const MAX_QUEUE = 2048;
 /** Milliseconds from the end of a span to its export. */
 const DELAY_MS = 1000;
-/** Milliseconds for the answer of the collector. */
+/** The default of {@link OtlpTracingOptions.limitMs}. */
 const LIMIT_MS = 5000;
 
 export interface OtlpTracingOptions {
@@ -20,6 +20,8 @@ export interface OtlpTracingOptions {
   samplingRatio: number;
   /** Of this program, its node, … */
   resource: SpanAttributes;
+  /** Milliseconds for the answer of the collector, by default 5,000. */
+  limitMs?: number;
   logger: Logger;
 }
 
@@ -105,7 +107,7 @@ export class OtlpTracing implements Tracing {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: exportRequest(spans, this.#options.resource),
-        signal: AbortSignal.timeout(LIMIT_MS),
+        signal: AbortSignal.timeout(this.#options.limitMs ?? LIMIT_MS),
       });
       await body.dump();
       if (statusCode >= 300) throw new Error(`the collector answered ${String(statusCode)}`);

@@ -15,6 +15,7 @@ import { callDescriber } from '../../../../src/cri/call-fields.ts';
 import { implement } from '../../../../src/cri/handlers.ts';
 import { CriServer } from '../../../../src/cri/server.ts';
 import { OtlpTracing } from '../../../../src/integrations/opentelemetry/otlp-tracing.ts';
+import { HANG_MS } from '../../../lib/eventually.ts';
 
 interface Attribute {
   key: string;
@@ -69,6 +70,7 @@ test("a caller's trace is continued, with a span for each step", async (t) => {
     endpoint,
     samplingRatio: 0,
     resource: { 'service.name': 'proxmox-lxcri' },
+    limitMs: HANG_MS,
     logger,
   });
   const place = await mkdtemp(join(tmpdir(), 'otlp-'));
@@ -135,13 +137,19 @@ test("a caller's trace is continued, with a span for each step", async (t) => {
 test('calls without a trace are sampled; a collector that is away harms no call', async (t) => {
   const { spans, endpoint } = await collector(t);
   const none = { traceparent: undefined, tracestate: undefined };
-  const all = new OtlpTracing({ endpoint, samplingRatio: 1, resource: {}, logger });
+  const all = new OtlpTracing({ endpoint, samplingRatio: 1, resource: {}, limitMs: HANG_MS, logger });
   for (const traceparent of [undefined, 'nonsense', `00-${'0'.repeat(32)}-${'0'.repeat(16)}-01`])
     t.is(await all.call('Version', { ...none, traceparent }, () => Promise.resolve(1)), 1);
   await all.stop();
   t.is(spans().length, 3);
   t.true(spans().every(({ traceId, parentSpanId }) => /^[0-9a-f]{32}$/.test(traceId) && parentSpanId === undefined));
-  const away = new OtlpTracing({ endpoint: `${endpoint}/nowhere`, samplingRatio: 1, resource: {}, logger });
+  const away = new OtlpTracing({
+    endpoint: `${endpoint}/nowhere`,
+    samplingRatio: 1,
+    resource: {},
+    limitMs: HANG_MS,
+    logger,
+  });
   warnings.length = 0;
   t.is(await away.call('Version', none, () => Promise.resolve(2)), 2);
   await away.stop();
