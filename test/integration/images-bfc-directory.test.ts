@@ -129,8 +129,9 @@ test('A file is imported when it is complete', async (t) => {
   }
   t.deepEqual([images.list(), errors], [[], []]);
   await writeFile(path, complete);
-  await eventually('the image', () => images.status(NAME));
+  await eventually('the import', () => imported.length > 0);
   t.deepEqual([imported, errors], [[path], []]);
+  t.not(images.status(NAME), undefined);
   await isClosed(t);
 });
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { run as runProgram } from '../../../src/host/processes/run.ts';
+import { CommandError, run as runProgram } from '../../../src/host/processes/run.ts';
 import { zfsClient } from '../../../src/integrations/zfs/client.ts';
 import { eventually } from '../../lib/eventually.ts';
 
@@ -90,9 +90,19 @@ test.serial.before(async () => {
   await makePool(TANK, '1G');
 });
 
-/** Destroys all pools; the modules can then be unloaded. */
+/** Destroys all pools; the modules can then be unloaded. Processes that are ending still hold them for a while. */
 export async function destroyPools(): Promise<void> {
-  for (const { name } of await zpool.list()) await run('zpool', 'destroy', '-f', name);
+  for (const { name } of await zpool.list()) {
+    await eventually(`the end of pool ${name}`, () =>
+      run('zpool', 'destroy', '-f', name).then(
+        () => true,
+        (error: unknown) => {
+          if (!(error instanceof CommandError) || !error.stderr.includes('pool is busy')) throw error;
+          return false;
+        },
+      ),
+    );
+  }
 }
 
 test.after.always(async () => {
