@@ -49,6 +49,8 @@ class Pooled {
 
   async clear(): Promise<void> {
     await this.end();
+    // A server that ends leaves a plugin that runs to the next one, which is another process.
+    await eventually('the end of running plugins', () => this.figures.creating === 0);
     await this.network.pool.clear(() => false);
   }
 
