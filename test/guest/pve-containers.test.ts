@@ -20,10 +20,14 @@ import { FOREIGN, output, POOL, TestPool } from './pve-pool.ts';
 const run = promisify(execFile);
 const MIB = 1_048_576;
 const APPLETS = 'cat reboot sh sleep touch'.split(' ');
-/** Ends at what Proxmox sends, unless it was told not to hear. */
-const INIT = `trap 'test -e /deaf || exit 0' PWR
-cat /proc/sys/kernel/hostname >/data/name 2>/dev/null
-while :; do sleep 0.1; done
+/**
+ * Ends at what Proxmox sends, unless it was told not to hear. It forks nothing from then on: amid a fork all signals are blocked, by
+ * which liblxc takes an init for systemd, and sends another one.
+ */
+const INIT = `cat /proc/sys/kernel/hostname >/data/name 2>/dev/null
+sleep 86400 &
+trap 'test -e /deaf || exit 0' PWR
+while :; do wait; done
 `;
 
 let fixture: ClusterFixture;
@@ -57,12 +61,13 @@ const done = (upid: Upid) => fixture.done(upid);
 /** SIGPWR in the masks of proc_pid_status(5). */
 const SIGPWR = 1n << 29n;
 
-/** Starts a guest and waits until its init handles the signal of a shutdown: without a handler the kernel drops it. */
+/** Starts a guest and waits until its init handles the signal of a shutdown, and blocks none: without a handler the kernel drops it. */
 async function started(guest: GuestRef): Promise<number> {
   const pid = await fixture.started(guest);
   await eventually('the handler of its init', async () => {
-    const caught = /^SigCgt:\s+(\w+)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
-    return (BigInt(`0x${caught}`) & SIGPWR) !== 0n;
+    const status = await readFile(`/proc/${pid}/status`, 'utf8');
+    const mask = (name: string) => BigInt(`0x${new RegExp(`^${name}:\\s+(\\w+)`, 'm').exec(status)?.[1] ?? '0'}`);
+    return (mask('SigCgt') & SIGPWR) !== 0n && mask('SigBlk') === 0n;
   });
   return pid;
 }
