@@ -17,7 +17,13 @@ export async function readAliveFifo(path: string): Promise<Socket | undefined> {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
-  const first = readNow(fd);
+  let first: Buffer | undefined;
+  try {
+    first = readNow(fd);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
   if (first?.length === 0) {
     closeSync(fd);
     return undefined;

@@ -3,7 +3,7 @@ import { exists } from '../../utils/fs/exists.ts';
 import type { ProxmoxGrants } from '../command.ts';
 import { writeNew } from './file-steps.ts';
 import { pveum } from './pveum.ts';
-import type { Step } from './step.ts';
+import { type Step, whereAbsent } from './step.ts';
 
 /** The steps that make the token of `[proxmox]`, with the privileges that pods as containers need and no others. */
 export function accessSteps({ proxmox }: Config, { pools, grants }: Awaited<ReturnType<ProxmoxGrants>>): Step[] {
@@ -22,19 +22,11 @@ export function accessSteps({ proxmox }: Config, { pools, grants }: Awaited<Retu
 }
 
 function poolStep(name: string): Step {
-  return {
-    name: `resource pool ${name}`,
-    look: async () => {
-      if ((await pveum.pools()).some(({ poolid }) => poolid === name)) return { text: 'is there' };
-      return {
-        text: 'add the resource pool of the guests',
-        make: async (record) => {
-          await pveum.addPool(name);
-          await record({ kind: 'pool', name });
-        },
-      };
-    },
-  };
+  const isThere = async () => (await pveum.pools()).some(({ poolid }) => poolid === name);
+  return whereAbsent(`resource pool ${name}`, isThere, 'add the resource pool of the guests', async (record) => {
+    await pveum.addPool(name);
+    await record({ kind: 'pool', name });
+  });
 }
 
 function roleStep(name: string, privileges: readonly string[]): Step {
@@ -61,19 +53,11 @@ function roleStep(name: string, privileges: readonly string[]): Step {
 }
 
 function userStep(id: string): Step {
-  return {
-    name: `user ${id}`,
-    look: async () => {
-      if ((await pveum.users()).some(({ userid }) => userid === id)) return { text: 'is there' };
-      return {
-        text: 'add it, without a password',
-        make: async (record) => {
-          await pveum.addUser(id);
-          await record({ kind: 'user', id });
-        },
-      };
-    },
-  };
+  const isThere = async () => (await pveum.users()).some(({ userid }) => userid === id);
+  return whereAbsent(`user ${id}`, isThere, 'add it, without a password', async (record) => {
+    await pveum.addUser(id);
+    await record({ kind: 'user', id });
+  });
 }
 
 function tokenStep(user: string, name: string, file: string): Step {

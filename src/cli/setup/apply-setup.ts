@@ -6,7 +6,7 @@ import { runSteps } from './run-steps.ts';
 import type { Outcome } from './step.ts';
 import { planSetup } from './steps.ts';
 
-/** The record of what setup has made for a configuration file. @throws Error for a file that is none. */
+/** The record of what setup has made for a configuration file. @throws Error for a file that is not such a record. */
 export function openMade(file: string): Promise<MadeRecord> {
   return MadeRecord.open(join(dirname(file), 'setup.json'));
 }

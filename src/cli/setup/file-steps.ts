@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { readConfigFile } from '../../core/config/read-file.ts';
 import { valueAt } from '../../core/config/tables.ts';
 import { exists } from '../../utils/fs/exists.ts';
-import type { RecordMade, Step } from './step.ts';
+import { type RecordMade, type Step, whereAbsent } from './step.ts';
 
 /** The step that writes the configuration file; one that exists is kept, and the `values` that it has otherwise are reported. */
 export function configStep(file: string, text: string, values: ReadonlyMap<string, unknown>): Step {
@@ -26,15 +26,14 @@ export function configStep(file: string, text: string, values: ReadonlyMap<strin
   };
 }
 
-/** The step that writes a file where there is none. */
+/** The step that writes a file where it does not exist. */
 export function fileStep(file: string, text: string): Step {
-  return {
-    name: file,
-    look: async () => {
-      if (await exists(file)) return { text: 'is there' };
-      return { text: 'write it', make: (record) => writeNew(file, text, 0o644, record) };
-    },
-  };
+  return whereAbsent(
+    file,
+    () => exists(file),
+    'write it',
+    (record) => writeNew(file, text, 0o644, record),
+  );
 }
 
 /**

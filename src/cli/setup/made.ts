@@ -16,7 +16,7 @@ const made: z.ZodType<Made> = z.discriminatedUnion('kind', [
 ]);
 const format = z.strictObject({ format: z.literal(1), made: z.array(made) });
 
-/** What setup has made on this machine, in the order it was made, in a file; there is none when nothing was. */
+/** What setup has made on this machine, in the order it was made, in a file, which exists only while there is something. */
 export class MadeRecord {
   readonly path: string;
   readonly entries: Made[];

@@ -22,7 +22,7 @@ export interface ProxmoxNode {
 }
 
 /**
- * The node of Proxmox VE that this machine is; undefined where it is none.
+ * The node of Proxmox VE that this machine is; undefined elsewhere.
  * @throws Error when Proxmox VE is installed, but its cluster file system is not mounted.
  */
 export async function detectProxmox(): Promise<ProxmoxNode | undefined> {

@@ -35,8 +35,8 @@ export async function runSteps(
 }
 
 /**
- * Removes what setup has made, the last first. What is kept belongs to others from then on, and leaves the record. @throws Error with everything that could not be removed; it can be
- * repeated.
+ * Removes what setup has made, the last first. What is kept belongs to others from then on, and leaves the record.
+ * @throws Error with everything that could not be removed; it can be repeated.
  */
 export async function removeAll(made: MadeRecord, report: (outcome: Outcome) => void): Promise<void> {
   const failures = await removeEntries(made, made.entries, { report, forgetsKept: true });

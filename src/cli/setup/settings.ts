@@ -13,7 +13,7 @@ const VMIDS = { first: 100_000, size: 300 };
 export function settingsOf(node: ProxmoxNode, file: string, storage = node.zfs): ReadonlyMap<string, unknown> {
   if (storage === undefined)
     throw new Error(
-      'this node has no storage of ZFS for containers: name another one by --storage, see "pvesm status"',
+      'this node has no storage of ZFS for containers: run "proxmox-lxcri setup --storage NAME" with one of "pvesm status"',
     );
   const trust: [string, unknown] =
     node.fingerprint === undefined

@@ -24,6 +24,16 @@ export interface Step {
   look: () => Promise<Look>;
 }
 
+/** A step that makes something where it does not exist. @param text what `make` does, as an imperative phrase. */
+export function whereAbsent(
+  name: string,
+  isThere: () => Promise<boolean>,
+  text: string,
+  make: (record: RecordMade) => Promise<void>,
+): Step {
+  return { name, look: async () => ((await isThere()) ? { text: 'is there' } : { text, make }) };
+}
+
 /** A line of the output. */
 export interface Outcome {
   step: string;

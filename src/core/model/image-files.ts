@@ -44,7 +44,7 @@ export interface ArchiveFile {
 
 /** A JSON value that outlives the process. */
 export interface KeptValue {
-  /** The last stored value; undefined when there is none, or when it cannot be read. */
+  /** The last stored value; undefined before the first, and when it cannot be read. */
   recall(): Promise<unknown>;
   remember(value: object): Promise<void>;
 }

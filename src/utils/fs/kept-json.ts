@@ -9,7 +9,7 @@ export class KeptJson {
     this.#path = path;
   }
 
-  /** The last stored value; undefined when there is none, or when the file cannot be read. */
+  /** The last stored value; undefined before the first, and when the file cannot be read. */
   async recall(): Promise<unknown> {
     try {
       return JSON.parse(await readFile(this.#path, 'utf8'));

@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -38,4 +38,12 @@ test('A FIFO without a writer, or that does not exist, has no stream', async (t)
   await (await open(path, constants.O_RDWR)).close();
   t.is(await readAliveFifo(path), undefined);
   t.is(await readAliveFifo(`${path}.not`), undefined);
+});
+
+test('What cannot be read is an error, and stays open nowhere', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'fifo-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  await t.throwsAsync(readAliveFifo(directory), { code: 'EISDIR' });
+  const open = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''));
+  t.false((await Promise.all(open)).includes(directory));
 });

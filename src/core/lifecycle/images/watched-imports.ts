@@ -8,7 +8,7 @@ import type { Logger } from '../../model/logger.ts';
 const IDLE_MS = 60_000;
 /** Milliseconds after which a file is tried again that is being copied. */
 const COPY_MS = 1000;
-/** The same of an import that failed for want of space, or by a filesystem that stalls. */
+/** The same of an import that failed because space lacks or a filesystem stalls. */
 const RETRY_MS = 60_000;
 
 /** Imported files by path: the key of each, and the ids of its images. */
@@ -67,7 +67,7 @@ export class WatchedImports {
 
   #report(problem: string, signal: AbortSignal): void {
     if (signal.aborted) return;
-    if (problem !== this.#problem) this.#options.logger.error('Importing BFC files failed', { error: problem });
+    if (problem !== this.#problem) this.#options.logger.error('Importing files of images failed', { error: problem });
     this.#problem = problem;
   }
 
@@ -117,7 +117,7 @@ export class WatchedImports {
     this.#failures.delete(path);
     imported.set(path, { key, ids });
     await directory.imported.remember(Object.fromEntries(imported));
-    logger.info('BFC file imported', { file: path, images: ids });
+    logger.info('File of images imported', { file: path, images: ids });
     return true;
   }
 
@@ -131,7 +131,7 @@ export class WatchedImports {
     const code = error instanceof CriError ? error.code : StatusCode.UNKNOWN;
     const passes = code === StatusCode.UNAVAILABLE || code === StatusCode.RESOURCE_EXHAUSTED;
     if (code !== logged)
-      this.#options.logger.error('Importing a BFC file failed', { file: path, error: messageOf(error) });
+      this.#options.logger.error('Importing a file of images failed', { file: path, error: messageOf(error) });
     return { key, logged: code, retryAt: passes ? inMs(RETRY_MS) : undefined };
   }
 

@@ -56,7 +56,7 @@ export class WatchedBfcDirectory implements WatchedDirectory {
 
   async changed(limitMs: number, signal: AbortSignal): Promise<void> {
     // What changed before the watch began was not reported.
-    if (this.#watcher === undefined && (await this.#watch())) return;
+    if (!signal.aborted && this.#watcher === undefined && (await this.#watch())) return;
     const waitMs = this.#watcher === undefined ? Math.min(limitMs, this.#lookMs) : limitMs;
     const isOver = await pause(waitMs, AbortSignal.any([signal, this.#change.signal]));
     if (!isOver) await pause(QUIET_MS, signal);
