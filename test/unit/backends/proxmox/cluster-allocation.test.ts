@@ -3,9 +3,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { ownerOf } from '../../../../src/backends/proxmox/guests/owner-mark.ts';
 import { VmidMap } from '../../../../src/backends/proxmox/guests/vmid-map.ts';
 import { loadGuest } from '../../../pve/config/guest.ts';
@@ -15,16 +14,13 @@ import type { WorkerInput } from './cluster-worker.ts';
 
 const worker = fileURLToPath(import.meta.resolve('./cluster-worker.ts'));
 
-/** Runs a worker to its end, or until it has printed `lines` and is killed. */
-async function run(input: WorkerInput, lines = Infinity): Promise<void> {
-  const child = spawn(process.execPath, [worker], { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.stdin.end(JSON.stringify(input));
-  let printed = 0;
-  createInterface(child.stdout).on('line', () => {
-    if (++printed === lines) child.kill('SIGKILL');
-  });
+/** Runs a worker to its end, or until it has made `killedAfter` guests. */
+async function run(t: ExecutionContext, input: WorkerInput, killedAfter?: number): Promise<void> {
+  const child = spawn(process.execPath, [worker], { stdio: ['pipe', 'inherit', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  child.stdin.end(JSON.stringify({ ...input, ...(killedAfter !== undefined && { killedAfter }) }));
   const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
-  const wanted = lines === Infinity ? 0 : 'SIGKILL';
+  const wanted = killedAfter === undefined ? 0 : 'SIGKILL';
   if ((code ?? signal) !== wanted) throw new Error(`the worker of ${input.node} ended with ${code ?? signal}`);
 }
 
@@ -55,7 +51,7 @@ for (const [title, second, pods] of [
       owners: Array.from({ length: pods }, (_, pod) => `${name}-${pod}`),
     }));
     const [one, two] = inputs as [WorkerInput, WorkerInput];
-    await Promise.all([run(one, Math.ceil(pods / 5)).then(() => run(one)), run(two)]);
+    await Promise.all([run(t, one, Math.ceil(pods / 5)).then(() => run(t, one)), run(t, two)]);
 
     const guests = state.guests.list();
     t.is(guests.length, 2 * pods);

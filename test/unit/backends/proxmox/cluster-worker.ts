@@ -1,4 +1,4 @@
-// A server of one node, as a process: makes guests for pods on a simulated cluster, and prints a line for each.
+// A server of one node, as a process: makes guests for pods on a simulated cluster.
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterTracer } from '../../../../src/backends/proxmox/guests/cluster-tracer.ts';
@@ -21,9 +21,13 @@ export interface WorkerInput {
   /** Path of the map. */
   path: string;
   owners: string[];
+  /** After so many guests it kills itself, amid the others; never when absent. */
+  killedAfter?: number;
 }
 
-const { host, fingerprint, token, node, range, path, owners } = JSON.parse(await text(process.stdin)) as WorkerInput;
+const { host, fingerprint, token, node, range, path, owners, killedAfter } = JSON.parse(
+  await text(process.stdin),
+) as WorkerInput;
 const api = await connectProxmox({
   hosts: [host],
   trust: { fingerprints: [fingerprint] },
@@ -41,13 +45,16 @@ for (; ; await sleep(10)) {
 const made = new Set(map.entries().map(([, { owner }]) => owner));
 
 const settings = { ostemplate: 'local:vztmpl/a.tar.gz', rootfs: 'local:0', unprivileged: true, memory: 64 };
+let count = 0;
 const isUncertain = (error: unknown): boolean => error instanceof AmbiguousOutcomeError;
 await Promise.all(
   owners
     .filter((owner) => !made.has(owner))
     .map(async (owner) => {
       const creation = { api, isUncertain, node, kind: 'lxc', owner, settings } as const;
-      console.log(await allocator.allocate(owner, (vmid) => createGuest(vmid, creation)));
+      await allocator.allocate(owner, (vmid) => createGuest(vmid, creation));
+      // By itself: another process may be late on a busy machine, when all are made.
+      if (++count === killedAfter) process.kill(process.pid, 'SIGKILL');
     }),
 );
 await api.close();
